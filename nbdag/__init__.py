@@ -1,0 +1,1 @@
+"""nbdag: the notebook is the DAG."""
