@@ -1,7 +1,7 @@
 """One attempt at one task: what it is given, and what became of it.
 
-A job is all that a worker, on this host or another, needs to know; a result is all that it has to say. Both cross
-process boundaries as JSON.
+A job is all that a worker, on this host or another, needs to know: it reads no notebook and asks no database. A
+result is all that it has to say. Both are plain data, so that they cross processes and hosts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .dag import Task
 from .states import TaskState
 
 
@@ -39,11 +40,14 @@ class Job:
     """One attempt, ready to be made."""
 
     key: Key
-    notebook: str  # path of the pinned source notebook; the worker reads the task from it
+    task: Task  # its code, options, exports, definitions
     path: str  # where this attempt's notebook goes: …/TRY.ipynb; its text log stands beside it as TRY.log
     values: str  # root of the value store: a path or an fsspec URL
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
+    parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
+    setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
+    readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[Given, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
