@@ -1,0 +1,166 @@
+"""What a person is told of a run: plain values, read from the store once.
+
+A `Run` does not change by itself; ask `find_run` again for news, or `follow` it. `Run.to_dict()` is what
+`nbdag run --json` prints, and stays stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.job import Note, Output
+from ..core.states import RunState, TaskState
+from ..errors import NbdagError
+
+
+class NoSuchTaskError(NbdagError):
+    """A run has no such task."""
+
+    def __init__(self, run: str, task: str, tasks: tuple[str, ...]) -> None:
+        super().__init__(run, task)
+        self.run = run
+        self.task = task
+        self.tasks = tasks
+
+    def __str__(self) -> str:
+        return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks) or 'none'}"
+
+
+class ManyInstancesError(NbdagError):
+    """A mapped task, where one of its instances is needed."""
+
+    def __init__(self, task: str, indexes: tuple[int, ...]) -> None:
+        super().__init__(task)
+        self.task = task
+        self.indexes = indexes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task!r} is mapped and ran {len(self.indexes)} times: say which, such as run[{self.task!r}, "
+            f"{self.indexes[0]}]"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened to a run. Events come in the order in which they happened."""
+
+    kind: Literal["run", "task"]
+    run_id: str
+    state: RunState | TaskState
+    at: float  # seconds since the epoch
+    task: str | None = None  # of kind "task"
+    map_index: int = -1  # from 0 for an instance of a mapped task
+    try_number: int = 0  # from 1; 0 before the first try
+    message: str = ""  # one sentence: an error, a warning, why a task waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRun:
+    """One task of a run, or one instance of a mapped task: where it stands and what its last try left."""
+
+    id: str
+    map_index: int  # from 0 for an instance of a mapped task, else -1
+    state: TaskState
+    tries: int
+    started: float | None  # of the last try, seconds since the epoch
+    ended: float | None
+    outputs: tuple[Output, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    notebook: Path | None = None  # of the last try; None before the first
+    error: str | None = None  # one sentence, or the exception's last line
+    traceback: str | None = None  # plain text
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that the last try took; None while it has not ended."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `run --json` prints it."""
+        return {
+            "id": self.id,
+            "map_index": self.map_index,
+            "state": self.state.value,
+            "tries": self.tries,
+            "started": _iso(self.started),
+            "ended": _iso(self.ended),
+            "duration": self.duration,
+            "outputs": [
+                {"name": output.name, "type": output.type, "bytes": output.bytes, "summary": output.summary}
+                for output in self.outputs
+            ],
+            "warnings": [_note(note) for note in self.warnings],
+            "notebook": None if self.notebook is None else str(self.notebook),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a DAG. `run["train"]` is a task of it, `run["train", 3]` an instance of a mapped one."""
+
+    id: str
+    dag: str
+    state: RunState
+    created: float  # seconds since the epoch
+    started: float | None
+    ended: float | None
+    notebook: Path  # the report: the user's notebook with every task's outputs
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides that it was given
+    tasks: tuple[TaskRun, ...] = ()  # in notebook order
+    warnings: tuple[Note, ...] = ()  # of the run as a whole
+    error: str | None = None  # why it failed, where no task says so
+    source: Path | None = None  # the notebook's file when the run was created
+    only: tuple[str, ...] | None = None  # the tasks of a partial run
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from its start to its end; None while it has not ended."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+    def __getitem__(self, which: str | tuple[str, int]) -> TaskRun:
+        task, index = which if isinstance(which, tuple) else (which, None)
+        found = [each for each in self.tasks if each.id == task and index in (None, each.map_index)]
+        if not found:
+            raise NoSuchTaskError(self.id, str(which), tuple(dict.fromkeys(each.id for each in self.tasks)))
+        if len(found) > 1:
+            raise ManyInstancesError(task, tuple(each.map_index for each in found))
+        return found[0]
+
+    def __iter__(self) -> Iterator[TaskRun]:
+        return iter(self.tasks)
+
+    def value(self, name: str) -> Any:
+        """The value of `name` as the last task that wrote it left it; of a mapped task the list of them."""
+        from .values import value_of
+
+        return value_of(self, name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `run --json` prints it."""
+        return {
+            "run_id": self.id,
+            "dag": self.dag,
+            "state": self.state.value,
+            "started": _iso(self.started),
+            "ended": _iso(self.ended),
+            "duration": self.duration,
+            "notebook": str(self.notebook),
+            "parameters": dict(self.parameters),
+            "tasks": [task.to_dict() for task in self.tasks],
+            "warnings": [_note(note) for note in self.warnings],
+            "error": self.error,
+        }
+
+
+def _note(note: Note) -> dict[str, str]:
+    return {"code": note.code, "name": note.name, "message": note.message}
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
