@@ -72,7 +72,6 @@ TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     T.UPSTREAM_FAILED: frozenset(),
     T.REMOVED: frozenset(),
 }
-_MARKS = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED})
 RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
     R.QUEUED: frozenset({R.SUCCESS, R.FAILED, R.CANCELLED}),
     R.RUNNING: frozenset({R.SUCCESS, R.FAILED, R.CANCELLED, R.QUEUED}),
@@ -80,14 +79,18 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
     R.FAILED: frozenset({R.QUEUED, R.SUCCESS}),
     R.CANCELLED: frozenset({R.QUEUED, R.SUCCESS, R.FAILED}),
 }
-TASK_REQUESTS: Mapping[TaskState, frozenset[TaskState]] = {
-    state: (
-        _MARKS
-        | ({T.RESTARTING} if state in {T.QUEUED, T.RUNNING} else {T.NONE} if state is not T.RESTARTING else set())
-    )
-    - {state}
-    for state in T
-}
+
+
+def _requests(state: TaskState) -> frozenset[TaskState]:
+    marks = {T.SUCCESS, T.FAILED, T.SKIPPED}
+    if state in {T.QUEUED, T.RUNNING}:  # its attempt has to be ended before it can begin anew
+        cleared = {T.RESTARTING}
+    else:
+        cleared = set() if state is T.RESTARTING else {T.NONE}
+    return frozenset((marks | cleared) - {state})
+
+
+TASK_REQUESTS: Mapping[TaskState, frozenset[TaskState]] = {state: _requests(state) for state in T}
 
 State = TypeVar("State", RunState, TaskState)
 
