@@ -1,0 +1,88 @@
+"""From a task that may run to the job that a worker is given.
+
+A job holds all that an attempt needs, and nothing that it does not: the cells that come before the task, the inputs
+that other tasks left, where to write. Which of several possible writers gives an input was settled by how they
+ended: the nearest one above that succeeded. Nothing here touches a file, a clock or a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .dag import CellKind, Dag, Task
+from .job import Given, Job, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one succeeded instance of a task left behind."""
+
+    map_index: int
+    digests: Mapping[str, str] = field(default_factory=dict)  # name → stored value
+
+
+Leavings = Mapping[str, Sequence[Left]]  # task → its succeeded instances, by map index
+
+
+def assemble(
+    dag: Dag,
+    key: Key,
+    *,
+    left: Leavings,
+    path: str,
+    values: str,
+    cwd: str,
+    kernel_name: str,
+    kernels: str = "warm",
+    parameters: Mapping[str, Any] | None = None,
+    element: Mapping[str, str] | None = None,
+    expand: bool = False,
+    context: Mapping[str, Any] | None = None,
+) -> Job:
+    """The job of one attempt. `left` is what the tasks of the run, and those it borrows from, have left so far."""
+    task = dag.tasks[key.task]
+    return Job(
+        key=key,
+        task=task,
+        path=path,
+        values=values,
+        cwd=cwd,
+        kernel_name=kernel_name,
+        kernels=kernels,
+        parameter_cells=tuple(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS),
+        setup_cells=tuple(dag.cells[index].code for index in task.setup),
+        readers=readers(dag, task.id),
+        inputs=inputs(dag, task, left),
+        parameters=dict(parameters or {}),
+        element=dict(element or {}),
+        expand=expand,
+        context=dict(context or {}),
+    )
+
+
+def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[Given, ...]:
+    """The values that the task is given. A name that its writer did not leave is not among them."""
+    given = []
+    for wanted in task.inputs:
+        for source in wanted.sources:
+            instances = sorted(left.get(source, ()), key=lambda each: each.map_index)
+            if not instances:
+                continue  # it did not succeed, so what was written further up still stands
+            digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
+            if digests:
+                mapped = bool(dag.tasks[source].options.map)
+                given.append(Given(name=wanted.name, source=source, digests=digests, is_list=mapped))
+            break
+    return tuple(given)
+
+
+def readers(dag: Dag, task: str) -> dict[str, str]:
+    """Name → the first task, in notebook order, that takes it from this one."""
+    found: dict[str, str] = {}
+    for reader in dag.tasks.values():
+        for wanted in reader.inputs:
+            if task in wanted.sources:
+                found.setdefault(wanted.name, reader.id)
+    return found

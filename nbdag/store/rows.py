@@ -1,0 +1,139 @@
+"""What the store gives and takes: frozen values, one class for each thing that it keeps.
+
+Instants are seconds since the epoch. `Change` is all that one look of a scheduler changes in one run; it is saved
+whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.job import Note, Output, Result
+from ..core.states import RunState, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerRow:
+    """A process that drives runs."""
+
+    id: str
+    host: str  # which machine, which boot of it, which container
+    pid: int
+    birth: str  # when the process began, as its system counts
+    started: float
+    heartbeat: float  # when it last said that it is alive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be created."""
+
+    dag: str
+    name: str  # what people call its id
+    digest: str  # of the pinned notebook
+    path: str  # the notebook's file
+    cwd: str  # working directory of its tasks
+    created: float
+    logical_date: float
+    interval_start: float
+    interval_end: float
+    kind: str = "manual"
+    output: str | None = None  # a second place for the report
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[str, ...] | None = None  # of a partial run, those chosen; None: all
+    fail_fast: bool = False
+    scheduler: str | None = None  # the only one that may drive it
+    notes: tuple[Note, ...] = ()  # said of it before it starts
+    borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run as it stands."""
+
+    id: int
+    dag: str
+    name: str
+    digest: str
+    kind: str
+    state: RunState
+    error: str | None
+    created: float
+    started: float | None
+    ended: float | None
+    logical_date: float
+    interval_start: float
+    interval_end: float
+    path: str
+    cwd: str
+    output: str | None
+    parameters: Mapping[str, Any]
+    tasks: tuple[str, ...] | None
+    fail_fast: bool
+    cancel_asked: float | None
+    scheduler: str | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInstance:
+    """A task instance to be created."""
+
+    task: str
+    map_index: int = -1
+    pool: str = "default_pool"
+    slots: int = 1
+    element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
+    state: TaskState = TaskState.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRow:
+    """A task instance as it stands."""
+
+    id: int
+    task: str
+    map_index: int
+    state: TaskState
+    tries: int
+    wake: float | None  # not before: the next retry, the next look of a sensor
+    pool: str
+    slots: int
+    short_circuit: bool  # skipped in such a way that every descendant is skipped
+    element: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """An attempt as it stands."""
+
+    instance: int
+    task: str
+    map_index: int
+    try_number: int
+    state: TaskState
+    started: float
+    ended: float | None
+    error: str | None
+    traceback: str | None
+    scheduler: str
+    outputs: tuple[Output, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one look at one run changes."""
+
+    run: RunRow  # as it will stand; its revision is the one that was seen
+    instances: Sequence[InstanceRow] = ()  # as they will stand
+    begun: Sequence[tuple[InstanceRow, int]] = ()  # attempts that begin now: instance, try number
+    resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts that go on: a sensor looks again
+    ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
+    added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known
+    dropped: Sequence[InstanceRow] = ()  # the placeholder of a mapped task, with its attempt
+    notes: Sequence[Note] = ()  # of the run as a whole
+    at: float = 0.0
+    scheduler: str = ""

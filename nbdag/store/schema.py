@@ -1,0 +1,193 @@
+"""The tables.
+
+All instants are seconds since the epoch, in UTC; all durations are seconds. What is JSON is text, so that both
+databases hold the same. A run refers to the version of the notebook that it was created with, never to a file.
+
+A new database is made from these tables, and stamped; an older one is brought up by the migrations beside this
+file. A test holds the two to the same result. Whoever changes a table adds a migration and raises `HEAD`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+HEAD = "0001"  # the newest migration
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Json(TypeDecorator[Any]):
+    """Plain data as JSON text; None is NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """To text."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """From text."""
+        return None if value is None else json.loads(value)
+
+
+Id = String(250)
+# SQLite gives ids by itself only to a column that it calls INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+dags = Table(
+    "dags",
+    metadata,
+    Column("id", Id, primary_key=True),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
+    Column("digest", String(64), primary_key=True),  # of the pinned notebook
+    Column("created", Double, nullable=False),
+)
+
+schedulers = Table(
+    "schedulers",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),  # which machine, which boot of it, which container
+    Column("pid", Integer, nullable=False),
+    Column("birth", Text, nullable=False),  # when the process began, as its system counts: a pid comes again
+    Column("started", Double, nullable=False),
+    Column("heartbeat", Double, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("dag_id", Id, nullable=False),
+    Column("name", Id, nullable=False),  # what people call the run's id
+    Column("digest", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
+    Column("state", String(16), nullable=False),
+    Column("error", Text),  # why it failed, where no task says so
+    Column("created", Double, nullable=False),
+    Column("started", Double),
+    Column("ended", Double),
+    Column("logical_date", Double, nullable=False),
+    Column("interval_start", Double, nullable=False),
+    Column("interval_end", Double, nullable=False),
+    Column("path", Text, nullable=False),  # the notebook's file when the run was created
+    Column("cwd", Text, nullable=False),  # working directory of its tasks
+    Column("output", Text),  # a second place for the report
+    Column("parameters", Json, nullable=False),
+    Column("tasks", Json),  # of a partial run, those chosen; None: all
+    Column("fail_fast", Boolean, nullable=False),
+    Column("cancel_asked", Double),  # when somebody asked to stop it
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any
+    Column("revision", Integer, nullable=False),  # counts changes: who has seen an older one looks again
+    UniqueConstraint("dag_id", "name"),
+    ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
+    Index(None, "dag_id", "created"),
+    Index(None, "created"),
+    Index(None, "state", "created"),
+)
+
+borrowed = Table(  # where a partial run takes the values of tasks that are not in it
+    "borrowed",
+    metadata,
+    Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("task", Id, primary_key=True),
+    Column("from_run_id", Number, ForeignKey("runs.id"), nullable=False, index=True),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("task", Id, nullable=False),
+    Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, else -1
+    Column("state", String(20), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("wake", Double),  # not before: the next retry, the next look of a sensor
+    Column("pool", Id, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("short_circuit", Boolean, nullable=False),  # skipped in such a way that every descendant is skipped
+    Column("element", Json),  # mapped: variable -> digest of its element
+    UniqueConstraint("run_id", "task", "map_index"),
+    Index(None, "state"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("try_number", Integer, primary_key=True),  # from 1
+    Column("state", String(20), nullable=False),  # running, then its one outcome
+    Column("started", Double, nullable=False),
+    Column("ended", Double),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
+)
+
+_ATTEMPT = ["attempts.instance_id", "attempts.try_number"]
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("instance_id", Number, primary_key=True),
+    Column("try_number", Integer, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("digest", String(128), nullable=False, index=True),
+    Column("type", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("summary", Text, nullable=False),
+    ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("instance_id", Number),  # None: said of the run as a whole
+    Column("try_number", Integer),
+    Column("code", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("name", Id, primary_key=True),
+    Column("slots", Integer, nullable=False),  # -1: no limit
+)

@@ -1,0 +1,501 @@
+"""All that is asked of the database, and all that is told it.
+
+Each method is one short transaction. A run is changed through `save`, which refuses a change that was made from an
+older look: whoever drives, clears or stops a run looks, decides, saves, and looks again if somebody was quicker. So
+a task is handed out once, however many schedulers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
+
+from ..core.job import Note, Output
+from ..core.states import RunState, TaskState
+from ..errors import NbdagError
+from . import schema as t
+from .database import Database
+from .rows import AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+
+ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
+OCCUPIED = (TaskState.QUEUED, TaskState.RUNNING)
+
+
+class RunExistsError(NbdagError):
+    """Two runs of one DAG under one id."""
+
+    def __init__(self, dag: str, name: str) -> None:
+        super().__init__(dag, name)
+        self.dag = dag
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.dag} already has a run {self.name}; give the new one another id"
+
+
+class Store:
+    """The record of what ran, runs and is to run."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def where(self) -> str:
+        """The database, for people."""
+        return self._database.where
+
+    def changes(self) -> int | None:
+        """A number that differs once another process has written; None where the database cannot tell."""
+        return self._database.changes()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    # Schedulers
+
+    def register(self, scheduler: SchedulerRow) -> None:
+        """A process begins to drive runs."""
+        with self._database.writing() as connection:
+            connection.execute(
+                insert(t.schedulers).values(
+                    id=scheduler.id,
+                    host=scheduler.host,
+                    pid=scheduler.pid,
+                    birth=scheduler.birth,
+                    started=scheduler.started,
+                    heartbeat=scheduler.heartbeat,
+                )
+            )
+
+    def beat(self, scheduler: str, now: float) -> None:
+        """The process is alive."""
+        with self._database.writing() as connection:
+            connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(heartbeat=now))
+
+    def driven(self) -> list[tuple[RunRow, SchedulerRow]]:
+        """Unfinished runs that only one scheduler may drive, each with that scheduler."""
+        query = (
+            select(t.runs, *(column.label(f"by_{column.name}") for column in t.schedulers.c))
+            .join(t.schedulers, t.runs.c.scheduler_id == t.schedulers.c.id)
+            .where(t.runs.c.state.in_(ACTIVE_RUN))
+        )
+        with self._database.reading() as connection:
+            return [
+                (
+                    _run(row),
+                    SchedulerRow(**{column.name: getattr(row, f"by_{column.name}") for column in t.schedulers.c}),
+                )
+                for row in connection.execute(query)
+            ]
+
+    # Runs
+
+    def create_run(self, new: NewRun, instances: Sequence[NewInstance]) -> RunRow:
+        """Record a run, queued, with its task instances."""
+        values = {
+            "dag_id": new.dag,
+            "name": new.name,
+            "digest": new.digest,
+            "kind": new.kind,
+            "state": RunState.QUEUED,
+            "created": new.created,
+            "logical_date": new.logical_date,
+            "interval_start": new.interval_start,
+            "interval_end": new.interval_end,
+            "path": new.path,
+            "cwd": new.cwd,
+            "output": new.output,
+            "parameters": dict(new.parameters),
+            "tasks": None if new.tasks is None else list(new.tasks),
+            "fail_fast": new.fail_fast,
+            "scheduler_id": new.scheduler,
+            "revision": 0,
+        }
+        with self._database.writing() as connection:
+            _pin(connection, new)
+            taken = select(t.runs.c.id).where(t.runs.c.dag_id == new.dag, t.runs.c.name == new.name)
+            if connection.execute(taken).first():
+                raise RunExistsError(new.dag, new.name)
+            row = connection.execute(insert(t.runs).values(values).returning(t.runs)).one()
+            _add(connection, row.id, instances)
+            _remark(connection, row.id, new.notes)
+            if new.borrowed:
+                connection.execute(
+                    insert(t.borrowed),
+                    [{"run_id": row.id, "task": task, "from_run_id": run} for task, run in new.borrowed.items()],
+                )
+        return _run(row)
+
+    def run(self, id: int) -> RunRow:
+        """A run by its number."""
+        with self._database.reading() as connection:
+            return _run(connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
+
+    def named(self, name: str, dag: str | None = None) -> list[RunRow]:
+        """The runs whose id this is, else those whose id begins so; of every DAG, or of one."""
+        of_dag = [] if dag is None else [t.runs.c.dag_id == dag]
+        query = select(t.runs).where(*of_dag).order_by(t.runs.c.created.desc()).limit(20)
+        with self._database.reading() as connection:
+            found = connection.execute(query.where(t.runs.c.name == name)).all()
+            if not found:
+                found = connection.execute(query.where(t.runs.c.name.startswith(name, autoescape=True))).all()
+        return [_run(row) for row in found]
+
+    def runs(
+        self, *, dag: str | None = None, states: Iterable[RunState] = (), limit: int | None = None
+    ) -> list[RunRow]:
+        """The runs, the newest first."""
+        query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc()).limit(limit)
+        if dag is not None:
+            query = query.where(t.runs.c.dag_id == dag)
+        if wanted := tuple(states):
+            query = query.where(t.runs.c.state.in_(wanted))
+        with self._database.reading() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def dags(self) -> list[str]:
+        """Every DAG that ever had a run."""
+        with self._database.reading() as connection:
+            return list(connection.execute(select(t.dags.c.id).order_by(t.dags.c.id)).scalars())
+
+    def ask_to_cancel(self, run: int, now: float) -> bool:
+        """Ask whoever drives the run to stop it; False when it has ended already."""
+        query = (
+            update(t.runs)
+            .where(t.runs.c.id == run, t.runs.c.state.in_(ACTIVE_RUN))
+            .values(cancel_asked=func.coalesce(t.runs.c.cancel_asked, now), revision=t.runs.c.revision + 1)
+        )
+        with self._database.writing() as connection:
+            return connection.execute(query).rowcount > 0
+
+    def revision(self, run: int) -> int:
+        """How often the run has been changed."""
+        with self._database.reading() as connection:
+            return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
+
+    def notes(self, run: int) -> tuple[Note, ...]:
+        """What was said of the run as a whole."""
+        query = select(t.notes).where(t.notes.c.run_id == run, t.notes.c.instance_id.is_(None)).order_by(t.notes.c.id)
+        with self._database.reading() as connection:
+            return tuple(_note(row) for row in connection.execute(query))
+
+    def save(self, change: Change) -> list[InstanceRow] | None:
+        """Make all of this change; None, and nothing is changed, when the run is no longer as it was seen.
+
+        Answers with the instances that it added. The run's revision is then one more than the change's.
+        """
+        run = change.run
+        with self._database.writing() as connection:
+            seen = (t.runs.c.id == run.id) & (t.runs.c.revision == run.revision)
+            values = {
+                "state": run.state,
+                "error": run.error,
+                "started": run.started,
+                "ended": run.ended,
+                "scheduler_id": run.scheduler,
+                "revision": run.revision + 1,
+            }
+            if not connection.execute(update(t.runs).where(seen).values(values)).rowcount:
+                return None
+            if change.ended:
+                _end(connection, run.id, change)
+            if change.instances:
+                connection.execute(_MOVE, [_moved(instance) for instance in change.instances])
+            if change.dropped:
+                connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
+            if change.begun:
+                _begin(connection, change)
+            if change.resumed:
+                by = change.scheduler
+                connection.execute(_RESUME, [{"which": i.id, "try_": number, "by": by} for i, number in change.resumed])
+            _remark(connection, run.id, change.notes)
+            return _add(connection, run.id, change.added)
+
+    # Tasks
+
+    def instances(self, run: int) -> list[InstanceRow]:
+        """The task instances of a run, as they were created."""
+        query = select(t.instances).where(t.instances.c.run_id == run).order_by(t.instances.c.id)
+        with self._database.reading() as connection:
+            return [_instance(row) for row in connection.execute(query)]
+
+    def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
+        """Every attempt of these runs with what it left, by run, in the order in which they began."""
+        of_runs = t.instances.c.run_id.in_(runs)
+        attempts = (
+            select(t.attempts, t.instances.c.run_id, t.instances.c.task, t.instances.c.map_index)
+            .join(t.instances, t.instances.c.id == t.attempts.c.instance_id)
+            .where(of_runs)
+            .order_by(t.attempts.c.started, t.attempts.c.instance_id, t.attempts.c.try_number)
+        )
+        outputs = (
+            select(t.outputs)
+            .join(t.instances, t.instances.c.id == t.outputs.c.instance_id)
+            .where(of_runs)
+            .order_by(t.outputs.c.name)
+        )
+        notes = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
+        left: dict[tuple[int, int], list[Output]] = {}
+        said: dict[tuple[int, int], list[Note]] = {}
+        found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
+        with self._database.reading() as connection:
+            for row in connection.execute(outputs):
+                left.setdefault((row.instance_id, row.try_number), []).append(_output(row))
+            for row in connection.execute(notes.order_by(t.notes.c.id)):
+                said.setdefault((row.instance_id, row.try_number), []).append(_note(row))
+            for row in connection.execute(attempts):
+                which = (row.instance_id, row.try_number)
+                found[row.run_id].append(_attempt(row, left.get(which, ()), said.get(which, ())))
+        return found
+
+    def borrowed(self, run: int) -> dict[str, int]:
+        """Tasks that are not in the run → the number of the run that gives their values."""
+        query = select(t.borrowed.c.task, t.borrowed.c.from_run_id).where(t.borrowed.c.run_id == run)
+        with self._database.reading() as connection:
+            return {row.task: row.from_run_id for row in connection.execute(query)}
+
+    def latest_with(self, dag: str, task: str) -> RunRow | None:
+        """The newest run of the DAG in which this task succeeded, every instance of it."""
+        of_task = (t.instances.c.run_id == t.runs.c.id) & (t.instances.c.task == task)
+        done = select(t.instances.c.id).where(of_task, t.instances.c.state == TaskState.SUCCESS).exists()
+        undone = select(t.instances.c.id).where(of_task, t.instances.c.state.not_in(_GIVES)).exists()
+        query = select(t.runs).where(t.runs.c.dag_id == dag, done, ~undone).order_by(t.runs.c.created.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+            return None if row is None else _run(row)
+
+    # Pools
+
+    def pools(self) -> dict[str, int]:
+        """Pool → its slots; −1 is without limit."""
+        with self._database.reading() as connection:
+            return {row.name: row.slots for row in connection.execute(select(t.pools).order_by(t.pools.c.name))}
+
+    def set_pool(self, name: str, slots: int) -> None:
+        """Make a pool, or change its size."""
+        with self._database.writing() as connection:
+            connection.execute(delete(t.pools).where(t.pools.c.name == name))
+            connection.execute(insert(t.pools).values(name=name, slots=slots))
+
+    def occupied(self) -> dict[str, int]:
+        """Pool → slots that queued and running tasks of all runs take."""
+        query = (
+            select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
+            .where(t.instances.c.state.in_(OCCUPIED))
+            .group_by(t.instances.c.pool)
+        )
+        with self._database.reading() as connection:
+            return {row.pool: int(row.slots) for row in connection.execute(query)}
+
+
+_GIVES = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
+
+_MOVE = (
+    update(t.instances)
+    .where(t.instances.c.id == bindparam("which"))
+    .values(
+        state=bindparam("to"),
+        tries=bindparam("tried"),
+        wake=bindparam("at"),
+        short_circuit=bindparam("cut"),
+    )
+)
+_THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
+    t.attempts.c.try_number == bindparam("try_")
+)
+_END = (
+    update(t.attempts)
+    .where(_THE_ATTEMPT)
+    .values(
+        state=bindparam("to"),
+        started=bindparam("began"),
+        ended=bindparam("at"),
+        error=bindparam("why"),
+        traceback=bindparam("trace"),
+    )
+)
+_RESUME = (
+    update(t.attempts).where(_THE_ATTEMPT).values(state=TaskState.RUNNING, ended=None, scheduler_id=bindparam("by"))
+)
+
+
+def _pin(connection: Connection, new: NewRun) -> None:
+    if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == new.dag)).first():
+        connection.execute(insert(t.dags).values(id=new.dag))
+    version = (t.versions.c.dag_id == new.dag) & (t.versions.c.digest == new.digest)
+    if not connection.execute(select(t.versions.c.digest).where(version)).first():
+        connection.execute(insert(t.versions).values(dag_id=new.dag, digest=new.digest, created=new.created))
+
+
+def _add(connection: Connection, run: int, new: Sequence[NewInstance]) -> list[InstanceRow]:
+    if not new:
+        return []
+    rows = connection.execute(
+        insert(t.instances).returning(t.instances, sort_by_parameter_order=True),
+        [
+            {
+                "run_id": run,
+                "task": instance.task,
+                "map_index": instance.map_index,
+                "state": instance.state,
+                "tries": 0,
+                "pool": instance.pool,
+                "slots": instance.slots,
+                "short_circuit": False,
+                "element": dict(instance.element) or None,
+            }
+            for instance in new
+        ],
+    )
+    return [_instance(row) for row in rows]
+
+
+def _remark(connection: Connection, run: int, notes: Sequence[Note]) -> None:
+    if notes:
+        connection.execute(insert(t.notes), [_remarked(run, note) for note in notes])
+
+
+def _remarked(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
+    return {
+        "run_id": run,
+        "instance_id": instance,
+        "try_number": try_number,
+        "code": note.code,
+        "name": note.name,
+        "message": note.message,
+    }
+
+
+def _begin(connection: Connection, change: Change) -> None:
+    connection.execute(
+        insert(t.attempts),
+        [
+            {
+                "instance_id": instance.id,
+                "try_number": number,
+                "state": TaskState.RUNNING,
+                "started": change.at,
+                "scheduler_id": change.scheduler,
+            }
+            for instance, number in change.begun
+        ],
+    )
+
+
+def _end(connection: Connection, run: int, change: Change) -> None:
+    ended = change.ended
+    connection.execute(
+        _END,
+        [
+            {
+                "which": instance.id,
+                "try_": result.key.try_number,
+                "to": result.state,
+                "began": result.started,
+                "at": result.ended,
+                "why": result.error,
+                "trace": result.traceback,
+            }
+            for instance, result in ended
+        ],
+    )
+    left = [
+        {
+            "instance_id": instance.id,
+            "try_number": result.key.try_number,
+            "name": output.name,
+            "digest": output.digest,
+            "type": output.type,
+            "bytes": output.bytes,
+            "summary": output.summary,
+        }
+        for instance, result in ended
+        for output in result.outputs
+    ]
+    if left:
+        connection.execute(insert(t.outputs), left)
+    said = [
+        _remarked(run, note, instance.id, result.key.try_number) for instance, result in ended for note in result.notes
+    ]
+    if said:
+        connection.execute(insert(t.notes), said)
+
+
+def _moved(instance: InstanceRow) -> dict[str, Any]:
+    return {
+        "which": instance.id,
+        "to": instance.state,
+        "tried": instance.tries,
+        "at": instance.wake,
+        "cut": instance.short_circuit,
+    }
+
+
+def _run(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        dag=row.dag_id,
+        name=row.name,
+        digest=row.digest,
+        kind=row.kind,
+        state=RunState(row.state),
+        error=row.error,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        logical_date=row.logical_date,
+        interval_start=row.interval_start,
+        interval_end=row.interval_end,
+        path=row.path,
+        cwd=row.cwd,
+        output=row.output,
+        parameters=row.parameters,
+        tasks=None if row.tasks is None else tuple(row.tasks),
+        fail_fast=row.fail_fast,
+        cancel_asked=row.cancel_asked,
+        scheduler=row.scheduler_id,
+        revision=row.revision,
+    )
+
+
+def _instance(row: Row[Any]) -> InstanceRow:
+    return InstanceRow(
+        id=row.id,
+        task=row.task,
+        map_index=row.map_index,
+        state=TaskState(row.state),
+        tries=row.tries,
+        wake=row.wake,
+        pool=row.pool,
+        slots=row.slots,
+        short_circuit=row.short_circuit,
+        element=cast(Mapping[str, str], row.element or {}),
+    )
+
+
+def _attempt(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> AttemptRow:
+    return AttemptRow(
+        instance=row.instance_id,
+        task=row.task,
+        map_index=row.map_index,
+        try_number=row.try_number,
+        state=TaskState(row.state),
+        started=row.started,
+        ended=row.ended,
+        error=row.error,
+        traceback=row.traceback,
+        scheduler=row.scheduler_id,
+        outputs=tuple(outputs),
+        notes=tuple(notes),
+    )
+
+
+def _output(row: Row[Any]) -> Output:
+    return Output(name=row.name, digest=row.digest, type=row.type, bytes=row.bytes, summary=row.summary)
+
+
+def _note(row: Row[Any]) -> Note:
+    return Note(code=row.code, name=row.name, message=row.message)
