@@ -82,12 +82,10 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
 
 
 def _requests(state: TaskState) -> frozenset[TaskState]:
-    marks = {T.SUCCESS, T.FAILED, T.SKIPPED}
-    if state in {T.QUEUED, T.RUNNING}:  # its attempt has to be ended before it can begin anew
-        cleared = {T.RESTARTING}
-    else:
-        cleared = set() if state is T.RESTARTING else {T.NONE}
-    return frozenset((marks | cleared) - {state})
+    requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}  # marked, or cleared
+    if state in ACTIVE:  # its attempt has to be ended before it can begin anew
+        requests = requests - {T.NONE} | {T.RESTARTING}
+    return frozenset(requests - {state})
 
 
 TASK_REQUESTS: Mapping[TaskState, frozenset[TaskState]] = {state: _requests(state) for state in T}
