@@ -7,15 +7,19 @@ may pass. Nothing here touches a clock or a database.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
+from . import reasons
 from .dag import Dag
-from .plan import Instance, RunView
+from .plan import Instance, RunView, layout
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
 INFINITE = -1  # slots of a pool without end
+
+ClaimKey = tuple[str, str, str, int]  # dag, run, task, map index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,13 @@ class Claim:
     limit: int = 16  # max_active_tasks of its run
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
+    def key(self) -> ClaimKey:
         return (self.dag_id, self.run_id, self.task, self.map_index)
+
+    @property
+    def label(self) -> str:
+        """How a person calls it: `train`, `train[3]`."""
+        return reasons.label(self.task, self.map_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +52,27 @@ class Taken:
     """Who may start, and why the others may not yet."""
 
     start: tuple[Claim, ...] = ()  # in queue order
-    held: Mapping[tuple[str, str, str, int], tuple[str, ...]] = field(default_factory=dict)  # with explain=True
+    held: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True
 
 
 def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim, ...]:
     """What these instances of a run want, or have."""
-    raise NotImplementedError
+    of = layout(dag)
+    return tuple(
+        Claim(
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            task=instance.task,
+            map_index=instance.map_index,
+            weight=of.weights[instance.task],
+            logical_date=run.logical_date,
+            position=of.position[instance.task],
+            pool=dag.tasks[instance.task].options.pool,
+            slots=dag.tasks[instance.task].options.slots,
+            limit=dag.options.max_active_tasks,
+        )
+        for instance in instances
+    )
 
 
 def take(
@@ -63,9 +87,65 @@ def take(
     """Which of `ready` may be queued now.
 
     `active` are the queued and running ones of all schedulers, `pools` gives each pool's slots, `jobs` is how many
-    this scheduler makes at once and `busy` how many it is making (all the active ones, unless said).
+    this scheduler makes at once and `busy` how many it is making (all the active ones, unless said). One that is
+    active already is not taken again.
     """
-    raise NotImplementedError
+    sizes = {**DEFAULT_POOLS, **pools}
+    holders = list(active)
+    taken = {claim.key for claim in active}
+    in_pool, in_run = Counter[str](), Counter[tuple[str, str]]()
+    for claim in active:
+        in_pool[claim.pool] += claim.slots
+        in_run[claim.dag_id, claim.run_id] += 1
+    free = jobs - (len(active) if busy is None else busy)
+    start: list[Claim] = []
+    held: dict[ClaimKey, tuple[str, ...]] = {}
+    for claim in sorted(ready, key=_queue_order):
+        if claim.key in taken:
+            continue
+        if free <= 0 and not explain:
+            break
+        run = (claim.dag_id, claim.run_id)
+        size = sizes.get(claim.pool, 0)
+        fits_pool = claim.pool in sizes and (size == INFINITE or claim.slots <= size - in_pool[claim.pool])
+        fits_run = in_run[run] < claim.limit
+        if fits_pool and fits_run and free > 0:
+            start.append(claim)
+            taken.add(claim.key)
+            holders.append(claim)
+            in_pool[claim.pool] += claim.slots
+            in_run[run] += 1
+            free -= 1
+        elif explain:
+            words = [] if fits_pool else [_pool_words(claim, sizes, holders)]
+            if not fits_run:
+                mine = [one.label for one in holders if (one.dag_id, one.run_id) == run]
+                words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {reasons.listed(mine)}")
+            if free <= 0:
+                words.append(f"waits for a job: all {jobs} are taken")
+            if held:
+                words.append(f"{reasons.several(len(held), 'task')} ahead of it wait{'s' * (len(held) == 1)} as well")
+            held[claim.key] = tuple(words)
+    return Taken(start=tuple(start), held=held)
+
+
+def _queue_order(claim: Claim) -> tuple[int, datetime, int, int, ClaimKey]:
+    # a run of no date in particular was asked for now: it comes after those that are due
+    date = datetime.max.replace(tzinfo=UTC) if claim.logical_date is None else claim.logical_date
+    return (-claim.weight, date, claim.position, claim.map_index, claim.key)
+
+
+def _pool_words(claim: Claim, sizes: Mapping[str, int], holders: Iterable[Claim]) -> str:
+    if claim.pool not in sizes:
+        return f"waits for pool {claim.pool}, which does not exist; make it with `nbdag pools set {claim.pool} 1`"
+    size = sizes[claim.pool]
+    if claim.slots > size:
+        return f"needs {reasons.several(claim.slots, 'slot')} of pool {claim.pool}, which has {size} in all"
+    there = [one for one in holders if one.pool == claim.pool]
+    used = sum(one.slots for one in there)
+    needs = "" if claim.slots == 1 else f" (it needs {claim.slots})"
+    names = reasons.listed(one.label for one in there)
+    return f"waits for pool {claim.pool}: {used} of {reasons.several(size, 'slot')} taken by {names}{needs}"
 
 
 def runs_to_start(
@@ -75,4 +155,12 @@ def runs_to_start(
 
     Both mappings are by (dag, is a backfill): how many runs are running, and `max_active_runs`.
     """
-    raise NotImplementedError
+    latest = datetime.max.replace(tzinfo=UTC)
+    count = Counter(dict(running))
+    start: list[RunView] = []
+    for run in sorted(queued, key=lambda run: (run.logical_date or latest, run.run_id)):
+        group = (run.dag_id, run.kind == "backfill")
+        if count[group] < limits[group]:
+            count[group] += 1
+            start.append(run)
+    return tuple(start)
