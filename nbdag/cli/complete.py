@@ -1,0 +1,69 @@
+"""What a shell completes: notebook files, the tasks of the notebook on the line, runs and their tasks.
+
+Completion never fails aloud: where something cannot be read, nothing is offered.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..errors import NbdagError
+
+
+def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Notebook files; where folders match too, the shell itself completes paths."""
+    start = Path(incomplete)
+    folder, prefix = (start, "") if incomplete.endswith(("/", "\\")) else (start.parent, start.name)
+    try:
+        matches = [path for path in sorted(folder.iterdir()) if path.name.startswith(prefix)]
+    except OSError:
+        return []
+    if any(path.is_dir() and not path.name.startswith(".") for path in matches):
+        return [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(str(path)) for path in matches if path.suffix == ".ipynb"]
+
+
+def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tasks of the notebook that stands on the line."""
+    from .. import notebooks as files
+
+    notebook = ctx.params.get("notebook")
+    if not notebook:
+        return []
+    before, comma, last = incomplete.rpartition(",")
+    try:
+        dag = files.read(notebook)
+    except NbdagError:
+        return []
+    return [CompletionItem(before + comma + task) for task in dag.tasks if task.startswith(last)]
+
+
+def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids of the latest runs."""
+    from ..runs import list_runs
+
+    try:
+        found = list_runs(limit=50)
+    except NbdagError:
+        return []
+    items = [CompletionItem("latest", help="the latest run")]
+    items += [CompletionItem(run.id, help=f"{run.dag}: {run.state.value}") for run in found]
+    return [item for item in items if item.value.startswith(incomplete)]
+
+
+def tasks_of_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tasks of the run that stands on the line."""
+    from ..runs import find_run
+
+    try:
+        run = find_run(ctx.params.get("run") or "latest")
+    except NbdagError:
+        return []
+    return [
+        CompletionItem(task, help=state)
+        for task, state in dict((each.id, each.state.value) for each in run).items()
+        if task.startswith(incomplete)
+    ]

@@ -1,0 +1,201 @@
+"""`runs`, `status`, `logs`, `cancel`: what has run, and what runs now."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import runs as api
+from ..core.states import RunState, TaskState
+from . import complete
+from ._group import examples
+from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
+from .progress import progress
+
+_OVER = frozenset({RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED})
+_LOOK_AGAIN = 0.1  # seconds; a file has no way to tell that it has grown
+
+RUN = click.argument("run", default="latest", shell_complete=complete.runs)
+DAG = click.option("--dag", metavar="DAG", help="Of this DAG.")
+
+
+@click.command(
+    epilog=examples(
+        ("nbdag runs", "the latest 20, newest first"),
+        ("nbdag runs --dag churn --state failed -n 5", ""),
+        ("nbdag runs -o json | jq '.[0].notebook'", "the latest report"),
+    )
+)
+@DAG
+@click.option("--state", type=click.Choice([state.value for state in RunState]), help="In this state.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@output_option
+def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
+    """List the latest runs."""
+    found = api.list_runs(dag=dag, state=state, limit=limit)
+    if form != "table":
+        print_data([run.to_dict() for run in found], form)
+        return
+    if not found:
+        click.echo("no runs yet: 'nbdag run NOTEBOOK' makes one" if not (dag or state) else "no such runs", err=True)
+        return
+    screen = console()
+    print_table(
+        ["run", "dag", "state", "started", "time", "tasks", "failed"],
+        [
+            [
+                run.id,
+                run.dag,
+                state_text(run.state.value, screen),
+                moment(run.started),
+                duration(run.duration),
+                f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
+                ", ".join(_name(task) for task in run if task.state is TaskState.FAILED),
+            ]
+            for run in found
+        ],
+    )
+
+
+@click.command(
+    epilog=examples(
+        ("nbdag status", "the latest run"),
+        ("nbdag status --dag churn -o json", "for programs"),
+        ("nbdag status latest -f", "watch it until it ends"),
+    )
+)
+@RUN
+@DAG
+@click.option("-f", "--follow", is_flag=True, help="Watch the run until it ends.")
+@output_option
+def status(run: str, dag: str | None, follow: bool, form: str) -> int:
+    """Show where a run and its tasks stand.
+
+    RUN is a run's id, an unambiguous beginning of one, or 'latest'. With --follow, exits with 1 where the run fails.
+    """
+    found = api.find_run(run, dag=dag)
+    if follow and found.state not in _OVER:
+        with progress(console(stderr=form != "table"), [task.id for task in found if task.map_index < 0]) as watch:
+            for event in api.follow(found):
+                watch.show(event)
+        found = api.find_run(found.id)
+    if form == "table":
+        _print_status(found)
+    else:
+        print_data(found.to_dict(), form)
+    return 1 if follow and found.state is not RunState.SUCCESS else 0
+
+
+@click.command(
+    epilog=examples(
+        ("nbdag logs latest train", "what train's last try printed"),
+        ("nbdag logs latest train -f", "as it is printed"),
+        ("nbdag logs latest train --try 1", "what the first try printed"),
+    )
+)
+@RUN
+@click.argument("task", shell_complete=complete.tasks_of_run)
+@click.option("--try", "try_number", type=click.IntRange(min=1), metavar="N", help="Of this try; else of the last.")
+@click.option("--index", type=click.IntRange(min=0), metavar="N", help="Which instance of a mapped task.")
+@DAG
+@click.option("-f", "--follow", is_flag=True, help="Go on until the try ends.")
+def logs(run: str, task: str, try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
+    """Print what a task printed, and its traceback."""
+    found = api.find_run(run, dag=dag)
+    map_index = -1 if index is None else index
+    where = (found.id, task, try_number, map_index)
+    if follow:
+        _follow_log(*where)
+    else:
+        _copy(api.logs(*where), 0)
+
+
+@click.command(epilog=examples(("nbdag cancel latest", "stop it, and every process of it")))
+@RUN
+@DAG
+def cancel(run: str, dag: str | None) -> None:
+    """Stop a run that another process drives."""
+    found = api.cancel(api.find_run(run, dag=dag))
+    click.echo(f"run {found.id} of {found.dag}: {found.state.value}")
+
+
+def _print_status(run: api.Run) -> None:
+    screen = console()
+    screen.print(f"run {run.id} of {run.dag}: ", state_text(run.state.value, screen), end="", sep="", soft_wrap=True)
+    screen.print(f", started {moment(run.started)}" if run.started else "", end="", soft_wrap=True)
+    screen.print(f", {duration(run.duration)}" if run.duration is not None else "", soft_wrap=True)
+    if run.parameters:
+        said = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items())
+        screen.print(f"parameters: {said}", soft_wrap=True)
+    print_table(
+        ["task", "state", "tries", "started", "time", "note"],
+        [
+            [
+                _name(task),
+                state_text(task.state.value, screen),
+                str(task.tries),
+                moment(task.started),
+                duration(_so_far(task)),
+                (task.error or "; ".join(note.message for note in task.warnings)).partition("\n")[0],
+            ]
+            for task in run
+        ],
+    )
+    if run.error:
+        screen.print(run.error, soft_wrap=True)
+    screen.print(short_path(run.notebook), soft_wrap=True)
+
+
+def _so_far(task: api.TaskRun) -> float | None:
+    if task.duration is None and task.started is not None and task.state is TaskState.RUNNING:
+        return max(0.0, time.time() - task.started)
+    return task.duration
+
+
+def _follow_log(run: str, task: str, try_number: int | None, map_index: int) -> None:
+    at = 0
+    path: Path | None = None
+    while True:
+        found = api.find_run(run)
+        stands = found[(task, map_index) if map_index >= 0 else task]
+        over = found.state in _OVER or (
+            stands.state in (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED)
+            or (try_number is not None and stands.tries > try_number)
+        )
+        if stands.tries or over:
+            now = api.logs(run, task, try_number, map_index)
+            if path is not None and now != path:  # the task is tried again: the last try is another one now
+                at = _copy(path, at) * 0
+            path = now
+            at = _copy(path, at, wanted=over)
+        if over:
+            return
+        time.sleep(_LOOK_AGAIN)
+
+
+def _copy(path: Path, start: int, *, wanted: bool = True) -> int:
+    """Print a file from a position on; the position where it ended."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            while block := file.read(1 << 16):
+                sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+            return file.tell()
+    except FileNotFoundError:
+        if wanted:
+            raise click.ClickException(
+                f"there is no log at {short_path(path)}: it was removed, or nothing ran"
+            ) from None
+        return start
+
+
+def _name(task: api.TaskRun) -> str:
+    return task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]"
+
+
+__all__: list[Any] = ["cancel", "logs", "runs", "status"]

@@ -1,0 +1,212 @@
+"""`run`: a notebook, headlessly, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import notebooks, runs
+from ..core.dag import Dag
+from ..core.states import RunState
+from . import complete
+from ._group import INTERRUPTED, examples, fail
+from .notebook import NOTEBOOK, say_problems
+from .output import console, duration, print_data, short_path
+from .parameters import parameter_options, parameters
+from .progress import progress
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.console import Console
+
+_TERMINATED = 128 + signal.SIGTERM
+_LAST_LINES = 12  # of a failed task's traceback
+
+
+class _Tasks(click.ParamType):
+    """Tasks, separated by commas; the option can be repeated as well."""
+
+    name = "TASK[,TASK…]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(part for part in value.replace(",", " ").split() if part)
+
+
+def _tasks(flag: str, name: str, help: str) -> Any:
+    return click.option(
+        flag,
+        name,
+        multiple=True,
+        type=_Tasks(),
+        metavar="TASK[,TASK…]",
+        callback=lambda ctx, param, said: tuple(dict.fromkeys(task for part in said for task in part)),
+        shell_complete=complete.tasks,
+        help=help,
+    )
+
+
+@click.command(
+    epilog=examples(
+        ("nbdag run churn.ipynb", "every task, as many at once as there are cores"),
+        ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "with other parameters"),
+        ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "the report goes to a file of your choice"),
+        ("nbdag run churn.ipynb --from train", "train and what follows, with the latest run's values"),
+        ("nbdag run churn.ipynb --upto features --dry-run", "say what would run, and why"),
+        ("nbdag run churn.ipynb --json | jq .state", "the outcome, for programs"),
+    )
+)
+@click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
+@click.argument("output", required=False, type=NOTEBOOK, metavar="[OUT]")
+@parameter_options
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once; the number of cores.")
+@_tasks("--only", "only", "Run these tasks alone.")
+@_tasks("--upto", "upto", "Run these tasks and all before them.")
+@_tasks("--from", "from_", "Run these tasks and all after them.")
+@click.option(
+    "--run", "values_from", metavar="RUN", shell_complete=complete.runs, help="Whose values a partial run takes."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing.")
+@click.option("--fail-fast/--no-fail-fast", default=None, help="End the run when a task fails; as %dag says.")
+@click.option(
+    "--kernels",
+    type=click.Choice(["warm", "fresh"]),
+    default="warm",
+    show_default=True,
+    help="Fork a kernel that has its imports done where possible, or start each anew.",
+)
+@click.option("-k", "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's.")
+@click.option(
+    "--cwd", type=click.Path(path_type=Path), metavar="FOLDER", help="Where tasks run; the notebook's folder."
+)
+@click.option("--progress/--no-progress", "show", default=True, help="Show what happens as it happens.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; all else goes to standard error.")
+def run(
+    notebook: Path,
+    output: Path | None,
+    jobs: int | None,
+    only: Sequence[str],
+    upto: Sequence[str],
+    from_: Sequence[str],
+    values_from: str | None,
+    dry_run: bool,
+    fail_fast: bool | None,
+    kernels: str,
+    kernel: str | None,
+    cwd: Path | None,
+    show: bool,
+    as_json: bool,
+    **said: Any,
+) -> int:
+    """Run a notebook headlessly, task by task, in parallel.
+
+    Each task runs in a kernel of its own. The last line is the path of the report: the notebook with every task's
+    outputs in its own cell, which can be opened while the run goes on. Exits with 1 where a task failed.
+    """
+    values = parameters(**said)
+    which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
+    dag = notebooks.read(notebook)
+    say_problems(dag, notebook, err=True)
+    if dag.errors:
+        return 1
+    if dry_run:
+        return _say_plan(notebook, {**which, "parameters": values}, as_json)
+    screen = console(stderr=as_json)
+    seen: list[str] = []
+    with _terminable(), progress(screen, list(dag.tasks), show=show) as watch:
+
+        def on_event(event: runs.Event) -> None:
+            if not seen:
+                seen.append(event.run_id)
+            watch.show(event)
+
+        try:
+            done = runs.run(
+                notebook,
+                parameters=values,
+                jobs=jobs,
+                output=output,
+                kernels=kernels,
+                kernel_name=kernel,
+                cwd=cwd,
+                fail_fast=fail_fast,
+                on_event=on_event,
+                **which,
+            )
+        except KeyboardInterrupt as stop:
+            what = f"run {seen[0]} of {dag.id} is cancelled" if seen else "nothing has run"
+            fail(f"interrupted: {what}", _TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED)
+    say_outcome(done, screen)
+    if as_json:
+        print_data(done.to_dict())
+    return 0 if done.state is RunState.SUCCESS else 1
+
+
+def say_outcome(run: runs.Run, screen: Console) -> None:
+    """What a person needs to know of a run that has ended; last, where its report is."""
+
+    def say(line: str, style: str = "") -> None:
+        screen.print(line, style=style, soft_wrap=True)
+
+    for note in run.warnings:
+        say(f"warning {note.code}: {note.message}", "yellow")
+    for task in run:
+        for note in task.warnings:
+            say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
+    for task in run:
+        if task.state.value == "failed":
+            say("")
+            say(f"{_name(task)} failed: {task.error or 'no reason is on record'}", "bold red")
+            for line in (task.traceback or "").rstrip().splitlines()[-_LAST_LINES:]:
+                say(f"  {line}")
+            say(f"  (all of it: nbdag logs {run.id} {task.id})")
+    if run.error:
+        say(run.error, "bold red")
+    counts: dict[str, int] = {}
+    for task in run:
+        counts[task.state.value] = counts.get(task.state.value, 0) + 1
+    tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
+    say("")
+    say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
+    say(short_path(run.notebook))
+
+
+def _name(task: runs.TaskRun) -> str:
+    return task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]"
+
+
+def _say_plan(notebook: Path, which: dict[str, Any], as_json: bool) -> int:
+    planned = runs.plan_of(notebook, **which)
+    if as_json:
+        print_data(
+            [
+                {"task": each.task, "runs": each.runs, "reason": each.reason, "after": list(each.after)}
+                for each in planned
+            ]
+        )
+        return 0
+    width = max((len(each.task) for each in planned), default=0)
+    for each in planned:
+        click.echo(f"{'run ' if each.runs else 'keep'}  {each.task:<{width}}  {each.reason}".rstrip())
+    return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: whoever drives a run stops it as for Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
