@@ -64,6 +64,6 @@ def tasks_of_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         return []
     return [
         CompletionItem(task, help=state)
-        for task, state in dict((each.id, each.state.value) for each in run).items()
+        for task, state in {each.id: each.state.value for each in run}.items()
         if task.startswith(incomplete)
     ]

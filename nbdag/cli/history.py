@@ -168,8 +168,9 @@ def _follow_log(run: str, task: str, try_number: int | None, map_index: int) -> 
         )
         if stands.tries or over:
             now = api.logs(run, task, try_number, map_index)
-            if path is not None and now != path:  # the task is tried again: the last try is another one now
-                at = _copy(path, at) * 0
+            if path is not None and now != path:  # the task is tried again: what is left of the try before, first
+                _copy(path, at)
+                at = 0
             path = now
             at = _copy(path, at, wanted=over)
         if over:

@@ -47,7 +47,7 @@ def to_json(data: Any, *, indent: int | None = 2) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns for people; cells may be rich's texts. Nothing is cut: what does not fit is folded, or runs on in a pipe."""
+    """Columns for people; cells may be rich's texts. Nothing is cut: what does not fit is folded."""
     from rich.table import Table
 
     screen = console()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .. import notebooks, runs
-from ..core.dag import Dag
 from ..core.states import RunState
 from . import complete
 from ._group import INTERRUPTED, examples, fail
@@ -25,27 +24,24 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _TERMINATED = 128 + signal.SIGTERM
 _LAST_LINES = 12  # of a failed task's traceback
 
 
-class _Tasks(click.ParamType):
-    """Tasks, separated by commas; the option can be repeated as well."""
+def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
+    """An option that takes tasks: separated by commas, or repeated."""
 
-    name = "TASK[,TASK…]"
+    def split(ctx: click.Context, param: click.Parameter, said: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(task for part in said for task in part.replace(",", " ").split()))
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        return value if isinstance(value, tuple) else tuple(part for part in value.replace(",", " ").split() if part)
-
-
-def _tasks(flag: str, name: str, help: str) -> Any:
     return click.option(
         flag,
         name,
         multiple=True,
-        type=_Tasks(),
         metavar="TASK[,TASK…]",
-        callback=lambda ctx, param, said: tuple(dict.fromkeys(task for part in said for task in part)),
+        callback=split,
         shell_complete=complete.tasks,
         help=help,
     )
