@@ -1,0 +1,66 @@
+"""A Dag as DOT, Graphviz's language: what `nbdag show -o dag.dot` writes, and what the layout is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import graphviz
+
+from ..core.dag import Dag
+from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
+from .marks import Mark, look
+
+FONT = "Helvetica"  # a font whose widths Graphviz knows without looking for it; Arial has the same
+LINE = "#768390"
+
+
+def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB") -> str:
+    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR."""
+    marks = marks or {}
+    crowded = len(dag.edges) > CROWDED
+    graph = graphviz.Digraph(
+        graph_attr={
+            "rankdir": direction,
+            "bgcolor": "transparent",
+            "tooltip": graphviz.escape(title(dag)),
+            "nodesep": "0.3",
+            "ranksep": "0.42",
+            "pad": "0.1",
+            "fontname": FONT,
+        },
+        node_attr={
+            "shape": "box",
+            "style": "rounded",
+            "fontname": FONT,
+            "fontsize": "13",
+            "margin": "0.15,0.07",
+            "height": "0.36",
+        },
+        edge_attr={
+            "fontname": FONT, "fontsize": "11", "color": LINE, "fontcolor": LINE, "arrowsize": "0.7", "penwidth": "1.2",
+        },
+    )  # fmt: skip
+    for task in dag.tasks.values():
+        mark = marks.get(task.id, Mark())
+        how = look(mark.state)
+        label = f"{how.sign} {shorten(task.id, NAME)}"
+        note = task_note(task, mark)
+        attributes = {
+            # Spaces keep room for the sign, whose width the fonts that Graphviz knows do not tell.
+            "label": graphviz.escape(f"   {label}" + (f"\n      {note}" if note else "")),
+            "tooltip": graphviz.escape(task_tooltip(task, mark)),
+            "color": how.colour,
+        }
+        if task.options.map:
+            attributes["peripheries"] = "2"
+        if mark.selected:
+            attributes["penwidth"] = "3"
+        graph.node(task.id, **attributes)
+    for edge in dag.edges:
+        if edge.source in dag.tasks and edge.target in dag.tasks:
+            text = edge_label(edge, crowded=crowded)
+            extra = {"label": graphviz.escape(f" {text} ")} if text else {}
+            if edge.declared:
+                extra["style"] = "dashed"
+            graph.edge(edge.source, edge.target, tooltip=graphviz.escape(edge_tooltip(edge)), **extra)
+    return str(graph.source)

@@ -1,0 +1,66 @@
+"""A Dag as an output of a notebook cell, for whoever shows it.
+
+JupyterLab prefers HTML, and draws an SVG in it when the notebook is trusted; then hovering tells all and colours are
+the theme's. When it is not trusted, and on GitHub, the HTML is cleaned: style sheets and SVG go, their text would
+stay. So the live picture is hidden unless its style sheet lives, and what is shown instead is the same picture as
+an image, which passes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from ..core.dag import Dag, Problem
+from .labels import listing
+from .marks import Mark
+from .svg import size, svg
+
+# A picture wider than the page shrinks, though not past legibility: then the page scrolls.
+_SMALLEST = 0.6
+_STYLE = (
+    ".nbdag-live{display:block!important;overflow-x:auto}.nbdag-still{display:none!important}"
+    f".nbdag-live svg{{max-width:100%;min-width:calc(var(--nbdag-width)*{_SMALLEST});height:auto}}"
+)
+
+
+def bundle(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> dict[str, str]:
+    """What a kernel sends: the picture as HTML, as SVG, and in words, each with the problems found."""
+    picture = svg(dag, marks, direction=direction)
+    return {
+        "text/html": _page(picture, dag),
+        "image/svg+xml": picture,
+        "text/plain": "\n".join([listing(dag, marks or {}), *map(_line, dag.problems)]),
+    }
+
+
+def html(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> str:
+    """The picture, and the problems under it, as an HTML fragment."""
+    return _page(svg(dag, marks, direction=direction), dag)
+
+
+def _page(picture: str, dag: Dag) -> str:
+    data = base64.b64encode(picture.encode()).decode()
+    words = escape(listing(dag, {}).splitlines()[0], quote=True)
+    return (
+        f"<style>{_STYLE}</style>"
+        f'<div class="nbdag-live" hidden style="display:none;--nbdag-width:{size(picture)[0]}px">{picture}</div>'
+        f'<img class="nbdag-still" alt="{words}" src="data:image/svg+xml;base64,{data}">{_problems(dag.problems)}'
+    )
+
+
+def _problems(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return ""
+    items = "".join(f"<li>{escape(_line(problem))}</li>" for problem in problems)
+    return f'<ul class="nbdag-problems" style="margin:.5em 0 0">{items}</ul>'
+
+
+def _line(problem: Problem) -> str:
+    sign = "✗" if problem.severity == "error" else "△"
+    where = ""
+    if problem.place is not None:
+        where = f"cell {problem.place.cell + 1}, line {problem.place.line}: "
+    hint = f"; {problem.hint}" if problem.hint else ""
+    return f"{sign} {problem.code} {where}{problem.message}{hint}"

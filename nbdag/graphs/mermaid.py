@@ -1,0 +1,43 @@
+"""A Dag as a Mermaid flow chart, which GitHub and GitLab draw inside Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.dag import Dag
+from .labels import CROWDED, NAME, edge_label, shorten, task_note
+from .marks import LOOKS, Mark, look
+
+
+def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB") -> str:
+    """The graph as Mermaid text. Declared edges are dotted."""
+    marks = marks or {}
+    names = {task: f"t{n}" for n, task in enumerate(dag.tasks)}  # `end` and the like would end the chart
+    crowded = len(dag.edges) > CROWDED
+    lines = [f"flowchart {direction}"]
+    used = []
+    for task in dag.tasks.values():
+        mark = marks.get(task.id, Mark())
+        text = _quoted(f"{look(mark.state).sign} {shorten(task.id, NAME)}")
+        note = task_note(task, mark)
+        label = text + (f"<br/>{_quoted(note)}" if note else "")
+        opening, closing = ("[[", "]]") if task.options.map else ("(", ")")
+        lines.append(f'  {names[task.id]}{opening}"{label}"{closing}')
+        if mark.state in LOOKS and mark.state != "none":
+            used.append((names[task.id], look(mark.state).colour, mark.selected))
+        elif mark.selected:
+            used.append((names[task.id], "", True))
+    for edge in dag.edges:
+        if edge.source in names and edge.target in names:
+            text = _quoted(edge_label(edge, crowded=crowded))
+            arrow = ("-.->" if edge.declared else "-->") + (f'|"{text}"|' if text else "")
+            lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
+    for name, colour, selected in used:
+        told = ([f"stroke:{colour}"] if colour else []) + (["stroke-width:3px"] if selected else [])
+        lines.append(f"  style {name} {','.join(told)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Mermaid reads HTML and entities inside quotes: what could be either is told by number."""
+    return "".join(c if c.isalnum() or c in " _-.,+·×…○◔◐✓✗»⊘↻◷↺−△?" else f"#{ord(c)};" for c in text)

@@ -1,0 +1,182 @@
+"""A Dag as SVG: one picture that is legible on light and on dark, alone and in a notebook.
+
+Nothing is drawn behind the graph. Words have a halo of the paper's colour, nodes are filled with it, and lines have
+a middle tone, so that the picture stays legible even where the page's theme and the system's differ. In a page the
+colours come from JupyterLab's or VS Code's variables; alone, from the system's preference. Nothing in it has an id,
+so that several pictures share a page, and nothing in it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+from ..core.dag import Dag, Edge, Task
+from .dot import dot
+from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, shorten, task_note, task_tooltip, title
+from .layout import Box, Curve, Layout, Point, lay_out
+from .marks import LOOKS, Mark, look
+
+PAGE = 900.0  # points: the width that a notebook's page bears without scrolling
+_PAD = 8.0
+_STACK = 3.5  # points between the sheets of a mapped task
+
+_LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
+_DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a86"}
+
+
+def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", theme: str = "auto") -> str:
+    """The graph as an SVG document.
+
+    `direction` is TB, LR, or auto: whichever fits a page. `theme` is auto, or light or dark for a picture whose
+    colours are fixed and whose background is filled.
+    """
+    marks = marks or {}
+    layout = arrange(dag, marks, direction)
+    width, height = layout.width + 2 * _PAD, layout.height + 2 * _PAD
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="nbdag" role="img" aria-label={quoteattr(title(dag))}'
+        f' width="{width:.0f}" height="{height:.0f}" viewBox="{-_PAD:g} {-_PAD:g} {width:.0f} {height:.0f}">',
+        f"<title>{escape(title(dag))}</title>",
+        f"<desc>{escape(listing(dag, marks))}</desc>",
+        f"<style>{_style(theme, {marks.get(task, Mark()).state for task in dag.tasks})}</style>",
+    ]
+    if theme != "auto":
+        parts.append(f'<rect class="page" x="{-_PAD:g}" y="{-_PAD:g}" width="100%" height="100%"/>')
+    crowded = len(dag.edges) > CROWDED
+    for edge in dag.edges:
+        if (curve := layout.curves.get((edge.source, edge.target))) is not None:
+            parts.append(_edge(edge, curve, crowded=crowded))
+    parts.extend(_node(task, layout.boxes[task.id], marks.get(task.id, Mark())) for task in dag.tasks.values())
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
+    """Lay the graph out; `auto` goes from left to right where that fits a page, else whichever way is narrower."""
+    if direction != "auto":
+        return lay_out(dot(dag, marks, direction=direction))
+    across = lay_out(dot(dag, marks, direction="LR"))
+    if across.width <= PAGE and across.height <= PAGE:
+        return across
+    down = lay_out(dot(dag, marks, direction="TB"))
+    if down.width <= PAGE:
+        return down
+    return min(across, down, key=lambda layout: layout.width)
+
+
+def size(picture: str) -> tuple[int, int]:
+    """Width and height, in points, of what `svg` drew."""
+    told = re.search(r'width="(\d+)" height="(\d+)"', picture)
+    assert told is not None
+    return int(told[1]), int(told[2])
+
+
+def _style(theme: str, states: set[str]) -> str:
+    """The style sheet. Colours are variables, or literal ones where the theme is fixed."""
+    fixed = {"light": _LIGHT, "dark": _DARK}.get(theme)
+    value = dict(fixed) if fixed else {name: f"var(--nbdag-{name})" for name in _LIGHT}
+    font = "font-family:Helvetica,Arial,'Liberation Sans',sans-serif"
+    light, dark = (f"svg.nbdag{{{_variables(colours)}}}" for colours in (_LIGHT, _DARK))
+    rules = [] if fixed else [light, f"@media(prefers-color-scheme:dark){{{dark}}}"]
+    rules += [
+        f".nbdag text{{{font};fill:{value['ink']}}}",
+        f".nbdag .id{{font-size:13px}}.nbdag .note{{font-size:11px;fill:{value['soft']}}}",
+        f".nbdag .names{{font-size:11px;text-anchor:middle;fill:{value['soft']};"
+        f"stroke:{value['paper']};stroke-width:3px;stroke-linejoin:round;paint-order:stroke}}",
+        f".nbdag .line{{fill:none;stroke:{value['line']};stroke-width:1.2px}}.nbdag .tip{{fill:{value['line']}}}",
+        ".nbdag .declared{stroke-dasharray:5 3}",
+        f".nbdag .box{{fill:{value['paper']};stroke-width:1.3px}}.nbdag .chosen .box{{stroke-width:3px}}",
+        ".nbdag .sign{fill:none;stroke-width:1.6px;stroke-linecap:round;stroke-linejoin:round}",
+    ]
+    if fixed:
+        rules.append(f".nbdag .page{{fill:{fixed['paper']}}}")
+    else:
+        # Pointing at an edge shows which it is among many.
+        rules.append(".nbdag .edge:hover .line{stroke-width:2.4px}.nbdag .edge:hover .names{fill:var(--nbdag-ink)}")
+    for state in sorted(states):
+        colour = look(state).colour
+        name = _class(state)
+        rules.append(
+            f".nbdag .{name} .box,.nbdag .{name} .sign{{stroke:{colour}}}.nbdag .{name} .full{{fill:{colour}}}"
+        )
+        if name != "none":
+            tint = _mix(colour, fixed["paper"]) if fixed else f"color-mix(in srgb,{colour} 13%,{value['paper']})"
+            rules.append(f".nbdag .{name} .box{{fill:{tint}}}")
+    return "".join(rules)
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return ";".join(f"--nbdag-{name}:" + _themed(name, colour) for name, colour in colours.items())
+
+
+def _themed(name: str, colour: str) -> str:
+    return {
+        "ink": f"var(--jp-ui-font-color1,var(--vscode-editor-foreground,{colour}))",
+        "soft": f"var(--jp-ui-font-color2,var(--vscode-descriptionForeground,{colour}))",
+        "paper": f"var(--jp-layout-color0,var(--vscode-editor-background,{colour}))",
+    }.get(name, colour)
+
+
+def _mix(colour: str, paper: str) -> str:
+    def channels(text: str) -> list[int]:
+        return [int(text[at : at + 2], 16) for at in (1, 3, 5)]
+
+    mixed = (round(0.13 * a + 0.87 * b) for a, b in zip(channels(colour), channels(paper), strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def _class(state: str) -> str:
+    return state if state in LOOKS else "other"
+
+
+def _node(task: Task, box: Box, mark: Mark) -> str:
+    how = look(mark.state)
+    classes = f"task {_class(mark.state)}" + (" chosen" if mark.selected else "")
+    behind = (2, 1) if task.options.map else ()
+    room = _STACK * len(behind)
+    left, top = box.x - box.width / 2, box.y - box.height / 2 + room
+    width, height = box.width - room, box.height - room
+    boxes = "".join(
+        f'<rect class="box" x="{left + _STACK * n:.1f}" y="{top - _STACK * n:.1f}"'
+        f' width="{width:.1f}" height="{height:.1f}" rx="7"/>'
+        for n in (*behind, 0)
+    )
+    note = task_note(task, mark)
+    middle = top + height / 2
+    text = _text("id", left + 28, middle + (-2 if note else 4.5), shorten(task.id, NAME))
+    if note:
+        text += _text("note", left + 28, middle + 12.5, note)
+    full = f'<path class="full" d="{how.filled}"/>' if how.filled else ""
+    sign = f'<g transform="translate({left + 9:.1f} {middle - 6:.1f})">{full}<path class="sign" d="{how.path}"/></g>'
+    return f'<g class="{classes}"><title>{escape(task_tooltip(task, mark))}</title>{boxes}{sign}{text}</g>'
+
+
+def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
+    first, *others = curve.points
+    parts = [
+        f'<g class="edge"><title>{escape(edge_tooltip(edge))}</title>',
+        f'<path class="line{" declared" if edge.declared else ""}" d="M{_at(first)}C{" ".join(map(_at, others))}"/>',
+    ]
+    if curve.tip is not None:
+        parts.append(f'<path class="tip" d="{_arrow(curve.points[-1], curve.tip)}"/>')
+    if curve.label is not None:
+        x, y = curve.label
+        parts.append(_text("names", x, y + 3.8, edge_label(edge, crowded=crowded)))
+    return "".join([*parts, "</g>"])
+
+
+def _text(what: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{what}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+
+
+def _arrow(base: Point, tip: Point) -> str:
+    dx, dy = tip[0] - base[0], tip[1] - base[1]
+    length = (dx * dx + dy * dy) ** 0.5 or 1.0
+    nx, ny = -dy / length * 2.9, dx / length * 2.9
+    return f"M{_at(tip)}L{_at((base[0] + nx, base[1] + ny))}L{_at((base[0] - nx, base[1] - ny))}z"
+
+
+def _at(point: Point) -> str:
+    return f"{point[0]:.1f},{point[1]:.1f}"
