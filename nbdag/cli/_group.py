@@ -83,11 +83,18 @@ class Commands(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(command, help) for command, (_, help) in lines.items()])
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().main(args, prog_name, complete_var, False, **extra)
         try:
-            code = super().main(*args, standalone_mode=False, **kwargs)
+            code = super().main(args, prog_name, complete_var, False, **extra)
             sys.stdout.flush()
         except Exception as error:
             sys.exit(_answer(error))
@@ -185,9 +192,8 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-def examples(*lines: Sequence[str] | str) -> str:
+def examples(*pairs: tuple[str, str]) -> str:
     """An epilog that shows how a command is used: (command, what it does) each."""
-    pairs = [(line, "") if isinstance(line, str) else (line[0], line[1]) for line in lines]
     width = max(len(command) for command, _ in pairs)
     text = [f"  {command:<{width}}  {what}".rstrip() for command, what in pairs]
     return "\b\nExamples:\n" + "\n".join(text)

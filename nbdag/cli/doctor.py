@@ -31,7 +31,7 @@ class Finding:
     said: str  # one sentence; for a problem with its remedy
 
 
-@click.command(epilog=examples("nbdag doctor", "nbdag doctor -o json"))
+@click.command(epilog=examples(("nbdag doctor", ""), ("nbdag doctor -o json", "")))
 @output_option
 def doctor(form: str) -> int:
     """Look for what could keep notebooks from running here.

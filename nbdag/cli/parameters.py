@@ -109,14 +109,11 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
 
 
 def _loader() -> Any:
+    """YAML's safe loader without its dates: JSON has none, and parameters go into a notebook's metadata."""
     import yaml
 
-    class WithoutDates(yaml.SafeLoader):
-        """JSON has no dates, and papermill writes parameters into a notebook's metadata."""
-
-        yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own name)
-            first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    return WithoutDates
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return type("WithoutDates", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
