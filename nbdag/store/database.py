@@ -107,7 +107,6 @@ class Database:
         self.where = where  # for people; no password in it
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
-        self._watch: Connection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -126,15 +125,15 @@ class Database:
         if not self.sqlite:
             return None
         with self._said():
-            if self._watch is None:
-                self._watch = self.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-            return int(self._watch.exec_driver_sql("PRAGMA data_version").scalar_one())
+            # By the pool, the connection that this process last wrote with: its own writes do not count there.
+            raw: Any = self.engine.raw_connection()
+            try:
+                return int(raw.driver_connection.execute("PRAGMA data_version").fetchone()[0])
+            finally:
+                raw.close()
 
     def close(self) -> None:
         """Let go of every connection."""
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
         self.engine.dispose()
 
     @contextmanager
@@ -183,6 +182,8 @@ def _sqlite(home: Home) -> Database:
         f"sqlite:///{home.database}",
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
+        pool_size=1,  # see `changes`; a second thread gets a connection of its own
+        max_overflow=-1,
     )
 
     @event.listens_for(engine, "connect")

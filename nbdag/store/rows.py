@@ -106,6 +106,19 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveRow:
+    """A task instance that has slots of a pool."""
+
+    number: int  # of its run
+    dag: str
+    run: str
+    task: str
+    map_index: int
+    pool: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """An attempt as it stands."""
 

@@ -13,14 +13,13 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
 
 from ..core.job import Note, Output
-from ..core.states import RunState, TaskState
+from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .database import Database
-from .rows import AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
-OCCUPIED = (TaskState.QUEUED, TaskState.RUNNING)
 
 
 class RunExistsError(NbdagError):
@@ -280,15 +279,23 @@ class Store:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
             connection.execute(insert(t.pools).values(name=name, slots=slots))
 
-    def occupied(self) -> dict[str, int]:
-        """Pool → slots that queued and running tasks of all runs take."""
+    def active(self) -> list[ActiveRow]:
+        """The queued and running task instances of all runs."""
         query = (
-            select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
-            .where(t.instances.c.state.in_(OCCUPIED))
-            .group_by(t.instances.c.pool)
+            select(
+                t.runs.c.id.label("number"),
+                t.runs.c.dag_id.label("dag"),
+                t.runs.c.name.label("run"),
+                t.instances.c.task,
+                t.instances.c.map_index,
+                t.instances.c.pool,
+                t.instances.c.slots,
+            )
+            .join(t.runs, t.runs.c.id == t.instances.c.run_id)
+            .where(t.instances.c.state.in_(ACTIVE))
         )
         with self._database.reading() as connection:
-            return {row.pool: int(row.slots) for row in connection.execute(query)}
+            return [ActiveRow(**row._mapping) for row in connection.execute(query)]
 
 
 _GIVES = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)

@@ -1,0 +1,12 @@
+"""The loop that drives runs: `nbdag run` its own, the scheduler all that are due, by the same code.
+
+Look at each run, take in what has ended, ask `core.plan` what moves, give out slots by priority and pool, save, and
+only then hand the attempts to an executor. So what is recorded is never less than what was begun. Time is an argument
+of `tick`; the loop around it waits for what comes first: a result, the next moment that something is due, or a change
+from outside.
+"""
+
+from .look import Driven, Leavings, leavings, when
+from .loop import Scheduler
+
+__all__ = ["Driven", "Leavings", "Scheduler", "leavings", "when"]

@@ -1,0 +1,336 @@
+"""One look at one run: what came in, what moves, what may start.
+
+A `Driven` is a run as this scheduler last saw it. A `Look` begins as a copy of that, takes in results, moves the
+tasks as `core.plan` says, starts those that got a slot, and ends as one `Change` for the store. Nothing is kept of a
+look whose change the store refused, so a look may always be made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from ..core.assemble import Left
+from ..core.dag import Dag
+from ..core.events import Event
+from ..core.job import Key, Result
+from ..core.plan import Instance, InstanceKey, Plan, RunView, expanded, plan
+from ..core.retries import retry_at
+from ..core.slots import Claim, claims
+from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
+from ..store.rows import AttemptRow, Change, InstanceRow, NewInstance, RunRow
+
+Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
+
+
+@dataclass(slots=True)
+class Driven:
+    """A run, its notebook, and where its tasks stand, as last seen or saved."""
+
+    row: RunRow
+    dag: Dag
+    instances: dict[InstanceKey, InstanceRow]
+    left: Leavings  # of tasks of the run
+    lent: Leavings  # of tasks that are not in it, from other runs
+    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
+
+    @classmethod
+    def of(
+        cls, row: RunRow, dag: Dag, instances: Iterable[InstanceRow], attempts: Iterable[AttemptRow], lent: Leavings
+    ) -> Driven:
+        """The run as the store has it."""
+        run = cls(
+            row=row,
+            dag=replace(dag, options=replace(dag.options, fail_fast=row.fail_fast)),
+            instances={(each.task, each.map_index): each for each in instances},
+            left=leavings(attempts),
+            lent=lent,
+        )
+        for attempt in attempts:
+            key = (attempt.task, attempt.map_index)
+            if attempt.state is TaskState.UP_FOR_RESCHEDULE:
+                run.paused[key] = attempt.started
+        return run
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self.row.state in RUN_FINISHED
+
+    def key(self, instance: InstanceRow) -> Key:
+        """The attempt that this instance is at."""
+        return Key(
+            dag=self.row.dag,
+            run=self.row.name,
+            task=instance.task,
+            map_index=instance.map_index,
+            try_number=instance.tries,
+        )
+
+
+def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
+    """What succeeded attempts left; a later one counts, where there are several."""
+    found: Leavings = {}
+    for attempt in attempts:
+        if attempt.state is TaskState.SUCCESS:
+            digests = {output.name: output.digest for output in attempt.outputs}
+            found.setdefault(attempt.task, {})[attempt.map_index] = Left(attempt.map_index, digests)
+    return found
+
+
+class Look:
+    """What is about to become of a run."""
+
+    def __init__(self, run: Driven, now: datetime) -> None:
+        self.run = run
+        self.now = now
+        self.row = run.row
+        self.instances = dict(run.instances)
+        self.left = {task: dict(each) for task, each in run.left.items()}
+        self.paused = dict(run.paused)
+        self.plan = Plan()
+        self.ended: list[tuple[InstanceRow, Result]] = []
+        self.begun: list[tuple[InstanceRow, int]] = []
+        self.resumed: list[tuple[InstanceRow, int]] = []
+        self.added: list[NewInstance] = []
+        self.dropped: list[InstanceRow] = []
+        self._said: dict[InstanceKey, str] = {}
+
+    # What came in
+
+    def take_in(self, results: Iterable[Result]) -> None:
+        """Attempts have ended."""
+        for result in results:
+            key = (result.key.task, result.key.map_index)
+            instance = self.instances.get(key)
+            if instance is None or instance.tries != result.key.try_number:
+                continue  # an attempt that nobody waits for any more
+            if key in self.paused:
+                result = replace(result, started=self.paused.pop(key))
+            self.ended.append((instance, result))
+            if instance.state in ACTIVE:
+                self._settle(key, instance, result)
+
+    def _settle(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
+        task = self.run.dag.tasks[instance.task]
+        if instance.state is TaskState.RESTARTING:
+            self._move(key, TaskState.NONE)
+            return
+        match result.state:
+            case TaskState.SUCCESS if task.options.map and instance.map_index < 0:
+                self._expand(key, result)
+            case TaskState.SUCCESS:
+                self._move(key, TaskState.SUCCESS)
+                digests = {output.name: output.digest for output in result.outputs}
+                self.left.setdefault(instance.task, {})[instance.map_index] = Left(instance.map_index, digests)
+            case TaskState.SKIPPED:
+                self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
+            case TaskState.UP_FOR_RESCHEDULE:
+                self.paused[key] = result.started
+                self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
+            case _:
+                again = retry_at(
+                    task.options,
+                    dag=self.row.dag,
+                    task=instance.task,
+                    logical_date=when(self.row.logical_date),
+                    tries=instance.tries,
+                    ended=when(result.ended),
+                    final=result.final,
+                )
+                if again is None:
+                    self._move(key, TaskState.FAILED, result.error or "")
+                else:
+                    self._move(key, TaskState.UP_FOR_RETRY, result.error or "", wake=again.timestamp())
+
+    def _expand(self, key: InstanceKey, result: Result) -> None:
+        placeholder = self.instances[key]
+        outcome = expanded(key[0], result.length or 0, self._planned())
+        for gone in outcome.drop:
+            self.dropped.append(self.instances.pop(gone))
+        for step in outcome.moves:
+            self._move((step.task, step.map_index), step.state, step.reason)
+        for new in outcome.add:
+            self.added.append(
+                NewInstance(
+                    task=new.task,
+                    map_index=new.map_index,
+                    pool=placeholder.pool,
+                    slots=placeholder.slots,
+                    element=result.elements[new.map_index],
+                )
+            )
+
+    # What moves
+
+    def decide(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
+        """Move the tasks, and end the run, as the rules say."""
+        if self.row.state in RUN_FINISHED or self.added:
+            return  # the new instances have no number yet: they are planned in the next look, which follows at once
+        now = self.now.timestamp()
+        if cancelled:
+            self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
+        elif self.row.state is RunState.QUEUED:
+            self.row = replace(self.row, state=move(self.row.state, RunState.RUNNING), started=now)
+        self.plan = plan(self.run.dag, view(self.row), self._planned(), now=self.now, previous=previous)
+        for new in self.plan.missing:
+            options = self.run.dag.tasks[new.task].options
+            self.added.append(
+                NewInstance(task=new.task, map_index=new.map_index, pool=options.pool, slots=options.slots)
+            )
+        for step in self.plan.moves:
+            self._move((step.task, step.map_index), step.state, step.reason)
+        verdict = self.plan.verdict
+        if verdict is not None and verdict is not self.row.state:
+            self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._why())
+
+    def _why(self) -> str | None:
+        stuck = "; ".join(
+            f"{task if index < 0 else f'{task}[{index}]'} {' and '.join(why)}"
+            for (task, index), why in self.plan.deadlock.items()
+        )
+        return (f"{self.plan.reason}: {stuck}" if stuck else self.plan.reason) or self.row.error
+
+    def ready(self) -> tuple[Claim, ...]:
+        """What could start now."""
+        return claims(self.run.dag, view(self.row), self.plan.ready)
+
+    def active(self) -> tuple[Claim, ...]:
+        """What has a slot."""
+        busy = [instance for instance in self._planned() if instance.state in ACTIVE]
+        return claims(self.run.dag, view(self.row), busy)
+
+    def start(self, claim: Claim) -> None:
+        """A task has been given a slot."""
+        key = (claim.task, claim.map_index)
+        instance = self.instances[key]
+        move(instance.state, TaskState.QUEUED)
+        if key in self.paused:
+            instance = replace(instance, state=TaskState.RUNNING, wake=None)
+            self.resumed.append((instance, instance.tries))
+        else:
+            instance = replace(instance, state=TaskState.RUNNING, wake=None, tries=instance.tries + 1)
+            self.begun.append((instance, instance.tries))
+        self.instances[key] = instance
+
+    def _move(
+        self,
+        key: InstanceKey,
+        state: TaskState,
+        reason: str = "",
+        *,
+        wake: float | None = None,
+        short_circuit: bool = False,
+    ) -> None:
+        instance = self.instances[key]
+        tries = 0 if state is TaskState.NONE else instance.tries
+        self.instances[key] = replace(
+            instance, state=move(instance.state, state), wake=wake, tries=tries, short_circuit=short_circuit
+        )
+        if reason:
+            self._said[key] = reason
+
+    # What comes of it
+
+    @cached_property
+    def available(self) -> dict[str, list[Left]]:
+        """What the tasks of the run, and those that it borrows from, have left. Asked once all results are in."""
+        found = {task: list(each.values()) for task, each in self.run.lent.items()}
+        for task, by_index in self.left.items():
+            found[task] = [
+                left
+                for index, left in by_index.items()
+                if (instance := self.instances.get((task, index))) and instance.state is TaskState.SUCCESS
+            ]
+        return found
+
+    @property
+    def starting(self) -> list[InstanceRow]:
+        """The instances whose attempts begin or go on."""
+        return [instance for instance, _ in (*self.begun, *self.resumed)]
+
+    def change(self, scheduler: str) -> Change | None:
+        """What to save; None when nothing changes."""
+        moved = [each for key, each in self.instances.items() if each is not self.run.instances.get(key)]
+        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
+            return None
+        return Change(
+            run=self.row,
+            instances=moved,
+            begun=self.begun,
+            resumed=self.resumed,
+            ended=self.ended,
+            added=self.added,
+            dropped=self.dropped,
+            at=self.now.timestamp(),
+            scheduler=scheduler,
+        )
+
+    def events(self) -> list[Event]:
+        """What there is to tell."""
+        before, at, name = self.run.instances, self.now.timestamp(), self.row.name
+        told = []
+        if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at))
+        moved = [(key, each) for key, each in self.instances.items() if _differs(each, before.get(key))]
+        # What has ended comes before what begins because of it.
+        for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
+            told.append(
+                Event(
+                    kind="task",
+                    run_id=name,
+                    state=each.state,
+                    at=at,
+                    task=each.task,
+                    map_index=each.map_index,
+                    try_number=each.tries,
+                    message=self._said.get(key, ""),
+                )
+            )
+        if self.row.state is not self.run.row.state and self.row.state in RUN_FINISHED:
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=self.row.error or ""))
+        return told
+
+    def keep(self, added: Iterable[InstanceRow]) -> None:
+        """The change has been saved: the run now stands so."""
+        run = self.run
+        run.row = replace(self.row, revision=self.row.revision + 1)
+        run.instances = self.instances | {(each.task, each.map_index): each for each in added}
+        run.left, run.paused = self.left, self.paused
+
+    def _planned(self) -> list[Instance]:
+        return [
+            Instance(
+                task=each.task,
+                map_index=each.map_index,
+                state=each.state,
+                tries=each.tries,
+                ready_at=None if each.wake is None else when(each.wake),
+                short_circuit=each.short_circuit,
+            )
+            for each in self.instances.values()
+        ]
+
+
+def view(row: RunRow) -> RunView:
+    """A run, as planning sees it."""
+    return RunView(
+        run_id=row.name,
+        dag_id=row.dag,
+        logical_date=when(row.logical_date),
+        state=row.state,
+        started=None if row.started is None else when(row.started),
+        kind=row.kind,
+        selection=None if row.tasks is None else frozenset(row.tasks),
+    )
+
+
+def when(at: float) -> datetime:
+    """An instant of the store's."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _differs(instance: InstanceRow, before: InstanceRow | None) -> bool:
+    return before is None or (instance.state, instance.tries) != (before.state, before.tries)
