@@ -1,68 +1,218 @@
 """What a header can say of a task, and of the whole DAG.
 
-Durations are seconds. A default here is what holds when neither the task's header nor `%dag` says otherwise. One
-class lists all that a task can be told; `core.header` reads and writes it, and makes the help and the completion
-from the fields' metadata, so an option is declared once.
+Durations are seconds. A default here is what holds when neither the task's header nor `%dag` says otherwise. Each
+field is declared once, with how its value reads and what it means: `core.header` parses and writes headers by it, and
+the help and the completion are made from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
+
+from . import words
+from .words import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option of a header, as a person writes it."""
+
+    flag: str  # such as retry-delay, without the dashes
+    field: str  # of TaskOptions or DagOptions
+    kind: Kind
+    help: str
+    group: str  # heading in the help
+    is_default: bool = False  # on %dag, and about its tasks
+
+
+def _told(kind: Kind, group: str, help: str, *, own: bool = False) -> Mapping[str, Any]:
+    """That a header can set a field. `own`: it is about one task, so `%dag` cannot give it to all."""
+    return {"kind": kind, "group": group, "help": help, "own": own}
+
+
+_ORDER, _ATTEMPTS, _PLACE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
+_CONDITIONS, _VALUES, _MAPPING, _ABOUT = "Conditions", "Values", "Mapping (headless runs)", "About it"
+_SENSOR = "Sensors (headless runs)"
+_SCHEDULE, _LIMITS, _NOTICES = "Schedule (headless runs)", "Runs and limits (headless runs)", "Notices (headless runs)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
     """What one task was told, after `%dag`'s defaults have been applied."""
 
-    after: tuple[str, ...] = ()  # tasks that come first, though no variable shows it
-    operator: str = "python"  # what turns the cell into code: see nbdag.operators
-    retries: int = 0  # tries after the first
-    retry_delay: float = 30.0  # seconds before the first retry
-    retry_backoff: float | None = None  # growth of the delay per try; None keeps it constant
-    max_retry_delay: float = 86_400.0  # seconds
-    timeout: float | None = None  # seconds that one try may take
-    priority: int = 1
-    pool: str = "default_pool"
-    slots: int = 1  # how many of the pool's slots it takes
-    trigger: str = "all_success"
-    when: str | None = None  # an expression: false skips the task
-    short_circuit: bool = False  # a false `when` skips every descendant, whatever its trigger rule
-    check: tuple[str, ...] = ()  # expressions that must hold after the cell has run
-    map: tuple[tuple[str, str], ...] = ()  # (variable, expression): one instance per element
-    zip: bool = False  # several maps in step rather than as a product
-    max_map_length: int = 1024
-    out: tuple[str, ...] = ()  # names to pass on as well
-    change: tuple[str, ...] = ()  # names changed in place, though code does not show it
-    poke: float = 60.0  # seconds between two looks of a sensor
-    reschedule: bool = False  # a sensor frees its slot between looks
-    depends_on_past: bool = False
-    wait_for_downstream: bool = False
-    cache: bool = False
-    doc: str | None = None
+    after: tuple[str, ...] = field(
+        default=(), metadata=_told(words.TASKS, _ORDER, "tasks that come first, though no variable shows it", own=True)
+    )
+    trigger: str = field(
+        default="all_success",
+        metadata=_told(words.TRIGGER, _ORDER, "which outcomes of the tasks before it let it run; default all_success"),
+    )
+    depends_on_past: bool = field(
+        default=False,
+        metadata=_told(
+            words.FLAG, _ORDER, "waits until this task succeeded, or was skipped, in the scheduled run before"
+        ),
+    )
+    wait_for_downstream: bool = field(
+        default=False,
+        metadata=_told(words.FLAG, _ORDER, "waits until the tasks right after it are done too, in the run before"),
+    )
+    when: str | None = field(default=None, metadata=_told(words.CONDITION, _CONDITIONS, "false: the task is skipped"))
+    short_circuit: bool = field(
+        default=False,
+        metadata=_told(words.FLAG, _CONDITIONS, "a false --when skips every task below it, whatever its trigger rule"),
+    )
+    check: tuple[str, ...] = field(
+        default=(),
+        metadata=_told(
+            words.EXPRESSIONS, _CONDITIONS, "must hold after the cell has run; false: the task fails, without a retry"
+        ),
+    )
+    retries: int = field(default=0, metadata=_told(words.whole(0), _ATTEMPTS, "tries after the first; default 0"))
+    retry_delay: float = field(
+        default=30.0,
+        metadata=_told(words.DURATION, _ATTEMPTS, "wait before the first retry; default 30s (Airflow's is 300s)"),
+    )
+    retry_backoff: float | None = field(
+        default=None,
+        metadata=_told(
+            words.FACTOR, _ATTEMPTS, "how much longer each further wait is, such as 2; none keeps it constant"
+        ),
+    )
+    max_retry_delay: float = field(
+        default=86_400.0, metadata=_told(words.DURATION, _ATTEMPTS, "the longest wait; default 1d")
+    )
+    timeout: float | None = field(
+        default=None,
+        metadata=_told(words.TIMEOUT, _ATTEMPTS, "how long one try may take; then it and all its processes are ended"),
+    )
+    cache: bool = field(
+        default=False,
+        metadata=_told(
+            words.FLAG, _ATTEMPTS, "takes the stored outcome where code, inputs and parameters are unchanged"
+        ),
+    )
+    priority: int = field(
+        default=1,
+        metadata=_told(words.whole(), _PLACE, "a higher number goes first among those that are ready; default 1"),
+    )
+    pool: str = field(
+        default="default_pool", metadata=_told(words.NAME, _PLACE, "whose slots it takes; default default_pool")
+    )
+    slots: int = field(default=1, metadata=_told(words.whole(1), _PLACE, "how many of the pool's slots; default 1"))
+    operator: str = field(
+        default="python",
+        metadata=_told(words.OPERATOR, _VALUES, "what the cell is written in: python, bash, sensor, yours"),
+    )
+    out: tuple[str, ...] = field(
+        default=(), metadata=_told(words.VARIABLES, _VALUES, "names to pass on as well", own=True)
+    )
+    change: tuple[str, ...] = field(
+        default=(),
+        metadata=_told(words.VARIABLES, _VALUES, "names changed in place, though the code does not show it", own=True),
+    )
+    map: tuple[tuple[str, str], ...] = field(
+        default=(),
+        metadata=_told(
+            words.MAPS, _MAPPING, "one instance for each x of EXPR; several: for each combination", own=True
+        ),
+    )
+    zip: bool = field(
+        default=False,
+        metadata=_told(words.FLAG, _MAPPING, "several maps go in step rather than in all combinations", own=True),
+    )
+    max_map_length: int = field(
+        default=1024, metadata=_told(words.whole(1), _MAPPING, "more instances than this fail; default 1024")
+    )
+    poke: float = field(
+        default=60.0,
+        metadata=_told(words.POSITIVE_DURATION, _SENSOR, "time between two looks of a sensor; default 60s"),
+    )
+    reschedule: bool = field(
+        default=False, metadata=_told(words.FLAG, _SENSOR, "a sensor gives its slot back between two looks")
+    )
+    doc: str | None = field(default=None, metadata=_told(words.TEXT, _ABOUT, "a sentence about the task", own=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagOptions:
     """What `%dag` says of the whole pipeline."""
 
-    schedule: str | None = None  # cron, a preset, `every 15m`, `@once`; None runs on demand only
-    start_date: datetime | None = None  # aware, in `tz`
-    end_date: datetime | None = None  # aware, inclusive
-    tz: str = "UTC"  # an IANA name
-    catchup: bool = False
-    max_active_runs: int = 16
-    max_active_tasks: int = 16  # per run
-    timeout: float | None = None  # seconds that a run may take
-    fail_fast: bool = False
-    weight_rule: str = "downstream"
-    owner: str | None = None
-    tags: tuple[str, ...] = ()
-    description: str | None = None
-    infer: bool = True
-    on_failure: tuple[str, ...] = ()
-    on_success: tuple[str, ...] = ()
-    on_retry: tuple[str, ...] = ()
+    schedule: str | None = field(
+        default=None,
+        metadata=_told(
+            words.SCHEDULE, _SCHEDULE, "cron, @daily and its like, 'every 15m', @once; none: on demand only"
+        ),
+    )
+    start_date: datetime | None = field(
+        default=None, metadata=_told(words.DATE, _SCHEDULE, "no tick before this; in --tz")
+    )  # aware, in `tz`, once `header.dag_options` has resolved it
+    end_date: datetime | None = field(
+        default=None, metadata=_told(words.DATE, _SCHEDULE, "no tick after this; in --tz")
+    )  # aware, inclusive
+    tz: str = field(
+        default="UTC", metadata=_told(words.ZONE, _SCHEDULE, "time zone of schedule and dates; default UTC")
+    )
+    catchup: bool = field(
+        default=False, metadata=_told(words.FLAG, _SCHEDULE, "runs every tick since --start-date, not only the last")
+    )
+    max_active_runs: int = field(
+        default=16, metadata=_told(words.whole(1), _LIMITS, "runs at the same time; default 16")
+    )
+    max_active_tasks: int = field(
+        default=16, metadata=_told(words.whole(1), _LIMITS, "tasks of a run at the same time; default 16")
+    )
+    timeout: float | None = field(default=None, metadata=_told(words.TIMEOUT, _LIMITS, "how long a whole run may take"))
+    fail_fast: bool = field(
+        default=False, metadata=_told(words.FLAG, _LIMITS, "the first task that fails ends the run")
+    )
+    weight_rule: str = field(
+        default="downstream",
+        metadata=_told(words.WEIGHT, _LIMITS, "how priorities add up along the graph; default downstream"),
+    )
+    infer: bool = field(
+        default=True,
+        metadata=_told(words.FLAG, _LIMITS, "tasks follow what --after and %edges say, whatever they read"),
+    )
+    owner: str | None = field(default=None, metadata=_told(words.TEXT, _ABOUT, "who answers for it"))
+    tags: tuple[str, ...] = field(default=(), metadata=_told(words.TAGS, _ABOUT, "words to find it by"))
+    description: str | None = field(default=None, metadata=_told(words.TEXT, _ABOUT, "a sentence about the pipeline"))
+    on_failure: tuple[str, ...] = field(
+        default=(), metadata=_told(words.TEXTS, _NOTICES, "whom to tell when a run fails: an apprise URL")
+    )
+    on_success: tuple[str, ...] = field(
+        default=(), metadata=_told(words.TEXTS, _NOTICES, "whom to tell when a run succeeds")
+    )
+    on_retry: tuple[str, ...] = field(
+        default=(), metadata=_told(words.TEXTS, _NOTICES, "whom to tell when a task is tried again")
+    )
     defaults: Mapping[str, Any] = field(default_factory=dict)  # task options by field name: Airflow's default_args
+
+
+def _options(of: type, *, as_defaults: bool = False, taken: frozenset[str] = frozenset()) -> tuple[Option, ...]:
+    declared = [(each.name, each.metadata) for each in fields(of) if each.metadata]
+    return tuple(
+        Option(
+            flag=("task-" if name in taken else "") + name.replace("_", "-"),
+            field=name,
+            kind=told["kind"],
+            help=told["help"],
+            group=told["group"],
+            is_default=as_defaults,
+        )
+        for name, told in declared
+        if not (as_defaults and told["own"])
+    )
+
+
+_DAG = _options(DagOptions)
+
+# By kind of header, the options that it takes, in the order in which they are written. On %dag a task's option stands
+# for the default of all tasks; one that a DAG has too (timeout) is written with task- before it.
+OPTIONS: Mapping[str, tuple[Option, ...]] = {
+    "task": _options(TaskOptions),
+    "dag": _DAG + _options(TaskOptions, as_defaults=True, taken=frozenset(option.field for option in _DAG)),
+}

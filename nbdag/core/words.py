@@ -1,0 +1,324 @@
+"""What one word of a header means: durations, ids, choices, dates, expressions, read and written back.
+
+A `Kind` says how an option's value is read, written, completed and shown in the help. Reading what was written gives
+the same value. `read` raises `ValueError` with the end of a sentence that began with the option and its value. Nothing
+here knows which options there are: that is `core.options`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+import shlex
+import warnings
+import zoneinfo
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+ID_RULE = "letters, digits, _ . and -, beginning with a letter or _, at most 250 characters"
+CENTURY = 36_525 * 86_400.0  # seconds; no duration is longer
+PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@once", "@continuous")
+
+_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION = re.compile("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _UNITS) + f"|(?P<bare>{_NUMBER})")
+
+
+class Word(NamedTuple):
+    """A word of a header line."""
+
+    text: str  # with quotes and backslashes resolved, as a shell does
+    raw: str  # as it stands
+    start: int  # from 0, in the line
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it names an option; a quoted one is a value."""
+        return self.raw.startswith("--")
+
+
+def split(line: str) -> list[Word]:
+    """The words of a line, by a shell's quoting; a word that begins with # and what follows it is a comment.
+
+    Raises `ValueError` with the message and the position (from 0) where a quote is opened and not closed.
+    """
+    words: list[Word] = []
+    at = 0
+    while True:
+        while at < len(line) and line[at].isspace():
+            at += 1
+        if at == len(line) or line[at] == "#":
+            return words
+        match = _WORD.match(line, at)
+        end = match.end() if match else at
+        if end < len(line) and not line[end].isspace():
+            if line[end] == "\\":
+                raise ValueError("a backslash at the end has nothing to quote", end)
+            raise ValueError(f"the quote {line[end]} is not closed", end)
+        raw = line[at:end]
+        words.append(Word("".join(shlex.split(raw)), raw, at))
+        at = end
+
+
+def quote(text: str) -> str:
+    """A word that `split` reads as `text`, whatever it begins with."""
+    return f"'{text}'" if text.startswith("-") and shlex.quote(text) == text else shlex.quote(text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, if any is."""
+    by_lower = {other.lower(): other for other in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How the value of an option is read and written."""
+
+    metavar: str  # what stands for the value in the help; empty for a flag
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    choices: Callable[[], Iterable[str]] = tuple  # what Tab offers
+    flag: bool = False  # takes no value; --no-NAME turns it off
+    many: bool = False  # takes several words, and can repeat
+    commas: bool = False  # the words may be separated by commas too
+    repeat: bool = False  # can repeat, one value each time
+    join: Callable[[Sequence[str]], Any] | None = None  # of a repeated option that ends as one value
+    none: bool = False  # the word none unsets it
+    span: Callable[[Sequence[Word]], int] | None = None  # how many of the words up to the next option are its value
+    expression: bool = False  # the value is Python
+    tasks: bool = False  # Tab offers the names of tasks
+    operators: bool = False  # Tab offers the names of operators
+
+
+# -- numbers and durations ---------------------------------------------------------------------------------------------
+
+
+def read_duration(text: str) -> float:
+    """Seconds: `90`, `30s`, `5m`, `1h30m`, `2d`, `0.5s`."""
+    match = _DURATION.fullmatch(text) if text else None
+    if not match:
+        raise ValueError("is not a duration; write 90, 30s, 5m, 1h30m or 2d")
+    if match["bare"]:
+        seconds = float(match["bare"])
+    else:
+        seconds = sum(float(match[unit]) * size for unit, size in _UNITS.items() if match[unit])
+    if seconds > CENTURY:
+        raise ValueError("is longer than a hundred years; write 90, 30s, 5m, 1h30m or 2d")
+    return seconds
+
+
+def write_duration(seconds: float) -> str:
+    """The shortest text that `read_duration` reads as this."""
+    if seconds != int(seconds):
+        # repr is exact; Decimal spells it without an exponent.
+        return f"{Decimal(repr(float(seconds))):f}s"
+    parts, left = [], int(seconds)
+    for unit, size in _UNITS.items():
+        count, left = divmod(left, int(size))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _read_positive_duration(text: str) -> float:
+    seconds = read_duration(text)
+    if not seconds:
+        raise ValueError("must be longer than zero")
+    return seconds
+
+
+def whole(least: int | None = None) -> Kind:
+    """A whole number, not below `least`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise ValueError("is not a whole number")
+        value = int(text)
+        if least is not None and value < least:
+            raise ValueError(f"is too small; the least is {least}")
+        return value
+
+    return Kind(metavar="N", read=read)
+
+
+def _read_factor(text: str) -> float:
+    if not re.fullmatch(_NUMBER, text):
+        raise ValueError("is not a number such as 2 or 1.5")
+    value = float(text)
+    if not 1 <= value <= 1_000_000:
+        raise ValueError("is out of range; a factor is between 1 and 1000000")
+    return value
+
+
+def _write_factor(value: float) -> str:
+    return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def read_id(text: str) -> str:
+    """The id of a task, a DAG, a pool or an operator."""
+    if len(text) <= 250 and ID.fullmatch(text):
+        return text
+    raise ValueError(f"is not an id; use {ID_RULE}")
+
+
+def read_identifier(text: str) -> str:
+    """The name of a variable."""
+    if text.isidentifier() and not keyword.iskeyword(text):
+        return text
+    raise ValueError("is not the name of a variable")
+
+
+def choice(metavar: str, *known: str) -> Kind:
+    """One of some words; - and _ are the same."""
+
+    def read(text: str) -> str:
+        word = text.replace("-", "_").lower()
+        if word in known:
+            return word
+        like = nearest(word, known)
+        raise ValueError(f"is unknown; did you mean {like}?" if like else f"is unknown; choose from {', '.join(known)}")
+
+    return Kind(metavar=metavar, read=read, choices=lambda: known)
+
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+
+
+def _error_of(expression: str) -> SyntaxError | ValueError | None:
+    try:
+        with warnings.catch_warnings():
+            # What Python warns of (`x is 1`) is said when the expression runs, beside its value.
+            warnings.simplefilter("ignore")
+            compile(expression, "<header>", "eval", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        return error
+    return None
+
+
+def read_expression(text: str) -> str:
+    """A Python expression, without the space around it."""
+    text = text.strip()
+    error = _error_of(text)
+    if error is None:
+        return text
+    reason = error.msg if isinstance(error, SyntaxError) else str(error)
+    where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset and text else ""
+    raise ValueError(f'is not a Python expression ({reason}{where}); put it in quotes, such as "accuracy >= 0.9"')
+
+
+def _read_map(text: str) -> tuple[str, str]:
+    variable, equals, expression = text.partition("=")
+    if not equals or expression.startswith("="):
+        raise ValueError("names no variable; write --map x=xs: one instance for each x of xs")
+    return read_identifier(variable.strip()), read_expression(expression)
+
+
+def is_quoted(raw: str) -> bool:
+    """Whether a person put the whole value in quotes; otherwise quotes inside an expression are Python's own."""
+    return raw[:1] in ("'", '"')
+
+
+def _span_of_expression(words: Sequence[Word]) -> int:
+    """`--check accuracy >= 0.9`, unquoted, is one value where it can be read as one."""
+    if not is_quoted(words[0].raw):
+        for n in range(len(words), 1, -1):
+            if not _error_of(" ".join(word.raw for word in words[:n])):
+                return n
+    return 1
+
+
+def _both(expressions: Sequence[str]) -> str:
+    return expressions[0] if len(expressions) == 1 else " and ".join(f"({each})" for each in expressions)
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def _read_date(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is not a date; write 2026-01-31 or 2026-01-31T06:00") from None
+
+
+def _write_date(moment: datetime) -> str:
+    midnight = moment.tzinfo is None and (moment.hour, moment.minute, moment.second, moment.microsecond) == (0,) * 4
+    return moment.date().isoformat() if midnight else moment.isoformat()
+
+
+def _read_zone(text: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        like = nearest(text, zoneinfo.available_timezones())
+        raise ValueError(
+            f"is not a time zone; did you mean {like}?" if like else "is not a time zone; write one such as Europe/Riga"
+        ) from None
+    return text
+
+
+def _span_of_schedule(words: Sequence[Word]) -> int:
+    """`--schedule 0 6 * * *` and `--schedule every 15m`, unquoted, are one value."""
+    first = words[0].raw
+    wanted = 2 if first == "every" else 5 if re.fullmatch(r"[0-9*][0-9*/,-]*", first) else 1
+    return wanted if len(words) >= wanted else 1
+
+
+def _read_text(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+# -- the kinds that options are declared with --------------------------------------------------------------------------
+
+FLAG = Kind(metavar="", read=str, flag=True)
+TEXT = Kind(metavar="TEXT", read=_read_text)
+TEXTS = Kind(metavar="URL", read=_read_text, many=True)
+TAGS = Kind(metavar="TAG…", read=_read_text, many=True, commas=True)
+DURATION = Kind(metavar="TIME", read=read_duration, write=write_duration)
+POSITIVE_DURATION = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration)
+TIMEOUT = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration, none=True)
+FACTOR = Kind(metavar="FACTOR", read=_read_factor, write=_write_factor, none=True)
+NAME = Kind(metavar="NAME", read=read_id)
+OPERATOR = Kind(metavar="KIND", read=read_id, operators=True)
+TASKS = Kind(metavar="TASK…", read=read_id, many=True, commas=True, tasks=True)
+VARIABLES = Kind(metavar="NAME…", read=read_identifier, many=True, commas=True)
+EXPRESSIONS = Kind(metavar="EXPR", read=read_expression, repeat=True, span=_span_of_expression, expression=True)
+CONDITION = Kind(
+    metavar="EXPR", read=read_expression, repeat=True, join=_both, span=_span_of_expression, expression=True
+)
+MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
+DATE = Kind(metavar="DATE", read=_read_date, write=_write_date, none=True)
+ZONE = Kind(metavar="ZONE", read=_read_zone, choices=zoneinfo.available_timezones)
+SCHEDULE = Kind(
+    metavar="WHEN", read=_read_text, none=True, span=_span_of_schedule, choices=lambda: (*PRESETS, "'every 15m'")
+)
+TRIGGER = choice(
+    "RULE",
+    "all_success",
+    "all_failed",
+    "all_done",
+    "all_skipped",
+    "one_success",
+    "one_failed",
+    "one_done",
+    "none_failed",
+    "none_failed_min_one_success",
+    "none_skipped",
+    "all_done_min_one_success",
+    "all_done_setup_success",
+    "always",
+)
+WEIGHT = choice("RULE", "downstream", "upstream", "absolute")

@@ -1,0 +1,400 @@
+import string
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbdag.core import header as headers
+from nbdag.core import words
+from nbdag.core.header import OPTIONS, Header, HeaderError, parse
+from nbdag.core.options import DagOptions, TaskOptions
+
+# -- parse, then format, then parse ------------------------------------------------------------------------------------
+
+ids = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,12}", fullmatch=True)
+names = st.text(string.ascii_letters + "_é", min_size=1, max_size=8).filter(
+    lambda text: text.isidentifier() and text not in ("as", "if", "in", "is", "or") and text != "None"
+)
+durations = st.one_of(st.integers(0, 10**7).map(float), st.floats(0, 10**6))
+line_text = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], codec="utf-8"), min_size=1, max_size=20)
+expressions = st.one_of(
+    names,
+    st.builds("{} >= {}".format, names, st.floats(0, 1)),
+    st.builds("len({}) == {!r}".format, names, line_text),
+    st.builds("{}['a b'] != \"it's\"".format, names),
+)
+dates = st.one_of(
+    st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)),
+    st.dates().map(lambda day: datetime(day.year, day.month, day.day)),
+    st.datetimes(
+        datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(timezone(timedelta(hours=5, minutes=45)))
+    ),
+)
+
+
+def unique(of):
+    return st.lists(of, min_size=1, max_size=3, unique=True).map(tuple)
+
+
+VALUES = {
+    words.FLAG: st.booleans(),
+    words.TEXT: line_text,
+    words.TEXTS: unique(line_text),
+    words.TAGS: unique(line_text.filter(lambda text: "," not in text)),
+    words.DURATION: durations,
+    words.POSITIVE_DURATION: durations.filter(bool),
+    words.TIMEOUT: st.none() | durations.filter(bool),
+    words.FACTOR: st.none() | st.floats(1, 1000),
+    words.NAME: ids,
+    words.OPERATOR: ids,
+    words.TASKS: unique(ids),
+    words.VARIABLES: unique(names),
+    words.EXPRESSIONS: unique(expressions),
+    words.CONDITION: expressions,
+    words.MAPS: st.dictionaries(names, expressions, min_size=1, max_size=3).map(lambda pairs: tuple(pairs.items())),
+    words.DATE: st.none() | dates,
+    words.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),
+    words.SCHEDULE: st.none()
+    | st.sampled_from(["0 6 * * *", "@daily", "every 15m", "*/5 0-3 1,15 * MON-FRI", "@once"]),
+    words.TRIGGER: st.sampled_from(list(words.TRIGGER.choices())),
+    words.WEIGHT: st.sampled_from(list(words.WEIGHT.choices())),
+}
+
+
+def values_of(option):
+    return VALUES.get(option.kind, st.integers(1, 10**9))
+
+
+@st.composite
+def headers_that_say(draw):
+    kind = draw(st.sampled_from(["task", "task", "dag", "dag", "edges", "nbdag", "setup", "params", "skip"]))
+    if kind == "edges":
+        return Header(kind=kind, edges=draw(unique(st.tuples(ids, ids))))
+    if kind == "nbdag":
+        return Header(kind=kind, rest=draw(line_text).strip())
+    said, defaults = {}, {}
+    for option in draw(st.lists(st.sampled_from(OPTIONS[kind]), max_size=6, unique=True)) if kind in OPTIONS else ():
+        (defaults if option.is_default else said)[option.field] = draw(values_of(option))
+    if defaults:
+        said["defaults"] = defaults
+    name = draw(ids) if kind == "task" else draw(st.none() | ids) if kind == "dag" else None
+    return Header(kind=kind, name=name, options=said)
+
+
+@given(headers_that_say())
+def test_a_header_that_is_written_reads_as_the_same_header(header):
+    line = headers.format(header)
+    assert "\n" not in line
+    assert parse(line) == header
+    assert headers.format(parse(line)) == line
+
+
+@given(st.text(max_size=40), st.sampled_from(list(headers.MAGICS.values())))
+def test_whatever_stands_in_a_header_is_read_or_refused_in_one_sentence(text, magic):
+    try:
+        header = parse(f"{magic} {text}")
+    except HeaderError as error:
+        assert "\n" not in str(error) or "\n" in text
+        assert error.column >= 1
+    else:
+        assert parse(headers.format(header)) == header
+
+
+@given(durations)
+def test_a_duration_that_is_written_reads_as_the_same_duration(seconds):
+    assert words.read_duration(words.write_duration(seconds)) == seconds
+
+
+# -- what is read ------------------------------------------------------------------------------------------------------
+
+READ = [
+    ("%%task a", {}),
+    ("%task a", {}),
+    ("  %%task a  ", {}),
+    ("%%task a # says --retries 2", {}),
+    ("%%task a --retries 2", {"retries": 2}),
+    ("%%task a --retries=2", {"retries": 2}),
+    ("%%task --retries 2 a", {"retries": 2}),
+    ("%%task a \\\n  --retries 2 \\\n  --cache", {"retries": 2, "cache": True}),
+    ("%%task a --retry_delay 1h30m", {"retry_delay": 5400.0}),
+    ("%%task a --timeout 90", {"timeout": 90.0}),
+    ("%%task a --timeout 0.5s", {"timeout": 0.5}),
+    ("%%task a --timeout none", {"timeout": None}),
+    ("%%task a --retry-backoff 1.5", {"retry_backoff": 1.5}),
+    ("%%task a --priority -3", {"priority": -3}),
+    ("%%task a --after b c", {"after": ("b", "c")}),
+    ("%%task a --after b,c, d", {"after": ("b", "c", "d")}),
+    ("%%task a --after b --after c b", {"after": ("b", "c")}),
+    ("%%task a --after=b,c --cache", {"after": ("b", "c"), "cache": True}),
+    ("%%task a --no-cache", {"cache": False}),
+    ("%%task a --trigger All-Done", {"trigger": "all_done"}),
+    ('%%task a --check "accuracy >= 0.9"', {"check": ("accuracy >= 0.9",)}),
+    ("%%task a --check accuracy >= 0.9 --cache", {"check": ("accuracy >= 0.9",), "cache": True}),
+    ("%%task a --check accuracy>=0.9", {"check": ("accuracy>=0.9",)}),
+    ("%%task a --check=accuracy >= 0.9", {"check": ("accuracy >= 0.9",)}),
+    ('%%task a --check="x == 1"', {"check": ("x == 1",)}),
+    ('%%task a --check kind=="big"', {"check": ('kind=="big"',)}),
+    ('%%task a --check kind == "big one"', {"check": ('kind == "big one"',)}),
+    ("""%%task a --check "kind == 'big'" --check y""", {"check": ("kind == 'big'", "y")}),
+    ("%%task --when flag a", {"when": "flag"}),
+    ("%%task a --when x --when y", {"when": "(x) and (y)"}),
+    ("%%task a --map x=xs", {"map": (("x", "xs"),)}),
+    ("%%task a --map x=xs y=ys --zip", {"map": (("x", "xs"), ("y", "ys")), "zip": True}),
+    ('%%task a --map "x=range(3)" --map y=[1]', {"map": (("x", "range(3)"), ("y", "[1]"))}),
+    ('%%task a --map x="range(3)"', {"map": (("x", "range(3)"),)}),
+    ('%%task a --map x=["a","b"]', {"map": (("x", '["a","b"]'),)}),
+    ("%%task a --out x y --change z", {"out": ("x", "y"), "change": ("z",)}),
+    ('%%task a --doc "--not an option #1"', {"doc": "--not an option #1"}),
+    ("%dag", {}),
+    ("%dag a --schedule 0 6 * * 1-5 --catchup", {"schedule": "0 6 * * 1-5", "catchup": True}),
+    ("%dag a --schedule '0 6 * * *'", {"schedule": "0 6 * * *"}),
+    ("%dag --schedule @daily a", {"schedule": "@daily"}),
+    ("%dag a --schedule every 15m", {"schedule": "every 15m"}),
+    ("%dag a --schedule none", {"schedule": None}),
+    ("%dag a --tags x y,z", {"tags": ("x", "y", "z")}),
+    ("%dag a --no-infer --no-catchup", {"infer": False, "catchup": False}),
+    ("%dag a --on-failure slack://a/b,c mailto:x", {"on_failure": ("slack://a/b,c", "mailto:x")}),
+    ("%dag a --start-date 2026-01-31", {"start_date": datetime(2026, 1, 31)}),
+    ("%dag a --retries 2 --cache", {"defaults": {"retries": 2, "cache": True}}),
+    ("%dag a --timeout 1h --task-timeout 5m", {"timeout": 3600.0, "defaults": {"timeout": 300.0}}),
+]
+
+
+@pytest.mark.parametrize(("line", "options"), READ)
+def test_a_header_says_only_what_it_says(line, options):
+    header = parse(line)
+    assert header.options == options
+    assert header.name == ("a" if " a" in line else None)
+
+
+EDGES = [
+    ("%edges a >> b", [("a", "b")]),
+    ("%edges a >> [b, c] >> d", [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")]),
+    ("%edges a << b", [("b", "a")]),
+    ("%edges a >> b << c", [("a", "b"), ("c", "b")]),
+    ("%edges [a,b]>>[c,d]", [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")]),
+    ("%edges a >> b; c >> d", [("a", "b"), ("c", "d")]),
+    ("%edges a >> b, c >> d;", [("a", "b"), ("c", "d")]),
+    ("%edges a.x >> b-2  # a remark >> c", [("a.x", "b-2")]),
+    ("%edges a >> b >> c; a >> b", [("a", "b"), ("b", "c")]),
+    ("%edges a >> \\\n b", [("a", "b")]),
+]
+
+
+@pytest.mark.parametrize(("line", "edges"), EDGES)
+def test_edges_mean_what_they_mean_in_airflow(line, edges):
+    assert parse(line).edges == tuple(edges)
+
+
+def test_a_command_is_kept_as_it_stands():
+    assert parse('%nbdag run x.ipynb -p name "a b" # c').rest == 'run x.ipynb -p name "a b" # c'
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%%task a", True),
+        ("%task", True),
+        ("  %dag", True),
+        ("%%setup", True),
+        ("%edges a >> b", True),
+        ("%nbdag check", True),
+        ("%%dag x", True),
+        ("%dag\\", True),
+        ("%%task?", False),
+        ("%dag?", False),
+        ("%tasks", False),
+        ("%%taks a", False),
+        ("%%time", False),
+        ("%load_ext nbdag", False),
+        ("task a", False),
+        ("x % dag", False),
+        ("", False),
+    ],
+)
+def test_a_header_is_told_by_its_magic(line, expected):
+    assert headers.is_header(line) is expected
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    ("%%task", 1, "no name"),
+    ("%%task --retries 2", 1, "no name"),
+    ("%%task --after a b", 1, "it comes first"),
+    ("%%task a b", 10, "name is 'a' already"),
+    ("%%task a retries 2", 10, "did you mean --retries?"),
+    ("%%task a -retries 2", 10, "did you mean --retries?"),
+    ("%%task 2fast", 8, "'2fast' cannot be a name"),
+    ("%%task a/b", 8, "cannot be a name"),
+    ("%%task été", 8, "cannot be a name"),
+    ("%%task " + "a" * 251, 8, "at most 250"),
+    ("%%task a --retires 2", 10, "did you mean --retries?"),
+    ("%%task a --qqq 2", 10, "%%task? lists them all"),
+    ("%%task a --no-retries", 10, "unknown option --no-retries"),
+    ("%%task a --trigger-rule all_done", 10, "did you mean --trigger?"),
+    ("%%task a --execution-timeout 5m", 10, "did you mean --timeout?"),
+    ("%%task a --schedule @daily", 10, "--schedule belongs to %dag"),
+    ("%dag a --after b", 8, "--after belongs to %%task NAME"),
+    ("%%task a --retries", 10, "needs a value; write --retries N"),
+    ("%%task a --retries= --cache", 10, "needs a value"),
+    ("%%task a --retries --cache", 10, "needs a value"),
+    ("%%task a --after", 10, "needs a value; write --after TASK"),
+    ("%%task a --after ,", 18, "is not an id"),
+    ("%%task a --after 1b", 18, "is not an id"),
+    ("%%task a --retries two", 20, "is not a whole number"),
+    ("%%task a --retries -1", 20, "the least is 0"),
+    ("%%task a --slots 0", 18, "the least is 1"),
+    ("%%task a --slots 1e3", 18, "is not a whole number"),
+    ("%%task a --timeout 3x", 20, "is not a duration; write 90, 30s, 5m, 1h30m or 2d"),
+    ("%%task a --timeout 5m1h", 20, "is not a duration"),
+    ("%%task a --timeout ''", 20, "is not a duration"),
+    ("%%task a --timeout 0", 20, "longer than zero"),
+    ("%%task a --timeout 40000d", 20, "hundred years"),
+    ("%%task a --retry-backoff 0.5", 26, "between 1 and"),
+    ("%%task a --trigger all_dome", 20, "did you mean all_done?"),
+    ("%%task a --trigger xyz", 20, "choose from all_success"),
+    ("%dag --weight-rule downsteam", 20, "did you mean downstream?"),
+    ("%%task a --pool 'my pool'", 17, "is not an id"),
+    ("%%task a --out 2x", 16, "not the name of a variable"),
+    ("%%task a --change class", 19, "not the name of a variable"),
+    ("%%task a --check 'accuracy >'", 18, "not a Python expression (invalid syntax"),
+    ("%%task a --check 'x = 1'", 18, "not a Python expression"),
+    ("%%task a --when ''", 17, "not a Python expression"),
+    ("%%task a --when 'return x'", 17, "not a Python expression"),
+    ("%%task a --map xs", 16, "write --map x=xs"),
+    ("%%task a --map x==xs", 16, "write --map x=xs"),
+    ("%%task a --map 'x=a b'", 16, "not a Python expression"),
+    ("%%task a --map x=a --map x=b", 20, "names x twice"),
+    ("%%task a --cache=yes", 10, "takes no value"),
+    ("%%task a --retries 1 --retries 2", 22, "given twice"),
+    ("%%task a --cache --no-cache", 18, "given twice"),
+    ('%%task a --doc "open', 16, 'the quote " is not closed'),
+    ("%%task a --doc Don't", 19, "the quote ' is not closed"),
+    ("%%task a --doc x y", 18, "a value with spaces needs quotes"),
+    ("%dag --tz Europe/Pariss", 11, "did you mean Europe/Paris?"),
+    ("%dag --tz ../etc/passwd", 11, "not a time zone"),
+    ("%dag --tz Europe", 11, "not a time zone"),
+    ("%dag --start-date 31.1.2026", 19, "write 2026-01-31"),
+    ("%dag --start-date 2026-02-30", 19, "not a date"),
+    ("%%setup x", 9, "stands alone"),
+    ("%%skip --retries 2", 8, "--retries belongs to"),
+    ("%%params --qqq", 10, "takes no options"),
+    ("%%dag x", 1, "write %dag with one percent sign"),
+    ("%%edges a >> b", 1, "one percent sign"),
+    ("%edges", 7, "needs a task on both sides"),
+    ("%edges a", 9, "needs a task on both sides"),
+    ("%edges a >>", 12, "needs a task on both sides"),
+    ("%edges a b", 10, "put >> between a and b"),
+    ("%edges a -> b", 10, "unexpected '->'"),
+    ("%edges a, b >> c", 9, "unexpected ','"),
+    ("%edges [a, b", 13, "[ is not closed"),
+    ("%edges [] >> a", 9, "unexpected ']'"),
+    ("%edges [a, [b]] >> c", 12, "unexpected '['"),
+    ("%edges a >> b >> >> c", 18, "unexpected '>>'"),
+    ("%edges >> a", 8, "unexpected '>>'"),
+    ("%%taks a", 1, "none of nbdag's magics"),
+    ("%%task a\nx = 1", 1, "one line"),
+]
+
+
+@pytest.mark.parametrize(("line", "column", "words_of_it"), REFUSED)
+def test_a_wrong_header_is_refused_with_the_place_and_the_next_step(line, column, words_of_it):
+    with pytest.raises(HeaderError) as caught:
+        parse(line)
+    assert words_of_it in str(caught.value)
+    assert caught.value.column == column
+
+
+# -- what becomes of it ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_task_says_goes_before_what_the_dag_says_of_all():
+    dag = headers.dag_options(parse("%dag x --retries 2 --task-timeout 5m --cache"))
+    told = headers.task_options(dag.defaults, parse("%%task a --timeout none --no-cache").options)
+    assert (told.retries, told.timeout, told.cache, told.retry_delay) == (2, None, False, 30.0)
+    assert dag.timeout is None
+
+
+def test_a_task_without_options_has_the_defaults():
+    assert headers.task_options({}, parse("%%task a").options) == TaskOptions()
+    assert headers.dag_options() == headers.dag_options(parse("%dag")) == DagOptions()
+
+
+def test_dates_are_aware_in_the_dags_zone():
+    line = "%dag x --start-date 2026-01-31 --tz Europe/Riga --end-date 2026-07-01T12:00+00:00"
+    options = headers.dag_options(parse(line))
+    zone = ZoneInfo("Europe/Riga")
+    assert options.start_date == datetime(2026, 1, 31, tzinfo=zone)
+    assert options.end_date.isoformat() == "2026-07-01T15:00:00+03:00"
+    assert options.end_date.tzinfo == zone
+
+
+def test_every_field_can_be_said_in_a_header():
+    assert {option.field for option in OPTIONS["task"]} == {each.name for each in fields(TaskOptions)}
+    own = {option.field for option in OPTIONS["dag"] if not option.is_default}
+    assert own == {each.name for each in fields(DagOptions)} - {"defaults"}
+    assert len({option.flag for option in OPTIONS["dag"]}) == len(OPTIONS["dag"])
+
+
+# -- help and completion -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", headers.MAGICS)
+def test_the_help_names_every_option_and_fits_a_terminal(kind):
+    text = headers.help(kind)
+    assert headers.MAGICS[kind] in text
+    assert all(f"--{option.flag}" in text or f"--no-{option.flag}" in text for option in OPTIONS.get(kind, ()))
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_help_of_a_task_says_what_belongs_to_headless_runs():
+    text = headers.help("task")
+    assert "retries, timeouts, pools, schedules and maps belong to headless runs" in " ".join(text.split())
+    assert "default 30s (Airflow's is 300s)" in text
+
+
+@pytest.mark.parametrize("kind", headers.MAGICS)
+def test_every_example_in_the_help_can_be_read(kind):
+    examples = [line.strip() for line in headers.help(kind).splitlines() if line.startswith("  %")]
+    assert all(parse(line).kind == kind for line in examples)
+
+
+COMPLETED = [
+    ("%%task a --ret|", ["--retries", "--retry-delay", "--retry-backoff"]),
+    ("%%task a --retries 2 --retr|", ["--retry-delay", "--retry-backoff"]),
+    ("%%task a --retries| 2", []),
+    ("%%task a --no-ca|", ["--no-cache"]),
+    ("%%task a --trigger one_|", ["one_success", "one_failed", "one_done"]),
+    ("%%task a --trigger=one_s|", ["one_success"]),
+    ("%%task a --after |", ["load", "prep", "train"]),
+    ("%%task a --after pr|", ["prep"]),
+    ("%%task a --after prep tr|", ["train"]),
+    ("%%task a --after prep,|", ["load", "train"]),
+    ("%%task a --after=|", ["load", "prep", "train"]),
+    ("%%task load --after |", ["prep", "train"]),
+    ("%%task a --operator |", ["bash", "python"]),
+    ("%%task a --retries 2 |", []),
+    ("%%task |", []),
+    ("%dag x --schedule @d|", ["@daily"]),
+    ("%dag x --tz Europe/Ri|", ["Europe/Riga"]),
+    ("%dag x --weight-rule u|", ["upstream"]),
+    ("%dag x --task-|", ["--task-timeout"]),
+    ("%edges prep >> [t|", ["train"]),
+    ("%edges |", ["load", "prep", "train"]),
+    ("x = 1 |", []),
+]
+
+
+@pytest.mark.parametrize(("typed", "offered"), COMPLETED)
+def test_tab_offers_what_can_stand_at_the_cursor(typed, offered):
+    text, cursor = typed.replace("|", ""), typed.index("|")
+    assert headers.complete(text, cursor, ["train", "prep", "load"], ["python", "bash"]) == offered
+
+
+def test_what_tab_offers_replaces_the_piece_that_was_typed():
+    text = "%%task a --after prep,tr"
+    assert text[headers.word_start(text, len(text)) :] == "tr"
