@@ -1,0 +1,299 @@
+"""Bytes by digest: in a folder, or wherever fsspec can write.
+
+A file holds a header (what is where), a pickle, and its buffers, each on a 64-byte boundary. A file is written beside
+its place and then moved there, so a value is there whole or not at all; what is there already is not written again.
+It is not forced to the disk: after a power cut a value may be missing or short, which is noticed when it is read.
+
+A local file is read through a private memory map: its arrays are not copied, and who changes them changes pages of
+their own. `Region` says which those are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import re
+import secrets
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import xxhash
+
+from ..errors import NbdagError
+from .memory import address_of, written_to
+
+ALIGNMENT = 64  # bytes: what numpy and Arrow like best
+_MAGIC = b"nbdag-value-1\n"
+_LENGTH = struct.Struct("<Q")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+
+
+class StoreWriteError(NbdagError):
+    """The store of values cannot be written."""
+
+    def __init__(self, root: str, why: OSError) -> None:
+        super().__init__(root, why)
+        self.root = root
+        self.why = why
+
+    def __str__(self) -> str:
+        reason = (self.why.strerror or str(self.why)).lower()
+        return f"a value cannot be written to {self.root} ({reason}): free some space there, or make it writable"
+
+
+class MissingValueError(NbdagError):
+    """A stored value is gone, or damaged."""
+
+    def __init__(self, digest: str, root: str, why: str) -> None:
+        super().__init__(digest, root, why)
+        self.digest = digest
+        self.root = root
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"the stored value {self.digest[:12]}… {self.why} in {self.root}: clear the task that made it, so that it "
+            "runs again"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a file says: what is kept about it, the pickle and the buffers, all views of one map."""
+
+    about: Mapping[str, Any]
+    pickle: memoryview
+    buffers: tuple[memoryview, ...]
+    region: Region
+
+
+class Region:
+    """The memory that a value was loaded into."""
+
+    def __init__(self, memory: mmap.mmap, source: Path | None) -> None:
+        self._memory = memory
+        self._source = source
+        self._spans: dict[int, tuple[int, int]] = {}  # address of a buffer → (offset in the file, length)
+
+    def place(self, buffer: memoryview, offset: int) -> None:
+        """Take note of where a buffer lies."""
+        self._spans[address_of(buffer)] = (offset, buffer.nbytes)
+
+    def same(self, buffer: memoryview) -> tuple[int, int] | None:
+        """Where in the file this memory comes from, if it lies in this region and still holds what the file does."""
+        if self._source is None:
+            return None
+        address, length = address_of(buffer), buffer.nbytes
+        for start, (offset, size) in self._spans.items():
+            if start <= address and address + length <= start + size:
+                begin = offset + address - start
+                if not written_to(address, length) or self._equal(begin, buffer):
+                    return begin, length
+        return None
+
+    def _equal(self, offset: int, buffer: memoryview) -> bool:
+        assert self._source is not None
+        try:
+            with self._source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stored:
+                view = memoryview(stored)
+                part = view[offset : offset + buffer.nbytes]
+                try:
+                    return xxhash.xxh3_128_digest(part) == xxhash.xxh3_128_digest(buffer)
+                finally:
+                    part.release()
+                    view.release()
+        except (OSError, ValueError):  # it was removed meanwhile
+            return False
+
+
+class Files(Protocol):
+    """Where contents are kept."""
+
+    def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
+        """Keep a pickle and its buffers; the answer is their digest."""
+
+    def read(self, digest: str) -> Content:
+        """What was kept."""
+
+    def about(self, digest: str) -> Mapping[str, Any]:
+        """What is kept about it, without reading it."""
+
+
+def files(root: str) -> Files:
+    """The store at a path or an fsspec URL."""
+    scheme, _, rest = root.partition("://")
+    if not rest:
+        return LocalFiles(Path(root))
+    return LocalFiles(Path(rest)) if scheme in ("file", "local") else RemoteFiles(root)
+
+
+def digest_of(about: Mapping[str, Any], parts: Iterable[bytes | memoryview]) -> str:
+    """The digest of a content.
+
+    xxh3 rather than SHA: it is as fast as memory, and the store is the project's own, so nobody gains by a collision.
+    """
+    state = xxhash.xxh3_128(json.dumps(about, sort_keys=True).encode())
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """A folder: `ab/abcdef…`."""
+
+    root: Path
+
+    def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
+        digest = digest_of(about, parts)
+        path = self._path(digest)
+        try:
+            size = sum(len(piece) for piece in _pieces(about, parts))
+            if path.exists() and path.stat().st_size == size:
+                os.utime(path)  # so that whoever removes old values sees that it is in use
+                return digest
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(handle, "wb", buffering=0) as file:
+                    for piece in _pieces(about, parts):
+                        _write_all(file.fileno(), piece)
+                Path(draft).replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(draft).unlink()
+                raise
+        except OSError as error:
+            raise StoreWriteError(str(self.root), error) from error
+        return digest
+
+    def read(self, digest: str) -> Content:
+        path = self._path(digest)
+        try:
+            with path.open("rb") as file:
+                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except FileNotFoundError:
+            raise MissingValueError(digest, str(self.root), "is not") from None
+        except (OSError, ValueError) as error:  # ValueError: an empty file
+            raise MissingValueError(digest, str(self.root), f"cannot be read ({error})") from error
+        return _parse(memory, digest, str(self.root), path)
+
+    def about(self, digest: str) -> Mapping[str, Any]:
+        with self._path(digest).open("rb") as file:
+            length = _LENGTH.unpack(file.read(len(_MAGIC) + _LENGTH.size)[len(_MAGIC) :])[0]
+            about: Mapping[str, Any] = json.loads(file.read(length))["about"]
+            return about
+
+    def _path(self, digest: str) -> Path:
+        return self.root / _checked(digest)[:2] / digest
+
+
+class RemoteFiles:
+    """An fsspec URL, such as a bucket. A value is read into memory of its own."""
+
+    def __init__(self, root: str) -> None:
+        import fsspec
+
+        self.root = root
+        self._fs, self._base = fsspec.core.url_to_fs(root)
+
+    def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
+        digest = digest_of(about, parts)
+        path = self._path(digest)
+        draft = f"{path}.{secrets.token_hex(4)}.part"
+        try:
+            if self._fs.exists(path):
+                return digest
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            try:
+                with self._fs.open(draft, "wb") as file:
+                    for piece in _pieces(about, parts):
+                        file.write(piece)
+                self._fs.mv(draft, path)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._fs.rm(draft)
+                raise
+        except OSError as error:
+            raise StoreWriteError(self.root, error) from error
+        return digest
+
+    def read(self, digest: str) -> Content:
+        try:
+            size = self._fs.size(self._path(digest))
+            memory = mmap.mmap(-1, size)
+            with self._fs.open(self._path(digest), "rb") as file:
+                view = memoryview(memory)
+                done = 0
+                while done < size and (part := file.read(min(size - done, 1 << 24))):
+                    view[done : done + len(part)] = part
+                    done += len(part)
+        except FileNotFoundError:
+            raise MissingValueError(digest, self.root, "is not") from None
+        return _parse(memory, digest, self.root, None)
+
+    def about(self, digest: str) -> Mapping[str, Any]:
+        head = self._fs.cat_file(self._path(digest), 0, len(_MAGIC) + _LENGTH.size)
+        start = len(_MAGIC) + _LENGTH.size
+        length = _LENGTH.unpack(head[len(_MAGIC) :])[0]
+        about: Mapping[str, Any] = json.loads(self._fs.cat_file(self._path(digest), start, start + length))["about"]
+        return about
+
+    def _path(self, digest: str) -> str:
+        return f"{self._base.rstrip('/')}/{_checked(digest)[:2]}/{digest}"
+
+
+def _checked(digest: str) -> str:
+    if not _DIGEST.fullmatch(digest):  # it becomes part of a path
+        raise ValueError(f"not a digest: {digest[:40]!r}")
+    return digest
+
+
+def _pieces(about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    sizes = [len(part) for part in parts]
+    header = json.dumps({"about": about, "sizes": sizes}).encode()
+    head = _MAGIC + _LENGTH.pack(len(header)) + header
+    yield head
+    at = len(head)
+    for part in parts:
+        if gap := -at % ALIGNMENT:
+            yield bytes(gap)
+        yield part
+        at += gap + len(part)
+
+
+def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Content:
+    view = memoryview(memory)
+    start = len(_MAGIC) + _LENGTH.size
+    try:
+        if view[: len(_MAGIC)] != _MAGIC:
+            raise ValueError
+        (length,) = _LENGTH.unpack(view[len(_MAGIC) : start])
+        header = json.loads(bytes(view[start : start + length]))
+        at = start + length
+        region = Region(memory, source)
+        found = []
+        for size in header["sizes"]:
+            at += -at % ALIGNMENT
+            if at + size > len(view):
+                raise ValueError
+            part = view[at : at + size]
+            if found and size:
+                region.place(part, at)
+            found.append(part)
+            at += size
+    except (ValueError, struct.error, KeyError):
+        raise MissingValueError(digest, root, "is damaged") from None
+    return Content(about=header["about"], pickle=found[0], buffers=tuple(found[1:]), region=region)
+
+
+def _write_all(handle: int, piece: bytes | memoryview) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(handle, left) :]

@@ -1,0 +1,68 @@
+"""Where a buffer lies in memory, and whether anybody has written to it.
+
+Linux keeps, for each page of a private file map, whether it still is the file's or has become the process's own: so
+that an array of gigabytes is known to be unchanged without being read. Elsewhere every page counts as written to.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import mmap
+import sys
+
+_ENTRY = 8  # bytes for each page in /proc/self/pagemap
+_OF_FILE = 1 << 61
+_PRESENT = 1 << 63
+_SWAPPED = 1 << 62
+_PAGES_AT_ONCE = 1 << 16
+
+
+class _PyBuffer(ctypes.Structure):
+    """CPython's Py_buffer."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+def address_of(buffer: memoryview) -> int:
+    """The address of its first byte."""
+    info = _PyBuffer()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(buffer), ctypes.byref(info), 0)
+    try:
+        return int(info.buf or 0)
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(info))
+
+
+def written_to(address: int, length: int) -> bool:
+    """Whether a page of this part of a private file map has been written to; True where nobody can tell."""
+    if not sys.platform.startswith("linux"):
+        return True
+    first = address // mmap.PAGESIZE
+    last = (address + length - 1) // mmap.PAGESIZE
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+            for start in range(first, last + 1, _PAGES_AT_ONCE):
+                count = min(_PAGES_AT_ONCE, last + 1 - start)
+                pages.seek(start * _ENTRY)
+                data = pages.read(count * _ENTRY)
+                if len(data) < count * _ENTRY:
+                    return True
+                # Most tasks write to nothing, or read little: the entries of pages not touched are all alike.
+                if any(entry & (_PRESENT | _SWAPPED) and not entry & _OF_FILE for entry in set(array.array("Q", data))):
+                    return True
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,84 @@
+"""Whether two definitions are the same, in one kernel or in two.
+
+The shape of a function is its code and defaults, that of a class what its body bound. Where it was typed, its comments
+and its line numbers do not count, so a definition that was replayed equals the one that it was made from.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterable
+
+import xxhash
+
+_DEPTH = 12
+# What Python itself puts into a class, and what differs from kernel to kernel.
+_OF_PYTHON = frozenset(
+    [
+        "__module__",
+        "__dict__",
+        "__weakref__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "_abc_impl",
+        "__qualname__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+    ]
+)
+
+
+def shape_of(obj: object) -> str:
+    """Equal for equal definitions: 32 hex digits."""
+    return xxhash.xxh3_128_hexdigest(_text(obj, _DEPTH))
+
+
+def _text(obj: object, depth: int) -> str:
+    if depth == 0:
+        return "…"
+    if isinstance(obj, types.FunctionType):
+        return f"def{_all((obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj)), depth)}"
+    if isinstance(obj, types.CodeType):
+        return f"code{_all((obj.co_code, obj.co_consts, obj.co_names, obj.co_varnames, obj.co_freevars, obj.co_flags), depth)}"
+    if isinstance(obj, type):
+        name = f"{obj.__module__}.{obj.__qualname__}"
+        return f"class {name}{_all(_members(obj), depth)}" if depth == _DEPTH else f"class {name}"
+    if isinstance(obj, staticmethod | classmethod):
+        return f"{type(obj).__name__}({_text(obj.__func__, depth - 1)})"
+    if isinstance(obj, property):
+        return f"property{_all((obj.fget, obj.fset, obj.fdel), depth)}"
+    if isinstance(obj, functools.partial):
+        return f"partial{_all((obj.func, obj.args, obj.keywords), depth)}"
+    if isinstance(obj, functools.cached_property):
+        return f"cached_property({_text(obj.func, depth - 1)})"
+    if obj is None or type(obj) in (bool, int, float, complex, str, bytes):
+        return repr(obj)
+    if isinstance(obj, tuple | list):
+        return f"{type(obj).__name__}{_all(obj, depth)}"
+    if isinstance(obj, dict):
+        return f"dict{_all(obj.items(), depth)}"
+    if isinstance(obj, set | frozenset):  # in no order, and strings are hashed anew in each process
+        return f"set({sorted(_text(item, depth - 1) for item in obj)})"
+    return f"a {type(obj).__module__}.{type(obj).__qualname__}"
+
+
+def _all(items: Iterable[object], depth: int) -> str:
+    return f"({','.join(_text(item, depth - 1) for item in items)})"
+
+
+def _members(cls: type) -> list[object]:
+    bases = [f"{base.__module__}.{base.__qualname__}" for base in cls.__bases__]
+    return [bases, *((name, value) for name, value in sorted(vars(cls).items()) if name not in _OF_PYTHON)]
+
+
+def _closure(function: types.FunctionType) -> tuple[object, ...]:
+    return tuple(_content(cell) for cell in function.__closure__ or ())
+
+
+def _content(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not set yet
+        return None
