@@ -278,7 +278,7 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
         header = json.loads(bytes(view[start : start + length]))
         at = start + length
         region = Region(memory, source)
-        found = []
+        found: list[memoryview] = []
         for size in header["sizes"]:
             at += -at % ALIGNMENT
             if at + size > len(view):

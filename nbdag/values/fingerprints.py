@@ -80,7 +80,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         if (pandas := sys.modules.get("pandas")) is not None and isinstance(obj, pandas.DataFrame):
             columns = [obj.iloc[:, n].array for n in range(obj.shape[1])]
             return _Frame, (type(obj).__name__, obj.index, obj.columns, columns, obj.attrs)
-        if cached := _cached_properties(type(obj)):
+        if cached := _cached_properties(type(obj)):  # type: ignore[arg-type]  # mypy doubts that classes hash
             return _without(obj, cached)
         return super().reducer_override(obj)
 

@@ -10,6 +10,7 @@ import array
 import ctypes
 import mmap
 import sys
+from pathlib import Path
 
 _ENTRY = 8  # bytes for each page in /proc/self/pagemap
 _OF_FILE = 1 << 61
@@ -53,7 +54,7 @@ def written_to(address: int, length: int) -> bool:
     first = address // mmap.PAGESIZE
     last = (address + length - 1) // mmap.PAGESIZE
     try:
-        with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+        with Path("/proc/self/pagemap").open("rb", buffering=0) as pages:
             for start in range(first, last + 1, _PAGES_AT_ONCE):
                 count = min(_PAGES_AT_ONCE, last + 1 - start)
                 pages.seek(start * _ENTRY)

@@ -15,24 +15,16 @@ import xxhash
 _DEPTH = 12
 # What Python itself puts into a class, and what differs from kernel to kernel.
 _OF_PYTHON = frozenset(
-    [
-        "__module__",
-        "__dict__",
-        "__weakref__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "_abc_impl",
-        "__qualname__",
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations_cache__",
-    ]
+    (
+        *("__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
+        *("__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl"),
+    )
 )
 
 
 def shape_of(obj: object) -> str:
     """Equal for equal definitions: 32 hex digits."""
-    return xxhash.xxh3_128_hexdigest(_text(obj, _DEPTH))
+    return xxhash.xxh3_128_hexdigest(_text(obj, _DEPTH).encode(errors="surrogatepass"))
 
 
 def _text(obj: object, depth: int) -> str:
@@ -41,7 +33,8 @@ def _text(obj: object, depth: int) -> str:
     if isinstance(obj, types.FunctionType):
         return f"def{_all((obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj)), depth)}"
     if isinstance(obj, types.CodeType):
-        return f"code{_all((obj.co_code, obj.co_consts, obj.co_names, obj.co_varnames, obj.co_freevars, obj.co_flags), depth)}"
+        names = (obj.co_names, obj.co_varnames, obj.co_freevars)
+        return f"code{_all((obj.co_code, obj.co_consts, names, obj.co_flags), depth)}"
     if isinstance(obj, type):
         name = f"{obj.__module__}.{obj.__qualname__}"
         return f"class {name}{_all(_members(obj), depth)}" if depth == _DEPTH else f"class {name}"

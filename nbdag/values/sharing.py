@@ -83,7 +83,7 @@ def _of_a_notebook(thing: Any) -> bool:
 def _overlap(first: Pickled, second: Pickled) -> object | None:
     """An array that is a view of the other value's memory."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not first.buffers or not second.buffers:
+    if numpy is None:
         return None
     for one, other in itertools.product(_arrays(numpy, first), _arrays(numpy, second)):
         try:

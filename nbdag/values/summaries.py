@@ -40,7 +40,7 @@ def summarise(obj: object) -> str:
 def _summary(obj: Any) -> str:
     shape = _shape(obj)
     columns = getattr(obj, "columns", None) if shape is not None and len(shape) == 2 else None
-    if columns is not None:
+    if columns is not None and shape is not None:
         names = ", ".join(str(name) for name in list(columns[:12]))
         return f"{_count(shape[0])} × {_count(shape[1])}: {names}{', …' if shape[1] > 12 else ''}"
     if shape is not None and hasattr(obj, "dtype"):
@@ -94,7 +94,7 @@ class _Bounded(reprlib.Repr):
             )
         if isinstance(x, tuple | list | dict | set) and level > 0:  # a subclass; its own repr may show everything
             return f"{cls.__qualname__} of {_count(len(x))}"
-        if cls.__repr__ is object.__repr__:
+        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes it for bound
             return f"<{type_name(x)}>"
         return _patiently(x)
 
