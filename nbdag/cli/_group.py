@@ -19,7 +19,6 @@ import click
 from ..errors import NbdagError
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 
 # What the machine refuses, rather than what nbdag got wrong.
 _OF_THE_MACHINE = frozenset(
@@ -115,7 +114,7 @@ def _answer(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         # Whoever read our output has gone: nothing is left to be said, not even by the interpreter as it closes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return 1
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.ctx.get_help() if error.ctx else "")
         return 2

@@ -1,0 +1,222 @@
+"""The command line's manners: help, mistakes answered in one sentence, exit codes, parameters, completion."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from nbdag.cli import main
+from nbdag.cli._group import Commands
+from nbdag.cli.parameters import parameter_options, parameters, typed
+from nbdag.errors import NbdagError
+
+
+def call(*words: str, group: click.Group = main) -> Result:
+    return CliRunner().invoke(group, list(words), prog_name="nbdag")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+def test_help_lists_every_command_with_what_it_does(words: list[str]) -> None:
+    done = call(*words)
+    assert done.exit_code == 0
+    for lines in main.sections.values():
+        for command, (_, help) in lines.items():
+            assert command in done.stdout
+            assert help in done.stdout
+
+
+def test_version_is_said() -> None:
+    assert call("--version").stdout.startswith("nbdag ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chek"], "did you mean 'check'?"),
+        (["churn.ipynb"], "did you mean 'run churn.ipynb'?"),
+        (["check"], "missing argument"),
+        (["doctor", "--outptu", "json"], "--output"),
+        (["doctor", "-o", "xml"], "'table', 'json', 'yaml'"),
+        (["runs", "-n", "0"], "range"),
+        (["doctor", "extra"], "extra"),
+    ],
+)
+def test_a_wrong_call_is_answered_in_one_sentence(words: list[str], said: str) -> None:
+    done = call(*words)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("nbdag: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+class Wrong(NbdagError):
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return "the moon is not up: wait until evening"
+
+
+def failing(error: BaseException) -> Commands:
+    group = Commands("nbdag", help="", sections={})
+
+    @click.command()
+    def go() -> None:
+        raise error
+
+    group.add_command(go)
+    group.modules["go"] = ""
+    group.get_command = lambda ctx, name: go  # type: ignore[method-assign]
+    return group
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (Wrong(), 1, "nbdag: the moon is not up: wait until evening\n"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(28, "No space left on device", "/small/file"), 1, "no space left on device (/small/file)"),
+        (KeyError("oops"), 1, "this is a bug in nbdag: KeyError: 'oops'; its traceback is in "),
+    ],
+)
+def test_every_error_is_a_sentence_and_an_exit_code(
+    error: BaseException, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = call("go", group=failing(error))
+    assert done.exit_code == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+
+
+def test_a_bug_leaves_its_traceback_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    call("go", group=failing(KeyError("oops")))
+    (file,) = tmp_path.iterdir()
+    assert "KeyError: 'oops'" in file.read_text()
+
+
+def test_debugging_shows_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_DEBUG", "1")
+    assert "Traceback" in call("go", group=failing(KeyError("oops"))).stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m nbdag --help | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("0", "1")
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("-3", -3),
+        ("0.5", 0.5),
+        ("1e3", 1000.0),
+        ("True", True),
+        ("False", False),
+        ("None", None),
+        ("true", "true"),
+        ("EU", "EU"),
+        ("", ""),
+        ("1,5", "1,5"),
+        ("2026-01-01", "2026-01-01"),
+    ],
+)
+def test_a_value_has_the_type_that_papermill_gives_it(text: str, value: Any) -> None:
+    from papermill.cli import _resolve_type
+
+    assert typed(text) == value == _resolve_type(text)
+    assert type(typed(text)) is type(value)
+
+
+def said_by(*words: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    @click.command()
+    @parameter_options
+    def command(**said: Any) -> None:
+        found.update(parameters(**said))
+
+    command.main(list(words), standalone_mode=False)
+    return found
+
+
+def test_parameters_come_in_papermills_five_ways(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("b: [1, 2]\nday: 2026-01-01\n")
+    encoded = base64.b64encode(b"e: base").decode()
+    words = ["-p", "a", "1", "-r", "c", "1", "-y", "{d: 0.5}", "-f", str(file), "-b", encoded]
+    assert said_by(*words) == {"a": 1, "b": [1, 2], "c": "1", "d": 0.5, "e": "base", "day": "2026-01-01"}
+
+
+def test_the_more_particular_way_wins(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("x: file\n")
+    encoded = base64.b64encode(b"x: base64").decode()
+    ways = [["-b", encoded], ["-f", str(file)], ["-y", "x: yaml"], ["-p", "x", "typed"], ["-r", "x", "raw"]]
+    for n, winner in enumerate(["base64", "file", "yaml", "typed", "raw"], 1):
+        words = [word for way in reversed(ways[:n]) for word in way]
+        assert said_by(*words) == {"x": winner}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-f", "no.yaml"], "cannot read no.yaml"),
+        (["-y", "a: [1"], "not YAML at line"),
+        (["-y", "just text"], "a mapping of names to values is needed"),
+        (["-b", "***"], "not base64"),
+        (["-p", "not a name", "1"], "cannot be the name of a variable"),
+    ],
+)
+def test_a_bad_parameter_is_said(words: list[str], said: str) -> None:
+    with pytest.raises(click.BadParameter, match=said.replace("*", r"\*")):
+        said_by(*words)
+
+
+# -- completion --------------------------------------------------------------------------------------------------------
+
+
+def completions(folder: Path, line: str, home: Path) -> list[str]:
+    words = line.split(" ")
+    told = {"_NBDAG_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from nbdag.cli import main; main(prog_name='nbdag')"],
+        env=os.environ | told | {"NBDAG_HOME": str(home)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return [each.partition(",")[2] for each in done.stdout.split()]
+
+
+def test_a_shell_completes_commands_notebooks_and_tasks(write_notebook: Any, tmp_path: Path) -> None:
+    write_notebook("%%task first\na = 1", "%%task final\nb = a", name="churn.ipynb")
+    (tmp_path / "notes.txt").write_text("")
+    assert completions(tmp_path, "nbdag ch", tmp_path / "home") == ["check"]
+    assert completions(tmp_path, "nbdag run ", tmp_path / "home") == ["churn.ipynb"]
+    assert completions(tmp_path, "nbdag run churn.ipynb --only fi", tmp_path / "home") == ["first", "final"]
+    assert completions(tmp_path, "nbdag run missing.ipynb --only fi", tmp_path / "home") == []

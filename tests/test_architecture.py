@@ -1,0 +1,101 @@
+"""Which way imports point, what a start costs in imports, and that what is public is told."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from nbdag.cli import main
+
+ROOT = Path(__file__).parents[1]
+HEAVY = (
+    "IPython", "alembic", "graphviz", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_server", "nbclient", "nbformat",
+    "numpy", "pandas", "papermill", "rich", "sqlalchemy", "yaml",
+)  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after this code."""
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    ).stdout
+    return {module.partition(".")[0] for module in printed.splitlines()[-1].split()}
+
+
+def test_imports_point_down() -> None:
+    command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert command, "import-linter is among the test dependencies"
+    done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import nbdag",
+        "from nbdag.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from nbdag.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass",
+        "from nbdag.cli import main\ntry: main(['no-such-command'])\nexcept SystemExit: pass",
+    ],
+)
+def test_a_start_imports_nothing_heavy(code: str) -> None:
+    assert not loaded_by(code) & set(HEAVY)
+
+
+@pytest.mark.parametrize("command", [command for lines in main.sections.values() for command in lines])
+class TestEveryCommand:
+    def test_is_told_in_the_list_as_in_its_own_help(self, command: str) -> None:
+        told = {name: help for lines in main.sections.values() for name, (_, help) in lines.items()}
+        assert self._command(command).get_short_help_str(limit=200).rstrip(".") == told[command].rstrip(".")
+
+    def test_shows_examples(self, command: str) -> None:
+        epilog = self._command(command).epilog or ""
+        assert "Examples:" in epilog
+        assert f"nbdag {command}" in epilog
+
+    def test_explains_every_option(self, command: str) -> None:
+        options = [each for each in self._command(command).params if isinstance(each, click.Option)]
+        assert [option.name for option in options if not option.help] == []
+
+    def test_stands_in_the_readme_or_the_guide(self, command: str) -> None:
+        text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+        assert re.search(rf"\bnbdag {command}\b", text), f"nobody reads of 'nbdag {command}'"
+
+    def _command(self, name: str) -> click.Command:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        return command
+
+
+def test_what_is_public_can_be_had_and_is_explained() -> None:
+    import nbdag
+
+    assert set(nbdag.__all__) <= set(dir(nbdag))
+    undocumented = [name for name in nbdag.__all__ if not (getattr(nbdag, name).__doc__ or "").strip()]
+    assert undocumented == []
+
+
+def test_the_readme_gives_newcomers_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", readme, re.S | re.M)
+    assert len(blocks) == 2
+    first, second = (block.strip() for block in blocks)
+    assert "\n" not in first
+    assert "nbdag run notebooks/ml_pipeline.ipynb" in first
+    assert "\n" not in second
+    assert "pytest" in second
+
+
+def test_every_module_opens_with_its_promise() -> None:
+    silent = [
+        path.relative_to(ROOT)
+        for path in sorted((ROOT / "nbdag").rglob("*.py"))
+        if not re.match(r'r?"""\S', path.read_text(encoding="utf-8"))
+    ]
+    assert silent == []
