@@ -97,7 +97,7 @@ def say_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
 
 
 def _line(problem: Problem, path: Path) -> str:
-    place = f" cell {problem.place.cell + 1} line {problem.place.line}:" if problem.place else ""
+    place = f" {problem.place}:" if problem.place else ""
     severity = click.style(problem.severity, fg="red" if problem.severity == "error" else "yellow", bold=True)
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{short_path(path)}:{place} {problem.code} {severity}: {problem.message}{hint}"

@@ -32,6 +32,10 @@ class Place:
     cell: int  # from 0, over all cells of the file
     line: int  # from 1, within the cell
 
+    def __str__(self) -> str:
+        """As people count: from 1, cells too."""
+        return f"cell {self.cell + 1}, line {self.line}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
