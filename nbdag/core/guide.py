@@ -34,7 +34,7 @@ headless runs (nbdag run, nbdag scheduler).
 
 Examples
   %dag churn --schedule "0 6 * * *" --tz Europe/Paris --start-date 2026-01-01 --owner ml
-  %dag churn --schedule @daily --catchup --tags sales weekly
+  %dag churn --schedule @daily --start-date 2026-01-01 --catchup --tags sales weekly
   %dag churn --schedule 'every 15m' --max-active-runs 1 --fail-fast
   %dag churn --retries 2 --retry-delay 5m --task-timeout 1h
 

@@ -47,6 +47,7 @@ MAGICS: Mapping[str, str] = {
     "edges": "%edges",
     "nbdag": "%nbdag",
 }
+_SCHEDULING = ("schedule", "start_date", "end_date", "catchup")
 _LINE_ONLY = ("dag", "edges", "nbdag")
 _HEADER = re.compile(rf"\s*(?P<percent>%%?)(?P<kind>{'|'.join(MAGICS)})(?=\s|\\|$)", re.ASCII)
 _EDGE = re.compile(rf"\s*(?:(?P<id>{words.ID.pattern})|(?P<sign>>>|<<|[\[\],;])|(?P<comment>#.*)|(?P<bad>\S+))")
@@ -207,6 +208,7 @@ class _Reader:
             raise HeaderError(message, hint="close it", magic=magic, column=position + 1) from None
         self.name: str | None = None
         self.given: dict[Option, list[Any]] = {}  # values as read, in the order in which they were given
+        self.place: dict[str, Word] = {}  # by field, where it is given
 
     def read(self) -> Header:
         ahead = list(self.words)
@@ -224,7 +226,21 @@ class _Reader:
             (defaults if option.is_default else options)[option.field] = _whole(option, values)
         if defaults:
             options["defaults"] = defaults
-        return Header(kind=self.kind, name=self.name, options=options)
+        header = Header(kind=self.kind, name=self.name, options=options)
+        if not options.keys().isdisjoint(_SCHEDULING):
+            self._check_schedule(header)
+        return header
+
+    def _check_schedule(self, header: Header) -> None:
+        """What makes no sense together is said here, not at the first tick."""
+        from .timetable import ScheduleError, Timetable  # croniter takes a while, and most headers have no schedule
+
+        try:
+            Timetable.of(dag_options(header))
+        except ScheduleError as error:
+            about = [name for name in _SCHEDULING if name.replace("_", " ") in error.subject]
+            word = next((self.place[name] for name in (*about, *_SCHEDULING) if name in self.place), None)
+            raise self._error(f"{error.subject} {error.problem}", word, hint=error.advice) from None
 
     def _name(self, word: Word) -> None:
         if self.kind not in OPTIONS:
@@ -310,6 +326,8 @@ class _Reader:
 
     def _give(self, option: Option, values: list[Any], word: Word) -> None:
         before = self.given.setdefault(option, [])
+        if not option.is_default:
+            self.place[option.field] = word
         if before and not (option.kind.many or option.kind.repeat):
             raise self._error(f"--{option.flag} is given twice", word, hint="keep one of them")
         if option.field == "map":

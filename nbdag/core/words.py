@@ -247,9 +247,13 @@ def _both(expressions: Sequence[str]) -> str:
 
 def _read_date(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("is not a date; write 2026-01-31 or 2026-01-31T06:00") from None
+    if not 1900 <= moment.year < 3000:
+        # Near the ends of the calendar, a change of time zone falls off it.
+        raise ValueError("is too far away; give a date between 1900 and 2999")
+    return moment
 
 
 def _write_date(moment: datetime) -> str:

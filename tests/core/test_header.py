@@ -1,6 +1,6 @@
 import string
 from dataclasses import fields
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -28,7 +28,7 @@ expressions = st.one_of(
 )
 dates = st.one_of(
     st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)),
-    st.dates().map(lambda day: datetime(day.year, day.month, day.day)),
+    st.dates(date(1900, 1, 1), date(2999, 12, 31)).map(lambda day: datetime(day.year, day.month, day.day)),
     st.datetimes(
         datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(timezone(timedelta(hours=5, minutes=45)))
     ),
@@ -80,6 +80,11 @@ def headers_that_say(draw):
         (defaults if option.is_default else said)[option.field] = draw(values_of(option))
     if defaults:
         said["defaults"] = defaults
+    start, end = said.get("start_date"), said.get("end_date")
+    if start is None:
+        said.pop("catchup", None)  # it needs a date to begin at
+    if end and (start is None or end.tzinfo != start.tzinfo or end < start):
+        del said["end_date"]
     name = draw(ids) if kind == "task" else draw(st.none() | ids) if kind == "dag" else None
     return Header(kind=kind, name=name, options=said)
 
@@ -149,7 +154,7 @@ READ = [
     ("%%task a --out x y --change z", {"out": ("x", "y"), "change": ("z",)}),
     ('%%task a --doc "--not an option #1"', {"doc": "--not an option #1"}),
     ("%dag", {}),
-    ("%dag a --schedule 0 6 * * 1-5 --catchup", {"schedule": "0 6 * * 1-5", "catchup": True}),
+    ("%dag a --schedule 0 6 * * 1-5 --fail-fast", {"schedule": "0 6 * * 1-5", "fail_fast": True}),
     ("%dag a --schedule '0 6 * * *'", {"schedule": "0 6 * * *"}),
     ("%dag --schedule @daily a", {"schedule": "@daily"}),
     ("%dag a --schedule every 15m", {"schedule": "every 15m"}),
@@ -279,7 +284,13 @@ REFUSED = [
     ("%dag --tz ../etc/passwd", 11, "not a time zone"),
     ("%dag --tz Europe", 11, "not a time zone"),
     ("%dag --start-date 31.1.2026", 19, "write 2026-01-31"),
+    ("%dag --start-date 0001-01-01", 19, "too far away"),
     ("%dag --start-date 2026-02-30", 19, "not a date"),
+    ("%dag x --tz UTC --schedule '0 6 * *'", 17, "0 6 * *"),
+    ("%dag x --schedule '0 0 30 2 *'", 8, "0 0 30 2 *"),
+    ("%dag x --schedule @reboot", 8, "@reboot"),
+    ("%dag x --catchup --schedule @daily", 8, "catchup needs a date to begin at; give one"),
+    ("%dag x --end-date 2026-01-01 --start-date 2026-01-02", 8, "is before the start date"),
     ("%%setup x", 9, "stands alone"),
     ("%%skip --retries 2", 8, "--retries belongs to"),
     ("%%params --qqq", 10, "takes no options"),
