@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..core.job import Note, Output
 from ..core.states import RunState, TaskState
 from ..errors import NbdagError
+from ..home import Home
 
 
 class NoSuchTaskError(NbdagError):
@@ -43,20 +44,6 @@ class ManyInstancesError(NbdagError):
             f"{self.task!r} is mapped and ran {len(self.indexes)} times: say which, such as run[{self.task!r}, "
             f"{self.indexes[0]}]"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something happened to a run. Events come in the order in which they happened."""
-
-    kind: Literal["run", "task"]
-    run_id: str
-    state: RunState | TaskState
-    at: float  # seconds since the epoch
-    task: str | None = None  # of kind "task"
-    map_index: int = -1  # from 0 for an instance of a mapped task
-    try_number: int = 0  # from 1; 0 before the first try
-    message: str = ""  # one sentence: an error, a warning, why a task waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +104,7 @@ class Run:
     error: str | None = None  # why it failed, where no task says so
     source: Path | None = None  # the notebook's file when the run was created
     only: tuple[str, ...] | None = None  # the tasks of a partial run
+    home: Home = field(repr=False, compare=False)  # where its values are
 
     @property
     def duration(self) -> float | None:

@@ -6,7 +6,7 @@ of `tick`; the loop around it waits for what comes first: a result, the next mom
 from outside.
 """
 
-from .look import Driven, Leavings, leavings, when
+from .look import Driven, Leavings, leavings, new_instance, when
 from .loop import Scheduler
 
-__all__ = ["Driven", "Leavings", "Scheduler", "leavings", "when"]
+__all__ = ["Driven", "Leavings", "Scheduler", "leavings", "new_instance", "when"]

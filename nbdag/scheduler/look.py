@@ -16,7 +16,7 @@ from ..core.assemble import Left
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.job import Key, Result
-from ..core.plan import Instance, InstanceKey, Plan, RunView, expanded, plan
+from ..core.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, plan
 from ..core.retries import retry_at
 from ..core.slots import Claim, claims
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
@@ -78,6 +78,11 @@ def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
             digests = {output.name: output.digest for output in attempt.outputs}
             found.setdefault(attempt.task, {})[attempt.map_index] = Left(attempt.map_index, digests)
     return found
+
+
+def joined(mine: Leavings, lent: Leavings) -> dict[str, list[Left]]:
+    """What there is to take from: a run's own, and what it borrows."""
+    return {task: list(each.values()) for task, each in (lent | mine).items()}
 
 
 class Look:
@@ -156,6 +161,7 @@ class Look:
             self.added.append(
                 NewInstance(
                     task=new.task,
+                    position=placeholder.position,
                     map_index=new.map_index,
                     pool=placeholder.pool,
                     slots=placeholder.slots,
@@ -176,10 +182,7 @@ class Look:
             self.row = replace(self.row, state=move(self.row.state, RunState.RUNNING), started=now)
         self.plan = plan(self.run.dag, view(self.row), self._planned(), now=self.now, previous=previous)
         for new in self.plan.missing:
-            options = self.run.dag.tasks[new.task].options
-            self.added.append(
-                NewInstance(task=new.task, map_index=new.map_index, pool=options.pool, slots=options.slots)
-            )
+            self.added.append(new_instance(self.run.dag, new.task))
         for step in self.plan.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
         verdict = self.plan.verdict
@@ -237,14 +240,15 @@ class Look:
     @cached_property
     def available(self) -> dict[str, list[Left]]:
         """What the tasks of the run, and those that it borrows from, have left. Asked once all results are in."""
-        found = {task: list(each.values()) for task, each in self.run.lent.items()}
-        for task, by_index in self.left.items():
-            found[task] = [
-                left
-                for index, left in by_index.items()
-                if (instance := self.instances.get((task, index))) and instance.state is TaskState.SUCCESS
-            ]
-        return found
+        mine: Leavings = {
+            task: {index: left for index, left in each.items() if self._stands((task, index))}
+            for task, each in self.left.items()
+        }
+        return joined(mine, self.run.lent)
+
+    def _stands(self, key: InstanceKey) -> bool:
+        # What an attempt left counts no more once its task has been cleared.
+        return key in self.instances and self.instances[key].state is TaskState.SUCCESS
 
     @property
     def starting(self) -> list[InstanceRow]:
@@ -312,6 +316,12 @@ class Look:
             )
             for each in self.instances.values()
         ]
+
+
+def new_instance(dag: Dag, task: str) -> NewInstance:
+    """A task of a run that has not begun."""
+    options = dag.tasks[task].options
+    return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
 
 
 def view(row: RunRow) -> RunView:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from ..core.assemble import assemble
 from ..core.dag import Dag
@@ -14,12 +16,15 @@ from ..core.events import Event
 from ..core.job import Job, Key, Result
 from ..core.slots import Claim, take
 from ..core.states import TaskState
+from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes import this_process
 from ..store.rows import InstanceRow, RunRow, SchedulerRow
-from ..store.store import Store
 from .look import Driven, Leavings, Look, leavings, when
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 BEAT = 5.0  # seconds between two heartbeats
 GLANCE = 0.2  # seconds between two looks for changes that others made
@@ -91,15 +96,17 @@ class Scheduler:
                 return
             self._wait(wake)
 
-    def close(self) -> None:
-        """End what still runs, and record it."""
+    def abandon(self) -> None:
+        """End every attempt now, and record that, as far as it can still be recorded."""
+        self._stopping = True
+        self._on_event = lambda event: None
         self._executor.stop()
+        now = self._clock()
         self._kept += _drained(self._results)
-        if self._out:
-            now = self._clock().timestamp()
-            heard = {result.key for result in self._kept}
-            self._kept += [_lost(key, now) for key in self._out if key not in heard]
-            self.tick(self._clock())
+        heard = {result.key for result in self._kept}
+        self._kept += [_lost(key, now.timestamp()) for key in self._out if key not in heard]
+        with contextlib.suppress(NbdagError):  # what could not be saved was the cause, and is told already
+            self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
         """Do all that can be done now; answers when there is something to do though nothing happens."""
@@ -204,7 +211,7 @@ class Scheduler:
 
     def _load(self, row: RunRow) -> Driven:
         attempts = self._store.attempts([row.id])[row.id]
-        return Driven.of(row, self._read(row), self._store.instances(row.id), attempts, self._lent(row))
+        return Driven.of(row, self._read(row), self._store.instances([row.id])[row.id], attempts, self._lent(row))
 
     def _lent(self, row: RunRow) -> Leavings:
         borrowed = self._store.borrowed(row.id)

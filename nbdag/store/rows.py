@@ -82,6 +82,7 @@ class NewInstance:
     """A task instance to be created."""
 
     task: str
+    position: int  # of the task in the notebook, from 0
     map_index: int = -1
     pool: str = "default_pool"
     slots: int = 1
@@ -96,6 +97,7 @@ class InstanceRow:
     id: int
     task: str
     map_index: int
+    position: int  # of the task in the notebook, from 0
     state: TaskState
     tries: int
     wake: float | None  # not before: the next retry, the next look of a sensor

@@ -133,6 +133,7 @@ instances = Table(
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
     Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, else -1
+    Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
     Column("state", String(20), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("wake", Double),  # not before: the next retry, the next look of a sensor

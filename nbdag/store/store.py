@@ -175,11 +175,14 @@ class Store:
         with self._database.reading() as connection:
             return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
 
-    def notes(self, run: int) -> tuple[Note, ...]:
-        """What was said of the run as a whole."""
-        query = select(t.notes).where(t.notes.c.run_id == run, t.notes.c.instance_id.is_(None)).order_by(t.notes.c.id)
+    def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
+        """What was said of these runs as a whole, by run."""
+        query = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_(None))
+        found: dict[int, tuple[Note, ...]] = dict.fromkeys(runs, ())
         with self._database.reading() as connection:
-            return tuple(_note(row) for row in connection.execute(query))
+            for row in connection.execute(query.order_by(t.notes.c.id)):
+                found[row.run_id] += (_note(row),)
+        return found
 
     def save(self, change: Change) -> list[InstanceRow] | None:
         """Make all of this change; None, and nothing is changed, when the run is no longer as it was seen.
@@ -215,11 +218,14 @@ class Store:
 
     # Tasks
 
-    def instances(self, run: int) -> list[InstanceRow]:
-        """The task instances of a run, as they were created."""
-        query = select(t.instances).where(t.instances.c.run_id == run).order_by(t.instances.c.id)
+    def instances(self, runs: Sequence[int]) -> dict[int, list[InstanceRow]]:
+        """The task instances of these runs, by run, in notebook order."""
+        query = select(t.instances).where(t.instances.c.run_id.in_(runs))
+        found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            return [_instance(row) for row in connection.execute(query)]
+            for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
+                found[row.run_id].append(_instance(row))
+        return found
 
     def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
         """Every attempt of these runs with what it left, by run, in the order in which they began."""
@@ -256,12 +262,14 @@ class Store:
         with self._database.reading() as connection:
             return {row.task: row.from_run_id for row in connection.execute(query)}
 
-    def latest_with(self, dag: str, task: str) -> RunRow | None:
-        """The newest run of the DAG in which this task succeeded, every instance of it."""
+    def latest_with(self, dag: str, task: str, run: int | None = None) -> RunRow | None:
+        """The newest run of the DAG (or this run, if so there) in which the task was done, every instance of it."""
         of_task = (t.instances.c.run_id == t.runs.c.id) & (t.instances.c.task == task)
-        done = select(t.instances.c.id).where(of_task, t.instances.c.state == TaskState.SUCCESS).exists()
-        undone = select(t.instances.c.id).where(of_task, t.instances.c.state.not_in(_GIVES)).exists()
+        done = select(t.instances.c.id).where(of_task, t.instances.c.state.in_(_DONE)).exists()
+        undone = select(t.instances.c.id).where(of_task, t.instances.c.state.not_in(_DONE)).exists()
         query = select(t.runs).where(t.runs.c.dag_id == dag, done, ~undone).order_by(t.runs.c.created.desc()).limit(1)
+        if run is not None:
+            query = query.where(t.runs.c.id == run)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
             return None if row is None else _run(row)
@@ -298,7 +306,7 @@ class Store:
             return [ActiveRow(**row._mapping) for row in connection.execute(query)]
 
 
-_GIVES = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
+_DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
 
 _MOVE = (
     update(t.instances)
@@ -347,6 +355,7 @@ def _add(connection: Connection, run: int, new: Sequence[NewInstance]) -> list[I
                 "run_id": run,
                 "task": instance.task,
                 "map_index": instance.map_index,
+                "position": instance.position,
                 "state": instance.state,
                 "tries": 0,
                 "pool": instance.pool,
@@ -473,6 +482,7 @@ def _instance(row: Row[Any]) -> InstanceRow:
         id=row.id,
         task=row.task,
         map_index=row.map_index,
+        position=row.position,
         state=TaskState(row.state),
         tries=row.tries,
         wake=row.wake,

@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("run_id", NUMBER, nullable=False),
         sa.Column("task", sa.String(length=250), nullable=False),
         sa.Column("map_index", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("wake", sa.Double(), nullable=True),

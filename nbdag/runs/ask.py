@@ -1,0 +1,239 @@
+"""Questions about runs: which there are, how they stand, what happens to them, where an attempt's log is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import store as stores
+from ..core.events import Event
+from ..core.job import Key
+from ..core.states import RUN_FINISHED, RunState, TaskState
+from ..errors import NbdagError
+from ..home import Home
+from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .gone import bury
+from .prepare import the_home
+from .records import Run, TaskRun
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+
+class NoSuchRunError(NbdagError):
+    """A run was asked for that is not there."""
+
+    def __init__(self, run: str, dag: str | None, where: Path) -> None:
+        super().__init__(run, dag, where)
+        self.run = run
+        self.dag = dag
+        self.where = where
+
+    def __str__(self) -> str:
+        of = f" of {self.dag}" if self.dag else ""
+        if self.run == "latest":
+            return f"there is no run{of} in {self.where} yet: make one with `nbdag run NOTEBOOK`"
+        return f"there is no run {self.run!r}{of} in {self.where}; `nbdag runs` lists them"
+
+
+class ManyRunsError(NbdagError):
+    """An id, or the beginning of one, that fits several runs."""
+
+    def __init__(self, run: str, found: Sequence[tuple[str, str]]) -> None:
+        super().__init__(run, found)
+        self.run = run
+        self.found = tuple(found)  # DAG and run id
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{run} of {dag}" for dag, run in self.found)
+        return f"{self.run!r} may be any of {listed}: say more of the id, or name the DAG"
+
+
+class NotBegunError(NbdagError):
+    """A task was asked for its log, and has not begun."""
+
+    def __init__(self, run: str, task: str, try_number: int | None, state: TaskState) -> None:
+        super().__init__(run, task, try_number, state)
+        self.run = run
+        self.task = task
+        self.try_number = try_number
+        self.state = state
+
+    def __str__(self) -> str:
+        what = "has not begun" if self.try_number is None else f"has no try {self.try_number}"
+        return f"{self.task} {what} in run {self.run} (it is {self.state.value}), so there is no log"
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[Store | None]:
+    """The home's store, with runs whose process is gone recorded as such; None where nothing was ever recorded."""
+    if not home.exists:
+        yield None
+        return
+    store = stores.open(home)
+    try:
+        bury(store, time.time())
+        yield store
+    finally:
+        store.close()
+
+
+def list_runs(
+    dag: str | None = None, state: RunState | str | None = None, limit: int = 20, *, home: Home | None = None
+) -> list[Run]:
+    """The latest runs, the newest first."""
+    here = the_home(home)
+    states = () if state is None else (RunState(state),)
+    with opened(here) as store:
+        return [] if store is None else told(store, here, store.runs(dag=dag, states=states, limit=limit))
+
+
+def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
+    """A run by its id, by the beginning of it, or the latest one."""
+    here = the_home(home)
+    with opened(here) as store:
+        return told(store, here, [the_row(store, here, run, dag)])[0] if store else _none(run, dag, here)
+
+
+def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
+    """Where a run stands, as events, then what happens to it, until it ends. `poll` is in seconds."""
+    here = the_home(home)
+    with opened(here) as store:
+        if store is None:
+            _none(_id(run), None, here)
+            return
+        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else None)
+        seen: dict[int, InstanceRow] = {}
+        state: RunState | None = None
+        while True:
+            row = store.run(row.id)
+            yield from _news(store, row, seen, state)
+            state = row.state
+            if state in RUN_FINISHED:
+                return
+            while store.revision(row.id) == row.revision:
+                time.sleep(poll)
+                bury(store, time.time())
+
+
+def logs(
+    run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
+) -> Path:
+    """The text log of an attempt, the last one unless said. The file grows while the attempt goes on."""
+    here = the_home(home)
+    found = run if isinstance(run, Run) else find_run(run, home=here)
+    one = found[task] if map_index < 0 else found[task, map_index]
+    if one.tries < (try_number or 1):
+        raise NotBegunError(found.id, task, try_number, one.state)
+    key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
+    return here.attempt(key).with_suffix(".log")
+
+
+def the_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
+    """The one run that is meant."""
+    found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
+    if not found:
+        _none(run, dag, home)
+    if len(found) > 1:
+        raise ManyRunsError(run, [(row.dag, row.name) for row in found])
+    return found[0]
+
+
+def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
+    """The runs, as people are told of them."""
+    numbers = [row.id for row in rows]
+    attempts = store.attempts(numbers)
+    instances = store.instances(numbers)
+    notes = store.notes(numbers)
+    return [
+        Run(
+            id=row.name,
+            dag=row.dag,
+            state=row.state,
+            created=row.created,
+            started=row.started,
+            ended=row.ended,
+            notebook=home.report(row.dag, row.name),
+            parameters=row.parameters,
+            tasks=_tasks(home, row, instances[row.id], attempts[row.id]),
+            warnings=notes[row.id],
+            error=row.error,
+            source=Path(row.path),
+            only=row.tasks,
+            home=home,
+        )
+        for row in rows
+    ]
+
+
+def _tasks(
+    home: Home, row: RunRow, instances: Sequence[InstanceRow], attempts: Sequence[AttemptRow]
+) -> tuple[TaskRun, ...]:
+    last = {attempt.instance: attempt for attempt in attempts}
+    return tuple(_task(home, row, instance, last.get(instance.id)) for instance in instances)
+
+
+def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskRun:
+    if attempt is None:
+        return TaskRun(
+            id=instance.task, map_index=instance.map_index, state=instance.state, tries=0, started=None, ended=None
+        )
+    key = Key(
+        dag=row.dag,
+        run=row.name,
+        task=instance.task,
+        map_index=instance.map_index,
+        try_number=attempt.try_number,
+    )
+    return TaskRun(
+        id=instance.task,
+        map_index=instance.map_index,
+        state=instance.state,
+        tries=instance.tries,
+        started=attempt.started,
+        ended=attempt.ended,
+        outputs=attempt.outputs,
+        warnings=attempt.notes,
+        notebook=home.attempt(key),
+        error=attempt.error,
+        traceback=attempt.traceback,
+    )
+
+
+def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunState | None) -> Iterator[Event]:
+    at = time.time()
+    if row.state is not state and row.state not in RUN_FINISHED:
+        yield Event(kind="run", run_id=row.name, state=row.state, at=at)
+    instances = store.instances([row.id])[row.id]
+    moved = [each for each in instances if _stands(each) != _stands(seen.get(each.id))]
+    attempts = {attempt.instance: attempt for attempt in store.attempts([row.id])[row.id]} if moved else {}
+    for each in moved:
+        seen[each.id] = each
+        attempt = attempts.get(each.id)
+        yield Event(
+            kind="task",
+            run_id=row.name,
+            state=each.state,
+            at=at,
+            task=each.task,
+            map_index=each.map_index,
+            try_number=each.tries,
+            message=(attempt.error or "") if attempt else "",
+        )
+    if row.state in RUN_FINISHED:
+        yield Event(kind="run", run_id=row.name, state=row.state, at=at, message=row.error or "")
+
+
+def _stands(instance: InstanceRow | None) -> tuple[TaskState, int]:
+    return (TaskState.NONE, 0) if instance is None else (instance.state, instance.tries)
+
+
+def _id(run: Run | str) -> str:
+    return run.id if isinstance(run, Run) else run
+
+
+def _none(run: str, dag: str | None, home: Home) -> Run:
+    raise NoSuchRunError(run, dag, home.root)

@@ -1,0 +1,274 @@
+"""`run`: a notebook, now, in the foreground, by the same store and scheduler as everything else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import PurePath
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from .. import store as stores
+from ..core.dag import Dag
+from ..core.events import Event
+from ..errors import NbdagError
+from ..executors import Executor
+from ..home import Home
+from ..scheduler import Scheduler, new_instance
+from ..store.rows import NewRun, RunRow
+from .ask import the_row, told
+from .borrow import Borrowed, borrow
+from .gone import bury
+from .pinned import pinned
+from .prepare import Prepared, new_name, prepare, the_home
+from .records import Run
+from .report import Reporter
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+
+class JobsError(NbdagError):
+    """A number of jobs below one."""
+
+    exit_code = 2
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self.jobs = jobs
+
+    def __str__(self) -> str:
+        return f"{self.jobs} jobs cannot run anything: give 1 or more, or leave it out to use every core"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A line of a dry run."""
+
+    task: str
+    runs: bool
+    reason: str  # one sentence
+    after: tuple[str, ...]  # tasks of the run that come before it
+
+
+def run(
+    notebook: str | PurePath,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    only: Sequence[str] = (),
+    upto: Sequence[str] = (),
+    from_: Sequence[str] = (),
+    values_from: str | None = None,
+    output: str | PurePath | None = None,
+    kernels: str = "warm",
+    cwd: str | PurePath | None = None,
+    fail_fast: bool | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    home: Home | None = None,
+) -> Run:
+    """Run a notebook and wait for it.
+
+    The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
+    `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
+    core), `output` a second place for the report, `kernels` "warm" or "fresh", `cwd` the tasks' working directory
+    (default: the notebook's folder). `on_event` is told what happens, in order, from one thread: this one.
+
+    A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
+    raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
+    """
+    if jobs is not None and jobs < 1:
+        raise JobsError(jobs)
+    here = the_home(home)
+    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, output=output, cwd=cwd)
+    with _executor(jobs or cores()) as executor:
+        store = stores.open(here)
+        try:
+            now = datetime.now(UTC)
+            bury(store, now.timestamp())
+            borrowed = _borrowed(store, here, prepared, values_from)
+            here.pin(prepared.digest, prepared.text)
+            return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, on_event)
+        finally:
+            store.close()
+
+
+def plan_of(
+    notebook: str | PurePath,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    upto: Sequence[str] = (),
+    from_: Sequence[str] = (),
+    values_from: str | None = None,
+    home: Home | None = None,
+) -> list[Planned]:
+    """What `run` would do, and why, in run order. Writes nothing."""
+    here = the_home(home)
+    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_)
+    dag, chosen = prepared.dag, prepared.choice.tasks
+    store = stores.open(here) if here.exists else None
+    try:
+        borrowed = _borrowed(store, here, prepared, values_from)
+    finally:
+        if store is not None:
+            store.close()
+    said = {task: "; ".join(note.message for note in borrowed.notes if note.name == task) for task in borrowed.runs}
+    lines = []
+    for task in dag.order:
+        if task in chosen:
+            reason = chosen[task]
+        elif task in borrowed.runs:
+            reason = f"its values come from run {borrowed.runs[task].name}"
+            reason += f" ({said[task]})" if said[task] else ""
+        else:
+            reason = "not asked for"
+        after = tuple(other for other in dag.upstream[task] if other in chosen)
+        lines.append(Planned(task=task, runs=task in chosen, reason=reason, after=after))
+    return lines
+
+
+def cores() -> int:
+    """How many this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _executor(slots: int) -> Iterator[Executor]:
+    # It gets ready in the background while the store is opened; so it is made first.
+    from ..executors.local import LocalExecutor
+
+    executor = LocalExecutor(slots)
+    try:
+        yield executor
+    finally:
+        executor.stop()
+
+
+def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: str | None) -> Borrowed:
+    if not prepared.choice.partial:
+        return Borrowed({}, ())
+    named = None
+    if values_from is not None:
+        if store is None:
+            from .ask import find_run
+
+            find_run(values_from, home=home)  # says that there is none
+        else:
+            named = the_row(store, home, values_from, prepared.dag.id)
+    return borrow(
+        store,
+        prepared.dag,
+        prepared.choice.tasks,
+        prepared.parameters,
+        values_from=named,
+        read=lambda row: pinned(home, row),
+    )
+
+
+def _drive(
+    store: Store,
+    home: Home,
+    executor: Executor,
+    prepared: Prepared,
+    borrowed: Borrowed,
+    now: datetime,
+    kernels: str,
+    fail_fast: bool | None,
+    on_event: Callable[[Event], None] | None,
+) -> Run:
+    dag = prepared.dag
+    reporter = Reporter(store, home)
+
+    def read(row: RunRow) -> Dag:
+        return dag
+
+    scheduler = Scheduler(
+        store, executor, home=home, read=read, kernels=kernels, on_event=on_event, on_saved=reporter.take
+    )
+    with _stopped_by_signals(scheduler) as caught:
+        scheduler.begin()
+        row = _create(store, scheduler.id, prepared, borrowed, now, fail_fast)
+        for note in (*prepared.notes, *borrowed.notes):
+            if on_event is not None:
+                on_event(Event(kind="run", run_id=row.name, state=row.state, at=now.timestamp(), message=note.message))
+        scheduler.drive(row)
+        try:
+            scheduler.until_done()
+        except BaseException:
+            scheduler.abandon()
+            raise
+        finally:
+            reporter.close()
+    if caught:
+        _pass_on(caught[0])
+    if reporter.error is not None:
+        raise reporter.error
+    return told(store, home, [store.run(row.id)])[0]
+
+
+def _create(
+    store: Store, scheduler: str, prepared: Prepared, borrowed: Borrowed, now: datetime, fail_fast: bool | None
+) -> RunRow:
+    dag, at = prepared.dag, now.timestamp()
+    new = NewRun(
+        dag=dag.id,
+        name=new_name(now),
+        digest=prepared.digest,
+        path=str(prepared.path),
+        cwd=str(prepared.cwd),
+        created=at,
+        logical_date=at,
+        interval_start=at,
+        interval_end=at,
+        output=None if prepared.output is None else str(prepared.output),
+        parameters=prepared.parameters,
+        tasks=tuple(prepared.choice.tasks) if prepared.choice.partial else None,
+        fail_fast=dag.options.fail_fast if fail_fast is None else fail_fast,
+        scheduler=scheduler,
+        notes=(*prepared.notes, *borrowed.notes),
+        borrowed={task: run.id for task, run in borrowed.runs.items()},
+    )
+    return store.create_run(new, [new_instance(dag, task) for task in prepared.choice.tasks])
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
+    """Ctrl-C, a hang-up or SIGTERM stops the run in good order; a second one at once. Answers with what came."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if caught:
+            signal.signal(number, before[number])
+            _pass_on(number)
+        caught.append(number)
+        scheduler.stop()
+
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Whoever has a handler of their own has a reason.
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.signal(number, stop)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pass_on(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    signal.raise_signal(number)

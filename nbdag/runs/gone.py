@@ -1,0 +1,58 @@
+"""Runs whose process is gone.
+
+`nbdag run` drives its own run, so when it is killed nobody goes on with it. The next command that looks finds the run
+unfinished and its process no longer there, and records that: every attempt gets an outcome, and nothing keeps a
+pool's slots. A process on another host is judged by its heartbeat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..core.job import Key, Result
+from ..core.states import ACTIVE, FINISHED, RunState, TaskState, move
+from ..processes import Process, is_alive
+from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+SILENT = 30.0  # seconds without a heartbeat after which a process elsewhere counts as gone
+
+
+def bury(store: Store, now: float) -> list[str]:
+    """Record the end of every run whose process is gone; answers with their ids."""
+    return [
+        row.name for row, scheduler in store.driven() if _is_gone(scheduler, now) and _bury(store, row, scheduler, now)
+    ]
+
+
+def _is_gone(scheduler: SchedulerRow, now: float) -> bool:
+    alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
+    return now - scheduler.heartbeat > SILENT if alive is None else not alive
+
+
+def _bury(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
+    why = f"its process is gone (`nbdag run`, process {scheduler.pid})"
+    instances = {each.id: each for each in store.instances([row.id])[row.id]}
+    ended = [
+        (instances[attempt.instance], _cut_off(row, instances[attempt.instance], attempt.started, now, why))
+        for attempt in store.attempts([row.id])[row.id]
+        if attempt.state is TaskState.RUNNING
+    ]
+    moved = [
+        replace(
+            each, state=move(each.state, TaskState.FAILED if each.state in ACTIVE else TaskState.SKIPPED), wake=None
+        )
+        for each in instances.values()
+        if each.state not in FINISHED
+    ]
+    state = RunState.FAILED if row.cancel_asked is None else RunState.CANCELLED
+    run = replace(row, state=move(row.state, state), ended=max(now, row.created), error=why)
+    return store.save(Change(run=run, instances=moved, ended=ended, at=now)) is not None
+
+
+def _cut_off(row: RunRow, instance: InstanceRow, started: float, now: float, why: str) -> Result:
+    key = Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)
+    return Result(key=key, state=TaskState.FAILED, started=started, ended=max(now, started), error=why, final=True)

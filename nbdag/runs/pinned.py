@@ -1,0 +1,37 @@
+"""The notebook that a run was created with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import notebooks
+from ..core.dag import Dag
+from ..errors import NbdagError
+from ..home import Home
+from ..store.rows import RunRow
+
+
+class PinnedGoneError(NbdagError):
+    """The source of a run is no longer kept."""
+
+    def __init__(self, run: str, path: Path) -> None:
+        super().__init__(run, path)
+        self.run = run
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the notebook of run {self.run} is gone from {self.path}: run the notebook anew"
+
+
+def source(home: Home, row: RunRow) -> str:
+    """The notebook's text."""
+    path = home.notebook(row.digest)
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PinnedGoneError(row.name, path) from error
+
+
+def pinned(home: Home, row: RunRow) -> Dag:
+    """The notebook, understood."""
+    return notebooks.read_text(source(home, row), Path(row.path).name)

@@ -1,0 +1,110 @@
+"""The report, kept up to date while the run goes on.
+
+Written from a thread of its own, so that no task waits for it, and not so often that writing it would be most of what
+the machine does; at the end once more, for good. It goes to the home and, where the run was given an output, there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import reports
+from ..core.job import Key
+from ..home import Home, HomeError
+from ..reports import Shown
+from ..scheduler import Driven
+from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .pinned import source
+from .prepare import OutputError
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+SHARE = 5  # it rests for so many times as long as the last writing took
+LEAST = 0.5  # seconds
+
+
+class Reporter:
+    """Writes one run's report."""
+
+    def __init__(self, store: Store, home: Home) -> None:
+        self._store = store
+        self._home = home
+        self._run: Driven | None = None
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
+        self.error: OutputError | HomeError | None = None  # why the last writing failed
+
+    def take(self, run: Driven) -> None:
+        """The run has changed."""
+        self._run = run
+        if not self._thread.ident:
+            self._thread.start()
+        self._news.set()
+
+    def close(self) -> None:
+        """Write the report for the last time."""
+        self._closing.set()
+        self._news.set()
+        if self._thread.ident:
+            self._thread.join()
+        if self._run is not None:
+            self._write(self._run)
+
+    def _work(self) -> None:
+        while self._news.wait() and not self._closing.is_set():
+            self._news.clear()
+            assert self._run is not None
+            began = time.monotonic()
+            if any(left for left in self._run.left.values()) or self._run.finished:
+                self._write(self._run)
+            self._closing.wait(max(LEAST, SHARE * (time.monotonic() - began)))
+
+    def _write(self, run: Driven) -> None:
+        row, instances = run.row, list(run.instances.values())
+        text = source(self._home, row)
+        attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
+        instances.sort(key=lambda each: (each.position, each.map_index))
+        shown = [_shown(self._home, row, each, attempts.get(each.id)) for each in instances]
+        about = {
+            "dag": row.dag,
+            "run_id": row.name,
+            "state": row.state.value,
+            "started": row.started,
+            "ended": row.ended,
+        }
+        self.error = None
+        for path in (self._home.report(row.dag, row.name), *([Path(row.output)] if row.output else [])):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                reports.write(text, run.dag, shown, path, parameters=row.parameters, about=about)
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                self.error = OutputError(path, why) if row.output == str(path) else HomeError(self._home.root, error)
+
+
+def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> Shown:
+    if attempt is None:
+        return Shown(task=instance.task, state=instance.state, map_index=instance.map_index)
+    key = Key(
+        dag=row.dag,
+        run=row.name,
+        task=instance.task,
+        map_index=instance.map_index,
+        try_number=attempt.try_number,
+    )
+    return Shown(
+        task=instance.task,
+        state=instance.state,
+        map_index=instance.map_index,
+        try_number=attempt.try_number,
+        notebook=str(home.attempt(key)),
+        started=attempt.started,
+        ended=attempt.ended,
+        error=attempt.error,
+        traceback=attempt.traceback,
+    )
