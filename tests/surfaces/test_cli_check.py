@@ -1,0 +1,203 @@
+"""`nbdag check` and `nbdag show`: what is understood, what is wrong, where."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nbdag.cli import main
+
+WriteNotebook = Callable[..., Path]
+EXAMPLES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], prog_name="nbdag")
+
+
+PIPELINE = (
+    ("markdown", "# A pipeline"),
+    "%load_ext nbdag\n%dag churn --schedule @daily --start-date 2026-01-01 --tz Europe/Paris --owner ml --retries 1",
+    "import math",
+    "%%task extract\nrows = [1, 2, 3]",
+    "%%task total\ntotal = math.fsum(rows)\ntotal",
+    "%%task biggest\nbiggest = max(\n    rows)",
+    "%%task publish --after biggest\nprint(total)",
+)
+
+
+def test_a_good_notebook_has_no_problems(write_notebook: WriteNotebook) -> None:
+    path = write_notebook(*PIPELINE, name="churn.ipynb")
+    done = call("check", path)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.endswith("churn.ipynb: 4 tasks, no problems\n")
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_json_has_the_promised_shape(command: str, write_notebook: WriteNotebook) -> None:
+    done = call(command, write_notebook(*PIPELINE), "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert set(told) == {"dag", "tasks", "edges", "order", "problems"}
+    assert (
+        told["dag"]
+        | {
+            "id": "churn",
+            "schedule": "@daily",
+            "start_date": "2026-01-01T00:00:00+01:00",
+            "tz": "Europe/Paris",
+            "owner": "ml",
+        }
+        == told["dag"]
+    )
+    assert [task["id"] for task in told["tasks"]] == ["extract", "total", "biggest", "publish"]
+    for task in told["tasks"]:
+        assert {"id", "cell", "operator", "after", "reads", "writes", "changes", "options"} <= set(task)
+    assert told["tasks"][0]["cell"] == 3
+    assert told["tasks"][0]["options"]["retries"] == 1
+    assert told["order"] == ["extract", "total", "biggest", "publish"]
+    assert told["problems"] == []
+    edges = {(edge["from"], edge["to"]): edge for edge in told["edges"]}
+    assert set(edges) == {("extract", "total"), ("extract", "biggest"), ("total", "publish"), ("biggest", "publish")}
+    assert edges["extract", "biggest"]["kind"] == "inferred"
+    assert edges["extract", "biggest"]["names"] == [{"name": "rows", "read_at": [5, 3], "written_at": [3, 2]}]
+    assert edges["biggest", "publish"]["kind"] == "declared"
+
+
+BAD_CELLS = [
+    (("%%task a\nx = 1", "%%task b\ny = xx"), "NB201", "cell 2, line 2", "xx", "x"),
+    (("%%task a --after b\nx = 1", "%%task b\ny = x"), "NB202", None, "a -> b -> a|b -> a -> b", None),
+    (("%%task first\nx = 1", "%%task b --after frist\ny = 1"), "NB203", "cell 2, line 1", "frist", "first"),
+    (("%%task a\nx = 1", "%%task a\ny = 1"), "NB1", "cell 2, line 1", "'?a'?", None),
+    (("%%task a --retires 2\nx = 1",), "NB1", "cell 1, line 1", "retires", "retries"),
+    (("%%task a\nx = 1\nif x:\ny = 2",), "NB208", "cell 1, line 4", "indent", None),
+]
+
+
+@pytest.mark.parametrize(("cells", "code", "place", "said", "hint"), BAD_CELLS)
+def test_a_mistake_is_said_with_code_place_and_hint(
+    cells: tuple[str, ...], code: str, place: str | None, said: str, hint: str | None, write_notebook: WriteNotebook
+) -> None:
+    path = write_notebook(*cells)
+    done = call("check", path)
+    assert done.exit_code == 1
+    line = next(line for line in done.stdout.splitlines() if f" {code}" in line)
+    assert "nb.ipynb:" in line
+    assert " error: " in line
+    assert place is None or f" {place}: " in line
+    assert re.search(said, line)
+    assert hint is None or hint in line
+    assert "1 error" in done.stdout.splitlines()[-1]
+
+
+def test_the_line_that_is_wrong_is_shown(write_notebook: WriteNotebook) -> None:
+    done = call("check", write_notebook("%%task a\nx = 1\ny = xx + 1"))
+    assert "     3 | y = xx + 1" in done.stdout
+
+
+def test_warnings_alone_are_no_failure_unless_asked(write_notebook: WriteNotebook) -> None:
+    path = write_notebook("%%task a\nfrom math import *\nx = 1")
+    assert call("check", path).exit_code == 0
+    assert "warning" in call("check", path).stdout
+    assert call("check", "--strict", path).exit_code == 1
+
+
+def test_several_notebooks_are_checked_each(write_notebook: WriteNotebook) -> None:
+    good, bad = write_notebook("%%task a\nx = 1", name="good.ipynb"), write_notebook("%%task a\ny", name="bad.ipynb")
+    done = call("check", good, bad)
+    assert done.exit_code == 1
+    assert "good.ipynb: 1 task, no problems" in done.stdout
+    assert "bad.ipynb: 1 task, 1 error" in done.stdout
+    lines = call("check", "--json", good, bad).stdout.splitlines()
+    assert [len(json.loads(line)["problems"]) for line in lines] == [0, 1]
+
+
+BAD_FILES: list[tuple[str, bytes | None]] = [
+    ("missing.ipynb", None),
+    ("empty.ipynb", b""),
+    ("text.ipynb", b"not JSON at all"),
+    ("binary.ipynb", b"\x89PNG\r\n\x1a\n\xff\xfe"),
+    ("list.ipynb", b"[1, 2]"),
+    ("object.ipynb", b'{"a": 1}'),
+    ("cells.ipynb", b'{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'),
+    ("future.ipynb", b'{"cells": [], "metadata": {}, "nbformat": 9, "nbformat_minor": 0}'),
+]
+
+
+@pytest.mark.parametrize("command", ["check", "show", "run"])
+@pytest.mark.parametrize(("name", "content"), BAD_FILES)
+def test_a_file_that_is_no_notebook_is_refused_in_one_sentence(
+    command: str, name: str, content: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    done = call(command, path)
+    assert done.exit_code in (1, 2), done.output
+    assert done.stdout == ""
+    assert done.stderr.startswith("nbdag: ")
+    assert name in done.stderr
+    assert "bug" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    done = call("check", tmp_path)
+    assert done.exit_code in (1, 2)
+    assert done.stderr.startswith("nbdag: ")
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_have_no_problems(path: Path) -> None:
+    done = call("check", "--strict", path)
+    assert done.exit_code == 0, done.output
+
+
+# -- show --------------------------------------------------------------------------------------------------------------
+
+
+def test_show_lists_the_tasks_in_run_order_with_what_they_take(write_notebook: WriteNotebook) -> None:
+    done = call("show", write_notebook(*PIPELINE))
+    assert done.exit_code == 0
+    for word in ("churn", "extract", "total", "biggest", "publish", "rows"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("ending", "begins"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("mmd", b"")]
+)
+def test_show_draws_by_the_files_ending(
+    ending: str, begins: bytes, write_notebook: WriteNotebook, tmp_path: Path
+) -> None:
+    done = call("show", write_notebook(*PIPELINE), "-o", tmp_path / f"dag.{ending}")
+    assert done.exit_code == 0, done.output
+    picture = (tmp_path / f"dag.{ending}").read_bytes()
+    assert begins in picture[:200]
+    assert ending == "png" or b"extract" in picture
+
+
+def test_show_draws_to_standard_output(write_notebook: WriteNotebook) -> None:
+    done = call("show", write_notebook(*PIPELINE), "-o", "-", "--format", "dot")
+    assert "digraph" in done.stdout
+    assert "<svg" in call("show", write_notebook(*PIPELINE), "-o", "-").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["-o", "dag.xyz"], "xyz"), (["-o", "no/such/folder/dag.svg"], "no/such/folder")]
+)
+def test_show_refuses_what_it_cannot_write(
+    words: list[Any], said: str, write_notebook: WriteNotebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call("show", write_notebook(*PIPELINE), *words)
+    assert done.exit_code in (1, 2)
+    assert said in done.stderr
+    assert "bug" not in done.stderr
+    assert done.stderr.count("\n") == 1

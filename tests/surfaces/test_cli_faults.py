@@ -1,0 +1,231 @@
+"""What is left after Ctrl-C, kill -9, timeouts, a full disk: no process, a record that tells the truth, one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WriteNotebook = Callable[..., Path]
+
+pytestmark = pytest.mark.timeout(300)
+
+WAIT = 60.0  # seconds
+HANGS = (
+    "%%task quick\nprint('quick is done')",
+    "%%task hangs --after quick\nimport subprocess\nfrom pathlib import Path\n"
+    "child = subprocess.Popen(['sleep', '1000'])\nPath('started').write_text(str(child.pid))\nchild.wait()",
+    "%%task later --after hangs\nprint('never')",
+)
+
+
+def wait_until(true: Callable[[], Any], what: str) -> None:
+    until = time.monotonic() + WAIT
+    while not true():
+        assert time.monotonic() < until, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+def runs_of(nbdag: Any) -> list[dict[str, Any]]:
+    done = nbdag("runs", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert isinstance(told, list)
+    return told
+
+
+@pytest.fixture
+def hanging(nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Popen[str]]:
+    """A run of which one task has begun and does not end."""
+    with nbdag.start("run", write_notebook(*HANGS), start_new_session=True) as process:
+        try:
+            started = nbdag.folder / "started"
+            wait_until(lambda: process.poll() is not None or started.exists(), "the task has begun")
+            assert process.poll() is None, process.communicate()
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group", "code"),
+    [(signal.SIGINT, False, 130), (signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)],
+    ids=["Ctrl-C", "Ctrl-C in a terminal", "SIGTERM"],
+)
+def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
+    number: signal.Signals, to_group: bool, code: int, nbdag: Any, hanging: subprocess.Popen[str]
+) -> None:
+    (os.killpg if to_group else os.kill)(hanging.pid, number)
+    out, err = hanging.communicate(timeout=WAIT)
+    assert hanging.returncode == code, out + err
+    assert "interrupted" in err
+    assert "cancelled" in err
+    assert "Traceback" not in out + err
+    wait_until(lambda: not nbdag.processes(), "no process is left")
+    (run,) = runs_of(nbdag)
+    assert run["state"] == "cancelled"
+    states = {task["id"]: task["state"] for task in run["tasks"]}
+    assert states["quick"] == "success"
+    assert states["hangs"] != "running"
+    assert "quick is done" in Path(run["notebook"]).read_text()
+
+
+def test_a_killed_run_leaves_no_kernel_and_a_store_that_opens(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+    hanging.kill()
+    hanging.communicate(timeout=WAIT)
+    wait_until(lambda: not nbdag.processes(), "no process is left")
+    (run,) = runs_of(nbdag)
+    assert run["state"] in ("running", "failed", "cancelled")
+    done = nbdag("status")
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+    (run,) = runs_of(nbdag)
+    assert run["state"] == "running"
+    assert {task["id"]: task["state"] for task in run["tasks"]}["hangs"] == "running"
+    done = nbdag("cancel", "latest")
+    assert done.returncode == 0, done.stderr
+    out, err = hanging.communicate(timeout=WAIT)
+    assert hanging.returncode in (1, 130), out + err
+    assert runs_of(nbdag)[0]["state"] == "cancelled"
+    wait_until(lambda: not nbdag.processes(), "no process is left")
+
+
+def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    path = write_notebook(
+        "%%task slow\nimport time\nfrom pathlib import Path\nprint('it begins', flush=True)\n"
+        "while not Path('go').exists():\n    time.sleep(0.05)\nprint('it ends')"
+    )
+    with nbdag.start("run", path) as run:
+        wait_until(lambda: nbdag("status").returncode == 0, "the run is on record")
+        with nbdag.start("logs", "latest", "slow", "-f") as log:
+            assert log.stdout.readline() == "it begins\n"
+            (nbdag.folder / "go").touch()
+            out, err = log.communicate(timeout=WAIT)
+        assert log.returncode == 0, err
+        assert "it ends" in out
+        out, err = run.communicate(timeout=WAIT)
+    assert run.returncode == 0, out + err
+
+
+def test_a_timeout_ends_the_task_and_every_process_of_it(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    hangs = HANGS[1].replace("--after quick", "--timeout 3s")
+    done = nbdag("run", write_notebook(hangs, "%%task other\nprint('fine')"), "--json")
+    assert done.returncode == 1, done.stderr
+    tasks = {task["id"]: task for task in json.loads(done.stdout)["tasks"]}
+    assert tasks["hangs"]["state"] == "failed"
+    assert "3" in tasks["hangs"]["error"]
+    assert tasks["other"]["state"] == "success"
+    child = int((nbdag.folder / "started").read_text())
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child), "the child is gone")
+    wait_until(lambda: not nbdag.processes(), "no process is left")
+
+
+def _is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_tasks_that_do_not_depend_on_each_other_run_at_the_same_time(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    waits = "import time\nbegun = time.time()\ntime.sleep(1)\nspan = (begun, time.time())"
+    path = write_notebook(
+        f"%%task one\n{waits.replace('span', 'one')}",
+        f"%%task two\n{waits.replace('span', 'two')}",
+        "%%task compare\noverlap = min(one[1], two[1]) - max(one[0], two[0])\nprint('OVERLAP', overlap > 0)",
+    )
+
+    def overlaps(jobs: int) -> bool:
+        done = nbdag("run", path, "--jobs", jobs, "--json")
+        assert done.returncode == 0, done.stderr
+        report = Path(json.loads(done.stdout)["notebook"]).read_text()
+        assert ("OVERLAP True" in report) != ("OVERLAP False" in report)
+        return "OVERLAP True" in report
+
+    assert overlaps(2)
+    assert not overlaps(1)
+
+
+# -- places that cannot be written -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A small file system of its own."""
+    places: list[Path] = []
+
+    def mount(options: str) -> Path:
+        place = tmp_path / f"mounted{len(places)}"
+        place.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"mounting needs rights that this user has not: {done.stderr.strip()}")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("nbdag: ")]
+    assert len(sentences) == 1, done.stderr
+    assert said in sentences[0]
+
+
+def test_a_home_that_is_a_file_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    nbdag.home.write_text("not a folder")
+    refused(nbdag("run", write_notebook("%%task a\nx = 1")), str(nbdag.home))
+
+
+def test_a_read_only_home_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
+    nbdag.home = mounted("size=1m,ro")
+    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "read-only")
+
+
+def test_a_read_only_home_can_still_be_read(
+    nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
+) -> None:
+    nbdag.home = mounted("size=20m")
+    assert nbdag("run", write_notebook("%%task a\nx = 1")).returncode == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(nbdag.home)], check=True)
+    done = nbdag("runs")
+    assert done.returncode == 0 or done.stderr.count("\n") == 1, done.stderr
+    assert "bug" not in done.stderr
+    refused(nbdag("run", nbdag.folder / "nb.ipynb"), "read-only")
+
+
+def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
+    nbdag.home = mounted("size=2m")
+    path = write_notebook("%%task big\nimport os\nblock = os.urandom(8_000_000)", "%%task reads\nprint(len(block))")
+    done = nbdag("run", path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = done.stdout + done.stderr
+    assert "bug" not in told
+    assert "no space left" in told.lower() or "disk" in told.lower()
+    wait_until(lambda: not nbdag.processes(), "no process is left")
+    assert nbdag("status").returncode == 0
+
+
+def test_a_disk_that_is_full_from_the_start_is_said(
+    nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
+) -> None:
+    nbdag.home = mounted("size=64k")
+    (nbdag.home / "filler").write_bytes(b"x" * 60_000)
+    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "no space left")

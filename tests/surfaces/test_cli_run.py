@@ -1,0 +1,244 @@
+"""`nbdag run` and what is told of runs afterwards, through real kernels, as a person at a terminal calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WriteNotebook = Callable[..., Path]
+
+pytestmark = pytest.mark.timeout(300)
+
+DIAMOND = (
+    "%load_ext nbdag\n%dag diamond",
+    "%%params\nscale = 2",
+    "%%task start\nrows = [1, 2, 3]\nprint('three rows')",
+    "%%task left\nleft = sum(rows) * scale",
+    "%%task right\nright = max(rows) * scale",
+    "%%task join\nprint('joined', left, right)\nleft + right",
+)
+BROKEN = (
+    "%%task fine\nok = 1\nprint('fine is fine')",
+    "%%task breaks\nprint('about to break')\nvalue = 1\nvalue / 0",
+    "%%task after_it --after breaks\nprint('never')",
+)
+
+
+def texts(report: Path) -> dict[str, str]:
+    """What each task's cell in a report shows."""
+    found = {}
+    for cell in json.loads(report.read_text())["cells"]:
+        source = "".join(cell["source"])
+        match = re.match(r"%%task (\w+)", source)
+        if match:
+            found[match[1]] = json.dumps(cell["outputs"])
+    return found
+
+
+def test_a_run_ends_with_the_path_of_a_report_that_holds_every_output(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag("run", write_notebook(*DIAMOND))
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = nbdag.folder / done.stdout.splitlines()[-1]
+    shown = texts(report)
+    assert "three rows" in shown["start"]
+    assert "joined 12 6" in shown["join"]
+    assert "18" in shown["join"]
+    for task in ("start", "left", "right", "join"):
+        assert re.search(rf"{task}: success", done.stdout)
+
+
+def test_parameters_and_an_output_path_are_taken_as_papermill_takes_them(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag("run", write_notebook(*DIAMOND), "out.ipynb", "-p", "scale", "10")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
+
+
+def test_json_is_alone_on_standard_output(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    done = nbdag("run", write_notebook(*DIAMOND), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert {"run_id", "dag", "state", "started", "ended", "duration", "notebook", "tasks"} <= set(told)
+    assert told["dag"] == "diamond"
+    assert told["state"] == "success"
+    tasks = {task["id"]: task for task in told["tasks"]}
+    assert list(tasks) == ["start", "left", "right", "join"]
+    keys = {
+        "id",
+        "map_index",
+        "state",
+        "tries",
+        "started",
+        "ended",
+        "duration",
+        "outputs",
+        "warnings",
+        "notebook",
+        "error",
+    }
+    assert keys <= set(tasks["start"])
+    (output,) = tasks["start"]["outputs"]
+    assert {"name": "rows", "type": "list"}.items() <= output.items()
+    assert set(output) == {"name", "type", "bytes", "summary"}
+    assert "start: success" in done.stderr
+
+
+def test_a_failure_is_told_everywhere_and_kept_to_what_depends_on_it(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    done = nbdag("run", write_notebook(*BROKEN))
+    assert done.returncode == 1
+    assert "fine: success" in done.stdout
+    assert re.search(r"breaks: failed.*ZeroDivisionError", done.stdout)
+    assert "after_it: upstream_failed" in done.stdout
+    last = "\n".join(done.stdout.splitlines()[-25:])
+    assert "value / 0" in last
+    assert "ZeroDivisionError: division by zero" in last
+    report = nbdag.folder / done.stdout.splitlines()[-1]
+    shown = texts(report)
+    assert "ZeroDivisionError" in shown["breaks"]
+    assert "fine is fine" in shown["fine"]
+
+    log = nbdag("logs", "latest", "breaks")
+    assert log.returncode == 0
+    assert "about to break" in log.stdout
+    assert "value / 0" in log.stdout
+    assert "ZeroDivisionError: division by zero" in log.stdout
+
+    listed = json.loads(nbdag("runs", "-o", "json").stdout)
+    assert [run["state"] for run in listed] == ["failed"]
+    assert "breaks" in nbdag("runs").stdout
+    status = nbdag("status")
+    assert status.returncode == 0
+    assert "upstream_failed" in status.stdout
+    assert "ZeroDivisionError" in status.stdout
+
+
+def test_a_check_that_fails_says_the_values_and_is_not_retried(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    path = write_notebook('%%task judge --retries 3 --check "accuracy >= 0.9"\naccuracy = 0.25')
+    done = nbdag("run", path, "--json")
+    assert done.returncode == 1
+    (task,) = json.loads(done.stdout)["tasks"]
+    assert task["state"] == "failed"
+    assert task["tries"] == 1
+    assert "accuracy" in task["error"]
+    assert "0.25" in task["error"]
+
+
+def test_a_task_is_tried_again_and_every_try_is_kept(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    flaky = (
+        "%%task flaky --retries 2 --retry-delay 0s\nfrom pathlib import Path\n"
+        "tried = Path('tried')\nn = len(tried.read_text()) if tried.exists() else 0\ntried.write_text('x' * (n + 1))\n"
+        "print('this is try', n + 1)\nassert n >= 1, 'not yet'"
+    )
+    done = nbdag("run", write_notebook(flaky), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["tasks"][0]["tries"] == 2
+    assert "this is try 1" in nbdag("logs", "latest", "flaky", "--try", "1").stdout
+    assert "not yet" in nbdag("logs", "latest", "flaky", "--try", "1").stdout
+    assert "this is try 2" in nbdag("logs", "latest", "flaky").stdout
+
+
+def test_partial_runs_take_the_values_of_the_latest_run(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    path = write_notebook(*DIAMOND)
+    early = nbdag("run", path, "--from", "left")
+    assert early.returncode != 0
+    assert "start" in early.stderr
+    assert nbdag("run", path, "--upto", "left,right").returncode == 0
+    done = nbdag("run", path, "--only", "join", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "joined 12 6" in texts(Path(json.loads(done.stdout)["notebook"]))["join"]
+    plan = nbdag("run", path, "--from", "left", "--dry-run")
+    assert plan.returncode == 0
+    assert re.search(r"^run +left", plan.stdout, re.M)
+    assert re.search(r"^run +join", plan.stdout, re.M)
+    assert not re.search(r"^run +start", plan.stdout, re.M)
+    assert len(json.loads(nbdag("runs", "-o", "json").stdout)) == 2
+
+
+def test_an_unknown_task_is_answered_with_the_nearest(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    path = write_notebook(*DIAMOND)
+    for words in (["--only", "lfet"], ["--upto", "lfet"], ["--from", "lfet"]):
+        done = nbdag("run", path, *words)
+        assert done.returncode == 2
+        assert "left" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_problems_are_said_as_check_says_them_and_nothing_runs(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    done = nbdag("run", write_notebook("%%task a\nx = 1", "%%task b\ny = xx"))
+    assert done.returncode == 1
+    assert "nb.ipynb: cell 2, line 2: NB201 error:" in done.stderr
+    assert done.stdout == ""
+    assert not nbdag.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere/out.ipynb"], "nowhere"),
+        (["-k", "no-such-kernel"], "no-such-kernel"),
+        (["--cwd", "no-such-folder"], "no-such-folder"),
+        (["--jobs", "0"], "--jobs"),
+        (["--run", "no-such-run", "--only", "join"], "no-such-run"),
+    ],
+)
+def test_a_call_that_cannot_work_is_refused_before_anything_runs(
+    words: list[str], said: str, nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag("run", write_notebook(*DIAMOND), *words)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "start" not in done.stdout
+
+
+def test_a_notebooks_kernel_that_is_not_installed_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    kernel = {"display_name": "R", "language": "R", "name": "no-such-r"}
+    done = nbdag("run", write_notebook("%%task a\nx <- 1", kernelspec=kernel))
+    assert done.returncode in (1, 2)
+    assert "no-such-r" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_what_was_never_run_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    assert "no runs yet" in nbdag("runs").stderr
+    assert nbdag("runs").returncode == 0
+    assert json.loads(nbdag("runs", "-o", "json").stdout) == []
+    for words in (["status"], ["logs", "latest", "a"], ["cancel", "latest"], ["status", "no-such-run"]):
+        done = nbdag(*words)
+        assert done.returncode in (1, 2)
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("nbdag: ")
+        assert "bug" not in done.stderr
+    assert not nbdag.home.exists()
+
+
+def test_papermill_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    import subprocess
+    import sys
+
+    path = write_notebook(*DIAMOND)
+    book = json.loads(path.read_text())
+    book["cells"][1]["metadata"]["tags"] = ["parameters"]
+    path.write_text(json.dumps(book))
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", str(path), "out.ipynb", "--engine", "nbdag", "-p", "scale", "3"],
+        cwd=nbdag.folder,
+        env=nbdag.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "joined 18 9" in texts(nbdag.folder / "out.ipynb")["join"]
+    assert json.loads(nbdag("runs", "-o", "json").stdout)[0]["state"] == "success"
