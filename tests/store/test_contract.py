@@ -1,0 +1,264 @@
+"""What every store promises, whatever database it is in."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+import nbdag.store
+from nbdag.core.job import Key, Note, Output, Result
+from nbdag.core.states import RunState, TaskState
+from nbdag.home import Home
+from nbdag.store.rows import Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from nbdag.store.store import RunExistsError, Store
+
+ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
+
+
+def a_run(name: str = "manual__1", *, dag: str = "churn", created: float = 100.0, **more: object) -> NewRun:
+    said = {
+        "dag": dag,
+        "name": name,
+        "digest": "d1",
+        "path": "/churn.ipynb",
+        "cwd": "/",
+        "created": created,
+        "logical_date": created,
+        "interval_start": created,
+        "interval_end": created,
+    }
+    return NewRun(**{**said, **more})  # type: ignore[arg-type]
+
+
+def tasks(*names: str) -> list[NewInstance]:
+    return [NewInstance(task=name, position=n) for n, name in enumerate(names)]
+
+
+def key(run: RunRow, instance: InstanceRow) -> Key:
+    return Key(dag=run.dag, run=run.name, task=instance.task, map_index=instance.map_index)
+
+
+def instances(store: Store, run: RunRow) -> list[InstanceRow]:
+    return store.instances([run.id])[run.id]
+
+
+def begin(store: Store, run: RunRow, task: str, at: float = 101.0) -> RunRow:
+    """One attempt at a task begins."""
+    instance = next(each for each in instances(store, run) if each.task == task)
+    begun = replace(instance, state=TaskState.RUNNING, tries=instance.tries + 1)
+    assert (
+        store.save(Change(run=run, instances=[begun], begun=[(begun, begun.tries)], at=at, scheduler=ME.id)) is not None
+    )
+    return store.run(run.id)
+
+
+def end(store: Store, run: RunRow, task: str, state: TaskState = TaskState.SUCCESS, **more: object) -> RunRow:
+    instance = next(each for each in instances(store, run) if each.task == task)
+    result = Result(key=key(run, instance), state=state, started=102.0, ended=103.5, **more)  # type: ignore[arg-type]
+    moved = replace(instance, state=state)
+    assert store.save(Change(run=run, instances=[moved], ended=[(instance, result)], at=104.0)) is not None
+    return store.run(run.id)
+
+
+OUT = Output(name="df", digest="ab12", type="pandas.DataFrame", bytes=1 << 40, summary="10 rows × 2 columns")
+
+
+def test_a_new_run_is_queued_and_holds_what_it_was_given(store: Store) -> None:
+    new = a_run(parameters={"alpha": 0.5, "names": ["é", None]}, tasks=("b",), output="/out.ipynb", fail_fast=True)
+    made = store.create_run(new, tasks("b"))
+    assert store.run(made.id) == made
+    assert (made.state, made.revision, made.ended) == (RunState.QUEUED, 0, None)
+    assert (made.parameters, made.tasks, made.output) == (new.parameters, ("b",), "/out.ipynb")
+    assert [each.state for each in instances(store, made)] == [TaskState.NONE]
+
+
+def test_a_run_without_a_choice_of_tasks_is_of_all(store: Store) -> None:
+    assert store.create_run(a_run(), tasks("a")).tasks is None
+
+
+def test_two_runs_of_one_dag_cannot_share_an_id(store: Store) -> None:
+    store.create_run(a_run(), [])
+    with pytest.raises(RunExistsError, match=r"already has a run manual__1"):
+        store.create_run(a_run(), [])
+    assert store.create_run(a_run(dag="other"), []).name == "manual__1"
+
+
+def test_instances_come_in_notebook_order_and_by_map_index(store: Store) -> None:
+    run = store.create_run(a_run(), tasks("first", "mapped", "last"))
+    placeholder = instances(store, run)[1]
+    elements = [NewInstance(task="mapped", position=1, map_index=n, element={"x": f"digest{n}"}) for n in (0, 1, 2)]
+    added = store.save(Change(run=run, dropped=[placeholder], added=elements))
+    assert added is not None
+    assert [each.map_index for each in added] == [0, 1, 2]
+    found = instances(store, run)
+    assert [(each.task, each.map_index) for each in found] == [
+        ("first", -1), ("mapped", 0), ("mapped", 1), ("mapped", 2), ("last", -1),
+    ]  # fmt: skip
+    assert found[2].element == {"x": "digest1"}
+
+
+def test_a_change_made_from_an_older_look_is_refused_whole(store: Store) -> None:
+    run = store.create_run(a_run(), tasks("a"))
+    store.register(ME)
+    begin(store, run, "a")
+    late = replace(instances(store, run)[0], state=TaskState.SKIPPED)
+    assert store.save(Change(run=run, instances=[late], notes=[Note(code="NB400", name="", message="no")])) is None
+    assert instances(store, run)[0].state is TaskState.RUNNING
+    assert store.notes([run.id]) == {run.id: ()}
+
+
+def test_one_of_many_that_save_at_once_is_taken(home: Home, store: Store) -> None:
+    run = store.create_run(a_run(), tasks("a"))
+    saved: list[bool] = []
+
+    def try_it() -> None:
+        mine = nbdag.store.open(home)
+        saved.append(mine.save(Change(run=run)) is not None)
+        mine.close()
+
+    threads = [threading.Thread(target=try_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(saved) == [False] * 5 + [True]
+    assert store.revision(run.id) == 1
+
+
+def test_an_attempt_has_one_outcome_with_what_it_left_and_what_was_said(store: Store) -> None:
+    store.register(ME)
+    run = begin(store, store.create_run(a_run(), tasks("a")), "a")
+    (attempt,) = store.attempts([run.id])[run.id]
+    assert (attempt.state, attempt.started, attempt.ended) == (TaskState.RUNNING, 101.0, None)
+    note = Note(code="NB401", name="df", message="df was changed")
+    run = end(store, run, "a", outputs=(OUT,), notes=(note,))
+    (attempt,) = store.attempts([run.id])[run.id]
+    assert (attempt.state, attempt.started, attempt.ended) == (TaskState.SUCCESS, 102.0, 103.5)
+    assert (attempt.outputs, attempt.notes) == ((OUT,), (note,))
+
+
+def test_earlier_attempts_stay_on_record(store: Store) -> None:
+    store.register(ME)
+    run = begin(store, store.create_run(a_run(), tasks("a")), "a")
+    run = end(store, run, "a", TaskState.FAILED, error="boom", traceback="Traceback …\nboom")
+    run = begin(store, run, "a", at=110.0)
+    first, second = store.attempts([run.id])[run.id]
+    assert (first.try_number, first.state, first.error, first.traceback) == (
+        1, TaskState.FAILED, "boom", "Traceback …\nboom",
+    )  # fmt: skip
+    assert (second.try_number, second.state, second.started) == (2, TaskState.RUNNING, 110.0)
+
+
+def test_an_attempt_cannot_begin_twice(store: Store) -> None:
+    store.register(ME)
+    run = begin(store, store.create_run(a_run(), tasks("a")), "a")
+    instance = instances(store, run)[0]
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        store.save(Change(run=run, begun=[(instance, 1)], at=105.0, scheduler=ME.id))
+    assert store.revision(run.id) == run.revision
+
+
+def test_a_sensor_that_looks_again_goes_on_with_its_attempt(store: Store) -> None:
+    store.register(ME)
+    run = begin(store, store.create_run(a_run(), tasks("a")), "a")
+    run = end(store, run, "a", TaskState.UP_FOR_RESCHEDULE)
+    instance = instances(store, run)[0]
+    assert store.save(Change(run=run, resumed=[(instance, 1)], at=120.0, scheduler=ME.id)) is not None
+    (attempt,) = store.attempts([run.id])[run.id]
+    assert (attempt.state, attempt.started, attempt.ended) == (TaskState.RUNNING, 102.0, None)
+
+
+def test_runs_come_newest_first_of_a_dag_in_a_state_and_not_too_many(store: Store) -> None:
+    for n in range(4):
+        store.create_run(a_run(f"r{n}", created=100.0 + n), [])
+    other = store.create_run(a_run("x", dag="other", created=200.0), [])
+    store.save(Change(run=replace(other, state=RunState.SUCCESS)))
+    assert [run.name for run in store.runs()] == ["x", "r3", "r2", "r1", "r0"]
+    assert [run.name for run in store.runs(dag="churn", limit=2)] == ["r3", "r2"]
+    assert [run.name for run in store.runs(states=[RunState.SUCCESS, RunState.FAILED])] == ["x"]
+    assert store.dags() == ["churn", "other"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "dag", "found"),
+    [
+        ("r1", None, ["r1"]),  # the id itself counts before what begins so
+        ("r", None, ["r2", "r10", "r1"]),
+        ("r1", "other", []),
+        ("%", None, []),
+        ("r_", None, []),
+    ],
+)
+def test_a_run_is_found_by_its_id_or_the_beginning_of_it(
+    store: Store, asked: str, dag: str | None, found: list[str]
+) -> None:
+    for n, name in enumerate(("r1", "r10", "r2")):
+        store.create_run(a_run(name, created=100.0 + n), [])
+    assert [run.name for run in store.named(asked, dag)] == found
+
+
+def test_asking_to_cancel_is_kept_once_and_refused_once_the_run_has_ended(store: Store) -> None:
+    run = store.create_run(a_run(), [])
+    assert store.ask_to_cancel(run.id, 105.0)
+    assert store.ask_to_cancel(run.id, 106.0)
+    asked = store.run(run.id)
+    assert (asked.cancel_asked, asked.revision) == (105.0, 2)
+    store.save(Change(run=replace(asked, state=RunState.CANCELLED, ended=107.0)))
+    assert not store.ask_to_cancel(run.id, 108.0)
+
+
+def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(store: Store) -> None:
+    store.register(ME)
+    store.beat(ME.id, 9.0)
+    run = store.create_run(a_run(scheduler=ME.id), [])
+    store.create_run(a_run("anybody's"), [])
+    assert store.driven() == [(run, replace(ME, heartbeat=9.0))]
+    store.save(Change(run=replace(run, state=RunState.SUCCESS)))
+    assert store.driven() == []
+
+
+def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
+    store.register(ME)
+    for dag in ("a", "b"):
+        run = store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu", slots=2), *tasks("u")])
+        begin(store, run, "t")
+    assert [(each.dag, each.task, each.pool, each.slots) for each in store.active()] == [
+        ("a", "t", "gpu", 2), ("b", "t", "gpu", 2),
+    ]  # fmt: skip
+
+
+def test_pools_begin_with_the_default_one_and_can_be_set(store: Store) -> None:
+    assert store.pools() == {"default_pool": 128}
+    store.set_pool("gpu", 2)
+    store.set_pool("gpu", -1)
+    assert store.pools() == {"default_pool": 128, "gpu": -1}
+
+
+def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(store: Store) -> None:
+    store.register(ME)
+    assert store.latest_with("churn", "a") is None
+    old = end(store, begin(store, store.create_run(a_run("old"), tasks("a", "b")), "a"), "a", outputs=(OUT,))
+    new = store.create_run(a_run("new", created=200.0), tasks("a", "b"))
+    new = end(store, begin(store, new, "b"), "b")
+    found = store.latest_with("churn", "a")
+    assert found is not None and found.name == "old"
+    found = store.latest_with("churn", "b")
+    assert found is not None and found.name == "new"
+    assert store.latest_with("churn", "a", new.id) is None
+    partial = store.create_run(a_run("partial", created=300.0, tasks=("b",), borrowed={"a": old.id}), tasks("b"))
+    assert store.borrowed(partial.id) == {"a": old.id}
+
+
+def test_what_is_said_of_a_run_before_it_starts_is_kept(store: Store) -> None:
+    note = Note(code="NB411", name="alhpa", message="did you mean alpha?")
+    run = store.create_run(a_run(notes=(note,)), [])
+    assert store.notes([run.id]) == {run.id: (note,)}
+
+
+def test_a_store_opened_again_holds_what_it_held(home: Home, store: Store) -> None:
+    made = store.create_run(a_run(), tasks("a"))
+    again = nbdag.store.open(home)
+    assert again.run(made.id) == made
+    again.close()

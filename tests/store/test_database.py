@@ -1,0 +1,177 @@
+"""Making, upgrading and failing, in the databases themselves."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+import nbdag.store
+from nbdag.home import Home
+from nbdag.store import database
+from nbdag.store.database import (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreNewerError,
+    StoreReadOnlyError,
+    StoreUnreachableError,
+    connect,
+    upgrade,
+)
+from nbdag.store.schema import HEAD, metadata
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / ".nbdag")
+
+
+@pytest.fixture
+def raw(home: Home) -> Iterator[sqlite3.Connection]:
+    connect(home).close()
+    connection = sqlite3.connect(home.database, isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def _schema(path: Path) -> set[tuple[str, str]]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {(name, " ".join(sql.replace("\n", " ").replace("( ", "(").split())) for name, sql in rows}
+
+
+def test_migrations_lead_to_the_tables_as_they_are(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with engine.begin() as connection:
+        upgrade(connection)
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [HEAD]
+        pools = connection.execute(text("SELECT name, slots FROM pools")).all()
+    engine.dispose()
+    connect(Home(tmp_path / "made")).close()
+    made = _schema(tmp_path / "made" / "nbdag.db")
+    assert {name for name, _ in made} == {name for name, _ in _schema(tmp_path / "migrated.db")}
+    assert [tuple(row) for row in pools] == sqlite3.connect(tmp_path / "made" / "nbdag.db").execute(
+        "SELECT name, slots FROM pools"
+    ).fetchall()
+
+
+def test_a_new_database_needs_no_alembic(home: Home) -> None:
+    code = (
+        "import sys, nbdag.store, pathlib; from nbdag.home import Home\n"
+        f"nbdag.store.open(Home(pathlib.Path({str(home.root)!r}))).close()\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert home.database.exists()
+    assert (home.root / ".gitignore").read_text() == "*\n"
+
+
+def test_importing_nbdag_imports_no_sqlalchemy() -> None:
+    code = "import sys, nbdag, nbdag.store, nbdag.scheduler; assert 'sqlalchemy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(home: Home) -> None:
+    opened = connect(home)
+    with opened.reading() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+        }
+    opened.close()
+    assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 30_000}
+
+
+def test_many_that_make_the_database_at_once_make_one(home: Home) -> None:
+    failed: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            nbdag.store.open(home).close()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sqlite3.connect(home.database).execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_a_writer_begins_as_one_and_a_reader_waits_for_nobody(
+    home: Home, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY", 0.05)
+    store = nbdag.store.open(home)
+    raw.execute("BEGIN IMMEDIATE")
+    assert store.pools() == {"default_pool": 128}
+    with pytest.raises(StoreBusyError, match=r"Another process holds the database: .*nbdag\.db"):
+        store.set_pool("gpu", 1)
+    raw.execute("ROLLBACK")
+    store.set_pool("gpu", 1)
+    store.close()
+
+
+def test_the_count_of_changes_moves_for_the_writes_of_others_only(home: Home) -> None:
+    mine, theirs = nbdag.store.open(home), nbdag.store.open(home)
+    seen = mine.changes()
+    mine.set_pool("a", 1)
+    assert mine.changes() == seen
+    theirs.set_pool("b", 1)
+    assert mine.changes() != seen
+    mine.close()
+    theirs.close()
+
+
+def _says(home: Home, kind: type[Exception], match: str) -> None:
+    with pytest.raises(kind, match=match) as caught:
+        nbdag.store.open(home).set_pool("gpu", 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_said_to_be_damaged(home: Home) -> None:
+    home.root.mkdir()
+    home.database.write_bytes(b"nothing of the kind" * 100)
+    _says(home, StoreCorruptError, r"not a database, or is damaged: .*nbdag\.db.*move it away")
+
+
+def test_a_database_of_a_newer_nbdag_is_left_alone(home: Home, raw: sqlite3.Connection) -> None:
+    raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    _says(home, StoreNewerError, r"newer nbdag: .*\(its schema is 9999, .*upgrade nbdag")
+
+
+def test_a_database_that_cannot_be_written_is_said_to_be(home: Home, raw: sqlite3.Connection) -> None:
+    raw.execute("PRAGMA journal_mode=DELETE")
+    raw.close()
+    # Root may write to what is read-only, so the file system must refuse: a folder stands where the journal belongs.
+    shutil.rmtree(home.root)
+    home.root.mkdir()
+    home.database.mkdir()
+    _says(home, StoreReadOnlyError, r"cannot be written: .*make the folder and the file writable")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("not a url", r"it is no database URL"),
+        ("postgresql://nobody:s3cret@127.0.0.1:1/none", r"does not answer: postgresql\+psycopg://nobody:\*\*\*@"),
+    ],
+)
+def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Path, url: str, says: str) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreUnreachableError, match=says) as caught:
+        nbdag.store.open(Home(tmp_path, url))
+    assert "s3cret" not in str(caught.value)
