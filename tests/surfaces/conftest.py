@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,22 +43,30 @@ def write_notebook(tmp_path: Path) -> Callable[..., Path]:
 
 @dataclass
 class CommandLine:
-    """`nbdag …` in the test's folder, with a home and an environment of its own."""
+    """`nbdag …` in the test's folder, with a home of its own."""
 
     folder: Path
     home: Path
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of every process of ours
+    runtime: Path  # where fork servers are met
+    idle: int = 30  # seconds that a fork server stays
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of what we start
 
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name not in ("NBDAG_DB_URL", "NBDAG_DEBUG")}
-        return inherited | {"NBDAG_HOME": str(self.home), "NBDAG_TEST_MARK": self.mark, "PYTHONUNBUFFERED": "1"}
+        return inherited | {
+            "NBDAG_HOME": str(self.home),
+            "NBDAG_RUNTIME_DIR": str(self.runtime),
+            "NBDAG_IDLE": str(self.idle),
+            "NBDAG_TEST_MARK": self.mark,
+            "PYTHONUNBUFFERED": "1",
+        }
 
-    def start(self, *words: object, environment: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
+    def start(self, *words: object, **more: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "nbdag", *map(str, words)],
-            cwd=more.pop("cwd", self.folder),
-            env=self.environment | dict(environment or {}),
+            cwd=self.folder,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,21 +85,49 @@ class CommandLine:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that this command line started, directly or not."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("NBDAG_TEST_MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        """Every living process that this command line started, directly or not.
+
+        One that was forked still shows the environment and the arguments of the server that it was forked from; the
+        server's arguments name our runtime folder.
+        """
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return (
+                process.environ().get("NBDAG_TEST_MARK") == self.mark
+                or any(str(self.runtime) in word for word in process.cmdline())
+                or Path(process.cwd()).is_relative_to(self.folder)
+            )
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            return False
+
+    def end(self) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Iterator[Path]:
+    """Where the fork servers of this process's tests are met. A socket's path is short, so pytest's folders do not do."""
+    with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+        CommandLine(Path(folder), Path(folder), Path(folder)).end()
 
 
 @pytest.fixture
-def nbdag(tmp_path: Path) -> Iterator[CommandLine]:
+def nbdag(tmp_path: Path, runtime: Path) -> CommandLine:
     """The command line."""
-    command = CommandLine(tmp_path, tmp_path / "home")
-    yield command
-    for process in command.processes():
-        process.kill()
+    return CommandLine(tmp_path, tmp_path / "home", runtime)
+
+
+@pytest.fixture
+def lone_nbdag(tmp_path: Path) -> Iterator[CommandLine]:
+    """The command line with fork servers of its own, which leave at once: for those who count processes."""
+    with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
+        command = CommandLine(tmp_path, tmp_path / "home", Path(folder), idle=0)
+        yield command
+        command.end()

@@ -17,6 +17,12 @@ WriteNotebook = Callable[..., Path]
 
 pytestmark = pytest.mark.timeout(300)
 
+
+@pytest.fixture
+def nbdag(lone_nbdag: Any) -> Any:
+    return lone_nbdag
+
+
 WAIT = 60.0  # seconds
 HANGS = (
     "%%task quick\nprint('quick is done')",

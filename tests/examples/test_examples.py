@@ -1,0 +1,175 @@
+"""The examples: each runs headlessly as a DAG and top to bottom as a plain notebook, and both give the same results."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import nbdag
+from nbdag.core.dag import CellKind
+from nbdag.home import Home
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+
+pytestmark = pytest.mark.timeout(600)
+
+# What each example is about: names whose values must not depend on how it was run.
+RESULTS = {
+    "ml_pipeline": ("winner", "accuracy", "agreement", "note"),
+    "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
+    "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the examples, as a reader has it."""
+    copy = tmp_path / "notebooks"
+    copy.mkdir()
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(path, copy)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    return copy
+
+
+def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Run it top to bottom in one kernel, as Run All does; the values' texts."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(_asked(names)))
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    return _answer(notebook.cells[-1].outputs)
+
+
+def headlessly(path: Path, names: tuple[str, ...], parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Run it as a DAG, with one more task that looks at the values; what they are as texts."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task look\n{_asked(names)}"))
+    asking = path.with_name(f"{path.stem}_asked.ipynb")
+    nbformat.write(notebook, asking)
+    run = nbdag.run(asking, parameters=parameters, jobs=2)
+    assert run.state == "success", [task.error for task in run]
+    report = nbformat.read(run.notebook, as_version=4)
+    return _answer(report.cells[-1].outputs)
+
+
+def _asked(names: tuple[str, ...]) -> str:
+    return "\n".join(f"print('@@', {name!r}, repr({name}).replace(chr(10), ' '))" for name in names)
+
+
+def _answer(outputs: list[Any]) -> dict[str, str]:
+    text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    return dict(re.findall(r"^@@ (\w+) (.*)$", text, re.M))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_example_gives_headlessly_what_it_gives_from_top_to_bottom(name: str, folder: Path) -> None:
+    path = folder / f"{name}.ipynb"
+    plain = plainly(path, RESULTS[name])
+    assert set(plain) == set(RESULTS[name])
+    assert headlessly(path, RESULTS[name]) == plain
+
+
+def test_every_example_is_tried_here() -> None:
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(RESULTS)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_example_is_valid_clean_and_told(name: str) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    assert notebook.cells[0].cell_type == "markdown"
+    prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert prose >= len(notebook.cells) / 3
+
+
+class TestTheModelPipeline:
+    def test_says_when_it_runs_and_whose_it_is(self) -> None:
+        dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
+        assert dag.options.schedule == "@daily"
+        assert dag.options.start_date is not None
+        assert dag.options.owner == "ml-team"
+        assert {task.options.retries for task in dag.tasks.values()} == {1}
+
+    def test_trains_its_models_side_by_side_before_it_chooses(self) -> None:
+        dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
+        assert dag.upstream["train_linear"] == dag.upstream["train_forest"] == ("preprocess",)
+        assert {"train_linear", "train_forest"} <= set(dag.upstream["validate"])
+        assert "validate" in dag.ancestors("deploy")
+        assert "deploy" in dag.upstream["use"]
+
+    def test_leaves_a_model_that_works(self, folder: Path) -> None:
+        from sklearn.datasets import load_breast_cancer
+
+        run = nbdag.run(folder / "ml_pipeline.ipynb", parameters={"output_dir": str(folder / "models")})
+        assert run.state == "success", [task.error for task in run]
+        model = joblib.load(folder / "models" / "biopsies.joblib")
+        X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        assert model.score(X, y) > 0.95
+
+    def test_deploys_nothing_when_the_gate_is_closed(self, folder: Path) -> None:
+        run = nbdag.run(folder / "ml_pipeline.ipynb", parameters={"min_accuracy": 0.9999})
+        assert run.state == "failed"
+        assert run["validate"].state == "failed"
+        assert run["validate"].tries == 1
+        assert "0.9999" in str(run["validate"].error)
+        assert {run[task].state.value for task in ("deploy", "use")} == {"upstream_failed"}
+        assert run["curve"].state == "success"
+        assert not list(folder.rglob("*.joblib"))
+
+
+def test_the_quickstart_leaves_a_run_on_record(folder: Path, tmp_path: Path) -> None:
+    from nbdag.runs import list_runs
+
+    plainly(folder / "quickstart.ipynb", ())
+    (run,) = list_runs(home=Home(tmp_path / "home"))
+    assert run.dag == "diabetes"
+    assert run.state == "success"
+    assert run.parameters == {"folds": 3}
+
+
+def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+    cells = [block.rstrip() for block in blocks if block.startswith("%")]
+    made_up = "read_orders = fit = score = publish = print"
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in (cells[0], made_up, *cells[1:])]
+    )
+    nbformat.write(notebook, tmp_path / "readme.ipynb")
+    dag = nbdag.read(tmp_path / "readme.ipynb")
+    assert dag.problems == ()
+    assert dag.id == "churn"
+    assert dag.options.tz == "Europe/Paris"
+    assert [cell.kind for cell in dag.cells] == [
+        CellKind.CONTROL,
+        CellKind.SETUP,
+        *[CellKind.TASK] * 4,
+        CellKind.CONTROL,
+    ]
+    assert {(edge.source, edge.target) for edge in dag.edges} >= {
+        ("extract", "train"),
+        ("train", "validate"),
+        ("validate", "deploy"),
+    }
+
+
+def test_the_picture_of_the_readme_is_what_nbdag_draws() -> None:
+    from nbdag import graphs
+
+    dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
+    drawn = (NOTEBOOKS / "ml_pipeline.svg").read_text(encoding="utf-8")
+    assert all(f"{task}<" in drawn or f">{task}" in drawn for task in dag.tasks)
+    if os.environ.get("NBDAG_UPDATE_PICTURES"):
+        (NOTEBOOKS / "ml_pipeline.svg").write_bytes(graphs.render(dag, "svg"))
