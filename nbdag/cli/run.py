@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,13 +18,10 @@ from .parameters import parameter_options, parameters
 from .progress import progress
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TERMINATED = 128 + signal.SIGTERM
 _LAST_LINES = 12  # of a failed task's traceback
 
 
@@ -114,7 +109,7 @@ def run(
         return _say_plan(notebook, {**which, "parameters": values}, as_json)
     screen = console(stderr=as_json)
     seen: list[str] = []
-    with _terminable(), progress(screen, list(dag.tasks), show=show) as watch:
+    with progress(screen, list(dag.tasks), show=show) as watch:
 
         def on_event(event: runs.Event) -> None:
             if not seen:
@@ -134,9 +129,8 @@ def run(
                 on_event=on_event,
                 **which,
             )
-        except KeyboardInterrupt as stop:
-            what = f"run {seen[0]} of {dag.id} is cancelled" if seen else "nothing has run"
-            fail(f"interrupted: {what}", _TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED)
+        except KeyboardInterrupt:
+            fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
     say_outcome(done, screen)
     if as_json:
         print_data(done.to_dict())
@@ -190,19 +184,3 @@ def _say_plan(notebook: Path, which: dict[str, Any], as_json: bool) -> int:
     for each in planned:
         click.echo(f"{'run ' if each.runs else 'keep'}  {each.task:<{width}}  {each.reason}".rstrip())
     return 0
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: whoever drives a run stops it as for Ctrl-C."""
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

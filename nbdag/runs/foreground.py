@@ -67,6 +67,7 @@ def run(
     values_from: str | None = None,
     output: str | PurePath | None = None,
     kernels: str = "warm",
+    kernel_name: str | None = None,
     cwd: str | PurePath | None = None,
     fail_fast: bool | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -76,8 +77,8 @@ def run(
 
     The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
     `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
-    core), `output` a second place for the report, `kernels` "warm" or "fresh", `cwd` the tasks' working directory
-    (default: the notebook's folder). `on_event` is told what happens, in order, from one thread: this one.
+    core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead of
+    the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). `on_event` is told what happens, in order, from one thread: this one.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
@@ -85,7 +86,16 @@ def run(
     if jobs is not None and jobs < 1:
         raise JobsError(jobs)
     here = the_home(home)
-    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, output=output, cwd=cwd)
+    prepared = prepare(
+        notebook,
+        parameters=parameters,
+        only=only,
+        upto=upto,
+        from_=from_,
+        output=output,
+        cwd=cwd,
+        kernel_name=kernel_name,
+    )
     with _executor(jobs or cores()) as executor:
         store = stores.open(here)
         try:

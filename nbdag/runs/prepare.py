@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -32,7 +32,7 @@ class NotebookProblemsError(NbdagError):
     def __str__(self) -> str:
         lines = [f"{self.path} cannot run: {_counted(len(self.problems), 'problem')}"]
         for problem in self.problems:
-            where = f"cell {problem.place.cell}, line {problem.place.line}: " if problem.place else ""
+            where = f"{problem.place}: " if problem.place else ""
             lines.append(f"  {problem.code} {where}{problem.message}{f' ({problem.hint})' if problem.hint else ''}")
         return "\n".join(lines)
 
@@ -140,6 +140,7 @@ def prepare(
     from_: Sequence[str] = (),
     output: str | PurePath | None = None,
     cwd: str | PurePath | None = None,
+    kernel_name: str | None = None,
 ) -> Prepared:
     """Look at all that the store need not be asked for."""
     path = Path(notebook).expanduser().absolute()
@@ -150,6 +151,8 @@ def prepare(
         raise NoTasksError(Path(notebook))
     text = path.read_bytes()
     said = {name: _plain(name, value) for name, value in (parameters or {}).items()}
+    if kernel_name is not None:
+        dag = replace(dag, kernel_name=kernel_name)
     kernel_installed(dag.kernel_name)
     return Prepared(
         path=path,
