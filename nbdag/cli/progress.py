@@ -163,16 +163,13 @@ class Live(Silence):
         self._lock = Lock()  # rich draws from a thread of its own
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=8, transient=False)
 
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._live.stop()
 
     def show(self, event: Event) -> None:
+        self._live.start()  # not before there is something to show: what is refused at once leaves no table
         if event.kind == "run":
             if event.message:
                 self._live.console.print(event.message)

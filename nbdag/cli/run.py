@@ -10,6 +10,7 @@ import click
 
 from .. import notebooks, runs
 from ..core.states import RunState
+from ..runs.prepare import choose
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .notebook import NOTEBOOK, say_problems
@@ -107,9 +108,10 @@ def run(
         return 1
     if dry_run:
         return _say_plan(notebook, {**which, "parameters": values}, as_json)
+    chosen = choose(dag, only=only, upto=upto, from_=from_)
     screen = console(stderr=as_json)
     seen: list[str] = []
-    with progress(screen, list(dag.tasks), show=show) as watch:
+    with progress(screen, list(chosen.tasks), show=show) as watch:
 
         def on_event(event: runs.Event) -> None:
             if not seen:

@@ -77,8 +77,9 @@ def run(
 
     The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
     `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
-    core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead of
-    the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). `on_event` is told what happens, in order, from one thread: this one.
+    core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead
+    of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). `on_event` is told what
+    happens, in order, from one thread: this one.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
