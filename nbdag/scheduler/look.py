@@ -217,6 +217,7 @@ class Look:
             instance = replace(instance, state=TaskState.RUNNING, wake=None, tries=instance.tries + 1)
             self.begun.append((instance, instance.tries))
         self.instances[key] = instance
+        self._said.pop(key, None)  # why it was free to run
 
     def _move(
         self,

@@ -88,11 +88,16 @@ class Scheduler:
         self._stopping = True
         self._results.put(_ASKED)
 
+    @property
+    def done(self) -> bool:
+        """Whether every run that is driven here has ended, and every attempt is over."""
+        return not self._out and all(run.finished for run in self._runs.values())
+
     def until_done(self) -> None:
         """Drive until every run has ended and every attempt is over."""
         while True:
             wake = self.tick(self._clock())
-            if not self._out and all(run.finished for run in self._runs.values()):
+            if self.done:
                 return
             self._wait(wake)
 

@@ -1,0 +1,164 @@
+"""An executor that does what a test tells it, and notebooks that are only a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbdag.store
+from nbdag.core.dag import Dag, Edge, Input, Task
+from nbdag.core.events import Event
+from nbdag.core.job import Job, Key, Output, Result
+from nbdag.core.options import DagOptions, TaskOptions
+from nbdag.core.states import TaskState
+from nbdag.home import Home
+from nbdag.scheduler import Driven, Scheduler, new_instance
+from nbdag.store.rows import NewRun, RunRow
+from nbdag.store.store import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def dag_of(
+    edges: Mapping[str, Sequence[str]], options: Mapping[str, dict[str, Any]] | None = None, **dag_options: Any
+) -> Dag:
+    """Task → the tasks before it; each reads from each of those a name that is called like the task."""
+    said = options or {}
+    return Dag(
+        id="churn",
+        options=DagOptions(**dag_options),
+        cells=(),
+        tasks={
+            task: Task(
+                id=task,
+                cell=n,
+                options=TaskOptions(**said.get(task, {})),
+                code=f"{task} = 1",
+                inputs=tuple(Input(name=other, sources=(other,)) for other in before),
+                exports=((task,),),
+            )
+            for n, (task, before) in enumerate(edges.items())
+        },
+        edges=tuple(Edge(source=other, target=task) for task, before in edges.items() for other in before),
+        order=tuple(edges),
+    )
+
+
+@dataclass
+class Scripted:
+    """Attempts end when the test says so, or at once where `script` has an answer."""
+
+    slots: int = 2
+    script: Callable[[Job], dict[str, Any] | None] = lambda job: {}
+    submitted: list[Job] = field(default_factory=list)
+    cancelled: list[Key] = field(default_factory=list)
+    open: dict[Key, Job] = field(default_factory=dict)
+    now: Callable[[], float] = START.timestamp
+    most: int = 0  # that were open at once
+
+    def start(self, on_result: Callable[[Result], None]) -> None:
+        self._on_result = on_result
+
+    def submit(self, job: Job) -> None:
+        self.submitted.append(job)
+        self.open[job.key] = job
+        self.most = max(self.most, len(self.open))
+        answer = self.script(job)
+        if answer is not None:
+            self.finish(job.key.task, map_index=job.key.map_index, **answer)
+
+    def finish(self, task: str, state: TaskState = TaskState.SUCCESS, *, map_index: int = -1, **more: Any) -> None:
+        key = next(key for key in self.open if (key.task, key.map_index) == (task, map_index))
+        job = self.open.pop(key)
+        if state is TaskState.SUCCESS and "outputs" not in more and not job.expand:
+            given = "+".join(",".join(each.digests) for each in job.inputs)
+            more["outputs"] = (
+                Output(name=task, digest=f"{task}{max(map_index, 0) or ''}({given})", type="int", bytes=1, summary="1"),
+            )
+        at = self.now()
+        self._on_result(Result(key=key, state=state, started=at, ended=at, **more))
+
+    def cancel(self, key: Key) -> None:
+        self.cancelled.append(key)
+        self.finish(key.task, TaskState.FAILED, map_index=key.map_index, error="cancelled")
+
+    def stop(self) -> None:
+        for key in list(self.open):
+            self.cancel(key)
+
+    @property
+    def names(self) -> list[str]:
+        """What was submitted, in order."""
+        return [
+            job.key.task if job.key.map_index < 0 else f"{job.key.task}[{job.key.map_index}]" for job in self.submitted
+        ]
+
+
+@dataclass
+class Bench:
+    """A store, a scheduler, a clock that only the test moves."""
+
+    home: Home
+    store: Store
+    executor: Scripted
+    now: datetime = START
+    events: list[Event] = field(default_factory=list)
+    saved: list[Driven] = field(default_factory=list)
+
+    def begin(self, dag: Dag, **more: Any) -> tuple[Scheduler, RunRow]:
+        self.executor.now = lambda: self.now.timestamp()
+        scheduler = Scheduler(
+            self.store, self.executor, home=self.home, read=lambda row: dag,
+            on_event=self.events.append, on_saved=self.saved.append, clock=lambda: self.now,
+        )  # fmt: skip
+        scheduler.begin()
+        at = self.now.timestamp()
+        chosen = more.get("tasks") or tuple(dag.tasks)
+        new = NewRun(
+            dag=dag.id, name=f"r{len(self.store.runs())}", digest="d", path="/churn.ipynb", cwd="/", created=at,
+            logical_date=at, interval_start=at, interval_end=at, scheduler=scheduler.id,
+            fail_fast=dag.options.fail_fast,
+        )  # fmt: skip
+        row = self.store.create_run(replace(new, **more), [new_instance(dag, task) for task in chosen])
+        scheduler.drive(row)
+        return scheduler, row
+
+    def run(self, dag: Dag, **more: Any) -> RunRow:
+        """To the end, where the script answers everything; the clock jumps to what is next."""
+        scheduler, row = self.begin(dag, **more)
+        for _ in range(10_000):
+            wake = scheduler.tick(self.now)
+            if scheduler.done:
+                return self.store.run(row.id)
+            if wake is not None and wake > self.now and not self.executor.open:
+                self.now = wake
+        raise AssertionError("the run does not end")
+
+    def later(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def states(self, row: RunRow) -> dict[str, str]:
+        return {
+            each.task if each.map_index < 0 else f"{each.task}[{each.map_index}]": each.state.value
+            for each in self.store.instances([row.id])[row.id]
+        }
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    home = Home(tmp_path / ".nbdag")
+    store = nbdag.store.open(home)
+    yield Bench(home=home, store=store, executor=Scripted())
+    store.close()
+
+
+@pytest.fixture
+def shape() -> Callable[..., Dag]:
+    """`dag_of`, for tests: files of tests do not import one another."""
+    return dag_of
