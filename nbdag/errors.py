@@ -12,3 +12,11 @@ class NbdagError(Exception):
     """Something that a person can mend. `str()` is one sentence with the place and the next step."""
 
     exit_code = 1
+
+
+class Skip(NbdagError):
+    """Raise it in a task's cell to skip the task: `raise nbdag.Skip("no new files")`."""
+
+
+class Fail(NbdagError):
+    """Raise it in a task's cell to fail the task for good, without a retry: `raise nbdag.Fail("bad input")`."""

@@ -59,6 +59,8 @@ def assemble(
         element=dict(element or {}),
         expand=expand,
         context=dict(context or {}),
+        read_elsewhere=read_elsewhere(dag, task),
+        changed_later=changed_later(dag, task),
     )
 
 
@@ -85,4 +87,20 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
         for wanted in reader.inputs:
             if task in wanted.sources:
                 found.setdefault(wanted.name, reader.id)
+    return found
+
+
+def read_elsewhere(dag: Dag, task: Task) -> tuple[str, ...]:
+    """The names that the task reads and that others read too: a hidden change of one would be missed there."""
+    others = {name for other in dag.tasks.values() if other.id != task.id for name in other.reads}
+    return tuple(name for name in task.reads if name in others)
+
+
+def changed_later(dag: Dag, task: Task) -> dict[str, str]:
+    """Name → the first task below this one that changes it in place."""
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell > task.cell:
+            for name in (*other.changes, *other.options.change):
+                found.setdefault(name, other.id)
     return found

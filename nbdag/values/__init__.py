@@ -32,6 +32,7 @@ __all__ = [
     "Loaded",
     "MissingDefinitionError",
     "MissingValueError",
+    "Pickled",
     "Region",
     "Saved",
     "Sharing",
@@ -39,7 +40,9 @@ __all__ = [
     "UnreadableValueError",
     "UnstorableError",
     "ValueStore",
+    "dump",
     "fingerprint",
+    "shared",
     "summarise",
     "type_name",
 ]
