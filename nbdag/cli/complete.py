@@ -30,8 +30,9 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """The tasks of the notebook that stands on the line."""
     from .. import notebooks as files
 
-    notebook = ctx.params.get("notebook")
-    if not notebook:
+    # While an option's value is still missing, click leaves the arguments unread.
+    notebook = ctx.params.get("notebook") or next((word for word in ctx.args if word.endswith(".ipynb")), None)
+    if notebook is None:
         return []
     before, comma, last = incomplete.rpartition(",")
     try:

@@ -1,0 +1,124 @@
+"""A real kernel over the real protocol, for the tests of what a person does in a notebook."""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+PATIENCE = 120  # seconds: a loaded machine is slow
+
+
+@dataclass
+class Reply:
+    """What came back of one cell."""
+
+    status: str
+    content: dict[str, Any]
+    outputs: list[dict[str, Any]] = field(default_factory=list)  # messages of iopub: type and content
+
+    @property
+    def stdout(self) -> str:
+        return self._stream("stdout")
+
+    @property
+    def stderr(self) -> str:
+        return self._stream("stderr")
+
+    def _stream(self, name: str) -> str:
+        return "".join(
+            out["text"] for kind, out in self._pairs() if kind == "stream" and out["name"] == name
+        )
+
+    def _pairs(self):
+        return [(out["msg_type"], out["content"]) for out in self.outputs]
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        return [content for kind, content in self._pairs() if kind in kinds]
+
+    @property
+    def result(self) -> str | None:
+        """What the last expression displayed, as text."""
+        found = self.of("execute_result")
+        return found[-1]["data"]["text/plain"] if found else None
+
+    @property
+    def traceback(self) -> str:
+        import re
+
+        lines = [line for error in self.of("error") for line in error["traceback"]]
+        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
+
+
+class Kernel:
+    """One kernel and its client."""
+
+    def __init__(self, **options: Any) -> None:
+        self.manager = KernelManager()
+        self.manager.start_kernel(**options)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+    def run(self, code: str, cell: str | None = None) -> Reply:
+        """Execute a cell as a frontend does; `cell` is its id."""
+        content = {
+            "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True,
+        }  # fmt: skip
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
+        self.client.shell_channel.send(message)
+        reply = self._reply(message)
+        outputs: list[dict[str, Any]] = []
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            said = self.client.get_iopub_msg(timeout=PATIENCE)
+            if said["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+                break
+            if said["msg_type"] not in ("status", "execute_input"):
+                outputs.append({"msg_type": said["msg_type"], "content": said["content"]})
+        return Reply(reply["status"], reply, outputs)
+
+    def value(self, expression: str) -> str:
+        """The repr of an expression."""
+        reply = self.client.execute("", user_expressions={"x": f"repr({expression})"}, silent=True, reply=True)
+        told = reply["content"]["user_expressions"]["x"]
+        assert told["status"] == "ok", told
+        return eval(told["data"]["text/plain"])
+
+    def complete(self, code: str, cursor: int | None = None) -> tuple[list[str], int, int]:
+        """What Tab offers, and what it replaces."""
+        at = len(code) if cursor is None else cursor
+        reply = self.client.complete(code, at, reply=True, timeout=PATIENCE)["content"]
+        return reply["matches"], reply["cursor_start"], reply["cursor_end"]
+
+    def inspect(self, code: str, cursor: int) -> str:
+        reply = self.client.inspect(code, cursor, reply=True, timeout=PATIENCE)["content"]
+        return reply["data"].get("text/plain", "") if reply["found"] else ""
+
+    def control(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        """A request on the control channel, such as the debugger's."""
+        message = self.client.session.msg(kind, content)
+        self.client.control_channel.send(message)
+        while True:
+            reply = self.client.control_channel.get_msg(timeout=PATIENCE)
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return reply["content"]
+
+    def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            try:
+                reply = self.client.get_shell_msg(timeout=PATIENCE)
+            except queue.Empty:
+                raise AssertionError("the kernel does not answer") from None
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return reply["content"]
