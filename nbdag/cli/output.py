@@ -60,12 +60,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich's console. In a pipe a line is as long as it needs to be."""
-    from rich.console import Console
+    """Rich's console for one of our streams. In a pipe a line is as long as it needs to be."""
+    from .console import PatientConsole
 
     stream: IO[str] = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 10_000
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return PatientConsole(file=stream, width=None if stream.isatty() else 10_000)
 
 
 def state_text(state: str, screen: Console) -> Any:

@@ -110,12 +110,13 @@ class _Rows:
         return sum(row.state in _OVER for row in self.of.values())
 
     def _insert(self, which: Instance) -> None:
-        task, _ = which
-        self.of.pop((task, -1), None) if which[1] >= 0 else None
-        siblings = [n for n, (other, _) in enumerate(self.of) if other == task]
+        task, index = which
         order = list(self.of.items())
+        siblings = [n for n, ((other, _), _) in enumerate(order) if other == task]
         order.insert(siblings[-1] + 1 if siblings else len(order), (which, _Row()))
         self.of = dict(order)
+        if index >= 0:
+            self.of.pop((task, -1), None)
 
 
 class Lines(Silence):
@@ -124,7 +125,6 @@ class Lines(Silence):
     def __init__(self, console: Console, tasks: Sequence[str]) -> None:
         self._console = console
         self._rows = _Rows(tasks)
-        self._closed = False
 
     def show(self, event: Event) -> None:
         if event.kind == "run":
@@ -143,12 +143,7 @@ class Lines(Silence):
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
 
     def _print(self, line: str) -> None:
-        if self._closed:
-            return
-        try:
-            self._console.print(line, soft_wrap=True)
-        except BrokenPipeError:
-            self._closed = True
+        self._console.print(line, soft_wrap=True)
 
 
 class Live(Silence):

@@ -29,9 +29,7 @@ class Reply:
         return self._stream("stderr")
 
     def _stream(self, name: str) -> str:
-        return "".join(
-            out["text"] for kind, out in self._pairs() if kind == "stream" and out["name"] == name
-        )
+        return "".join(out["text"] for kind, out in self._pairs() if kind == "stream" and out["name"] == name)
 
     def _pairs(self):
         return [(out["msg_type"], out["content"]) for out in self.outputs]

@@ -1,0 +1,156 @@
+"""What a person sees of a run as it happens, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from nbdag.cli.console import PatientConsole
+from nbdag.cli.progress import Lines, Live, Silence, progress
+from nbdag.core.states import RunState, TaskState
+from nbdag.runs import Event
+
+R, S, F, Q = TaskState.RUNNING, TaskState.SUCCESS, TaskState.FAILED, TaskState.QUEUED
+
+
+def event(task: str, state: TaskState, at: float, *, index: int = -1, attempt: int = 1, message: str = "") -> Event:
+    return Event(
+        kind="task",
+        run_id="r",
+        task=task,
+        state=state,
+        at=at,
+        map_index=index,
+        try_number=attempt,
+        message=message,
+    )
+
+
+def lines(tasks: Iterable[str], *events: Event) -> list[str]:
+    out = io.StringIO()
+    with Lines(Console(file=out, width=10_000, markup=False, highlight=False), list(tasks)) as shown:
+        for each in events:
+            shown.show(each)
+    return out.getvalue().splitlines()
+
+
+def screen(tasks: Iterable[str], *events: Event, now: float = 100.0, height: int = 24, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
+    live = Live(console, list(tasks), clock=lambda: now)
+    for each in events:
+        live._rows.take(each)
+    with console.capture() as captured:
+        console.print(live._draw())
+    return captured.get()
+
+
+def test_a_log_has_a_line_for_each_thing_that_happens() -> None:
+    assert lines(
+        ["a", "b"],
+        event("a", Q, 0),
+        event("a", R, 1),
+        event("a", S, 3.5),
+        event("b", R, 4),
+        event("b", F, 5, message="ValueError: no\nmore of it"),
+    ) == [
+        "[0/2] a: running",
+        "[1/2] a: success after 2.5 s",
+        "[1/2] b: running",
+        "[2/2] b: failed after 1.0 s: ValueError: no",
+    ]
+
+
+def test_a_retry_is_told_with_its_number_and_its_own_time() -> None:
+    told = lines(
+        ["a"],
+        event("a", R, 1),
+        event("a", TaskState.UP_FOR_RETRY, 2, message="ValueError: no"),
+        event("a", R, 32, attempt=2),
+        event("a", S, 33, attempt=2),
+    )
+    assert told[1] == "[0/1] a: up_for_retry after 1.0 s: ValueError: no"
+    assert told[2:] == ["[0/1] a: running (try 2)", "[1/1] a: success (try 2) after 1.0 s"]
+
+
+def test_what_is_said_without_a_change_of_state_is_told_once() -> None:
+    told = lines(["a"], event("a", R, 1), event("a", R, 2), event("a", R, 3, message="a warning"))
+    assert told == ["[0/1] a: running", "[0/1] a: running: a warning"]
+
+
+def test_a_run_may_speak_too() -> None:
+    told = lines([], Event(kind="run", run_id="r7", state=RunState.FAILED, at=1, message="it took too long"))
+    assert told == ["run r7: it took too long"]
+
+
+def test_a_closed_pipe_ends_the_showing_and_not_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1) as pipe:
+        shown = Lines(PatientConsole(file=pipe), ["a"])
+        for state in (R, S):
+            shown.show(event("a", state, 1))
+
+
+def test_a_screen_shows_every_task_with_state_and_time() -> None:
+    told = screen(["extract", "train"], event("extract", R, 90), event("extract", S, 93), event("train", R, 95))
+    extract, train = (
+        next(line for line in told.splitlines() if line.startswith(task)) for task in ("extract", "train")
+    )
+    assert "success" in extract
+    assert "3.0 s" in extract
+    assert "running" in train
+    assert "5.0 s" in train
+    assert "[1/2] done" in told
+
+
+def test_instances_of_a_mapped_task_take_its_place() -> None:
+    told = screen(
+        ["a", "each", "z"], event("each", R, 1, index=0), event("each", R, 1, index=1), event("each", S, 2, index=0)
+    )
+    names = [line.split()[0] for line in told.splitlines()[1:-1]]
+    assert names == ["a", "each[0]", "each[1]", "z"]
+    assert "[1/4] done" in told
+
+
+def test_a_small_screen_shows_what_matters_most() -> None:
+    tasks = [f"t{n}" for n in range(100)]
+    events = [event(task, S, 1) for task in tasks[:50]] + [event("t7", F, 2), event("t60", R, 3)]
+    told = screen(tasks, *events, height=12)
+    assert len(told.splitlines()) <= 12
+    assert "t7 " in told
+    assert "t60 " in told
+    assert "not shown" in told
+
+
+def test_a_name_is_not_taken_for_markup() -> None:
+    told = screen(["a"], event("a", F, 1, message="[bold]KeyError[/bold]: '[x]'"))
+    assert "[bold]KeyError[/bold]: '[x]'" in told
+
+
+@pytest.mark.parametrize(
+    ("terminal", "show", "kind"), [(True, True, Live), (False, True, Lines), (True, False, Silence)]
+)
+def test_what_is_shown_suits_the_place(terminal: bool, show: bool, kind: type[Any]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    assert type(progress(console, ["a"], show=show)) is kind
+
+
+def test_what_never_began_leaves_the_screen_alone() -> None:
+    out = io.StringIO()
+    with progress(Console(file=out, force_terminal=True, width=80), ["a"]):
+        pass
+    assert out.getvalue() == ""
+
+
+def test_a_live_table_is_drawn_and_left_behind() -> None:
+    out = io.StringIO()
+    with progress(Console(file=out, force_terminal=True, width=80, height=24), ["a"]) as shown:
+        shown.show(event("a", R, 1))
+        shown.show(event("a", S, 2))
+    assert "success" in out.getvalue()
+    assert out.getvalue().endswith("\n\x1b[?25h") or "\x1b[?25h" in out.getvalue()
