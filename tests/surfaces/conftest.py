@@ -53,8 +53,7 @@ class CommandLine:
 
     @property
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in ("NBDAG_DB_URL", "NBDAG_DEBUG")}
-        return inherited | {
+        return os.environ | {
             "NBDAG_HOME": str(self.home),
             "NBDAG_RUNTIME_DIR": str(self.runtime),
             "NBDAG_IDLE": str(self.idle),
@@ -108,14 +107,6 @@ class CommandLine:
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-
-
-@pytest.fixture(scope="session")
-def runtime() -> Iterator[Path]:
-    """Where the fork servers of this process's tests are met. A socket's path is short, so pytest's folders do not do."""
-    with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-        CommandLine(Path(folder), Path(folder), Path(folder)).end()
 
 
 @pytest.fixture

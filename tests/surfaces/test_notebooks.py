@@ -1,0 +1,356 @@
+import json
+
+import pytest
+
+from nbdag import notebooks, operators
+from nbdag.core.dag import CellKind
+from nbdag.core.problems import TABLE
+from nbdag.notebooks import NotebookError, read, read_text
+
+
+def cell(source, *, type="code", tags=None, **more):
+    extra = {"outputs": [], "execution_count": None} if type == "code" else {}
+    return {"cell_type": type, "metadata": {"tags": tags} if tags else {}, "source": source, **extra, **more}
+
+
+def text_of(*cells, minor=5, **more):
+    made = [each if isinstance(each, dict) else cell(each) for each in cells]
+    return json.dumps({"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made, **more})
+
+
+def dag_of(*cells, name="x.ipynb", **more):
+    return read_text(text_of(*cells, **more), name=name)
+
+
+def kinds(dag):
+    return [each.kind.value for each in dag.cells]
+
+
+def structural(dag):
+    return [each for each in dag.problems if each.code.startswith("NB1")]
+
+
+TASK = "%%task a\nx = 1"
+
+# -- kinds -------------------------------------------------------------------------------------------------------------
+
+KINDS = [
+    (["import os", TASK, "x"], ["setup", "task", "scratch"]),
+    (["%load_ext nbdag\n%dag a --retries 1", TASK], ["control", "task"]),
+    (["%load_ext nbdag", "# only a remark", TASK], ["control", "setup", "task"]),
+    (["%load_ext nbdag\nimport os", TASK], ["setup", "task"]),
+    (["%load_ext nbdag\n# a remark\n", TASK, "%edges a >> a2", "%dag"], ["control", "task", "control", "control"]),
+    (["%nbdag check x.ipynb", TASK], ["control", "task"]),
+    (["%load_ext autoreload", TASK], ["setup", "task"]),
+    (["%%params\nn = 1", TASK], ["parameters", "task"]),
+    ([cell("n = 1", tags=["parameters"]), TASK], ["parameters", "task"]),
+    (
+        [cell("n = 1", tags=["parameters"]), cell("n = 2", tags=["injected-parameters"]), TASK],
+        ["parameters"] * 2 + ["task"],
+    ),
+    ([cell("%%params\nn = 1", tags=["parameters", "other"]), TASK], ["parameters", "task"]),
+    ([TASK, "%%setup\nimport os", "%%skip\nplot(x)"], ["task", "setup", "scratch"]),
+    (["%%skip\nx = 0", TASK], ["scratch", "task"]),
+    (["%task a\nx = 1", "y"], ["task", "scratch"]),
+    (["%setup\ny = 1", "%params\nn = 2", "%skip\n1", TASK], ["setup", "parameters", "scratch", "task"]),
+    (["\n\n  \n%%task a\nx = 1"], ["task"]),
+    (["  %%task a\n  x = 1"], ["task"]),
+    (["%%task a"], ["task"]),
+    (["%%time\nx = 1", TASK, "%%bash\nls"], ["setup", "task", "scratch"]),
+    ([cell("# Title", type="markdown"), TASK, cell("raw", type="raw")], ["prose", "task", "prose"]),
+    (["", TASK, ""], ["setup", "task", "scratch"]),
+]
+
+
+@pytest.mark.parametrize(("cells", "expected"), KINDS)
+def test_a_cell_is_told_by_its_magic_its_tag_or_its_place(cells, expected):
+    dag = dag_of(*cells)
+    assert kinds(dag) == expected
+    assert [each.index for each in dag.cells] == list(range(len(cells)))
+    assert [each for each in structural(dag) if each.severity == "error"] == []
+
+
+CODE = [
+    ("%%task a --retries 2\nx = 1\n", "# %%task a --retries 2\nx = 1\n"),
+    ("%%task a \\\n  --retries 2\nx = 1", "# %%task a \\\n# --retries 2\nx = 1"),
+    ("%task a\nx = 1\n%dag\nx", "# %task a\nx = 1\n# %dag\nx"),
+    ("%%task a\nif x:\n    %dag\n", "# %%task a\nif x:\n    pass  # %dag\n"),
+    ('%%task a\nx = """\n%dag b\n%%task c\n"""', '# %%task a\nx = """\n%dag b\n%%task c\n"""'),
+    ("%%task a\n%%time\nx = 1", "\n%%time\nx = 1"),
+    ("%%task a\n\n%%capture out\n%dag\nx = 1", "\n\n%%capture out\n%dag\nx = 1"),
+    ("%%task a\n!echo don't\n%dag", "# %%task a\n!echo don't\n# %dag"),
+    (
+        "%%task a\nx = (1 +\n  2)\n%edges a >> b \\\n  >> c\ny",
+        "# %%task a\nx = (1 +\n  2)\n# %edges a >> b \\\n# >> c\ny",
+    ),
+    ("%%task a\nx = 7 % dag", "# %%task a\nx = 7 % dag"),
+    ("%%task a\n%%dag", "# %%task a\n# %%dag"),
+    ("%%task a\r\nx = 1\r\n", "# %%task a\nx = 1\n"),
+    ("%%task a\nx = (", "# %%task a\nx = ("),
+]
+
+
+@pytest.mark.parametrize(("source", "code"), CODE)
+def test_nbdags_own_lines_become_comments_and_every_other_line_keeps_its_number(source, code):
+    dag = dag_of(source)
+    assert dag.cells[0].source == source
+    assert dag.cells[0].code == code
+    assert code.count("\n") == source.count("\n")
+
+
+def test_headers_are_read_into_options():
+    dag = dag_of("%dag churn --retries 2 --tags a b --task-timeout 1m", "%%task a --timeout none\nx = 1", "%%task b\nx")
+    assert (dag.id, dag.options.tags) == ("churn", ("a", "b"))
+    assert (dag.tasks["a"].options.retries, dag.tasks["a"].options.timeout) == (2, None)
+    assert dag.tasks["b"].options.timeout == 60.0
+    assert dag.problems == ()
+
+
+def test_edges_are_declared_with_their_place():
+    dag = dag_of(TASK, "%%task b\ny = 2", "# order\n%edges a >> b")
+    assert [(edge.source, edge.target, edge.declared) for edge in dag.edges] == [("a", "b", True)]
+
+
+# -- ids ---------------------------------------------------------------------------------------------------------------
+
+IDS = [
+    ("churn.ipynb", "churn"),
+    ("some/folder/my report v1.2.ipynb", "my_report_v1.2"),
+    ("01-clean.ipynb", "_01-clean"),
+    ("Été.ipynb", "Ete"),
+    (".ipynb", "_"),
+    ("a" * 300 + ".ipynb", "a" * 250),
+    ("churn", "churn"),
+]
+
+
+@pytest.mark.parametrize(("name", "id"), IDS)
+def test_without_a_name_the_dag_is_called_as_its_file(name, id):
+    assert dag_of(TASK, name=name).id == id
+
+
+def test_a_files_name_that_makes_no_id_is_said():
+    dag = dag_of(TASK, name="日本.ipynb")
+    assert [each.code for each in structural(dag)] == ["NB113"]
+    assert structural(dag_of("%dag japan", TASK, name="日本.ipynb")) == []
+
+
+# -- problems ----------------------------------------------------------------------------------------------------------
+
+PROBLEMS = [
+    (["%%task a --retires 2\nx = 1", "%%task b\nx"], "NB101", 0, 1, "unknown option --retires", "--retries?"),
+    (["\n%%task 2x\nx = 1"], "NB101", 0, 2, "'2x' cannot be a name", "use letters"),
+    (["%%task\nx = 1"], "NB101", 0, 1, "the task has no name", "%%task NAME"),
+    (["%%setup now\nimport os", TASK], "NB101", 0, 1, "unexpected 'now'", "stands alone"),
+    (["import os\n%dag x --tz Mars", TASK], "NB101", 0, 2, "--tz Mars is not a time zone", ""),
+    ([TASK, "%edges a >>"], "NB101", 1, 1, "an edge needs a task on both sides", "%edges"),
+    (["%%edges a >> b\nb >> c", TASK], "NB101", 0, 1, "%%edges is not a cell magic", "one percent sign"),
+    ([TASK, "%%task a\ny = 1"], "NB102", 1, 1, "two tasks named 'a'; the first is cell 0", "another name"),
+    (["# load\n%%task a\nx = 1", TASK], "NB103", 0, 2, "%%task is not the first line", "above the comment"),
+    (["# load\n%task a\nx = 1", TASK], "NB103", 0, 2, "%task is not the first line", "above the comment"),
+    (["import os\n%%task b\nx = 1", TASK], "NB103", 0, 2, "%%task is not the first line", "begin a new cell"),
+    (["%%task b\nx = 1\n%%setup\ny = 1"], "NB103", 0, 3, "%%setup is not the first line", "begin a new cell"),
+    (["%%time\n%%task b\nx = 1", TASK], "NB103", 0, 2, "%%task is not the first line", "put it above %%time"),
+    (["%%taks b\nx = 1", TASK], "NB104", 0, 1, "%%taks is unknown", "did you mean %%task?"),
+    (["%%Task b --retries 1\nx = 1", TASK], "NB104", 0, 1, "%%Task is unknown", "did you mean %%task?"),
+    (["%%param\nx = 1", TASK], "NB104", 0, 1, "%%param is unknown", "did you mean %%params?"),
+    (["%edge a >> b", TASK], "NB104", 0, 1, "%edge is unknown", "did you mean %edges?"),
+    (["%dag x", "\n%dag y", TASK], "NB105", 1, 2, "the first is in cell 0, line 1", "say it all in one"),
+    (["%%dag x\nfor n in range(3): task(n)", TASK], "NB106", 0, 1, "%%dag", "write %dag with one percent sign"),
+    ([TASK, "%%task b --operator bsh\nls"], "NB108", 1, 1, "there is no operator 'bsh'", "did you mean bash?"),
+    ([TASK, "%%task b --operator sensor\nx\ny = 1\n"], "NB109", 1, 3, "ends with the expression", "end the cell"),
+    ([TASK, "%%task b \\\n --operator sensor\nx;"], "NB109", 1, 3, "ends with ;", "remove the ;"),
+    ([TASK, "%%params\nn = 1", "%%params\nm = 1"], "NB111", 2, 1, "the first is cell 1", "one cell"),
+    ([cell(TASK, tags=["parameters"])], "NB112", 0, 1, "tag parameters and is %%task too", "remove the tag"),
+]
+
+
+@pytest.mark.parametrize(("cells", "code", "index", "line", "message", "hint"), PROBLEMS)
+def test_what_is_wrong_in_a_notebook_is_said_once_with_its_place(cells, code, index, line, message, hint):
+    found = structural(dag_of(*cells))
+    assert [each.code for each in found] == [code]
+    assert found[0].severity == TABLE[code].severity
+    assert (found[0].place.cell, found[0].place.line) == (index, line)
+    assert message in found[0].message
+    assert hint in found[0].hint
+
+
+NOT_OURS = [
+    "%%ask what is a task?",
+    "%%taks is not a header",
+    "%%script bash\nls",
+    "%setup_env x",
+    "%tag",
+    "%%task?",
+    "%dag?",
+]
+
+
+@pytest.mark.parametrize("source", NOT_OURS)
+def test_other_peoples_magics_are_left_alone(source):
+    dag = dag_of(source, TASK)
+    assert structural(dag) == []
+    assert dag.cells[0].code == source
+
+
+def test_a_bad_header_still_makes_a_task_so_that_one_slip_is_one_problem():
+    dag = dag_of("%%task a --retires 2\nx = 1", "%%task b\ny = x")
+    assert list(dag.tasks) == ["a", "b"]
+    assert [each.code for each in dag.problems] == ["NB101"]
+    assert dag.problems[0].task == "a"
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [([], "no code"), ([""], "no code"), ([cell("# T", type="markdown")], "no code"), (["x = 1"], "no task")],
+)
+def test_a_notebook_without_a_task_is_told_how_to_tag_one(cells, message):
+    dag = dag_of(*cells)
+    assert [each.code for each in dag.problems] == ["NB107"]
+    assert message in dag.problems[0].message
+    assert "%%task NAME" in dag.problems[0].hint
+
+
+def test_another_language_is_a_problem_and_not_a_flood_of_them():
+    dag = dag_of("x <- 1", "%%task a\ny <- 2", metadata={"kernelspec": {"name": "ir", "language": "R"}})
+    assert [each.code for each in dag.problems] == ["NB110"]
+    assert (dag.tasks, dag.language, dag.kernel_name) == ({}, "r", "ir")
+    assert {each.kind for each in dag.cells} == {CellKind.SCRATCH}
+
+
+# -- odd files that are fine -------------------------------------------------------------------------------------------
+
+ODD = [
+    text_of(TASK, minor=0),
+    text_of(TASK, minor=4),
+    text_of(TASK, minor=9),
+    text_of(cell(TASK, id="same"), cell("%%task b\nx", id="same")),
+    text_of(cell(["%%task a\n", "x = 1"])),
+    text_of(cell([])),
+    json.dumps({"nbformat": 4, "cells": [{"cell_type": "code", "source": TASK}]}),
+    json.dumps({"nbformat": 4, "cells": [{"cell_type": "code", "source": TASK, "metadata": {"tags": "parameters"}}]}),
+    text_of(
+        TASK,
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python"}, "language_info": {"name": "python"}},
+    ),
+    text_of(TASK, metadata={"kernelspec": "odd", "widgets": {"x": [1]}, "papermill": None}),
+    text_of(TASK, extra="ignored"),
+    text_of(cell("# T", type="markdown", attachments={"a.png": {}}), cell("", type="raw")),
+    "\ufeff" + text_of(TASK),
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_notebooks_of_format_4_are_read(text, tmp_path):
+    file = tmp_path / "odd.ipynb"
+    file.write_text(text, encoding="utf-8")
+    dag = read(file)
+    assert dag.id == "odd"
+    assert [each.code for each in dag.errors] in ([], ["NB107"])
+
+
+def test_no_warning_escapes(recwarn):
+    dag_of("%%task a --check \"x is 1\"\nx = '\\d'")
+    assert list(recwarn) == []
+
+
+# -- files that are refused --------------------------------------------------------------------------------------------
+
+REFUSED = [
+    (b"", "is empty"),
+    (b"  \n", "is empty"),
+    (b"\xef\xbb\xbf", "is empty"),
+    (b"print('x')", "is not JSON, as a notebook is (line 1, column 1"),
+    (b'{"nbformat": 4,\n "cells": [}', "is not JSON, as a notebook is (line 2, column 12"),
+    (b'{"nbformat": 4,\n<<<<<<< HEAD\n "cells": []}', "resolve the merge conflict"),
+    (b"[" * 100_000, "is not JSON"),
+    (b'{"nbformat": ' + b"1" * 5000 + b"}", "is not JSON"),
+    ('{"nbformat": 4}'.encode("utf-16"), "is not UTF-8 text (byte 0)"),
+    (b'{"nbformat": 4, "cells": ["\xff"]}', "is not UTF-8 text (byte 27)"),
+    (b"[]", "is JSON but not a notebook"),
+    (b"null", "is JSON but not a notebook"),
+    (b'{"cells": []}', "is JSON but not a notebook"),
+    (b'{"nbformat": "4", "cells": []}', "is JSON but not a notebook"),
+    (b'{"nbformat": true, "cells": []}', "is JSON but not a notebook"),
+    (b'{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --nbformat 4"),
+    (b'{"nbformat": 5, "cells": []}', "is a notebook of format 5"),
+    (b'{"nbformat": 4}', "without a list of cells"),
+    (b'{"nbformat": 4, "cells": {}}', "without a list of cells"),
+    (b'{"nbformat": 4, "cells": [1]}', "invalid cell (0, counted from 0): it is not an object"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "sql", "source": ""}]}', "its type is 'sql'"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "code"}]}', "its source is not text"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": [1]}]}', "its source is not text"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "\\ud800"}]}', "half of a character"),
+]
+
+
+@pytest.mark.parametrize(("content", "words_of_it"), REFUSED)
+def test_what_is_no_notebook_is_refused_in_one_sentence(content, words_of_it, tmp_path):
+    file = tmp_path / "bad.ipynb"
+    file.write_bytes(content)
+    with pytest.raises(NotebookError) as caught:
+        read(file)
+    told = str(caught.value)
+    assert told.startswith(str(file))
+    assert words_of_it in told
+    assert "\n" not in told
+    assert "; " in told
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "words_of_it"),
+    [
+        ("chrun.ipynb", "does not exist; did you mean {}/churn.ipynb?"),
+        ("churn", "does not exist; did you mean {}/churn.ipynb?"),
+        ("zzz.ipynb", "does not exist; there is churn.ipynb"),
+        ("nowhere/churn.ipynb", "does not exist; there is no folder {}/nowhere"),
+        ("churn.ipynb/x.ipynb", "does not exist; part of its path is a file"),
+        (".", "is a folder; name a notebook in it, such as {}/churn.ipynb"),
+        ("x\0.ipynb", "cannot be read"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_answered_with_the_nearest_that_leads_somewhere(path, words_of_it, tmp_path):
+    (tmp_path / "churn.ipynb").write_text(text_of(TASK))
+    with pytest.raises(NotebookError) as caught:
+        read(f"{tmp_path}/{path}" if path != "." else str(tmp_path))
+    assert words_of_it.format(tmp_path) in str(caught.value)
+
+
+def test_a_digest_tells_one_version_from_another(tmp_path):
+    file = tmp_path / "x.ipynb"
+    file.write_text(text_of(TASK))
+    before = notebooks.digest(file)
+    file.write_text(text_of(TASK, "x"))
+    assert before != notebooks.digest(file)
+    assert len(before) == 64
+
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_code_of_a_shell_task_is_python_whose_reads_are_seen():
+    dag = dag_of("%%task a\nurl = 'x'", "%%task b --operator bash\ncurl {url}\n%dag is no magic here")
+    assert dag.tasks["b"].reads == ("url",)
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b")]
+    assert dag.tasks["b"].code.count("\n") == 2
+    assert dag.problems == ()
+
+
+def test_an_operator_can_be_the_default_of_all_tasks():
+    dag = dag_of("%dag x --operator bash", "%%task a\necho {1..3}\n%dag", "%%task b --operator python\nx = 1")
+    assert dag.tasks["a"].code.startswith("# %%task a\n__import__")
+    assert dag.tasks["b"].code == "# %%task b --operator python\nx = 1"
+
+
+def test_an_operator_of_ones_own_makes_code_that_analysis_reads(monkeypatch):
+    monkeypatch.setattr(operators, "_registered", {})
+
+    @operators.register("shout")
+    class Shout:
+        def source(self, body, options):
+            return "\n".join(f"{options.out[0]} = {line.strip()}.upper()" for line in body.split("\n"))
+
+    dag = dag_of("%%task a\nword = 'x'", "%%task b --operator shout --out loud\nword", "%%task c\nprint(loud)")
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b"), ("b", "c")]
+    assert dag.problems == ()
