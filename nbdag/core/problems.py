@@ -21,6 +21,19 @@ class Entry(NamedTuple):
 
 
 TABLE: dict[str, Entry] = {
+    "NB101": Entry("error", "a header that cannot be read"),
+    "NB102": Entry("error", "two tasks of one name"),
+    "NB103": Entry("error", "a cell magic that is not its cell's first line"),
+    "NB104": Entry("error", "a magic that is nearly one of nbdag's"),
+    "NB105": Entry("error", "two %dag lines that say something"),
+    "NB106": Entry("error", "%%dag with code below it"),
+    "NB107": Entry("error", "no task"),
+    "NB108": Entry("error", "an unknown operator"),
+    "NB109": Entry("error", "an operator that cannot make code of its cell"),
+    "NB110": Entry("error", "a notebook that is not Python"),
+    "NB111": Entry("warning", "several parameters cells"),
+    "NB112": Entry("error", "a cell that is parameters and something else"),
+    "NB113": Entry("warning", "a file's name that makes no id"),
     "NB201": Entry("error", "a name that nothing above sets"),
     "NB202": Entry("error", "tasks form a cycle"),
     "NB203": Entry("error", "an unknown task in --after or %edges"),
@@ -35,6 +48,13 @@ TABLE: dict[str, Entry] = {
     "NB304": Entry("warning", "a task changes the environment or the working directory"),
     "NB305": Entry("warning", "a task needs a setup cell that stands below it"),
     "NB306": Entry("warning", "a function reads a name that nothing sets"),
+    "NB401": Entry("warning", "a task changed an input in place, and its code does not show it"),
+    "NB402": Entry("warning", "a task changed in place what setup makes for each task anew"),
+    "NB403": Entry("warning", "two stored values share an object that a later task changes"),
+    "NB411": Entry("warning", "a parameter that the notebook does not have"),
+    "NB412": Entry("warning", "a value of an earlier run, whose code has changed since"),
+    "NB413": Entry("warning", "a value of an earlier run, which had other parameters"),
+    "NB414": Entry("warning", "a pool that nobody has made"),
 }
 
 
