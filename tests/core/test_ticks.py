@@ -130,13 +130,17 @@ def expressions(draw):
     if nth:
         name = f"{name}#{nth}"
 
+    def restricts(text, whole, other):
+        """A field of all days, such as */1 or 0-6, counts as a restriction unless the other one has a star."""
+        return text != "*" and not (whole and "*" in other)
+
     def is_last(moment):
         return moment.day == calendar.monthrange(moment.year, moment.month)[1]
 
     def is_day(moment):
         by_day = moment.day in days or (day == "L" and is_last(moment))
         by_weekday = weekday(moment) in weekdays and (not nth or (moment.day - 1) // 7 + 1 == nth)
-        if day not in ("*", "*/1") and name not in ("*", "*/1"):
+        if restricts(day, len(days) == 31, name) and restricts(name, len(weekdays) == 7, day):
             return by_day or by_weekday
         return by_day and by_weekday
 
