@@ -1,0 +1,355 @@
+"""What code does to names and objects, noted down as it is read.
+
+At the top level of a cell effects happen at once, in a namespace that begins with what stands above the cell. Inside a
+function they are noted as the function's events, for its callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from . import known
+from .objects import (
+    NOTHING,
+    SYMBOLIC,
+    Change,
+    Code,
+    Delete,
+    Event,
+    Hold,
+    Kind,
+    Note,
+    Part,
+    Read,
+    Thing,
+    Value,
+    Write,
+    carried,
+    hold,
+    part,
+)
+from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
+
+
+class Seen(NamedTuple):
+    """A read of a name from outside the cell."""
+
+    line: int
+    soft: bool  # it may be missing: guarded, or only needed if some function is called
+
+
+class Gone(NamedTuple):
+    """A read of a name that the cell has deleted."""
+
+    name: str
+    line: int
+    deleted: int  # line
+
+
+class Touch(NamedTuple):
+    """How an object was changed."""
+
+    line: int
+    strong: bool
+
+
+@dataclass(slots=True)
+class Log:
+    """What a cell did, besides binding names."""
+
+    reads: dict[str, Seen] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)  # outer names whose object it changed, with the line
+    touched: dict[Thing, Touch] = field(default_factory=dict)  # objects that it changed
+    compared: set[Thing] = field(default_factory=set)  # objects that it asked the identity of
+    gone: list[Gone] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+class Effects:
+    """The namespace of a cell, and of the function that is being read."""
+
+    def __init__(self, outer: Callable[[str], Value | None]) -> None:
+        self.outer = outer  # what a name is above the cell; None where nothing sets it
+        self.module = Frame(Scope.MODULE)
+        self.frame = self.module
+        self.log = Log()
+        self.dead = False  # this point of the code is never reached
+        self.perhaps_depth = 0  # inside of something that may not happen
+        self.soft_depth = 0  # inside of something that may do without its names
+        self.made: dict[object, Thing] = {}  # a thing per place that makes one
+        self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names have been looked up
+        self.captured: set[str] | None = None  # global names read since a definition began
+
+    # -- places
+
+    def fresh(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> Thing:
+        """The thing that a place of the code makes."""
+        found = self.made.get(place)
+        if found is None:
+            found = self.made[place] = Thing(kind, label)
+            code = self.frame.home.code
+            if code is not None and kind is not Kind.RESULT:
+                code.own.add(found)
+        return found
+
+    @contextmanager
+    def perhaps(self) -> Iterator[None]:
+        """What happens within may not happen."""
+        before = save(self.frame)
+        self.perhaps_depth += 1
+        try:
+            yield
+        finally:
+            self.perhaps_depth -= 1
+        if not self.dead:
+            self.meet(before, save(self.frame))
+        else:
+            self.meet(before)
+
+    @contextmanager
+    def softly(self) -> Iterator[None]:
+        """Names looked up within may be missing."""
+        self.soft_depth += 1
+        try:
+            yield
+        finally:
+            self.soft_depth -= 1
+
+    @contextmanager
+    def within(self, frame: Frame) -> Iterator[Frame]:
+        """Read code of another scope."""
+        before, dead = self.frame, self.dead
+        self.frame, self.dead = frame, False
+        try:
+            yield frame
+        finally:
+            self.frame, self.dead = before, dead
+
+    def point(self) -> State | None:
+        """Where we are."""
+        return None if self.dead else save(self.frame)
+
+    def meet(self, *states: State | None) -> None:
+        """Go on where several ways meet."""
+        state = join(states)
+        self.dead = state is None
+        if state is not None:
+            restore(state)
+
+    # -- names
+
+    def load(self, name: str, line: int) -> Value:
+        """What a name is here."""
+        frame: Frame | None = self.frame
+        passed_function = False
+        while frame is not None:
+            if frame.scope is Scope.COMPREHENSION:
+                if name in frame.local:
+                    return frame.names[name].value if name in frame.names else NOTHING
+                # The body of a comprehension in a class does not see the class's names.
+                passed_function = True
+            elif frame.scope is Scope.CLASS:
+                if name in frame.globals:
+                    return self.load_global(name, line)
+                if not passed_function and name in frame.names:
+                    slot = frame.names[name]
+                    if slot.bound is Bound.YES:
+                        return slot.value
+                    if slot.bound is Bound.MAYBE:
+                        with self.softly():
+                            return slot.value | self.load_global(name, line)
+            elif frame.scope is Scope.FUNCTION:
+                if name in frame.globals:
+                    return self.load_global(name, line)
+                if name in frame.local:
+                    if frame is not self.frame.home:
+                        return everything_bound(frame, name)
+                    return frame.names[name].value if name in frame.names else everything_bound(frame, name)
+                passed_function = True
+            frame = frame.parent
+        return self.load_global(name, line)
+
+    def load_global(self, name: str, line: int) -> Value:
+        """What a global name is here."""
+        home = self.frame.home
+        slot = home.world.get(name)
+        if slot is not None and slot.bound is Bound.YES:
+            return slot.value
+        if home.code is not None:
+            if slot is not None and slot.bound is Bound.NO:
+                return NOTHING
+            soft = self.soft_depth > 0 or slot is not None
+            self.event(("read", name, soft), Read(name, line, soft))
+            if name not in home.outside:
+                home.outside[name] = Thing(Kind.GLOBAL, name)
+            return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
+        if slot is not None and slot.bound is Bound.NO:
+            if not self.soft_depth:
+                self.log.gone.append(Gone(name, line, slot.line))
+            return NOTHING
+        return self._read(name, line, self.soft_depth > 0 or slot is not None) | (slot.value if slot else NOTHING)
+
+    def _read(self, name: str, line: int, soft: bool) -> Value:
+        seen = self.log.reads.get(name)
+        if seen is None or (seen.soft and not soft):
+            self.log.reads[name] = Seen(line, soft)
+        if self.captured is not None:
+            self.captured.add(name)
+        value = self.outer(name)
+        if value is None and name in known.BUILTINS:
+            value = frozenset({self.fresh("builtin", name, label=name, kind=Kind.BUILTIN)})
+        return NOTHING if value is None else value
+
+    def use(self, value: Value, line: int) -> Value:
+        """Note that functions and methods within a value may be called, which look up names then."""
+        home = self.frame.home
+        for thing in carried(value) if value else ():
+            codes = [thing.code] if thing.code is not None else []
+            for code in codes:
+                if (thing, home) in self.used:
+                    continue
+                self.used.add((thing, home))
+                with self.softly():
+                    for name in code.free_names():
+                        self.use(self.load_global(name, line), line)
+        return value
+
+    def store(self, name: str, value: Value, line: int) -> None:
+        """Bind a name in the scope that it belongs to."""
+        frame = self.frame
+        while frame.scope is Scope.COMPREHENSION and name not in frame.local and frame.parent is not None:
+            frame = frame.parent
+        if frame.scope is Scope.MODULE or name in frame.globals:
+            self.store_global(name, value, line)
+        elif frame.scope is Scope.FUNCTION and name in frame.nonlocals:
+            if frame.code is not None:
+                frame.code.stateful = True
+            outer = frame.parent
+            while outer is not None and name not in outer.local:
+                outer = outer.parent
+            if outer is not None:
+                outer.ever[name] = outer.ever.get(name, NOTHING) | value
+        else:
+            frame.names[name] = Slot(value, Bound.YES, line)
+            if frame.scope is Scope.FUNCTION:
+                frame.ever[name] = frame.ever.get(name, NOTHING) | value
+
+    def store_global(self, name: str, value: Value, line: int, maybe: bool = False) -> None:
+        """Bind a global name."""
+        home = self.frame.home
+        if maybe:
+            with self.perhaps():
+                home.world[name] = Slot(value, Bound.YES, line)
+        else:
+            home.world[name] = Slot(value, Bound.YES, line)
+        if value and carried(value):
+            self.used.clear()  # functions that call it may now look up other names
+        if home.code is not None:
+            write = Write(name, value, line, maybe or self.perhaps_depth > 0)
+            self.event(("write", write), write)
+
+    def unbind(self, name: str, line: int) -> None:
+        """`del name`, which reads it first."""
+        self.load(name, line)
+        self.drop(name, line)
+
+    def drop(self, name: str, line: int) -> None:
+        """Unbind a name without a look at it."""
+        frame = self.frame
+        gone = Slot(NOTHING, Bound.NO, line)
+        if frame.scope is Scope.MODULE or name in frame.globals:
+            home = frame.home
+            home.world[name] = gone
+            if home.code is not None:
+                self.event(("delete", name, line), Delete(name, line, self.perhaps_depth > 0))
+        elif frame.scope is Scope.CLASS:
+            frame.names.pop(name, None)
+        else:
+            frame.names[name] = gone
+
+    # -- objects
+
+    def change(self, value: Value, line: int, *, strong: bool = True) -> None:
+        """Objects are changed in place."""
+        value = frozenset(thing for thing in value if thing.kind not in (Kind.IMPORT, Kind.BUILTIN))
+        if not value:
+            return
+        code = self.frame.home.code
+        if code is not None:
+            self.event(("change", line, value), Change(value, strong, line))
+            if any(self._of_enclosing(thing) for thing in value):
+                code.stateful = True
+            return
+        for thing in value:
+            before = self.log.touched.get(thing)
+            if before is None or (strong and not before.strong):
+                self.log.touched[thing] = Touch(line, strong)
+
+    def _of_enclosing(self, thing: Thing) -> bool:
+        frame = self.frame.home.parent
+        while frame is not None:
+            code = frame.code
+            if code is not None and (thing in code.own or thing in code.parameters):
+                return True
+            frame = frame.parent
+        return False
+
+    def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
+        """The object of a name is changed in place."""
+        self.change(value, line, strong=strong)
+        home = self.frame.home
+        if home.code is None and self._is_global(name):
+            slot = home.world.get(name)
+            if slot is None or slot.bound is Bound.MAYBE:
+                self.log.changed.setdefault(name, line)
+
+    def _is_global(self, name: str) -> bool:
+        frame: Frame | None = self.frame
+        while frame is not None:
+            if name in frame.local or (
+                frame.scope is Scope.CLASS and name in frame.names and name not in frame.globals
+            ):
+                return False
+            frame = frame.parent
+        return True
+
+    def hold(self, base: Value, item: Value, line: int, key: object = None) -> None:
+        """An object comes to hold another."""
+        if not base or not item:
+            return
+        if self.frame.home.code is not None:
+            self.event(("hold", line, base, item), Hold(base, item, key))
+        hold(
+            [thing for thing in base if thing.kind not in SYMBOLIC],
+            [thing for thing in item if thing.kind not in SYMBOLIC or self.frame.home.code is not None],
+            key,
+        )
+
+    def take(self, base: Value, key: object, place: object, line: int) -> Value:
+        """Something is taken out of an object, by an attribute's name, a constant key, or (None) any."""
+        symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
+        found = part(base - symbolic, key)
+        if symbolic:
+            result = self.fresh("part", place, kind=Kind.RESULT)
+            result.part_of |= symbolic
+            self.event(("part", place), Part(base, key, result))
+            found |= {result}
+        return found
+
+    # -- notes
+
+    def note(self, kind: str, text: str, line: int) -> None:
+        """Something that `check` should mention."""
+        if self.frame.home.code is not None:
+            self.event(("note", kind, text, line), Note(kind, text, line))
+        else:
+            self.log.notes.append(Note(kind, text, line))
+
+    def event(self, key: object, event: Event) -> None:
+        """Add to what a call of the function that is being read does; what was there before stays where it was."""
+        code: Code | None = self.frame.home.code
+        assert code is not None
+        code.events.setdefault(key, event)

@@ -1,0 +1,504 @@
+"""What an expression may be, and what evaluating it does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Any
+
+from ..source import NAME, PLACEHOLDER, expanded_names, parse_line
+from . import known
+from .calls import Calls, Way
+from .objects import (
+    NOTHING,
+    SYMBOLIC,
+    Code,
+    Given,
+    Kind,
+    Thing,
+    Value,
+    carried,
+    contents,
+    hold,
+    method_of,
+)
+from .scopes import Bound, Frame, Scope, Slot, names_of
+
+
+class Expressions(Calls):
+    """Evaluates expressions."""
+
+    def block(self, body: Iterable[ast.stmt]) -> None:
+        """Run statements."""
+        raise NotImplementedError
+
+    def expr(self, node: ast.expr | None) -> Value:
+        """What an expression may be."""
+        if node is None:
+            return NOTHING
+        visit: Callable[[Any], Value] = getattr(self, f"expr_{type(node).__name__}", self._parts)
+        return visit(node)
+
+    def alias(self, node: ast.expr) -> Value:
+        """The right side of an assignment: a bare name there is not used, only given another name."""
+        if isinstance(node, ast.Name):
+            return self.load(node.id, node.lineno)
+        return self.expr(node)
+
+    def _parts(self, node: ast.AST) -> Value:
+        """Evaluate all parts; the whole is something new that may use what they use."""
+        values: list[Value] = []
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                values.append(self.expr(child))
+            elif not isinstance(child, ast.expr_context | ast.operator | ast.unaryop | ast.cmpop | ast.boolop):
+                self._parts(child)
+        everything = NOTHING.union(*values)
+        if not everything:
+            return NOTHING
+        made = self.fresh("expression", node)
+        made.carries |= carried(everything)
+        return frozenset({made})
+
+    def expr_Constant(self, node: ast.Constant) -> Value:
+        return NOTHING
+
+    def expr_Name(self, node: ast.Name) -> Value:
+        value = self.use(self.load(node.id, node.lineno), node.lineno)
+        if any(thing.kind is Kind.BUILTIN and thing.label == "__builtins__" for thing in value):
+            self.note("opaque", node.id, node.lineno)
+        return value
+
+    def expr_Attribute(self, node: ast.Attribute) -> Value:
+        base = self.expr(node.value)
+        if node.attr in ("__class__", "__dict__"):
+            classes = NOTHING.union(*(thing.classes for thing in base))
+            return classes if node.attr == "__class__" and classes else base
+        taken: set[Thing] = set()
+        plain: set[Thing] = set()
+        for thing in base:
+            if thing.kind in (Kind.IMPORT, Kind.BUILTIN):
+                label = f"{thing.label}.{node.attr}"
+                taken.add(self.fresh("attribute", label, label=label, kind=Kind.IMPORT))
+            else:
+                plain.add(thing)
+        found = self.take(frozenset(plain), node.attr, node, node.lineno)
+        return frozenset(taken) | self.look(found, node.attr, node, node.lineno, frozenset(plain))
+
+    def look(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
+        """What an attribute is, where a class of the notebook says more: a bound method, or a property's result."""
+        found = set(taken)
+        for thing in base or NOTHING.union(*(each.part_of for each in taken)):
+            if not isinstance(key, str) or not (thing.classes or thing.kind is Kind.CLASS):
+                continue
+            method, _ = method_of(thing, key)
+            if method is None or method.code is None:
+                continue
+            own = frozenset({thing})
+            if method.code.bound_to == "property" and thing.classes:
+                found |= self.invoke(method, Given((own,)), Way(("property", place), line))
+            elif thing.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
+                found.add(method)
+            else:
+                bound = self.fresh("bound", place, thing, label=key, kind=Kind.FUNCTION)
+                bound.code = _without_first(method.code)
+                bound.closure = {**method.closure, method.code.parameters[0]: own}
+                hold({bound}, own)
+                found.add(bound)
+        return frozenset(found)
+
+    def expr_Subscript(self, node: ast.Subscript) -> Value:
+        base = self.expr(node.value)
+        self.expr(node.slice)
+        if isinstance(node.slice, ast.Slice):
+            made = self.fresh("slice", node)
+            made.carries |= carried(base)
+            hold({made}, contents(base))
+            return frozenset({made})
+        key = _constant_key(node.slice)
+        made = self.fresh("subscript", node)
+        made.carries |= carried(base)
+        if key is None and not any(thing.kind in SYMBOLIC for thing in base):
+            # A mask or a list of columns makes a copy; a variable key takes out what is known to be in.
+            return contents(base) | {made}
+        return self.take(base, key, node, node.lineno) or frozenset({made})
+
+    def expr_Starred(self, node: ast.Starred) -> Value:
+        return contents(self.expr(node.value))
+
+    def expr_IfExp(self, node: ast.IfExp) -> Value:
+        self.expr(node.test)
+        with self.perhaps():
+            first = self.alias(node.body)
+        with self.perhaps():
+            second = self.alias(node.orelse)
+        return first | second
+
+    def expr_BoolOp(self, node: ast.BoolOp) -> Value:
+        found = self.alias(node.values[0])
+        for value in node.values[1:]:
+            with self.perhaps():
+                found |= self.alias(value)
+        return found
+
+    def expr_NamedExpr(self, node: ast.NamedExpr) -> Value:
+        value = self.alias(node.value)
+        self.store(node.target.id, value, node.lineno)
+        return value
+
+    def expr_Compare(self, node: ast.Compare) -> Value:
+        values = [self.expr(each) for each in (node.left, *node.comparators)]
+        if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and self.frame.home.code is None:
+            for one, other in pairwise(values):
+                self.log.compared |= one & other
+        return NOTHING
+
+    def expr_JoinedStr(self, node: ast.JoinedStr) -> Value:
+        for value in node.values:
+            self.expr(value)
+        return NOTHING
+
+    def expr_FormattedValue(self, node: ast.FormattedValue) -> Value:
+        self.expr(node.value)
+        self.expr(node.format_spec)
+        return NOTHING
+
+    def expr_UnaryOp(self, node: ast.UnaryOp) -> Value:
+        value = self._parts(node)
+        return NOTHING if isinstance(node.op, ast.Not) else value
+
+    def expr_List(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
+        items = NOTHING.union(*(self.expr(each) for each in node.elts))
+        made = self.fresh("display", node)
+        hold({made}, items)
+        return frozenset({made})
+
+    expr_Tuple = expr_Set = expr_List
+
+    def expr_Dict(self, node: ast.Dict) -> Value:
+        made = self.fresh("display", node)
+        for key, value in zip(node.keys, node.values, strict=True):
+            self.expr(key)
+            found = self.expr(value)
+            hold({made}, contents(found) if key is None else found, text_key(key))
+        return frozenset({made})
+
+    def expr_Await(self, node: ast.Await) -> Value:
+        return self.expr(node.value)
+
+    def expr_Yield(self, node: ast.Yield) -> Value:
+        code = self.frame.home.code
+        value = self.expr(node.value)
+        if code is not None:
+            code.result |= value
+        return NOTHING
+
+    def expr_YieldFrom(self, node: ast.YieldFrom) -> Value:
+        code = self.frame.home.code
+        value = contents(self.expr(node.value))
+        if code is not None:
+            code.result |= value
+        return NOTHING
+
+    # -- scopes of their own
+
+    def expr_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
+        return self._comprehension(node, node.generators, [node.elt])
+
+    expr_SetComp = expr_GeneratorExp = expr_ListComp
+
+    def expr_DictComp(self, node: ast.DictComp) -> Value:
+        return self._comprehension(node, node.generators, [node.key, node.value])
+
+    def _comprehension(self, node: ast.expr, generators: list[ast.comprehension], elements: list[ast.expr]) -> Value:
+        first = self.expr(generators[0].iter)
+        local = names_of([each.target for each in generators]).bound
+        made = self.fresh("display", node)
+        with self.within(Frame(Scope.COMPREHENSION, self.frame, local=local)) as frame:
+            for number, each in enumerate(generators):
+                items = first if number == 0 else self.expr(each.iter)
+                self._comprehension_target(each.target, self.element(items, each), frame)
+                for condition in each.ifs:
+                    self.expr(condition)
+            with self.perhaps():
+                for element in elements:
+                    hold({made}, self.effect(element, Way(element, element.lineno, shown=True)))
+        return frozenset({made})
+
+    def _comprehension_target(self, target: ast.expr, value: Value, frame: Frame) -> None:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found = value if node is target else value | contents(value)
+                frame.names[node.id] = Slot(found, Bound.YES, node.lineno)
+
+    def element(self, value: Value, place: object) -> Value:
+        """An element of what is iterated over."""
+        made = self.fresh("element", place)
+        made.carries |= carried(value)
+        taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
+        return contents(value) | taken | {made}
+
+    def expr_Lambda(self, node: ast.Lambda) -> Value:
+        return frozenset({self.function(node, "<lambda>", [node.body])})
+
+    def function(
+        self,
+        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+        name: str,
+        body: list[ast.stmt] | list[ast.expr],
+    ) -> Thing:
+        """Read a function: what a call of it would do. Its defaults are evaluated here and now."""
+        arguments = node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        named = [*positional, *arguments.kwonlyargs]
+        things = {each.arg: Thing(Kind.PARAMETER, each.arg) for each in named}
+        defaults = {}
+        for each, default in zip(reversed(positional), reversed(arguments.defaults), strict=False):
+            defaults[things[each.arg]] = self.expr(default)
+        for each, default_or_none in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            defaults[things[each.arg]] = self.expr(default_or_none)
+        names = names_of(body)
+        code = Code(name, node.lineno, tuple(things[each.arg] for each in named), defaults=defaults)
+        code.lazy = names.generator or isinstance(node, ast.AsyncFunctionDef)
+        if arguments.vararg is not None:
+            code.rest = Thing(Kind.PARAMETER, arguments.vararg.arg)
+        if arguments.kwarg is not None:
+            code.keywords = Thing(Kind.PARAMETER, arguments.kwarg.arg)
+        given = {thing.label: thing for thing in (*things.values(), code.rest, code.keywords) if thing is not None}
+        local = (names.bound | frozenset(given)) - names.globals - names.nonlocals
+        made = self.fresh("function", node, label=name, kind=Kind.FUNCTION)
+        frame = Frame(
+            Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
+        )
+        with self.within(frame):
+            # Inner functions see what a variable is later on as well, so where there are some, read twice.
+            for _ in range(2 if names.nested else 1):
+                self.dead = False
+                frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
+                frame.world = {}
+                for each, thing in given.items():
+                    frame.ever[each] = frame.ever.get(each, NOTHING) | {thing}
+                for part in body:
+                    if isinstance(part, ast.expr):
+                        code.result |= self.effect(part, Way(part, part.lineno, shown=True))
+                if body and isinstance(body[0], ast.stmt):
+                    self.block(body)  # type: ignore[arg-type]
+        made.code = code
+        hold({made}, NOTHING.union(*defaults.values()) if defaults else ())
+        return made
+
+    # -- calls
+
+    def effect(self, node: ast.expr, way: Way) -> Value:
+        """Evaluate an expression that stands for itself: dropped, displayed, or an element of a comprehension."""
+        if isinstance(node, ast.Await):
+            return self.effect(node.value, way)
+        if isinstance(node, ast.Call):
+            return self.expr_Call(node, way)
+        if isinstance(node, ast.BoolOp):
+            self.expr(node.values[0])
+            for value in node.values[1:]:
+                with self.perhaps():
+                    self.effect(value, way)
+            return NOTHING
+        if isinstance(node, ast.IfExp):
+            self.expr(node.test)
+            for value in (node.body, node.orelse):
+                with self.perhaps():
+                    self.effect(value, way)
+            return NOTHING
+        return self.expr(node)
+
+    def expr_Call(self, node: ast.Call, way: Way | None = None) -> Value:
+        way = way or Way(node, node.lineno)
+        way = Way(node, node.lineno, way.dropped, way.shown, _says_inplace(node))
+        function = node.func
+        if _is_shell(function):
+            return self._shell(node, function.attr)  # type: ignore[attr-defined]
+        if isinstance(function, ast.Name) and function.id == "super" and not node.args:
+            return self._own()
+        if not isinstance(function, ast.Attribute):
+            callee = self.expr(function)
+            return self.call(callee, self._given(node), way)
+        base = self.expr(function.value)
+        given = self._given(node)
+        if function.attr in ("query", "eval"):
+            self._query(node)
+        name = self.dotted(function)
+        if name:
+            return self.call_named(name, given, way)
+        found, change = self.call_method(base, function.attr, given, way)
+        # What a call on a parameter changes is known only once the caller's things are.
+        later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
+        if change and not later:
+            self.change_chain(function.value, base, node.lineno, strong=change == "strong")
+        return found
+
+    def _own(self) -> Value:
+        """What `super()` stands for: the object that the method is called on."""
+        code = self.frame.home.code
+        return frozenset({code.parameters[0]}) if code is not None and code.parameters else NOTHING
+
+    def _given(self, node: ast.Call) -> Given:
+        positional: list[Value] = []
+        spread = NOTHING
+        for each in node.args:
+            if isinstance(each, ast.Starred):
+                spread |= self.expr(each)
+            else:
+                positional.append(self.expr(each))
+        named: list[tuple[str, Value]] = []
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                spread |= contents(self.expr(keyword.value))
+            else:
+                named.append((keyword.arg, self.expr(keyword.value)))
+        return Given(tuple(positional), tuple(named), spread)
+
+    def change_chain(self, node: ast.expr, value: Value, line: int, *, strong: bool = True) -> None:
+        """Change what `a.b[0].c` stands for, which is a change of `a`."""
+        root = node
+        while True:
+            match root:
+                case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Await(value=inner):
+                    root = inner
+                case ast.Call(func=ast.Attribute(value=inner, attr=method)) if not (
+                    method in known.ANEW or (known.harmless(method) and method not in known.TAKE | known.REPACK)
+                ):
+                    root = inner
+                case _:
+                    break
+        if not isinstance(root, ast.Name):
+            self.change(value, line, strong=strong)
+            return
+        with self.softly():
+            own = self.load(root.id, root.lineno)
+        if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
+            return
+        self.change(value, line, strong=strong)
+        self.change_name(root.id, own, line, strong=strong)
+
+    def _query(self, node: ast.Call) -> None:
+        """`df.query("a > @t")` reads t."""
+        for argument in node.args[:1] + [each.value for each in node.keywords if each.arg == "expr"]:
+            for part in ast.walk(argument):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    for name in re.findall(r"@([^\W\d]\w*)", part.value):
+                        self.use(self.load(name, node.lineno), node.lineno)
+
+    # -- IPython
+
+    def _shell(self, node: ast.Call, method: str) -> Value:
+        """`get_ipython().…`, which is also what magics and shell lines become."""
+        line = node.lineno
+        texts = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
+        if not all(isinstance(text, str) for text in texts):
+            self._parts(node)
+        elif method in ("system", "getoutput", "getoutput_pcre") and texts:
+            self._expand(str(texts[0]), line)
+        elif method in ("run_line_magic", "magic") and texts:
+            name, rest = (str(texts[0]), str(texts[1])) if len(texts) > 1 else _split(str(texts[0]))
+            return self._line_magic(name.lstrip("%"), rest, line)
+        if method in known.SHELL_HIDING:
+            self.note("opaque", f"get_ipython().{method}", line)
+        return frozenset({self.fresh("shell", node)})
+
+    def _expand(self, text: str, line: int) -> None:
+        for found in expanded_names(text):
+            for node in ast.walk(found):
+                if hasattr(node, "lineno"):
+                    node.lineno = line
+            # A shell's own `$HOME` is left alone by IPython, so such a name may be missing.
+            with self.softly() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
+                self.expr(found)
+
+    def _line_magic(self, name: str, rest: str, line: int) -> Value:
+        words = rest.split()
+        if name in known.RUNS_PYTHON or name == "timeit":
+            code = re.sub(r"^(\s*-\w+(\s+\d+)?(?=\s))*", "", rest)
+            tree = parse_line(code, line)
+            if tree is None:
+                return NOTHING
+            if name == "timeit":
+                before = self.point()
+                self.block(tree.body)
+                self.meet(before)
+                return frozenset({self.fresh("timing", tree)})
+            *body, last = tree.body or [ast.Pass()]
+            self.block(body)
+            if isinstance(last, ast.Expr):
+                return self.effect(last.value, Way(last.value, line, shown=True))
+            self.block([last])
+            return NOTHING
+        if name in known.ASKS:
+            with self.softly():
+                self._expand("{" + rest.strip("? ") + "}", line)
+        elif name == "store":
+            for word in words:
+                if not word.startswith("-"):
+                    if "-r" in words and NAME.match(word):
+                        with self.perhaps():
+                            self.store(word, frozenset({self.fresh("store", word)}), line)
+                    elif "-d" not in words and NAME.match(word):
+                        self.load(word, line)
+        elif name == "pylab":
+            self.note("star", "%pylab", line)
+        elif name in known.MAGICS_HIDING:
+            self.note("opaque", f"%{name}", line)
+        elif name in ("cd", "pushd", "popd"):
+            self._expand(rest, line)
+            self.note("directory", f"%{name}", line)
+        elif name in ("env", "set_env"):
+            self._expand(rest, line)
+            if "=" in rest or len(words) > 1:
+                self.note("environment", f"%{name}", line)
+        elif name == "sql":
+            with self.softly():
+                for match in PLACEHOLDER.finditer(rest):
+                    self.load(next(filter(None, match.groups())), line)
+        else:
+            self._expand(rest, line)
+        return frozenset({self.fresh("magic", name, rest, line)})
+
+
+def _without_first(code: Code) -> Code:
+    """A method's code, its first parameter filled in."""
+    bound = Code(code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events)
+    bound.result, bound.own, bound.stateful, bound.lazy = code.result, code.own, code.stateful, code.lazy
+    return bound
+
+
+def _constant_key(node: ast.expr) -> object:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
+        return "number"
+    if isinstance(node, ast.Constant) and node.value is not None:
+        # What stands at a position moves; what stands under a text stays.
+        return text_key(node) or "number"
+    return None
+
+
+def text_key(node: ast.expr | None) -> object:
+    """A constant text as a key; None for any other expression."""
+    return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _says_inplace(node: ast.Call) -> bool:
+    return any(
+        each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
+        for each in node.keywords
+    )
+
+
+def _is_shell(node: ast.expr) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"))):
+            return True
+    return False
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, _, rest = text.partition(" ")
+    return name, rest

@@ -1,0 +1,198 @@
+"""Python's scopes: which names are a function's own, and what each name may be at a point of the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from .objects import NOTHING, Code, Thing, Value
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class Bound(Enum):
+    """Whether a name is bound."""
+
+    YES = auto()
+    MAYBE = auto()
+    NO = auto()  # deleted
+
+
+class Slot(NamedTuple):
+    """What a name is at a point of the code."""
+
+    value: Value
+    bound: Bound
+    line: int
+
+
+class Scope(Enum):
+    """The kinds of scopes."""
+
+    MODULE = auto()
+    FUNCTION = auto()
+    CLASS = auto()
+    COMPREHENSION = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """One scope while its code is being read."""
+
+    scope: Scope
+    parent: Frame | None = None
+    names: dict[str, Slot] = field(default_factory=dict)  # its own
+    world: dict[str, Slot] = field(default_factory=dict)  # global names bound so far, in a module or function
+    local: frozenset[str] = frozenset()  # all names that are a function's or comprehension's own
+    globals: frozenset[str] = frozenset()
+    nonlocals: frozenset[str] = frozenset()
+    ever: dict[str, Value] = field(default_factory=dict)  # all that a local name is at any time, for inner functions
+    code: Code | None = None  # of a function
+    outside: dict[str, Thing] = field(default_factory=dict)  # of a function: what stands for each global
+
+    @property
+    def is_home(self) -> bool:
+        """Whether code in it runs as one: a module or a function."""
+        return self.scope in (Scope.MODULE, Scope.FUNCTION)
+
+    def chain(self) -> Iterator[Frame]:
+        """It and those around it, up to where its code runs as one."""
+        frame: Frame | None = self
+        while frame is not None:
+            yield frame
+            if frame.is_home:
+                return
+            frame = frame.parent
+
+    @property
+    def home(self) -> Frame:
+        """The module or function that it runs in."""
+        *_, last = self.chain()
+        return last
+
+
+class State(NamedTuple):
+    """What all names are at a point of the code; None where that point is never reached."""
+
+    frames: tuple[tuple[Frame, dict[str, Slot], dict[str, Slot]], ...]
+
+
+def save(frame: Frame) -> State:
+    """What the names are now."""
+    return State(tuple((each, dict(each.names), dict(each.world)) for each in frame.chain()))
+
+
+def restore(state: State) -> None:
+    """Go back to a point."""
+    for frame, names, world in state.frames:
+        frame.names, frame.world = dict(names), dict(world)
+
+
+def join(states: Iterable[State | None]) -> State | None:
+    """Where several ways meet."""
+    known = [state for state in states if state is not None]
+    if not known:
+        return None
+    first, *others = known
+    for other in others:
+        first = State(
+            tuple(
+                (frame, _join(names, theirs), _join(world, their_world))
+                for (frame, names, world), (_, theirs, their_world) in zip(first.frames, other.frames, strict=True)
+            )
+        )
+    return first
+
+
+def _join(one: dict[str, Slot], other: dict[str, Slot]) -> dict[str, Slot]:
+    if one == other:
+        return dict(one)
+    return {name: _meet(one.get(name), other.get(name)) for name in {**one, **other}}
+
+
+def _meet(one: Slot | None, other: Slot | None) -> Slot:
+    if one is None or other is None:
+        only = one or other
+        assert only is not None
+        return Slot(only.value, Bound.MAYBE, only.line)
+    bound = one.bound if one.bound is other.bound else Bound.MAYBE
+    # Of two lines, the one where it is bound says more than the one where it is deleted.
+    line = other.line if one.bound is Bound.NO else one.line
+    return Slot(one.value | other.value, bound, line)
+
+
+class Names(NamedTuple):
+    """The names of a function's body."""
+
+    bound: frozenset[str]
+    globals: frozenset[str]
+    nonlocals: frozenset[str]
+    generator: bool
+    nested: bool  # has functions of its own
+
+
+def names_of(body: Iterable[ast.AST]) -> Names:
+    """The names that a function's body binds and declares, inner scopes left out (but for `:=` in comprehensions)."""
+    bound: set[str] = set()
+    outer: set[str] = set()
+    enclosing: set[str] = set()
+    generator = nested = False
+    ahead: list[tuple[ast.AST, bool]] = [(node, False) for node in body]
+    while ahead:
+        node, inside = ahead.pop()  # inside: within a comprehension, whose targets are its own
+        match node:
+            case ast.Name(ctx=ast.Store() | ast.Del()) if not inside:
+                bound.add(node.id)
+            case ast.NamedExpr():
+                bound.add(node.target.id)
+                ahead.append((node.value, inside))
+                continue
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                nested = True
+                bound.add(node.name)
+                ahead += [(each, inside) for each in _outer_parts(node)]
+                continue
+            case ast.Lambda():
+                nested = True
+                ahead += [(each, inside) for each in _outer_parts(node)]
+                continue
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                ahead += [(each, True) for each in ast.iter_child_nodes(node)]
+                continue
+            case ast.Import() | ast.ImportFrom():
+                bound.update((alias.asname or alias.name.partition(".")[0]) for alias in node.names)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case ast.MatchMapping(rest=str(name)):
+                bound.add(name)
+            case ast.Global():
+                outer.update(node.names)
+            case ast.Nonlocal():
+                enclosing.update(node.names)
+            case ast.Yield() | ast.YieldFrom():
+                generator = True
+            case _ if type(node).__name__ == "TypeAlias":
+                bound.add(node.name.id)  # type: ignore[attr-defined]
+                continue
+        ahead += [(each, inside) for each in ast.iter_child_nodes(node)]
+    return Names(frozenset(bound - outer - enclosing), frozenset(outer), frozenset(enclosing), generator, nested)
+
+
+def _outer_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda) -> list[ast.AST]:
+    """What of a definition is evaluated in the scope around it."""
+    parts: list[ast.AST] = []
+    if not isinstance(node, ast.Lambda):
+        parts += node.decorator_list
+    if isinstance(node, ast.ClassDef):
+        return [*parts, *node.bases, *node.keywords]
+    arguments = node.args
+    return [*parts, *arguments.defaults, *(default for default in arguments.kw_defaults if default is not None)]
+
+
+def everything_bound(frame: Frame, name: str) -> Value:
+    """All that a name of a function around is at any time."""
+    return frame.ever.get(name, NOTHING)

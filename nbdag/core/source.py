@@ -1,0 +1,209 @@
+"""A cell's text, as Python that keeps its line numbers.
+
+Python is taken as it stands; anything else goes through IPython's own transform first, so `%time f(x)`, `files = !ls`
+and `df?` become the calls that IPython makes of them. A cell magic that runs its body as Python (`%%time`, `%%capture`)
+is read through its body; any other one is text, in which only what IPython itself would expand is a read.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import io
+import re
+import string
+import tokenize
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+# Cell magics whose body is Python that runs in the notebook's namespace, and those whose body keeps its names.
+OPEN_MAGICS = frozenset({"time", "capture", "prun", "memit", "mprun", "lprun", "heat", "snakeviz", "scalene", "debug"})
+CLOSED_MAGICS = frozenset({"timeit"})
+# Cell magics whose body is some other language, in which IPython expands nothing.
+TEXT_MAGICS = frozenset(
+    {
+        "bash",
+        "sh",
+        "script",
+        "system",
+        "sx",
+        "!",
+        "html",
+        "HTML",
+        "javascript",
+        "js",
+        "latex",
+        "markdown",
+        "svg",
+        "SVG",
+        "perl",
+        "ruby",
+        "python",
+        "python2",
+        "python3",
+        "pypy",
+        "cmd",
+        "writefile",
+        "file",
+        "mermaid",
+        "cython",
+        "css",
+    }
+)
+TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+NAME = re.compile(r"[^\W\d]\w*\Z")
+PLACEHOLDER = re.compile(r"\$\{?([^\W\d]\w*)|(?<![:\w]):([^\W\d]\w*)|\{\{?\s*([^\W\d]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """A cell as Python."""
+
+    tree: ast.Module  # line numbers are those of the cell
+    text: str  # what `tree` was parsed from
+    shown: bool = True  # a last expression displays: no `;` ends it
+    closed: bool = False  # names that it binds are gone after it, as in %%timeit
+    reads: tuple[tuple[str, int], ...] = ()  # names that a magic's own line or text expands, with lines
+    soft_reads: tuple[tuple[str, int], ...] = ()  # names that a magic may expand by rules of its own
+    writes: tuple[tuple[str, int], ...] = ()  # names that a magic sets, as `%%capture out`
+    opaque: tuple[int, ...] = field(default=())  # lines that nothing can be said of
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxProblem:
+    """Why a cell is not Python."""
+
+    message: str
+    line: int
+
+
+def to_python(code: str) -> Python | SyntaxProblem:
+    """Read a cell's code. Never raises for what it says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd escape in the user's text is Python's to mention, when it runs
+        try:
+            return _cell_magic(code) or _plain(code)
+        except SyntaxError as error:
+            return SyntaxProblem(error.msg or "invalid syntax", error.lineno or 1)
+        except (ValueError, RecursionError, MemoryError) as error:  # a NUL byte; nesting too deep for the parser
+            return SyntaxProblem(str(error) or "too deeply nested", 1)
+
+
+def parse_line(text: str, line: int) -> ast.Module | None:
+    """What follows `%time` and the like, each node at `line`; None where it is not Python."""
+    found = to_python(text.strip())
+    if isinstance(found, SyntaxProblem):
+        return None
+    for node in ast.walk(found.tree):
+        if hasattr(node, "lineno"):
+            node.lineno = line
+    return found.tree
+
+
+def expanded_names(text: str) -> Iterator[ast.expr]:
+    """The expressions in `{…}` and `$name` of a line of a shell command or magic, as IPython expands them."""
+    for dollar in re.finditer(r"(?<!\$)\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)", text):
+        yield ast.parse(dollar[1], mode="eval").body
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(text) if name]
+    except ValueError:
+        fields = re.findall(r"(?<!\{)\{([^{}]+)\}", text)
+    for name in fields:
+        try:
+            yield ast.parse(name.strip(), mode="eval").body
+        except SyntaxError:
+            continue
+
+
+def _plain(code: str) -> Python:
+    try:
+        tree = ast.parse(code)
+        text = code
+    except SyntaxError:
+        text, lines = _transformed(code)
+        tree = ast.parse(text)
+        _renumber(tree, lines)
+    compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)  # finds what the parser lets pass
+    return Python(tree, text, shown=not _ends_with_semicolon(code))
+
+
+def _cell_magic(code: str) -> Python | None:
+    lines = code.split("\n")
+    head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+    if head is None or not lines[head].startswith("%%"):
+        return None
+    name, _, rest = lines[head][2:].partition(" ")
+    name = name.strip()
+    reads = tuple(
+        (node.id, head + 1) for name_ in expanded_names(rest) for node in ast.walk(name_) if isinstance(node, ast.Name)
+    )
+    if name in OPEN_MAGICS | CLOSED_MAGICS:
+        words = [word for word in rest.split() if not word.startswith("-")]
+        writes = ((words[0], head + 1),) if name == "capture" and words and NAME.match(words[0]) else ()
+        body = "\n".join([*([""] * (head + 1)), *lines[head + 1 :]])
+        if name == "timeit":
+            setup = re.sub(r"^\s*(-[a-z]\s*\w*\s+)*", "", rest + " ").strip()
+            body = "\n".join([*([""] * head), setup, *lines[head + 1 :]])
+        inner = _plain(body)
+        return Python(inner.tree, inner.text, inner.shown, name in CLOSED_MAGICS, reads, (), writes)
+    options = re.findall(r"--(?:out|err|proc)[ =]([^\W\d]\w*)", rest)
+    soft: list[tuple[str, int]] = []
+    if name not in TEXT_MAGICS:
+        for number, line in enumerate(lines[head + 1 :], head + 2):
+            soft += [(next(filter(None, match.groups())), number) for match in PLACEHOLDER.finditer(line)]
+    written = tuple((option, head + 1) for option in options)
+    return Python(ast.Module([], []), "", True, False, reads, tuple(soft), written)
+
+
+@cache
+def _transformer() -> Any:
+    from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and most cells are plain Python
+
+    return TransformerManager()
+
+
+def _transformed(code: str) -> tuple[str, list[int] | None]:
+    """IPython's Python for the cell, and for each line of it the line of the cell (None: the same)."""
+    text: str = _transformer().transform_cell(code)
+    before, after = code.rstrip("\n").split("\n"), text.rstrip("\n").split("\n")
+    if len(before) == len(after):
+        return text, None
+    # Leading blank lines are dropped, and a magic continued over lines becomes one.
+    lines: list[int] = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "delete":
+            lines += [min(a + n, max(b - 1, a)) + 1 for n in range(d - c)]
+    return text, lines
+
+
+def _renumber(tree: ast.Module, lines: list[int] | None) -> None:
+    if lines is None:
+        return
+    last = len(lines)
+    for node in ast.walk(tree):
+        if hasattr(node, "lineno"):
+            node.lineno = lines[min(node.lineno, last) - 1]
+        if getattr(node, "end_lineno", None) is not None:
+            node.end_lineno = lines[min(node.end_lineno, last) - 1]  # type: ignore[attr-defined]
+
+
+def _ends_with_semicolon(code: str) -> bool:
+    last = code.rstrip()
+    if last.endswith(";"):
+        return "#" not in last.rsplit("\n", 1)[-1] or _last_token(code) == ";"
+    return "#" in last.rsplit("\n", 1)[-1] and ";" in code and _last_token(code) == ";"
+
+
+def _last_token(code: str) -> str:
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT}
+    last = ""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+            if token.type not in skipped:
+                last = token.string
+    except (tokenize.TokenError, SyntaxError):
+        return ""
+    return last
