@@ -1,14 +1,54 @@
-"""What the names of an expression stand for, in words: for a check that did not hold."""
+"""What `--when`, `--check` and `--map` say: asked alike in a task's kernel and in the live notebook."""
 
 from __future__ import annotations
 
 import ast
 import builtins
+import itertools
+import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import Fail
 from ..values import summarise
+
+
+def evaluate(expression: str, names: dict[str, Any]) -> Any:
+    """The value of an expression, where the names stand for these. Raises what it raises."""
+    return eval(compile(expression.strip(), "<header>", "eval"), names)
+
+
+def check(expression: str, names: dict[str, Any]) -> None:
+    """Raise `Fail` where a `--check` does not hold, with the values that it is made of."""
+    try:
+        holds = bool(evaluate(expression, names))
+    except Exception as error:
+        raise Fail(f"--check {expression} cannot be told: {type(error).__name__}: {error}") from error
+    if not holds:
+        values = describe(expression, names)
+        raise Fail(f"--check {expression} is false{f', with {values}' if values else ''}")
+
+
+def elements(
+    maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
+) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
+    """What a mapped task is given: each variable's values, and per instance the index into each of them.
+
+    Several maps make their product, the last one fastest, or go in step. Raises `Fail`.
+    """
+    columns = {name: list(evaluate(expression, names)) for name, expression in maps}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if in_step and len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise Fail(f"--zip needs maps of one length, and {told}: leave out --zip for their product")
+    length = next(iter(lengths.values()), 0) if in_step else math.prod(lengths.values())
+    if length > limit:
+        raise Fail(
+            f"--map makes {length:,} instances, more than {limit:,}: pass --max-map-length {length} if that is meant"
+        )
+    indices = [range(length) for length in lengths.values()]
+    return columns, list(zip(*indices, strict=True) if in_step else itertools.product(*indices))
 
 
 def describe(expression: str, names: Mapping[str, Any]) -> str:

@@ -9,10 +9,9 @@ is published once, as a `Report`: by `finish`, or when a cell fails.
 
 from __future__ import annotations
 
-import itertools
 import linecache
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -25,7 +24,7 @@ from ..errors import Fail, NbdagError, Skip
 from ..values import Loaded, ValueStore
 from .brief import MIME, Brief, Report
 from .changes import Watch, sharing_notes
-from .expressions import describe
+from .expressions import check, elements, evaluate
 from .orphans import end_with_worker
 
 
@@ -123,7 +122,7 @@ class Runtime:
             self._tell(Report(state="up_for_reschedule"))
             return
         for expression in self._brief.check:
-            self._check(expression)
+            check(expression, self._names)
         notes = list(self._watch.notes(self._names)) if self._watch is not None else []
         outputs, shared = self._save()
         self._tell(Report(state="success", outputs=outputs, notes=(*notes, *shared)))
@@ -132,35 +131,13 @@ class Runtime:
         """Instead of the cell: what a mapped task's instances are given."""
         self._inside = True
         brief = self._brief
-        columns = {name: list(self._evaluate(expression)) for name, expression in brief.map}
-        lengths = {name: len(column) for name, column in columns.items()}
-        if brief.zip and len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise Fail(f"--zip needs maps of one length, and {told}: leave out --zip for their product")
-        length = next(iter(lengths.values()), 0) if brief.zip else _product(lengths.values())
-        if length > brief.max_map_length:
-            raise Fail(
-                f"--map makes {length:,} instances, more than {brief.max_map_length:,}: pass --max-map-length {length} "
-                "if that is meant"
-            )
-        stored = {name: [self._element(name, value) for value in column] for name, column in columns.items()}
-        rows: Iterator[Sequence[str]] = (
-            zip(*stored.values(), strict=True) if brief.zip else itertools.product(*stored.values())
-        )
-        elements = [dict(zip(stored, row, strict=True)) for row in rows]
-        self._tell(Report(state="success", length=length, elements=elements))
+        columns, rows = elements(brief.map, self._names, in_step=brief.zip, limit=brief.max_map_length)
+        stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
+        given = [{name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows]
+        self._tell(Report(state="success", length=len(given), elements=given))
 
     def _element(self, name: str, value: object) -> str:
         return self._store.save({name: value}, readers={name: self._brief.task}).outputs[0].digest
-
-    def _check(self, expression: str) -> None:
-        try:
-            holds = bool(self._evaluate(expression))
-        except Exception as error:
-            raise Fail(f"--check {expression} cannot be told: {type(error).__name__}: {error}") from error
-        if not holds:
-            values = describe(expression, self._names)
-            raise Fail(f"--check {expression} is false{f', with {values}' if values else ''}")
 
     def _wait_for_it(self, seconds: float) -> bool:
         """A sensor: run the cell again and again until its last expression is true. False: look again later."""
@@ -203,7 +180,7 @@ class Runtime:
         self._shell.display_pub.publish({MIME: report.to_dict()})
 
     def _evaluate(self, expression: str) -> Any:
-        return eval(self._shell.compile(expression, "<header>", "eval"), self._names)
+        return evaluate(expression, self._names)
 
 
 def _told(error: BaseException) -> str:
@@ -216,13 +193,6 @@ def _told(error: BaseException) -> str:
 def _is_quiet_exit(error: BaseException) -> bool:
     """`sys.exit()` ends a cell, as it does in a live notebook, and is no failure."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
-
-
-def _product(lengths: Any) -> int:
-    result = 1
-    for length in lengths:
-        result *= length
-    return result
 
 
 def _show_error(

@@ -1,0 +1,71 @@
+"""--when, --check and --map: asked in one place, for the notebook and for a task's kernel."""
+
+import pytest
+
+from nbdag.errors import Fail
+from nbdag.kernels.expressions import check, elements, evaluate
+
+NAMES = {"accuracy": 0.62, "best": 0.9, "rows": [1, 2, 3], "text": "x" * 500}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("accuracy < best", True), ("rows", [1, 2, 3]), ("not rows", False), (" accuracy > best ", False), ("len(rows)", 3)],
+)  # fmt: skip
+def test_an_expression_means_what_python_says(expression, value):
+    assert evaluate(expression, dict(NAMES)) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("accuracy >= 0.9", "--check accuracy >= 0.9 is false, with accuracy = 0.62"),
+        ("accuracy >= best", "--check accuracy >= best is false, with accuracy = 0.62, best = 0.9"),
+        ("False", "--check False is false"),
+        ("missing > 1", "--check missing > 1 cannot be told: NameError: name 'missing' is not defined"),
+        ("rows[7] > 1", "--check rows[7] > 1 cannot be told: IndexError: list index out of range"),
+    ],
+)
+def test_a_check_that_fails_says_which_and_with_what_values(expression, message):
+    with pytest.raises(Fail) as raised:
+        check(expression, dict(NAMES))
+    assert str(raised.value) == message
+
+
+def test_a_check_that_holds_says_nothing():
+    check("accuracy < best", dict(NAMES))
+
+
+def test_a_long_value_is_told_in_short():
+    with pytest.raises(Fail) as raised:
+        check("text == ''", dict(NAMES))
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("maps", "in_step", "found"),
+    [
+        ([("x", "[1, 2]")], False, [(1,), (2,)]),
+        ([("x", "[1, 2]"), ("y", "'ab'")], False, [(1, "a"), (1, "b"), (2, "a"), (2, "b")]),
+        ([("x", "[1, 2]"), ("y", "'ab'")], True, [(1, "a"), (2, "b")]),
+        ([("x", "[]"), ("y", "rows")], False, []),
+        ([("x", "(r * 2 for r in rows)")], False, [(2,), (4,), (6,)]),
+    ],
+)
+def test_maps_multiply_or_go_in_step(maps, in_step, found):
+    columns, rows = elements(maps, dict(NAMES), in_step=in_step, limit=1024)
+    assert [tuple(columns[name][at] for name, at in zip(columns, row, strict=True)) for row in rows] == found
+
+
+@pytest.mark.parametrize(
+    ("maps", "in_step", "message"),
+    [
+        ([("x", "[1]"), ("y", "rows")], True, "--zip needs maps of one length, and x has 1, y has 3"),
+        ([("x", "range(2000)")], False, "--map makes 2,000 instances, more than 1,024: pass --max-map-length 2000"),
+        ([("x", "range(40)"), ("y", "range(40)")], False, "--map makes 1,600 instances"),
+    ],
+)
+def test_a_map_that_cannot_be_had_is_answered_in_one_sentence(maps, in_step, message):
+    with pytest.raises(Fail) as raised:
+        elements(maps, dict(NAMES), in_step=in_step, limit=1024)
+    assert str(raised.value).startswith(message)
