@@ -24,6 +24,9 @@ from . import wire
 
 _PR_SET_PDEATHSIG = 1
 
+# Descriptors that stand for standard input, output and error; None where one is to stay as it is.
+Streams = tuple[int | None, int | None, int | None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
@@ -47,6 +50,9 @@ class Target(Protocol):
 
     def __init__(self, arguments: bytes, nest: Nest) -> None:
         """Do what can be done before working directory, environment and payload are known."""
+
+    def streams(self) -> Streams:
+        """Where the owner's standard streams go, if it has moved its own out of their places."""
 
     def settle(self, payload: bytes) -> None:
         """Do the rest; the child is ready after that."""
@@ -74,7 +80,7 @@ class Born:
         self._be_oneself()
         made = self._made() if self.orders is None else None
         orders = self.orders or self._await_orders()
-        self._obey(orders)
+        self._obey(orders, made.streams() if made is not None else (0, 1, 2))
         if made is None:
             made = self._made()
         if made is not None:
@@ -115,21 +121,21 @@ class Born:
         self.come.close()
         return Orders(data=frame.data, payload=frame.blob, fds=frame.fds)
 
-    def _obey(self, orders: Orders) -> None:
+    def _obey(self, orders: Orders, streams: Streams) -> None:
         data = orders.data
         os.umask(data["umask"])
-        os.environ.clear()
-        os.environ.update(data["env"])
-        for name, value in self.env_change.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+        env = {**data["env"], **{name: value for name, value in self.env_change.items() if value is not None}}
+        for name in os.environ.keys() - env.keys() | {name for name, value in self.env_change.items() if value is None}:
+            os.environ.pop(name, None)
+        for name, value in env.items():
+            if os.environ.get(name) != value:
                 os.environ[name] = value
         os.chdir(data["cwd"])
         if data["argv"] is not None:
             sys.argv[:] = data["argv"]
-        for number, fd in enumerate(orders.fds[:3]):
-            os.dup2(fd, number)
+        for fd, place in zip(orders.fds, streams, strict=False):
+            if place is not None:
+                os.dup2(fd, place, inheritable=place <= 2)
             os.close(fd)
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and Path("matplotlibrc").is_file():

@@ -6,8 +6,9 @@ process or another, meets the same server. `Server.connect` returns at once, so 
 is being planned; a request made meanwhile waits for them.
 
 A child is what `target` names, as `module:name`: a function, called with the payload, or a class (`birth.Target`)
-that prepares itself from its `arguments` ahead of time, and then runs. What either returns is the exit code. It is a session and process group of its own, whose id is its pid, with the working directory,
-environment, arguments, umask and standard streams that the request names, and a private folder that goes with it.
+that prepares itself from its `arguments` ahead of time, and then runs. What either returns is the exit code. It is
+a session and process group of its own, whose id is its pid, with the working directory, environment, arguments,
+umask and standard streams that the request names, and a private folder that goes with it.
 
 Whoever asked for a child owns it: when the owner closes it or dies, even by SIGKILL, the whole group is
 killed; when the server dies, so do its children. Until the owner closes it, its pid belongs to no other process.
