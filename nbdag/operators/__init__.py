@@ -1,0 +1,141 @@
+'''What a task's cell may be written in: an operator turns its body and options into the source of a cell.
+
+`python` leaves the body as it is, `bash` runs it as a script, `sensor` looks until its last expression is true. Write
+another one in ten lines, say a `sql` that leaves its rows in the name that `--out` gives:
+
+    class Sql:
+        def source(self, body, options):
+            name = options.out[0] if options.out else "_"
+            return f'{name} = connection.execute("""{body}""").fetchall()'
+
+and name it where the package that holds it is described, so that every command finds it:
+
+    [project.entry-points."nbdag.operators"]
+    sql = "mypackage.operators:Sql"
+
+A program that reads and runs notebooks itself may say `nbdag.operators.register("sql")(Sql)` instead.
+
+The rules: line n of the source stands for line n of the body, so that a traceback points at what the person wrote. The
+source is IPython's Python, and means what it would mean in a cell: the names that it reads (`connection` above) come
+from the tasks that made them. What it needs of the operator's package it imports, for it runs in another process.
+What cannot be turned into source is an `OperatorError` with the line. An operator runs when a notebook is read, so it
+touches nothing: no file, no network.
+'''
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, TypeVar, cast
+
+from ..core.options import TaskOptions
+from ..core.words import nearest
+from ..errors import NbdagError
+
+GROUP = "nbdag.operators"
+# Looked up without a search through all installed packages, which costs more than reading a notebook.
+BUILT_IN = {
+    "bash": "nbdag.operators.bash:Bash",
+    "python": "nbdag.operators.python:Python",
+    "sensor": "nbdag.operators.sensor:Sensor",
+}
+
+
+class Operator(Protocol):
+    """Makes the source of a cell."""
+
+    def source(self, body: str, options: TaskOptions) -> str:
+        """IPython source for what stands below the header; line n for line n. Raises `OperatorError`."""
+
+
+class OperatorError(NbdagError):
+    """An operator cannot make code of a cell."""
+
+    def __init__(self, message: str, *, hint: str = "", line: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint  # the next step
+        self.line = line  # from 1, of the body
+
+    def __str__(self) -> str:
+        return f"{self.message}{'; ' if self.hint else ''}{self.hint}"
+
+
+class UnknownOperatorError(OperatorError):
+    """No operator has this name."""
+
+    def __init__(self, name: str) -> None:
+        known = names()
+        like = nearest(name, known)
+        hint = f"did you mean {like}?" if like else f"choose from {', '.join(known)}, or install what brings it"
+        super().__init__(f"there is no operator {name!r}", hint=hint)
+        self.name = name
+
+
+Registered = TypeVar("Registered", bound="type[Operator] | Operator")
+_registered: dict[str, Operator] = {}
+
+
+def register(name: str) -> Callable[[Registered], Registered]:
+    """Make an operator known in this process under a name; used as a decorator on a class or with an instance."""
+
+    def remember(operator: Registered) -> Registered:
+        _registered[name] = _instance(operator)
+        return operator
+
+    return remember
+
+
+def names() -> tuple[str, ...]:
+    """All operators there are, sorted."""
+    return tuple(sorted({*BUILT_IN, *_registered, *_installed()}))
+
+
+def find(name: str) -> Operator:
+    """The operator of this name. Raises `UnknownOperatorError`, or `OperatorError` where it cannot be loaded."""
+    if name in _registered:
+        return _registered[name]
+    if name in BUILT_IN:
+        return _loaded(BUILT_IN[name])
+    if name not in _installed():
+        raise UnknownOperatorError(name)
+    point = _installed()[name]
+    try:
+        return _instance(point.load())
+    except Exception as error:
+        package = point.dist.name if point.dist else point.value
+        message = f"operator {name!r} cannot be loaded ({type(error).__name__}: {error})"
+        raise OperatorError(message, hint=f"mend or remove the package {package}") from error
+
+
+def source(body: str, options: TaskOptions) -> str:
+    """The code that a task's operator makes of its cell's body. Raises `OperatorError`."""
+    operator = find(options.operator)
+    try:
+        made = operator.source(body, options)
+    except OperatorError:
+        raise
+    except Exception as error:
+        message = f"operator {options.operator!r} failed ({type(error).__name__}: {error})"
+        raise OperatorError(message, hint="this is a fault of the operator, not of the cell") from error
+    if not isinstance(made, str):
+        message = f"operator {options.operator!r} gave {type(made).__name__}, not source"
+        raise OperatorError(message, hint="its method `source` returns text")
+    return made
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
+
+
+@cache
+def _loaded(where: str) -> Operator:
+    module, _, name = where.partition(":")
+    return _instance(getattr(import_module(module), name))
+
+
+def _instance(operator: object) -> Operator:
+    return cast(Operator, operator() if isinstance(operator, type) else operator)

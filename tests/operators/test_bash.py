@@ -1,0 +1,176 @@
+import ast
+import inspect
+import signal
+import sys
+import traceback
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbdag import operators
+from nbdag.core.options import TaskOptions
+from nbdag.errors import Skip
+from nbdag.operators import OperatorError, bash
+from nbdag.operators.bash import ScriptError
+
+
+def source(body, *out):
+    return operators.source(body, TaskOptions(operator="bash", out=out))
+
+
+def script(body, **names):
+    """What bash would be given."""
+    return "".join(eval(piece, names) for piece in bash.pieces(body))
+
+
+EXPANDED = [
+    ("echo {x}", "echo 3"),
+    ("echo {x}{x} {y[0]} {y[1]:>4}", "echo 33 a    b"),
+    ("echo {y[0]!r}", "echo 'a'"),
+    ('echo {d["k"]} {len(y)}', "echo v 2"),
+    ("echo {x + 1} {x:.2f}", "echo 4 3.00"),
+    ("echo {{x}}", "echo {x}"),
+    ("echo $x ${x} ${x:-{x}}", "echo $x ${x} ${x:-3}"),
+    ("echo {a,b} {1..3} {a..z} {}", "echo {a,b} {1..3} {a..z} {}"),
+    ("awk '{print $1}' f", "awk '{print $1}' f"),
+    ("f() { echo hi; }\nf", "f() { echo hi; }\nf"),
+    ("curl -d '{\"a\": 1}'", "curl -d '{\"a\": 1}'"),
+    ("find . -exec rm {} \\;", "find . -exec rm {} \\;"),
+    ("echo \\{x}", "echo \\{x}"),
+    ('printf \'a\\n\\t%s\' "q" """', 'printf \'a\\n\\t%s\' "q" """'),
+    ("line one\nline {x}\n\nlast", "line one\nline 3\n\nlast"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), EXPANDED)
+def test_names_in_braces_are_filled_in_and_the_shell_keeps_its_own(body, expected):
+    assert script(body, x=3, y=["a", "b"], d={"k": "v"}) == expected
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_script_makes_python_with_a_line_for_each_of_its_lines(body):
+    made = source(body)
+    ast.parse(made)
+    assert made.count("\n") == body.count("\n")
+
+
+@given(st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"])))
+def test_a_script_without_braces_reaches_the_shell_as_it_is(body):
+    assert script(body) == body
+
+
+def test_a_name_that_is_not_there_is_an_error_at_its_own_line():
+    code = compile(source("echo one\necho two\necho {missing}"), "cell", "exec")
+    with pytest.raises(NameError) as caught:
+        exec(code, {})
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].lineno == 3
+    names = [node for node in ast.walk(ast.parse(source("echo one\necho {missing}"))) if isinstance(node, ast.Name)]
+    assert ("missing", 2) in [(node.id, node.lineno) for node in names]
+
+
+def test_what_a_script_prints_appears_on_the_stream_that_it_chose(capfd):
+    exec(source("echo out {x}\necho err >&2\nprintf 'é'"), {"x": 3})
+    assert capfd.readouterr() == ("out 3\né", "err\n")
+
+
+def test_what_a_script_prints_appears_as_it_comes(tmp_path):
+    # The script waits for a file that is made when its first line has been seen.
+    seen = tmp_path / "seen"
+
+    class Watching:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+            if "first" in self.text:
+                seen.touch()
+
+        def flush(self):
+            pass
+
+    watching, stdout = Watching(), sys.stdout
+    sys.stdout = watching
+    try:
+        bash.run(f"echo first; until [ -e '{seen}' ]; do sleep 0.01; done; echo second")
+    finally:
+        sys.stdout = stdout
+    assert watching.text == "first\nsecond\n"
+
+
+def test_with_out_what_is_printed_becomes_a_string(capfd):
+    names = {}
+    exec(source("echo one\necho two\necho\necho no >&2", "listing"), names)
+    assert names["listing"] == "one\ntwo"
+
+
+def test_a_script_has_one_output():
+    with pytest.raises(OperatorError, match="name one with --out"):
+        source("ls", "a", "b")
+
+
+def test_a_script_leaves_no_name_behind():
+    names = {"__builtins__": __builtins__}
+    exec(source("true"), names)
+    assert list(names) == ["__builtins__"]
+
+
+FAILURES = [
+    ("exit 3", 3, "the script failed with status 3"),
+    ("false\necho unreached", 1, "the script failed with status 1"),
+    ("echo why >&2; exit 2", 2, "the script failed with status 2: why"),
+    ("kill -KILL $$", -signal.SIGKILL, "the script was ended by SIGKILL"),
+    ("no_such_command_here", 127, "command not found"),
+    ("if", 2, "syntax error"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "told"), FAILURES)
+def test_a_status_other_than_0_is_an_error_that_says_why(body, status, told, capfd):
+    with pytest.raises(ScriptError) as caught:
+        bash.run(body)
+    assert caught.value.status == status
+    assert told in str(caught.value)
+
+
+def test_set_plus_e_goes_on_after_a_failure(capfd):
+    assert bash.run("set +e\nfalse\necho reached") == "reached"
+
+
+def test_status_99_skips_the_task():
+    with pytest.raises(Skip, match="99"):
+        bash.run("exit 99")
+
+
+def test_a_script_reads_no_input(capfd):
+    assert bash.run("cat; echo done") == "done"
+
+
+def test_bytes_that_are_no_text_and_characters_cut_in_two_do_no_harm(capfd):
+    assert bash.run("printf '\\xff\\xc3'; printf '\\xa9'") == "\ufffdé"
+
+
+def test_an_interrupted_script_is_ended():
+    class Interrupting:
+        def write(self, text):
+            raise KeyboardInterrupt
+
+        def flush(self):
+            pass
+
+    stdout, sys.stdout = sys.stdout, Interrupting()
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            bash.run("echo begun; exec sleep 1000")
+    finally:
+        sys.stdout = stdout
+    frames = inspect.getinnerframes(caught.tb)
+    process = next(frame.frame.f_locals["process"] for frame in frames if frame.function == "run")
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_machine_without_bash_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Exception, match="there is no bash on this machine's PATH; install it"):
+        bash.run("ls")
