@@ -96,6 +96,6 @@ def test_every_module_opens_with_its_promise() -> None:
     silent = [
         path.relative_to(ROOT)
         for path in sorted((ROOT / "nbdag").rglob("*.py"))
-        if not re.match(r'r?"""\S', path.read_text(encoding="utf-8"))
+        if not re.match(r"""r?(\"{3}|'{3})\S""", path.read_text(encoding="utf-8"))
     ]
     assert silent == []

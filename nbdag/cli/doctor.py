@@ -58,6 +58,7 @@ def _findings() -> Iterator[Finding]:
     )
     yield from _packages()
     yield _kernel()
+    yield _warm()
     yield _graphviz()
     yield from _home()
 
@@ -81,6 +82,20 @@ def _kernel() -> Finding:
     return Finding(
         what="kernels", level="problem", said="no python3 kernel is installed: python -m ipykernel install --sys-prefix"
     )
+
+
+def _warm() -> Finding:
+    from ..kernels import resident
+
+    what = "warm kernels"
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return Finding(what=what, level="note", said="this system cannot fork them; tasks get ordinary kernels, slower")
+    try:
+        servers = resident.running()
+    except resident.NoServerError as error:
+        return Finding(what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, slower")
+    waiting = ", ".join(f"process {server.pid}, {server.memory >> 20} MB" for server in servers)
+    return Finding(what=what, level="ok", said=f"forked on demand; servers now: {waiting or 'none'}")
 
 
 def _graphviz() -> Finding:

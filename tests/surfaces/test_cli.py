@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from nbdag.cli import main
@@ -220,3 +222,26 @@ def test_a_shell_completes_commands_notebooks_and_tasks(write_notebook: Any, tmp
     assert completions(tmp_path, "nbdag run ", tmp_path / "home") == ["churn.ipynb"]
     assert completions(tmp_path, "nbdag run churn.ipynb --only fi", tmp_path / "home") == ["first", "final"]
     assert completions(tmp_path, "nbdag run missing.ipynb --only fi", tmp_path / "home") == []
+
+
+# -- doctor ------------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_nothing_wrong_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    done = call("doctor", "-o", "json")
+    assert done.exit_code == 0, done.output
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert {"nbdag", "packages", "kernels", "warm kernels", "pictures", "state"} <= set(found)
+    assert all(finding["level"] in ("ok", "note") for finding in found.values())
+    assert not (tmp_path / "home").exists()
+    assert "papermill" in call("doctor").stdout
+    assert [each["what"] for each in yaml.safe_load(call("doctor", "-o", "yaml").stdout)] == list(found)
+
+
+def test_doctor_says_when_state_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").write_text("a file")
+    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    done = call("doctor")
+    assert done.exit_code == 1
+    assert "set NBDAG_HOME to another folder" in done.stdout
