@@ -16,7 +16,6 @@ from .operate import EndedError, cancel
 from .pinned import PinnedGoneError
 from .prepare import (
     KernelMissingError,
-    NoTasksError,
     NotebookProblemsError,
     OutputError,
     ParameterValueError,
@@ -35,7 +34,6 @@ __all__ = [
     "MissingValueError",
     "NoSuchRunError",
     "NoSuchTaskError",
-    "NoTasksError",
     "NotBegunError",
     "NotStoredError",
     "NotebookProblemsError",

@@ -100,7 +100,7 @@ def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None =
 
 def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
     """Where a run stands, as events, then what happens to it, until it ends. `poll` is in seconds."""
-    here = the_home(home)
+    here = home_of(run, home)
     with opened(here) as store:
         if store is None:
             _none(_id(run), None, here)
@@ -123,13 +123,18 @@ def logs(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> Path:
     """The text log of an attempt, the last one unless said. The file grows while the attempt goes on."""
-    here = the_home(home)
+    here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
     if one.tries < (try_number or 1):
         raise NotBegunError(found.id, task, try_number, one.state)
     key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
     return here.attempt(key).with_suffix(".log")
+
+
+def home_of(run: Run | str, home: Home | None) -> Home:
+    """The home that was given, else the run's own, else the one of the working directory."""
+    return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 
 def the_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:

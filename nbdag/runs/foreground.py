@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from types import FrameType
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .. import store as stores
 from ..core.dag import Dag
 from ..core.events import Event
+from ..core.job import Note
+from ..core.slots import INFINITE
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
@@ -44,6 +46,23 @@ class JobsError(NbdagError):
 
     def __str__(self) -> str:
         return f"{self.jobs} jobs cannot run anything: give 1 or more, or leave it out to use every core"
+
+
+class PoolTooSmallError(NbdagError):
+    """A task that needs more slots than its pool has."""
+
+    def __init__(self, task: str, pool: str, slots: int, size: int) -> None:
+        super().__init__(task, pool, slots, size)
+        self.task = task
+        self.pool = pool
+        self.slots = slots
+        self.size = size
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task} needs {self.slots} slots of pool {self.pool}, which has {self.size} in all, so it could "
+            f"never run: lower its --slots, or make the pool larger with `nbdag pools set {self.pool} {self.slots}`"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +122,7 @@ def run(
             now = datetime.now(UTC)
             bury(store, now.timestamp())
             borrowed = _borrowed(store, here, prepared, values_from)
+            prepared = replace(prepared, notes=(*prepared.notes, *_pools(store, prepared)))
             here.pin(prepared.digest, prepared.text)
             return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, on_event)
         finally:
@@ -183,6 +203,23 @@ def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: 
         values_from=named,
         read=lambda row: pinned(home, row),
     )
+
+
+def _pools(store: Store, prepared: Prepared) -> Iterator[Note]:
+    sizes = store.pools()
+    missing = set()
+    for name in prepared.choice.tasks:
+        options = prepared.dag.tasks[name].options
+        if options.pool not in sizes:
+            missing.add(options.pool)
+        elif sizes[options.pool] != INFINITE and options.slots > sizes[options.pool]:
+            raise PoolTooSmallError(name, options.pool, options.slots, sizes[options.pool])
+    for pool in sorted(missing):
+        yield Note(
+            code="NB414",
+            name=pool,
+            message=f"there is no pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` makes it",
+        )
 
 
 def _drive(

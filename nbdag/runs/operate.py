@@ -6,8 +6,7 @@ import time
 
 from ..errors import NbdagError
 from ..home import Home
-from .ask import _id, _none, opened, the_row, told
-from .prepare import the_home
+from .ask import _id, _none, home_of, opened, the_row, told
 from .records import Run
 
 
@@ -25,7 +24,7 @@ class EndedError(NbdagError):
 
 def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) -> Run:
     """Ask whoever drives the run to stop it. It ends its tasks first, so the run is cancelled a moment later."""
-    here = the_home(home)
+    here = home_of(run, home)
     with opened(here) as store:
         if store is None:
             return _none(_id(run), dag, here)

@@ -23,15 +23,15 @@ class PinnedGoneError(NbdagError):
         return f"the notebook of run {self.run} is gone from {self.path}: run the notebook anew"
 
 
-def source(home: Home, row: RunRow) -> str:
+def source(home: Home, row: RunRow) -> bytes:
     """The notebook's text."""
     path = home.notebook(row.digest)
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise PinnedGoneError(row.name, path) from error
 
 
 def pinned(home: Home, row: RunRow) -> Dag:
     """The notebook, understood."""
-    return notebooks.read_text(source(home, row), Path(row.path).name)
+    return notebooks.read_text(source(home, row), name=Path(row.path).name)

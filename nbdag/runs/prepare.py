@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -30,22 +31,10 @@ class NotebookProblemsError(NbdagError):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        lines = [f"{self.path} cannot run: {_counted(len(self.problems), 'problem')}"]
-        for problem in self.problems:
-            where = f"{problem.place}: " if problem.place else ""
-            lines.append(f"  {problem.code} {where}{problem.message}{f' ({problem.hint})' if problem.hint else ''}")
-        return "\n".join(lines)
-
-
-class NoTasksError(NbdagError):
-    """A notebook without a single task."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} has no task: begin a cell with `%%task NAME` to make it one"
+        if len(self.problems) == 1:
+            return f"{self.path} cannot run: {_told(self.problems[0])}"
+        lines = "".join(f"\n  {_told(problem)}" for problem in self.problems)
+        return f"{self.path} cannot run, for {len(self.problems)} reasons:{lines}"
 
 
 class UnknownTaskError(NbdagError):
@@ -144,12 +133,14 @@ def prepare(
 ) -> Prepared:
     """Look at all that the store need not be asked for."""
     path = Path(notebook).expanduser().absolute()
-    dag = notebooks.read(path)
+    try:
+        text = path.read_bytes()
+    except OSError:
+        notebooks.read(notebook)  # says in one sentence what is wrong with the file
+        raise
+    dag = notebooks.read_text(text, name=os.fspath(notebook))
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), dag.errors)
-    if not dag.tasks:
-        raise NoTasksError(Path(notebook))
-    text = path.read_bytes()
     said = {name: _plain(name, value) for name, value in (parameters or {}).items()}
     if kernel_name is not None:
         dag = replace(dag, kernel_name=kernel_name)
@@ -268,5 +259,6 @@ def _nearest(name: str, among: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _told(problem: Problem) -> str:
+    where = f"{problem.place}: " if problem.place else ""
+    return f"{where}{problem.message}{f'; {problem.hint}' if problem.hint else ''} ({problem.code})"

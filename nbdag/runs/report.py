@@ -66,7 +66,7 @@ class Reporter:
 
     def _write(self, run: Driven) -> None:
         row, instances = run.row, list(run.instances.values())
-        text = source(self._home, row)
+        text = source(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
         instances.sort(key=lambda each: (each.position, each.map_index))
         shown = [_shown(self._home, row, each, attempts.get(each.id)) for each in instances]

@@ -14,7 +14,7 @@ from ..core.assemble import assemble
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.job import Job, Key, Result
-from ..core.slots import Claim, take
+from ..core.slots import DEFAULT_POOLS, Claim, take
 from ..core.states import TaskState
 from ..errors import NbdagError
 from ..executors import Executor
@@ -82,6 +82,7 @@ class Scheduler:
     def drive(self, run: RunRow) -> None:
         """Drive this run from now on."""
         self._runs[run.id] = self._load(run)
+        self._seen = None  # its pools are to be looked up
 
     def stop(self) -> None:
         """Cancel every run that is driven here. May be called from a signal handler, or any thread."""
@@ -231,7 +232,7 @@ class Scheduler:
         if count is not None and count == self._seen:
             return
         self._seen = count
-        self._pools = self._store.pools()
+        self._pools = {**single_file(run.dag for run in self._runs.values()), **self._store.pools()}
         self._others = tuple(
             Claim(
                 dag_id=each.dag,
@@ -265,6 +266,18 @@ class Scheduler:
             if first is not None:
                 self._kept.append(first)
             return
+
+
+def single_file(dags: Iterable[Dag]) -> dict[str, int]:
+    """Each pool that these notebooks name, just large enough for the largest of its tasks.
+
+    A pool that nobody has made holds for as much: its tasks run one at a time, which is never too many.
+    """
+    sizes: dict[str, int] = {}
+    for dag in dags:
+        for task in dag.tasks.values():
+            sizes[task.options.pool] = max(sizes.get(task.options.pool, 1), task.options.slots)
+    return {pool: slots for pool, slots in sizes.items() if pool not in DEFAULT_POOLS}
 
 
 def _drained(results: SimpleQueue[Result | None]) -> list[Result]:
