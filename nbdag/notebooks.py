@@ -73,7 +73,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
         message = f"the file's name {stem!r} makes no id that can be told from others"
         problems.append(problem("NB113", message, hint="give the pipeline a name: %dag NAME"))
-    return understand(
+    dag = understand(
         made,
         dag_id=named or id_of(stem),
         options=found.options,
@@ -83,6 +83,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
         language=language.lower(),
         kernel_name=kernel,
     )
+    return replace(dag, parameters=sorting.parameters_of(made))
 
 
 def digest(path: str | os.PathLike[str]) -> str:

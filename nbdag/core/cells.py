@@ -11,6 +11,7 @@ Which code an operator makes of a cell, and what the code means, is decided else
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 import tokenize
@@ -23,6 +24,7 @@ from .dag import Cell, CellKind, Place, Problem
 from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, task_options
 from .options import DagOptions, TaskOptions
 from .problems import problem
+from .source import Python, to_python
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"  # what papermill left in a notebook that it ran
@@ -87,6 +89,25 @@ def sort(cells: Sequence[RawCell]) -> Sorted:
     return _Sorter(cells).sort()
 
 
+def parameters_of(cells: Sequence[Cell]) -> dict[str, str]:
+    """The names that the parameters cells set, each with the source of its default; the last one counts."""
+    found: dict[str, str] = {}
+    for cell in cells:
+        python = to_python(cell.code) if cell.kind is CellKind.PARAMETERS else None
+        if not isinstance(python, Python):
+            continue
+        for statement in python.tree.body:
+            if isinstance(statement, ast.Assign):
+                targets = statement.targets
+            elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+                targets = [statement.target]
+            else:
+                continue
+            value = ast.unparse(statement.value)
+            found.update({target.id: value for target in targets if isinstance(target, ast.Name)})
+    return found
+
+
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
     """The lines with nbdag's own made comments, each on its line still."""
     kept = list(lines)
@@ -95,11 +116,10 @@ def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
         indent = kept[line][: len(kept[line]) - len(text)]
         # An indented one may be all that its block holds.
         kept[line] = f"{indent}pass  # {text}" if indent and line - 1 not in own else f"# {text}"
-    first = next((line for line in kept if line.strip() and not line.startswith("#")), "")
-    if own and _CELL_MAGIC.match(first):
+    first = next((n for n, line in enumerate(kept) if line.strip() and not line.startswith("#")), None)
+    if own and first is not None and _CELL_MAGIC.match(kept[first]):
         # Another cell magic follows, which IPython sees below blank lines, but not below a comment.
-        for line in own:
-            kept[line] = ""
+        kept[:first] = [""] * first
     return "\n".join(kept)
 
 
@@ -213,8 +233,8 @@ class _Sorter:
         if not _CANDIDATE.search("\n".join(reading.lines[reading.body :])):
             return
         work = ["" if n < reading.body else line for n, line in enumerate(reading.lines)]
-        body = next((line for line in work if line.strip()), "")
-        if _CELL_MAGIC.match(body) and not is_header(body):
+        body = next((line for line in work if line.strip() and not line.lstrip().startswith("#")), "")
+        if reading.body and _CELL_MAGIC.match(body) and not is_header(body):
             return  # a cell magic below the header: the rest is that magic's business
         for start, end in _commands(work):
             text = "\n".join(reading.lines[start : end + 1])

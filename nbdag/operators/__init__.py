@@ -27,12 +27,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ..core.options import TaskOptions
 from ..core.words import nearest
 from ..errors import NbdagError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "nbdag.operators"
 # Looked up without a search through all installed packages, which costs more than reading a notebook.
@@ -128,6 +130,8 @@ def source(body: str, options: TaskOptions) -> str:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # slow to import, and a notebook of Python never asks
+
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 

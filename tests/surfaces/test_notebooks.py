@@ -1,6 +1,9 @@
+import contextlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nbdag import notebooks, operators
 from nbdag.core.dag import CellKind
@@ -78,6 +81,7 @@ CODE = [
     ('%%task a\nx = """\n%dag b\n%%task c\n"""', '# %%task a\nx = """\n%dag b\n%%task c\n"""'),
     ("%%task a\n%%time\nx = 1", "\n%%time\nx = 1"),
     ("%%task a\n\n%%capture out\n%dag\nx = 1", "\n\n%%capture out\n%dag\nx = 1"),
+    ("%%task a\n# a remark\n%%time\nx = 1", "\n\n%%time\nx = 1"),
     ("%%task a\n!echo don't\n%dag", "# %%task a\n!echo don't\n# %dag"),
     (
         "%%task a\nx = (1 +\n  2)\n%edges a >> b \\\n  >> c\ny",
@@ -109,6 +113,23 @@ def test_headers_are_read_into_options():
 def test_edges_are_declared_with_their_place():
     dag = dag_of(TASK, "%%task b\ny = 2", "# order\n%edges a >> b")
     assert [(edge.source, edge.target, edge.declared) for edge in dag.edges] == [("a", "b", True)]
+
+
+PARAMETERS = [
+    (
+        ["%%params\nn = 1\nname: str = 'a'  # which\nx = y = [1,\n 2]"],
+        {"n": "1", "name": "'a'", "x": "[1, 2]", "y": "[1, 2]"},
+    ),
+    (["%%params\nn = 1", cell("n = 2", tags=["injected-parameters"])], {"n": "2"}),
+    (["%%params\nn: int\na, b = 1, 2\nn += 1\nx.y = 3"], {}),
+    (["%%params\nn = ("], {}),
+    (["n = 1"], {}),
+]
+
+
+@pytest.mark.parametrize(("cells", "expected"), PARAMETERS)
+def test_parameters_are_told_with_the_source_of_their_defaults(cells, expected):
+    assert dag_of(*cells, TASK).parameters == expected
 
 
 # -- ids ---------------------------------------------------------------------------------------------------------------
@@ -296,6 +317,31 @@ def test_what_is_no_notebook_is_refused_in_one_sentence(content, words_of_it, tm
     assert "\n" not in told
     assert "; " in told
     assert caught.value.exit_code == 2
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+odd_cells = st.fixed_dictionaries(
+    {},
+    optional={
+        "cell_type": st.sampled_from(["code", "markdown"]) | json_values,
+        "source": st.sampled_from([TASK, ["x\n", "y"]]) | json_values,
+        "metadata": st.fixed_dictionaries({}, optional={"tags": json_values}) | json_values,
+    },
+)
+odd_notebooks = st.fixed_dictionaries(
+    {"nbformat": st.just(4) | json_values, "cells": st.lists(odd_cells | json_values, max_size=3) | json_values},
+    optional={"metadata": st.dictionaries(st.sampled_from(["kernelspec", "language_info"]), json_values) | json_values},
+)
+
+
+@given(st.binary(max_size=20) | (json_values | odd_notebooks).map(lambda value: json.dumps(value).encode()))
+def test_whatever_a_file_holds_it_is_read_or_refused(content):
+    with contextlib.suppress(NotebookError):
+        read_text(content, name="x.ipynb")
 
 
 @pytest.mark.parametrize(
