@@ -58,6 +58,19 @@ class IPKernelApp(kernelapp.IPKernelApp):
     def init_code(self) -> None:
         """Later."""
 
+    def start(self) -> None:
+        """Serve until told to shut down.
+
+        At exit, ipykernel stops the thread that publishes before the one that answers. When that one is still
+        flushing its answer to the shutdown, it waits for the stopped one, for ever; so it finishes first.
+        """
+        try:
+            super().start()  # type: ignore[no-untyped-call]
+        finally:
+            if self.control_thread is not None and self.control_thread.is_alive():
+                self.control_thread.stop()
+                self.control_thread.join(timeout=5)
+
     def settle(self) -> None:
         """The steps that were put off, in the application's own order."""
         super().init_path()  # type: ignore[no-untyped-call]
