@@ -37,7 +37,12 @@ def elements(
 
     Several maps make their product, the last one fastest, or go in step. Raises `Fail`.
     """
-    columns = {name: list(evaluate(expression, names)) for name, expression in maps}
+    columns: dict[str, list[Any]] = {}
+    for name, expression in maps:
+        try:
+            columns[name] = list(evaluate(expression, names))
+        except Exception as error:
+            raise Fail(f"--map {name}={expression} cannot be told: {type(error).__name__}: {error}") from error
     lengths = {name: len(column) for name, column in columns.items()}
     if in_step and len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())

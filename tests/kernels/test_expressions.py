@@ -62,6 +62,8 @@ def test_maps_multiply_or_go_in_step(maps, in_step, found):
     [
         ([("x", "[1]"), ("y", "rows")], True, "--zip needs maps of one length, and x has 1, y has 3"),
         ([("x", "range(2000)")], False, "--map makes 2,000 instances, more than 1,024: pass --max-map-length 2000"),
+        ([("x", "accuracy")], False, "--map x=accuracy cannot be told: TypeError: 'float' object is not iterable"),
+        ([("x", "missing")], False, "--map x=missing cannot be told: NameError: name 'missing' is not defined"),
         ([("x", "range(40)"), ("y", "range(40)")], False, "--map makes 1,600 instances"),
     ],
 )

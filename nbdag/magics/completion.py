@@ -1,0 +1,32 @@
+"""Tab in a header: options, their values, names of tasks. Below the header, Python completes as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from ..core.header import complete, is_header, word_start
+
+Matcher = Callable[[CompletionContext], SimpleMatcherResult]
+
+
+def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable[str]]) -> Matcher:
+    """IPython's completion matcher for header lines. `tasks` and `operators` are asked when Tab is pressed in one."""
+
+    def nbdag_header(context: CompletionContext) -> SimpleMatcherResult:
+        line = context.line_with_cursor
+        if not is_header(line):
+            return {"completions": []}
+        cursor = context.cursor_position
+        found = complete(line, cursor, list(tasks()), list(operators()))
+        start = word_start(line, cursor)
+        return {
+            "completions": [SimpleCompletion(text, type="option" if text[0] == "-" else "task") for text in found],
+            "matched_fragment": line[start:cursor],
+            "suppress": bool(found),
+            "ordered": True,
+        }
+
+    marked: Matcher = context_matcher(identifier="nbdag", priority=100)(nbdag_header)
+    return marked
