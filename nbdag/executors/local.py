@@ -1,26 +1,253 @@
-"""Attempts on this machine: for each a process that drives papermill, and a kernel."""
+"""Attempts on this machine: for each a process that drives papermill, and a kernel.
+
+The process is forked by a server that has papermill imported, which takes seconds; it is asked for as soon as the
+executor is made, so that it imports while the run is being planned. Where nothing can be forked, an ordinary process
+does the same.
+
+Whatever happens to a process, its job has one result; and when the executor lets go of an attempt, by its result, a
+timeout, `cancel` or `stop`, every process of it is gone. When this process itself is killed, workers notice and end.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from ..core.job import Job, Key, Result
+from ..core.states import TaskState
+from ..kernels import wire
+from ..kernels.ending import end_all
+from ..kernels.forkserver import ForkServerError, Hold, Server
+from ..kernels.recipe import Recipe
+
+WORKER = "nbdag.kernels.attempt"
+TARGET = f"{WORKER}:Worker"
+CANCELLED = "cancelled"
+GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
+SPARES = 2  # workers forked ahead
+
+
+class _Process(Protocol):
+    """A worker, however it was started."""
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Its exit code, negative for a signal; None when it still runs."""
+
+    def close(self) -> None:
+        """End it, with its process group."""
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """An attempt under way."""
+
+    job: Job
+    started: float = 0.0  # seconds since the epoch
+    connection: socket.socket | None = None
+    cancelled: bool = False
+    kernel: int | None = None  # pid
+    mark: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def cancel(self) -> None:
+        """Ask the worker, if there is one, to end."""
+        with self.lock:
+            self.cancelled = True
+            if self.connection is not None:
+                with contextlib.suppress(OSError):
+                    wire.send(self.connection, {"end": CANCELLED})
+
+    def begin(self, connection: socket.socket) -> None:
+        """Hand over the job."""
+        with self.lock:
+            wire.send(connection, {"job": True}, pickle.dumps(self.job))
+            self.connection = connection
+            if self.cancelled:
+                wire.send(connection, {"end": CANCELLED})
+
+    def failed(self, error: str) -> Result:
+        """Its result, where the worker has none."""
+        now = time.time()
+        state = TaskState.FAILED
+        return Result(key=self.job.key, state=state, started=self.started or now, ended=now, error=error)
 
 
 class LocalExecutor:
-    """Makes up to `slots` attempts at once. It begins to import papermill, in the background, as soon as it is made."""
+    """Makes up to `slots` attempts at once."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self._on_result: Callable[[Result], None] = lambda result: None
+        self._running: dict[Key, _Running] = {}
+        self._threads: set[threading.Thread] = set()
+        self._free = threading.Semaphore(slots)
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._hold: Hold | None = None
+        self._server: Server | None = None
+        self._preparing = threading.Thread(target=self._prepare, name="nbdag-prepare", daemon=True)
+        self._preparing.start()
 
     def start(self, on_result: Callable[[Result], None]) -> None:
-        raise NotImplementedError
+        """Results go to `on_result`, from threads of the executor."""
+        self._on_result = on_result
 
     def submit(self, job: Job) -> None:
-        raise NotImplementedError
+        """Begin an attempt; it waits where all slots are taken."""
+        running = _Running(job)
+        thread = threading.Thread(target=self._make, args=(running,), name=f"nbdag-{job.key.task}", daemon=True)
+        with self._lock:
+            self._running[job.key] = running
+            self._threads.add(thread)
+        thread.start()
 
     def cancel(self, key: Key) -> None:
-        raise NotImplementedError
+        """End an attempt; returns at once."""
+        with self._lock:
+            running = self._running.get(key)
+        if running is not None:
+            running.cancel()
 
     def stop(self) -> None:
-        raise NotImplementedError
+        """End all attempts, and wait until every process of them is gone."""
+        with self._lock:
+            self._stopping = True
+            keys, threads = list(self._running), list(self._threads)
+        for key in keys:
+            self.cancel(key)
+        for thread in (*threads, self._preparing):
+            thread.join()
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
+
+    def _prepare(self) -> None:
+        with contextlib.suppress(ForkServerError, OSError):
+            server = Server.connect(Recipe.of(targets=[TARGET]))
+            self._hold = server.hold()
+            self._hold.want(min(SPARES, self.slots), TARGET)
+            self._server = server
+
+    def _make(self, running: _Running) -> None:
+        try:
+            with contextlib.ExitStack() as open_ones:
+                with self._free:
+                    try:
+                        result = self._attempt(running, open_ones)
+                    except OSError as error:
+                        result = running.failed(f"the attempt could not be started: {_told(error)}")
+                    except Exception as error:
+                        result = running.failed(f"the attempt could not be made: {type(error).__name__}: {error}")
+                with self._lock:
+                    self._running.pop(running.job.key, None)
+                self._on_result(result)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _attempt(self, running: _Running, open_ones: contextlib.ExitStack) -> Result:
+        job = running.job
+        running.started = time.time()
+        if running.cancelled or self._stopping:
+            return running.failed(CANCELLED)
+        if not Path(job.cwd).is_dir():
+            return running.failed(f"the folder {job.cwd}, where the task is to run, does not exist; make it")
+        ours, theirs = socket.socketpair()
+        open_ones.enter_context(ours)
+        with theirs:
+            process = self._start(job, theirs)
+        open_ones.callback(self._end, running, process)
+        try:
+            running.begin(ours)
+            result = self._listen(running, ours)
+        finally:
+            with running.lock:
+                running.connection = None
+        return result or running.failed(_death(running, process.wait(1)))
+
+    def _end(self, running: _Running, process: _Process) -> None:
+        """After the result: the worker shuts the kernel down and ends. If it does not, it is ended, with all else."""
+        code = process.wait(0 if running.cancelled else GRACE)
+        process.close()
+        if code != 0:
+            end_all(running.kernel, running.mark)
+
+    def _listen(self, running: _Running, connection: socket.socket) -> Result | None:
+        """What the worker says, until its result; None when it is gone, or does not end in time."""
+        timeout = running.job.task.options.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout + GRACE
+        while True:
+            if running.cancelled:
+                deadline = min(deadline or float("inf"), time.monotonic() + GRACE)
+            connection.settimeout(None if deadline is None else max(0.01, deadline - time.monotonic()))
+            try:
+                frame = wire.receive(connection)
+            except TimeoutError:
+                return None
+            if frame is None:
+                return None
+            if "kernel" in frame.data:
+                running.kernel, running.mark = frame.data["kernel"], frame.data["mark"]
+            else:
+                result: Result = pickle.loads(frame.blob)
+                return result
+
+    def _start(self, job: Job, connection: socket.socket) -> _Process:
+        self._preparing.join()
+        Path(job.path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(job.path).with_suffix(".log").open("ab") as log:
+            handles = (connection.fileno(), log.fileno(), log.fileno())
+            if self._server is not None:
+                with contextlib.suppress(ForkServerError):
+                    return self._server.fork(TARGET, cwd=job.cwd, stdio=handles)
+            return _Started(job.cwd, handles)
+
+
+class _Started:
+    """A worker that was started, and not forked."""
+
+    def __init__(self, cwd: str, handles: tuple[int, int, int]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", WORKER],
+            cwd=cwd,
+            stdin=handles[0],
+            stdout=handles[1],
+            stderr=handles[2],
+            start_new_session=True,
+        )
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout)
+        return None
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _death(running: _Running, code: int | None) -> str:
+    if running.cancelled:
+        return CANCELLED
+    if code is None:
+        return f"timed out after {running.job.task.options.timeout:g} s, and its process did not end by itself"
+    if code < 0:
+        return f"its process was killed by {signal.Signals(-code).name}, perhaps because memory ran out"
+    return f"its process ended with exit code {code}, without a result"
+
+
+def _told(error: OSError) -> str:
+    place = f": {error.filename}" if error.filename else ""
+    return f"{(error.strerror or str(error)).lower()}{place}"

@@ -24,6 +24,8 @@ def end_with_worker() -> None:
 
 
 def _watch(worker: int) -> None:
+    if os.getppid() != worker:  # it was forked, and its server sees to it
+        return
     while os.getppid() == worker:
         time.sleep(_EVERY)
     import psutil

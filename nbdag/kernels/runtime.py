@@ -195,11 +195,9 @@ def _is_quiet_exit(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
-def _show_error(
-    shell: InteractiveShell, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None
-) -> None:
+def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
     """How errors that nbdag words itself are shown: by what they say. Where `raise` stood would tell nothing more."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:
-        shell.showtraceback((kind, error, tb), exception_only=not isinstance(error, Fail) or error.__cause__ is None)
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])

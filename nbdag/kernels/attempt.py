@@ -1,0 +1,295 @@
+"""One attempt at one task, in a process of its own: drive papermill, and say what became of it.
+
+The process is a child of the fork server, or started by `python -m nbdag.kernels.attempt`. Its standard input is a
+connection to the executor: a job comes in, the kernel's pid and then the result go out. When the executor closes it,
+or ends, the kernel and this process end. Standard output and error are the attempt's text log.
+
+Papermill changes the working directory, and is not safe in threads: hence the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import papermill
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ..core.job import Job, Result
+from ..core.states import TaskState
+from . import wire
+from .birth import Nest, Streams
+from .brief import Report
+from .ending import MARK, end_all, new_mark
+from .engine import ENGINE, Drive
+from .manager import TaskKernelManager
+from .orphans import WORKER
+from .taskbook import task_notebook
+
+TARGET = f"{__name__}:Worker"
+GRACE = 5.0  # seconds that an attempt which was ended may take to write its notebook
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_OUT_OF_SPACE = "make the folder writable, or free some space"
+
+
+class Worker:
+    """What the fork server forks; see `birth.Target`."""
+
+    def __init__(self, arguments: bytes, nest: Nest) -> None:
+        self._folder = nest.folder
+
+    def streams(self) -> Streams:
+        """As they are everywhere."""
+        return 0, 1, 2
+
+    def settle(self, payload: bytes) -> None:
+        """Nothing to prepare: the job comes by the connection."""
+
+    def run(self) -> int:
+        """Make the attempt."""
+        return _serve(self._folder)
+
+
+class Attempt:
+    """One job, being done."""
+
+    def __init__(self, job: Job, folder: Path, connection: socket.socket) -> None:
+        self.job = job
+        self.mark = new_mark()
+        self.started = time.time()
+        self.drive: Drive | None = None
+        self._folder = folder
+        self._connection = connection
+        self._kernel: int | None = None
+        self._why: str | None = None  # it was ended, and so
+        self._lock = threading.Lock()
+
+    def make(self) -> Result:
+        """Execute the notebook; whatever happens, there is a result."""
+        os.environ[MARK] = self.mark
+        log = Path(self.job.path).with_suffix(".log")
+        try:
+            nb = task_notebook(self.job)
+            _write(Path(self.job.path), nb)
+            with log.open("a", encoding="utf-8", buffering=1) as file:
+                result = self._execute(nb, file)
+                if result.traceback or result.error:
+                    file.write(f"{result.traceback or result.error}\n")
+        except OSError as error:
+            return self._failed(f"{_reason(error)}: {error.filename or self.job.path}; {_OUT_OF_SPACE}")
+        except Exception as error:
+            return self._failed(f"{type(error).__name__}: {error}")
+        return result
+
+    def end(self, why: str) -> None:
+        """Kill the kernel, from another thread; `make` then comes to an end."""
+        with self._lock:
+            self._why = self._why or why
+            pid = self._kernel
+        if pid is not None:
+            end_all(pid, self.mark)
+
+    def close(self) -> None:
+        """After the result has been told: shut the kernel down and end what is left of its group."""
+        if self.drive is not None:
+            with contextlib.suppress(Exception):
+                self.drive.close()
+        if self._kernel is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._kernel, signal.SIGKILL)
+
+    def _execute(self, nb: Any, log: Any) -> Result:
+        job = self.job
+        try:
+            self.drive = Drive(_manager(job, self._folder), self._on_kernel)
+            papermill.execute_notebook(
+                nb,
+                job.path.replace("{", "{{").replace("}", "}}"),  # papermill takes it for a template
+                parameters=dict(job.parameters),
+                engine_name=ENGINE,
+                kernel_name=job.kernel_name,
+                language="python",
+                progress_bar=False,
+                request_save_on_cell_execute=False,
+                stdout_file=log,
+                stderr_file=log,
+                cwd=job.cwd,
+                drive=self.drive,
+            )
+        except NoSuchKernel:
+            installed = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
+            return self._failed(
+                f"there is no kernel named {job.kernel_name!r} (installed: {installed}); install it, or choose another "
+                "one in the notebook"
+            )
+        except PapermillExecutionError as error:
+            return self._failed_in_cell(error)
+        except DeadKernelError:
+            why = self._why or _death(self.drive.exit_code if self.drive else None)
+            self._keep_notebook(why)
+            return self._failed(why)
+        except TimeoutError as error:
+            return self._failed(self._why or str(error))
+        return self._done()
+
+    def _on_kernel(self, pid: int) -> None:
+        with self._lock:
+            self._kernel = pid
+            ended = self._why is not None
+        wire.send(self._connection, {"kernel": pid, "mark": self.mark})
+        if ended:
+            end_all(pid, self.mark)
+
+    def _done(self) -> Result:
+        report = self._report
+        if report is None:
+            return self._failed("the kernel ended its cells without saying how they went")
+        return Result(
+            key=self.job.key,
+            state=TaskState(report.state),
+            started=self.started,
+            ended=time.time(),
+            outputs=tuple(report.outputs),
+            notes=tuple(report.notes),
+            error=report.error,
+            short_circuit=report.short_circuit,
+            length=report.length,
+            elements=tuple(report.elements),
+        )
+
+    @property
+    def _report(self) -> Report | None:
+        return self.drive.report if self.drive is not None else None
+
+    def _failed_in_cell(self, error: PapermillExecutionError) -> Result:
+        report = self._report
+        lines = "\n".join(error.traceback) if error.traceback else f"{error.ename}: {error.evalue}"
+        text = _ESCAPES.sub("", lines)
+        if report is None and "No module named 'nbdag'" in text:
+            return self._failed(
+                f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
+            )
+        said = report.error if report is not None and report.error else f"{error.ename}: {error.evalue}"
+        return self._failed(said.strip(), traceback=text, final=report.final if report is not None else False)
+
+    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
+        return Result(
+            key=self.job.key,
+            state=TaskState.FAILED,
+            started=self.started,
+            ended=time.time(),
+            error=error,
+            traceback=traceback,
+            final=final,
+        )
+
+    def _keep_notebook(self, why: str) -> None:
+        """Papermill leaves the notebook of a kernel that died unwritten."""
+        if self.drive is None or self.drive.client is None:
+            return
+        nb = self.drive.client.nb
+        for cell in nb.cells:
+            if cell.metadata.get("papermill", {}).get("status") == "running":
+                cell.metadata.papermill.update(exception=True, status="failed")
+                cell.outputs.append({"output_type": "error", "ename": "KernelDied", "evalue": why, "traceback": [why]})
+        with contextlib.suppress(OSError):
+            _write(Path(self.job.path), nb)
+
+
+def main() -> int:
+    """Be a worker that nobody forked."""
+    with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
+        return _serve(Path(folder))
+
+
+def _serve(folder: Path) -> int:
+    for name in ("papermill", "traitlets"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    connection = socket.socket(fileno=os.dup(0))
+    with connection, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
+        frame = wire.receive(connection)
+        if frame is None:
+            return 0
+        attempt = Attempt(pickle.loads(frame.blob), folder, connection)
+        threading.Thread(target=_listen, args=(connection, attempt), daemon=True).start()
+        timeout = attempt.job.task.options.timeout
+        timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
+        timer.daemon = True
+        if timeout is not None:
+            timer.start()
+        result = attempt.make()
+        timer.cancel()
+        with contextlib.suppress(OSError):  # nobody there any more
+            wire.send(connection, {"result": True}, pickle.dumps(result))
+        attempt.close()
+    return 0
+
+
+def _listen(connection: socket.socket, attempt: Attempt) -> None:
+    """The executor says `end`, or is gone."""
+    try:
+        frame = wire.receive(connection)
+    except OSError:
+        frame = None
+    _end(attempt, frame.data["end"] if frame is not None else "the run that it was part of has gone")
+
+
+def _end(attempt: Attempt, why: str) -> None:
+    attempt.end(why)
+    time.sleep(GRACE)
+    attempt.end(why)
+    os._exit(1)
+
+
+def _manager(job: Job, folder: Path) -> TaskKernelManager:
+    """The kernel's manager: its sockets are in a folder that only the owner can enter."""
+    os.environ[WORKER] = str(os.getpid())
+    return TaskKernelManager(
+        kernel_name=job.kernel_name, warm=job.kernels == "warm", connection_file=str(folder / "kernel.json")
+    )
+
+
+def _death(code: int | None) -> str:
+    if code is None:
+        return "the kernel ended unexpectedly"
+    if code >= 0:
+        return f"the kernel ended by itself, with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+    return f"the kernel was killed by {name}{hint}"
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _write(path: Path, nb: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(nb, file, indent=1, ensure_ascii=False)
+        Path(draft).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(draft).unlink()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

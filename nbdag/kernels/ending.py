@@ -1,0 +1,55 @@
+"""Ending a kernel with all that it started.
+
+A process may have left the kernel's group, its session and even its family (a daemon). So what is ended is the group,
+everything below the kernel, and every process that carries the attempt's mark in its environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+
+import psutil
+
+MARK = "NBDAG_ATTEMPT"  # environment variable: inherited by all that an attempt starts
+
+
+def new_mark() -> str:
+    """A mark for one attempt."""
+    return secrets.token_hex(8)
+
+
+def end_all(pid: int | None, mark: str) -> None:
+    """Kill the kernel, and all that it started."""
+    family = _family(pid) if pid else []
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    for process in _marked(mark):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
