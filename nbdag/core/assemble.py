@@ -7,7 +7,7 @@ ended: the nearest one above that succeeded. Nothing here touches a file, a cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Left:
     digests: Mapping[str, str] = field(default_factory=dict)  # name → stored value
 
 
-Leavings = Mapping[str, Sequence[Left]]  # task → its succeeded instances, by map index
+Leavings = Callable[[str], Sequence[Left]]  # task → what its succeeded instances left
 
 
 def assemble(
@@ -41,7 +41,7 @@ def assemble(
     expand: bool = False,
     context: Mapping[str, Any] | None = None,
 ) -> Job:
-    """The job of one attempt. `left` is what the tasks of the run, and those it borrows from, have left so far."""
+    """The job of one attempt. `left` says what a task of the run, or one that it borrows from, has left so far."""
     task = dag.tasks[key.task]
     return Job(
         key=key,
@@ -69,7 +69,7 @@ def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[Given, ...]:
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
-            instances = sorted(left.get(source, ()), key=lambda each: each.map_index)
+            instances = sorted(left(source), key=lambda each: each.map_index)
             if not instances:
                 continue  # it did not succeed, so what was written further up still stands
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)

@@ -12,7 +12,6 @@ from ..core.states import TaskState
 from ..errors import NbdagError
 from ..home import Home
 from ..scheduler import leavings
-from ..scheduler.look import joined
 from ..values import ValueStore
 from .ask import find_run, the_row
 from .pinned import pinned
@@ -66,9 +65,11 @@ def load(
         row = the_row(store, here, found.id, dag)
         borrowed = store.borrowed(row.id)
         attempts = store.attempts([row.id, *borrowed.values()])
-        lent = {each: leavings(attempts[number]).get(each, {}) for each, number in borrowed.items()}
+        left = leavings(attempts[row.id])
+        for other, number in borrowed.items():
+            left[other] = leavings(attempts[number]).get(other, {})
         notebook = pinned(here, row)
-        given = inputs(notebook, notebook.tasks[task], joined(leavings(attempts[row.id]), lent))
+        given = inputs(notebook, notebook.tasks[task], lambda source: list(left.get(source, {}).values()))
     finally:
         store.close()
     return _loaded(ValueStore(str(here.values)), given, one)

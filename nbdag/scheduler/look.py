@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 
 from ..core.assemble import Left
 from ..core.dag import Dag
@@ -80,11 +79,6 @@ def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
     return found
 
 
-def joined(mine: Leavings, lent: Leavings) -> dict[str, list[Left]]:
-    """What there is to take from: a run's own, and what it borrows."""
-    return {task: list(each.values()) for task, each in (lent | mine).items()}
-
-
 class Look:
     """What is about to become of a run."""
 
@@ -152,7 +146,7 @@ class Look:
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
-        outcome = expanded(key[0], result.length or 0, self._planned())
+        outcome = expanded(key[0], result.length or 0, [_planned(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
         for step in outcome.moves:
@@ -180,7 +174,13 @@ class Look:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
         elif self.row.state is RunState.QUEUED:
             self.row = replace(self.row, state=move(self.row.state, RunState.RUNNING), started=now)
-        self.plan = plan(self.run.dag, view(self.row), self._planned(), now=self.now, previous=previous)
+        self.plan = plan(
+            self.run.dag,
+            view(self.row),
+            [_planned(each) for each in self.instances.values()],
+            now=self.now,
+            previous=previous,
+        )
         for new in self.plan.missing:
             self.added.append(new_instance(self.run.dag, new.task))
         for step in self.plan.moves:
@@ -202,7 +202,7 @@ class Look:
 
     def active(self) -> tuple[Claim, ...]:
         """What has a slot."""
-        busy = [instance for instance in self._planned() if instance.state in ACTIVE]
+        busy = [_planned(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, view(self.row), busy)
 
     def start(self, claim: Claim) -> None:
@@ -238,17 +238,14 @@ class Look:
 
     # What comes of it
 
-    @cached_property
-    def available(self) -> dict[str, list[Left]]:
-        """What the tasks of the run, and those that it borrows from, have left. Asked once all results are in."""
-        mine: Leavings = {
-            task: {index: left for index, left in each.items() if self._stands((task, index))}
-            for task, each in self.left.items()
-        }
-        return joined(mine, self.run.lent)
-
-    def _stands(self, key: InstanceKey) -> bool:
+    def left_by(self, task: str) -> list[Left]:
+        """What a task of the run, or one that it borrows from, has left."""
         # What an attempt left counts no more once its task has been cleared.
+        if task not in self.left:
+            return list(self.run.lent.get(task, {}).values())
+        return [left for index, left in self.left[task].items() if self._succeeded((task, index))]
+
+    def _succeeded(self, key: InstanceKey) -> bool:
         return key in self.instances and self.instances[key].state is TaskState.SUCCESS
 
     @property
@@ -258,7 +255,7 @@ class Look:
 
     def change(self, scheduler: str) -> Change | None:
         """What to save; None when nothing changes."""
-        moved = [each for key, each in self.instances.items() if each is not self.run.instances.get(key)]
+        moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
             return None
         return Change(
@@ -279,7 +276,7 @@ class Look:
         told = []
         if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
             told.append(Event(kind="run", run_id=name, state=self.row.state, at=at))
-        moved = [(key, each) for key, each in self.instances.items() if _differs(each, before.get(key))]
+        moved = [(key, each) for key, each in self._moved() if _differs(each, before.get(key))]
         # What has ended comes before what begins because of it.
         for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
             told.append(
@@ -305,18 +302,21 @@ class Look:
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
         run.left, run.paused = self.left, self.paused
 
-    def _planned(self) -> list[Instance]:
-        return [
-            Instance(
-                task=each.task,
-                map_index=each.map_index,
-                state=each.state,
-                tries=each.tries,
-                ready_at=None if each.wake is None else when(each.wake),
-                short_circuit=each.short_circuit,
-            )
-            for each in self.instances.values()
-        ]
+    def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
+        before = self.run.instances
+        return [(key, each) for key, each in self.instances.items() if each is not before.get(key)]
+
+
+def _planned(row: InstanceRow) -> Instance:
+    """A task instance, as planning sees it."""
+    return Instance(
+        task=row.task,
+        map_index=row.map_index,
+        state=row.state,
+        tries=row.tries,
+        ready_at=None if row.wake is None else when(row.wake),
+        short_circuit=row.short_circuit,
+    )
 
 
 def new_instance(dag: Dag, task: str) -> NewInstance:

@@ -193,7 +193,7 @@ class Scheduler:
         return assemble(
             run.dag,
             key,
-            left=look.available,
+            left=look.left_by,
             path=str(self._home.attempt(key)),
             values=str(self._home.values),
             cwd=row.cwd,
