@@ -47,6 +47,10 @@ class ScriptError(NbdagError):
             return f"the script was ended by {signal.Signals(-self.status).name}{said}"
         return f"the script failed with status {self.status}{said}"
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for it. The lines of Python that ran the script are nothing that its author wrote.
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Bash:
     """Makes a call of `run` whose pieces are the script, each on its own lines."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag.core import header as headers
-from nbdag.core import words
+from nbdag.core import triggers, weights, words
 from nbdag.core.header import OPTIONS, Header, HeaderError, parse
 from nbdag.core.options import DagOptions, TaskOptions
 
@@ -349,6 +349,11 @@ def test_every_field_can_be_said_in_a_header():
     own = {option.field for option in OPTIONS["dag"] if not option.is_default}
     assert own == {each.name for each in fields(DagOptions)} - {"defaults"}
     assert len({option.flag for option in OPTIONS["dag"]}) == len(OPTIONS["dag"])
+
+
+def test_headers_know_the_rules_that_the_scheduler_knows():
+    assert set(words.TRIGGER.choices()) == set(triggers.RULES)
+    assert set(words.WEIGHT.choices()) == set(weights.RULES)
 
 
 # -- help and completion -----------------------------------------------------------------------------------------------

@@ -134,6 +134,12 @@ def test_a_status_other_than_0_is_an_error_that_says_why(body, status, told, cap
     assert told in str(caught.value)
 
 
+def test_ipython_shows_the_sentence_and_no_python_that_nobody_wrote(capfd):
+    with pytest.raises(ScriptError) as caught:
+        bash.run("exit 3")
+    assert caught.value._render_traceback_() == ["ScriptError: the script failed with status 3"]
+
+
 def test_set_plus_e_goes_on_after_a_failure(capfd):
     assert bash.run("set +e\nfalse\necho reached") == "reached"
 
