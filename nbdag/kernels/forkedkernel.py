@@ -42,6 +42,9 @@ _AHEAD = (
     tornado.platform.asyncio,
 )
 
+# Matplotlib looks at this when it is imported, which is after a kernel has set it, unless it is imported ahead.
+os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+
 
 class IPKernelApp(kernelapp.IPKernelApp):
     """ipykernel's application, whose last steps wait until `settle`. Command line and configuration go by its name."""
