@@ -1,0 +1,246 @@
+"""What a session knows of a notebook: which cells ran, which tasks are stale and why."""
+
+import json
+import os
+
+import pytest
+
+from nbdag.session import Session, notebook_path
+
+
+class Clock:
+    """Time, told by hand."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def session(clock):
+    return Session(wall=clock, timer=clock)
+
+
+def run(session, source, cell=None, state="success", **told):
+    session.begin(source, cell)
+    session.end(state, **told)
+
+
+def states(session):
+    return {task: mark.state for task, mark in session.look()[1].items()}
+
+
+def reason(session, task):
+    return session.look()[1][task].reason
+
+
+CHAIN = {"a": "%%task extract\ndf = 1", "b": "%%task prep\nX = df + 1", "c": "%%task train\nmodel = X * 2"}
+
+
+def run_chain(session):
+    for cell, source in CHAIN.items():
+        run(session, source, cell)
+
+
+def test_what_ran_is_the_graph(session):
+    run_chain(session)
+    dag = session.dag()
+    assert list(dag.tasks) == ["extract", "prep", "train"]
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("extract", "prep"), ("prep", "train")]
+    assert states(session) == {"extract": "success", "prep": "success", "train": "success"}
+
+
+def test_a_cell_that_runs_again_replaces_its_task(session):
+    run_chain(session)
+    run(session, "%%task prep\nY = 5", "b")
+    assert session.dag().tasks["prep"].writes == ("Y",)
+    assert list(session.dag().tasks) == ["extract", "prep", "train"], "in its old place"
+
+
+def test_a_task_that_was_renamed_leaves_no_ghost(session):
+    run_chain(session)
+    run(session, "%%task prepare\nX = df + 1", "b")
+    assert list(session.dag().tasks) == ["extract", "prepare", "train"]
+
+
+@pytest.mark.parametrize(
+    ("again", "tasks"),
+    [
+        ("%%task prep\nX = df + 1", ["extract", "prep"]),
+        ("%%task prep\nX = df + 2", ["extract", "prep"]),
+        ("%%task prepare\nX = df + 1", ["extract", "prepare"]),
+        ("%%task prep --retries 2\nX = df + 1", ["extract", "prep"]),
+        ("%%task other\nZ = 1", ["extract", "prep", "other"]),
+    ],
+)
+def test_without_ids_a_cell_is_known_by_text_then_name_then_body(session, again, tasks):
+    run(session, CHAIN["a"])
+    run(session, CHAIN["b"])
+    run(session, again)
+    assert list(session.dag().tasks) == tasks
+
+
+def test_a_task_below_one_that_ran_again_is_stale_and_all_below_it(session):
+    run_chain(session)
+    run(session, CHAIN["a"], "a")
+    assert states(session) == {"extract": "success", "prep": "stale", "train": "stale"}
+    assert reason(session, "prep") == "extract ran again after it"
+    assert reason(session, "train") == "prep is stale"
+    run(session, CHAIN["b"], "b")
+    assert states(session) == {"extract": "success", "prep": "success", "train": "stale"}
+    run(session, CHAIN["c"], "c")
+    assert set(states(session).values()) == {"success"}
+
+
+def test_a_task_below_one_that_has_not_run_is_stale(session):
+    run_chain(session)
+    run(session, "%%task more\nX = X + 1", "d")
+    run(session, "%%task late --after more\nz = 1", "e")
+    run(session, "%%task renamed\nX = X + 1", "d")
+    assert "late" in session.dag().tasks
+
+
+@pytest.mark.parametrize(
+    ("setup", "state"),
+    [("scale = 3", "stale"), ("scale = 2", "success"), ("scale = 2\nother = 1", "stale"), ("other = 1", "success")],
+)
+def test_a_changed_setup_cell_makes_those_stale_that_read_what_it_sets(session, setup, state):
+    run(session, "scale = 2", "s")
+    run(session, "%%task a\nx = scale", "a")
+    run(session, "%%task b\ny = 1", "b")
+    run(session, setup, "s")
+    found = states(session)
+    assert found == {"a": state, "b": "success"}
+    if state == "stale":
+        assert reason(session, "a") == "the setup cell 1 was changed after it ran"
+
+
+def test_while_a_cell_runs_its_task_is_running(session, clock):
+    session.begin(CHAIN["a"], "a")
+    assert states(session) == {"extract": "running"}
+    clock.now += 2.5
+    session.end("success")
+    assert session.look()[1]["extract"].duration == 2.5
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped"])
+def test_how_a_task_ended_is_told_with_its_reason(session, state):
+    run(session, CHAIN["a"], "a", state=state, reason="because")
+    assert states(session) == {"extract": state}
+    assert reason(session, "extract") == "because"
+
+
+def test_a_cell_whose_header_could_not_be_read_leaves_all_as_it_was(session):
+    run_chain(session)
+    session.begin("%%task prep --retires 2\nX = df + 1", "b")
+    session.refuse()
+    session.begin("%%task new --retires 2\nX = df + 1", "z")
+    session.refuse()
+    assert states(session) == {"extract": "success", "prep": "success", "train": "success"}
+
+
+@pytest.fixture
+def notebook(tmp_path, clock):
+    path = tmp_path / "churn.ipynb"
+
+    def save(*cells, ids=True):
+        told = [
+            {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            | ({"id": cell} if ids else {})
+            for cell, source in cells
+        ]
+        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5 if ids else 4, "metadata": {}, "cells": told}))
+        os.utime(path, (clock.now, clock.now))
+        return path
+
+    return save
+
+
+@pytest.fixture
+def filed(notebook, clock):
+    """A session whose notebook has been saved with the three tasks of the chain."""
+    path = notebook(*CHAIN.items())
+    clock.now += 10
+    return Session(notebook=lambda: path, wall=clock, timer=clock)
+
+
+def test_the_file_brings_tasks_that_have_not_run_and_the_order_of_all(filed):
+    run(filed, CHAIN["c"], "c")
+    run(filed, CHAIN["a"], "a")
+    assert states(filed) == {"extract": "success", "prep": "none", "train": "stale"}
+    assert reason(filed, "train") == "prep, which it follows, has not run"
+    assert filed.dag().id == "churn"
+
+
+def test_what_ran_since_the_file_was_saved_stands_in_for_it(filed):
+    run(filed, "%%task prepare\nX = df + 7", "b")
+    assert list(filed.dag().tasks) == ["extract", "prepare", "train"]
+
+
+def test_a_new_cell_stands_below_the_one_that_ran_before_it(filed):
+    run(filed, CHAIN["a"], "a")
+    run(filed, "%%task between\nQ = df", "new")
+    assert list(filed.dag().tasks) == ["extract", "between", "prep", "train"]
+
+
+def test_a_cell_edited_after_it_ran_is_stale(filed, notebook, clock):
+    for cell, source in CHAIN.items():
+        run(filed, source, cell)
+    clock.now += 10
+    notebook(*{**CHAIN, "b": "%%task prep\nX = df + 99"}.items())
+    assert states(filed) == {"extract": "success", "prep": "stale", "train": "stale"}
+    assert reason(filed, "prep") == "its cell was edited after it ran"
+
+
+def test_a_cell_that_was_deleted_is_gone_once_the_notebook_is_saved(filed, notebook, clock):
+    for cell, source in CHAIN.items():
+        run(filed, source, cell)
+    clock.now += 10
+    notebook(*[pair for pair in CHAIN.items() if pair[0] != "b"])
+    assert list(filed.dag().tasks) == ["extract", "train"]
+
+
+def test_ids_that_are_not_the_files_are_matched_by_text_and_by_task(filed):
+    """VS Code names cells in its own way."""
+    run(filed, CHAIN["a"], "vscode-notebook-cell:1")
+    run(filed, "%%task prep\nX = df + 3", "vscode-notebook-cell:2")
+    assert states(filed) == {"extract": "success", "prep": "success", "train": "none"}
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", '{"cells": 3}', '{"cells": [3]}'])
+def test_a_file_that_is_no_notebook_is_done_without(tmp_path, text):
+    path = tmp_path / "x.ipynb"
+    path.write_text(text)
+    session = Session(notebook=lambda: path)
+    run(session, CHAIN["a"], "a")
+    assert states(session) == {"extract": "success"}
+
+
+@pytest.mark.parametrize("minor", [0, 4])
+def test_a_notebook_without_ids_is_matched_by_text(notebook, clock, minor):
+    path = notebook(*CHAIN.items(), ids=False)
+    clock.now += 10
+    session = Session(notebook=lambda: path, wall=clock, timer=clock)
+    run(session, CHAIN["b"], "anything")
+    assert states(session) == {"extract": "none", "prep": "stale", "train": "none"}
+
+
+def test_the_notebooks_file_is_found_where_jupyter_or_vscode_tell_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    path.write_text("{}")
+    other = tmp_path / "b.ipynb"
+    other.write_text("{}")
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert notebook_path({}) is None
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert notebook_path({}) == path.resolve()
+    assert notebook_path({"__vsc_ipynb_file__": str(other)}) == other.resolve()
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "gone.ipynb"))
+    assert notebook_path({}) is None
