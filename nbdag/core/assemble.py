@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .dag import CellKind, Dag, Task
+from .imports import imports
 from .job import Given, Job, Key
 
 
@@ -53,6 +54,7 @@ def assemble(
         kernels=kernels,
         parameter_cells=tuple(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS),
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
+        imports=imports(dag),
         readers=readers(dag, task.id),
         inputs=inputs(dag, task, left),
         parameters=dict(parameters or {}),

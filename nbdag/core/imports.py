@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from .dag import CellKind, Dag
 from .source import SyntaxProblem, to_python
@@ -21,10 +22,11 @@ _MAGICS = {"env", "set_env", "dotenv"}
 
 def imports(dag: Dag) -> tuple[str, ...]:
     """`a.b` for `import a.b`, and `a:b` for `from a import b`; each once, in order."""
-    return imported(cell.code for cell in dag.cells if cell.kind in _CODE)
+    return imported(tuple(cell.code for cell in dag.cells if cell.kind in _CODE))
 
 
-def imported(cells: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=64)  # every job of a run asks the same
+def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
     """The same of the code of some cells."""
     found: dict[str, None] = {}
     for code in cells:

@@ -48,6 +48,7 @@ class Job:
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
     readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
+    imports: tuple[str, ...] = ()  # what the notebook's cells import (core.imports), alike for all its tasks
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[Given, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
