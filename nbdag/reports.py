@@ -7,13 +7,34 @@ Scratch cells did not run and have no outputs; setup and parameters cells show t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import copy
+import html
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .core.dag import Dag
+from .core.dag import CellKind, Dag
 from .core.states import TaskState
+
+# The tags of an attempt's notebook: see kernels.taskbook, which lies above.
+_TASK, _SETUP, _PARAMETERS, _HELPER = "nbdag-task", "nbdag-setup", "nbdag-parameters", "nbdag"
+_INJECTED = "injected-parameters"
+_MARKER = "papermill-error-cell-tag"  # papermill removes such cells when a report is run again
+_STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
+_WIDGETS = "application/vnd.jupyter.widget-state+json"
+_WITHOUT_A_TRY = {
+    TaskState.UPSTREAM_FAILED: "did not run: a task that it needs has failed",
+    TaskState.SKIPPED: "skipped",
+    TaskState.REMOVED: "removed",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +62,221 @@ def write(
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the report.
+    """Write the report; an `OSError` is the caller's.
 
     `source` is the notebook's JSON. `parameters` are the run's overrides: they are shown in a cell after the parameters
     cell, as papermill does. `about` goes into the notebook's metadata under `nbdag` (run id, state, times).
     `displays` gives cells that did not run an output (nbformat's dict), by cell index: the graph of a bare `%dag`.
     """
-    raise NotImplementedError
+    nb = report(source, dag, shown, parameters=parameters, about=about, displays=displays)
+    target = Path(path)
+    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(nb, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+        Path(draft).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(draft).unlink()
+        raise
+
+
+def report(
+    source: str,
+    dag: Dag,
+    shown: Sequence[Shown],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
+    displays: Mapping[int, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The report, as nbformat's dict; see `write`."""
+    nb: dict[str, Any] = json.loads(source)
+    cells: list[dict[str, Any]] = nb["cells"]
+    for cell in cells:
+        cell.setdefault("metadata", {})
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    for index, output in (displays or {}).items():
+        cells[index]["outputs"] = [dict(output)]
+    began = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
+    attempts = [(each, _attempt(each.notebook)) for each in began]
+    _fill_first_cells(cells, dag, attempts)
+    counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in began), 1)}
+    failed = [_fill_task(cells[task.cell], id, shown, counts.get(id)) for id, task in dag.tasks.items()]
+    metadata = nb.setdefault("metadata", {})
+    metadata["papermill"] = _timing(began, failed=any(failed)) | {"parameters": dict(parameters or {})}
+    metadata["nbdag"] = dict(about or {})
+    _merge_widgets(metadata, [attempt for _, attempt in attempts])
+    _insert(nb, dag, attempts, parameters or {}, [id for id, bad in zip(dag.tasks, failed, strict=True) if bad], counts)
+    return nb
+
+
+def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[Shown, _Attempt]]) -> None:
+    """Setup and parameters cells show what they put out in the first task that ran them."""
+    filled: set[int] = set()
+    parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
+    for each, attempt in attempts:
+        setup = [index for index in dag.tasks[each.task].setup if dag.cells[index].code.strip()]
+        for indices, tag in ((parameters, _PARAMETERS), (setup, _SETUP)):
+            for index, ran in zip(indices, attempt.cells(tag), strict=False):
+                if index not in filled and ran["execution_count"] is not None:
+                    filled.add(index)
+                    cells[index]["outputs"] = ran["outputs"]
+                    cells[index]["execution_count"] = ran["execution_count"]
+
+
+def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: int | None) -> bool:
+    """Put a task's outputs into its cell; says whether it failed."""
+    mine = sorted((each for each in shown if each.task == task), key=lambda each: each.map_index)
+    outputs: list[dict[str, Any]] = []
+    several = any(each.map_index >= 0 for each in mine)
+    for each in mine:
+        put_out = _outputs(each)
+        if several and each.map_index >= 0 and put_out:
+            outputs.append(_text(f"── {task}[{each.map_index}] ──"))
+        outputs += put_out
+    cell["outputs"], cell["execution_count"] = outputs, count
+    for output in outputs:
+        if output["output_type"] == "execute_result":
+            output["execution_count"] = count
+    failed = any(each.state is TaskState.FAILED for each in mine)
+    if mine:
+        started = [each for each in mine if each.started is not None]
+        status = "failed" if failed else "completed" if started else "pending"
+        cell["metadata"]["papermill"] = _timing(started, failed=failed) | {"status": status}
+        cell["metadata"]["nbdag"] = {
+            "task": task,
+            "state": mine[-1].state.value,
+            "tries": max(each.try_number for each in mine),
+        }
+    return failed
+
+
+def _outputs(each: Shown) -> list[dict[str, Any]]:
+    if each.started is None:
+        said = _WITHOUT_A_TRY.get(each.state)
+        return [_text(f"{each.task} {said}")] if said else []
+    attempt = _attempt(each.notebook)
+    outputs = [output for tag in (_TASK, _HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
+    outputs = [copy.deepcopy(output) for output in outputs]
+    if each.state is TaskState.FAILED and not any(output["output_type"] == "error" for output in outputs):
+        said = each.error or "failed"  # its process was ended, so it could not say so itself
+        lines = (each.traceback or said).splitlines()
+        outputs.append({"output_type": "error", "ename": "TaskFailed", "evalue": said, "traceback": lines})
+    return outputs
+
+
+def _insert(
+    nb: dict[str, Any],
+    dag: Dag,
+    attempts: Sequence[tuple[Shown, _Attempt]],
+    parameters: Mapping[str, Any],
+    failed: Sequence[str],
+    counts: Mapping[str, int],
+) -> None:
+    """Cells that the notebook does not have: injected parameters, and where to look first when a task failed."""
+    before: dict[int, list[dict[str, Any]]] = {}
+    if parameters:
+        injected = next((cell for _, attempt in attempts for cell in attempt.cells(_INJECTED)), None)
+        last = max((cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS), default=-1)
+        if injected is not None:
+            before.setdefault(last + 1, []).append(
+                {
+                    "cell_type": "code",
+                    "source": injected["source"],
+                    "metadata": {"tags": [_INJECTED]},
+                    "execution_count": None,
+                    "outputs": [],
+                }
+            )
+    for number, task in enumerate(failed):
+        anchor = f"papermill-error-cell{f'-{number + 1}' if number else ''}"
+        said = f"Task {html.escape(task)} encountered an exception here and stopped:"
+        before.setdefault(dag.tasks[task].cell, []).append(_prose(f'<span id="{anchor}" {_STYLE}>{said}</span>'))
+    if failed:
+        links = "<br>".join(
+            f"<span {_STYLE}>An Exception was encountered at "
+            f'\'<a href="#papermill-error-cell{f"-{number + 1}" if number else ""}">'
+            f"In [{counts.get(task, ' ')}]</a>' (task {html.escape(task)}).</span>"
+            for number, task in enumerate(failed)
+        )
+        before.setdefault(0, []).insert(0, _prose(links))
+    with_ids = (nb.get("nbformat", 4), nb.get("nbformat_minor", 0)) >= (4, 5)
+    cells: list[dict[str, Any]] = []
+    for index, cell in enumerate([*nb["cells"], None]):
+        for new in before.get(index, ()):
+            cells.append({**new, "id": uuid.uuid4().hex[:8]} if with_ids else new)
+        if cell is not None:
+            cells.append(cell)
+    nb["cells"] = cells
+
+
+def _timing(shown: Sequence[Shown], *, failed: bool) -> dict[str, Any]:
+    """As papermill says it."""
+    started = min((each.started for each in shown if each.started is not None), default=None)
+    ended = max((each.ended for each in shown if each.ended is not None), default=None)
+    if any(each.ended is None for each in shown):
+        ended = None
+    return {
+        "start_time": _iso(started),
+        "end_time": _iso(ended),
+        "duration": None if started is None or ended is None else ended - started,
+        "exception": failed,
+    }
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}
+
+
+def _prose(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "source": source, "metadata": {"tags": [_MARKER]}}
+
+
+def _merge_widgets(metadata: dict[str, Any], attempts: Iterable[_Attempt]) -> None:
+    """The state of the widgets that tasks displayed."""
+    metadata.pop("widgets", None)
+    state: dict[str, Any] = {}
+    for attempt in attempts:
+        state |= attempt.widgets
+    if state:
+        metadata["widgets"] = {_WIDGETS: {"state": state, "version_major": 2, "version_minor": 0}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What the report takes from an attempt's notebook."""
+
+    by_tag: Mapping[str, Sequence[dict[str, Any]]]
+    widgets: Mapping[str, Any]
+
+    def cells(self, tag: str) -> Sequence[dict[str, Any]]:
+        """Its cells with this tag, in order."""
+        return self.by_tag.get(tag, ())
+
+
+def _attempt(path: str | None) -> _Attempt:
+    """The notebook of an attempt; an empty one where it is not there, or just being written."""
+    if path is not None:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            stat = Path(path).stat()
+            return _read(path, stat.st_mtime_ns, stat.st_size)
+    return _Attempt({}, {})
+
+
+@lru_cache(maxsize=512)
+def _read(path: str, changed: int, size: int) -> _Attempt:
+    nb = json.loads(Path(path).read_text(encoding="utf-8"))
+    by_tag: dict[str, list[dict[str, Any]]] = {}
+    for cell in nb["cells"]:
+        for tag in cell["metadata"].get("tags", ()):
+            if cell["cell_type"] == "code":
+                by_tag.setdefault(tag, []).append(cell)
+    widgets = nb["metadata"].get("widgets", {}).get(_WIDGETS, {}).get("state", {})
+    return _Attempt(by_tag, widgets)
