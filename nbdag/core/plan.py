@@ -19,6 +19,7 @@ from .dag import Dag, Task
 from .states import ACTIVE, FINISHED, WAITING, RunState, TaskState
 from .triggers import CONTENT_WITH_SUCCESS, Counts, Decision, Go, decide
 from .weights import weights
+from .words import write_duration
 
 InstanceKey = tuple[str, int]  # task, map index
 
@@ -239,7 +240,7 @@ def _halt(dag: Dag, run: RunView, board: _Board, now: datetime) -> _Halt | None:
         return _Halt(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
     deadline = _deadline(dag, run)
     if deadline is not None and deadline <= now and board.unfinished():
-        reason = f"the run did not end within its timeout of {timedelta(seconds=dag.options.timeout or 0)}"
+        reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
         return _Halt(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
     failed = _failed(board) if dag.options.fail_fast else []
     if failed:
@@ -399,9 +400,9 @@ class _Pass:
                     words = f"looks again at {when}"
                 self.waiting[instance.key] = (words,)
                 return
-            reason = "its wait is over"
+            reason = "its time has come"
         else:
-            reason = "nothing before it is open"
+            reason = "it is free to run"
         if instance.state is not TaskState.SCHEDULED:
             instance = self.board.move(mine, n, TaskState.SCHEDULED, reason)
         self.ready.append(instance)

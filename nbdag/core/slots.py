@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from . import reasons
 from .dag import Dag
+from .options import TaskOptions
 from .plan import Instance, RunView, layout
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
@@ -58,21 +59,26 @@ class Taken:
 def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim, ...]:
     """What these instances of a run want, or have."""
     of = layout(dag)
-    return tuple(
-        Claim(
-            dag_id=run.dag_id,
-            run_id=run.run_id,
-            task=instance.task,
-            map_index=instance.map_index,
-            weight=of.weights[instance.task],
-            logical_date=run.logical_date,
-            position=of.position[instance.task],
-            pool=dag.tasks[instance.task].options.pool,
-            slots=dag.tasks[instance.task].options.slots,
-            limit=dag.options.max_active_tasks,
+    found = []
+    for instance in instances:
+        # one whose task the notebook has no more may still be running
+        task = dag.tasks.get(instance.task)
+        options = TaskOptions() if task is None else task.options
+        found.append(
+            Claim(
+                dag_id=run.dag_id,
+                run_id=run.run_id,
+                task=instance.task,
+                map_index=instance.map_index,
+                weight=of.weights.get(instance.task, 0),
+                logical_date=run.logical_date,
+                position=of.position.get(instance.task, 0),
+                pool=options.pool,
+                slots=options.slots,
+                limit=dag.options.max_active_tasks,
+            )
         )
-        for instance in instances
-    )
+    return tuple(found)
 
 
 def take(
@@ -122,9 +128,9 @@ def take(
                 mine = [one.label for one in holders if (one.dag_id, one.run_id) == run]
                 words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {reasons.listed(mine)}")
             if free <= 0:
-                words.append(f"waits for a job: all {jobs} are taken")
+                words.append(f"waits for a job: {jobs} of {jobs} taken")
             if held:
-                words.append(f"{reasons.several(len(held), 'task')} ahead of it wait{'s' * (len(held) == 1)} as well")
+                words.append(f"{reasons.several(len(held), 'waiting task')} of higher priority ahead of it")
             held[claim.key] = tuple(words)
     return Taken(start=tuple(start), held=held)
 

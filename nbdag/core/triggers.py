@@ -7,13 +7,13 @@ nothing upstream runs. A rule knows only numbers, no tasks and no run.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import NbdagError
 from .states import TaskState
+from .words import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class TriggerError(NbdagError):
         self.rule = rule
 
     def __str__(self) -> str:
-        near = difflib.get_close_matches(self.rule, RULES, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"take one of {', '.join(RULES)}"
+        like = nearest(self.rule, RULES)
+        advice = f"did you mean {like}?" if like else f"take one of {', '.join(RULES)}"
         return f"there is no trigger rule {self.rule!r}; {advice}"
 
 

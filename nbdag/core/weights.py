@@ -7,11 +7,11 @@ own. A priority counts within 32 bits, as in a database column; totals are not b
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 
 from ..errors import NbdagError
 from .dag import Dag
+from .words import nearest
 
 LEAST, MOST = -(2**31), 2**31 - 1
 RULES = ("downstream", "upstream", "absolute")
@@ -25,8 +25,8 @@ class WeightRuleError(NbdagError):
         self.rule = rule
 
     def __str__(self) -> str:
-        near = difflib.get_close_matches(self.rule, RULES, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"take one of {', '.join(RULES)}"
+        like = nearest(self.rule, RULES)
+        advice = f"did you mean {like}?" if like else f"take one of {', '.join(RULES)}"
         return f"there is no weight rule {self.rule!r}; {advice}"
 
 
