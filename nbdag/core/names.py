@@ -29,7 +29,7 @@ class Defined(NamedTuple):
     name: str
     line: int  # of its first line, decorators included
     end: int  # its last line
-    thing: Thing | None  # what the statement made, as far as it is one thing
+    value: Value  # what the statement made
     imports: str  # of an import: what exactly it imports, so that equal ones can be told; else empty
     reads: frozenset[str]  # names that the statement itself looks up
     pure: bool  # it does nothing but define
@@ -41,6 +41,7 @@ class CellUses:
 
     reads: Mapping[str, int] = field(default_factory=dict)  # names it needs from outside, with the first line
     optional: Mapping[str, int] = field(default_factory=dict)  # names it reads if they are there
+    latent: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, certainly or perhaps
     changed: Mapping[str, int] = field(default_factory=dict)  # outside names whose object it changes in place
     touched: Mapping[Thing, Touch] = field(default_factory=dict)  # objects it changes in place
@@ -143,6 +144,7 @@ def uses(
     return CellUses(
         reads=_lines(reads, soft=False),
         optional=_lines(reads, soft=True),
+        latent=frozenset(name for name, seen in reads.items() if seen.latent),
         bound={} if python.closed else bound,
         changed=log.changed,
         touched=log.touched,
@@ -190,7 +192,7 @@ def _define(
                 alias.asname or (alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name),
                 first,
                 statement.end_lineno or first,
-                None,
+                NOTHING,
                 _import(statement, alias),
                 frozenset(),
                 True,
@@ -198,10 +200,10 @@ def _define(
             for alias in statement.names
             if alias.name != "*"
         ]
-    thing = next(iter(after[statement.name].value), None) if statement.name in after else None
+    value = after[statement.name].value if statement.name in after else NOTHING
     pure = touched == len(reader.log.touched) and names == [statement.name]
     return [
-        Defined(statement.name, first, statement.end_lineno or first, thing, "", reads | (inner & set(world)), pure)
+        Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(world)), pure)
     ]
 
 

@@ -126,7 +126,7 @@ class Calls(Effects):
             result |= base
         if method in known.TAKE:
             result |= contents(base) | self.take(base, None, ("take", way.place), way.line)
-            result |= given.all() if method == "setdefault" else NOTHING
+            result |= NOTHING.union(*given.positional[1:]) if method == "setdefault" else NOTHING
         elif method in known.REPACK:
             hold({made}, contents(base) | contents(given.all()))
         return frozenset(result)

@@ -39,6 +39,7 @@ class Seen(NamedTuple):
 
     line: int
     soft: bool  # it may be missing: guarded, or only needed if some function is called
+    latent: bool  # only needed if some function is called
 
 
 class Gone(NamedTuple):
@@ -79,6 +80,7 @@ class Effects:
         self.dead = False  # this point of the code is never reached
         self.perhaps_depth = 0  # inside of something that may not happen
         self.soft_depth = 0  # inside of something that may do without its names
+        self.latent_depth = 0  # inside of a function that is at hand, but not known to be called
         self.made: dict[object, Thing] = {}  # a thing per place that makes one
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names have been looked up
         self.captured: set[str] | None = None  # global names read since a definition began
@@ -194,8 +196,9 @@ class Effects:
 
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
-        if seen is None or (seen.soft and not soft):
-            self.log.reads[name] = Seen(line, soft)
+        latent = self.latent_depth > 0
+        if seen is None or (seen.soft and not soft) or (seen.latent and not latent):
+            self.log.reads[name] = Seen(line, soft, latent)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)
@@ -212,9 +215,11 @@ class Effects:
                 if (thing, home) in self.used:
                     continue
                 self.used.add((thing, home))
+                self.latent_depth += 1
                 with self.softly():
                     for name in code.free_names():
                         self.use(self.load_global(name, line), line)
+                self.latent_depth -= 1
         return value
 
     def store(self, name: str, value: Value, line: int) -> None:

@@ -21,6 +21,7 @@ from .objects import (
     Thing,
     Value,
     carried,
+    class_attributes,
     contents,
     hold,
     method_of,
@@ -94,6 +95,7 @@ class Expressions(Calls):
         for thing in base or NOTHING.union(*(each.part_of for each in taken)):
             if not isinstance(key, str) or not (thing.classes or thing.kind is Kind.CLASS):
                 continue
+            found |= class_attributes(thing, key)
             method, _ = method_of(thing, key)
             if method is None or method.code is None:
                 continue

@@ -179,14 +179,16 @@ def hold(base: Iterable[Thing], items: Iterable[Thing], key: object = None) -> N
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for thing in base:
         for item in items:
-            if item is not thing:
-                thing.holds.add(item)
-                item.held_by.add(thing)
-                if key is not None:
-                    thing.keyed.setdefault(key, set()).add(item)
-                else:
-                    for keyed in thing.keyed.values():
-                        keyed.discard(item)
+            if item is thing:
+                continue
+            known = item in thing.holds and not any(item in keyed for keyed in thing.keyed.values())
+            thing.holds.add(item)
+            item.held_by.add(thing)
+            if key is None:
+                for keyed in thing.keyed.values():
+                    keyed.discard(item)
+            elif not known:
+                thing.keyed.setdefault(key, set()).add(item)
 
 
 def instance_of(thing: Thing, classes: Iterable[Thing]) -> Thing:
@@ -291,3 +293,17 @@ def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
         certain = certain and each.outline.known
         ahead.extend(each.outline.bases)
     return None, certain
+
+
+def class_attributes(thing: Thing, name: str) -> set[Thing]:
+    """What the classes of an instance hold under an attribute's name."""
+    found: set[Thing] = set()
+    seen: set[Thing] = set()
+    ahead = list(thing.classes)
+    while ahead:
+        each = ahead.pop()
+        if each not in seen:
+            seen.add(each)
+            found |= each.keyed.get(name, set())
+            ahead.extend(each.outline.bases if each.outline is not None else ())
+    return found

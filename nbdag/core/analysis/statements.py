@@ -246,7 +246,7 @@ class Statements(Expressions):
             others = [each for each in slot.value if each.code is None]
             if any(each.kind is Kind.OBJECT for each in others):
                 outline.state = True
-            hold({thing}, others)
+            hold({thing}, others, name)
         outline.state = outline.state or any(base.outline is not None and base.outline.state for base in bases)
         thing.outline = outline
         return frozenset({thing})
