@@ -30,6 +30,7 @@ from ..kernels import wire
 from ..kernels.ending import end_all
 from ..kernels.forkserver import ForkServerError, Hold, Server
 from ..kernels.recipe import Recipe
+from ..kernels.warmth import Warmth
 
 WORKER = "nbdag.kernels.attempt"
 TARGET = f"{WORKER}:Worker"
@@ -96,6 +97,7 @@ class LocalExecutor:
         self._stopping = False
         self._hold: Hold | None = None
         self._server: Server | None = None
+        self._warmth = Warmth(min(SPARES, slots))
         self._preparing = threading.Thread(target=self._prepare, name="nbdag-prepare", daemon=True)
         self._preparing.start()
 
@@ -128,6 +130,7 @@ class LocalExecutor:
             self.cancel(key)
         for thread in (*threads, self._preparing):
             thread.join()
+        self._warmth.close()
         if self._hold is not None:
             self._hold.close()
             self._hold = None
@@ -140,6 +143,7 @@ class LocalExecutor:
             self._server = server
 
     def _make(self, running: _Running) -> None:
+        self._warmth.expect(running.job)
         try:
             with contextlib.ExitStack() as open_ones:
                 with self._free:
@@ -153,6 +157,7 @@ class LocalExecutor:
                     self._running.pop(running.job.key, None)
                 self._on_result(result)
         finally:
+            self._warmth.settled(running.job)
             with self._lock:
                 self._threads.discard(threading.current_thread())
 

@@ -1,7 +1,9 @@
-"""Where a forked kernel is found: by the child's folder and secret, which its owner knows without asking."""
+"""How a forked kernel is asked for, and where it is found: its owner knows by the child's folder and secret."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,3 +20,8 @@ def connection_info(folder: Path, secret: str) -> dict[str, Any]:
         "key": secret.encode(),
         "signature_scheme": "hmac-sha256",
     }
+
+
+def arguments(command_line: Iterable[str]) -> bytes:
+    """What a fork server is given: the kernel's command line, without its connection file."""
+    return json.dumps(list(command_line)).encode()

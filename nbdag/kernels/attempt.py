@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
@@ -38,6 +39,7 @@ from .ending import MARK, end_all, new_mark
 from .engine import ENGINE, Drive
 from .manager import TaskKernelManager
 from .orphans import WORKER
+from .preload import ahead
 from .taskbook import task_notebook
 
 TARGET = f"{__name__}:Worker"
@@ -259,8 +261,12 @@ def _end(attempt: Attempt, why: str) -> None:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """The kernel's manager: its sockets are in a folder that only the owner can enter."""
     os.environ[WORKER] = str(os.getpid())
+    warm = job.kernels == "warm"
     return TaskKernelManager(
-        kernel_name=job.kernel_name, warm=job.kernels == "warm", connection_file=str(folder / "kernel.json")
+        kernel_name=job.kernel_name,
+        warm=warm,
+        modules=list(ahead(job.imports, Path(job.cwd))) if warm else [],
+        connection_file=str(folder / "kernel.json"),
     )
 
 
@@ -290,6 +296,15 @@ def _write(path: Path, nb: Any) -> None:
             Path(draft).unlink()
         raise
 
+
+def _rehearse() -> None:
+    """Make what a first use makes (validators, lists of kernels, classes of traits) before workers are forked."""
+    nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
+    with contextlib.suppress(NoSuchKernel):
+        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # it is looked up when it is read
+
+
+_rehearse()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import List, Unicode
 
 from .address import TARGET, connection_info
+from .address import arguments as fork_arguments
 from .forkserver import Child, ForkServerError, Server
 from .recipe import Recipe
 from .resident import idle_time
@@ -35,11 +35,6 @@ _refused: set[str] = set()  # keys of servers that could not be had; once is eno
 def kernel_recipe(modules: Iterable[str] = (), env: Mapping[str, str] | None = None) -> Recipe:
     """What kernels with these modules imported are forked from."""
     return Recipe.of(modules, targets=[TARGET], env=env)
-
-
-def spare_arguments(extra: Iterable[str] = ()) -> bytes:
-    """The arguments of kernels that a spare can stand in for: those of `extra_arguments`."""
-    return json.dumps(list(extra)).encode()
 
 
 class ForkProvisioner(LocalProvisioner):
@@ -100,7 +95,7 @@ class ForkProvisioner(LocalProvisioner):
                 child = await asyncio.to_thread(
                     Server(recipe, idle_time()).fork,
                     TARGET,
-                    arguments=json.dumps(arguments).encode(),
+                    arguments=fork_arguments(arguments),
                     cwd=cwd,
                     env=env,
                     stdio=stdio,
