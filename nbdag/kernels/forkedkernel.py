@@ -25,11 +25,13 @@ import IPython.utils.wildcard
 import tornado.platform.asyncio
 from ipykernel import kernelapp
 
+from . import runtime
 from .address import connection_info
 from .birth import Nest, Streams
 
 # What a kernel imports while it starts; here it is imported once, for all of them.
 _AHEAD = (
+    runtime,
     faulthandler,
     sqlite3,
     IPython.core.completerlib,
