@@ -185,8 +185,6 @@ def _executor(slots: int) -> Iterator[Executor]:
 
 
 def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: str | None) -> Borrowed:
-    if not prepared.choice.partial:
-        return Borrowed({}, ())
     named = None
     if values_from is not None:
         if store is None:
@@ -195,6 +193,8 @@ def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: 
             find_run(values_from, home=home)  # says that there is none
         else:
             named = the_row(store, home, values_from, prepared.dag.id)
+    if not prepared.choice.partial:
+        return Borrowed({}, ())
     return borrow(
         store,
         prepared.dag,

@@ -238,6 +238,9 @@ def _unknown_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
 
 def _plain(name: str, value: Any) -> Any:
     """The value as JSON has it, since the run must be able to say later what it was given."""
+    scalar = getattr(value, "item", None)  # numpy's numbers, some of which are Python's as well
+    if scalar is not None and getattr(value, "ndim", None) == 0:
+        return _plain(name, scalar())
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, datetime | date):
@@ -248,9 +251,6 @@ def _plain(name: str, value: Any) -> Any:
         return {str(key): _plain(name, each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
-    scalar = getattr(value, "item", None)  # numpy's numbers
-    if scalar is not None and getattr(value, "ndim", None) == 0:
-        return _plain(name, scalar())
     raise ParameterValueError(name, value)
 
 

@@ -6,6 +6,7 @@ store of values, so that what `runs` promises can be tested in milliseconds; rea
 
 from __future__ import annotations
 
+import ctypes
 import json
 import textwrap
 import threading
@@ -26,14 +27,17 @@ from nbdag.home import Home
 from nbdag.values import ValueStore
 
 
+class Cancelled(BaseException):
+    """Raised inside the cell of an attempt that is to end."""
+
+
 class InProcess:
-    """Attempts as threads of this process. A cell ends early when it calls `cancelled()` and is told so."""
+    """Attempts as threads of this process."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._pool = ThreadPoolExecutor(slots)
-        self._cancelled: set[Key] = set()
-        self._stopped = threading.Event()
+        self._threads: dict[Key, int] = {}
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         self._on_result = on_result
@@ -42,10 +46,13 @@ class InProcess:
         self._pool.submit(self._make, job)
 
     def cancel(self, key: Key) -> None:
-        self._cancelled.add(key)
+        if key in self._threads:
+            interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            interrupt(ctypes.c_ulong(self._threads[key]), ctypes.py_object(Cancelled))
 
     def stop(self) -> None:
-        self._stopped.set()
+        for key in list(self._threads):
+            self.cancel(key)
         self._pool.shutdown(wait=True)
 
     def _make(self, job: Job) -> None:
@@ -53,6 +60,8 @@ class InProcess:
         said: dict[str, Any] = {"state": TaskState.SUCCESS}
         try:
             said |= self._run(job)
+        except Cancelled:
+            said = {"state": TaskState.FAILED, "error": "cancelled"}
         except Skip as skip:
             said = {"state": TaskState.SKIPPED, "error": str(skip)}
         except Fail as fail:
@@ -62,11 +71,8 @@ class InProcess:
         self._on_result(Result(key=job.key, started=started, ended=time.time(), **said))
 
     def _run(self, job: Job) -> dict[str, Any]:
-        def cancelled() -> bool:
-            return self._stopped.is_set() or job.key in self._cancelled
-
         values = ValueStore(job.values)
-        names: dict[str, Any] = {"__name__": "__main__", "cancelled": cancelled, "Skip": Skip, "Fail": Fail}
+        names: dict[str, Any] = {"__name__": "__main__"}
         for code in job.parameter_cells:
             exec(code, names)
         names |= job.parameters
@@ -81,9 +87,11 @@ class InProcess:
             names[given.name] = parts if given.is_list else parts[0]
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         Path(job.path).with_suffix(".log").write_text(f"{job.key.task} begins\n")
-        exec(compile(job.task.code, f"<{job.key.task}>", "exec"), names)
-        if cancelled():
-            raise RuntimeError("cancelled")
+        self._threads[job.key] = threading.get_ident()
+        try:
+            exec(compile(job.task.code, f"<{job.key.task}>", "exec"), names)
+        finally:
+            del self._threads[job.key]
         groups = [[name for name in group if name in names] for group in job.task.exports]
         saved = values.save(
             {name: names[name] for group in groups for name in group},

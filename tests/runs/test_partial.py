@@ -114,8 +114,9 @@ def test_a_value_that_was_made_with_other_parameters_is_used_and_said(write: Wri
 
 def test_what_was_skipped_lends_nothing_so_what_stands_above_counts(write: Write, home: Home) -> None:
     path = write(
+        "import nbdag",
         "%%task a\nx = 1",
-        "%%task b --when 'False'\nx = 2\nraise Skip('not today')",
+        "%%task b --when 'False'\nx = 2\nraise nbdag.Skip('not today')",
         "%%task c --trigger none_failed --out y\ny = x",
     )
     nbdag.run(path, home=home)

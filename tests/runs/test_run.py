@@ -78,7 +78,12 @@ def test_what_fails_keeps_what_follows_from_running_and_nothing_else(write: Writ
 
 def test_a_skip_is_no_failure_and_a_fail_is_final(write: Write, home: Home) -> None:
     run = nbdag.run(
-        write("%%task a\nraise Skip('nothing new')", "%%task b --retries 3\nraise Fail('no use')"), home=home
+        write(
+            "import nbdag",
+            "%%task a\nraise nbdag.Skip('nothing new')",
+            "%%task b --retries 3\nraise nbdag.Fail('no use')",
+        ),
+        home=home,
     )
     assert [(task.state.value, task.tries, task.error) for task in run] == [
         ("skipped", 1, "nothing new"),
@@ -126,7 +131,7 @@ def test_a_listener_that_fails_ends_the_run(write: Write, home: Home) -> None:
 
 
 def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, home: Home) -> None:
-    cell = "%%task a\nimport time\nwhile not cancelled(): time.sleep(0.005)"
+    cell = "%%task a\nimport time\nwhile True: time.sleep(0.005)"
 
     def listen(event: Event) -> None:
         if event.task == "a" and event.state is TaskState.RUNNING:
@@ -143,7 +148,7 @@ def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, ho
 
 
 def test_somebody_else_may_cancel_a_run_and_follow_it(write: Write, home: Home) -> None:
-    cell = "%%task a\nimport time\nwhile not cancelled(): time.sleep(0.005)"
+    cell = "%%task a\nimport time\nwhile True: time.sleep(0.005)"
     began = threading.Event()
     followed: list[tuple[str, str]] = []
 

@@ -21,6 +21,7 @@ from nbdag.store import database
 from nbdag.store.database import (
     StoreBusyError,
     StoreCorruptError,
+    StoreFullError,
     StoreNewerError,
     StoreReadOnlyError,
     StoreUnreachableError,
@@ -175,3 +176,16 @@ def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Pat
     with pytest.raises(StoreUnreachableError, match=says) as caught:
         nbdag.store.open(Home(tmp_path, url))
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_full_disk_is_said_to_be_and_leaves_the_database_whole(home: Home) -> None:
+    store = nbdag.store.open(home)
+    with store._database.engine.connect() as connection:  # the database's own limit fails as a full disk does
+        connection.exec_driver_sql("PRAGMA max_page_count=1")
+    with pytest.raises(StoreFullError, match=r"disk is full.*: .*nbdag\.db.*free some space") as caught:
+        for n in range(10_000):
+            store.set_pool(f"pool{n}", 1)
+    assert "\n" not in str(caught.value)
+    with store._database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    store.close()

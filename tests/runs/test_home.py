@@ -1,0 +1,76 @@
+"""Where state lives, and that no id leads out of it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from nbdag.core.job import Key
+from nbdag.home import Home, UnsafeIdError, find, write_atomically
+
+
+def test_state_lives_where_nbdag_home_says(tmp_path: Path) -> None:
+    assert find(tmp_path, {"NBDAG_HOME": "/var/nbdag"}) == Home(Path("/var/nbdag"))
+    assert find(tmp_path, {"NBDAG_HOME": "there"}) == Home(tmp_path / "there")
+
+
+def test_state_lives_in_the_nearest_nbdag_folder_above(tmp_path: Path) -> None:
+    (tmp_path / ".nbdag").mkdir()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert find(tmp_path / "a" / "b", {}) == Home(tmp_path / ".nbdag")
+    (tmp_path / "a" / ".nbdag").mkdir()
+    assert find(tmp_path / "a" / "b", {}) == Home(tmp_path / "a" / ".nbdag")
+
+
+def test_looking_for_a_home_makes_none(tmp_path: Path) -> None:
+    home = find(tmp_path, {"NBDAG_HOME": str(tmp_path / "new")})
+    assert not home.exists
+    assert not home.root.exists()
+
+
+def test_a_database_elsewhere_counts_as_there(tmp_path: Path) -> None:
+    assert find(tmp_path, {"NBDAG_DB_URL": "postgresql://x/y"}).exists
+
+
+@pytest.mark.parametrize(
+    "id", ["..", ".", "", "a/b", "/etc", "a\\b", "a b", "a:b", "a\n", "é", ".hidden", "-x", "x" * 251, "a\0b"]
+)
+def test_an_id_that_could_lead_elsewhere_becomes_no_path(id: str) -> None:
+    home = Home(Path("/h"))
+    for make in (
+        lambda: home.run_folder(id, "r"),
+        lambda: home.report("d", id),
+        lambda: home.attempt(Key(dag="d", run="r", task=id)),
+        lambda: home.notebook(id),
+    ):
+        with pytest.raises(UnsafeIdError, match="cannot be an id"):
+            make()
+
+
+def test_no_two_attempts_share_a_notebook() -> None:
+    home = Home(Path("/h"))
+    keys = [
+        Key(dag="d", run="r", task=task, map_index=index, try_number=number)
+        for task in ("a", "a.1", "a.1._", "a._", "a.1.1", "a.0")
+        for index in (-1, 0, 1)
+        for number in (1, 2)
+    ]
+    assert len({home.attempt(key) for key in keys}) == len(keys)
+    assert home.attempt(keys[0]) == Path("/h/runs/d/r/tasks/a/1.ipynb")
+    assert home.attempt(keys[4]) == Path("/h/runs/d/r/tasks/a.1/1.ipynb")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    with pytest.raises(TypeError):
+        write_atomically(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"two"
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)

@@ -1,0 +1,123 @@
+"""What is wrong is said in one sentence, before anything is written or started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nbdag
+from nbdag import runs
+from nbdag.home import Home, HomeError
+from nbdag.runs.prepare import new_name, prepare
+from nbdag.store.database import StoreReadOnlyError
+
+pytestmark = pytest.mark.usefixtures("in_process")
+Write = Callable[..., Path]
+TASK = "%%task a\nx = 1"
+
+REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]] = [
+    (("x = 1",), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: .*NB107", 1),
+    ((TASK, TASK), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: cell 2, line 1: .*NB102", 1),
+    ((TASK,), {"only": ["b"]}, runs.UnknownTaskError, r"there is no task 'b'; the tasks are a", 2),
+    ((TASK,), {"jobs": 0}, runs.JobsError, r"0 jobs cannot run anything", 2),
+    ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: there is no folder .*none", 2),
+    ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; name a file in it", 2),
+    ((TASK,), {"cwd": "none"}, runs.OutputError, r"no such working directory", 2),
+    ((TASK,), {"parameters": {"f": open}}, runs.ParameterValueError, r"'f' is a builtin_function_or_method, which", 2),
+    ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.NoSuchRunError, r"there is no run 'r1'", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "said", "kind", "match", "code"), REFUSED)
+def test_what_is_wrong_is_refused_and_leaves_nothing_behind(
+    write: Write, home: Home, monkeypatch: pytest.MonkeyPatch,
+    cells: tuple[str, ...], said: dict[str, Any], kind: type[nbdag.NbdagError], match: str, code: int,
+) -> None:  # fmt: skip
+    path = write(*cells)
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(kind, match=match) as caught:
+        nbdag.run(path.name, home=home, **said)
+    assert caught.value.exit_code == code
+    assert "\n" not in str(caught.value)
+    assert runs.list_runs(home=home) == []
+
+
+def test_several_problems_are_listed(write: Write, home: Home) -> None:
+    with pytest.raises(runs.NotebookProblemsError, match=r"for 2 reasons:\n  cell 1") as caught:
+        nbdag.run(write("%%task a --retreis 1\nx = 1", "%%task b --operator nope\npass"), home=home)
+    assert len(caught.value.problems) == 2
+
+
+def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path, home: Home) -> None:
+    with pytest.raises(nbdag.NbdagError, match=r"nothing\.ipynb"):
+        nbdag.run(tmp_path / "nothing.ipynb", home=home)
+    assert not home.root.exists()
+
+
+def test_a_kernel_that_is_not_installed_is_named_with_those_that_are(write: Write, home: Home) -> None:
+    with pytest.raises(runs.KernelMissingError, match=r"'fortran77' is not installed \(installed: .*python3.*\)"):
+        nbdag.run(write(TASK, kernel="fortran77"), home=home)
+    assert not home.root.exists()
+
+
+def test_a_home_that_cannot_be_made_is_said_to_be(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match=r"cannot write to .*file/\.nbdag \(not a directory\): .*NBDAG_HOME"):
+        nbdag.run(write(TASK), home=Home(tmp_path / "file" / ".nbdag"))
+
+
+def test_a_store_that_cannot_be_opened_is_said_to_be(write: Write, home: Home) -> None:
+    home.database.mkdir(parents=True)
+    with pytest.raises(StoreReadOnlyError, match="cannot be written"):
+        nbdag.run(write(TASK), home=home)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (Path("/data/x.csv"), "/data/x.csv"),
+        (PurePosixPath("x"), "x"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (datetime(2026, 1, 2, 3, tzinfo=UTC), "2026-01-02T03:00:00+00:00"),
+        ((1, [2.5, None]), [1, [2.5, None]]),
+        ({"a": True, 1: "x"}, {"a": True, "1": "x"}),
+        (np.float64(0.5), 0.5),
+        (np.int32(7), 7),
+    ],
+)
+def test_a_parameter_is_kept_as_plain_data(write: Write, given: object, kept: object) -> None:
+    found = prepare(write("%%params\np = None", TASK), parameters={"p": given}).parameters["p"]
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+def test_a_task_works_in_the_notebooks_folder_unless_told_otherwise(write: Write, tmp_path: Path) -> None:
+    assert prepare(write(TASK)).cwd == tmp_path
+    assert prepare(write(TASK), cwd=tmp_path.parent).cwd == tmp_path.parent
+
+
+def test_a_runs_id_sorts_by_time_and_may_be_a_folder_anywhere() -> None:
+    names = [new_name(datetime(2026, 11, 22, 16, 3, second, 123456, UTC)) for second in (9, 10)]
+    assert names == ["manual__2026-11-22T16-03-09.123456Z", "manual__2026-11-22T16-03-10.123456Z"]
+    assert sorted(names) == names
+    assert not set(names[0]) & set('<>:"/\\|?*')
+
+
+def test_a_pool_that_nobody_has_made_is_said_and_lets_one_task_run(write: Write, home: Home) -> None:
+    run = nbdag.run(write("%%task a --pool gpu --slots 2\nx = 1", "%%task b --pool gpu\ny = 1"), home=home, jobs=2)
+    assert run.state.value == "success"
+    (warning,) = run.warnings
+    assert (warning.code, warning.name) == ("NB414", "gpu")
+    assert "run one at a time" in warning.message
+    assert run["b"].started is not None and run["a"].ended is not None and run["b"].started >= run["a"].ended
+
+
+def test_a_task_that_needs_more_than_its_pool_has_is_refused(write: Write, home: Home) -> None:
+    with pytest.raises(nbdag.NbdagError, match=r"a needs 129 slots of pool default_pool, which has 128 in all"):
+        nbdag.run(write("%%task a --slots 129\nx = 1"), home=home)
+    assert runs.list_runs(home=home) == []
