@@ -102,12 +102,22 @@ class Session:
         """A cell begins to run."""
         self._runs += 1
         key = cell_id or self._key(source)
+        if key not in self._ran:
+            self._adopt(key, source)
         self._before = self._ran.get(key)
         same = self._before is not None and self._before.source == source
         changed = self._before.changed if self._before is not None and same else self._runs
         self._ran[key] = Ran(key=key, source=source, order=self._runs, changed=changed, at=self._wall())
         self._current = key
         self._began = self._timer()
+
+    def recall(self, sources: Sequence[str]) -> None:
+        """Cells that ran before anybody counted, oldest first, none of them a task yet. A known file has them."""
+        if self.path is None:
+            for source in sources:
+                if source.strip() and not split(source)[0]:
+                    self.begin(source)
+                    self.end(TaskState.SUCCESS)
 
     def end(self, state: str, *, reason: str = "", count: int | None = None) -> None:
         """The cell that was running ended as `state`."""
@@ -173,6 +183,16 @@ class Session:
                 if other is not None and body and other_body == body:
                     return key  # renamed
         return f"{_MADE_UP}{self._runs}"
+
+    def _adopt(self, key: str, source: str) -> None:
+        """Give a cell that was known by its text alone the id that is sent for it now."""
+        for other, ran in self._ran.items():
+            if other.startswith(_MADE_UP) and ran.source == source:
+                self._ran = {
+                    key if old == other else old: replace(each, key=key) if old == other else each
+                    for old, each in self._ran.items()
+                }
+                return
 
     def _document(self) -> list[_Standing]:
         file = self._saved()
@@ -258,22 +278,25 @@ def _place(document: Sequence[_Standing], ran: Ran) -> int:
     return max(before)[1] + 1 if before else len(document)
 
 
-def _task(source: str) -> tuple[str | None, str]:
-    """The name of the task that a cell is, if it is one, and its body."""
+def split(source: str) -> tuple[str, str]:
+    """A cell's header, empty where it has none, and what stands below it."""
     lines = source.split("\n")
     first = next((at for at, line in enumerate(lines) if line.strip()), 0)
     last = first
     while lines[last].endswith("\\") and last + 1 < len(lines):
         last += 1
     text = "\n".join(lines[first : last + 1])
-    if not header.is_header(text):
-        return None, source.strip()
-    body = "\n".join(lines[last + 1 :]).strip()
+    return (text, "\n".join(lines[last + 1 :])) if header.is_header(text) else ("", source)
+
+
+def _task(source: str) -> tuple[str | None, str]:
+    """The name of the task that a cell is, if it is one, and its body."""
+    said, body = split(source)
     try:
-        read = header.parse(text)
+        read = header.parse(said) if said else None
     except NbdagError:
-        return None, body
-    return (read.name if read.kind == "task" else None), body
+        read = None
+    return (read.name if read is not None and read.kind == "task" else None), body.strip()
 
 
 def _marks(dag: Dag, document: Sequence[_Standing]) -> dict[str, Mark]:

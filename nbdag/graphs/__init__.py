@@ -20,8 +20,8 @@ from .mermaid import mermaid
 from .svg import size, svg
 
 __all__ = [
-    "FORMATS", "STALE", "FontError", "FormatError", "LayoutError", "Mark", "bundle", "dot", "engine", "html", "listing", "mermaid",
-    "png", "render", "svg",
+    "FORMATS", "STALE", "FontError", "FormatError", "LayoutError", "Mark", "bundle", "dot", "engine", "html", "listing",
+    "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
 _PIXELS = 16_000  # the longest side that viewers still show

@@ -59,8 +59,6 @@ def _problems(problems: Sequence[Problem]) -> str:
 
 def _line(problem: Problem) -> str:
     sign = "✗" if problem.severity == "error" else "△"
-    where = ""
-    if problem.place is not None:
-        where = f"cell {problem.place.cell + 1}, line {problem.place.line}: "
+    where = f"{problem.place}: " if problem.place is not None else ""
     hint = f"; {problem.hint}" if problem.hint else ""
     return f"{sign} {problem.code} {where}{problem.message}{hint}"

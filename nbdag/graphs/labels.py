@@ -43,11 +43,7 @@ def edge_tooltip(edge: Edge) -> str:
     """Which way, which names, written and read where. Cells and lines count from 1, as people count."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
     for use in edge.names:
-        written, read = use.written_at, use.read_at
-        lines.append(
-            f"{use.name}: written in cell {written.cell + 1}, line {written.line};"
-            f" read in cell {read.cell + 1}, line {read.line}"
-        )
+        lines.append(f"{use.name}: written in {use.written_at}; read in {use.read_at}")
     return "\n".join(lines)
 
 

@@ -120,6 +120,7 @@ class _Extension:
         shell.Completer.custom_matchers.append(self.matcher)
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
+        self.session.recall(shell.history_manager.input_hist_raw[1:])
         if "dag_run" not in shell.user_ns:
             shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
 

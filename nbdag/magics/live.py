@@ -16,11 +16,13 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ..core.header import Header, task_options
+from ..core.names import uses
 from ..core.options import TaskOptions
+from ..core.source import SyntaxProblem, to_python
 from ..core.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.expressions import check, elements, evaluate
-from ..session import Session
+from ..session import Session, split
 
 _NOTHING: Any = object()
 
@@ -33,7 +35,7 @@ class Around:
         self.session = session
         self.defaults: Mapping[str, Any] = {}  # what the latest %dag says of every task
         self.options = TaskOptions()  # of the cell that is running
-        self._task: str | None = None  # its name
+        self._source = ""  # its text
         self._goes = True
         self._skipped = ""  # why the cell was skipped
         self._count: int | None = None  # instances of a mapped task
@@ -47,7 +49,7 @@ class Around:
 
     def begin(self, source: str, cell_id: str | None) -> None:
         """A cell begins."""
-        self.options, self._task, self._goes = TaskOptions(), None, True
+        self.options, self._source, self._goes = TaskOptions(), source, True
         self._skipped, self._count, self._refused = "", None, False
         self.session.begin(source, cell_id)
 
@@ -67,7 +69,6 @@ class Around:
     def start(self, header: Header) -> None:
         """The header of a task's cell has been read."""
         self.options = self.options_of(header.options)
-        self._task = header.name
 
     def refuse(self) -> None:
         """The header of the cell cannot be read."""
@@ -160,13 +161,14 @@ class Around:
             print(f"skipped: {self._skipped}")
 
     def _gives(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names that the task binds, and those that it changes in place, but for definitions and map variables."""
-        task = self.session.dag().tasks.get(self._task or "")
-        if task is None:
+        """The names that the cell binds, and those that it changes in place, but for definitions and map variables."""
+        python = to_python(split(self._source)[1])
+        if isinstance(python, SyntaxProblem):
             return (), ()
-        left_out = {definition.name for definition in task.definitions} | {variable for variable, _ in self.options.map}
-        written = tuple(name for name in task.writes if name not in left_out)
-        return written, tuple(name for name in task.changes if name not in left_out and name not in written)
+        used = uses(python)
+        left_out = {definition.name for definition in used.definitions} | {variable for variable, _ in self.options.map}
+        written = tuple(name for name in (*used.writes, *used.maybe_writes) if name not in left_out)
+        return written, tuple(name for name in used.changes if name not in left_out and name not in written)
 
     def _asked(self, option: str, expression: str) -> bool:
         try:

@@ -42,8 +42,8 @@ class Unwrap:
         kind = text.lstrip("%").split(None, 1)[0]
         if kind not in CELL_MAGICS:
             return lines  # such as %%dag: IPython finds that magic, which says what is wrong
-        told = f"%{text.lstrip('%')}\n" + "\n" * (end - first - 1)
-        return [*lines[:first], told, *self._body(text, lines[end:])]
+        told = [f"%{text.lstrip('%')}\n", *["\n"] * (end - first - 1)]
+        return [*lines[:first], *told, *self._body(text, lines[end:])]
 
     def _body(self, text: str, lines: list[str]) -> list[str]:
         try:

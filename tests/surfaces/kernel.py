@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-import time
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,6 @@ class Reply:
 
     @property
     def traceback(self) -> str:
-        import re
-
         lines = [line for error in self.of("error") for line in error["traceback"]]
         return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
 
@@ -68,23 +66,41 @@ class Kernel:
 
     def run(self, code: str, cell: str | None = None) -> Reply:
         """Execute a cell as a frontend does; `cell` is its id."""
+        self.start(code, cell)
+        return self.finish()
+
+    def start(self, code: str, cell: str | None = None) -> None:
+        """Ask for a cell to be executed, without waiting."""
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True,
         }  # fmt: skip
-        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
-        self.client.shell_channel.send(message)
-        reply = self._reply(message)
+        self._asked = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
+        self.client.shell_channel.send(self._asked)
+
+    def finish(self) -> Reply:
+        """Wait for the cell that was asked for."""
+        reply = self._reply(self._asked)
         outputs: list[dict[str, Any]] = []
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        while True:
             said = self.client.get_iopub_msg(timeout=PATIENCE)
-            if said["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            if said["parent_header"].get("msg_id") != self._asked["header"]["msg_id"]:
                 continue
             if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
                 break
             if said["msg_type"] not in ("status", "execute_input"):
                 outputs.append({"msg_type": said["msg_type"], "content": said["content"]})
         return Reply(reply["status"], reply, outputs)
+
+    def await_debugger(self, event: str) -> dict[str, Any]:
+        """Wait until the debugger says that something has happened."""
+        while True:
+            said = self.client.get_iopub_msg(timeout=PATIENCE)
+            if said["msg_type"] == "debug_event" and said["content"]["event"] == event:
+                return said["content"]
+
+    def quietly(self, code: str) -> None:
+        """Run something that is no cell."""
+        assert self.client.execute(code, silent=True, reply=True)["content"]["status"] == "ok"
 
     def value(self, expression: str) -> str:
         """The repr of an expression."""

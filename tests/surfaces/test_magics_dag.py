@@ -1,0 +1,216 @@
+"""The picture that `%dag` draws in a notebook, alive: in a real kernel, over the real protocol."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from kernel import Kernel
+
+CELLS = {
+    "load": "%load_ext nbdag",
+    "dag": "%dag churn --owner ml",
+    "setup": "%%setup\nimport math",
+    "extract": "%%task extract\ndf = [1, 2, 3]",
+    "prep": "%%task prep\nX = [row * 2 for row in df]\ny = len(df)",
+    "train": "%%task train --retries 2\nmodel = sum(X) / y",
+    "picture": "%dag",
+}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """One kernel for all tests, whose notebook is a file that each test may write."""
+    folder = tmp_path_factory.mktemp("kernel")
+    path = folder / "churn_notebook.ipynb"
+    env = {
+        **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
+        "JPY_SESSION_NAME": str(path),
+    }  # fmt: skip
+    kernel = Kernel(cwd=str(folder), env=env)
+    kernel.path = path
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def kernel(started):
+    """The kernel with nothing run and no file."""
+    started.path.unlink(missing_ok=True)
+    started.quietly("%unload_ext nbdag")
+    started.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
+    started.run("%load_ext nbdag", "load")
+    return started
+
+
+def save(kernel, cells, seconds=0):
+    """Write the notebook's file, as long ago as `seconds` says."""
+    told = [
+        {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+        for cell, source in cells.items()
+    ]
+    kernel.path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": told}))
+    moment = kernel.path.stat().st_mtime + seconds
+    os.utime(kernel.path, (moment, moment))
+
+
+def run(kernel, *cells, of=CELLS):
+    return [kernel.run(of[cell], cell) for cell in cells]
+
+
+def pictures(reply):
+    """What was drawn or drawn anew, as lines of text, title left out."""
+    return [
+        [line.strip() for line in content["data"]["text/plain"].splitlines()[1:]]
+        for content in reply.of("display_data", "update_display_data")
+    ]
+
+
+def test_bare_dag_draws_what_has_run(kernel):
+    replies = run(kernel, "dag", "setup", "extract", "prep", "train", "picture")
+    assert [reply.status for reply in replies] == ["ok"] * 6
+    assert pictures(replies[-1]) == [
+        ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]", "✓ train    ← prep (X, y)  [done]"]
+    ]
+    data = replies[-1].of("display_data")[0]["data"]
+    assert set(data) == {"text/html", "image/svg+xml", "text/plain"}
+    assert data["text/plain"].startswith("churn: 3 tasks")
+    assert "done, 0.0 s" in data["image/svg+xml"]
+    assert re.search(r"df: written in cell \d+, line 2; read in cell \d+, line 2", data["image/svg+xml"])
+
+
+def test_the_picture_follows_the_cells_in_its_place(kernel):
+    run(kernel, "dag", "setup", "extract")
+    drawn = run(kernel, "picture")[0].of("display_data")[0]
+    reply = run(kernel, "prep")[0]
+    again = reply.of("update_display_data")
+    assert {update["transient"]["display_id"] for update in again} == {drawn["transient"]["display_id"]}
+    assert pictures(reply) == [
+        ["✓ extract  [done]", "◐ prep     ← extract (df)  [running]"],
+        ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]"],
+    ]
+
+
+def test_a_cell_that_changes_nothing_on_the_picture_sends_nothing(kernel):
+    run(kernel, "extract", "picture")
+    assert pictures(kernel.run("1 + 1", "scratch")) == []
+
+
+def test_what_failed_was_skipped_or_is_stale_is_told_with_its_reason(kernel):
+    run(kernel, "extract", "prep", "picture")
+    kernel.run("%%task train\nmodel = X / 0", "train")
+    kernel.run("%%task extra --when 'y > 100'\nz = y", "extra")
+    last = pictures(run(kernel, "extract")[0])[-1]
+    assert last == [
+        "✓ extract  [done]",
+        "△ prep     ← extract (df)  [stale: extract ran again after it]",
+        "✗ train    ← prep (X)  [failed: TypeError: unsupported operand type(s) for /: 'list' and 'int']",
+        "» extra    ← prep (y)  [skipped: --when y > 100 is false]",
+    ]
+
+
+def test_a_renamed_task_leaves_no_ghost(kernel):
+    run(kernel, "extract", "prep", "picture")
+    last = pictures(kernel.run("%%task prepare\nX = [row * 2 for row in df]", "prep"))[-1]
+    assert last == ["✓ extract  [done]", "✓ prepare  ← extract (df)  [done]"]
+
+
+def test_a_wrong_header_does_not_change_what_the_task_was(kernel):
+    run(kernel, "extract", "prep", "picture")
+    last = pictures(kernel.run("%%task prep --retires 2\nX = 1", "prep"))[-1]
+    assert last == ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]"]
+
+
+def test_cells_that_ran_before_the_extension_was_loaded_count(kernel):
+    kernel.quietly("%unload_ext nbdag")
+    kernel.run("import math", "early")
+    kernel.run("%load_ext nbdag", "load")
+    kernel.run("%%task a\nx = math.pi", "a")
+    data = run(kernel, "picture")[0].of("display_data")[0]["data"]
+    assert "math" not in data["text/plain"], "no problem: setup sets it"
+
+
+def test_where_the_file_is_known_tasks_that_have_not_run_are_there_in_its_order(kernel):
+    save(kernel, CELLS, seconds=-60)
+    run(kernel, "prep")  # fails: there is no df
+    reply = run(kernel, "extract", "picture")[-1]
+    assert pictures(reply) == [
+        [
+            "✓ extract  [done]",
+            "✗ prep     ← extract (df)  [failed: NameError: name 'df' is not defined]",
+            "○ train    ← prep (X, y)",
+        ]
+    ]
+
+
+def test_a_cell_edited_and_saved_is_stale(kernel):
+    save(kernel, CELLS, seconds=-60)
+    run(kernel, "extract", "prep")
+    save(kernel, {**CELLS, "prep": "%%task prep\nX = df\ny = 3"}, seconds=60)
+    assert pictures(run(kernel, "picture")[0]) == [
+        [
+            "✓ extract  [done]",
+            "△ prep     ← extract (df)  [stale: its cell was edited after it ran]",
+            "○ train    ← prep (X, y)",
+        ]
+    ]
+
+
+def test_problems_stand_under_the_picture(kernel):
+    run(kernel, "extract")
+    kernel.run("%%task prep --after extrakt\nX = df", "prep")
+    data = run(kernel, "picture")[0].of("display_data")[0]["data"]
+    assert "NB203" in data["text/plain"]
+    assert re.search(r"<li>✗ NB203 .*did you mean", data["text/html"])
+
+
+def test_nothing_in_a_notebook_breaks_out_of_the_picture(kernel):
+    kernel.run("%%task a --doc '</title><script>alert(1)</script>' --when 'True or \"<script>\"'\nx = 1", "a")
+    data = run(kernel, "picture")[0].of("display_data")[0]["data"]
+    assert "<script>" not in data["text/html"] + data["image/svg+xml"]
+
+
+def test_a_dag_draws_itself(kernel):
+    save(kernel, CELLS)
+    reply = kernel.run(f"import nbdag\nnbdag.read({str(kernel.path)!r})")
+    data = reply.of("execute_result")[0]["data"]
+    assert {"text/html", "image/svg+xml"} <= set(data)
+    assert data["text/plain"].startswith("churn: 3 tasks")
+
+
+def test_before_any_task_the_picture_says_how_to_make_one(kernel):
+    data = run(kernel, "picture")[0].of("display_data")[0]["data"]
+    assert "Tag a cell with %%task NAME to make it one" in data["text/plain"]
+
+
+def test_the_command_line_checks_the_notebook_from_inside(kernel):
+    save(kernel, CELLS)
+    reply = kernel.run(f"%nbdag check {kernel.path}")
+    assert reply.status == "ok", reply.stderr + reply.traceback
+    assert "churn" in reply.stdout
+
+
+def test_in_a_terminal_the_graph_is_text(tmp_path):
+    env = {**os.environ, "IPYTHONDIR": str(tmp_path), "NBDAG_HOME": str(tmp_path / ".nbdag")}
+    env.pop("JPY_SESSION_NAME", None)
+    cells = [*(cell for cell in CELLS.values()), "%%task extract\ndf = [4]"]
+    program = (
+        "from IPython.terminal.interactiveshell import TerminalInteractiveShell as Shell\n"
+        "shell = Shell.instance()\n"
+        f"for cell in {cells!r}: shell.run_cell(cell, store_history=True).raise_error()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "churn: 3 tasks",
+        "  ✓ extract  [done]",
+        "  ✓ prep     ← extract (df)  [done]",
+        "  ✓ train    ← prep (X, y)  [done]",
+    ]
