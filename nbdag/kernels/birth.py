@@ -124,10 +124,11 @@ class Born:
     def _obey(self, orders: Orders, streams: Streams) -> None:
         data = orders.data
         os.umask(data["umask"])
-        env = {**data["env"], **{name: value for name, value in self.env_change.items() if value is not None}}
-        for name in os.environ.keys() - env.keys() | {name for name, value in self.env_change.items() if value is None}:
-            os.environ.pop(name, None)
-        for name, value in env.items():
+        env = {**data["env"], **self.env_change}
+        wanted = {name: value for name, value in env.items() if value is not None}
+        for name in os.environ.keys() - wanted.keys():
+            del os.environ[name]
+        for name, value in wanted.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value
         os.chdir(data["cwd"])

@@ -11,11 +11,13 @@ and the requests that wait there stay.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import selectors
@@ -419,6 +421,7 @@ def main() -> int:
     if born is None:
         return 0
     zygote = None  # its sockets are closed; what else it knew is not the child's
+    leaving.shared = frozenset(sys.modules)
     try:
         leaving.code = born.live()
     except SystemExit as error:
@@ -430,18 +433,27 @@ def main() -> int:
     return leaving.code
 
 
-@dataclass(slots=True)
 class Leaving:
-    """How a child ends: as Python does, but without taking down module by module what it shares with its server."""
+    """How a child ends: as Python does, but without taking down, object by object, what it shares with its server."""
 
-    code: int | None = None  # None in the server itself
+    def __init__(self) -> None:
+        self.code: int | None = None  # None in the server itself
+        self.shared: frozenset[str] = frozenset()  # modules that the server had
 
     def leave(self) -> None:
         """The last of the functions that run at exit."""
-        if self.code is not None:
-            gc.collect()  # what closes itself when it is collected, such as a file left open
-            flush()
-            os._exit(self.code)
+        if self.code is None:
+            return
+        for name in sys.modules.keys() - self.shared:
+            del sys.modules[name]
+        gc.collect()  # what closes itself when nobody holds it any more
+        for thing in gc.get_objects():
+            # By its type: asking the thing itself could wake up a lazy one.
+            if issubclass(type(thing), io.IOBase):
+                with contextlib.suppress(Exception):
+                    thing.flush()
+        flush()
+        os._exit(self.code)
 
 
 def name_process(name: str) -> None:
@@ -472,7 +484,7 @@ def _import(module: str) -> str:
 def _other_threads() -> str:
     """The names of Python threads other than this one, if there are any."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if not names and len(sys._current_frames()) > 1:
+    if not names and _thread._count() > 0:
         names = ["one that threading does not know of"]
     return ", ".join(names)
 

@@ -1,0 +1,390 @@
+"""A fork server and its children, for real."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from nbdag.kernels import resident, wire
+from nbdag.kernels.forkserver import Child, ForkServerError, Server
+from nbdag.kernels.recipe import Recipe
+
+HERE = str(Path(__file__).parent)
+T = {name: f"children:{name}" for name in ("describe", "exits", "leaves_a_child", "at_exit", "Prepared")}
+LONG = 60.0  # seconds: only a broken test waits as long
+
+
+def recipe(*modules: str, **env: str) -> Recipe:
+    path = os.pathsep.join([HERE, *filter(None, [env.pop("PYTHONPATH", "")])])
+    return Recipe.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
+
+
+def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture
+def server() -> Server:
+    """One that all tests here meet; it ends with the session."""
+    return Server.connect(recipe())
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    """Makes servers that no other test meets."""
+    made: list[Server] = []
+
+    def make(*modules: str, idle: float | None = None, **env: str) -> Server:
+        made.append(Server.connect(recipe(*modules, OWN=str(time.time_ns()), **env), resident_for=idle))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def described(server: Server, tmp_path: Path, **options: Any) -> dict[str, Any]:
+    file = tmp_path / f"{time.time_ns()}.json"
+    with server.fork(T["describe"], str(file).encode(), **options) as child:
+        assert child.wait(LONG) == 0
+    return dict(json.loads(file.read_text()))
+
+
+def test_a_child_is_what_its_owner_asked_for(server, tmp_path):
+    (tmp_path / "here").mkdir()
+    env = {**server.recipe.env, "TERM": "mine", "NBDAG_X": "1"}
+    seen = described(server, tmp_path, cwd=tmp_path / "here", env=env, argv=["prog", "a"])
+    assert seen["cwd"] == str(tmp_path / "here")
+    assert seen["argv"] == ["prog", "a"]
+    assert {name: seen["env"].get(name) for name in env} == env
+    assert not seen["env"].keys() - env.keys() - {"LC_CTYPE"}
+    assert seen["umask"] == resident.umask()
+
+
+def test_a_child_leads_its_own_session_and_group_with_pythons_own_signals(server, tmp_path):
+    seen = described(server, tmp_path)
+    assert seen["session"] == seen["group"] == seen["pid"]
+    assert seen["sigint"] and seen["sigterm"] and seen["threads"] == 1
+
+
+def test_a_child_holds_nothing_of_the_server_and_of_other_children(server, tmp_path):
+    with server.fork(T["exits"], b"sleep 600"), server.hold():
+        seen = described(server, tmp_path)
+    assert not [name for name in seen["files"] if "socket" in name or "eventpoll" in name or "pidfd" in name]
+
+
+def test_no_folder_of_the_starter_is_on_the_path(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random.py").write_text("raise RuntimeError('the wrong module')")
+    seen = described(own(), tmp_path)
+    assert "" not in seen["path"] and str(tmp_path) not in seen["path"]
+
+
+def test_siblings_draw_different_random_numbers(own, tmp_path):
+    server = own("numpy")
+    one, other = (described(server, tmp_path) for _ in range(2))
+    assert one["random"] != other["random"]
+    assert one["numpy"] != other["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("return 0", 0), ("return 7", 7), ("exit 3", 3), ("raise x", 1), ("signal 9", -9), ("signal 11", -11)],
+)
+def test_how_a_child_ended_is_told(server, how, code):
+    with server.fork(T["exits"], how.encode(), stdio=(0, 1, 1)) as child:
+        assert child.wait(LONG) == code
+        assert child.poll() == code
+
+
+def test_poll_and_wait_with_a_limit_say_none_while_it_runs(server):
+    with server.fork(T["exits"], b"sleep 600") as child:
+        assert child.wait_ready(LONG)
+        assert child.poll() is None
+        assert child.wait(0.01) is None
+        child.signal(signal.SIGTERM)
+        assert child.wait(LONG) == -signal.SIGTERM
+
+
+def test_an_interrupt_is_a_keyboard_interrupt(server, tmp_path):
+    with (
+        (tmp_path / "err").open("w") as err,
+        server.fork(T["exits"], b"sleep 600", stdio=(0, 1, err.fileno())) as child,
+    ):
+        assert child.wait_ready(LONG)
+        child.signal(signal.SIGINT)
+        assert child.wait(LONG) == 1
+    assert "KeyboardInterrupt" in (tmp_path / "err").read_text()
+
+
+def test_an_event_loop_is_told_without_polling(server):
+    async def live() -> int:
+        with server.fork(T["exits"], b"return 4") as child:
+            assert await child.until_ready(LONG)
+            return await child.until_gone()
+
+    assert asyncio.run(live()) == 4
+
+
+def test_standard_streams_go_where_the_owner_says(server, tmp_path):
+    children = []
+    for n in range(3):
+        (tmp_path / f"in{n}").write_text(f"question {n}")
+        handles = [
+            os.open(tmp_path / f"in{n}", os.O_RDONLY),
+            os.open(tmp_path / f"out{n}", os.O_WRONLY | os.O_CREAT),
+            os.open(tmp_path / f"err{n}", os.O_WRONLY | os.O_CREAT),
+        ]
+        children.append(server.fork(T["exits"], f"speak answer {n}".encode(), stdio=tuple(handles)))
+        wire.close(handles)
+    for n, child in enumerate(children):
+        with child:
+            assert child.wait(LONG) == 0
+        assert (tmp_path / f"out{n}").read_text() == f"answer {n}\n"
+        assert (tmp_path / f"err{n}").read_text() == f"question {n}\n"
+
+
+def test_what_was_left_for_the_end_is_done(server, tmp_path):
+    with server.fork(T["at_exit"], str(tmp_path).encode()) as child:
+        assert child.wait(LONG) == 0
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == dict.fromkeys(
+        ["atexit", "held", "del"], "ran"
+    )
+
+
+@pytest.mark.parametrize("wait", ["0", "600"], ids=["when it ends", "when it is closed"])
+def test_the_whole_group_ends_with_a_child(server, tmp_path, wait):
+    with server.fork(T["leaves_a_child"], f"{tmp_path / 'pid'} {wait}".encode()) as child:
+        pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+        if wait == "0":
+            assert child.wait(LONG) == 0
+            until(lambda: gone(pid))
+    until(lambda: gone(pid) and gone(child.pid))
+
+
+def test_a_childs_folder_is_private_and_goes_with_it(server, tmp_path):
+    with server.fork(T["Prepared"], str(tmp_path / "seen").encode()) as child:
+        assert child.wait(LONG) == 0
+        assert child.folder.stat().st_mode & 0o777 == 0o700
+        assert (child.folder / "mine").read_text() == child.secret
+    until(lambda: not child.folder.exists())
+
+
+def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
+    code = f"""
+        import os, sys, time
+        sys.path.insert(0, {HERE!r})
+        from test_forkserver import T, recipe
+        from nbdag.kernels.forkserver import Server
+        child = Server.connect(recipe()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """
+    owner = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    with owner:
+        pid = int(owner.stdout.readline())
+        grandchild = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+        owner.kill()
+    until(lambda: gone(pid) and gone(grandchild))
+
+
+def test_children_die_with_a_server_that_is_killed_and_their_owner_is_told(own, tmp_path):
+    server = own()
+    with server.fork(T["leaves_a_child"], f"{tmp_path / 'pid'} 600".encode()) as child:
+        grandchild = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+        status = server.status(LONG)
+        assert status is not None
+        os.kill(status.pid, signal.SIGKILL)
+        assert child.wait(LONG) == -signal.SIGKILL
+        until(lambda: gone(child.pid) and gone(grandchild))
+
+
+def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, tmp_path):
+    server = own()
+    described(server, tmp_path)
+    old = server.status(LONG)
+    os.kill(old.pid, signal.SIGKILL)
+    until(lambda: gone(old.pid))
+    files = resident.files(server.recipe.key)
+    stray = files.folder / "stray"
+    stray.mkdir()
+    assert files.socket.exists()
+    described(server, tmp_path)
+    assert server.status(LONG).pid != old.pid
+    assert not stray.exists()
+
+
+def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tmp_path):
+    with server.hold() as hold:
+        hold.want(1, T["Prepared"], b"a")
+        until(lambda: server.status(LONG).spares == 1)
+        seen = {}
+        for arguments in (b"b", b"a"):
+            file = tmp_path / arguments.decode()
+            with server.fork(T["Prepared"], str(file).encode(), arguments=arguments, cwd=tmp_path) as child:
+                assert child.wait(LONG) == 0
+            seen[arguments] = json.loads(file.read_text())
+        assert seen[b"a"]["prepared_in"] == "/" and seen[b"b"]["prepared_in"] == str(tmp_path)
+        assert seen[b"a"]["ready_in"] == seen[b"b"]["ready_in"] == str(tmp_path)
+        until(lambda: server.status(LONG).spares == 1)
+    until(lambda: server.status(LONG).spares == 0)
+
+
+def test_who_asks_for_the_same_meets_the_same_server(server):
+    pids = {Server.connect(recipe()).status(LONG).pid for _ in range(3)}
+    assert pids == {server.status(LONG).pid}
+
+
+def test_a_server_without_work_ends_after_its_idle_time(own, tmp_path):
+    server = own(idle=0.0)
+    with server.hold():
+        described(server, tmp_path)
+        pid = server.status(LONG).pid
+    until(lambda: gone(pid))
+    assert not resident.files(server.recipe.key).socket.exists()
+    assert not resident.files(server.recipe.key).folder.exists()
+
+
+def test_running_servers_are_listed_and_stopped_with_their_children(own):
+    server = own()
+    with server.fork(T["exits"], b"sleep 600") as child:
+        assert child.wait_ready(LONG)
+        listed = {status.key: status for status in resident.running()}[server.recipe.key]
+        assert (listed.busy, listed.children, listed.spares) == (False, 1, 0)
+        assert listed.memory > 0
+        assert server.stop()
+        assert gone(listed.pid)
+        assert child.wait(LONG) == -signal.SIGKILL
+    assert server.status() is None
+    assert not server.stop()
+
+
+def test_the_server_idle_longest_makes_room(own, monkeypatch):
+    first, second = own(), own()
+    for each in (first, second):
+        until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
+    monkeypatch.setenv("NBDAG_SERVERS", str(len(resident.running())))
+    with second.hold():
+        third = own()
+        until(lambda: len(resident.running()) <= int(os.environ["NBDAG_SERVERS"]))
+        assert second.status(LONG) is not None and third.status(LONG) is not None
+
+
+def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
+    assert resident.runtime_dir().stat().st_mode & 0o777 == 0o700
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to(resident.runtime_dir())
+    for name in ("open", "link"):
+        monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / name))
+        with pytest.raises(ForkServerError, match="only you can enter"):
+            Server.connect(recipe())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_turned_away(server):
+    path = resident.files(server.recipe.key).socket
+    # The folder keeps others out; should it ever not, the server itself looks who is there.
+    path.parent.chmod(0o755)
+    path.chmod(0o777)
+    try:
+        if (pid := os.fork()) == 0:
+            said = b"nothing heard"
+            try:
+                os.setresuid(65534, 65534, 65534)
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(str(path))
+                    wire.send(sock, {"op": "status"})
+                    said = sock.recv(1)
+            except (BrokenPipeError, ConnectionResetError):
+                said = b""
+            finally:
+                os._exit(0 if said == b"" else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_what_is_no_request_harms_nobody(server, tmp_path):
+    for noise in (
+        b"",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\x00\x00\x00\x02\x00\x00\x00\x00{}",
+        b"\x00\x00\x00\x04\x00\x00\x00\x00null",
+    ):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(resident.files(server.recipe.key).socket))
+            sock.sendall(noise)
+    assert described(server, tmp_path)["threads"] == 1
+
+
+def test_only_what_a_server_was_started_for_is_forked(server):
+    with pytest.raises(ForkServerError, match="os:system"):
+        server.fork("os:system", b"true")
+
+
+def test_a_server_that_cannot_start_says_where_to_look():
+    broken = Recipe.of(targets=["no_such_module:thing"])
+    with pytest.raises(ForkServerError, match=r"ended while it was starting .*\.log"):
+        Server.connect(broken).fork("no_such_module:thing")
+
+
+def test_an_interpreter_that_is_not_there_is_one_sentence():
+    with pytest.raises(ForkServerError, match="ordinary kernels do the same"):
+        Server.connect(Recipe.of(targets=T.values(), python="/no/such/python", env={}))
+
+
+def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
+    server = own()
+    times = int(os.environ.get("NBDAG_TEST_CHILDREN", "30"))
+
+    def state() -> tuple[int, int, int]:
+        process = psutil.Process(server.status(LONG).pid)
+        return process.num_fds(), len(process.children()), len(list(resident.files(server.recipe.key).folder.iterdir()))
+
+    def live() -> None:
+        with server.fork(T["Prepared"], str(tmp_path / "seen").encode()) as child:
+            assert child.wait(LONG) == 0
+
+    live()
+    before, ours = until(lambda: state() if state()[1:] == (0, 0) else None), psutil.Process().num_fds()
+    for _ in range(times):
+        live()
+    until(lambda: state() == before)
+    assert psutil.Process().num_fds() == ours
+
+
+def test_an_abandoned_child_is_not_forgotten(own):
+    server = own()
+    sock = resident.connect(server.recipe, 1.0)
+    request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
+    wire.send(sock, request, b"sleep 600", (0, 1, 2))
+    child = Child(sock, wire.receive(sock).data)
+    sock.close()
+    until(lambda: gone(child.pid))
+    until(lambda: server.status(LONG).children == 0)

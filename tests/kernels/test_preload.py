@@ -1,0 +1,170 @@
+"""Which modules are imported ahead, and which are left to the tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbdag.kernels import recipe as recipes
+from nbdag.kernels.forkserver import Server
+from nbdag.kernels.preload import ahead
+from nbdag.kernels.recipe import Recipe
+
+HERE = str(Path(__file__).parent)
+DESCRIBE = "children:describe"
+LONG = 60.0
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("numpy", True),
+        ("numpy.linalg", True),
+        ("sklearn:linear_model", True),
+        ("json", True),
+        ("os.path:join", True),
+        ("six", True),  # one file
+        ("nbdag", False),  # an editable install
+        ("no_such_module", False),
+        ("this", False),  # prints
+        ("antigravity", False),  # opens a browser
+        ("__main__", False),
+    ],
+)
+def test_installed_modules_are_imported_ahead_and_no_others(name, chosen, tmp_path):
+    assert ahead([name], tmp_path, env={}) == ((name,) if chosen else ())
+
+
+@pytest.mark.parametrize("local", ["{}.py", "{}/__init__.py"])
+def test_what_the_notebooks_folder_has_is_not_imported_ahead(tmp_path, local):
+    for name in ("mine", "numpy"):
+        file = tmp_path / local.format(name)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("")
+    assert ahead(["mine", "numpy", "numpy.linalg", "pandas"], tmp_path, env={}) == ("pandas",)
+
+
+def test_a_local_file_does_not_hide_the_standard_library_but_pythonpath_does(tmp_path):
+    (tmp_path / "json.py").write_text("")
+    assert ahead(["json"], tmp_path, env={}) == ("json",)
+    assert ahead(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
+
+
+def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, monkeypatch):
+    site, work = tmp_path / "site-packages", tmp_path / "work" / "linked"
+    site.mkdir()
+    work.mkdir(parents=True)
+    (work / "__init__.py").write_text("")
+    (site / "linked").symlink_to(work)
+    (site / "installed.py").write_text("")
+    monkeypatch.setattr("nbdag.kernels.preload.site_dirs", lambda: (site,))
+    assert ahead(["linked", "installed"], tmp_path, env={}) == ("installed",)
+
+
+def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    (site / "explodes.py").write_text("raise SystemExit('imported')")
+    monkeypatch.setattr("nbdag.kernels.preload.site_dirs", lambda: (site,))
+    assert ahead(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [("TERM", True), ("PWD", True), ("SSH_TTY", True), ("NBDAG_HOME", True), ("JPY_PARENT_PID", True)]
+    + [
+        (name, False) for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG", "TZ", "ANYTHING")
+    ],
+)
+def test_variables_of_the_moment_make_no_other_server_and_all_others_do(name, same):
+    before = {"PATH": "/bin", name: "a"}
+    keys = {Recipe.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
+    assert (len(keys) == 1) is same
+
+
+def test_other_modules_make_another_server():
+    assert len({Recipe.of(names, targets=[DESCRIBE]).key for names in ([], ["json"], ["json", "csv"])}) == 3
+
+
+def test_an_installed_or_upgraded_package_makes_another_server(tmp_path, monkeypatch):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.setattr(recipes, "site_dirs", lambda: (site,))
+    keys = [Recipe.of(targets=[DESCRIBE]).key]
+    for change in (
+        lambda: (site / "package-1.0.dist-info").mkdir(),
+        lambda: (site / "package-1.0.dist-info").rename(site / "package-1.1.dist-info"),
+        lambda: (site / "editable.pth").write_text("/a"),
+        lambda: (site / "editable.pth").write_text("/b"),
+    ):
+        time.sleep(0.02)  # a file system counts time in steps
+        change()
+        keys.append(Recipe.of(targets=[DESCRIBE]).key)
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], tuple[dict[str, Any], Server]]]:
+    """Starts a server that imports the modules that are written here; what a child of it then sees."""
+    made: list[Server] = []
+
+    def serve(modules: dict[str, str]) -> tuple[dict[str, Any], Server]:
+        for name, source in modules.items():
+            (tmp_path / f"{name}.py").write_text(source)
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, str(tmp_path)]), "OWN": str(time.time_ns())}
+        made.append(Server.connect(Recipe.of(modules, targets=[DESCRIBE], env=env)))
+        out = tmp_path / "seen.json"
+        with made[-1].fork(DESCRIBE, str(out).encode(), env=env) as child:
+            assert child.wait(LONG) == 0
+        return json.loads(out.read_text()), made[-1]
+
+    yield serve
+    for server in made:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(99,), daemon=True, name='T').start()",
+            "thread",
+        ),
+        ("import _thread, time; _thread.start_new_thread(time.sleep, (99,)); time.sleep(0.1)", "thread"),
+        ("print('welcome')", "prints"),
+        ("import warnings; warnings.warn('old')", "warns"),
+        ("import os; os.write(2, b'raw')", "prints"),
+        ("import gone_missing", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("import os; os._exit(3)", "ended the process"),
+        ("import os; os.kill(os.getpid(), 11)", "ended the process"),
+    ],
+)
+def test_an_import_that_cannot_be_had_ahead_is_left_to_the_task(served, source, why):
+    seen, server = served({"good": "x = 1", "bad": source, "better": "import good"})
+    status = server.status(LONG)
+    assert status is not None
+    assert {"good", "better"} <= set(seen["modules"])
+    assert "bad" not in seen["modules"]
+    assert status.modules == ("good", "better")
+    assert list(status.left) == ["bad"] and why in status.left["bad"]
+    assert seen["threads"] == 1
+
+
+def test_what_imports_do_to_the_environment_is_done_to_the_childs(served):
+    source = "import os; os.environ['SET_BY_IMPORT'] = '1'; os.environ.pop('OWN')"
+    seen, _ = served({"sets": source})
+    assert seen["env"]["SET_BY_IMPORT"] == "1"
+    assert "OWN" not in seen["env"]
+
+
+def test_members_that_are_modules_are_imported_too(served):
+    seen, _ = served({"plain": "from importlib import resources"})
+    assert "plain" in seen["modules"]
