@@ -57,7 +57,9 @@ def shared(pickled: Mapping[str, Pickled]) -> list[Sharing]:
     unchanging = _UNCHANGING + tuple(_abroad())
     found = []
     for (one, first), (other, second) in itertools.combinations(pickled.items(), 2):
-        thing = _common(first, second, unchanging) or _overlap(first, second)
+        thing = _common(first, second, unchanging)
+        if thing is None:  # not `or`: an array has no truth
+            thing = _overlap(first, second)
         if thing is not None:
             found.append(Sharing(one, other, type_name(thing)))
     return found
