@@ -106,17 +106,18 @@ def run(
     if jobs is not None and jobs < 1:
         raise JobsError(jobs)
     here = the_home(home)
-    prepared = prepare(
-        notebook,
-        parameters=parameters,
-        only=only,
-        upto=upto,
-        from_=from_,
-        output=output,
-        cwd=cwd,
-        kernel_name=kernel_name,
-    )
+    # What the executor needs takes longest to get ready, and does so in the background: it comes first.
     with _executor(jobs or cores()) as executor:
+        prepared = prepare(
+            notebook,
+            parameters=parameters,
+            only=only,
+            upto=upto,
+            from_=from_,
+            output=output,
+            cwd=cwd,
+            kernel_name=kernel_name,
+        )
         store = stores.open(here)
         try:
             now = datetime.now(UTC)
@@ -174,7 +175,6 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def _executor(slots: int) -> Iterator[Executor]:
-    # It gets ready in the background while the store is opened; so it is made first.
     from ..executors.local import LocalExecutor
 
     executor = LocalExecutor(slots)
