@@ -1,0 +1,203 @@
+"""One notebook, run in two ways: from top to bottom, and task by task in the order that a scheduler might choose.
+
+The second way plans, replays, loads and saves by the code that real runs use; only the kernel is a namespace of this
+process. Both ways record what each task's cell leaves of the names that it looks up or binds.
+"""
+
+from __future__ import annotations
+
+import dis
+import random
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from nbdag.core.assemble import Left, assemble
+from nbdag.core.dag import Cell, CellKind, Dag
+from nbdag.core.dataflow import understand
+from nbdag.core.job import Job, Key
+from nbdag.core.options import TaskOptions
+from nbdag.kernels.brief import MIME, Brief, Report
+from nbdag.kernels.runtime import Runtime
+
+Seen = dict[str, Any]  # name → a canonical form of its value
+UNBOUND = "unbound"
+
+
+def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None = None) -> Dag:
+    """A notebook of (kind, code): `setup`, `parameters`, `scratch`, or a task's name."""
+    made, said = [], {}
+    for index, (kind, code) in enumerate(cells):
+        if kind in ("setup", "parameters", "scratch"):
+            made.append(Cell(index=index, kind=CellKind(kind), source=code, code=code))
+        else:
+            made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
+            said[index] = (options or {}).get(kind, TaskOptions())
+    return understand(made, dag_id="law", task_options=said)
+
+
+def plain(dag: Dag) -> dict[str, Seen]:
+    """What each task's cell leaves, when all cells that run are run from top to bottom in one namespace."""
+    seen = {}
+    with main_namespace() as names:
+        for cell in running(dag):
+            before = dict(names)
+            exec(compile(cell.code, f"<cell {cell.index}>", "exec"), names)
+            if cell.task is not None:
+                seen[cell.task] = observed(cell.code, names, before)
+    return seen
+
+
+def running(dag: Dag) -> list[Cell]:
+    """The cells of a top-to-bottom run."""
+    kinds = (CellKind.PARAMETERS, CellKind.SETUP, CellKind.TASK)
+    return sorted(
+        (cell for cell in dag.cells if cell.kind in kinds), key=lambda cell: cell.kind is not CellKind.PARAMETERS
+    )
+
+
+def headless(dag: Dag, order: Sequence[str], root: str) -> dict[str, Seen]:
+    """What each task's cell leaves, when each task runs for itself, in this order."""
+    seen, left = {}, {}
+    for task in order:
+        job = assemble(
+            dag,
+            Key(dag=dag.id, run="run", task=task),
+            left=lambda other: left.get(other, ()),
+            path="",
+            values=root,
+            cwd=".",
+            kernel_name="python3",
+        )
+        seen[task], digests = attempt(job)
+        left[task] = [Left(-1, digests)]
+    return seen
+
+
+class Shell:
+    """As much of IPython's shell as a task's kernel asks for."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.user_ns = names
+        self.compile = compile
+        self.published: list[Mapping[str, Any]] = []
+        self.events = self.display_pub = self
+
+    def register(self, event: str, callback: object) -> None:
+        """Nobody runs cells through this shell, so nothing happens after one."""
+
+    def set_custom_exc(self, kinds: object, handler: object) -> None:
+        """Errors are shown by the test."""
+
+    def transform_cell(self, code: str) -> str:
+        """All cells are plain Python."""
+        return code
+
+    def publish(self, data: Mapping[str, Any]) -> None:
+        self.published.append(data[MIME])
+
+
+def attempt(job: Job) -> tuple[Seen, dict[str, str]]:
+    """Run one task in a namespace of its own."""
+    with main_namespace() as names:
+        shell = Shell(names)
+        runtime = Runtime(shell, Brief.of(job))
+        for number, code in enumerate((*job.parameter_cells, *job.setup_cells)):
+            exec(compile(code, f"<setup {number}>", "exec"), names)
+        runtime.inputs()
+        before = dict(names)
+        exec(compile(job.task.code, f"<task {job.task.id}>", "exec"), names)
+        seen = observed(job.task.code, names, before)
+        runtime.finish()
+        (published,) = shell.published
+        report = Report.from_dict(published)
+        assert report.state == "success", report
+        return seen, {output.name: output.digest for output in report.outputs}
+
+
+@contextmanager
+def main_namespace() -> Iterator[dict[str, Any]]:
+    """A fresh `__main__`, where a notebook's functions and classes live."""
+    module = types.ModuleType("__main__")
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = module
+    try:
+        yield module.__dict__
+    finally:
+        sys.modules["__main__"] = before
+
+
+def orders(dag: Dag, chance: random.Random, count: int) -> list[list[str]]:
+    """Orders that respect the edges: what several jobs at once may come to."""
+    found = [list(dag.order), last_first(dag)]
+    for _ in range(count):
+        waiting = {task: set(dag.upstream[task]) for task in dag.tasks}
+        order: list[str] = []
+        while waiting:
+            ready = [task for task, upstream in waiting.items() if not upstream]
+            task = chance.choice(ready)
+            order.append(task)
+            del waiting[task]
+            for upstream in waiting.values():
+                upstream.discard(task)
+        found.append(order)
+    return found
+
+
+def last_first(dag: Dag) -> list[str]:
+    """The order that is as unlike the notebook's as the edges allow."""
+    waiting = {task: set(dag.upstream[task]) for task in dag.tasks}
+    order: list[str] = []
+    while waiting:
+        task = [task for task, upstream in waiting.items() if not upstream][-1]
+        order.append(task)
+        del waiting[task]
+        for upstream in waiting.values():
+            upstream.discard(task)
+    return order
+
+
+def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any]) -> Seen:
+    """What a cell leaves of the names that it looks up, or binds anew."""
+    compiled = compile(code, "<cell>", "exec")
+    looked_up, bound = set(), set()
+    for instruction in dis.get_instructions(compiled):
+        if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL", "DELETE_NAME"):
+            looked_up.add(instruction.argval)
+        elif instruction.opname == "STORE_NAME":
+            bound.add(instruction.argval)
+    absent = object()
+    anew = {name for name in bound if names.get(name, absent) is not before.get(name, absent)}
+    builtins = vars(sys.modules["builtins"])
+    return {
+        name: canonical(names[name]) if name in names else UNBOUND
+        for name in sorted(looked_up | anew)
+        if name in names or name not in builtins
+    }
+
+
+def canonical(value: Any, known: dict[int, int] | None = None) -> Any:
+    """A value as plain data that can be compared, objects that occur twice in it told as such."""
+    known = {} if known is None else known
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, types.ModuleType):
+        return ("module", value.__name__)
+    if isinstance(value, types.FunctionType | types.MethodType):
+        return ("function", value.__qualname__)
+    if isinstance(value, type):
+        return ("class", value.__name__)
+    if id(value) in known:
+        return ("again", known[id(value)])
+    known[id(value)] = len(known)
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, [canonical(each, known) for each in value])
+    if isinstance(value, dict):
+        return ("dict", [(canonical(key, known), canonical(each, known)) for key, each in value.items()])
+    if isinstance(value, set):
+        return ("set", sorted(map(repr, value)))
+    if type(value).__module__ == "__main__":
+        return (type(value).__name__, canonical(vars(value), known))
+    return type(value).__name__

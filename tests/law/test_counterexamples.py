@@ -1,0 +1,194 @@
+"""Notebooks that once broke the law, or might: each with a name, all held to it."""
+
+from __future__ import annotations
+
+import random
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from .driver import headless, notebook, orders, plain
+
+CASES: dict[str, list[tuple[str, str]]] = {
+    "a conditional write keeps the old value": [
+        ("a", "x = [1]\nflag = False"),
+        ("b", "if flag:\n    x = [2]"),
+        ("c", "y = x"),
+    ],
+    "siblings that append to one list": [
+        ("a", "xs = []"),
+        ("b", "xs.append(1)"),
+        ("c", "xs.append(2)"),
+        ("d", "total = sum(xs)"),
+    ],
+    "an alias made before a change sees it": [
+        ("a", "xs = []"),
+        ("b", "ys = xs"),
+        ("c", "xs.append(1)"),
+        ("d", "n = len(ys)"),
+        ("e", "same = xs is ys"),
+    ],
+    "a function reads its globals when it is called": [
+        ("a", "def f():\n    return x"),
+        ("b", "x = 1"),
+        ("c", "y = f()"),
+        ("d", "x = 2"),
+        ("e", "z = f()"),
+    ],
+    "a function that changes a global": [
+        ("a", "count = 0\ndef bump():\n    global count\n    count += 1\n    return count"),
+        ("b", "bump()"),
+        ("c", "p = bump()"),
+        ("d", "q = count"),
+    ],
+    "a class and its instances": [
+        ("k", "rate = 2"),
+        ("a", "class M:\n    def __init__(self):\n        self.xs = []\n    def add(self, v):\n        self.xs.append(v * rate)\n        return self"),
+        ("b", "m = M()"),
+        ("c", "m.add(1)"),
+        ("d", "rate = 5"),
+        ("e", "n = m.add(2)"),
+        ("f", "same = n is m\nys = m.xs"),
+    ],
+    "a class that counts its instances": [
+        ("a", "class C:\n    made = 0\n    def __init__(self):\n        C.made += 1"),
+        ("b", "p = C()"),
+        ("c", "q = C()"),
+        ("d", "n = C.made, p.made"),
+    ],
+    "a mutable class attribute": [
+        ("a", "class C:\n    items = []"),
+        ("b", "p = C()"),
+        ("c", "q = C()"),
+        ("d", "p.items.append(1)"),
+        ("e", "n = list(q.items) + C.items"),
+    ],
+    "a mutable default": [
+        ("a", "def f(v, acc=[]):\n    acc.append(v)\n    return list(acc)"),
+        ("b", "x = f(1)"),
+        ("c", "y = f(2)"),
+    ],
+    "a closure with state": [
+        ("a", "def counter():\n    n = 0\n    def step():\n        nonlocal n\n        n += 1\n        return n\n    return step"),
+        ("b", "c = counter()"),
+        ("d", "x = c()"),
+        ("e", "y = c()"),
+    ],
+    "an object inside another": [
+        ("a", "xs = [1]"),
+        ("b", "box = {'xs': xs, 'n': 1}"),
+        ("c", "xs.append(2)"),
+        ("d", "n = list(box['xs'])"),
+        ("e", "box['xs'].append(3)"),
+        ("f", "m = list(xs)"),
+    ],
+    "a part of an object": [
+        ("a", "d = {'k': [1]}"),
+        ("b", "part = d['k']"),
+        ("c", "part.append(2)"),
+        ("e", "n = list(d['k'])"),
+    ],
+    "a function that returns its argument": [
+        ("setup", "def add(xs, v):\n    xs.append(v)\n    return xs"),
+        ("a", "xs = []"),
+        ("b", "ys = add(xs, 1)"),
+        ("c", "zs = add(ys, 2)"),
+        ("d", "n = list(xs)"),
+    ],
+    "setup in between": [
+        ("setup", "x = 1"),
+        ("a", "x = 2"),
+        ("b", "y = x"),
+        ("setup", "x = 3"),
+        ("c", "z = x"),
+        ("d", "x = x + 1"),
+        ("e", "w = x"),
+    ],
+    "what setup made is changed by tasks": [
+        ("setup", "xs = []\nys = xs"),
+        ("a", "xs.append(1)"),
+        ("b", "n = list(ys)"),
+        ("c", "ys.append(2)"),
+        ("d", "m = list(xs)"),
+    ],
+    "a function defined twice": [
+        ("a", "def f():\n    return 1"),
+        ("b", "g = f"),
+        ("c", "def f():\n    return 2"),
+        ("d", "x = f(), g()"),
+    ],
+    "a lambda reads its globals when it is called": [
+        ("a", "k = 1\nh = lambda: k"),
+        ("b", "x = h()"),
+        ("c", "k = 2"),
+        ("d", "y = h()"),
+    ],
+    "deleted and set again": [
+        ("a", "x = [1]\ny = x"),
+        ("b", "del x"),
+        ("c", "y.append(2)"),
+        ("d", "x = list(y)"),
+        ("e", "z = x"),
+    ],
+    "an optional read": [
+        ("a", "try:\n    x\nexcept NameError:\n    x = 0"),
+        ("b", "x = x + 1"),
+        ("c", "try:\n    x\nexcept NameError:\n    x = 0"),
+        ("d", "y = x"),
+    ],
+    "a list that is popped where its result is used": [
+        ("a", "xs = [1, 2, 3]"),
+        ("b", "p = xs.pop()"),
+        ("c", "q = xs.pop()"),
+        ("d", "n = list(xs)"),
+    ],
+    "names swapped": [
+        ("a", "p = [1]\nq = [2]"),
+        ("b", "p, q = q, p"),
+        ("c", "p.append(3)"),
+        ("d", "n = p + q"),
+    ],
+    "a loop variable that is read below": [
+        ("a", "i = 7\nxs = []"),
+        ("b", "for i in xs:\n    pass"),
+        ("c", "y = i"),
+    ],
+    "a decorated function": [
+        ("a", "calls = []\ndef log(f):\n    def g(*args):\n        calls.append(args)\n        return f(*args)\n    return g"),
+        ("b", "@log\ndef add(p, q):\n    return p + q"),
+        ("c", "x = add(1, 2)"),
+        ("d", "n = len(calls)"),
+    ],
+    "a generator": [
+        ("a", "base = [1, 2]"),
+        ("b", "def each():\n    for b in base:\n        yield b"),
+        ("c", "base.append(3)"),
+        ("d", "x = list(each())"),
+    ],
+    "a property and a class method": [
+        ("a", "class P:\n    made = []\n    def __init__(self, v):\n        self.v = v\n    @property\n    def twice(self):\n        return self.v * k\n    @classmethod\n    def new(cls, v):\n        cls.made.append(v)\n        return cls(v)"),
+        ("b", "k = 2"),
+        ("c", "p = P.new(1)"),
+        ("d", "k = 3"),
+        ("e", "x = p.twice"),
+        ("f", "n = list(P.made)"),
+    ],
+    "inheritance": [
+        ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
+        ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),
+        ("c", "base = 1\nlog = []"),
+        ("d", "o = B()"),
+        ("e", "x = o.go()"),
+        ("f", "n = len(log)"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_headless_run_leaves_what_a_plain_run_leaves(name: str, tmp_path: Path) -> None:
+    dag = notebook(*[(kind, textwrap.dedent(code)) for kind, code in CASES[name]])
+    assert not dag.errors, dag.errors
+    expected = plain(dag)
+    for number, order in enumerate(orders(dag, random.Random(0), 3)):
+        assert headless(dag, order, str(tmp_path / str(number))) == expected, order
