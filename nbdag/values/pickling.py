@@ -81,7 +81,13 @@ def dump(obj: object, *, keep_memo: bool = False) -> Pickled:
 
 def load(data: bytes | memoryview, buffers: list[memoryview]) -> Any:
     """The object that `dump` was given. Arrays are made on the buffers themselves."""
-    return pickle.loads(data, buffers=buffers)
+    namespace = user_namespace()
+    builtins = namespace.get("__builtins__")
+    try:
+        return pickle.loads(data, buffers=buffers)
+    finally:
+        if builtins is not None:
+            namespace["__builtins__"] = builtins  # cloudpickle sets another one
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -237,10 +243,7 @@ def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> N
     for name, value in captured.items():
         if name not in namespace:
             namespace[name] = pickle.loads(value.pickled) if isinstance(value, _Data) else value
-    builtins = namespace.get("__builtins__")
     restore(function, (attributes, {**slots, "__globals__": {}}))
-    if builtins is not None:
-        namespace["__builtins__"] = builtins  # cloudpickle sets a dict of its own
 
 
 def _take(buffer: pickle.PickleBuffer, buffers: list[memoryview]) -> bool:

@@ -17,7 +17,8 @@ _DEPTH = 12
 _OF_PYTHON = frozenset(
     (
         *("__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
-        *("__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl"),
+        *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl"),
+        "__slotnames__",  # which copyreg leaves on a class once an object of it has been pickled
     )
 )
 

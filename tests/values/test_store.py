@@ -1,0 +1,281 @@
+"""What is stored comes back: the same, uncopied, and one's own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from nbdag.values import MissingValueError, StoreWriteError, UnstorableError, ValueStore
+
+MB = 1 << 20
+
+
+def only_digest(store: ValueStore, **values: object) -> str:
+    (digest,) = {output.digest for output in store.save(values, [tuple(values)]).outputs}
+    return digest
+
+
+@pytest.fixture(params=["folder", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> ValueStore:
+    return ValueStore(str(tmp_path / "values") if request.param == "folder" else f"memory://{tmp_path}/values")
+
+
+VALUES = {
+    "nothing": None,
+    "numbers": [1, 2.5, 3j, 10**100],
+    "text": "héllo \ud83d\ude00",
+    "empty": [(), {}, set(), b"", ""],
+    "bytes": os.urandom(100_000),
+    "nested": {"a": [{"b": (1, {2, 3})}]},
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_comes_back_equal(any_store: ValueStore, name: str) -> None:
+    assert any_store.load(only_digest(any_store, x=VALUES[name])) == {"x": VALUES[name]}
+
+
+def test_arrays_and_tables_come_back_equal(any_store: ValueStore) -> None:
+    frame = pd.DataFrame({"n": range(2000), "x": np.linspace(0, 1, 2000), "s": ["ab"] * 2000}, index=range(5, 2005))
+    array = np.arange(6000.0).reshape(20, 300)
+    loaded = any_store.load(
+        only_digest(
+            any_store,
+            frame=frame,
+            c=array,
+            f=np.asfortranarray(array),
+            strided=array[::2, ::3],
+            none=np.empty((0, 4)),
+            scalar=np.float64(1.5),
+            objects=np.array([{}, None, "a"], dtype=object),
+            masked=np.ma.masked_greater(array, 100),
+            arrow=pa.table({"a": list(range(1000))}),
+            polars=pl.DataFrame({"a": list(range(1000)), "s": ["x"] * 1000}),
+        )
+    )
+    pd.testing.assert_frame_equal(loaded["frame"], frame)
+    for name, expected in (("c", array), ("f", array), ("strided", array[::2, ::3])):
+        np.testing.assert_array_equal(loaded[name], expected)
+    assert loaded["f"].flags.f_contiguous
+    assert loaded["none"].shape == (0, 4)
+    assert loaded["objects"].tolist() == [{}, None, "a"]
+    assert (loaded["masked"].mask == (array > 100)).all()
+    assert loaded["arrow"].num_rows == 1000
+    assert loaded["polars"].to_dict(as_series=False)["s"] == ["x"] * 1000
+
+
+def test_equal_content_is_stored_once(store: ValueStore) -> None:
+    first = store.save({"x": np.ones(10_000)}).outputs[0]
+    second = store.save({"x": np.ones(10_000)}).outputs[0]
+    assert first.digest == second.digest
+    assert len([path for path in Path(store.root).rglob("*") if path.is_file()]) == 1
+
+
+def test_two_that_store_the_same_at_once_leave_it_whole(store: ValueStore) -> None:
+    array = np.arange(500_000)
+    threads = [threading.Thread(target=store.save, args=({"x": array},)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    files = [path for path in Path(store.root).rglob("*") if path.is_file()]
+    assert len(files) == 1
+    np.testing.assert_array_equal(store.load(files[0].name)["x"], array)
+
+
+def test_names_of_a_group_are_the_same_objects_again(store: ValueStore) -> None:
+    one: list[int] = [1]
+    saved = store.save({"a": one, "b": one, "c": 3}, [("a", "b"), ("c",)])
+    a, b, c = saved.outputs
+    assert a.digest == b.digest != c.digest
+    loaded = store.load(a.digest)
+    assert loaded["a"] is loaded["b"]
+    assert saved.sharing == ()  # it was known
+
+
+def test_sharing_that_nobody_declared_is_found_and_kept(store: ValueStore) -> None:
+    part = [1]
+    saved = store.save({"whole": {"part": part}, "part": part, "other": [1]})
+    assert [(pair.one, pair.other, pair.type) for pair in saved.sharing] == [("whole", "part", "list")]
+    whole, part_, other = saved.outputs
+    assert whole.digest == part_.digest != other.digest
+    loaded = store.load(whole.digest)
+    assert loaded["whole"]["part"] is loaded["part"]
+
+
+def test_a_view_of_an_array_shares_it(store: ValueStore) -> None:
+    array = np.arange(1000.0)
+    saved = store.save({"array": array, "view": array[10:20], "copy": array[10:20].copy()})
+    assert [(pair.one, pair.other) for pair in saved.sharing] == [("array", "view")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"a": "text" * 1000, "b": ["text" * 1000]},
+        {"a": (1, (2, 3)), "b": {"x": (1, (2, 3))}},
+        {"a": int, "b": [int, len, os]},
+    ],
+)
+def test_what_cannot_change_is_not_shared(store: ValueStore, values: dict[str, object]) -> None:
+    assert store.save(values).sharing == ()
+
+
+def test_columns_of_one_frame_are_not_shared_since_pandas_copies_on_write(store: ValueStore) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).random((1000, 4)), columns=list("abcd"))
+    saved = store.save({"frame": frame, "X": frame[["a", "b"]], "y": frame["d"], "renamed": frame.rename(columns=str)})
+    assert saved.sharing == ()
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_a_large_value_arrives_without_being_copied(store: ValueStore, elsewhere, kind: str) -> None:
+    array = np.zeros(100 * MB // 8).reshape(-1, 8)
+    digest = only_digest(store, x=array if kind == "array" else pd.DataFrame(array))
+    said = elsewhere(f"""
+        import re, numpy, pandas, psutil
+        from pathlib import Path
+        from nbdag.values import ValueStore
+        memory = lambda: int(re.search(r"Anonymous: *(\\d+)", Path("/proc/self/smaps_rollup").read_text())[1]) // 1024
+        before = memory()
+        x = ValueStore({store.root!r}).load({digest!r})["x"]
+        total = float(numpy.asarray(x).sum())  # reads every page
+        mapped = any({digest!r} in line for line in open("/proc/self/maps"))
+        data = x if isinstance(x, numpy.ndarray) else x.to_numpy()
+        print(total, memory() - before < 20, mapped, data.nbytes)
+    """)
+    assert said == f"0.0 True True {100 * MB}"
+
+
+def test_an_array_lies_in_the_file_at_64_bytes(store: ValueStore) -> None:
+    loaded = store.load(only_digest(store, a=np.ones(1000), b=np.ones(1001, dtype="u1"), c=np.ones(999)))
+    assert [array.ctypes.data % 64 for array in loaded.values()] == [0, 0, 0]
+
+
+def test_a_change_stays_with_whoever_makes_it(any_store: ValueStore) -> None:
+    digest = only_digest(any_store, x=np.zeros(1000), frame=pd.DataFrame({"a": np.zeros(1000)}))
+    mine, yours = any_store.load(digest), any_store.load(digest)
+    mine["x"][:] = 1
+    mine["frame"].loc[:, "a"] = 1.0
+    mine["frame"].iloc[0, 0] = 5.0
+    assert yours["x"].sum() == 0
+    assert yours["frame"]["a"].sum() == 0
+    again = any_store.load(digest)
+    assert again["x"].sum() == again["frame"]["a"].sum() == 0
+
+
+def test_an_array_that_was_read_only_stays_so(store: ValueStore) -> None:
+    array = np.zeros(1000)
+    array.flags.writeable = False
+    assert not store.load(only_digest(store, x=array))["x"].flags.writeable
+
+
+def test_a_loaded_value_outlives_its_file(store: ValueStore) -> None:
+    digest = only_digest(store, x=np.arange(100_000))
+    loaded = store.load(digest)
+    for path in Path(store.root).rglob(digest):
+        path.unlink()
+    assert loaded["x"].sum() == 99_999 * 50_000
+
+
+def test_what_cannot_be_stored_is_said_with_its_reader(store: ValueStore) -> None:
+    with sqlite3.connect(":memory:") as connection, pytest.raises(UnstorableError) as caught:
+        store.save({"db": connection}, readers={"db": "report"})
+    connection.close()
+    error = caught.value
+    assert (error.name, error.type, error.reader) == ("db", "sqlite3.Connection", "report")
+    assert str(error).startswith("'db', which task report needs, is a sqlite3.Connection and cannot be stored (")
+    assert str(error).endswith("make it in a %%setup cell, or make and use it within one task")
+
+
+class Stubborn:
+    def __reduce__(self) -> str:
+        raise RuntimeError("not\nme")
+
+
+@pytest.mark.parametrize("value", [Stubborn(), [threading.Lock()], (n for n in range(3)), lambda: threading.Lock()])
+def test_whatever_refuses_to_be_stored_is_one_sentence(store: ValueStore, value: object) -> None:
+    nested: object = value if not callable(value) else {"lock": value()}
+    with pytest.raises(UnstorableError) as caught:
+        store.save({"x": nested})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_nested_too_deeply_is_one_sentence(store: ValueStore) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(UnstorableError):
+        store.save({"deep": deep})
+
+
+def test_a_missing_value_is_said(any_store: ValueStore) -> None:
+    with pytest.raises(MissingValueError, match="clear the task that made it"):
+        any_store.load("0" * 32)
+
+
+@pytest.mark.parametrize("digest", ["", "../../etc/passwd", "0" * 31, "Z" * 32])
+def test_only_a_digest_becomes_a_path(any_store: ValueStore, digest: str) -> None:
+    with pytest.raises(ValueError, match="not a digest"):
+        any_store.load(digest)
+
+
+@pytest.mark.parametrize("left", [0, 5, 40, -1])
+def test_a_damaged_value_is_said_and_written_anew(store: ValueStore, left: int) -> None:
+    digest = only_digest(store, x=np.arange(10_000))
+    (path,) = Path(store.root).rglob(digest)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(MissingValueError):
+        store.load(digest)
+    assert only_digest(store, x=np.arange(10_000)) == digest
+    assert store.load(digest)["x"].sum() == 9_999 * 5_000
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreWriteError) as caught:
+        ValueStore(str(tmp_path / "file" / "values")).save({"x": 1})
+    assert str(caught.value) == (
+        f"a value cannot be written to {tmp_path}/file/values (not a directory): free some space there, or make it writable"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_leaves_nothing_half_written(store: ValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def write(handle: int, data: bytes) -> int:  # as a disk does that fills up: some bytes, then an error
+        if os.fstat(handle).st_size > 100_000:
+            with Path("/dev/full").open("wb", buffering=0) as full:
+                return real(full.fileno(), data)
+        return real(handle, data[:50_000])
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(StoreWriteError, match="no space left on device"):
+        store.save({"x": np.arange(1_000_000)})
+    assert not [path for path in Path(store.root).rglob("*") if path.is_file()]
+
+
+def test_a_value_is_a_plain_pickle_inside(store: ValueStore) -> None:
+    (path,) = (Path(store.root).rglob(only_digest(store, x=[1, 2])),)
+    assert pickle.dumps({"x": [1, 2]}, 5)[2:] in next(path).read_bytes()
+
+
+def test_large_frames_keep_their_types(store: ValueStore) -> None:
+    frame = pd.DataFrame(
+        {
+            "when": pd.date_range("2026-01-01", periods=100, tz="Europe/Paris"),
+            "kind": pd.Categorical(["a", "b"] * 50),
+            "maybe": pd.array([1, None] * 50, dtype="Int64"),
+            "o": [{"k": n} for n in range(100)],
+        }
+    )
+    pd.testing.assert_frame_equal(store.load(only_digest(store, f=frame))["f"], frame)
