@@ -24,6 +24,7 @@ Importing this package is quick: each public name is loaded when it is first use
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,19 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    if name in ("Dag", "read"):
+        _draw_dags()
     return found
+
+
+def _draw_dags() -> None:
+    """In a notebook, a Dag that is a cell's last value draws itself."""
+    find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = find_shell() if find_shell is not None else None
+    if shell is not None:
+        from .magics import show_dags
+
+        show_dags(shell)
 
 
 def __dir__() -> list[str]:

@@ -25,8 +25,8 @@ Examples
   %%task fetch --operator bash --doc "copies last night's files"
 
 A task follows the tasks that made what it reads; --after adds order that no variable shows.
-In the notebook the cell simply runs: retries, timeouts, pools, schedules and maps belong to
-headless runs (nbdag run, nbdag scheduler).
+In the notebook the cell simply runs, a mapped one once per element: retries, timeouts, pools and
+schedules belong to headless runs (nbdag run, nbdag scheduler).
 """,
     "dag": """\
 %dag                        draws the graph here

@@ -75,7 +75,9 @@ def look(state: str) -> Look:
 
 
 def seconds(duration: float) -> str:
-    """A duration as people say it: 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
+    """A duration as people say it: 12 ms, 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
+    if duration < 0.0995:
+        return f"{round(duration * 1000)} ms"
     if duration < 9.95:
         return f"{duration:.1f} s"
     whole = round(duration)

@@ -325,7 +325,7 @@ def test_problems_stand_under_the_picture_in_plain_words(five):
 
 @pytest.mark.parametrize(
     ("duration", "said"),
-    [(0, "0.0 s"), (0.34, "0.3 s"), (9.96, "10 s"), (59.4, "59 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")],
+    [(0, "0 ms"), (0.0123, "12 ms"), (0.0996, "0.1 s"), (0.34, "0.3 s"), (9.96, "10 s"), (59.4, "59 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")],
 )  # fmt: skip
 def test_a_duration_is_said_as_people_say_it(duration, said):
     assert seconds(duration) == said
