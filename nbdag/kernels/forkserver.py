@@ -56,9 +56,9 @@ class ForkServerError(NbdagError):
 class Child:
     """A process that was forked for us. Closing it ends it."""
 
-    def __init__(self, sock: socket.socket, data: Mapping[str, Any]) -> None:
+    def __init__(self, sock: socket.socket, data: Mapping[str, Any], *, ready: bool = False) -> None:
         self._sock: socket.socket | None = sock
-        self._ready = False
+        self._ready = ready
         self._code: int | None = None
         self.pid: int = data["pid"]  # also the id of its session and process group
         self.folder = Path(data["folder"])  # mode 0700; removed when the child is gone
@@ -245,17 +245,20 @@ class Server:
             try:
                 wire.send(sock, request, arguments + payload, stdio or (0, 1, 2))
                 frame = wire.receive(sock)
+                ready = frame is not None and "ready" in frame.data
+                if ready:  # a child can be quicker than the server that tells of it
+                    frame = wire.receive(sock)
             except TimeoutError:
                 sock.close()
                 raise ForkServerError(f"it gave no sign within {timeout:g} s ({self.log})") from None
             except OSError:  # it ended just as we came
-                frame = None
+                frame, ready = None, False
             except BaseException:
                 sock.close()
                 raise
             if frame is not None and "pid" in frame.data:
                 sock.settimeout(None)
-                return Child(sock, frame.data)
+                return Child(sock, frame.data, ready=ready)
             sock.close()
             if frame is not None:
                 raise ForkServerError(frame.data["error"])
