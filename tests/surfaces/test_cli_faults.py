@@ -202,7 +202,7 @@ def test_a_home_that_is_a_file_is_said(nbdag: Any, write_notebook: WriteNotebook
 
 def test_a_read_only_home_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
     nbdag.home = mounted("size=1m,ro")
-    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "read-only")
+    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "cannot be written")
 
 
 def test_a_read_only_home_can_still_be_read(
@@ -214,7 +214,7 @@ def test_a_read_only_home_can_still_be_read(
     done = nbdag("runs")
     assert done.returncode == 0 or done.stderr.count("\n") == 1, done.stderr
     assert "bug" not in done.stderr
-    refused(nbdag("run", nbdag.folder / "nb.ipynb"), "read-only")
+    refused(nbdag("run", nbdag.folder / "nb.ipynb"), "cannot be written")
 
 
 def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
@@ -234,4 +234,4 @@ def test_a_disk_that_is_full_from_the_start_is_said(
 ) -> None:
     nbdag.home = mounted("size=64k")
     (nbdag.home / "filler").write_bytes(b"x" * 60_000)
-    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "no space left")
+    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "disk is full")

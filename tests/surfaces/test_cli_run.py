@@ -202,10 +202,11 @@ def test_a_call_that_cannot_work_is_refused_before_anything_runs(
 
 
 def test_a_notebooks_kernel_that_is_not_installed_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
-    kernel = {"display_name": "R", "language": "R", "name": "no-such-r"}
-    done = nbdag("run", write_notebook("%%task a\nx <- 1", kernelspec=kernel))
+    kernel = {"display_name": "Python 2", "language": "python", "name": "no-such-python"}
+    done = nbdag("run", write_notebook("%%task a\nx = 1", kernelspec=kernel))
     assert done.returncode in (1, 2)
-    assert "no-such-r" in done.stderr
+    assert "no-such-python" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert "bug" not in done.stderr
 
 
