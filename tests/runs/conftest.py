@@ -37,7 +37,10 @@ class InProcess:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._pool = ThreadPoolExecutor(slots)
-        self._threads: dict[Key, int] = {}
+        self._lock = threading.Lock()
+        self._threads: dict[Key, int] = {}  # cells that are running
+        self._cancelled: set[Key] = set()
+        self._stopped = False
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         self._on_result = on_result
@@ -46,11 +49,14 @@ class InProcess:
         self._pool.submit(self._make, job)
 
     def cancel(self, key: Key) -> None:
-        if key in self._threads:
-            interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
-            interrupt(ctypes.c_ulong(self._threads[key]), ctypes.py_object(Cancelled))
+        with self._lock:
+            self._cancelled.add(key)
+            if key in self._threads:
+                interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                interrupt(ctypes.c_ulong(self._threads[key]), ctypes.py_object(Cancelled))
 
     def stop(self) -> None:
+        self._stopped = True
         for key in list(self._threads):
             self.cancel(key)
         self._pool.shutdown(wait=True)
@@ -87,11 +93,15 @@ class InProcess:
             names[given.name] = parts if given.is_list else parts[0]
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         Path(job.path).with_suffix(".log").write_text(f"{job.key.task} begins\n")
-        self._threads[job.key] = threading.get_ident()
+        with self._lock:
+            if self._stopped or job.key in self._cancelled:
+                raise Cancelled
+            self._threads[job.key] = threading.get_ident()
         try:
             exec(compile(job.task.code, f"<{job.key.task}>", "exec"), names)
         finally:
-            del self._threads[job.key]
+            with self._lock:
+                del self._threads[job.key]
         groups = [[name for name in group if name in names] for group in job.task.exports]
         saved = values.save(
             {name: names[name] for group in groups for name in group},
