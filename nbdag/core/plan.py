@@ -213,7 +213,7 @@ class _Board:
     def move(self, place: list[Instance], n: int, state: TaskState, reason: str) -> Instance:
         """Move `place[n]`, and say so."""
         self.moves.append(_move(place[n], state, reason))
-        place[n] = replace(place[n], state=state)
+        place[n] = replace(place[n], state=state, ready_at=None)
         return place[n]
 
     def everything(self) -> Iterator[Instance]:
