@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import notebooks, runs
-from ..core.states import RunState
+from ..core.states import RunState, TaskState
 from ..runs.prepare import choose
 from . import complete
 from ._group import INTERRUPTED, examples, fail
@@ -151,13 +151,13 @@ def say_outcome(run: runs.Run, screen: Console) -> None:
         for note in task.warnings:
             say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
     for task in run:
-        if task.state.value == "failed":
+        if task.state is TaskState.FAILED:
             say("")
             say(f"{_name(task)} failed: {task.error or 'no reason is on record'}", "bold red")
             for line in (task.traceback or "").rstrip().splitlines()[-_LAST_LINES:]:
                 say(f"  {line}")
             say(f"  (all of it: nbdag logs {run.id} {task.id})")
-    if run.error:
+    if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
     counts: dict[str, int] = {}
     for task in run:

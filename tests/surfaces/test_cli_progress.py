@@ -83,8 +83,12 @@ def test_what_is_said_without_a_change_of_state_is_told_once() -> None:
 
 
 def test_a_run_may_speak_too() -> None:
-    told = lines([], Event(kind="run", run_id="r7", state=RunState.FAILED, at=1, message="it took too long"))
-    assert told == ["run r7: it took too long"]
+    told = lines(
+        [],
+        Event(kind="run", run_id="r7", state=RunState.RUNNING, at=1, message="no 'alhpa' is set"),
+        Event(kind="run", run_id="r7", state=RunState.FAILED, at=2, message="it took too long"),
+    )
+    assert told == ["run r7: no 'alhpa' is set"], "how it ended is told when it has"
 
 
 def test_a_closed_pipe_ends_the_showing_and_not_the_run() -> None:
