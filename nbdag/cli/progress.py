@@ -175,12 +175,12 @@ class Live(Silence):
         from rich.text import Text
 
         now = self._clock()
-        table = Table(box=None, pad_edge=False, show_header=True, header_style="dim", expand=False)
+        table = Table(box=None, pad_edge=False, show_header=True, header_style="dim", expand=True)
         table.add_column("task", no_wrap=True, max_width=40)
         table.add_column("state", no_wrap=True)
         table.add_column("try", justify="right")
         table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True, overflow="ellipsis")
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the width
         with self._lock:
             shown = _most_telling(self._rows.of, self._console.size.height - 4)
             for which, row in shown:

@@ -154,7 +154,8 @@ def say_outcome(run: runs.Run, screen: Console) -> None:
         if task.state is TaskState.FAILED:
             say("")
             say(f"{_name(task)} failed: {task.error or 'no reason is on record'}", "bold red")
-            for line in (task.traceback or "").rstrip().splitlines()[-_LAST_LINES:]:
+            trace = (task.traceback or "").rstrip().splitlines()
+            for line in trace[-_LAST_LINES:] if len(trace) > 1 else ():  # one line says what has just been said
                 say(f"  {line}")
             say(f"  (all of it: nbdag logs {run.id} {task.id})")
     if run.error and not any(task.state is TaskState.FAILED for task in run):

@@ -131,6 +131,15 @@ def test_a_small_screen_shows_what_matters_most() -> None:
     assert "not shown" in told
 
 
+def test_a_long_message_is_cut_before_anything_else_is() -> None:
+    told = screen(["extract", "train_forest"], event("train_forest", F, 2, message="so long " * 40), width=60)
+    line = next(line for line in told.splitlines() if line.startswith("train_forest"))
+    assert "failed" in line
+    assert "so long" in line
+    assert line.rstrip().endswith("…")
+    assert max(map(len, told.splitlines())) <= 60
+
+
 def test_a_name_is_not_taken_for_markup() -> None:
     told = screen(["a"], event("a", F, 1, message="[bold]KeyError[/bold]: '[x]'"))
     assert "[bold]KeyError[/bold]: '[x]'" in told
