@@ -126,6 +126,7 @@ def expanded(task: str, length: int, instances: Iterable[Instance]) -> Expansion
     """What becomes of a mapped task's instances now that it has `length` elements.
 
     Elements that are there already, from before a clear, keep their place; those beyond the end are removed.
+    (Airflow removes by the number of upstream successes; that says nothing of the elements of a product.)
     """
     mine = [instance for instance in instances if instance.task == task]
     there = {instance.map_index for instance in mine}
