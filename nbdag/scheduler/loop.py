@@ -146,6 +146,8 @@ class Scheduler:
             if not saved:  # somebody was quicker: look again
                 left += [result for result in results if self._out.get(result.key) == number]
                 self._runs[number] = self._load(self._store.run(number))
+                self._seen = None
+                self._glance()
             again = again or not saved or bool(look.added)
         return again, min((look.plan.wake for look in looks.values() if look.plan.wake), default=None), left
 
@@ -161,7 +163,7 @@ class Scheduler:
             by_run[claim.dag_id, claim.run_id].start(claim)
 
     def _save(self, look: Look) -> bool:
-        change = look.change(self.id)
+        change = look.change(self.id, self._pools)
         if change is None:
             return True
         events = look.events()

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from ..core.job import Note, Output
+from ..core.slots import INFINITE
 from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
@@ -20,6 +21,7 @@ from .database import Database
 from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
 from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 
+_POOLS_LOCK = 7236353  # any number that nobody else uses
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -186,8 +188,9 @@ class Store:
         return found
 
     def save(self, change: Change) -> list[InstanceRow] | None:
-        """Make all of this change; None, and nothing is changed, when the run is no longer as it was seen.
+        """Make all of this change; None, and nothing is changed, when things are no longer as they were seen.
 
+        That is, when somebody else has changed the run, or taken slots of a pool that this change needs.
         Answers with the instances that it added. The run's revision is then one more than the change's.
         """
         run = change.run
@@ -214,6 +217,9 @@ class Store:
             if change.resumed:
                 by = change.scheduler
                 connection.execute(_RESUME, [{"which": i.id, "try_": number, "by": by} for i, number in change.resumed])
+            if (change.begun or change.resumed) and not _fits(connection, change):
+                connection.rollback()
+                return None
             _remark(connection, run.id, change.notes)
             return _add(connection, run.id, change.added)
 
@@ -400,6 +406,22 @@ def _begin(connection: Connection, change: Change) -> None:
             for instance, number in change.begun
         ],
     )
+
+
+def _fits(connection: Connection, change: Change) -> bool:
+    """Whether no pool holds more than it may, now that this change's tasks have begun."""
+    wanted = {instance.pool for instance, _ in (*change.begun, *change.resumed)}
+    limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}
+    if not limited:
+        return True
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.execute(select(func.pg_advisory_xact_lock(_POOLS_LOCK)))
+    used = (
+        select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
+        .where(t.instances.c.state.in_(ACTIVE), t.instances.c.pool.in_(limited))
+        .group_by(t.instances.c.pool)
+    )
+    return all(row.slots <= change.pools[row.pool] for row in connection.execute(used))
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:
