@@ -133,14 +133,14 @@ def run(
             )
         except KeyboardInterrupt:
             fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
-    say_outcome(done, screen)
+    say_outcome(done, screen, output)
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def say_outcome(run: runs.Run, screen: Console) -> None:
-    """What a person needs to know of a run that has ended; last, where its report is."""
+def say_outcome(run: runs.Run, screen: Console, output: Path | None = None) -> None:
+    """What a person needs to know of a run that has ended; last, where its report is: `output`, if that was asked."""
 
     def say(line: str, style: str = "") -> None:
         screen.print(line, style=style, soft_wrap=True)
@@ -166,7 +166,7 @@ def say_outcome(run: runs.Run, screen: Console) -> None:
     tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
     say("")
     say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
-    say(short_path(run.notebook))
+    say(short_path(output or run.notebook))
 
 
 def _name(task: runs.TaskRun) -> str:
