@@ -240,6 +240,28 @@ def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
     run(live)
 
 
+def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_not(tmp_path, capfd):
+    async def live() -> None:
+        async with kernel():
+            pass
+        async with kernel(cwd=str(tmp_path)) as forked:
+            forked.client.execute("""if True:
+                import time
+                try:
+                    print("on", flush=True)
+                    time.sleep(600)
+                except KeyboardInterrupt:
+                    open("interrupted", "w").close()
+                    raise
+            """)
+            while (await forked.client.get_iopub_msg(timeout=LONG))["msg_type"] != "stream":
+                pass
+
+    run(live)
+    assert (tmp_path / "interrupted").exists()
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
 def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
     async def live() -> None:
         async with kernel(cwd=str(tmp_path)) as forked:
