@@ -13,6 +13,7 @@ import pytest
 
 from nbdag.kernels import recipe as recipes
 from nbdag.kernels.forkserver import Server
+from nbdag.kernels.importing import import_ahead
 from nbdag.kernels.preload import ahead
 from nbdag.kernels.recipe import Recipe
 
@@ -156,6 +157,14 @@ def test_an_import_that_cannot_be_had_ahead_is_left_to_the_task(served, source, 
     assert status.modules == ("good", "better")
     assert list(status.left) == ["bad"] and why in status.left["bad"]
     assert seen["threads"] == 1
+
+
+def test_that_an_import_ended_the_process_is_not_believed_for_ever(tmp_path):
+    notes, now = tmp_path / "notes", time.time()
+    for age, left in ((0, ["csv"]), (3600, [])):
+        notes.write_text(json.dumps({"csv": "its import ended the process", "this": "its import prints or warns"}))
+        os.utime(notes, (now - age, now - age))
+        assert list(import_ahead(["json", "csv", "this"], notes, lambda: None)[1]) == [*left, "this"]
 
 
 def test_what_imports_do_to_the_environment_is_done_to_the_childs(served):
