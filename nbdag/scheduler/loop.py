@@ -74,7 +74,7 @@ class Scheduler:
         """Say that this process drives runs, and get the executor ready."""
         now, process = self._clock(), this_process()
         at = now.timestamp()
-        self._store.register(
+        self._store.schedulers.register(
             SchedulerRow(id=self.id, host=process.host, pid=process.pid, birth=process.birth, started=at, heartbeat=at)
         )
         self._beat = now
@@ -118,7 +118,7 @@ class Scheduler:
     def tick(self, now: datetime) -> datetime | None:
         """Do all that can be done now; answers when there is something to do though nothing happens."""
         if self._beat is None or now - self._beat >= timedelta(seconds=BEAT) or now < self._beat:
-            self._store.beat(self.id, now.timestamp())
+            self._store.schedulers.beat(self.id, now.timestamp())
             self._beat = now
         results = self._kept + _drained(self._results)
         self._kept = []

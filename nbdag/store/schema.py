@@ -28,9 +28,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -65,6 +66,21 @@ dags = Table(
     "dags",
     metadata,
     Column("id", Id, primary_key=True),
+    # What is below is of a deployed one.
+    Column("digest", String(64)),  # the version that new runs take; None: it is not deployed
+    Column("path", Text),  # the notebook's file when it was deployed
+    Column("cwd", Text),  # working directory of its tasks
+    Column("deployed", Double),  # when its schedule became live
+    Column("schedule", Text),
+    Column("tz", Text),
+    Column("start_date", Double),
+    Column("end_date", Double),
+    Column("catchup", Boolean, nullable=False, server_default=false()),
+    Column("fail_fast", Boolean, nullable=False, server_default=false()),
+    Column("max_active_runs", Integer),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("last_date", Double),  # logical date of its last scheduled run
+    Column("next_date", Double, index=True),  # of the next one: not before this is it worth a look; None: never
 )
 
 versions = Table(
@@ -84,6 +100,8 @@ schedulers = Table(
     Column("birth", Text, nullable=False),  # when the process began, as its system counts: a pid comes again
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="run"),  # run: drives its own; scheduler: all others
+    Column("ended", Double),  # it ended in good order
 )
 
 runs = Table(
@@ -116,6 +134,7 @@ runs = Table(
     Index(None, "dag_id", "created"),
     Index(None, "created"),
     Index(None, "state", "created"),
+    Index("ix_runs_before", "dag_id", "kind", "logical_date"),
 )
 
 borrowed = Table(  # where a partial run takes the values of tasks that are not in it
@@ -156,6 +175,7 @@ attempts = Table(
     Column("error", Text),
     Column("traceback", Text),
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
+    Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
 _ATTEMPT = ["attempts.instance_id", "attempts.try_number"]

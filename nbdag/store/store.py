@@ -18,10 +18,13 @@ from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .database import Database
+from .deployments import Deployments, room
 from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
 from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .schedulers import Schedulers
 
 _POOLS_LOCK = 7236353  # any number that nobody else uses
+_RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -42,6 +45,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.schedulers = Schedulers(database)
+        self.deployments = Deployments(database)
 
     @property
     def where(self) -> str:
@@ -57,25 +62,6 @@ class Store:
         self._database.close()
 
     # Schedulers
-
-    def register(self, scheduler: SchedulerRow) -> None:
-        """A process begins to drive runs."""
-        with self._database.writing() as connection:
-            connection.execute(
-                insert(t.schedulers).values(
-                    id=scheduler.id,
-                    host=scheduler.host,
-                    pid=scheduler.pid,
-                    birth=scheduler.birth,
-                    started=scheduler.started,
-                    heartbeat=scheduler.heartbeat,
-                )
-            )
-
-    def beat(self, scheduler: str, now: float) -> None:
-        """The process is alive."""
-        with self._database.writing() as connection:
-            connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(heartbeat=now))
 
     def driven(self) -> list[tuple[RunRow, SchedulerRow]]:
         """Unfinished runs that only one scheduler may drive, each with that scheduler."""
@@ -205,6 +191,9 @@ class Store:
                 "revision": run.revision + 1,
             }
             if not connection.execute(update(t.runs).where(seen).values(values)).rowcount:
+                return None
+            if change.most is not None and not _may_start(connection, run, change.most):
+                connection.rollback()
                 return None
             if change.ended:
                 _end(connection, run.id, change)
@@ -422,6 +411,12 @@ def _fits(connection: Connection, change: Change) -> bool:
         .group_by(t.instances.c.pool)
     )
     return all(row.slots <= change.pools[row.pool] for row in connection.execute(used))
+
+
+def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_RUNS_LOCK)))
+    return room(connection, run, most)
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:
