@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from .analysis.scopes import Bound
 from .dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
 from .doubts import Doubts, nearest
 from .options import DagOptions, TaskOptions
@@ -236,7 +237,7 @@ def _task(
         options=reading.options,
         code=reading.cell.code,
         reads=tuple(each for each, read in account.reads.items() if not read.optional or read.version is not None),
-        writes=tuple(each for each, slot in reading.uses.bound.items() if slot.value or slot.bound.name == "YES"),
+        writes=tuple(each for each, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(account.changes),
         opaque=any(note.kind == "opaque" for note in reading.uses.notes),
         inputs=inputs,

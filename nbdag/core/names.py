@@ -59,7 +59,7 @@ class CellUses:
 
     @property
     def maybe_writes(self) -> tuple[str, ...]:
-        """Names that some ways through it bind, or delete."""
+        """Names that some ways through it bind."""
         return self._bound(Bound.MAYBE)
 
     @property

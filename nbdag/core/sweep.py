@@ -73,7 +73,7 @@ class Above:
         mapped = bool(reading.options.map)
         for name, slot in reading.uses.bound.items():
             before = self.values.get(name)
-            stays = before is not None and (skippable or slot.bound is Bound.MAYBE)
+            stays = before is not None and (skippable or slot.bound in (Bound.MAYBE, Bound.MAYBE_NOT))
             if slot.bound is Bound.NO:
                 if before is not None and not stays:
                     self.unbind(name)

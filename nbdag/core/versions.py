@@ -102,7 +102,7 @@ class Versions:
             touched |= {name: line for name in group if name not in uses.bound and name not in touched}
             for name in sorted(group):
                 slot = uses.bound.get(name)
-                if slot is not None and slot.bound is Bound.MAYBE and name in before:
+                if slot is not None and not self._rebinds(reading, name) and name in before:
                     self._read(account, name, line, True, before[name])
         for name, line in touched.items():
             self._read(account, name, line, True, before.get(name, NOTHING))
@@ -111,7 +111,7 @@ class Versions:
 
     def _rebinds(self, reading: Reading, name: str) -> bool:
         slot = reading.uses.bound.get(name)
-        return slot is not None and slot.bound is not Bound.MAYBE
+        return slot is not None and slot.bound in (Bound.YES, Bound.NO)
 
     def _read(self, account: Account, name: str, line: int, optional: bool, value: Value) -> None:
         known = account.reads.get(name)
@@ -146,7 +146,7 @@ class Versions:
         definitions = {each.name: each for each in reading.uses.definitions}
         for name, slot in reading.uses.bound.items():
             before = self.current.get(name)
-            if slot.bound is not Bound.YES and before is None and not slot.value:
+            if slot.bound in (Bound.NO, Bound.MAYBE_NOT) and before is None:
                 continue  # such as the `e` of an except clause that nobody bound before
             self._new(
                 account,
@@ -154,7 +154,7 @@ class Versions:
                     name,
                     reading,
                     slot.line,
-                    certain=slot.bound is not Bound.MAYBE,
+                    certain=self._rebinds(reading, name),
                     gone=slot.bound is Bound.NO,
                     definition=definitions.get(name) if slot.bound is Bound.YES else None,
                     before=before,

@@ -20,6 +20,7 @@ class Bound(Enum):
     YES = auto()
     MAYBE = auto()
     NO = auto()  # deleted
+    MAYBE_NOT = auto()  # deleted on some ways, left alone on others
 
 
 class Slot(NamedTuple):
@@ -118,8 +119,11 @@ def _meet(one: Slot | None, other: Slot | None) -> Slot:
     if one is None or other is None:
         only = one or other
         assert only is not None
-        return Slot(only.value, Bound.MAYBE, only.line)
+        lost = only.bound in (Bound.NO, Bound.MAYBE_NOT)
+        return Slot(only.value, Bound.MAYBE_NOT if lost else Bound.MAYBE, only.line)
     bound = one.bound if one.bound is other.bound else Bound.MAYBE
+    if {one.bound, other.bound} == {Bound.NO, Bound.MAYBE_NOT}:
+        bound = Bound.MAYBE_NOT
     # Of two lines, the one where it is bound says more than the one where it is deleted.
     line = other.line if one.bound is Bound.NO else one.line
     return Slot(one.value | other.value, bound, line)

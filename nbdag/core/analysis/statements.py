@@ -255,6 +255,9 @@ class Statements(Expressions):
 
     def run_If(self, node: ast.If) -> None:
         self.expr(node.test)
+        if isinstance(node.test, ast.Constant):
+            self.block(node.body if node.test.value else node.orelse)
+            return
         before = self.point()
         self.perhaps_depth += 1
         self.block(node.body)
