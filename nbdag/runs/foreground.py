@@ -21,11 +21,10 @@ from ..core.slots import INFINITE
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
-from ..scheduler import Scheduler, new_instance
+from ..scheduler import Scheduler, bury, new_instance
 from ..store.rows import NewRun, RunRow
 from .ask import the_row, told
 from .borrow import Borrowed, borrow
-from .gone import bury
 from .pinned import pinned
 from .prepare import Prepared, new_name, prepare, the_home
 from .records import Run

@@ -34,6 +34,9 @@ class Driven:
     left: Leavings  # of tasks of the run
     lent: Leavings  # of tasks that are not in it, from other runs
     paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
+    most: int | None = None  # how many of its DAG and kind may run at once, while it waits for its turn
+    rests: bool = False  # nothing can come of a look, until `wake` or until something changes
+    wake: datetime | None = None
 
     @classmethod
     def of(
@@ -57,6 +60,11 @@ class Driven:
     def finished(self) -> bool:
         """Whether the run has ended."""
         return self.row.state in RUN_FINISHED
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a task of it waits for the run before."""
+        return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
 
     def key(self, instance: InstanceRow) -> Key:
         """The attempt that this instance is at."""
@@ -238,6 +246,11 @@ class Look:
 
     # What comes of it
 
+    @property
+    def starts(self) -> bool:
+        """Whether the run itself begins now."""
+        return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
+
     def left_by(self, task: str) -> list[Left]:
         """What a task of the run, or one that it borrows from, has left."""
         # What an attempt left counts no more once its task has been cleared.
@@ -269,6 +282,7 @@ class Look:
             pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,
+            most=self.run.most if self.row.state is RunState.RUNNING and self.starts else None,
         )
 
     def events(self) -> list[Event]:
@@ -276,7 +290,7 @@ class Look:
         before, at, name = self.run.instances, self.now.timestamp(), self.row.name
         told = []
         if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at))
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, dag=self.row.dag))
         moved = [(key, each) for key, each in self._moved() if _differs(each, before.get(key))]
         # What has ended comes before what begins because of it.
         for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
@@ -290,10 +304,12 @@ class Look:
                     map_index=each.map_index,
                     try_number=each.tries,
                     message=self._said.get(key, ""),
+                    dag=self.row.dag,
                 )
             )
         if self.row.state is not self.run.row.state and self.row.state in RUN_FINISHED:
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=self.row.error or ""))
+            why = self.row.error or ""
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=why, dag=self.row.dag))
         return told
 
     def keep(self, added: Iterable[InstanceRow]) -> None:
@@ -302,6 +318,13 @@ class Look:
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
         run.left, run.paused = self.left, self.paused
+        self.rest()
+
+    def rest(self) -> None:
+        """Nothing more can be done now."""
+        # What waits for a slot, or for another run, has to be looked at whenever one ends.
+        self.run.rests = not self.plan.ready and not self.added and not self.run.looks_back
+        self.run.wake = self.plan.wake
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances

@@ -97,12 +97,24 @@ class Deployments:
         with self._database.reading() as connection:
             return [_dag_of(row) for row in connection.execute(query)]
 
-    def next_date(self) -> float | None:
-        """When something is due next, or has been since."""
-        query = select(func.min(t.dags.c.next_date)).where(t.dags.c.digest.is_not(None), ~t.dags.c.paused)
+    def next_date_after(self, now: float) -> float | None:
+        """When something is due next, what is overdue left out."""
+        query = select(func.min(t.dags.c.next_date)).where(
+            t.dags.c.next_date > now, t.dags.c.digest.is_not(None), ~t.dags.c.paused
+        )
         with self._database.reading() as connection:
             found = connection.execute(query).scalar()
             return None if found is None else float(found)
+
+    def open_runs(self, dag: str) -> int:
+        """How many of its scheduled runs have not ended."""
+        query = (
+            select(func.count())
+            .select_from(t.runs)
+            .where(t.runs.c.dag_id == dag, t.runs.c.kind == "scheduled", t.runs.c.state.in_(_UNFINISHED))
+        )
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def advance(self, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
         """A scheduled run has been made, or none is due after all; False when somebody else was quicker."""

@@ -164,6 +164,16 @@ class Store:
         with self._database.reading() as connection:
             return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
 
+    def revisions(self, runs: Sequence[int]) -> dict[int, int]:
+        """How often each of these runs has been changed."""
+        query = select(t.runs.c.id, t.runs.c.revision).where(t.runs.c.id.in_(runs))
+        with self._database.reading() as connection:
+            return {row.id: row.revision for row in connection.execute(query)} if runs else {}
+
+    def listen(self) -> None:
+        """Begin to hear of changes, where the database does not count them by itself."""
+        self._database.listen()
+
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
         """What was said of these runs as a whole, by run."""
         query = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_(None))

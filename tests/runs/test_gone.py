@@ -17,7 +17,7 @@ from nbdag import runs
 from nbdag.core.states import RunState
 from nbdag.home import Home
 from nbdag.processes import Process, is_alive, this_process
-from nbdag.runs.gone import SILENT, bury
+from nbdag.scheduler.gone import SILENT, bury
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 HANGS = """
