@@ -64,11 +64,11 @@ class Deployments:
         with self._database.reading() as connection:
             return [_dag_of(row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
-    def versions(self, dag: str) -> int:
-        """How many versions of a DAG there have been."""
-        query = select(func.count()).select_from(t.versions).where(t.versions.c.dag_id == dag)
+    def versions(self) -> dict[str, int]:
+        """DAG → how many versions of it there have been."""
+        query = select(t.versions.c.dag_id, func.count().label("number")).group_by(t.versions.c.dag_id)
         with self._database.reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            return {row.dag_id: row.number for row in connection.execute(query)}
 
     def last_runs(self) -> dict[str, LastRun]:
         """DAG → its newest run."""

@@ -70,6 +70,7 @@ class NewRun:
     scheduler: str | None = None  # the only one that may drive it
     notes: tuple[Note, ...] = ()  # said of it before it starts
     borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
+    backfill: int | None = None  # of which it is a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,7 @@ class RunRow:
     cancel_asked: float | None
     scheduler: str | None
     revision: int
+    backfill: int | None = None  # of which it is a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +124,18 @@ class InstanceRow:
     map_index: int
     position: int  # of the task in the notebook, from 0
     state: TaskState
-    tries: int
+    tries: int  # attempts begun, ever
     wake: float | None  # not before: the next retry, the next look of a sensor
     pool: str
     slots: int
     short_circuit: bool  # skipped in such a way that every descendant is skipped
     element: Mapping[str, str]
+    forgiven: int = 0  # of its tries, those before it was last cleared: they count no more
+
+    @property
+    def begun_anew(self) -> bool:
+        """Whether it was cleared, and has not been tried since."""
+        return self.forgiven == self.tries and self.tries > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,10 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 
-HEAD = "0002"  # the newest migration
+HEAD = "0003"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -126,6 +127,7 @@ runs = Table(
     Column("parameters", Json, nullable=False),
     Column("tasks", Json),  # of a partial run, those chosen; None: all
     Column("fail_fast", Boolean, nullable=False),
+    Column("backfill", Number, index=True),  # of which it is a part
     Column("cancel_asked", Double),  # when somebody asked to stop it
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any
     Column("revision", Integer, nullable=False),  # counts changes: who has seen an older one looks again
@@ -155,6 +157,7 @@ instances = Table(
     Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
     Column("state", String(20), nullable=False),
     Column("tries", Integer, nullable=False),
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before it was last cleared
     Column("wake", Double),  # not before: the next retry, the next look of a sensor
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
@@ -211,4 +214,16 @@ pools = Table(
     metadata,
     Column("name", Id, primary_key=True),
     Column("slots", Integer, nullable=False),  # -1: no limit
+)
+
+backfills = Table(  # one of a DAG is open for as long as a run of it has not ended
+    "backfills",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("dag_id", Id, nullable=False, index=True),
+    Column("created", Double, nullable=False),
+    Column("first", Double, nullable=False),  # from this date
+    Column("last", Double, nullable=False),  # to this one, included
+    Column("backwards", Boolean, nullable=False),
+    Column("max_active_runs", Integer, nullable=False),
 )

@@ -100,6 +100,7 @@ class Store:
             "tasks": None if new.tasks is None else list(new.tasks),
             "fail_fast": new.fail_fast,
             "scheduler_id": new.scheduler,
+            "backfill": new.backfill,
             "revision": 0,
         }
         with self._database.writing() as connection:
@@ -197,6 +198,8 @@ class Store:
                 "error": run.error,
                 "started": run.started,
                 "ended": run.ended,
+                "digest": run.digest,
+                "cancel_asked": run.cancel_asked,
                 "scheduler_id": run.scheduler,
                 "revision": run.revision + 1,
             }
@@ -322,6 +325,8 @@ _MOVE = (
         tries=bindparam("tried"),
         wake=bindparam("at"),
         short_circuit=bindparam("cut"),
+        forgiven=bindparam("forgave"),
+        element=bindparam("of"),
     )
 )
 _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
