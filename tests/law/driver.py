@@ -220,9 +220,8 @@ def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any] | No
     }
 
 
-def canonical(value: Any, known: dict[int, int] | None = None) -> Any:
-    """A value as plain data that can be compared, objects that occur twice in it told as such."""
-    known = {} if known is None else known
+def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
+    """A value as plain data that can be compared. Whether two parts are one object shows when one is changed."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, types.ModuleType):
@@ -231,9 +230,9 @@ def canonical(value: Any, known: dict[int, int] | None = None) -> Any:
         return ("function", value.__qualname__)
     if isinstance(value, type):
         return ("class", value.__name__)
-    if id(value) in known:
-        return ("again", known[id(value)])
-    known[id(value)] = len(known)
+    if id(value) in around:
+        return ("itself", len(around) - around.index(id(value)))
+    known = (*around, id(value))
     if isinstance(value, list | tuple):
         return (type(value).__name__, [canonical(each, known) for each in value])
     if isinstance(value, dict):

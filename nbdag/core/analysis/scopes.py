@@ -54,26 +54,20 @@ class Frame:
     ever: dict[str, Value] = field(default_factory=dict)  # all that a local name is at any time, for inner functions
     code: Code | None = None  # of a function
     outside: dict[str, Thing] = field(default_factory=dict)  # of a function: what stands for each global
+    home: Frame = field(init=False)  # the module or function that it runs in
 
-    @property
-    def is_home(self) -> bool:
-        """Whether code in it runs as one: a module or a function."""
-        return self.scope in (Scope.MODULE, Scope.FUNCTION)
+    def __post_init__(self) -> None:
+        is_home = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
+        self.home = self if is_home or self.parent is None else self.parent.home
 
     def chain(self) -> Iterator[Frame]:
         """It and those around it, up to where its code runs as one."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
-            if frame.is_home:
+            if frame is self.home:
                 return
             frame = frame.parent
-
-    @property
-    def home(self) -> Frame:
-        """The module or function that it runs in."""
-        *_, last = self.chain()
-        return last
 
 
 class State(NamedTuple):
