@@ -123,9 +123,22 @@ class Versions:
         known = account.reads.get(name)
         if known is None:
             version = self.visible(account.reading, self.current.get(name))
+            if version is None and not optional:
+                version = self.visible(account.reading, self._starred(account.reading, name))
             account.reads[name] = Read(line, optional, version, value)
         elif known.optional and not optional:
             account.reads[name] = Read(line, False, known.version, value)
+
+    def _starred(self, reading: Reading, name: str) -> Version | None:
+        """A name that nothing sets may come from the nearest `import *` of a task above."""
+        if name in self.current or name not in reading.uses.unknown or reading.cell.kind is not CellKind.TASK:
+            return None
+        for account in reversed(self.accounts):
+            for note in account.reading.uses.notes if account.reading.cell.kind is CellKind.TASK else ():
+                if note.kind == "star" and not note.text.startswith("%"):
+                    definition = Defined("*", note.line, note.line, NOTHING, f"from {note.text} import *", (), True)
+                    return Version(name, account.reading, note.line, certain=False, definition=definition)
+        return None
 
     def _groups(self, reading: Reading, above: Above, names: list[str]) -> list[set[str]]:
         """The names that must stay together when the cell has run, among those that it makes and others."""

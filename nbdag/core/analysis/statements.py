@@ -443,7 +443,7 @@ class Statements(Expressions):
             case ast.MatchStar(name=name):
                 if name is not None:
                     rest = self.fresh("star", pattern)
-                    hold({rest}, inner)
+                    hold({rest}, value)
                     self.store(name, frozenset({rest}), pattern.lineno)
             case ast.MatchOr(patterns=patterns):
                 before = self.point()
