@@ -7,7 +7,7 @@ from outside.
 """
 
 from .agenda import Agenda, Turn, instances_of, new_run, next_date, scheduled_name, timetable_of
-from .gone import SILENT, bury, is_gone, take_over
+from .gone import SILENT, bury, give_up, is_gone, take_over
 from .look import Driven, Leavings, leavings, new_instance, when
 from .loop import BEAT, Scheduler
 
@@ -20,6 +20,7 @@ __all__ = [
     "Scheduler",
     "Turn",
     "bury",
+    "give_up",
     "instances_of",
     "is_gone",
     "leavings",

@@ -40,7 +40,11 @@ def is_gone(scheduler: SchedulerRow, now: float) -> bool:
 
 
 def _bury(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
-    why = f"its process is gone (`nbdag run`, process {scheduler.pid})"
+    return give_up(store, row, f"its process is gone (`nbdag run`, process {scheduler.pid})", now)
+
+
+def give_up(store: Store, row: RunRow, why: str, now: float) -> bool:
+    """Record that a run cannot go on; False when somebody else has changed it meanwhile."""
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
         (instances[attempt.instance], _cut_off(row, instances[attempt.instance], attempt.started, now, why))
@@ -85,7 +89,9 @@ def _reset(store: Store, home: Home, row: RunRow, scheduler: str, now: float, wh
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             again = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
-            moved.append(replace(instance, state=move(instance.state, again), wake=None))
+            # It was not the task that failed: the try costs no retry.
+            forgiven = instance.tries if again is TaskState.NONE else instance.forgiven + 1
+            moved.append(replace(instance, state=move(instance.state, again), wake=None, forgiven=forgiven))
     saved = store.save(Change(run=row, instances=moved, ended=ended, at=now))
     return None if saved is None else [f"{row.dag}.{instance.task}" for instance, _ in ended]
 

@@ -121,10 +121,10 @@ class Look:
                 self._settle(key, instance, result)
 
     def _settle(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
-        task = self.run.dag.tasks[instance.task]
         if instance.state is TaskState.RESTARTING:
             self._move(key, TaskState.NONE)
             return
+        task = self.run.dag.tasks[instance.task]
         match result.state:
             case TaskState.SUCCESS if task.options.map and instance.map_index < 0:
                 self._expand(key, result)
@@ -143,7 +143,7 @@ class Look:
                     dag=self.row.dag,
                     task=instance.task,
                     logical_date=when(self.row.logical_date),
-                    tries=instance.tries,
+                    tries=instance.tries - instance.forgiven,
                     ended=when(result.ended),
                     final=result.final,
                 )
@@ -157,6 +157,11 @@ class Look:
         outcome = expanded(key[0], result.length or 0, [_planned(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
+        for there in [each for each in self.instances.values() if each.task == key[0]]:
+            # One from before a clear: its element may be another now.
+            if 0 <= there.map_index < len(result.elements) and there.state not in FINISHED:
+                element = result.elements[there.map_index]
+                self.instances[there.task, there.map_index] = replace(there, element=element)
         for step in outcome.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
         for new in outcome.add:
@@ -237,9 +242,9 @@ class Look:
         short_circuit: bool = False,
     ) -> None:
         instance = self.instances[key]
-        tries = 0 if state is TaskState.NONE else instance.tries
+        forgiven = instance.tries if state is TaskState.NONE else instance.forgiven
         self.instances[key] = replace(
-            instance, state=move(instance.state, state), wake=wake, tries=tries, short_circuit=short_circuit
+            instance, state=move(instance.state, state), wake=wake, forgiven=forgiven, short_circuit=short_circuit
         )
         if reason:
             self._said[key] = reason
@@ -337,7 +342,7 @@ def _planned(row: InstanceRow) -> Instance:
         task=row.task,
         map_index=row.map_index,
         state=row.state,
-        tries=row.tries,
+        tries=row.tries - row.forgiven,
         ready_at=None if row.wake is None else when(row.wake),
         short_circuit=row.short_circuit,
     )

@@ -217,8 +217,9 @@ class Scheduler:
     def _round(self, now: datetime) -> bool:
         """One look at every run that something can come of; says whether another must follow."""
         looks = {}
+        heard = {}
         for number, run in self._runs.items():
-            mine = [result for result in self._kept if self._out.get(result.key) == number]
+            mine = heard[number] = [result for result in self._kept if self._out.get(result.key) == number]
             asleep = run.rests and (run.wake is None or run.wake > now) and not self._stopping
             if (run.finished or asleep) and not mine:
                 continue
@@ -239,6 +240,9 @@ class Scheduler:
                     continue
                 self._runs[number] = self._load(self._store.run(number))
                 self._glance()
+            else:
+                for result in heard[number]:
+                    self._out.pop(result.key, None)
             changed = changed or bool(saved)
             again = again or saved is None or bool(look.added)
         return again or (changed and any(run.looks_back and not run.finished for run in self._runs.values()))
@@ -279,8 +283,6 @@ class Scheduler:
         if added is None:
             return None
         look.keep(added)
-        for _, result in look.ended:
-            self._out.pop(result.key, None)
         self._out.update(dict.fromkeys((job.key for job in jobs), look.row.id))
         self._pending += jobs
         self._hand_over()

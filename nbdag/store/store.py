@@ -53,6 +53,11 @@ class Store:
         """The database, for people."""
         return self._database.where
 
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine's, which one scheduler drives."""
+        return self._database.sqlite
+
     def changes(self) -> int | None:
         """A number that differs once another process has written; None where the database cannot tell."""
         return self._database.changes()
@@ -334,7 +339,7 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT)
+    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # its one outcome
     .values(
         state=bindparam("to"),
         started=bindparam("began"),
