@@ -124,35 +124,33 @@ PIPELINE = [
 def test_a_machine_learning_notebook_has_the_edges_that_a_person_draws() -> None:
     dag = notebook(*PIPELINE)
     assert codes(dag) == []
-    assert set(arrows(dag)) == set(
-        [
-            "extract>describe",
-            "extract>plot",
-            "extract>prep",
-            "prep>scale",
-            "prep>balance",
-            "prep>forest",
-            "prep>deep",
-            "scale>forest",
-            "scale>deep",
-            "scale>score_forest",
-            "scale>auc_forest",
-            "scale>score_deep",
-            "prep>score_forest",
-            "prep>auc_forest",
-            "prep>score_deep",
-            "forest>score_forest",
-            "forest>auc_forest",
-            "deep>score_deep",
-            "score_forest>report",
-            "score_deep>report",
-            "auc_forest>report",
-            "forest>report",
-            "deep>report",
-            "scale>deploy",
-            "report>deploy",
-        ]
-    )
+    assert set(arrows(dag)) == {
+        "extract>describe",
+        "extract>plot",
+        "extract>prep",
+        "prep>scale",
+        "prep>balance",
+        "prep>forest",
+        "prep>deep",
+        "scale>forest",
+        "scale>deep",
+        "scale>score_forest",
+        "scale>auc_forest",
+        "scale>score_deep",
+        "prep>score_forest",
+        "prep>auc_forest",
+        "prep>score_deep",
+        "forest>score_forest",
+        "forest>auc_forest",
+        "deep>score_deep",
+        "score_forest>report",
+        "score_deep>report",
+        "auc_forest>report",
+        "forest>report",
+        "deep>report",
+        "scale>deploy",
+        "report>deploy",
+    }
 
 
 ETL = [
@@ -173,20 +171,18 @@ ETL = [
 def test_an_etl_notebook_has_the_edges_that_a_person_draws() -> None:
     dag = notebook(*ETL, load={"after": ("quality",)})
     assert codes(dag) == []
-    assert set(arrows(dag)) == set(
-        [
-            "orders>clean_orders",
-            "customers>clean_customers",
-            "clean_orders>join",
-            "clean_customers>join",
-            "join>by_day",
-            "join>by_customer",
-            "join>quality",
-            "join>load",
-            "by_day>load",
-            "quality>load",
-        ]
-    )
+    assert set(arrows(dag)) == {
+        "orders>clean_orders",
+        "customers>clean_customers",
+        "clean_orders>join",
+        "clean_customers>join",
+        "join>by_day",
+        "join>by_customer",
+        "join>quality",
+        "join>load",
+        "by_day>load",
+        "quality>load",
+    }
 
 
 def test_an_edge_says_which_name_read_where_and_written_where() -> None:
