@@ -127,7 +127,14 @@ class Agenda:
         for row in queued.values():
             backfill = row.kind == "backfill"
             limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, UNKNOWN)
-        start = runs_to_start(map(view, queued.values()), self._store.deployments.running(), limits)
+        filling = self._store.operations.open_backfills({row.dag for row in queued.values() if row.backfill})
+        limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
+        start = runs_to_start(
+            map(view, queued.values()),
+            self._store.deployments.running(),
+            limits,
+            backwards={dag for dag, each in filling.items() if each.backwards},
+        )
         for each in start:
             row = queued[each.dag_id, each.run_id]
             turns.append(Turn(row, limits[row.dag, row.kind == "backfill"]))

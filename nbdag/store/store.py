@@ -20,6 +20,7 @@ from . import schema as t
 from .database import Database
 from .deployments import Deployments, room
 from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
+from .operations import Operations
 from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
@@ -47,6 +48,7 @@ class Store:
         self._database = database
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
+        self.operations = Operations(database)
 
     @property
     def where(self) -> str:
