@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -31,13 +32,27 @@ class Finding:
     said: str  # one sentence; for a problem with its remedy
 
 
-@click.command(epilog=examples(("nbdag doctor", ""), ("nbdag doctor -o json", "")))
+@click.command(
+    epilog=examples(
+        ("nbdag doctor", ""),
+        ("nbdag doctor -o json", ""),
+        ("nbdag doctor --stop-servers", "end what keeps kernels warm between runs"),
+    )
+)
+@click.option("--stop-servers", is_flag=True, help="End the servers of warm kernels, with what runs in them.")
 @output_option
-def doctor(form: str) -> int:
+def doctor(form: str, stop_servers: bool) -> int:
     """Look for what could keep notebooks from running here.
 
-    Exits with 1 where a problem was found.
+    Servers of warm kernels stay for NBDAG_IDLE seconds (600) after the last run. Exits with 1 where a problem was
+    found.
     """
+    if stop_servers:
+        from ..kernels import resident
+
+        with contextlib.suppress(resident.NoServerError, OSError):
+            for server in resident.running():
+                resident.stop(server.key)
     found = list(_findings())
     if form == "table":
         screen = console()
@@ -92,7 +107,7 @@ def _warm() -> Finding:
         return Finding(what=what, level="note", said="this system cannot fork them; tasks get ordinary kernels, slower")
     try:
         servers = resident.running()
-    except resident.NoServerError as error:
+    except (resident.NoServerError, OSError) as error:
         return Finding(what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, slower")
     waiting = ", ".join(f"process {server.pid}, {server.memory >> 20} MB" for server in servers)
     return Finding(what=what, level="ok", said=f"forked on demand; servers now: {waiting or 'none'}")
