@@ -105,9 +105,9 @@ def backfill(
 ) -> Backfill:
     """Make a run for each tick from `first` to `last`, both included; dates without a zone are in the schedule's.
 
-    `reprocess`: "none" leaves dates alone that have a run, "failed" makes a new one where the latest failed, "completed"
-    where it ended in whatever way. `tasks` limits it to these, with the values of that date's latest run for what is
-    left out. `on_plan` is told what was made before it is driven here. `dry_run` makes nothing.
+    `reprocess`: "none" leaves dates alone that have a run, "failed" makes a new one where the latest failed,
+    "completed" where it ended in whatever way. `tasks` limits it to these, with the values of that date's latest run
+    for what is left out. `on_plan` is told what was made before it is driven here. `dry_run` makes nothing.
     """
     here = the_home(home)
     with opened_dag(here, dag) as (store, row):

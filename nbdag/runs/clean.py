@@ -12,11 +12,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import store as stores
 from ..home import Home
 from ..scheduler import bury
 from .prepare import the_home
+
+if TYPE_CHECKING:
+    from ..store.rows import RunRow
+    from ..store.store import Store
 
 GRACE = 3600.0  # seconds
 
@@ -50,13 +55,7 @@ def clean(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cl
         return Cleaned()
     store = stores.open(here)
     try:
-        now = time.time()
-        bury(store, now)
-        rows = store.operations.ended_before(now - keep)
-        if not dry_run and rows:
-            store.operations.forget([row.id for row in rows])
-            store.operations.compact()
-        return Cleaned(runs=tuple(row.name for row in rows))
+        return Cleaned(runs=tuple(row.name for row in _forget(store, keep, dry_run)))
     finally:
         store.close()
 
@@ -66,11 +65,11 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
     here = the_home(home)
     if not here.exists:
         return Cleaned()
-    gone = Cleaned() if keep is None else clean(keep, dry_run=dry_run, home=here)
     store = stores.open(here)
     try:
+        gone = [] if keep is None else _forget(store, keep, dry_run)
         under_way = store.operations.earliest_under_way()
-        values, books, runs = store.operations.in_use()
+        values, books, runs = store.operations.in_use(without={row.id for row in gone})
     finally:
         store.close()
     newest = min(time.time(), under_way or time.time()) - GRACE
@@ -87,7 +86,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
             size += _size(path)
             if not dry_run:
                 _remove(path)
-    return Cleaned(runs=gone.runs, bytes=size, **counts)
+    return Cleaned(runs=tuple(row.name for row in gone), bytes=size, **counts)
 
 
 def check(home: Home | None = None) -> Health:
@@ -106,6 +105,16 @@ def check(home: Home | None = None) -> Health:
         )
     finally:
         store.close()
+
+
+def _forget(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
+    now = time.time()
+    bury(store, now)
+    rows = store.operations.ended_before(now - keep)
+    if rows and not dry_run:
+        store.operations.forget([row.id for row in rows])
+        store.operations.compact()
+    return rows
 
 
 def _files(root: Path, depth: int) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, or_, select, text
@@ -126,15 +126,24 @@ class Operations:
                 delete(t.schedulers).where(t.schedulers.c.ended.is_not(None), t.schedulers.c.id.not_in(used))
             )
 
-    def in_use(self) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """What files are needed: digests of values, digests of notebooks, runs as (DAG, id)."""
+    def in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
+        """What files are needed: digests of values, digests of notebooks, runs as (DAG, id).
+
+        `without` are runs that count as forgotten.
+        """
+        values = select(t.instances.c.run_id, t.outputs.c.digest).join(
+            t.instances, t.instances.c.id == t.outputs.c.instance_id
+        )
+        elements = select(t.instances.c.run_id, t.instances.c.element).where(t.instances.c.element.is_not(None))
         with self._database.reading() as connection:
-            values = set(connection.execute(select(t.outputs.c.digest).distinct()).scalars())
-            for element in connection.execute(select(t.instances.c.element).where(t.instances.c.element.is_not(None))):
-                values |= set((element[0] or {}).values())
-            books = set(connection.execute(select(t.versions.c.digest).distinct()).scalars())
-            runs = {(row.dag_id, row.name) for row in connection.execute(select(t.runs.c.dag_id, t.runs.c.name))}
-        return values, books, runs
+            digests = {row.digest for row in connection.execute(values.distinct()) if row.run_id not in without}
+            for row in connection.execute(elements):
+                digests |= set() if row.run_id in without else set((row.element or {}).values())
+            rows = connection.execute(select(t.runs.c.id, t.runs.c.dag_id, t.runs.c.name, t.runs.c.digest)).all()
+            kept = [row for row in rows if row.id not in without]
+            books = {row.digest for row in kept}
+            books |= set(connection.execute(select(t.dags.c.digest).where(t.dags.c.digest.is_not(None))).scalars())
+        return digests, books, {(row.dag_id, row.name) for row in kept}
 
     def earliest_under_way(self) -> float | None:
         """When the oldest attempt began that is under way."""
