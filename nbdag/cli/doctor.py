@@ -16,7 +16,7 @@ import click
 from .. import home
 from ..errors import NbdagError
 from ._group import examples
-from .output import console, output_option, print_data
+from .output import console, moment, output_option, print_data
 
 _LITTLE = 200 * 2**20  # bytes: less free space than this is worth a word
 _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
@@ -76,6 +76,7 @@ def _findings() -> Iterator[Finding]:
     yield _warm()
     yield _graphviz()
     yield from _home()
+    yield from _schedule()
 
 
 def _packages() -> Iterator[Finding]:
@@ -154,3 +155,30 @@ def _home() -> Iterator[Finding]:
             yield Finding(what="store", level="ok", said=said)
         except NbdagError as error:
             yield Finding(what="store", level="problem", said=str(error))
+
+
+def _schedule() -> Iterator[Finding]:
+    """Whether a scheduler is alive, since when, and what is overdue."""
+    if not home.find().exists:
+        return
+    from ..runs.alive import standing
+
+    try:
+        found = standing()
+    except NbdagError:
+        return  # said already
+    for by in found.alive:
+        yield Finding(
+            what="scheduler",
+            level="ok",
+            said=f"process {by.pid} on {by.host.partition('/')[0]} is alive, since {moment(by.started)}",
+        )
+    if not found.alive and (found.deployed or found.waiting):
+        yield Finding(
+            what="scheduler",
+            level="problem" if found.overdue or found.waiting else "note",
+            said=f"none is alive, and {found.deployed} DAGs are deployed, {found.waiting} runs wait: start one with "
+            "'nbdag scheduler'",
+        )
+    for dag, since in found.overdue:
+        yield Finding(what="overdue", level="problem", said=f"{dag} was to run at {moment(since)}")
