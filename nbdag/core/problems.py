@@ -55,6 +55,7 @@ TABLE: dict[str, Entry] = {
     "NB412": Entry("warning", "a value of an earlier run, whose code has changed since"),
     "NB413": Entry("warning", "a value of an earlier run, which had other parameters"),
     "NB414": Entry("warning", "a pool that nobody has made"),
+    "NB415": Entry("warning", "a notification that could not be sent"),
 }
 
 

@@ -30,6 +30,7 @@ from ..processes import Process, is_alive
 from ..scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
 from ..store.rows import DagRow, RunRow, SchedulerRow
 from .foreground import JobsError, cores, local_executor
+from .notify import Notifier, both
 from .pinned import notebook_of
 from .prepare import the_home
 from .report import Reports
@@ -119,6 +120,7 @@ class Daemon:
         self._clock = clock
         self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
         self._reports = Reports(store, home, on_error=lambda run, why: self._say(str(why), run.dag, run.name))
+        self._notifier = Notifier(store)
         self._scheduler = Scheduler(
             store,
             executor,
@@ -126,7 +128,7 @@ class Daemon:
             read=self._notebook,
             kernels=kernels,
             on_event=self._tell,
-            on_saved=self._reports.take,
+            on_saved=both(self._reports.take, self._notifier.take),
             clock=clock,
             agenda=Agenda(store, read=self._notebook, say=self._say),
             on_trouble=self._give_up,
@@ -162,6 +164,7 @@ class Daemon:
         finally:
             self._executor.stop()
             self._reports.close()
+            self._notifier.close()
             with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
                 again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
                 if again:

@@ -25,6 +25,7 @@ from ..scheduler import Scheduler, bury, new_instance
 from ..store.rows import NewRun, RunRow
 from .ask import the_row, told
 from .borrow import Borrowed, borrow
+from .notify import Notifier, both
 from .pinned import pinned
 from .prepare import Prepared, new_name, prepare, the_home
 from .records import Run
@@ -235,13 +236,20 @@ def _drive(
     on_event: Callable[[Event], None] | None,
 ) -> Run:
     dag = prepared.dag
-    reporter = Reporter(store, home)
+    reporter, notifier = Reporter(store, home), Notifier(store)
 
     def read(row: RunRow) -> Dag:
         return dag
 
+    on_saved = both(reporter.take, notifier.take)
     scheduler = Scheduler(
-        store, executor, home=home, read=read, kernels=kernels, on_event=on_event, on_saved=reporter.take
+        store,
+        executor,
+        home=home,
+        read=read,
+        kernels=kernels,
+        on_event=on_event,
+        on_saved=on_saved,
     )
     with _stopped_by_signals(scheduler) as caught:
         scheduler.begin()
@@ -257,6 +265,7 @@ def _drive(
             raise
         finally:
             reporter.close()
+            notifier.close()
     if caught:
         _pass_on(caught[0])
     if reporter.error is not None:

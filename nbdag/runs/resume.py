@@ -23,6 +23,7 @@ from .alive import driver_of
 from .ask import _id, _none, home_of, opened, the_row, told
 from .clear import TooBusyError, clear_unsuccessful
 from .foreground import JobsError, _pass_on, _stopped_by_signals, cores, local_executor
+from .notify import Notifier, both
 from .pinned import pinned
 from .records import Run
 from .report import Reports
@@ -110,9 +111,17 @@ def drive(
     waiting = deque(rows)
     errors: list[NbdagError] = []
     reports = Reports(store, home, lambda row, error: errors.append(error))
+    notifier = Notifier(store)
     with local_executor(jobs or cores()) as executor:
+        on_saved = both(reports.take, notifier.take)
         scheduler = Scheduler(
-            store, executor, home=home, read=_reader(home), kernels=kernels, on_event=on_event, on_saved=reports.take
+            store,
+            executor,
+            home=home,
+            read=_reader(home),
+            kernels=kernels,
+            on_event=on_event,
+            on_saved=on_saved,
         )
         with _stopped_by_signals(scheduler) as caught:
             scheduler.begin()
@@ -128,6 +137,7 @@ def drive(
                 raise
             finally:
                 reports.close()
+                notifier.close()
     if caught:
         _pass_on(caught[0])
     if errors:

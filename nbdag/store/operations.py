@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, or_, select, text
 
+from ..core.job import Note
 from ..core.states import RunState, TaskState
 from . import schema as t
 from .database import Database, revision_of
@@ -82,6 +83,14 @@ class Operations:
         )
         with self._database.reading() as connection:
             return [run_of(row) for row in connection.execute(query)]
+
+    # Notes
+
+    def remark(self, run: int, note: Note) -> None:
+        """Say something of a run as a whole."""
+        values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
+        with self._database.writing(quietly=True) as connection:
+            connection.execute(insert(t.notes).values(values))
 
     # Pools
 
