@@ -58,9 +58,9 @@ def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
     max_active_runs: int, jobs: int | None, dry_run: bool, form: str, **said: Any,
 ) -> int:  # fmt: skip
-    """Make a run of DAG for each tick of its schedule in the past.
+    """Make runs for ticks of the past.
 
-    A scheduler drives the runs where one is alive; otherwise they are driven here, until all have ended. A DAG has one
+    One for each tick of the DAG's schedule between two dates. A scheduler drives the runs where one is alive; otherwise they are driven here, until all have ended. A DAG has one
     backfill at a time.
     """
     table = form == "table"

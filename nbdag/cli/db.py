@@ -88,9 +88,9 @@ def clean(keep: float, dry_run: bool, form: str) -> None:
 @DRY_RUN
 @output_option
 def gc(keep: float | None, dry_run: bool, form: str) -> None:
-    """Remove files that no run needs: values, pinned notebooks, folders of runs.
+    """Remove files that no run needs.
 
-    A file stays for an hour at least, and while an attempt is under way that may have stored it.
+    Values, pinned notebooks, folders of runs. A file stays for an hour at least, and while an attempt is under way that may have stored it.
     """
     done = api.gc(keep, dry_run=dry_run)
     if form != "table":
