@@ -12,6 +12,7 @@ timeout, `cancel` or `stop`, every process of it is gone. When this process itse
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -38,6 +39,7 @@ TARGET = f"{WORKER}:Worker"
 CANCELLED = "cancelled"
 GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
 SPARES = 2  # workers forked ahead
+MOST_SPARES = 8  # kernels forked ahead: each takes some 15 MB
 LINGER = 10.0  # seconds that workers stay when there is nothing to do
 
 
@@ -125,7 +127,7 @@ class LocalExecutor:
         self._server: Server | None = None
         self._idle: list[_Worker] = []
         self._leaving: threading.Timer | None = None
-        self._warmth = Warmth(min(SPARES, slots))
+        self._warmth = Warmth(min(MOST_SPARES, slots))
         self._preparing = threading.Thread(target=self._prepare, name="nbdag-prepare", daemon=True)
         self._preparing.start()
 
@@ -173,11 +175,15 @@ class LocalExecutor:
             return tuple(worker.process.pid for worker in self._idle)
 
     def _prepare(self) -> None:
-        with contextlib.suppress(ForkServerError, OSError):
+        try:
             server = Server.connect(Recipe.of(targets=[TARGET]))
             self._hold = server.hold()
-            self._hold.want(min(SPARES, self.slots), TARGET)
-            self._server = server
+        except (ForkServerError, OSError) as error:
+            if sys.platform == "linux":  # elsewhere it is nothing new, and `doctor` says it
+                logging.getLogger(__name__).warning("%s", error)
+            return
+        self._hold.want(min(SPARES, self.slots), TARGET)
+        self._server = server
 
     def _make(self, running: _Running) -> None:
         self._warmth.expect(running.job)
@@ -209,6 +215,7 @@ class LocalExecutor:
             return running.failed(CANCELLED)
         if not Path(job.cwd).is_dir():
             return running.failed(f"the folder {job.cwd}, where the task is to run, does not exist; make it")
+        Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         worker = self._worker(job)
         open_ones.callback(self._release, running, worker)
         result = None
@@ -259,6 +266,7 @@ class LocalExecutor:
                 return None
             if "kernel" in frame.data:
                 running.kernel, running.mark = frame.data["kernel"], frame.data["mark"]
+                self._warmth.under_way(running.job)
             else:
                 result: Result = pickle.loads(frame.blob)
                 return result
@@ -283,7 +291,6 @@ class LocalExecutor:
                 raise
 
     def _start(self, job: Job, connection: socket.socket) -> _Process:
-        Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.path).with_suffix(".log").open("ab") as log:
             handles = (connection.fileno(), log.fileno(), log.fileno())
             if self._server is not None:

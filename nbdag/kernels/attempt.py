@@ -90,7 +90,6 @@ class Attempt:
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
-            _write(Path(self.job.path), nb)
             os.chdir(self.job.cwd)
             with log.open("a", encoding="utf-8", buffering=1) as file:
                 for stream in (1, 2):

@@ -21,16 +21,15 @@ from .recipe import Recipe
 LINGER = 10.0  # seconds that spares stay when there is no job
 # What nbclient starts IPython's kernel with: a spare can only stand in for a kernel with the same arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
-_PYTHON = {
-    "python3",
-    "python",
-}  # another name may stand for a kernel that is not forked
+_FIRST = 2  # spares, before anything runs
+_PYTHON = {"python3", "python"}  # another name may stand for a kernel that is not forked
 _Kind = tuple[tuple[str, ...], str]  # imports and folder
 
 
 @dataclass(slots=True)
 class _Kept:
     hold: Hold
+    spares: int
     jobs: int = 0
     leaving: threading.Timer | None = None
 
@@ -38,8 +37,8 @@ class _Kept:
 class Warmth:
     """Which servers are held, and for how many jobs. For use from several threads."""
 
-    def __init__(self, spares: int) -> None:
-        self._spares = spares
+    def __init__(self, most: int) -> None:
+        self._most = most  # spares
         self._kept: dict[_Kind, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -53,6 +52,14 @@ class Warmth:
             if kept.leaving is not None:
                 kept.leaving.cancel()
                 kept.leaving = None
+
+    def under_way(self, job: Job) -> None:
+        """It has its kernel. As many as run now may be needed next, and there is time to prepare them."""
+        with self._lock:
+            kept = self._kept.get(_kind(job))
+            if kept is not None and kept.spares < min(kept.jobs, self._most):
+                kept.spares += 1
+                kept.hold.want(kept.spares, TARGET, ARGUMENTS)
 
     def settled(self, job: Job) -> None:
         """It has ended."""
@@ -78,8 +85,8 @@ class Warmth:
 
     def _keep(self, job: Job) -> _Kept:
         hold = Server.connect(kernel_recipe_of(job)).hold()
-        hold.want(self._spares, TARGET, ARGUMENTS)
-        kept = self._kept[_kind(job)] = _Kept(hold)
+        kept = self._kept[_kind(job)] = _Kept(hold, min(_FIRST, self._most))
+        hold.want(kept.spares, TARGET, ARGUMENTS)
         return kept
 
     def _leave(self, kind: _Kind) -> None:
