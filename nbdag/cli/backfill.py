@@ -60,8 +60,8 @@ def backfill(
 ) -> int:  # fmt: skip
     """Make runs for ticks of the past.
 
-    One for each tick of the DAG's schedule between two dates. A scheduler drives the runs where one is alive; otherwise they are driven here, until all have ended. A DAG has one
-    backfill at a time.
+    One for each tick of the DAG's schedule between two dates. A scheduler drives the runs where one is alive;
+    otherwise they are driven here, until all have ended. A DAG has one backfill at a time.
     """
     table = form == "table"
 

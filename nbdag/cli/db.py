@@ -90,7 +90,8 @@ def clean(keep: float, dry_run: bool, form: str) -> None:
 def gc(keep: float | None, dry_run: bool, form: str) -> None:
     """Remove files that no run needs.
 
-    Values, pinned notebooks, folders of runs. A file stays for an hour at least, and while an attempt is under way that may have stored it.
+    Values, pinned notebooks, folders of runs. A file stays for an hour at least, and while an attempt is under way
+    that may have stored it.
     """
     done = api.gc(keep, dry_run=dry_run)
     if form != "table":
