@@ -182,9 +182,14 @@ def _tasks(
 
 
 def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskRun:
-    if attempt is None:
+    if attempt is None or instance.begun_anew:
         return TaskRun(
-            id=instance.task, map_index=instance.map_index, state=instance.state, tries=0, started=None, ended=None
+            id=instance.task,
+            map_index=instance.map_index,
+            state=instance.state,
+            tries=instance.tries,
+            started=None,
+            ended=None,
         )
     key = Key(
         dag=row.dag,
