@@ -230,7 +230,7 @@ class Scheduler:
         self._hand_out(looks.values())
         again = changed = False
         for number, look in looks.items():
-            saved = self._save(look)
+            saved = self._save(look, heard[number])
             if saved is None:  # somebody was quicker: look again
                 self._seen = None
                 if look.run.most is not None and look.starts:
@@ -240,9 +240,6 @@ class Scheduler:
                     continue
                 self._runs[number] = self._load(self._store.run(number))
                 self._glance()
-            else:
-                for result in heard[number]:
-                    self._out.pop(result.key, None)
             changed = changed or bool(saved)
             again = again or saved is None or bool(look.added)
         return again or (changed and any(run.looks_back and not run.finished for run in self._runs.values()))
@@ -271,11 +268,12 @@ class Scheduler:
         for claim in taken.start:
             by_run[claim.dag_id, claim.run_id].start(claim)
 
-    def _save(self, look: Look) -> bool | None:
-        """Whether there was something to save; None when somebody was quicker."""
+    def _save(self, look: Look, heard: Iterable[Result]) -> bool | None:
+        """Whether there was something to save; None when somebody was quicker, and what was heard still counts."""
         change = look.change(self.id, self._pools)
         if change is None:
             look.rest()
+            self._are_over(heard)
             return False
         events = look.events()
         jobs = [self._job(look, instance) for instance in look.starting]
@@ -283,6 +281,7 @@ class Scheduler:
         if added is None:
             return None
         look.keep(added)
+        self._are_over(heard)  # before anybody is told, who may raise
         self._out.update(dict.fromkeys((job.key for job in jobs), look.row.id))
         self._pending += jobs
         self._hand_over()
@@ -292,6 +291,10 @@ class Scheduler:
             self._on_event(event)
         self._on_saved(look.run)
         return True
+
+    def _are_over(self, heard: Iterable[Result]) -> None:
+        for result in heard:
+            self._out.pop(result.key, None)
 
     def _hand_over(self) -> None:
         while self._pending:
