@@ -48,6 +48,7 @@ TARGET = f"{__name__}:Worker"
 GRACE = 5.0  # seconds that an attempt which was ended may take to write its notebook
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _OUT_OF_SPACE = "make the folder writable, or free some space"
+_LAST_WORDS = 65_536  # bytes of what a kernel that died had written
 
 
 class Worker:
@@ -77,6 +78,7 @@ class Attempt:
         self.started = time.time()
         self.drive: Drive | None = None
         self._folder = folder
+        self._echo = Path(folder) / "echo"  # what reaches the kernel's own streams: a crash's last words among it
         self._connection = connection
         self._kernel: int | None = None
         self._why: str | None = None  # it was ended, and so
@@ -91,9 +93,11 @@ class Attempt:
         try:
             nb = task_notebook(self.job)
             os.chdir(self.job.cwd)
-            with log.open("a", encoding="utf-8", buffering=1) as file:
+            with log.open("a", encoding="utf-8", buffering=1) as file, self._echo.open("wb") as echo:
+                # ipykernel sends what processes of the task print, and writes it to the kernel's own streams as well:
+                # were those the log, it would stand there twice.
                 for stream in (1, 2):
-                    os.dup2(file.fileno(), stream)
+                    os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
@@ -160,6 +164,7 @@ class Attempt:
             return self._failed_in_cell(error)
         except DeadKernelError:
             why = self._why or _death(self.drive.exit_code if self.drive else None)
+            log.write(self._echo.read_bytes()[-_LAST_WORDS:].decode(errors="replace"))
             self._keep_notebook(why)
             return self._failed(why)
         except RuntimeError as error:  # jupyter_client's way to say that there is no kernel, or not in time
