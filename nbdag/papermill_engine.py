@@ -7,11 +7,12 @@ itself least of all: it is half-made at that moment. What papermill asks of an e
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_MARKER = "papermill-error-cell-tag"
 
 
 class DagEngine:
@@ -37,14 +38,15 @@ class DagEngine:
             # Papermill has put its parameters into a cell of the notebook that it hands over, and the input may
             # be anything that it can read (a bucket, standard input): so the run is given a file of its own.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
-            source.write_text(json.dumps(_without_injected(nb)), encoding="utf-8")
+            source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
             run = runs.run(
-                source, parameters=parameters, output=_local(output_path), cwd=os.getcwd(), kernels="warm", jobs=None
+                source, parameters=parameters, output=_local(output_path), cwd=Path.cwd(), kernels="warm", jobs=None
             )
         report = nbformat.read(str(run.notebook), as_version=4)
-        report.metadata.setdefault("papermill", {}).update(
-            {key: nb.metadata.papermill.get(key) for key in ("input_path", "output_path", "parameters")}
-        )
+        said = nb.metadata.get("papermill", {})
+        report.metadata.papermill = {**said, **report.metadata.get("papermill", {}), "parameters": dict(parameters)}
+        # Papermill marks the first failure itself.
+        report.cells = [cell for cell in report.cells if _MARKER not in cell.metadata.get("tags", [])]
         return report
 
     @classmethod
@@ -59,9 +61,12 @@ class DagEngine:
         return language or named or nb.metadata.get("language_info", {}).get("name") or "python"
 
 
-def _without_injected(nb: Any) -> dict[str, Any]:
+def _source(nb: Any, kernel_name: str) -> dict[str, Any]:
+    """The notebook without what papermill put into it, and with the kernel that it was told."""
     cells = [cell for cell in nb.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    return {**nb, "cells": cells}
+    metadata = {name: value for name, value in nb.metadata.items() if name != "papermill"}
+    metadata["kernelspec"] = {"display_name": kernel_name, **metadata.get("kernelspec", {}), "name": kernel_name}
+    return {**nb, "cells": cells, "metadata": metadata}
 
 
 def _stem(input_path: str | None) -> str:

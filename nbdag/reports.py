@@ -264,7 +264,7 @@ class _Attempt:
 def _attempt(path: str | None) -> _Attempt:
     """The notebook of an attempt; an empty one where it is not there, or just being written."""
     if path is not None:
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stat = Path(path).stat()
             return _read(path, stat.st_mtime_ns, stat.st_size)
     return _Attempt({}, {})

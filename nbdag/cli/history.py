@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 from .. import runs as api
-from ..core.states import RunState, TaskState
+from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from . import complete
 from ._group import examples
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
 from .progress import progress
 
-_OVER = frozenset({RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED})
 _LOOK_AGAIN = 0.1  # seconds; a file has no way to tell that it has grown
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
@@ -78,7 +77,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
     RUN is a run's id, an unambiguous beginning of one, or 'latest'. With --follow, exits with 1 where the run fails.
     """
     found = api.find_run(run, dag=dag)
-    if follow and found.state not in _OVER:
+    if follow and found.state not in RUN_FINISHED:
         with progress(console(stderr=form != "table"), [task.id for task in found if task.map_index < 0]) as watch:
             for event in api.follow(found):
                 watch.show(event)
@@ -162,9 +161,8 @@ def _follow_log(run: str, task: str, try_number: int | None, map_index: int) -> 
     while True:
         found = api.find_run(run)
         stands = found[(task, map_index) if map_index >= 0 else task]
-        over = found.state in _OVER or (
-            stands.state in (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED)
-            or (try_number is not None and stands.tries > try_number)
+        over = found.state in RUN_FINISHED or (
+            stands.state in FINISHED or (try_number is not None and stands.tries > try_number)
         )
         if stands.tries or over:
             now = api.logs(run, task, try_number, map_index)

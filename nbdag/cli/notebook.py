@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .. import notebooks
-from ..core.dag import Dag, Problem
+from ..core.dag import Dag, Place, Problem
 from ..core.describe import describe
 from . import complete
 from ._group import examples
@@ -89,7 +89,8 @@ def show(notebook: Path, output: str | None, form: str | None, direction: str, a
 
 def say_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
     """As linters do: file, place, code, sentence, hint, and the line itself."""
-    for problem in dag.problems:
+    places = {problem: problem.place or Place(cell=-1, line=0) for problem in dag.problems}
+    for problem in sorted(dag.problems, key=lambda each: (places[each].cell, places[each].line)):
         click.echo(_line(problem, path), err=err)
         source = _source(dag, problem)
         if source and problem.place:

@@ -13,16 +13,13 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ..core.states import TaskState
+from ..core.states import FINISHED, RUN_FINISHED, TaskState
 from ..runs import Event
 from .output import duration, state_text
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
-_OVER = frozenset(
-    {TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED}
-)
 _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 _NOT_WORTH_A_LINE = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED})
 
@@ -107,7 +104,7 @@ class _Rows:
 
     @property
     def over(self) -> int:
-        return sum(row.state in _OVER for row in self.of.values())
+        return sum(row.state in FINISHED for row in self.of.values())
 
     def _insert(self, which: Instance) -> None:
         task, index = which
@@ -128,7 +125,7 @@ class Lines(Silence):
 
     def show(self, event: Event) -> None:
         if event.kind == "run":
-            if event.message:
+            if event.message and event.state not in RUN_FINISHED:  # how it ended is told when it has
                 self._print(f"run {event.run_id}: {event.message}")
             return
         moved = self._rows.take(event)
@@ -166,7 +163,7 @@ class Live(Silence):
     def show(self, event: Event) -> None:
         self._live.start()  # not before there is something to show: what is refused at once leaves no table
         if event.kind == "run":
-            if event.message:
+            if event.message and event.state not in RUN_FINISHED:
                 self._live.console.print(event.message)
             return
         with self._lock:
@@ -178,12 +175,12 @@ class Live(Silence):
         from rich.text import Text
 
         now = self._clock()
-        table = Table(box=None, pad_edge=False, show_header=True, header_style="dim", expand=False)
+        table = Table(box=None, pad_edge=False, show_header=True, header_style="dim", expand=True)
         table.add_column("task", no_wrap=True, max_width=40)
         table.add_column("state", no_wrap=True)
         table.add_column("try", justify="right")
         table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True, overflow="ellipsis")
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the width
         with self._lock:
             shown = _most_telling(self._rows.of, self._console.size.height - 4)
             for which, row in shown:
@@ -207,7 +204,7 @@ def _most_telling(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance,
     def rank(row: _Row) -> tuple[int, float]:
         if row.state is TaskState.FAILED:
             return 0, 0.0
-        if row.state in _OVER:
+        if row.state in FINISHED:
             return 3 if row.state in _FAILED else 2, -(row.ended or 0.0)
         return (1 if row.started is not None and row.ended is None else 4), 0.0
 

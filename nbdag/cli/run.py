@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import notebooks, runs
-from ..core.states import RunState
+from ..core.states import RunState, TaskState
 from ..runs.prepare import choose
 from . import complete
 from ._group import INTERRUPTED, examples, fail
@@ -133,14 +133,14 @@ def run(
             )
         except KeyboardInterrupt:
             fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
-    say_outcome(done, screen)
+    say_outcome(done, screen, output)
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def say_outcome(run: runs.Run, screen: Console) -> None:
-    """What a person needs to know of a run that has ended; last, where its report is."""
+def say_outcome(run: runs.Run, screen: Console, output: Path | None = None) -> None:
+    """What a person needs to know of a run that has ended; last, where its report is: `output`, if that was asked."""
 
     def say(line: str, style: str = "") -> None:
         screen.print(line, style=style, soft_wrap=True)
@@ -151,13 +151,14 @@ def say_outcome(run: runs.Run, screen: Console) -> None:
         for note in task.warnings:
             say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
     for task in run:
-        if task.state.value == "failed":
+        if task.state is TaskState.FAILED:
             say("")
             say(f"{_name(task)} failed: {task.error or 'no reason is on record'}", "bold red")
-            for line in (task.traceback or "").rstrip().splitlines()[-_LAST_LINES:]:
+            trace = (task.traceback or "").rstrip().splitlines()
+            for line in trace[-_LAST_LINES:] if len(trace) > 1 else ():  # one line says what has just been said
                 say(f"  {line}")
             say(f"  (all of it: nbdag logs {run.id} {task.id})")
-    if run.error:
+    if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
     counts: dict[str, int] = {}
     for task in run:
@@ -165,7 +166,7 @@ def say_outcome(run: runs.Run, screen: Console) -> None:
     tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
     say("")
     say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
-    say(short_path(run.notebook))
+    say(short_path(output or run.notebook))
 
 
 def _name(task: runs.TaskRun) -> str:

@@ -126,6 +126,7 @@ def expanded(task: str, length: int, instances: Iterable[Instance]) -> Expansion
     """What becomes of a mapped task's instances now that it has `length` elements.
 
     Elements that are there already, from before a clear, keep their place; those beyond the end are removed.
+    (Airflow removes by the number of upstream successes; that says nothing of the elements of a product.)
     """
     mine = [instance for instance in instances if instance.task == task]
     there = {instance.map_index for instance in mine}
@@ -213,7 +214,7 @@ class _Board:
     def move(self, place: list[Instance], n: int, state: TaskState, reason: str) -> Instance:
         """Move `place[n]`, and say so."""
         self.moves.append(_move(place[n], state, reason))
-        place[n] = replace(place[n], state=state)
+        place[n] = replace(place[n], state=state, ready_at=None)
         return place[n]
 
     def everything(self) -> Iterator[Instance]:

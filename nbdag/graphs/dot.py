@@ -44,7 +44,7 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         mark = marks.get(task.id, Mark())
         how = look(mark.state)
         label = f"{how.sign} {shorten(task.id, NAME)}"
-        note = task_note(task, mark)
+        note = task_note(task, marks.get(task.id))
         attributes = {
             # Spaces keep room for the sign, whose width the fonts that Graphviz knows do not tell.
             "label": graphviz.escape(f"   {label}" + (f"\n      {note}" if note else "")),

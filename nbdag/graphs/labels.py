@@ -10,10 +10,14 @@ from dataclasses import fields
 
 from ..core.dag import Dag, Edge, Task
 from ..core.options import TaskOptions
-from .marks import Mark, look, seconds
+from ..core.states import TaskState
+from .marks import STALE, Mark, look, seconds
 
 NAME = 28  # characters of a task's id on its node
 CROWDED = 60  # edges from which labels are kept shorter
+
+
+_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states whose sign says enough
 
 
 def shorten(text: str, limit: int) -> str:
@@ -47,19 +51,27 @@ def edge_tooltip(edge: Edge) -> str:
     return "\n".join(lines)
 
 
-def task_note(task: Task, mark: Mark) -> str:
-    """The second line of a node: what kind of task it is, how many, how long. Often empty."""
+def task_note(task: Task, mark: Mark | None) -> str:
+    """The second line of a node: what kind of task it is, how many, how it stands. Often empty without a mark."""
     parts = []
     if task.options.operator != "python":
         parts.append(shorten(task.options.operator, 16))
     if task.options.map:
         variables = ", ".join(variable for variable, _ in task.options.map)
-        parts.append(f"× {mark.count}" if mark.count is not None else f"for each {shorten(variables, 16)}")
+        known = mark is not None and mark.count is not None
+        parts.append(f"× {mark.count}" if known and mark else f"for each {shorten(variables, 16)}")
     if task.options.when:
         parts.append("conditional")
-    if mark.duration is not None:
-        parts.append(seconds(mark.duration))
+    if mark is not None:
+        parts.append(standing(mark))
     return " · ".join(parts)
+
+
+def standing(mark: Mark) -> str:
+    """How a task stands, as briefly as its node needs beside the sign: how long it took, or a word."""
+    if mark.duration is not None and mark.state in _TIMED:
+        return seconds(mark.duration)
+    return look(mark.state).word
 
 
 def task_tooltip(task: Task, mark: Mark) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from shutil import which
 from threading import Lock
 from typing import Any
@@ -61,6 +62,7 @@ class Layout:
     curves: dict[tuple[str, str], Curve]  # by source and target
 
 
+@lru_cache(maxsize=32)  # a living picture is drawn again for every cell that runs, and seldom moves
 def lay_out(dot: str) -> Layout:
     """Lay out a graph that is told in DOT."""
     return _read(json.loads(_by_program(dot) or _by_wasm(dot)))

@@ -48,18 +48,14 @@ LOOKS: dict[str, Look] = {
     TaskState.SUCCESS: Look(word="done", sign="✓", colour=_GREEN, path="M1.8 6.6l2.8 2.8L10.2 3"),
     TaskState.FAILED: Look(word="failed", sign="✗", colour=_RED, path="M2.5 2.5l7 7M9.5 2.5l-7 7"),
     TaskState.SKIPPED: Look(word="skipped", sign="»", colour=_GREY, path="M2 2.5L5.5 6L2 9.5M6.5 2.5L10 6L6.5 9.5"),
-    TaskState.UPSTREAM_FAILED: Look(
-        word="not run, as an earlier task failed", sign="⊘", colour=_ORANGE, path=_RING + "M2.9 9.1L9.1 2.9"
-    ),
+    TaskState.UPSTREAM_FAILED: Look(word="upstream failed", sign="⊘", colour=_ORANGE, path=_RING + "M2.9 9.1L9.1 2.9"),
     TaskState.UP_FOR_RETRY: Look(
-        word="waiting for its next try",
+        word="up for retry",
         sign="↻",
         colour=_AMBER,
         path="M9.8 4.2A4.3 4.3 0 1 0 10.3 6.6M10.2 1.6V4.4H7.4",
     ),
-    TaskState.UP_FOR_RESCHEDULE: Look(
-        word="waiting for its next look", sign="◷", colour=_VIOLET, path=_RING + "M6 3.5V6H4"
-    ),
+    TaskState.UP_FOR_RESCHEDULE: Look(word="up for reschedule", sign="◷", colour=_VIOLET, path=_RING + "M6 3.5V6H4"),
     TaskState.RESTARTING: Look(
         word="restarting", sign="↺", colour=_AMBER, path="M2.2 4.2A4.3 4.3 0 1 1 1.7 6.6M1.8 1.6V4.4H4.6"
     ),

@@ -19,7 +19,7 @@ def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str
     for task in dag.tasks.values():
         mark = marks.get(task.id, Mark())
         text = _quoted(f"{look(mark.state).sign} {shorten(task.id, NAME)}")
-        note = task_note(task, mark)
+        note = task_note(task, marks.get(task.id))
         label = text + (f"<br/>{_quoted(note)}" if note else "")
         opening, closing = ("[[", "]]") if task.options.map else ("(", ")")
         lines.append(f'  {names[task.id]}{opening}"{label}"{closing}')

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from xml.sax.saxutils import escape, quoteattr
 
 from ..core.dag import Dag, Edge, Task
 from .dot import dot
-from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, shorten, task_note, task_tooltip, title
+from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, shorten, standing, task_note, task_tooltip, title
 from .layout import Box, Curve, Layout, Point, lay_out
 from .marks import LOOKS, Mark, look
 
 PAGE = 900.0  # points: the width that a notebook's page bears without scrolling
 _PAD = 8.0
+_STEP = 90.0  # points that one task and one arrow take at the very least
 _STACK = 3.5  # points between the sheets of a mapped task
 
 _LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
@@ -48,22 +50,41 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
     for edge in dag.edges:
         if (curve := layout.curves.get((edge.source, edge.target))) is not None:
             parts.append(_edge(edge, curve, crowded=crowded))
-    parts.extend(_node(task, layout.boxes[task.id], marks.get(task.id, Mark())) for task in dag.tasks.values())
+    parts.extend(_node(task, layout.boxes[task.id], marks.get(task.id)) for task in dag.tasks.values())
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
 
 def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
-    """Lay the graph out; `auto` goes from left to right where that fits a page, else whichever way is narrower."""
+    """Lay the graph out; `auto` goes from left to right where that fits a page, else whichever way is narrower.
+
+    As states change, nothing moves: each node has the room that the longest of them needs.
+    """
+    if marks:
+        # As long as "3 min 5 s", so that no task that takes a while makes its node grow.
+        longest = max((Mark(state="success", duration=185.0), *marks.values()), key=lambda mark: len(standing(mark)))
+        marks = {
+            task: replace(longest, count=marks.get(task, longest).count, reason="", selected=False)
+            for task in dag.tasks
+        }
     if direction != "auto":
         return lay_out(dot(dag, marks, direction=direction))
-    across = lay_out(dot(dag, marks, direction="LR"))
-    if across.width <= PAGE and across.height <= PAGE:
-        return across
+    if _depth(dag) * _STEP <= PAGE:
+        across = lay_out(dot(dag, marks, direction="LR"))
+        if across.width <= PAGE and across.height <= PAGE:
+            return across
     down = lay_out(dot(dag, marks, direction="TB"))
     if down.width <= PAGE:
         return down
-    return min(across, down, key=lambda layout: layout.width)
+    return min(lay_out(dot(dag, marks, direction="LR")), down, key=lambda layout: layout.width)
+
+
+def _depth(dag: Dag) -> int:
+    """How many tasks the longest way through the graph has; 1 where there is a cycle."""
+    depth: dict[str, int] = {}
+    for task in dag.order:
+        depth[task] = 1 + max((depth.get(other, 0) for other in dag.upstream[task]), default=0)
+    return max(depth.values(), default=1)
 
 
 def size(picture: str) -> tuple[int, int]:
@@ -131,7 +152,8 @@ def _class(state: str) -> str:
     return state if state in LOOKS else "other"
 
 
-def _node(task: Task, box: Box, mark: Mark) -> str:
+def _node(task: Task, box: Box, said: Mark | None) -> str:
+    mark = said or Mark()
     how = look(mark.state)
     classes = f"task {_class(mark.state)}" + (" chosen" if mark.selected else "")
     behind = (2, 1) if task.options.map else ()
@@ -143,7 +165,7 @@ def _node(task: Task, box: Box, mark: Mark) -> str:
         f' width="{width:.1f}" height="{height:.1f}" rx="7"/>'
         for n in (*behind, 0)
     )
-    note = task_note(task, mark)
+    note = task_note(task, said)
     middle = top + height / 2
     text = _text("id", left + 28, middle + (-2 if note else 4.5), shorten(task.id, NAME))
     if note:

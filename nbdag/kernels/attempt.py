@@ -144,8 +144,8 @@ class Attempt:
             why = self._why or _death(self.drive.exit_code if self.drive else None)
             self._keep_notebook(why)
             return self._failed(why)
-        except TimeoutError as error:
-            return self._failed(self._why or str(error))
+        except RuntimeError as error:  # jupyter_client's way to say that there is no kernel, or not in time
+            return self._failed(self._why or f"the kernel could not be started ({error})")
         return self._done()
 
     def _on_kernel(self, pid: int) -> None:
@@ -203,13 +203,12 @@ class Attempt:
         """Papermill leaves the notebook of a kernel that died unwritten."""
         if self.drive is None or self.drive.client is None:
             return
-        nb = self.drive.client.nb
-        for cell in nb.cells:
-            if cell.metadata.get("papermill", {}).get("status") == "running":
-                cell.metadata.papermill.update(exception=True, status="failed")
-                cell.outputs.append({"output_type": "error", "ename": "KernelDied", "evalue": why, "traceback": [why]})
+        cell = self.drive.died_in
+        if cell is not None:
+            cell.metadata.papermill.update(exception=True, status="failed")
+            cell.outputs.append({"output_type": "error", "ename": "KernelDied", "evalue": why, "traceback": [why]})
         with contextlib.suppress(OSError):
-            _write(Path(self.job.path), nb)
+            _write(Path(self.job.path), self.drive.client.nb)
 
 
 def main() -> int:

@@ -78,7 +78,11 @@ class Born:
     def live(self) -> int:
         """Live; returns the exit code."""
         self._be_oneself()
-        made = self._made() if self.orders is None else None
+        made = None
+        if self.orders is None:
+            before = dict(os.environ)
+            made = self._made()
+            self.env_change = {**self.env_change, **changes(before, os.environ)}
         orders = self.orders or self._await_orders()
         self._obey(orders, made.streams() if made is not None else (0, 1, 2))
         if made is None:
@@ -142,3 +146,8 @@ class Born:
         if matplotlib is not None and Path("matplotlibrc").is_file():
             with contextlib.suppress(Exception):  # matplotlib tells of a bad file itself, when it is used
                 matplotlib.rc_file("matplotlibrc")
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """What became of variables; None for those that are gone."""
+    return {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

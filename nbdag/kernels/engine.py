@@ -32,6 +32,7 @@ class Drive:
         self.client: TaskClient | None = None
         self.report: Report | None = None  # what the kernel said
         self.exit_code: int | None = None  # of a kernel that ended by itself; negative: the signal
+        self.died_in: Any = None  # the cell that it was executing then
 
     def close(self) -> None:
         """Let the kernel end in its own time: what it left open is flushed and closed."""
@@ -61,13 +62,11 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except DeadKernelError:
-            await self._say_dead()
+            self.drive.exit_code = await self.km.provisioner.poll()
+            self.drive.died_in = cell
+            raise
 
     execute_cell = run_sync(async_execute_cell)
-
-    async def _say_dead(self) -> None:
-        self.drive.exit_code = await self.km.provisioner.poll()
-        raise DeadKernelError("Kernel died")
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         """What the kernel has to say is taken out; all else goes into the notebook."""

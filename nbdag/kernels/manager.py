@@ -63,6 +63,8 @@ class TaskKernelManager(AsyncKernelManager):
     modules = List(Unicode(), help="Modules to import ahead (see nbdag.kernels.preload).").tag(config=True)
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
+    _warm_spec: tuple[KernelSpec, KernelSpec] | None = None  # what Jupyter has, and ours made from it
+
     @default("transport")
     def _default_transport(self) -> str:
         return "tcp" if sys.platform == "win32" else "ipc"
@@ -82,10 +84,12 @@ class TaskKernelManager(AsyncKernelManager):
         spec = super().kernel_spec
         if spec is None or not self.warm or "kernel_provisioner" in spec.metadata:
             return spec
-        ours = {"provisioner_name": "nbdag-fork", "config": {"modules": list(self.modules)}}
-        spec = copy.copy(spec)
-        spec.metadata = {**spec.metadata, "kernel_provisioner": ours}
-        return spec
+        if self._warm_spec is None or self._warm_spec[0] is not spec:  # it is asked for again and again
+            ours = {"provisioner_name": "nbdag-fork", "config": {"modules": list(self.modules)}}
+            warm = copy.copy(spec)
+            warm.metadata = {**spec.metadata, "kernel_provisioner": ours}
+            self._warm_spec = spec, warm
+        return self._warm_spec[1]
 
     @property
     def is_forked(self) -> bool:

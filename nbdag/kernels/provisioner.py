@@ -132,8 +132,9 @@ class ForkProvisioner(LocalProvisioner):
         """Signal the kernel's process group."""
         if self._child is None:
             await super().send_signal(signum)
-        else:
+        elif signum != signal.SIGINT or not getattr(self.parent, "shutting_down", False):
             self._child.signal(signum)
+        # A manager interrupts a kernel before it asks it to shut down; one that is idle would call that an error.
 
     async def kill(self, restart: bool = False) -> None:
         """End the kernel's process group."""
@@ -149,7 +150,8 @@ class ForkProvisioner(LocalProvisioner):
 
     async def shutdown_requested(self, restart: bool = False) -> None:
         """Wait for the kernel to follow the request, so that the manager, which looks every 0.1 s, need not."""
-        if self._child is not None:
+        if self._child is not None and not await self._soon_gone(0.5):
+            self._child.signal(signal.SIGINT)  # it is running a cell
             await self._soon_gone(self.get_shutdown_wait_time() / 2)
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -159,11 +161,12 @@ class ForkProvisioner(LocalProvisioner):
             self._child = None
         await super().cleanup(restart=restart)
 
-    async def _soon_gone(self, seconds: float) -> None:
+    async def _soon_gone(self, seconds: float) -> bool:
         assert self._child is not None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._child.until_gone()
+        return self._child.poll() is not None
 
 
 class _RefusedBeforeError(Exception):

@@ -10,6 +10,7 @@ is published once, as a `Report`: by `finish`, or when a cell fails.
 from __future__ import annotations
 
 import linecache
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -118,8 +119,8 @@ class Runtime:
         self._inside = True
         if self._told:
             return
-        if self._brief.poll is not None and not self._wait_for_it(self._brief.poll):
-            self._tell(Report(state="up_for_reschedule"))
+        cell = self._last
+        if self._brief.poll is not None and cell is not None and not self._wait_for_it(cell, self._brief.poll):
             return
         for expression in self._brief.check:
             check(expression, self._names)
@@ -139,19 +140,23 @@ class Runtime:
     def _element(self, name: str, value: object) -> str:
         return self._store.save({name: value}, readers={name: self._brief.task}).outputs[0].digest
 
-    def _wait_for_it(self, seconds: float) -> bool:
-        """A sensor: run the cell again and again until its last expression is true. False: look again later."""
-        while self._last is None or not self._last.result:
+    def _wait_for_it(self, cell: ExecutionResult, seconds: float) -> bool:
+        """A sensor: run its cell again and again until the last expression is true. False: it has been told why not."""
+        assert cell.info is not None
+        seen = cell.result
+        while not seen:
             if self._brief.reschedule:
+                self._tell(Report(state="up_for_reschedule"))
                 return False
             time.sleep(seconds)
-            code = self._last.info.raw_cell if self._last is not None and self._last.info else ""
             captured: Any
             with capture_output() as captured:
-                self._last = self._shell.run_cell(code, store_history=False)
-            if not self._last.success:
+                hook = sys.displayhook = _Hook()
+                done = self._shell.run_cell(cell.info.raw_cell, store_history=False)
+            seen = hook.value
+            if not done.success:  # its error has been shown, and told by `_after_cell`
                 captured.show()
-                raise Fail("the sensor's cell failed") if self._last.error_in_exec is None else self._last.error_in_exec
+                return False
         return True
 
     def _save(self) -> tuple[tuple[Output, ...], list[Note]]:
@@ -181,6 +186,15 @@ class Runtime:
 
     def _evaluate(self, expression: str) -> Any:
         return evaluate(expression, self._names)
+
+
+class _Hook:
+    """Takes what a cell's last expression is, as long as it stands in for the display."""
+
+    value: Any = None
+
+    def __call__(self, value: Any) -> None:
+        self.value = value
 
 
 def _told(error: BaseException) -> str:

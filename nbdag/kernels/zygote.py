@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from . import wire
-from .birth import Born, Orders
+from .birth import Born, Orders, changes
 
 # How it is started: whatever stands in the folder where that happens must not be imported.
 START = "import sys; sys.path[:] = filter(None, sys.path); from nbdag.kernels.zygote import main; sys.exit(main())"
@@ -321,7 +321,7 @@ class Zygote:
                 folder=folder,
                 secret=secret,
                 server=os.getppid(),
-                env_change=self.env_change,
+                env_change=changes(self.env_before, os.environ),
                 orders=orders,
                 come=theirs,
                 owner=owner,
@@ -380,12 +380,6 @@ class Zygote:
         os.waitpid(child.pid, 0)
         shutil.rmtree(child.folder, ignore_errors=True)
         self._note_use()
-
-    @property
-    def env_change(self) -> dict[str, str | None]:
-        """What imports did to the environment: a child's own gets the same."""
-        names = os.environ.keys() | self.env_before.keys()
-        return {name: os.environ.get(name) for name in names if os.environ.get(name) != self.env_before.get(name)}
 
     def _let_go(self, keep: set[socket.socket]) -> None:
         """In a child: close what is the server's."""

@@ -25,9 +25,6 @@ AROUND = "get_ipython()._nbdag.around"  # the object that the syntax tree calls:
 class Unwrap:
     """IPython's input transformer: the header as a line magic, everything else in its own line."""
 
-    # IPython runs a transformer with effects only when a cell is run; this one has none.
-    has_side_effects = False
-
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
         self.options = options  # a header's options, with %dag's defaults
 

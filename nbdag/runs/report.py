@@ -17,6 +17,7 @@ from ..home import Home, HomeError
 from ..reports import Shown
 from ..scheduler import Driven
 from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .picture import outputs
 from .pinned import source
 from .prepare import OutputError
 
@@ -77,11 +78,12 @@ class Reporter:
             "started": row.started,
             "ended": row.ended,
         }
+        drawn = outputs(run.dag, shown)
         self.error = None
         for path in (self._home.report(row.dag, row.name), *([Path(row.output)] if row.output else [])):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                reports.write(text, run.dag, shown, path, parameters=row.parameters, about=about)
+                reports.write(text, run.dag, shown, path, parameters=row.parameters, about=about, displays=drawn)
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 self.error = OutputError(path, why) if row.output == str(path) else HomeError(self._home.root, error)

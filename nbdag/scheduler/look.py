@@ -253,8 +253,8 @@ class Look:
         """The instances whose attempts begin or go on."""
         return [instance for instance, _ in (*self.begun, *self.resumed)]
 
-    def change(self, scheduler: str) -> Change | None:
-        """What to save; None when nothing changes."""
+    def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
+        """What to save, if these pools still have room for it; None when nothing changes."""
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
             return None
@@ -266,6 +266,7 @@ class Look:
             ended=self.ended,
             added=self.added,
             dropped=self.dropped,
+            pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,
         )

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 BEAT = 5.0  # seconds between two heartbeats
-GLANCE = 0.2  # seconds between two looks for changes that others made
+GLANCE = 0.2  # seconds between two looks for changes that others made, at SQLite's count of them
+LOOK = 1.0  # the same at a database that keeps no count
 _ASKED = None  # what `stop` puts among the results, so that the loop wakes
 
 
@@ -145,6 +146,8 @@ class Scheduler:
             if not saved:  # somebody was quicker: look again
                 left += [result for result in results if self._out.get(result.key) == number]
                 self._runs[number] = self._load(self._store.run(number))
+                self._seen = None
+                self._glance()
             again = again or not saved or bool(look.added)
         return again, min((look.plan.wake for look in looks.values() if look.plan.wake), default=None), left
 
@@ -160,7 +163,7 @@ class Scheduler:
             by_run[claim.dag_id, claim.run_id].start(claim)
 
     def _save(self, look: Look) -> bool:
-        change = look.change(self.id)
+        change = look.change(self.id, self._pools)
         if change is None:
             return True
         events = look.events()
@@ -232,7 +235,7 @@ class Scheduler:
         if count is not None and count == self._seen:
             return
         self._seen = count
-        self._pools = {**single_file(run.dag for run in self._runs.values()), **self._store.pools()}
+        self._pools = {**_unmade_pools(run.dag for run in self._runs.values()), **self._store.pools()}
         self._others = tuple(
             Claim(
                 dag_id=each.dag,
@@ -253,7 +256,8 @@ class Scheduler:
                 self._runs[number] = self._load(self._store.run(number))
 
     def _wait(self, wake: datetime | None) -> None:
-        until = time.monotonic() + BEAT
+        # Where the database cannot tell that something has changed, it has to be looked at.
+        until = time.monotonic() + (BEAT if self._seen is not None else LOOK)
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))
         while True:
@@ -268,7 +272,7 @@ class Scheduler:
             return
 
 
-def single_file(dags: Iterable[Dag]) -> dict[str, int]:
+def _unmade_pools(dags: Iterable[Dag]) -> dict[str, int]:
     """Each pool that these notebooks name, just large enough for the largest of its tasks.
 
     A pool that nobody has made holds for as much: its tasks run one at a time, which is never too many.

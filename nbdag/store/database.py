@@ -10,6 +10,7 @@ where an older stamp is found.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class StoreError(NbdagError):
 
     def __str__(self) -> str:
         said = (self.__doc__ or "").strip().rstrip(".")
-        return f"{said}: {self.where}{f' ({self.why})' if self.why else ''}; {self.advice}"
+        return f"{said[:1].lower()}{said[1:]}: {self.where}{f' ({self.why})' if self.why else ''}; {self.advice}"
 
 
 class StoreBusyError(StoreError):
@@ -278,9 +279,19 @@ def _alembic() -> Any:
     return config
 
 
+def _is_full(folder: Path) -> bool:
+    # Where the memory that readers share cannot be had, SQLite says no more than that input or output failed.
+    try:
+        return shutil.disk_usage(folder).free < 1 << 16
+    except OSError:
+        return False
+
+
 def _in_words(error: exc.DBAPIError, where: str) -> StoreError | None:
     name = getattr(error.orig, "sqlite_errorname", None)
     if name is not None:
+        if name.startswith("SQLITE_IOERR") and _is_full(Path(where).parent):
+            return StoreFullError(where, str(error.orig))
         for beginning, kind in _BY_SQLITE_NAME:
             if name.startswith(beginning):
                 return kind(where, str(error.orig))

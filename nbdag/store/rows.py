@@ -150,5 +150,6 @@ class Change:
     added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known
     dropped: Sequence[InstanceRow] = ()  # the placeholder of a mapped task, with its attempt
     notes: Sequence[Note] = ()  # of the run as a whole
+    pools: Mapping[str, int] = field(default_factory=dict)  # sizes that must hold for what begins; −1: no limit
     at: float = 0.0
     scheduler: str = ""

@@ -7,18 +7,21 @@ a task is handed out once, however many schedulers there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from ..core.job import Note, Output
+from ..core.slots import INFINITE
 from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .database import Database
+from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
 from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 
+_POOLS_LOCK = 7236353  # any number that nobody else uses
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -84,7 +87,7 @@ class Store:
         with self._database.reading() as connection:
             return [
                 (
-                    _run(row),
+                    run_of(row),
                     SchedulerRow(**{column.name: getattr(row, f"by_{column.name}") for column in t.schedulers.c}),
                 )
                 for row in connection.execute(query)
@@ -126,12 +129,12 @@ class Store:
                     insert(t.borrowed),
                     [{"run_id": row.id, "task": task, "from_run_id": run} for task, run in new.borrowed.items()],
                 )
-        return _run(row)
+        return run_of(row)
 
     def run(self, id: int) -> RunRow:
         """A run by its number."""
         with self._database.reading() as connection:
-            return _run(connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
+            return run_of(connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
 
     def named(self, name: str, dag: str | None = None) -> list[RunRow]:
         """The runs whose id this is, else those whose id begins so; of every DAG, or of one."""
@@ -141,7 +144,7 @@ class Store:
             found = connection.execute(query.where(t.runs.c.name == name)).all()
             if not found:
                 found = connection.execute(query.where(t.runs.c.name.startswith(name, autoescape=True))).all()
-        return [_run(row) for row in found]
+        return [run_of(row) for row in found]
 
     def runs(
         self, *, dag: str | None = None, states: Iterable[RunState] = (), limit: int | None = None
@@ -153,7 +156,7 @@ class Store:
         if wanted := tuple(states):
             query = query.where(t.runs.c.state.in_(wanted))
         with self._database.reading() as connection:
-            return [_run(row) for row in connection.execute(query)]
+            return [run_of(row) for row in connection.execute(query)]
 
     def dags(self) -> list[str]:
         """Every DAG that ever had a run."""
@@ -181,12 +184,13 @@ class Store:
         found: dict[int, tuple[Note, ...]] = dict.fromkeys(runs, ())
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.notes.c.id)):
-                found[row.run_id] += (_note(row),)
+                found[row.run_id] += (note_of(row),)
         return found
 
     def save(self, change: Change) -> list[InstanceRow] | None:
-        """Make all of this change; None, and nothing is changed, when the run is no longer as it was seen.
+        """Make all of this change; None, and nothing is changed, when things are no longer as they were seen.
 
+        That is, when somebody else has changed the run, or taken slots of a pool that this change needs.
         Answers with the instances that it added. The run's revision is then one more than the change's.
         """
         run = change.run
@@ -205,7 +209,7 @@ class Store:
             if change.ended:
                 _end(connection, run.id, change)
             if change.instances:
-                connection.execute(_MOVE, [_moved(instance) for instance in change.instances])
+                connection.execute(_MOVE, [values_of(instance) for instance in change.instances])
             if change.dropped:
                 connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
             if change.begun:
@@ -213,6 +217,9 @@ class Store:
             if change.resumed:
                 by = change.scheduler
                 connection.execute(_RESUME, [{"which": i.id, "try_": number, "by": by} for i, number in change.resumed])
+            if (change.begun or change.resumed) and not _fits(connection, change):
+                connection.rollback()
+                return None
             _remark(connection, run.id, change.notes)
             return _add(connection, run.id, change.added)
 
@@ -224,7 +231,7 @@ class Store:
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
-                found[row.run_id].append(_instance(row))
+                found[row.run_id].append(instance_of(row))
         return found
 
     def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
@@ -248,12 +255,12 @@ class Store:
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(outputs):
-                left.setdefault((row.instance_id, row.try_number), []).append(_output(row))
+                left.setdefault((row.instance_id, row.try_number), []).append(output_of(row))
             for row in connection.execute(notes.order_by(t.notes.c.id)):
-                said.setdefault((row.instance_id, row.try_number), []).append(_note(row))
+                said.setdefault((row.instance_id, row.try_number), []).append(note_of(row))
             for row in connection.execute(attempts):
                 which = (row.instance_id, row.try_number)
-                found[row.run_id].append(_attempt(row, left.get(which, ()), said.get(which, ())))
+                found[row.run_id].append(attempt_of(row, left.get(which, ()), said.get(which, ())))
         return found
 
     def borrowed(self, run: int) -> dict[str, int]:
@@ -272,7 +279,7 @@ class Store:
             query = query.where(t.runs.c.id == run)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-            return None if row is None else _run(row)
+            return None if row is None else run_of(row)
 
     # Pools
 
@@ -366,7 +373,7 @@ def _add(connection: Connection, run: int, new: Sequence[NewInstance]) -> list[I
             for instance in new
         ],
     )
-    return [_instance(row) for row in rows]
+    return [instance_of(row) for row in rows]
 
 
 def _remark(connection: Connection, run: int, notes: Sequence[Note]) -> None:
@@ -399,6 +406,22 @@ def _begin(connection: Connection, change: Change) -> None:
             for instance, number in change.begun
         ],
     )
+
+
+def _fits(connection: Connection, change: Change) -> bool:
+    """Whether no pool holds more than it may, now that this change's tasks have begun."""
+    wanted = {instance.pool for instance, _ in (*change.begun, *change.resumed)}
+    limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}
+    if not limited:
+        return True
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.execute(select(func.pg_advisory_xact_lock(_POOLS_LOCK)))
+    used = (
+        select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
+        .where(t.instances.c.state.in_(ACTIVE), t.instances.c.pool.in_(limited))
+        .group_by(t.instances.c.pool)
+    )
+    return all(row.slots <= change.pools[row.pool] for row in connection.execute(used))
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:
@@ -438,81 +461,3 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     ]
     if said:
         connection.execute(insert(t.notes), said)
-
-
-def _moved(instance: InstanceRow) -> dict[str, Any]:
-    return {
-        "which": instance.id,
-        "to": instance.state,
-        "tried": instance.tries,
-        "at": instance.wake,
-        "cut": instance.short_circuit,
-    }
-
-
-def _run(row: Row[Any]) -> RunRow:
-    return RunRow(
-        id=row.id,
-        dag=row.dag_id,
-        name=row.name,
-        digest=row.digest,
-        kind=row.kind,
-        state=RunState(row.state),
-        error=row.error,
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        logical_date=row.logical_date,
-        interval_start=row.interval_start,
-        interval_end=row.interval_end,
-        path=row.path,
-        cwd=row.cwd,
-        output=row.output,
-        parameters=row.parameters,
-        tasks=None if row.tasks is None else tuple(row.tasks),
-        fail_fast=row.fail_fast,
-        cancel_asked=row.cancel_asked,
-        scheduler=row.scheduler_id,
-        revision=row.revision,
-    )
-
-
-def _instance(row: Row[Any]) -> InstanceRow:
-    return InstanceRow(
-        id=row.id,
-        task=row.task,
-        map_index=row.map_index,
-        position=row.position,
-        state=TaskState(row.state),
-        tries=row.tries,
-        wake=row.wake,
-        pool=row.pool,
-        slots=row.slots,
-        short_circuit=row.short_circuit,
-        element=cast(Mapping[str, str], row.element or {}),
-    )
-
-
-def _attempt(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> AttemptRow:
-    return AttemptRow(
-        instance=row.instance_id,
-        task=row.task,
-        map_index=row.map_index,
-        try_number=row.try_number,
-        state=TaskState(row.state),
-        started=row.started,
-        ended=row.ended,
-        error=row.error,
-        traceback=row.traceback,
-        scheduler=row.scheduler_id,
-        outputs=tuple(outputs),
-        notes=tuple(notes),
-    )
-
-
-def _output(row: Row[Any]) -> Output:
-    return Output(name=row.name, digest=row.digest, type=row.type, bytes=row.bytes, summary=row.summary)
-
-
-def _note(row: Row[Any]) -> Note:
-    return Note(code=row.code, name=row.name, message=row.message)

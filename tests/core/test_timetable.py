@@ -97,6 +97,8 @@ CLOCK_CHANGES = [
      ["2011-12-29 12:00-10:00", "2011-12-31 12:00+14:00", "2012-01-01 12:00+14:00"]),
     ("a date that is missing", "0 12 30 12 *", "Pacific/Apia", "2011-12-01T00:00",
      ["2011-12-31 12:00+14:00", "2012-12-30 12:00+14:00"]),
+    ("asked on the day after, whose ticks it shares", "0 12 30 12 *", "Pacific/Apia", "2011-12-30T12:00",
+     ["2011-12-31 12:00+14:00", "2012-12-30 12:00+14:00"]),
     ("a midnight that is missing", "0 0 * * *", "America/Sao_Paulo", "2017-10-14T12:00",
      ["2017-10-15 01:00-02:00", "2017-10-16 00:00-02:00"]),
     ("an hour before midnight that comes twice", "30 23 * * *", "America/Sao_Paulo", "2018-02-17T12:00",

@@ -126,7 +126,7 @@ def test_a_mapped_task_is_a_stack_with_its_count(five):
     picture = graphs.svg(five, {"train": Mark(count=7)})
     groups = [group for group in ET.fromstring(picture).iter(f"{SVG}g") if "task" in group.get("class", "")]
     assert [len(list(group.iter(f"{SVG}rect"))) for group in groups] == [1, 1, 3, 1, 1]
-    assert "× 7" in texts(picture, "note")
+    assert "× 7 · not run" in texts(picture, "note")
 
 
 def test_states_differ_in_sign_and_shape_and_not_in_colour_alone():
@@ -274,7 +274,7 @@ def test_mermaid_tells_edges_states_and_words_by_its_own_rules(five):
     assert graphs.mermaid(five, {"prep": Mark(state="failed", selected=True)}).splitlines() == [
         "flowchart TB",
         '  t0("○ extract<br/>sql")',
-        '  t1("✗ prep")',
+        '  t1("✗ prep<br/>failed")',
         '  t2[["○ train<br/>for each alpha"]]',
         '  t3("○ validate")',
         '  t4("○ deploy<br/>conditional")',
@@ -350,3 +350,36 @@ def test_a_dot_program_that_does_not_work_is_done_without(five, script, tmp_path
 def test_a_graph_that_graphviz_refuses_is_an_error_in_one_sentence():
     with pytest.raises(graphs.LayoutError, match="Graphviz could not draw the graph"):
         layout.lay_out("digraph { a -> ")
+
+
+def places(picture):
+    """Where each task's name stands."""
+    return [
+        (node.text, node.get("x"), node.get("y"))
+        for node in ET.fromstring(picture).iter(f"{SVG}text")
+        if node.get("class") == "id"
+    ]
+
+
+def test_as_states_change_nothing_moves(five):
+    stages = [
+        {task: Mark() for task in five.tasks},
+        {task: Mark(state="running") for task in five.tasks},
+        {task: Mark(state="success", duration=0.01, reason="a long reason, for once") for task in five.tasks},
+        {task: Mark(state="stale", duration=61) for task in five.tasks},
+        {task: Mark(state="skipped", duration=3600, selected=True) for task in five.tasks},
+    ]
+    assert len({tuple(places(graphs.svg(five, marks))) for marks in stages}) == 1
+
+
+def test_a_node_says_how_its_task_stands(five):
+    marks = {
+        "extract": Mark(state="success", duration=0.3),
+        "prep": Mark(state="running"),
+        "train": Mark(state="failed", duration=75),
+        "validate": Mark(state="skipped", duration=0.1),
+        "deploy": Mark(),
+    }
+    assert texts(graphs.svg(five, marks), "note") == [
+        "sql · 0.3 s", "running", "for each alpha · 1 min 15 s", "skipped", "conditional · not run",
+    ]  # fmt: skip

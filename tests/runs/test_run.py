@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,38 @@ def test_there_is_nothing_to_list_in_a_new_home_and_looking_makes_nothing(home: 
     with pytest.raises(runs.NoSuchRunError, match=r"there is no run 'x' in"):
         runs.find_run("x", home=home)
     assert not home.root.exists()
+
+
+def test_the_report_holds_the_notebook_and_the_graph_as_it_ended(write: Write, home: Home, tmp_path: Path) -> None:
+    path = write(*PIPELINE, "%dag")
+    run = nbdag.run(path, home=home, output=tmp_path / "out.ipynb")
+    report = json.loads(run.notebook.read_text())
+    assert [cell["source"] for cell in report["cells"]] == [
+        cell["source"] for cell in json.loads(path.read_text())["cells"]
+    ]
+    ((drawn,),) = [cell["outputs"] for cell in report["cells"] if cell["source"] == "%dag"]
+    assert set(drawn["data"]) == {"text/html", "image/svg+xml", "text/plain"}
+    assert drawn["data"]["text/plain"].count("done") == 4
+    assert (report["metadata"]["nbdag"]["run_id"], report["metadata"]["nbdag"]["state"]) == (run.id, "success")
+    assert json.loads((tmp_path / "out.ipynb").read_text()) == report
+
+
+def test_the_report_is_there_while_the_run_goes_on(write: Write, home: Home, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    cell = f"%%task b --after a\nimport pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)"
+    seen: list[str] = []
+
+    def look(event: Event) -> None:
+        if event.task == "b" and event.state is TaskState.RUNNING:
+            threading.Thread(target=wait, daemon=True).start()
+
+    def wait() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not seen:
+            for found in home.root.glob("runs/churn/*/notebook.ipynb"):
+                seen.append(json.loads(found.read_text())["metadata"]["nbdag"]["state"])
+            time.sleep(0.01)
+        gate.touch()
+
+    nbdag.run(write("%%task a\nx = 1", cell), home=home, on_event=look)
+    assert seen == ["running"]

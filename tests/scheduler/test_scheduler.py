@@ -312,3 +312,26 @@ def test_what_cannot_be_given_to_the_store_ends_the_attempts(bench: Any, shape: 
     scheduler.abandon()
     assert bench.executor.open == {}
     assert bench.store.runs()[0].state is RunState.CANCELLED
+
+
+def test_a_slot_that_another_process_takes_at_the_same_moment_is_given_once(bench: Any, shape: Shape) -> None:
+    bench.store.set_pool("gpu", 1)
+    dag = shape({"a": []}, {"a": {"pool": "gpu"}})
+    bench.executor.script = lambda job: None
+    other = type(bench)(bench.home, nbdag.store.open(bench.home), type(bench.executor)(script=lambda job: None))
+    theirs, _ = other.begin(dag)
+    mine, _ = bench.begin(dag)
+    save = bench.store.save
+
+    def late(change: Change) -> Any:
+        theirs.tick(bench.now)  # after this scheduler has looked, and before it saves
+        return save(change)
+
+    bench.store.save = late
+    mine.tick(bench.now)
+    assert (len(other.executor.submitted), len(bench.executor.submitted)) == (1, 0)
+    other.executor.finish("a")
+    theirs.tick(bench.now)
+    mine.tick(bench.now)
+    assert len(bench.executor.submitted) == 1
+    other.store.close()

@@ -229,6 +229,20 @@ def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
     ]  # fmt: skip
 
 
+def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: Store) -> None:
+    store.register(ME)
+    mine, theirs = (
+        store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu")]) for dag in ("a", "b")
+    )
+    begin(store, theirs, "t")
+    waiting = instances(store, mine)[0]
+    begun = replace(waiting, state=TaskState.RUNNING, tries=1)
+    change = Change(run=mine, instances=[begun], begun=[(begun, 1)], pools={"gpu": 1}, at=101.0, scheduler=ME.id)
+    assert store.save(change) is None
+    assert (instances(store, mine), store.revision(mine.id)) == ([waiting], 0)
+    assert store.save(replace(change, pools={"gpu": 2})) == []
+
+
 def test_pools_begin_with_the_default_one_and_can_be_set(store: Store) -> None:
     assert store.pools() == {"default_pool": 128}
     store.set_pool("gpu", 2)

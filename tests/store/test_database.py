@@ -119,7 +119,7 @@ def test_a_writer_begins_as_one_and_a_reader_waits_for_nobody(
     store = nbdag.store.open(home)
     raw.execute("BEGIN IMMEDIATE")
     assert store.pools() == {"default_pool": 128}
-    with pytest.raises(StoreBusyError, match=r"Another process holds the database: .*nbdag\.db"):
+    with pytest.raises(StoreBusyError, match=r"another process holds the database: .*nbdag\.db"):
         store.set_pool("gpu", 1)
     raw.execute("ROLLBACK")
     store.set_pool("gpu", 1)

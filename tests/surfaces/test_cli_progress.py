@@ -83,8 +83,12 @@ def test_what_is_said_without_a_change_of_state_is_told_once() -> None:
 
 
 def test_a_run_may_speak_too() -> None:
-    told = lines([], Event(kind="run", run_id="r7", state=RunState.FAILED, at=1, message="it took too long"))
-    assert told == ["run r7: it took too long"]
+    told = lines(
+        [],
+        Event(kind="run", run_id="r7", state=RunState.RUNNING, at=1, message="no 'alhpa' is set"),
+        Event(kind="run", run_id="r7", state=RunState.FAILED, at=2, message="it took too long"),
+    )
+    assert told == ["run r7: no 'alhpa' is set"], "how it ended is told when it has"
 
 
 def test_a_closed_pipe_ends_the_showing_and_not_the_run() -> None:
@@ -125,6 +129,15 @@ def test_a_small_screen_shows_what_matters_most() -> None:
     assert "t7 " in told
     assert "t60 " in told
     assert "not shown" in told
+
+
+def test_a_long_message_is_cut_before_anything_else_is() -> None:
+    told = screen(["extract", "train_forest"], event("train_forest", F, 2, message="so long " * 40), width=60)
+    line = next(line for line in told.splitlines() if line.startswith("train_forest"))
+    assert "failed" in line
+    assert "so long" in line
+    assert line.rstrip().endswith("…")
+    assert max(map(len, told.splitlines())) <= 60
 
 
 def test_a_name_is_not_taken_for_markup() -> None:

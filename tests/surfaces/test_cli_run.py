@@ -59,6 +59,7 @@ def test_parameters_and_an_output_path_are_taken_as_papermill_takes_them(
 ) -> None:
     done = nbdag("run", write_notebook(*DIAMOND), "out.ipynb", "-p", "scale", "10")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "out.ipynb"
     assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
 
 

@@ -201,6 +201,24 @@ def test_the_command_line_checks_the_notebook_from_inside(kernel):
     assert "churn" in reply.stdout
 
 
+def test_a_headless_run_from_inside_tells_how_it_goes_line_by_line(kernel):
+    save(kernel, CELLS)
+    reply = kernel.run(f"%nbdag run {kernel.path} --jobs 1")
+    assert reply.status == "ok", reply.stdout + reply.stderr + reply.traceback
+    assert not reply.of("display_data"), "a live table would fill the notebook"
+    assert "[3/3] train: success" in reply.stdout
+    assert "\x1b" not in reply.stdout
+    assert kernel.value("'model' in globals()") == "False", "it ran in kernels of its own"
+
+
+def test_a_headless_run_that_fails_ends_its_cell_with_an_error(kernel):
+    save(kernel, {"a": "%%task a\nx = 1 / 0"})
+    reply = kernel.run(f"%nbdag run {kernel.path}")
+    assert reply.status == "error"
+    assert "ZeroDivisionError" in reply.stdout
+    assert reply.stderr == "UsageError: %nbdag run ended with exit code 1\n"
+
+
 def test_in_a_terminal_the_graph_is_text(tmp_path):
     env = {**os.environ, "IPYTHONDIR": str(tmp_path), "NBDAG_HOME": str(tmp_path / ".nbdag")}
     env.pop("JPY_SESSION_NAME", None)

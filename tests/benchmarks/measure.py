@@ -1,0 +1,110 @@
+"""Ways to run a pipeline from the command line, each timed as a whole process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Several measurements of the same."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} s ({min(self.seconds):.2f}–{max(self.seconds):.2f})"
+
+
+def timings(times: int, action: Callable[[], float | None], before: Callable[[], object] = lambda: None) -> Timing:
+    """Do it several times; what it returns counts, or else what it took."""
+    seconds = []
+    for _ in range(times):
+        before()
+        start = time.perf_counter()
+        told = action()
+        seconds.append(time.perf_counter() - start if told is None else told)
+    return Timing(tuple(seconds))
+
+
+class Place:
+    """A folder with notebooks, a home and fork servers of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.servers = folder / "s"
+        self.env = {**os.environ, "NBDAG_HOME": str(folder / "home"), "NBDAG_RUNTIME_DIR": str(self.servers)}
+
+    def command(self, *words: str) -> str:
+        """Run a program to its end; what it prints."""
+        done = subprocess.run(words, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
+    def nbdag(self, notebook: Path, *options: str) -> dict[str, Any]:
+        """`nbdag run`, and what it says of the run."""
+        program = Path(sys.executable).parent / "nbdag"
+        return dict(json.loads(self.command(str(program), "run", str(notebook), "--json", *options)))
+
+    def papermill(self, notebook: Path) -> None:
+        """Plain papermill: one kernel."""
+        program = Path(sys.executable).parent / "papermill"
+        self.command(str(program), str(notebook), "out.ipynb", "--no-progress-bar")
+
+    def forget_servers(self) -> None:
+        """End the fork servers, so that the next run starts from nothing."""
+        code = "from nbdag.kernels import resident\nfor key in resident.keys(): resident.stop(key)"
+        self.command(sys.executable, "-c", code)
+
+    def notebook(self, name: str, cells: Sequence[str]) -> Path:
+        """Write one."""
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        path = self.folder / f"{name}.ipynb"
+        nbformat.write(nb, path)
+        return path
+
+    def chain(self, name: str, length: int, setup: str = "") -> Path:
+        """Tasks that each add one to what the last one made."""
+        tasks = [f"%%task t{n}\nx{n} = " + (f"x{n - 1} + 1" if n else "1") for n in range(length)]
+        return self.notebook(name, [f"%load_ext nbdag\n%dag {name}", f"%%setup\n{setup}", *tasks])
+
+    def fan(self, name: str, width: int, seconds: float) -> Path:
+        """One task, many that sleep, one."""
+        middle = [f"%%task m{n} --after first\nimport time; time.sleep({seconds}); m{n} = {n}" for n in range(width)]
+        last = "%%task last\ntotal = sum([" + ", ".join(f"m{n}" for n in range(width)) + "])"
+        return self.notebook(name, [f"%load_ext nbdag\n%dag {name}", "%%task first\nx = 1", *middle, last])
+
+    def plain(self, name: str, cells: Sequence[str]) -> Path:
+        """An ordinary notebook, for papermill."""
+        return self.notebook(name, cells)
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """A place that is gone afterwards, with all that it started."""
+    folder = Path(tempfile.mkdtemp(prefix="nbdag-bench-"))
+    made = Place(folder)
+    try:
+        yield made
+    finally:
+        made.forget_servers()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,228 @@
+"""However an attempt ends, there is one result, and no process of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbdag.core.states import TaskState
+
+FAILED = TaskState.FAILED
+# Starts what a task may start, notes who they are, and waits: a child, one in a session of its own, and a daemon.
+FAMILY = """
+import os, subprocess, sys, time
+from pathlib import Path
+daemon = "import os, subprocess; os.setsid(); print(subprocess.Popen(['sleep', '1000'], stdout=2).pid)"
+pids = [
+    os.getpid(),
+    subprocess.Popen(["sleep", "1000"]).pid,
+    subprocess.Popen(["sleep", "1000"], start_new_session=True).pid,
+    int(subprocess.run([sys.executable, "-c", daemon], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout),
+]
+Path("pids.part").write_text(" ".join(map(str, pids)))
+Path("pids.part").rename("pids")
+time.sleep(1000)
+"""
+
+
+def wait_for(path: Path) -> list[int]:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def gone(pids: Iterable[int], within: float = 20.0) -> bool:
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(params=["warm", "fresh"])
+def both(bench, request):
+    bench.kernels = request.param
+    return bench
+
+
+def test_a_timeout_ends_all_that_the_task_has_started(both) -> None:
+    result = both.make(FAMILY, options={"timeout": 4.0})
+    assert (result.state, result.error, result.final) == (FAILED, "timed out after 4 s", False)
+    assert gone(wait_for(both.folder / "pids"))
+
+
+def test_a_cancelled_attempt_ends_with_all_that_it_has_started(both) -> None:
+    job = both.job(FAMILY)
+    both.executor.submit(job)
+    pids = wait_for(both.folder / "pids")
+    both.executor.cancel(job.key)
+    result = both.result()
+    assert (result.state, result.error) == (FAILED, "cancelled")
+    assert gone(pids)
+
+
+def test_stop_ends_what_runs_and_what_waits(new_bench) -> None:
+    bench = new_bench(1)
+    bench.executor.submit(bench.job(FAMILY, name="runs"))
+    pids = wait_for(bench.folder / "pids")
+    bench.executor.submit(bench.job("1", name="waits"))
+    bench.executor.stop()
+    results = sorted((bench.result() for _ in range(2)), key=lambda result: result.key.task)
+    assert [(result.key.task, result.error) for result in results] == [("runs", "cancelled"), ("waits", "cancelled")]
+    assert gone(pids, within=1.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os; print('so far', flush=True); os._exit(3)", "the kernel ended by itself, with exit code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the kernel was killed by SIGSEGV"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "the kernel was killed by SIGKILL, perhaps because memory ran out",
+        ),
+    ],
+)
+def test_a_kernel_that_dies_is_said_as_such(both, code: str, said: str) -> None:
+    result = both.make(code)
+    assert (result.state, result.error) == (FAILED, said)
+
+
+def test_a_dead_kernels_notebook_shows_where(bench) -> None:
+    bench.make("import os\nos._exit(3)")
+    text = (bench.folder / "tasks/task/1.ipynb").read_text()
+    assert "the kernel ended by itself, with exit code 3" in text
+
+
+def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
+    job = both.job(FAMILY)
+    both.executor.submit(job)
+    pids = wait_for(both.folder / "pids")
+    kernel = psutil.Process(pids[0])
+    worker = int(kernel.environ().get("NBDAG_WORKER", 0)) or _worker_of(both)
+    os.kill(worker, signal.SIGKILL)
+    result = both.result()
+    assert (result.state, result.error) == (FAILED, "its process was killed by SIGKILL, perhaps because memory ran out")
+    assert gone(pids)
+
+
+def _worker_of(bench) -> int:
+    """The process whose log is this attempt's, and that is not the kernel."""
+    log = str(bench.folder / "tasks/task/1.log")
+    kernel = wait_for(bench.folder / "pids")[0]
+    for process in psutil.process_iter():
+        try:
+            files = {str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (1, 2)}
+        except (OSError, psutil.Error):
+            continue
+        if log in files and process.pid != kernel and "sleep" not in process.name():
+            return process.pid
+    raise AssertionError("no worker")
+
+
+@pytest.mark.parametrize("kernels", ["warm", "fresh"])
+def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Path, kernels: str) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys, time
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from conftest import Bench
+        from nbdag.executors.local import LocalExecutor
+        bench = Bench(Path({str(tmp_path)!r}), LocalExecutor(1))
+        bench.kernels = {kernels!r}
+        bench.executor.submit(bench.job({FAMILY!r}))
+        time.sleep(1000)
+        """)
+    )
+    driver = subprocess.Popen([sys.executable, str(script)])
+    try:
+        pids = wait_for(tmp_path / "pids")
+        members = pids[:2]  # what left the group on purpose is ended where that can be seen: not by a SIGKILL
+    finally:
+        driver.kill()
+        driver.wait()
+    assert gone(members)
+    for pid in pids[2:]:
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_attempts_go_on_at_once_up_to_the_number_of_slots(new_bench) -> None:
+    bench = new_bench(2)
+    code = "import time\nstarted = time.time()\ntime.sleep(1)\nended = time.time()"
+    for name in ("a", "b", "c"):
+        bench.executor.submit(bench.job(code, name=name, exports=(("started", "ended"),)))
+    spans = []
+    for _ in range(3):
+        result = bench.result()
+        (digest,) = {output.digest for output in result.outputs}
+        from nbdag.values import ValueStore
+
+        found = ValueStore(str(bench.folder / "values")).load(digest)
+        spans.append((found["started"], found["ended"]))
+    spans.sort()
+    assert spans[1][0] < spans[0][1]  # the second overlaps the first
+    assert spans[2][0] >= min(spans[0][1], spans[1][1])  # the third waits for a slot
+
+
+def test_nothing_is_kept_open(new_bench) -> None:
+    bench = new_bench(2)
+    bench.make("x = 1")
+    time.sleep(0.5)
+    here = psutil.Process()
+    before = here.num_fds(), len(here.children(recursive=True))
+    for n in range(6):
+        bench.make("x = 1", name=f"t{n}")
+    until = time.monotonic() + 20
+    while (here.num_fds(), len(here.children(recursive=True))) != before and time.monotonic() < until:
+        time.sleep(0.1)
+    assert (here.num_fds(), len(here.children(recursive=True))) == before
+
+
+def test_a_file_left_open_is_written_when_the_kernel_ends(both) -> None:
+    result = both.make("f = open('left.txt', 'w')\n_ = f.write('all of it')")
+    assert result.state is TaskState.SUCCESS
+    until = time.monotonic() + 20
+    while (both.folder / "left.txt").read_text() != "all of it" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (both.folder / "left.txt").read_text() == "all of it"
+
+
+def test_the_log_is_written_as_it_comes(bench) -> None:
+    job = bench.job("import time, sys\nprint('first')\nprint('second', file=sys.stderr)\ntime.sleep(1000)")
+    bench.executor.submit(job)
+    log = bench.folder / "tasks/task/1.log"
+    until = time.monotonic() + 60
+    while not (log.exists() and {"first", "second"} <= set(log.read_text().splitlines())):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    bench.executor.cancel(job.key)
+    assert bench.result().error == "cancelled"
+
+
+def test_a_run_without_a_fork_server_is_the_same(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbdag.executors import local
+    from nbdag.kernels.forkserver import ForkServerError
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ForkServerError("not here")
+
+    monkeypatch.setattr(local.Server, "connect", refuse)
+    bench = new_bench(1)
+    bench.kernels = "fresh"
+    assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
+    assert bench.make("1/0").error == "ZeroDivisionError: division by zero"

@@ -1,0 +1,105 @@
+"""What a kernel is told and tells crosses as plain data."""
+
+from __future__ import annotations
+
+import ast
+import json
+from datetime import UTC, datetime
+
+import nbformat
+import pytest
+
+from nbdag.core.dag import Definition, Place, Task
+from nbdag.core.job import Given, Job, Key, Note, Output
+from nbdag.core.options import TaskOptions
+from nbdag.kernels.brief import Brief, Report
+from nbdag.kernels.taskbook import HELPER, TASK, tagged, task_notebook
+
+
+def job(code: str = "x = 1", *, options: TaskOptions | None = None, **fields) -> Job:
+    task = Task(
+        id="t",
+        cell=4,
+        options=options or TaskOptions(),
+        code=code,
+        reads=("a",),
+        exports=(("x",), ("y", "z")),
+        definitions=(Definition(name="f", source="def f():\n    return '''\"'''", place=Place(cell=1, line=2)),),
+    )
+    return Job(
+        key=Key(dag="d", run="r", task="t"),
+        task=task,
+        path="/p/1.ipynb",
+        values="/v",
+        cwd="/",
+        kernel_name="python3",
+        **fields,
+    )
+
+
+JOBS = [
+    job(),
+    job(inputs=(Given(name="a", source="s", digests=("0" * 32, "1" * 32), is_list=True),), element={"e": "2" * 32}),
+    job(
+        options=TaskOptions(when="a > 'b'", check=("x == 1", 'y != "\\n"'), map=(("q", "range(3)"),), zip=True),
+        expand=True,
+    ),
+    job(options=TaskOptions(operator="sensor", poke=5.0, reschedule=True), read_elsewhere=(), changed_later={"a": "b"}),
+    job(context={"logical_date": datetime(2026, 1, 2, tzinfo=UTC), "params": {"n": float("nan"), "é": [None, True]}}),
+]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_brief_can_be_read_from_the_notebook(job: Job) -> None:
+    brief = Brief.of(job)
+    source = task_notebook(job).cells[0].source
+    call = ast.parse(source).body[1].value
+    assert Brief.from_dict(ast.literal_eval(call.args[0])).to_dict() == brief.to_dict()
+    assert "nan" not in {*ast.literal_eval(call.args[0])}
+
+
+def test_a_brief_says_only_what_matters() -> None:
+    assert set(Brief.of(job()).to_dict()) == {"task", "values", "context", "reads", "exports", "definitions"}
+
+
+def test_a_report_survives_json() -> None:
+    report = Report(
+        state="success",
+        outputs=(Output(name="x", digest="0" * 32, type="int", bytes=3, summary="1"),),
+        notes=(Note(code="NB401", name="x", message="…"),),
+        length=2,
+        elements=({"a": "1" * 32},),
+    )
+    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+@pytest.mark.parametrize(
+    ("fields", "sources"),
+    [
+        ({}, ["begin", "x = 1", "finish"]),
+        ({"setup_cells": ("s = 1", "")}, ["begin", "s = 1", "inputs", "x = 1", "finish"]),
+        ({"parameter_cells": ("p = 1",)}, ["begin", "p = 1", "inputs", "x = 1", "finish"]),
+        ({"parameters": {"p": 1}}, ["begin", "inputs", "x = 1", "finish"]),
+        ({"expand": True}, ["begin", "expand"]),
+    ],
+)
+def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[str]) -> None:
+    nb = task_notebook(job(**fields))
+    nbformat.validate(nb)
+    helpers = {
+        "begin": "_nbdag = _nbdag(",
+        "inputs": "_nbdag.inputs()",
+        "finish": "_nbdag.finish()",
+        "expand": "_nbdag.expand()",
+    }
+    assert len(nb.cells) == len(sources)
+    for cell, expected in zip(nb.cells, sources, strict=True):
+        assert helpers.get(expected, expected) in cell.source
+        assert (HELPER in cell.metadata.tags) == (expected in helpers)
+    assert sum("parameters" in cell.metadata.tags for cell in nb.cells) == 1
+    assert len(list(tagged(nb, TASK))) == (0 if fields.get("expand") else 1)
+
+
+def test_of_several_parameters_cells_the_overrides_come_after_the_last() -> None:
+    nb = task_notebook(job(parameter_cells=("a = 1", "b = 2")))
+    assert [cell.source for cell in tagged(nb, "parameters")] == ["b = 2"]

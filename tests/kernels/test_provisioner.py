@@ -1,0 +1,532 @@
+"""Real kernels, forked: over Jupyter's own protocol, with real libraries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+from nbdag.kernels import resident
+from nbdag.kernels.address import TARGET, arguments
+from nbdag.kernels.forkserver import Server
+from nbdag.kernels.manager import TaskKernelManager
+from nbdag.kernels.provisioner import ForkProvisioner, kernel_recipe
+
+LONG = 90.0
+QUIET = ["--HistoryManager.hist_file=:memory:"]
+
+
+class Kernel:
+    """A running kernel and its client."""
+
+    def __init__(self, manager: TaskKernelManager, client: Any) -> None:
+        self.manager, self.client = manager, client
+
+    @property
+    def pid(self) -> int:
+        return int(self.manager.provisioner.pid)
+
+    async def run(self, code: str) -> str:
+        """What a cell prints; AssertionError with its traceback when it fails."""
+        said = await self.messages(code)
+        errors = ["\n".join(each["traceback"]) for kind, each in said if kind == "error"]
+        assert not errors, errors[0]
+        return "".join(each["text"] for kind, each in said if kind == "stream")
+
+    async def messages(self, code: str) -> list[tuple[str, dict[str, Any]]]:
+        request = self.client.execute(textwrap.dedent(code))
+        said = []
+        while True:
+            message = await self.client.get_iopub_msg(timeout=LONG)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["content"].get("execution_state") == "idle":
+                break
+            said.append((message["msg_type"], message["content"]))
+        await self.client.get_shell_msg(timeout=LONG)
+        return said
+
+
+@asynccontextmanager
+async def kernel(*modules: str, warm: bool = True, **options: Any):
+    manager = TaskKernelManager(kernel_name="python3", modules=list(modules), warm=warm)
+    env = {**(options.pop("env", None) or os.environ)}
+    env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel does not look at descriptors where it believes to be tested itself
+    await manager.start_kernel(extra_arguments=QUIET, env=env, **options)
+    forked = Kernel(manager, manager.client())
+    forked.client.start_channels()
+    try:
+        await forked.client.wait_for_ready(timeout=LONG)
+        yield forked
+    finally:
+        forked.client.stop_channels()
+        await manager.shutdown_kernel()
+
+
+def run(what: Callable[[], Awaitable[Any]]) -> Any:
+    return asyncio.run(what())
+
+
+def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _fresh_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbdag.kernels.provisioner._refused", set())
+
+
+def test_jupyter_finds_the_provisioner_by_its_name():
+    from jupyter_client.provisioning.factory import KernelProvisionerFactory
+
+    assert KernelProvisionerFactory().get_provisioner_entries()["nbdag-fork"].endswith(":ForkProvisioner")
+
+
+def test_a_kernel_is_forked_and_runs_cells():
+    async def live() -> None:
+        async with kernel() as forked:
+            assert forked.manager.is_forked
+            assert await forked.run("x = 1; print(x + 1)") == "2\n"
+            assert await forked.run("print(x)") == "1\n"
+            kinds = await forked.messages("1 / 0")
+            assert [content["ename"] for kind, content in kinds if kind == "error"] == ["ZeroDivisionError"]
+
+    run(live)
+
+
+def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
+    code = """
+        import asyncio, json, os, signal, sys, threading
+        print(json.dumps({
+            "name": __name__,
+            "main": sys.modules["__main__"].__dict__ is globals(),
+            "path": [path for path in sys.path if "__editable__" not in path],
+            "cwd": os.getcwd(),
+            "program": sys.argv[0],
+            "options": sys.argv[3:],
+            "leads": os.getsid(0) == os.getpgrp() == os.getpid(),
+            "threads": sorted(thread.name for thread in threading.enumerate() if "Thread-" not in thread.name),
+            "stdin": os.readlink("/proc/self/fd/0") == "/dev/null",
+            "backend": os.environ.get("MPLBACKEND"),
+            "loop": type(asyncio.get_running_loop()).__name__,
+            "shell": type(get_ipython()).__name__,
+            "names": sorted(name for name in globals() if not name.startswith("_")),
+            "extensions": sorted(get_ipython().extension_manager.loaded),
+            "env": {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"},
+            "terminal": (sys.stdout.isatty(), sys.__stdout__.isatty(), sys.__stdout__.encoding),
+            "session": globals().get("__session__"),
+        }))
+    """
+
+    async def live(warm: bool, spares: int) -> Any:
+        env = {**os.environ, "WINDOWID": "7", "JPY_SESSION_NAME": "book.ipynb"}
+        server = Server.connect(kernel_recipe())
+        with server.hold() as hold:
+            hold.want(spares, TARGET, arguments(QUIET))
+            until(lambda: (seen := server.status(LONG)) and seen.spares == spares)
+            async with kernel(warm=warm, cwd=str(tmp_path), env=env) as each:
+                assert each.manager.is_forked is warm
+                return json.loads(await each.run(code))
+
+    forked, spare, ordinary = (run(lambda how=how: live(*how)) for how in ((True, 0), (True, 1), (False, 0)))
+    assert forked.pop("stdin") and spare.pop("stdin")
+    ordinary.pop("stdin")  # a pipe that nobody writes to
+    assert forked == ordinary
+    assert spare == ordinary
+
+
+@pytest.mark.parametrize("spare", [False, True], ids=["forked now", "spare"])
+def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
+    async def live() -> None:
+        env = {**os.environ, "WINDOWID": "mine"}
+        server = Server.connect(kernel_recipe())
+        with server.hold() as hold, (tmp_path / "raw").open("w") as raw:
+            if spare:
+                hold.want(1, TARGET, arguments(QUIET))
+                until(lambda: (seen := server.status(LONG)) and seen.spares)
+            async with kernel(cwd=str(tmp_path), env=env, stdout=raw, stderr=raw) as forked:
+                assert await forked.run("import os; print(os.getcwd(), os.environ['WINDOWID'])") == f"{tmp_path} mine\n"
+                # What a subprocess writes is shown in the notebook, and goes where the kernel's owner wants it too.
+                assert (
+                    await forked.run("print(end=os.popen('echo said').read()); _ = os.system('echo raw')")
+                    == "said\nraw\n"
+                )
+        assert (tmp_path / "raw").read_text() == "raw\n"
+
+    run(live)
+
+
+def test_local_modules_are_imported_by_each_kernel_afresh(tmp_path):
+    async def live(value: int) -> str:
+        (tmp_path / "mine.py").write_text(f"value = {value}  {'#' * value}")
+        async with kernel("json", cwd=str(tmp_path)) as forked:
+            return await forked.run("import mine; print(mine.value)")
+
+    assert [run(lambda value=value: live(value)) for value in (1, 2)] == ["1\n", "2\n"]
+
+
+def test_interrupts_reach_a_running_cell():
+    async def live() -> None:
+        async with kernel() as forked:
+            request = forked.client.execute("import time\nprint('on', flush=True)\ntime.sleep(600)")
+            while (await forked.client.get_iopub_msg(timeout=LONG))["msg_type"] != "stream":
+                pass
+            await forked.manager.interrupt_kernel()
+            reply = await forked.client.get_shell_msg(timeout=LONG)
+            assert reply["parent_header"]["msg_id"] == request
+            assert reply["content"]["ename"] == "KeyboardInterrupt"
+            assert await forked.run("print('still here')") == "still here\n"
+
+    run(live)
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"), [("import os; os._exit(5)", 5), ("import os; os.kill(os.getpid(), 11)", -11)]
+)
+def test_how_a_kernel_ended_is_told(code, ended):
+    async def live() -> None:
+        async with kernel() as forked:
+            forked.client.execute(code)
+            while await forked.manager.is_alive():
+                await asyncio.sleep(0.01)
+            assert await forked.manager.provisioner.poll() == ended
+
+    run(live)
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["asked", "killed"])
+def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
+    async def live() -> None:
+        manager = TaskKernelManager(kernel_name="python3")
+        await manager.start_kernel(extra_arguments=QUIET)
+        client = manager.client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=LONG)
+        forked = Kernel(manager, client)
+        pid, folder = forked.pid, Path(manager.ip).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        child = int(await forked.run("import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"))
+        client.stop_channels()
+        await manager.shutdown_kernel(now=now)
+        assert not manager.has_kernel
+        until(lambda: gone(pid) and gone(child) and not folder.exists())
+
+    run(live)
+
+
+def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_not(tmp_path, capfd):
+    async def live() -> None:
+        async with kernel():
+            pass
+        async with kernel(cwd=str(tmp_path)) as forked:
+            forked.client.execute("""if True:
+                import time
+                try:
+                    print("on", flush=True)
+                    time.sleep(600)
+                except KeyboardInterrupt:
+                    open("interrupted", "w").close()
+                    raise
+            """)
+            while (await forked.client.get_iopub_msg(timeout=LONG))["msg_type"] != "stream":
+                pass
+
+    run(live)
+    assert (tmp_path / "interrupted").exists()
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
+def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
+    async def live() -> None:
+        async with kernel(cwd=str(tmp_path)) as forked:
+            await forked.run("""
+                import atexit
+                atexit.register(lambda: open("atexit", "w").write("ran"))
+                file = open("file", "w")
+                _ = file.write("kept")
+            """)
+
+    run(live)
+    assert (tmp_path / "atexit").read_text() == "ran"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_restarted_kernel_is_another_process_with_the_same_manager():
+    async def live() -> None:
+        async with kernel() as forked:
+            before = forked.pid
+            forked.client.stop_channels()
+            await forked.manager.restart_kernel(now=True)
+            assert forked.pid != before and forked.manager.is_forked
+            forked.client = forked.manager.client()
+            forked.client.start_channels()
+            await forked.client.wait_for_ready(timeout=LONG)
+            assert await forked.run("print('again')") == "again\n"
+
+    run(live)
+
+
+def test_kernels_do_not_cross(tmp_path):
+    async def live() -> None:
+        async def one(n: int) -> str:
+            async with kernel() as forked:
+                await forked.run(f"n = {n}")
+                return await forked.run("import os; _ = os.system(f'echo {n}'); print(n)")
+
+        said = await asyncio.gather(*(one(n) for n in range(4)))
+        assert [sorted(each.split()) for each in said] == [[str(n), str(n)] for n in range(4)]
+
+    run(live)
+
+
+def test_kernels_draw_different_random_numbers():
+    code = """
+        import random, secrets, tempfile, uuid
+        import numpy
+        print(random.random(), numpy.random.random(), uuid.uuid4(), secrets.token_hex(), tempfile.mktemp())
+    """
+
+    async def live() -> list[str]:
+        async with kernel("numpy", "random") as forked:
+            return (await forked.run(code)).split()
+
+    one, other = run(live), run(live)
+    assert not set(one) & set(other)
+
+
+USES = {
+    "numpy": "import numpy as np; a = np.random.rand(400, 400); print(bool(np.allclose(a @ np.linalg.inv(a), np.eye(400), atol=1e-4)))",
+    "scipy.linalg": "import numpy as np, scipy.linalg as s; a = np.random.rand(300, 300); print(s.svdvals(a).shape == (300,))",
+    "sklearn.ensemble": """
+        from sklearn.datasets import make_classification
+        from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+        from sklearn.cluster import KMeans
+        X, y = make_classification(400, random_state=0)
+        HistGradientBoostingClassifier(max_iter=5).fit(X, y)              # OpenMP
+        KMeans(3, n_init=1).fit(X)                                        # OpenMP and BLAS
+        RandomForestClassifier(10, n_jobs=2).fit(X, y)                    # joblib's threads
+        print(True)
+    """,
+    "joblib": """
+        import joblib
+        print(joblib.Parallel(2, prefer="threads")(joblib.delayed(abs)(-n) for n in range(8)) == list(range(8)))
+        print(joblib.Parallel(2)(joblib.delayed(abs)(-n) for n in range(8)) == list(range(8)))
+    """,
+    "pandas": "import pandas as pd; f = pd.DataFrame({'a': range(9999), 'b': 1}); print(int(f.groupby('b').a.sum().iloc[0]) == 49985001)",
+    "pyarrow.parquet": """
+        import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
+        pq.write_table(pa.table({"a": list(range(100000))}), "t.parquet")
+        print(pc.sum(pq.read_table("t.parquet", use_threads=True)["a"]).as_py() == 4999950000)
+    """,
+    "polars": """
+        import polars as pl
+        f = pl.DataFrame({"a": range(100000)}).lazy().with_columns(b=pl.col("a") % 7).group_by("b").agg(pl.sum("a"))
+        print(f.collect()["a"].sum() == 4999950000)
+    """,
+    "duckdb": "import duckdb; print(duckdb.sql('select sum(range) from range(100000)').fetchall() == [(4999950000,)])",
+    "sqlite3": "import sqlite3; print(sqlite3.connect('x.db').execute('select 40 + 2').fetchone() == (42,))",
+    "ssl": "import ssl; print(len(ssl.RAND_bytes(8)) == 8 and ssl.create_default_context() is not None)",
+    "asyncio": """
+        import asyncio
+        async def f(n):
+            await asyncio.sleep(0.01)
+            return n
+        print(await asyncio.gather(f(1), f(2)) == [1, 2])
+        process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)
+        print((await process.communicate())[0] == b"hello\\n")
+    """,
+    "concurrent.futures": """
+        import concurrent.futures as c
+        with c.ThreadPoolExecutor(4) as pool:
+            print(list(pool.map(abs, [-1, -2])) == [1, 2])
+        with c.ProcessPoolExecutor(2) as pool:
+            print(list(pool.map(abs, [-1, -2])) == [1, 2])
+    """,
+    "multiprocessing": """
+        import multiprocessing
+        for method in ("fork", "spawn", "forkserver"):
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                print(pool.map(abs, [-1, -2]) == [1, 2])
+    """,
+    "subprocess": "import subprocess; print(subprocess.run(['echo', 'hello'], capture_output=True).stdout == b'hello\\n')",
+}
+
+
+@pytest.mark.parametrize("module", USES)
+def test_a_library_that_was_imported_in_the_server_works_in_the_kernel(module, tmp_path):
+    pytest.importorskip(module)
+
+    async def live() -> str:
+        async with kernel(*USES, cwd=str(tmp_path)) as forked:
+            assert forked.manager.is_forked
+            assert await forked.run(f"import sys; print({module!r} in sys.modules)") == "True\n"
+            return await forked.run(USES[module])
+
+    assert set(run(live).split()) == {"True"}
+
+
+def test_figures_are_shown_inline_and_matplotlibrc_is_heeded(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 7.5\n")
+    pytest.importorskip("matplotlib")
+
+    async def live() -> None:
+        async with kernel("matplotlib.pyplot", cwd=str(tmp_path)) as forked:
+            said = await forked.messages("import matplotlib.pyplot as plt\nplt.plot([1, 2]);")
+            assert [sorted(content["data"]) for kind, content in said if kind == "display_data"] == [
+                ["image/png", "text/plain"]
+            ]
+            assert await forked.run("print(plt.rcParams['lines.linewidth'])") == "7.5\n"
+
+    run(live)
+
+
+def test_children_of_a_kernel_show_what_they_print():
+    async def live() -> str:
+        async with kernel() as forked:
+            return await forked.run("""
+                import multiprocessing, sys
+                child = multiprocessing.get_context("fork").Process(target=lambda: print("from below", flush=True))
+                child.start()
+                child.join()
+                import time; time.sleep(0.5)
+            """)
+
+    assert "from below" in run(live)
+
+
+def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
+    code = """
+        import asyncio, sys
+        from nbdag.kernels.manager import TaskKernelManager
+        async def live():
+            manager = TaskKernelManager(kernel_name="python3")
+            await manager.start_kernel()
+            assert manager.is_forked
+            print(manager.provisioner.pid, flush=True)
+            await asyncio.sleep(600)
+        asyncio.run(live())
+    """
+    owner = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    with owner:
+        pid = int(owner.stdout.readline())
+        assert not gone(pid)
+        owner.send_signal(signal.SIGKILL)
+    until(lambda: gone(pid))
+
+
+def test_without_a_fork_server_a_kernel_is_ordinary_and_that_is_said_once(monkeypatch, caplog):
+    def refuse(*_: Any) -> None:
+        raise resident.NoServerError("this system cannot fork")
+
+    monkeypatch.setattr(resident, "connect", refuse)
+
+    async def live() -> bool:
+        async with kernel() as each:
+            assert await each.run("print(1)") == "1\n"
+            return each.manager.is_forked
+
+    with caplog.at_level(logging.WARNING):
+        assert [run(live), run(live)] == [False, False]
+    assert [r.getMessage() for r in caplog.records if "fork" in r.getMessage()] == [
+        "no fork server: this system cannot fork; ordinary kernels do the same, more slowly"
+    ]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["/usr/bin/python3", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        ["python", "-m", "xeus_python", "-f", "{connection_file}"],
+        ["python", "-O", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"],
+    ],
+)
+def test_kernels_of_another_kind_are_launched_as_jupyter_does(argv, tmp_path):
+    provisioner = ForkProvisioner(kernel_spec=KernelSpec(argv=argv), kernel_id="k", parent=TaskKernelManager())
+    asyncio.run(provisioner.pre_launch(env={}))
+    assert provisioner._launch is None
+
+
+def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monkeypatch):
+    folder = tmp_path / "kernels" / "warm"
+    folder.mkdir(parents=True)
+    stanza = {"kernel_provisioner": {"provisioner_name": "nbdag-fork", "config": {"modules": ["json"]}}}
+    argv = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (folder / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "w", "language": "python", "metadata": stanza})
+    )
+    specs = KernelSpecManager(kernel_dirs=[str(folder.parent)])
+    manager = KernelManager(kernel_name="warm", kernel_spec_manager=specs)
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=LONG)
+        assert manager.provisioner.is_forked
+        assert (
+            client.execute_interactive("1 + 1", timeout=LONG, output_hook=lambda _: None)["content"]["status"] == "ok"
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that no other test meets."""
+    monkeypatch.setattr("nbdag.kernels.recipe._own_state", lambda: 0)  # nbdag may be edited while this runs
+    server = Server.connect(kernel_recipe(["this_names_a_server"]))
+    with server.hold():
+        yield server
+    server.stop()
+
+
+def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
+    times = int(os.environ.get("NBDAG_TEST_KERNELS", "8"))
+
+    def state() -> tuple[int, int, int]:
+        process = psutil.Process(alone.status(LONG).pid)
+        return process.num_fds(), len(process.children()), len(list(resident.files(alone.recipe.key).folder.iterdir()))
+
+    async def live() -> None:
+        async with kernel("this_names_a_server") as forked:
+            assert forked.manager.is_forked
+            await forked.run("x = 1")
+
+    run(live)
+    settled = until(lambda: state() if state()[1:] == (0, 0) else None)
+    files = set(resident.runtime_dir().iterdir())
+    ours, memory = psutil.Process().num_fds(), psutil.Process(alone.status(LONG).pid).memory_info().rss
+    for _ in range(times):
+        run(live)
+    until(lambda: state() == settled)
+    assert set(resident.runtime_dir().iterdir()) == files
+    assert psutil.Process().num_fds() <= ours + 2
+    assert psutil.Process(alone.status(LONG).pid).memory_info().rss < memory + 4_000_000

@@ -1,0 +1,40 @@
+"""The whole way once, with real kernels; everything that can be tested without them is tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbdag
+from nbdag import runs
+from nbdag.home import Home
+
+
+def test_a_notebook_goes_through_real_kernels_and_can_be_looked_into(write: Callable[..., Path], home: Home) -> None:
+    path = write(
+        "%%params\nn = 2",
+        "import math",
+        "%%task extract\nnumbers = list(range(n))",
+        "%%task root --map x=numbers\nr = math.sqrt(x)",
+        "%%task total --check 'sum_ > 0' --out sum_\nsum_ = sum(r)\nsum_",
+        "%%task broken\nraise ValueError(f'of {n}')",
+    )
+    run = nbdag.run(path, parameters={"n": 3}, jobs=2, home=home)
+    assert {(task.id, task.map_index): task.state.value for task in run} == {
+        ("extract", -1): "success",
+        ("root", 0): "success",
+        ("root", 1): "success",
+        ("root", 2): "success",
+        ("total", -1): "success",
+        ("broken", -1): "failed",
+    }
+    assert (run.state.value, run["broken"].error) == ("failed", "ValueError: of 3")
+    assert "ValueError" in runs.logs(run, "broken").read_text()
+    assert round(run.value("sum_"), 3) == 2.414
+    assert nbdag.load("churn", task="root", map_index=1, home=home)["r"] == 1.0
+    cells = json.loads(run.notebook.read_text())["cells"]
+    (total,) = [cell for cell in cells if "%%task total" in "".join(cell["source"])]
+    assert "2.414" in "".join(total["outputs"][0]["data"]["text/plain"])
+    again = nbdag.run(path, parameters={"n": 3}, only=["total"], home=home)
+    assert (again.state.value, round(again.value("sum_"), 3)) == ("success", 2.414)

@@ -1,0 +1,80 @@
+"""`papermill IN OUT --engine nbdag`, through papermill's own front door."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CELLS = [
+    "%load_ext nbdag\n%dag small",
+    "alpha = 1",
+    "%%task one\nfrom pathlib import Path\nx = [alpha, Path.cwd().name]",
+    "%%task two\nprint('two', x)",
+    "%%task three\nprint('three', x)",
+]
+
+
+def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "papermill", *arguments, "--engine", "nbdag"],
+        cwd=folder,
+        env={**os.environ, "NBDAG_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+@pytest.fixture
+def notebook(tmp_path: Path):
+    def make(*cells: str) -> Path:
+        made = [nbformat.v4.new_code_cell(source) for source in cells]
+        made[1].metadata["tags"] = ["parameters"]
+        spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        path = tmp_path / "in.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": spec}), path)
+        return path
+
+    return make
+
+
+def printed(nb: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in nb.cells for output in cell.get("outputs", ())]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(notebook, tmp_path: Path) -> None:
+    notebook(*CELLS)
+    done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "alpha", "5")
+    assert done.returncode == 0, done.stderr
+    nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    nbformat.validate(nb)
+    assert f"two [5, '{tmp_path.name}']" in printed(nb)
+    assert f"three [5, '{tmp_path.name}']" in printed(nb)
+    injected = [cell.source for cell in nb.cells if "injected-parameters" in cell.metadata.get("tags", ())]
+    assert injected == ["# Parameters\nalpha = 5\n"]
+    assert nb.metadata.papermill.parameters == {"alpha": 5}
+    assert nb.metadata.papermill.output_path == "out.ipynb"
+
+
+def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Path) -> None:
+    notebook(*CELLS[:3], "%%task two\n1 / 0", CELLS[4])
+    done = papermill(tmp_path, "in.ipynb", "out.ipynb")
+    assert done.returncode != 0
+    assert "ZeroDivisionError: division by zero" in done.stderr
+    nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    nbformat.validate(nb)
+    assert "three" in printed(nb)  # it does not depend on what failed
+    assert sum("An Exception was encountered" in cell.source for cell in nb.cells) == 1
+
+
+def test_the_engine_is_found_whatever_is_imported_first() -> None:
+    for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.engine", "nbdag.executors.local"):
+        code = f"import {first}, papermill.engines as e; e.papermill_engines.get_engine('nbdag')"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
