@@ -62,19 +62,21 @@ export function App({ store, host }: { store: Store; host: Host }) {
   // A run that begins while nothing else is looked at is followed.
   const followed = useRef('')
   const asked = useRef(false)
-  useEffect(() =>
-    store.on('runs', () => {
-      const { newest } = store
-      if (newest && newest !== followed.current) {
-        followed.current = newest
-        if (asked.current) {
-          asked.current = false
-          setRun(newest)
-          setNotice(undefined)
-        } else setNotice({ level: 'info', text: `A run has begun elsewhere: ${newest}` })
-      }
-    }),
-  [store])
+  useEffect(
+    () =>
+      store.on('runs', () => {
+        const { newest } = store
+        if (newest && newest !== followed.current) {
+          followed.current = newest
+          if (asked.current) {
+            asked.current = false
+            setRun(newest)
+            setNotice(undefined)
+          } else setNotice({ level: 'info', text: `A run has begun elsewhere: ${newest}` })
+        }
+      }),
+    [store],
+  )
   useEffect(() => store.need(run), [store, run])
 
   const brief = store.run(run)
@@ -108,7 +110,9 @@ export function App({ store, host }: { store: Store; host: Host }) {
     const from = task
     setTask('')
     setOpen('')
-    root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(box.get(from) ?? '')}"]`)?.focus({ preventScroll: true })
+    root.current
+      ?.querySelector<SVGElement>(`[data-id="${CSS.escape(box.get(from) ?? '')}"]`)
+      ?.focus({ preventScroll: true })
   }, [task, box])
 
   const act = useCallback(
@@ -138,7 +142,10 @@ export function App({ store, host }: { store: Store; host: Host }) {
     [found, box, critical ? [...critical].join() : ''],
   )
   const taskMarks = useMemo(
-    () => (critical ? new Set(picture.nodes.filter((node) => critical.has(node.id)).flatMap((node) => node.members)) : undefined),
+    () =>
+      critical
+        ? new Set(picture.nodes.filter((node) => critical.has(node.id)).flatMap((node) => node.members))
+        : undefined,
     [critical ? [...critical].join() : '', picture],
   )
 
@@ -165,7 +172,12 @@ export function App({ store, host }: { store: Store; host: Host }) {
         <strong class="nbdag-title" title={picture.notebook || picture.dag}>
           {picture.dag}
         </strong>
-        <select class="nbdag-runs" aria-label="What is shown" value={run} onChange={(event) => setRun(event.currentTarget.value)}>
+        <select
+          class="nbdag-runs"
+          aria-label="What is shown"
+          value={run}
+          onChange={(event) => setRun(event.currentTarget.value)}
+        >
           <option value={LIVE}>This session, live</option>
           {store.runs.map((each) => (
             <option key={each.id} value={each.id}>
@@ -174,7 +186,12 @@ export function App({ store, host }: { store: Store; host: Host }) {
           ))}
         </select>
         {store.can.has('all') ? (
-          <button type="button" class="nbdag-primary" title="Run the whole notebook headlessly, in the background" onClick={() => act('all')}>
+          <button
+            type="button"
+            class="nbdag-primary"
+            title="Run the whole notebook headlessly, in the background"
+            onClick={() => act('all')}
+          >
             <span aria-hidden="true">▶</span> Run all
           </button>
         ) : null}
@@ -248,11 +265,6 @@ export function App({ store, host }: { store: Store; host: Host }) {
           </button>
         </div>
       ) : null}
-      {brief?.error ? (
-        <div class="nbdag-notice nbdag-error" role="status">
-          {brief.error}
-        </div>
-      ) : null}
       {picture.problems.length ? (
         <details class="nbdag-problems" open={picture.problems.length < 4}>
           <summary>{several(picture.problems.length, 'problem')}</summary>
@@ -268,15 +280,33 @@ export function App({ store, host }: { store: Store; host: Host }) {
           {face === 'graph' ? (
             order.length ? (
               <>
-                <Graph store={store} picture={picture} run={run} chosen={chosen} marked={marked} onChoose={choose} handle={graph} />
+                <Graph
+                  store={store}
+                  picture={picture}
+                  run={run}
+                  chosen={chosen}
+                  marked={marked}
+                  onChoose={choose}
+                  handle={graph}
+                />
                 <div class="nbdag-tools" role="group" aria-label="Graph">
-                  <button type="button" aria-label="Zoom in" title="Zoom in (+)" onClick={() => graph.current?.zoom(1.3)}>
+                  <button
+                    type="button"
+                    aria-label="Zoom in"
+                    title="Zoom in (+)"
+                    onClick={() => graph.current?.zoom(1.3)}
+                  >
                     +
                   </button>
-                  <button type="button" aria-label="Zoom out" title="Zoom out (−)" onClick={() => graph.current?.zoom(1 / 1.3)}>
+                  <button
+                    type="button"
+                    aria-label="Zoom out"
+                    title="Zoom out (−)"
+                    onClick={() => graph.current?.zoom(1 / 1.3)}
+                  >
                     −
                   </button>
-                  <button type="button" title="Show all of it (0)" onClick={() => graph.current?.fit()}>
+                  <button type="button" title="Show all of it (0)" onClick={() => graph.current?.all()}>
                     Fit
                   </button>
                   <button
@@ -288,11 +318,21 @@ export function App({ store, host }: { store: Store; host: Host }) {
                     {picture.direction === 'LR' ? '↓' : '→'}
                   </button>
                   {picture.chains ? (
-                    <button type="button" aria-pressed={picture.collapsed} title="Draw long chains as one box" onClick={() => arrange({ collapsed: !picture.collapsed })}>
+                    <button
+                      type="button"
+                      aria-pressed={picture.collapsed}
+                      title="Draw long chains as one box"
+                      onClick={() => arrange({ collapsed: !picture.collapsed })}
+                    >
                       Chains
                     </button>
                   ) : null}
-                  <button type="button" aria-pressed={showsCritical} title="The tasks that made it take as long as it took" onClick={() => setShowsCritical(!showsCritical)}>
+                  <button
+                    type="button"
+                    aria-pressed={showsCritical}
+                    title="The tasks that made it take as long as it took"
+                    onClick={() => setShowsCritical(!showsCritical)}
+                  >
                     Critical path
                   </button>
                 </div>
@@ -301,12 +341,29 @@ export function App({ store, host }: { store: Store; host: Host }) {
               <p class="nbdag-empty">No task yet: tag a cell with %%task NAME to make it one.</p>
             )
           ) : face === 'timeline' ? (
-            <Timeline store={store} run={run || (store.runs[0]?.id ?? '')} chosen={task} critical={taskMarks} onChoose={setTask} />
+            <Timeline
+              store={store}
+              run={run || (store.runs[0]?.id ?? '')}
+              chosen={task}
+              critical={taskMarks}
+              onChoose={setTask}
+            />
           ) : (
             <Grid store={store} run={run} onRun={setRun} onChoose={setTask} />
           )}
         </div>
-        {panel ? <Panel key={panel} store={store} host={host} run={run} task={panel} act={act} onChoose={chooseTask} onClose={close} /> : null}
+        {panel ? (
+          <Panel
+            key={panel}
+            store={store}
+            host={host}
+            run={run}
+            task={panel}
+            act={act}
+            onChoose={chooseTask}
+            onClose={close}
+          />
+        ) : null}
         {!panel && members.length ? (
           <section class="nbdag-panel" aria-label="Chain of tasks">
             <header>
@@ -338,7 +395,7 @@ function symbol(state: string): string {
 }
 
 function height(picture: Picture): number {
-  return Math.min(520, Math.max(190, picture.height + 60))
+  return Math.min(520, Math.max(190, picture.height + 80))
 }
 
 function criticalOf(store: Store, picture: Picture, run: string): Set<string> {
@@ -365,7 +422,8 @@ function Status({ store, run, order }: { store: Store; run: string; order: reado
     const { state } = store.standing(run, task)
     counts.set(state, (counts.get(state) ?? 0) + 1)
   }
-  const what = brief ? `Run ${brief.id}: ${brief.state}` : 'This session'
+  const why = brief?.error ? ` (${brief.error})` : ''
+  const what = brief ? `Run ${brief.id}: ${brief.state}${why}` : 'This session'
   const took = brief?.started ? seconds((brief.ended ?? now) - brief.started) : ''
   return (
     <div class="nbdag-status">

@@ -24,7 +24,10 @@ export function note(node: Node, standing: Standing, now: number): string {
 }
 
 function short(state: string): string {
-  return { up_for_retry: 'tried again soon', upstream_failed: 'not run', up_for_reschedule: 'looks again' }[state] ?? look(state).word
+  return (
+    { up_for_retry: 'tried again soon', upstream_failed: 'not run', up_for_reschedule: 'looks again' }[state] ??
+    look(state).word
+  )
 }
 
 export function spoken(node: Node, standing: Standing, before: readonly string[]): string {
@@ -58,7 +61,6 @@ export const Box = memo(function Box({ node, store, run, before, chosen, entry }
   const top = -node.height / 2 + room
   const { colour } = look(standing.state)
   return (
-    // biome-ignore lint/a11y/useSemanticElements: HTML's button cannot stand in a drawing
     <g
       class={`nbdag-box nbdag-is-${standing.state}`}
       transform={`translate(${node.x} ${node.y})`}

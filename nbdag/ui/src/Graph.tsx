@@ -1,9 +1,10 @@
 // The graph: boxes and lines where Graphviz put them; zoom, pan, keys, and what comes before and after.
+
+import type { Ref } from 'preact'
 import { memo } from 'preact/compat'
 import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
-import type { Ref } from 'preact'
 import { Box } from './Box'
-import { type Camera, fit, opening, reveal, towards, zoom } from './geometry'
+import { type Camera, opening, reveal, towards, whole, zoom } from './geometry'
 import type { Line, Picture } from './messages'
 import { Links } from './paths'
 import type { Store } from './store'
@@ -12,7 +13,7 @@ const SMALL = 0.42 // the scale below which words are left out
 const STEP = 1.3
 
 export interface GraphHandle {
-  fit(): void
+  all(): void
   zoom(by: number): void
   show(id: string): void
 }
@@ -64,7 +65,8 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     (id: string) => {
       const box = boxes.get(id)
       if (!box) return
-      const readable = camera.current.scale < SMALL ? zoom(camera.current, 0.8 / camera.current.scale, 0, 0) : camera.current
+      const readable =
+        camera.current.scale < SMALL ? zoom(camera.current, 0.8 / camera.current.scale, 0, 0) : camera.current
       look(reveal(readable, box, size()))
     },
     [boxes, look, size],
@@ -72,9 +74,9 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
   useImperativeHandle(
     handle,
     () => ({
-      fit: () => {
+      all: () => {
         touched.current = false
-        look(fit(picture, size()))
+        look(whole(picture, size()))
       },
       zoom: nearer,
       show,
@@ -83,42 +85,33 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
   )
 
   useLayoutEffect(() => {
-    touched.current = false
-    look(opening(picture, size()))
-  }, [picture, look, size])
-
-  useEffect(() => {
     const watched = frame.current
     if (!watched) return
-    let width = watched.clientWidth
+    touched.current = false
+    look(opening(picture, size()))
+    // It may be drawn before it is on the page, or while it is hidden; then its size comes later.
     const observer = new ResizeObserver(() => {
-      if (watched.clientWidth === width) return
-      width = watched.clientWidth
-      if (!touched.current) look(opening(picture, size()))
+      if (!touched.current && watched.clientWidth) look(opening(picture, size()))
     })
     observer.observe(watched)
     return () => observer.disconnect()
   }, [picture, look, size])
 
   // What is not before, after or part of what is looked at steps back. Boxes are not drawn anew for that.
-  const step = useCallback(
-    (near: ReadonlySet<string> | undefined) => {
-      const drawn = scene.current
-      if (!drawn) return
-      drawn.classList.toggle('nbdag-stepping', near !== undefined)
-      for (const element of drawn.querySelectorAll<SVGElement>('[data-id],[data-source]')) {
-        const { id, source = '', target = '' } = element.dataset
-        const isNear = near && (id === undefined ? near.has(source) && near.has(target) : near.has(id))
-        element.classList.toggle('nbdag-near', Boolean(isNear))
-      }
-    },
-    [],
-  )
+  const step = useCallback((near: ReadonlySet<string> | undefined) => {
+    const drawn = scene.current
+    if (!drawn) return
+    drawn.classList.toggle('nbdag-stepping', near !== undefined)
+    for (const element of drawn.querySelectorAll<SVGElement>('[data-id],[data-source]')) {
+      const { id, source = '', target = '' } = element.dataset
+      const isNear = near && (id === undefined ? near.has(source) && near.has(target) : near.has(id))
+      element.classList.toggle('nbdag-near', Boolean(isNear))
+    }
+  }, [])
   const resting = useMemo(
     () => marked ?? (chosen && boxes.has(chosen) ? links.around(chosen) : undefined),
     [marked, chosen, boxes, links],
   )
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new picture has new elements
   useEffect(() => step(resting), [step, resting, picture])
 
   const first = entry && boxes.has(entry) ? entry : (picture.nodes[0]?.id ?? '')
@@ -142,7 +135,7 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     else if (event.key === 'End') go(picture.nodes.at(-1)?.id ?? '')
     else if (event.key === '+' || event.key === '=') nearer(STEP)
     else if (event.key === '-') nearer(1 / STEP)
-    else if (event.key === '0') look(fit(picture, size()))
+    else if (event.key === '0') look(whole(picture, size()))
     else return
     event.preventDefault()
     event.stopPropagation()
@@ -222,7 +215,6 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
         step(resting)
       }}
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is not a drawing */}
       <svg
         class="nbdag-graph"
         role="group"
@@ -248,7 +240,10 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
           <strong>
             {tip.line.source.split(' #')[0]} → {tip.line.target.split(' #')[0]}
           </strong>
-          <span>{tip.line.declared ? 'declared' : 'inferred'}{tip.line.names.length ? `; carries ${tip.line.names.join(', ')}` : ''}</span>
+          <span>
+            {tip.line.declared ? 'declared' : 'inferred'}
+            {tip.line.names.length ? `; carries ${tip.line.names.join(', ')}` : ''}
+          </span>
           {tip.line.why.slice(0, 6).map((why) => (
             <span key={why}>{why}</span>
           ))}

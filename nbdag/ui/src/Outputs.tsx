@@ -8,8 +8,8 @@ const TALLEST = 420
 export function page(html: string, ink: string, font: string): string {
   const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
   return `<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" content="${policy}"><title>Output</title><style>
-body{margin:0;font:13px ${font};color:${ink};background:transparent}table{border-collapse:collapse;font-size:12px}
-th,td{padding:3px 8px;text-align:right;border:0}thead{border-bottom:1px solid}tbody tr:nth-child(odd){background:rgba(128,128,128,.12)}
+body{margin:0;font:13px ${font};color:${ink};background:transparent}table{border-collapse:collapse;font-size:12px;border:0}
+th,td{padding:3px 8px;text-align:right;border:0}thead{border-bottom:1px solid rgba(128,128,128,.6)}tbody tr:nth-child(odd){background:rgba(128,128,128,.12)}
 img,svg{max-width:100%}</style></head><body>${html}</body></html>`
 }
 
@@ -17,7 +17,6 @@ export function Outputs({ outputs, what }: { outputs: readonly Output[]; what: s
   return (
     <div class="nbdag-outputs">
       {outputs.map((output, n) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: outputs have no name but their place
         <OneOutput key={n} output={output} what={`${what}, output ${n + 1}`} />
       ))}
     </div>
@@ -54,6 +53,13 @@ function Framed({ html, what }: { html: string; what: string }) {
     setHeight(Math.min(TALLEST, inside.documentElement.scrollHeight + 2))
   }
   return (
-    <iframe ref={frame} title={what} sandbox="allow-same-origin" srcdoc={srcdoc} style={{ height: `${height}px` }} onLoad={measure} />
+    <iframe
+      ref={frame}
+      title={what}
+      sandbox="allow-same-origin"
+      srcdoc={srcdoc}
+      style={{ height: `${height}px` }}
+      onLoad={measure}
+    />
   )
 }

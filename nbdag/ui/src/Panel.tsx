@@ -80,7 +80,13 @@ export function Panel({ store, host, run, task, act, onChoose, onClose }: Props)
   )
 }
 
-function Actions({ store, run, task, act, told }: Pick<Props, 'store' | 'run' | 'task' | 'act'> & { told: TellTask | undefined }) {
+function Actions({
+  store,
+  run,
+  task,
+  act,
+  told,
+}: Pick<Props, 'store' | 'run' | 'task' | 'act'> & { told: TellTask | undefined }) {
   const all: [Act['what'], string, string][] = [
     ['only', 'Run this', 'This task alone, headlessly, with the latest run’s values'],
     ['upto', 'Run up to here', 'This task and all before it'],
@@ -88,7 +94,8 @@ function Actions({ store, run, task, act, told }: Pick<Props, 'store' | 'run' | 
   ]
   if (run !== LIVE) {
     all.push(['retry', 'Clear and retry', 'This task and all after it, again, in this run'])
-    if (told?.tries.length) all.push(['load', 'Load into kernel', 'What the task was given and left, as variables here'])
+    if (told?.tries.length)
+      all.push(['load', 'Load into kernel', 'What the task was given and left, as variables here'])
   }
   const offered = all.filter(([what]) => store.can.has(what))
   return offered.length ? (
@@ -102,7 +109,19 @@ function Actions({ store, run, task, act, told }: Pick<Props, 'store' | 'run' | 
   ) : null
 }
 
-function Values({ store, run, title, values, onChoose }: { store: Store; run: string; title: string; values: readonly Value[]; onChoose: (task: string) => void }) {
+function Values({
+  store,
+  run,
+  title,
+  values,
+  onChoose,
+}: {
+  store: Store
+  run: string
+  title: string
+  values: readonly Value[]
+  onChoose: (task: string) => void
+}) {
   if (!values.length) return null
   return (
     <details open>
@@ -111,14 +130,33 @@ function Values({ store, run, title, values, onChoose }: { store: Store; run: st
       </summary>
       <ul class="nbdag-values">
         {values.map((value) => (
-          <OneValue key={value.name} store={store} run={run} value={value} onChoose={onChoose} of={title === 'Inputs'} />
+          <OneValue
+            key={value.name}
+            store={store}
+            run={run}
+            value={value}
+            onChoose={onChoose}
+            of={title === 'Inputs'}
+          />
         ))}
       </ul>
     </details>
   )
 }
 
-function OneValue({ store, run, value, onChoose, of }: { store: Store; run: string; value: Value; onChoose: (task: string) => void; of: boolean }) {
+function OneValue({
+  store,
+  run,
+  value,
+  onChoose,
+  of,
+}: {
+  store: Store
+  run: string
+  value: Value
+  onChoose: (task: string) => void
+  of: boolean
+}) {
   const [open, setOpen] = useState(false)
   return (
     <li>
@@ -137,7 +175,11 @@ function OneValue({ store, run, value, onChoose, of }: { store: Store; run: stri
           {open ? 'hide' : 'preview'}
         </button>
       ) : null}
-      {open ? <Preview store={store} run={run} value={value} /> : value.summary ? <div class="nbdag-summary">{value.summary}</div> : null}
+      {open ? (
+        <Preview store={store} run={run} value={value} />
+      ) : value.summary ? (
+        <div class="nbdag-summary">{value.summary}</div>
+      ) : null}
     </li>
   )
 }
@@ -154,7 +196,17 @@ function Preview({ store, run, value }: { store: Store; run: string; value: Valu
   return told ? <Outputs outputs={told.outputs} what={`Value of ${name}`} /> : <div class="nbdag-soft">Loading it…</div>
 }
 
-function Reasons({ title, all, host, onChoose }: { title: string; all: readonly Neighbour[]; host: Host; onChoose: (task: string) => void }) {
+function Reasons({
+  title,
+  all,
+  host,
+  onChoose,
+}: {
+  title: string
+  all: readonly Neighbour[]
+  host: Host
+  onChoose: (task: string) => void
+}) {
   if (!all.length) return null
   return (
     <details open>
@@ -170,8 +222,8 @@ function Reasons({ title, all, host, onChoose }: { title: string; all: readonly 
             {each.declared ? <span class="nbdag-soft"> declared</span> : null}
             {each.uses.map((use) => (
               <div key={`${use.name} ${use.read_cell} ${use.read_line}`}>
-                <code>{use.name}</code>, written in <Jump host={host} cell={use.written_cell} line={use.written_line} />, read in{' '}
-                <Jump host={host} cell={use.read_cell} line={use.read_line} />
+                <code>{use.name}</code>, written in <Jump host={host} cell={use.written_cell} line={use.written_line} />
+                , read in <Jump host={host} cell={use.read_cell} line={use.read_line} />
               </div>
             ))}
           </li>
@@ -186,7 +238,12 @@ function Jump({ host, cell, line }: { host: Host; cell: number; line: number }) 
   const { jump } = host
   if (!jump) return <>{text}</>
   return (
-    <button type="button" class="nbdag-link" title="Show it in the notebook" onClick={(event) => jump(event.currentTarget, cell, line)}>
+    <button
+      type="button"
+      class="nbdag-link"
+      title="Show it in the notebook"
+      onClick={(event) => jump(event.currentTarget, cell, line)}
+    >
       {text}
     </button>
   )
@@ -202,10 +259,8 @@ function Source({ told, host }: { told: TellTask; host: Host }) {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <pre class="nbdag-source" tabIndex={0}>
         {told.source.map((line, n) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: a line is its number
           <span class="nbdag-codeline" key={n}>
             {line.map(([colour, text], at) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: a piece is its place
               <span key={at} class={colour ? `nbdag-c-${colour}` : undefined}>
                 {text}
               </span>
@@ -232,7 +287,10 @@ function Tries({ store, run, task, tries }: { store: Store; run: string; task: s
       <div class="nbdag-tries" role="group" aria-label="Attempts">
         {tries.slice(-60).map((each) => {
           const n = tries.indexOf(each)
-          const name = each.map_index < 0 ? `Try ${each.number}` : `[${each.map_index}]${each.number > 1 ? ` try ${each.number}` : ''}`
+          const name =
+            each.map_index < 0
+              ? `Try ${each.number}`
+              : `[${each.map_index}]${each.number > 1 ? ` try ${each.number}` : ''}`
           const took = each.started !== null && each.ended !== null ? seconds(each.ended - each.started) : ''
           return (
             <button type="button" key={n} aria-pressed={n === at} onClick={() => setChosen(n)}>
@@ -266,7 +324,11 @@ function OneTry({ store, run, task, attempt }: { store: Store; run: string; task
       ))}
       {told ? (
         <>
-          {told.outputs.length ? <Outputs outputs={told.outputs} what={`${task}, try ${number}`} /> : <div class="nbdag-soft">It put nothing out.</div>}
+          {told.outputs.length ? (
+            <Outputs outputs={told.outputs} what={`${task}, try ${number}`} />
+          ) : (
+            <div class="nbdag-soft">It put nothing out.</div>
+          )}
           {told.log ? (
             <details>
               <summary>Log</summary>
@@ -301,7 +363,15 @@ function Durations({ past }: { past: readonly Past[] }) {
         {known.map((each, n) => {
           const tall = Math.max(2, ((each.duration ?? 0) / longest) * height)
           return (
-            <rect key={each.run} x={n * width + 1} y={height - tall} width={width - 3} height={tall} rx="1.5" fill={look(each.state).colour}>
+            <rect
+              key={each.run}
+              x={n * width + 1}
+              y={height - tall}
+              width={width - 3}
+              height={tall}
+              rx="1.5"
+              fill={look(each.state).colour}
+            >
               <title>{`${each.run}: ${seconds(each.duration ?? 0)}, ${look(each.state).word}`}</title>
             </rect>
           )

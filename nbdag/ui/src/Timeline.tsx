@@ -9,7 +9,10 @@ import { barsOf, isActive, type Store, topic } from './store'
 /** Round steps, so that about six marks stand on the axis. */
 export function ticks(length: number): number[] {
   const rough = length / 6
-  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find((each) => each >= rough) ?? rough
+  const step =
+    [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find(
+      (each) => each >= rough,
+    ) ?? rough
   return Array.from({ length: Math.floor(length / step) + 1 }, (_, n) => n * step)
 }
 
@@ -26,7 +29,19 @@ export function merged(stored: readonly Bar[], live: readonly Bar[]): Map<string
   return rows
 }
 
-export function Timeline({ store, run, chosen, critical, onChoose }: { store: Store; run: string; chosen: string; critical: ReadonlySet<string> | undefined; onChoose: (task: string) => void }) {
+export function Timeline({
+  store,
+  run,
+  chosen,
+  critical,
+  onChoose,
+}: {
+  store: Store
+  run: string
+  chosen: string
+  critical: ReadonlySet<string> | undefined
+  onChoose: (task: string) => void
+}) {
   useTopics(store, ['runs', topic(run, '')])
   const brief = store.run(run)
   const going = isActive(brief)
@@ -39,7 +54,10 @@ export function Timeline({ store, run, chosen, critical, onChoose }: { store: St
     `${run}\n${brief?.state}`,
   )
   const order = store.picture.order
-  const rows = merged(answer?.bars ?? [], barsOf(order, (task) => store.standing(run, task)))
+  const rows = merged(
+    answer?.bars ?? [],
+    barsOf(order, (task) => store.standing(run, task)),
+  )
   const bars = [...rows.values()].flat()
   const begin = Math.min(brief?.started ?? Number.POSITIVE_INFINITY, ...bars.map((bar) => bar.started))
   const end = Math.max(...bars.map((bar) => bar.ended ?? (going ? now : bar.started)), brief?.ended ?? 0)
@@ -62,7 +80,10 @@ export function Timeline({ store, run, chosen, critical, onChoose }: { store: St
         {order
           .filter((task) => rows.has(task))
           .map((task) => (
-            <li key={task} class={`${task === chosen ? 'nbdag-chosen' : ''}${critical?.has(task) ? ' nbdag-critical' : ''}`}>
+            <li
+              key={task}
+              class={`${task === chosen ? 'nbdag-chosen' : ''}${critical?.has(task) ? ' nbdag-critical' : ''}`}
+            >
               <button type="button" onClick={() => onChoose(task)} title={task}>
                 {task}
               </button>
@@ -77,7 +98,11 @@ export function Timeline({ store, run, chosen, critical, onChoose }: { store: St
                       role="img"
                       aria-label={words}
                       title={words}
-                      style={{ left: place(bar.started), width: `max(3px, ${(took / length) * 100}%)`, '--nbdag-colour': look(bar.state).colour }}
+                      style={{
+                        left: place(bar.started),
+                        width: `max(3px, ${(took / length) * 100}%)`,
+                        '--nbdag-colour': look(bar.state).colour,
+                      }}
                     >
                       <Sign state={bar.state} />
                       <em>{seconds(took)}</em>

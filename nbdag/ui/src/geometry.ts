@@ -27,7 +27,7 @@ export function clamp(value: number, low: number, high: number): number {
 }
 
 /** All of the picture, in the middle, no larger than life. */
-export function fit(picture: Size, view: Size): Camera {
+export function whole(picture: Size, view: Size): Camera {
   const scale = clamp(
     Math.min((view.width - 2 * MARGIN) / picture.width, (view.height - 2 * MARGIN) / picture.height),
     FARTHEST,
@@ -38,8 +38,8 @@ export function fit(picture: Size, view: Size): Camera {
 
 /** All of it where it can be read so, else its beginning. */
 export function opening(picture: Size, view: Size): Camera {
-  const whole = fit(picture, view)
-  if (whole.scale >= LEGIBLE) return whole
+  const all = whole(picture, view)
+  if (all.scale >= LEGIBLE) return all
   const scale = LEGIBLE + 0.1
   const camera = centred(picture, view, scale)
   if (picture.width * scale > view.width) camera.x = MARGIN

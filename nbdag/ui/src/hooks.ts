@@ -7,7 +7,6 @@ import { type Store, topic } from './store'
 export function useTopics(store: Store, topics: readonly string[]): void {
   const [, again] = useReducer((count: number) => count + 1, 0)
   const key = topics.join('\u0000')
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key is the topics
   useEffect(() => {
     const stops = topics.map((each) => store.on(each, () => again(undefined)))
     return () => {
@@ -34,7 +33,6 @@ export function useAnswer<Kind extends Told['kind']>(
   question: string,
 ): Extract<Told, { kind: Kind }> | undefined {
   const [answer, setAnswer] = useState<{ question: string; told: Extract<Told, { kind: Kind }> }>()
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the question says when to ask again
   useEffect(() => {
     const stop = store.answers((told) => {
       if (told.kind === kind && fits(told as Extract<Told, { kind: Kind }>)) {

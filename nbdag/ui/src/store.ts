@@ -1,5 +1,5 @@
 // All that is known of the pipeline. Views subscribe to what they show, so that a task that moves draws one box anew.
-import type { Beginning, Bar, Picture, RunBrief, Standing, Told } from './messages'
+import type { Bar, Beginning, Picture, RunBrief, Standing, Told } from './messages'
 import type { Transport } from './transport'
 
 type Tasks = Record<string, Standing>
@@ -162,7 +162,17 @@ export function topic(run: string, task: string): string {
   return `${run}\n${task}`
 }
 
-const FIRST = ['failed', 'running', 'restarting', 'up_for_retry', 'up_for_reschedule', 'queued', 'scheduled', 'upstream_failed', 'stale']
+const FIRST = [
+  'failed',
+  'running',
+  'restarting',
+  'up_for_retry',
+  'up_for_reschedule',
+  'queued',
+  'scheduled',
+  'upstream_failed',
+  'stale',
+]
 
 function joined(all: readonly Standing[]): Standing {
   const states = new Set(all.map((each) => each.state))
@@ -180,7 +190,14 @@ export function barsOf(tasks: readonly string[], standing: (task: string) => Sta
     const { state, started, duration, tries } = standing(task)
     if (started === undefined) return []
     return [
-      { task, map_index: -1, number: tries ?? 1, state, started, ended: duration === undefined ? null : started + duration },
+      {
+        task,
+        map_index: -1,
+        number: tries ?? 1,
+        state,
+        started,
+        ended: duration === undefined ? null : started + duration,
+      },
     ]
   })
 }
