@@ -6,6 +6,7 @@ fail. One server and one browser serve all tests of a process; each test has a n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -48,6 +49,7 @@ window.WebSocket = class extends Plain {
   }
 }
 """
+_PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
 _HARMLESS = re.compile(
     r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop",
     re.I,
@@ -168,14 +170,15 @@ class Notebook:
         """Run these cells, as Shift-Enter does, and wait until each has run."""
         for n in cells:
             cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(n)
-            cell.locator(".jp-InputPrompt").click()
             before = cell.locator(".jp-InputPrompt").inner_text()
-            self.page.keyboard.press("Shift+Enter")
-            self.page.wait_for_function(
-                "([n, before]) => { const p = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n]"
-                ".querySelector('.jp-InputPrompt').innerText; return p !== before && /\\d/.test(p) && !p.includes('*') }",
-                arg=[n, before],
-            )
+            said = before
+            while said == before:  # a page that is still getting ready lets keys pass by
+                cell.locator(".jp-InputPrompt").click()
+                self.page.keyboard.press("Shift+Enter")
+                with contextlib.suppress(_too_late()):
+                    self.page.wait_for_function(f"([n, before]) => {_PROMPT} !== before", arg=[n, before], timeout=5000)
+                said = cell.locator(".jp-InputPrompt").inner_text()
+            self.page.wait_for_function(f"(n) => /\\d/.test({_PROMPT})", arg=n)
 
     def open_graph(self) -> None:
         """Load nbdag, and draw the graph: the first two cells."""
@@ -232,6 +235,12 @@ def notebook(browser: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def _too_late() -> type[Exception]:
+    from playwright.sync_api import TimeoutError
+
+    return TimeoutError
 
 
 def show(notebook: Notebook, server: Server, at: str) -> None:

@@ -351,19 +351,19 @@ export const LOOKS: Record<string, Look> = {
     filled: ""
   },
   upstream_failed: {
-    word: "not run, as an earlier task failed",
+    word: "upstream failed",
     colour: "#c96620",
     path: "M6 1.5a4.5 4.5 0 1 1 0 9a4.5 4.5 0 1 1 0-9M2.9 9.1L9.1 2.9",
     filled: ""
   },
   up_for_retry: {
-    word: "waiting for its next try",
+    word: "up for retry",
     colour: "#a97a00",
     path: "M9.8 4.2A4.3 4.3 0 1 0 10.3 6.6M10.2 1.6V4.4H7.4",
     filled: ""
   },
   up_for_reschedule: {
-    word: "waiting for its next look",
+    word: "up for reschedule",
     colour: "#8a63d2",
     path: "M6 1.5a4.5 4.5 0 1 1 0 9a4.5 4.5 0 1 1 0-9M6 3.5V6H4",
     filled: ""
