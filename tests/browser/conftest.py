@@ -83,6 +83,12 @@ class Server:
         with urllib.request.urlopen(request, timeout=WAIT):
             pass
 
+    def is_connected(self, notebook: str) -> bool:
+        """Whether a page is connected with a kernel of this notebook that is ready."""
+        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
+            kernels = [each["kernel"] for each in json.load(answer) if each["path"] == notebook]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
+
     def nbdag(self, *words: str) -> subprocess.Popen[bytes]:
         """The command line, elsewhere."""
         command = [sys.executable, "-m", "nbdag", *words]
@@ -248,6 +254,11 @@ def show(notebook: Notebook, server: Server, at: str) -> None:
     where = f"lab/tree/{notebook.path.name}?reset&" if at == "lab" else f"notebooks/{notebook.path.name}?"
     notebook.page.goto(f"{server.url}/{where}token={server.token}")
     notebook.page.wait_for_selector(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
+    # What is run before the page is connected with its kernel is lost: JupyterLab shows it as running for ever.
+    deadline = time.monotonic() + WAIT
+    while not server.is_connected(notebook.path.name):
+        assert time.monotonic() < deadline, "the page has not reached its kernel"
+        notebook.page.wait_for_timeout(100)
     notebook.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
 

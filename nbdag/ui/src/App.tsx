@@ -107,13 +107,11 @@ export function App({ store, host }: { store: Store; host: Host }) {
     [box],
   )
   const close = useCallback(() => {
-    const from = task
+    const from = open || box.get(task) || ''
     setTask('')
     setOpen('')
-    root.current
-      ?.querySelector<SVGElement>(`[data-id="${CSS.escape(box.get(from) ?? '')}"]`)
-      ?.focus({ preventScroll: true })
-  }, [task, box])
+    root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(from)}"]`)?.focus({ preventScroll: true })
+  }, [task, open, box])
 
   const act = useCallback(
     async (what: Act['what'], of = '') => {

@@ -88,14 +88,19 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     const watched = frame.current
     if (!watched) return
     touched.current = false
-    look(opening(picture, size()))
+    const begin = () => {
+      const camera = opening(picture, size())
+      const first = boxes.get(picture.nodes.find((node) => node.members[0] === picture.order[0])?.id ?? '')
+      look(first ? reveal(camera, first, size()) : camera)
+    }
+    begin()
     // It may be drawn before it is on the page, or while it is hidden; then its size comes later.
     const observer = new ResizeObserver(() => {
-      if (!touched.current && watched.clientWidth) look(opening(picture, size()))
+      if (!touched.current && watched.clientWidth) begin()
     })
     observer.observe(watched)
     return () => observer.disconnect()
-  }, [picture, look, size])
+  }, [picture, boxes, look, size])
 
   // What is not before, after or part of what is looked at steps back. Boxes are not drawn anew for that.
   const step = useCallback((near: ReadonlySet<string> | undefined) => {
@@ -117,8 +122,12 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
   const first = entry && boxes.has(entry) ? entry : (picture.nodes[0]?.id ?? '')
 
   function go(id: string): void {
-    setEntry(id)
     show(id)
+    focus(id)
+  }
+
+  function focus(id: string): void {
+    setEntry(id)
     scene.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true })
   }
 
@@ -177,7 +186,9 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     const from = drag.current
     drag.current = undefined
     if (!from || from.moved) return
-    onChoose(idOf(event.target) ?? '')
+    const id = idOf(event.target)
+    if (id !== undefined) focus(id) // so that keys go on from here
+    onChoose(id ?? '')
   }
 
   function onPointerOver(event: PointerEvent): void {

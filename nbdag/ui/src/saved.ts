@@ -24,33 +24,38 @@ export function documentOf(manager: unknown): Context | undefined {
 }
 
 /** Keep the picture in the notebook's metadata whenever it is saved, until the returned function is called. */
-export function keepPicture(context: Context, model: string, store: Store): () => void {
+export function keepPicture(context: Context, model: string, anywidget: string, store: Store): () => void {
   const onSave: Call = (_, state) => {
     if (state !== 'started') return
     const before = (context.model.getMetadata('widgets') ?? {}) as Record<string, { state?: Record<string, unknown> }>
     const others = before[STATE]?.state ?? {}
     context.model.setMetadata('widgets', {
       ...before,
-      [STATE]: { version_major: 2, version_minor: 0, ...before[STATE], state: { ...others, [model]: kept(store) } },
+      [STATE]: {
+        version_major: 2,
+        version_minor: 0,
+        ...before[STATE],
+        state: { ...others, [model]: kept(store, anywidget) },
+      },
     })
   }
   context.saveState.connect(onSave)
   return () => context.saveState.disconnect(onSave)
 }
 
-function kept(store: Store) {
+function kept(store: Store, anywidget: string) {
   const { picture } = store
   return {
     model_name: 'AnyModel',
     model_module: 'anywidget',
-    model_module_version: '~0.9.*',
+    model_module_version: anywidget,
     state: {
       _anywidget_id: 'nbdag.saved',
       _model_module: 'anywidget',
-      _model_module_version: '~0.9.*',
+      _model_module_version: anywidget,
       _model_name: 'AnyModel',
       _view_module: 'anywidget',
-      _view_module_version: '~0.9.*',
+      _view_module_version: anywidget,
       _view_name: 'AnyView',
       _view_count: null,
       _dom_classes: [],
