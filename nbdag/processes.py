@@ -23,7 +23,12 @@ class Process:
 
 def this_process() -> Process:
     """The one that asks."""
-    return Process(host=_host(), pid=os.getpid(), birth=_birth(os.getpid()) or "")
+    return process_of(os.getpid())
+
+
+def process_of(pid: int) -> Process:
+    """A process that runs on this machine."""
+    return Process(host=_host(), pid=pid, birth=_birth(pid) or "")
 
 
 def is_alive(process: Process) -> bool | None:

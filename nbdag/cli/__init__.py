@@ -20,6 +20,16 @@ main = Commands(
             "show": ("notebook", "Draw a notebook's graph, or print it."),
             "run": ("run", "Run a notebook headlessly, task by task, in parallel."),
         },
+        "Schedule": {
+            "deploy": ("deploy", "Pin a notebook as it is now, and make its schedule live."),
+            "list": ("deploy", "List what is deployed, with its next run and its last state."),
+            "trigger": ("deploy", "Ask for a run of what is deployed, now."),
+            "next": ("deploy", "Show when a DAG runs next."),
+            "pause": ("deploy", "Let a schedule make no runs for now."),
+            "unpause": ("deploy", "Let a schedule make runs again."),
+            "remove": ("deploy", "Deploy a DAG no more."),
+            "scheduler": ("scheduler", "Drive what is deployed, in the foreground."),
+        },
         "Runs": {
             "runs": ("history", "List the latest runs."),
             "status": ("history", "Show where a run and its tasks stand."),

@@ -58,7 +58,9 @@ class Commands(click.Group):
         module = self.modules.get(cmd_name)
         if module is None:
             return None
-        command = getattr(import_module(f".{module}", __package__), cmd_name)
+        found = import_module(f".{module}", __package__)
+        # `list` and `next` are Python's own words.
+        command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)
         return command
 

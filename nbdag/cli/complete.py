@@ -55,6 +55,19 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     return [item for item in items if item.value.startswith(incomplete)]
 
 
+def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What is deployed."""
+    from ..runs import deployed
+
+    try:
+        found = deployed()
+    except NbdagError:
+        return []
+    return [
+        CompletionItem(each.id, help=each.schedule or "on demand") for each in found if each.id.startswith(incomplete)
+    ]
+
+
 def tasks_of_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The tasks of the run that stands on the line."""
     from ..runs import find_run

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import runs as api
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
@@ -20,6 +21,14 @@ _LOOK_AGAIN = 0.1  # seconds; a file has no way to tell that it has grown
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
 DAG = click.option("--dag", metavar="DAG", help="Of this DAG.")
+
+
+def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    said = ctx.params.get("words") or ()
+    if said:
+        ctx.params["run"] = said[0]
+        return complete.tasks_of_run(ctx, param, incomplete)
+    return complete.tasks_of_run(ctx, param, incomplete) + complete.runs(ctx, param, incomplete)
 
 
 @click.command(
@@ -91,19 +100,24 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 
 @click.command(
     epilog=examples(
-        ("nbdag logs latest train", "what train's last try printed"),
+        ("nbdag logs train", "what train's last try printed, in the latest run"),
         ("nbdag logs latest train -f", "as it is printed"),
         ("nbdag logs latest train --try 1", "what the first try printed"),
     )
 )
-@RUN
-@click.argument("task", shell_complete=complete.tasks_of_run)
+@click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
 @click.option("--try", "try_number", type=click.IntRange(min=1), metavar="N", help="Of this try; else of the last.")
 @click.option("--index", type=click.IntRange(min=0), metavar="N", help="Which instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Go on until the try ends.")
-def logs(run: str, task: str, try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
-    """Print what a task printed, and its traceback."""
+def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
+    """Print what a task printed, and its traceback.
+
+    Without RUN, of the latest run.
+    """
+    if len(words) > 2:
+        raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
+    run, task = words if len(words) == 2 else ("latest", words[0])
     found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
     where = (found.id, task, try_number, map_index)

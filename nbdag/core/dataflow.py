@@ -10,12 +10,16 @@ running. Nothing here reads a file, knows of a kernel or runs user code.
 from __future__ import annotations
 
 import ast
+import gc
 import heapq
 import re
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
+from .analysis.scopes import Bound
 from .dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
 from .doubts import Doubts, nearest
 from .options import DagOptions, TaskOptions
@@ -51,10 +55,36 @@ def understand(
     from `task_options`, with line 1 as its place. `problems` were found before and are kept. Of two cells with one
     task id the first counts: the caller has said so already.
     """
-    options = options or DagOptions()
-    said = task_options or {}
+    with _without_collector():
+        return _understand(
+            cells, dag_id, options or DagOptions(), task_options or {}, declared, list(problems), language, kernel_name
+        )
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    # Everything that analysis makes lives until its end, so the cycle collector would look through all of it again
+    # and again and find nothing: half of the time for a thousand cells.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _understand(
+    cells: Sequence[Cell],
+    dag_id: str,
+    options: DagOptions,
+    said: Mapping[int, TaskOptions],
+    declared: Sequence[tuple[str, str, Place]],
+    found: list[Problem],
+    language: str,
+    kernel_name: str | None,
+) -> Dag:
     tasks = {cell.task: cell for cell in in_order(cells) if cell.kind is CellKind.TASK and cell.task is not None}
-    found = list(problems)
     edges = _declared(tasks, said, declared, found)
     parsed: dict[int, Python | SyntaxProblem] = {}
     built: dict[str, Task]
@@ -159,8 +189,9 @@ def _inferred(
         for each in inputs[name]:
             for source in each.sources:
                 exports[source].add(each.name)
+    setup = [cell.index for cell in cells if cell.kind is CellKind.SETUP]
     return {
-        name: _task(name, account, cells, inputs[name], exports[name], replayed)
+        name: _task(name, account, setup, inputs[name], exports[name], replayed)
         for name, account in accounts.items()
         if name is not None
     }
@@ -201,22 +232,15 @@ def _inputs(account: Account, versions: Versions, replayed: Replayed) -> tuple[I
         if sources:
             # The last may be missing because nobody bound it, or because setup gives it then.
             certain = chain[-1].task is not None and all(version.certain and not version.gone for version in chain)
-            covered = any(version.task is None for version in _all_before(chain[-1]))
-            optional = read.optional or not certain or covered
+            optional = read.optional or not certain or chain[-1].in_setup
             found.append(Input(name=name, sources=tuple(dict.fromkeys(sources)), optional=optional))
     return tuple(found)
-
-
-def _all_before(version: Version | None) -> Iterable[Version]:
-    while version is not None:
-        yield version
-        version = version.before
 
 
 def _task(
     name: str,
     account: Account,
-    cells: Sequence[Cell],
+    setup: Sequence[int],
     inputs: tuple[Input, ...],
     exports: set[str],
     replayed: Replayed,
@@ -229,20 +253,20 @@ def _task(
         if together:
             groups.append(together)
             rest -= group
-    setup = {cell.index for cell in cells if cell.kind is CellKind.SETUP and cell.index < reading.cell.index}
+    above = setup[: bisect_left(setup, reading.cell.index)]
     return Task(
         id=name,
         cell=reading.cell.index,
         options=reading.options,
         code=reading.cell.code,
         reads=tuple(each for each, read in account.reads.items() if not read.optional or read.version is not None),
-        writes=tuple(each for each, slot in reading.uses.bound.items() if slot.value or slot.bound.name == "YES"),
+        writes=tuple(each for each, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(account.changes),
         opaque=any(note.kind == "opaque" for note in reading.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
         definitions=replayed.needed(account),
-        setup=tuple(sorted(setup | set(reading.late))),
+        setup=tuple(sorted({*above, *reading.late})),
     )
 
 

@@ -20,3 +20,4 @@ class Event:
     map_index: int = -1  # from 0 for an instance of a mapped task
     try_number: int = 0  # from 1; 0 before the first try
     message: str = ""  # one sentence: an error, a warning, why a task does not run
+    dag: str = ""  # of the run

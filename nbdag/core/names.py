@@ -9,7 +9,7 @@ name that is not Python's or IPython's own is taken to be an object from elsewhe
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Defined(NamedTuple):
     end: int  # its last line
     value: Value  # what the statement made
     imports: str  # of an import: what exactly it imports, so that equal ones can be told; else empty
-    reads: frozenset[str]  # names that the statement itself looks up
+    reads: Collection[str]  # names that the statement itself looks up
     pure: bool  # it does nothing but define
 
 
@@ -42,6 +42,7 @@ class CellUses:
     reads: Mapping[str, int] = field(default_factory=dict)  # names it needs from outside, with the first line
     optional: Mapping[str, int] = field(default_factory=dict)  # names it reads if they are there
     latent: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
+    unknown: frozenset[str] = frozenset()  # of all that it reads, what nothing above sets
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, certainly or perhaps
     changed: Mapping[str, int] = field(default_factory=dict)  # outside names whose object it changes in place
     touched: Mapping[Thing, Touch] = field(default_factory=dict)  # objects it changes in place
@@ -59,7 +60,7 @@ class CellUses:
 
     @property
     def maybe_writes(self) -> tuple[str, ...]:
-        """Names that some ways through it bind, or delete."""
+        """Names that some ways through it bind."""
         return self._bound(Bound.MAYBE)
 
     @property
@@ -144,6 +145,7 @@ def uses(
     return CellUses(
         reads=_lines(reads, soft=False),
         optional=_lines(reads, soft=True),
+        unknown=frozenset(name for name in reads if reader.outer(name) is None),
         latent=frozenset(name for name, seen in reads.items() if seen.latent),
         bound={} if python.closed else bound,
         changed=log.changed,

@@ -38,6 +38,8 @@ class Replayed:
         """The definition by which a version of a name travels; None where it travels by value."""
         if version is None or version.definition is None or version.task is None:
             return None
+        if version.definition.name == "*":
+            return version.definition
         return version.definition if self.eligible(version.maker, version.name) else None
 
     def eligible(self, reading: Reading, name: str) -> bool:
@@ -115,7 +117,7 @@ class Replayed:
 
     def _all_of(self, reading: Reading, definition: Defined) -> list[tuple[Reading, Defined]]:
         """A definition; of an import, all above it that bind the same name."""
-        if not definition.imports:
+        if not definition.imports or definition.name == "*":
             return [(reading, definition)]
         return [
             (binder, each)

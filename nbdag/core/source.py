@@ -124,7 +124,11 @@ def _plain(code: str) -> Python:
         text = code
     except SyntaxError:
         text, lines = _transformed(code)
-        tree = ast.parse(text)
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            error.lineno = lines[min(error.lineno or 1, len(lines)) - 1] if lines else error.lineno
+            raise
         _renumber(tree, lines)
     compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)  # finds what the parser lets pass
     return Python(tree, text, shown=not _ends_with_semicolon(code))
@@ -168,14 +172,16 @@ def _transformer() -> Any:
 def _transformed(code: str) -> tuple[str, list[int] | None]:
     """IPython's Python for the cell, and for each line of it the line of the cell (None: the same)."""
     text: str = _transformer().transform_cell(code)
-    before, after = code.rstrip("\n").split("\n"), text.rstrip("\n").split("\n")
-    if len(before) == len(after):
-        return text, None
     # Leading blank lines are dropped, and a magic continued over lines becomes one.
+    blank = re.match(r"(?:[ \t]*\n)*", code)
+    dropped = blank[0].count("\n") if blank else 0
+    before, after = code.rstrip("\n").split("\n")[dropped:], text.rstrip("\n").split("\n")
+    if len(before) == len(after) and not dropped:
+        return text, None
     lines: list[int] = []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "delete":
-            lines += [min(a + n, max(b - 1, a)) + 1 for n in range(d - c)]
+            lines += [min(a + n, max(b - 1, a)) + 1 + dropped for n in range(d - c)]
     return text, lines
 
 

@@ -68,12 +68,13 @@ class Above:
         """The names that may be one of these."""
         return {name for thing in things for name in self.holders.get(thing, ())}
 
-    def pass_by(self, reading: Reading, skippable: bool) -> None:
-        """Go on below a cell."""
+    def pass_by(self, reading: Reading, skippable: bool) -> dict[str, Value]:
+        """Go on below a cell. The answer says what the names that it binds were above it."""
+        replaced = {name: self.values[name] for name in reading.uses.bound if name in self.values}
         mapped = bool(reading.options.map)
         for name, slot in reading.uses.bound.items():
             before = self.values.get(name)
-            stays = before is not None and (skippable or slot.bound is Bound.MAYBE)
+            stays = before is not None and (skippable or slot.bound in (Bound.MAYBE, Bound.MAYBE_NOT))
             if slot.bound is Bound.NO:
                 if before is not None and not stays:
                     self.unbind(name)
@@ -83,6 +84,7 @@ class Above:
             else:
                 value = slot.value
             self.bind(name, value | before if stays and before is not None else value)
+        return replaced
 
 
 def sweep(
@@ -134,8 +136,8 @@ def sweep(
         star = star or any(note.kind == "star" for note in result.notes)
         late_cells = tuple(
             each.index
-            for number, each in enumerate(running)
-            if needed and position < number <= max(needed) and each.kind is CellKind.SETUP
+            for each in (running[position + 1 : max(needed) + 1] if needed else ())
+            if each.kind is CellKind.SETUP
         )
         reading = Reading(position, cell, said, result, late_cells, star)
         found.readings.append(reading)

@@ -141,7 +141,7 @@ class Days:
     def after(self, moment: datetime) -> Iterator[datetime]:
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         step = timedelta(days=self._count)
-        n = (local - 2 * DAY - self._anchor) // step  # a missing time is moved on by a day at most
+        n = (local - self._anchor) // step  # its tick may be later: moved on, or in the second pass of its hour
         last = moment
         while True:
             try:

@@ -8,10 +8,11 @@ A task that binds a name only on some ways takes the version before as well, if 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .analysis.objects import NOTHING, Value, reached, reaching
+from .analysis.objects import NOTHING, Thing, Value, reached, reaching
 from .analysis.scopes import Bound
 from .dag import CellKind
 from .names import Defined, changed_things
@@ -29,6 +30,10 @@ class Version:
     gone: bool = False  # the cell deletes it
     definition: Defined | None = None  # the def, class or import that made it
     before: Version | None = None  # what it was above the cell
+    in_setup: bool = field(init=False)  # setup or parameters bind it too, here or above
+
+    def __post_init__(self) -> None:
+        self.in_setup = self.task is None or (self.before is not None and self.before.in_setup)
 
     @property
     def task(self) -> str | None:
@@ -68,6 +73,7 @@ class Versions:
         self.skippable = skippable
         self.visible = visible or (lambda reader, version: version)
         self.current: dict[str, Version] = {}
+        self._later: dict[Thing, list[tuple[int, frozenset[str]]]] = {}
         self.accounts: list[Account] = []
         above = Above()
         for reading in swept.readings:
@@ -93,8 +99,7 @@ class Versions:
             within = reached(above.values[name]) & lines.keys()
             account.changes[name] = min((lines[thing] for thing in within), default=1)
         account.changes.update((name, line) for name, line in uses.changed.items() if name in self.current)
-        before = dict(above.values)
-        above.pass_by(reading, reading.cell.index in self.skippable)
+        replaced = above.pass_by(reading, reading.cell.index in self.skippable)
         touched = {name: line for name, line in account.changes.items() if not self._rebinds(reading, name)}
         for group in self._groups(reading, above, [*uses.bound, *touched]):
             account.groups.append(group)
@@ -102,24 +107,38 @@ class Versions:
             touched |= {name: line for name in group if name not in uses.bound and name not in touched}
             for name in sorted(group):
                 slot = uses.bound.get(name)
-                if slot is not None and slot.bound is Bound.MAYBE and name in before:
-                    self._read(account, name, line, True, before[name])
+                if slot is not None and not self._rebinds(reading, name) and name in replaced:
+                    self._read(account, name, line, True, replaced[name])
         for name, line in touched.items():
-            self._read(account, name, line, True, before.get(name, NOTHING))
+            value = replaced.get(name, above.values.get(name, NOTHING))
+            self._read(account, name, line, True, value)
         self._make(account, touched)
         return account
 
     def _rebinds(self, reading: Reading, name: str) -> bool:
         slot = reading.uses.bound.get(name)
-        return slot is not None and slot.bound is not Bound.MAYBE
+        return slot is not None and slot.bound in (Bound.YES, Bound.NO)
 
     def _read(self, account: Account, name: str, line: int, optional: bool, value: Value) -> None:
         known = account.reads.get(name)
         if known is None:
             version = self.visible(account.reading, self.current.get(name))
+            if version is None and not optional:
+                version = self.visible(account.reading, self._starred(account.reading, name))
             account.reads[name] = Read(line, optional, version, value)
         elif known.optional and not optional:
             account.reads[name] = Read(line, False, known.version, value)
+
+    def _starred(self, reading: Reading, name: str) -> Version | None:
+        """A name that nothing sets may come from the nearest `import *` of a task above."""
+        if name in self.current or name not in reading.uses.unknown or reading.cell.kind is not CellKind.TASK:
+            return None
+        for account in reversed(self.accounts):
+            for note in account.reading.uses.notes if account.reading.cell.kind is CellKind.TASK else ():
+                if note.kind == "star" and not note.text.startswith("%"):
+                    definition = Defined("*", note.line, note.line, NOTHING, f"from {note.text} import *", (), True)
+                    return Version(name, account.reading, note.line, certain=False, definition=definition)
+        return None
 
     def _groups(self, reading: Reading, above: Above, names: list[str]) -> list[set[str]]:
         """The names that must stay together when the cell has run, among those that it makes and others."""
@@ -131,22 +150,34 @@ class Versions:
         while ahead:
             name = ahead.pop()
             for thing in reached(above.values.get(name, NOTHING)) & contended.keys():
-                later = [names for position, names in contended[thing] if position >= reading.position]
-                if not any(name in each for each in later):
+                later = self._contended_from(thing, reading.position)
+                if name not in later:
                     continue
-                together = above.names(reaching({thing})) & frozenset().union(*later)
+                together = above.names(reaching({thing})) & later
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
                     ahead.extend(together - seen)
                     seen |= together
         return _merged(groups)
 
+    def _contended_from(self, thing: Thing, position: int) -> frozenset[str]:
+        """The names that reach an object when it is changed at a position or below."""
+        if thing not in self._later:
+            found: frozenset[str] = frozenset()
+            self._later[thing] = []
+            for at, names in reversed(self.swept.contended[thing]):
+                found |= names
+                self._later[thing].append((-at, found))
+        later = self._later[thing]
+        number = bisect_right(later, -position, key=lambda each: each[0])
+        return later[number - 1][1] if number else frozenset()
+
     def _make(self, account: Account, touched: Mapping[str, int]) -> None:
         reading = account.reading
         definitions = {each.name: each for each in reading.uses.definitions}
         for name, slot in reading.uses.bound.items():
             before = self.current.get(name)
-            if slot.bound is not Bound.YES and before is None and not slot.value:
+            if slot.bound in (Bound.NO, Bound.MAYBE_NOT) and before is None:
                 continue  # such as the `e` of an except clause that nobody bound before
             self._new(
                 account,
@@ -154,7 +185,7 @@ class Versions:
                     name,
                     reading,
                     slot.line,
-                    certain=slot.bound is not Bound.MAYBE,
+                    certain=self._rebinds(reading, name),
                     gone=slot.bound is Bound.NO,
                     definition=definitions.get(name) if slot.bound is Bound.YES else None,
                     before=before,

@@ -179,7 +179,12 @@ class LocalExecutor:
         finally:
             with running.lock:
                 running.connection = None
-        return result or running.failed(_death(running, process.wait(1)))
+        if result is None:
+            # Nobody may begin anew while the kernel still runs, so it ends before the result is told.
+            code = process.wait(1)
+            end_all(running.kernel, running.mark)
+            return running.failed(_death(running, code))
+        return result
 
     def _end(self, running: _Running, process: _Process) -> None:
         """After the result: the worker shuts the kernel down and ends. If it does not, it is ended, with all else."""

@@ -37,6 +37,7 @@ from .birth import Nest, Streams
 from .brief import Report
 from .ending import MARK, end_all, new_mark
 from .engine import ENGINE, Drive
+from .left import forget, remember
 from .manager import TaskKernelManager
 from .orphans import WORKER
 from .preload import ahead
@@ -83,6 +84,7 @@ class Attempt:
     def make(self) -> Result:
         """Execute the notebook; whatever happens, there is a result."""
         os.environ[MARK] = self.mark
+        remember(Path(self.job.path), [os.getpid()], self.mark)
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
@@ -113,6 +115,7 @@ class Attempt:
         if self._kernel is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
+        forget(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
@@ -152,6 +155,7 @@ class Attempt:
         with self._lock:
             self._kernel = pid
             ended = self._why is not None
+        remember(Path(self.job.path), [pid, os.getpid()], self.mark)
         wire.send(self._connection, {"kernel": pid, "mark": self.mark})
         if ended:
             end_all(pid, self.mark)

@@ -2,16 +2,10 @@
 
 It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state; `select` over
 its listener, its clients and its children is all it does. A child unwinds to `main` and lives its life from there.
-
-An import that cannot be had in advance is left to the task, and noted: one that fails, that leaves a thread behind,
-that prints or warns (the cell that imports should show it), or that ended the server. What an import did cannot be
-taken back, so the process then replaces itself by a fresh one that leaves this module out; its pid, its socket
-and the requests that wait there stay.
 """
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
 import ctypes
@@ -26,15 +20,15 @@ import signal
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import wire
+from . import importing, wire
 from .birth import Born, Orders, changes
+from .importing import flush
 
 # How it is started: whatever stands in the folder where that happens must not be imported.
 START = "import sys; sys.path[:] = filter(None, sys.path); from nbdag.kernels.zygote import main; sys.exit(main())"
@@ -94,32 +88,12 @@ class Zygote:
         for target in self.options["targets"]:
             module, _, name = target.partition(":")
             self.targets[target] = getattr(importlib.import_module(module), name)
-        culprit = _other_threads()
+        culprit = importing.other_threads()
         if culprit:
             raise RuntimeError(f"importing {self.options['targets']} starts a thread: {culprit}")
-        file = Path(self.options["left"])
-        with contextlib.suppress(OSError, ValueError):
-            self.left = json.loads(file.read_text())
-        for module in self.options["modules"]:
-            if module in self.left:
-                continue
-            # Written before and not after: an import can end the process, and the next one then knows.
-            file.write_text(json.dumps({**self.left, module: "its import ended the process"}))
-            said = os.fstat(1).st_size
-            why, again = _import(module), False
-            flush()
-            if culprit := _other_threads():
-                why, again = f"its import leaves a thread behind: {culprit}", True
-            elif os.fstat(1).st_size > said and not why:
-                why, again = "its import prints or warns", True
-            if why:
-                self.left[module] = why
-            else:
-                self.modules.append(module)
-            file.write_text(json.dumps(self.left)) if self.left else file.unlink(missing_ok=True)
-            if again:
-                self._start_over()
-        self.modules = [module for module in self.options["modules"] if module not in self.left]
+        self.modules, self.left = importing.import_ahead(
+            self.options["modules"], Path(self.options["left"]), self._start_over
+        )
 
     def _start_over(self) -> None:
         os.set_inheritable(self.listener.fileno(), True)
@@ -454,33 +428,6 @@ def name_process(name: str) -> None:
     """What `ps` and `top` show."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-
-
-def flush() -> None:
-    """Nothing may wait in a buffer when the process forks: it would be written twice."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-
-
-def _import(module: str) -> str:
-    """Import it; why not, or nothing. `a:b` is what `from a import b` imports."""
-    name, _, member = module.partition(":")
-    try:
-        found = importlib.import_module(name)
-        if member and not hasattr(found, member):
-            importlib.import_module(f"{name}.{member}")
-    except BaseException as error:  # an import may even exit
-        return f"its import fails: {type(error).__name__}: {error}"[:300]
-    return ""
-
-
-def _other_threads() -> str:
-    """The names of Python threads other than this one, if there are any."""
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if not names and _thread._count() > 0:
-        names = ["one that threading does not know of"]
-    return ", ".join(names)
 
 
 def _kill_group(pid: int) -> None:

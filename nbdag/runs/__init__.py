@@ -5,12 +5,26 @@ goes through here into the store, and one scheduler drives what stands there.
 
 `prepare` looks at everything that must be right first, and `borrow` for the values of a partial run; `foreground` runs
 a notebook now; `ask` answers questions, `values` brings values into this process, `operate` is what a person does to a
-run; `gone` records the end of runs whose process was killed, `report` writes the report; `records` are the answers.
+run; `report` writes the report; `records` are the answers.
 """
 
 from ..core.events import Event
 from .ask import ManyRunsError, NoSuchRunError, NotBegunError, find_run, follow, list_runs, logs
 from .borrow import MissingValueError
+from .daemon import Line, SchedulerRunningError, schedule
+from .deploy import (
+    Deployed,
+    NotDeployedError,
+    Tick,
+    deploy,
+    deployed,
+    next_ticks,
+    pause,
+    remove,
+    scheduler_alive,
+    trigger,
+    unpause,
+)
 from .foreground import JobsError, Planned, plan_of, run
 from .operate import EndedError, cancel
 from .pinned import PinnedGoneError
@@ -25,16 +39,19 @@ from .records import ManyInstancesError, NoSuchTaskError, Run, TaskRun
 from .values import NotStoredError, load
 
 __all__ = [
+    "Deployed",
     "EndedError",
     "Event",
     "JobsError",
     "KernelMissingError",
+    "Line",
     "ManyInstancesError",
     "ManyRunsError",
     "MissingValueError",
     "NoSuchRunError",
     "NoSuchTaskError",
     "NotBegunError",
+    "NotDeployedError",
     "NotStoredError",
     "NotebookProblemsError",
     "OutputError",
@@ -42,14 +59,25 @@ __all__ = [
     "PinnedGoneError",
     "Planned",
     "Run",
+    "SchedulerRunningError",
     "TaskRun",
+    "Tick",
     "UnknownTaskError",
     "cancel",
+    "deploy",
+    "deployed",
     "find_run",
     "follow",
     "list_runs",
     "load",
     "logs",
+    "next_ticks",
+    "pause",
     "plan_of",
+    "remove",
     "run",
+    "schedule",
+    "scheduler_alive",
+    "trigger",
+    "unpause",
 ]

@@ -14,8 +14,8 @@ from ..core.job import Key
 from ..core.states import RUN_FINISHED, RunState, TaskState
 from ..errors import NbdagError
 from ..home import Home
+from ..scheduler import bury
 from ..store.rows import AttemptRow, InstanceRow, RunRow
-from .gone import bury
 from .prepare import the_home
 from .records import Run, TaskRun
 

@@ -21,11 +21,10 @@ from ..core.slots import INFINITE
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
-from ..scheduler import Scheduler, new_instance
+from ..scheduler import Scheduler, bury, new_instance
 from ..store.rows import NewRun, RunRow
 from .ask import the_row, told
 from .borrow import Borrowed, borrow
-from .gone import bury
 from .pinned import pinned
 from .prepare import Prepared, new_name, prepare, the_home
 from .records import Run
@@ -107,7 +106,7 @@ def run(
         raise JobsError(jobs)
     here = the_home(home)
     # What the executor needs takes longest to get ready, and does so in the background: it comes first.
-    with _executor(jobs or cores()) as executor:
+    with local_executor(jobs or cores()) as executor:
         prepared = prepare(
             notebook,
             parameters=parameters,
@@ -123,7 +122,7 @@ def run(
             now = datetime.now(UTC)
             bury(store, now.timestamp())
             borrowed = _borrowed(store, here, prepared, values_from)
-            prepared = replace(prepared, notes=(*prepared.notes, *_pools(store, prepared)))
+            prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store, prepared)))
             here.pin(prepared.digest, prepared.text)
             return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, on_event)
         finally:
@@ -174,10 +173,11 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def _executor(slots: int) -> Iterator[Executor]:
+def local_executor(slots: int, instead: Executor | None = None) -> Iterator[Executor]:
+    """Attempts on this machine; it is stopped at the end."""
     from ..executors.local import LocalExecutor
 
-    executor = LocalExecutor(slots)
+    executor = LocalExecutor(slots) if instead is None else instead
     try:
         yield executor
     finally:
@@ -205,7 +205,8 @@ def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: 
     )
 
 
-def _pools(store: Store, prepared: Prepared) -> Iterator[Note]:
+def pool_notes(store: Store, prepared: Prepared) -> Iterator[Note]:
+    """Say which pools are missing; one that is too small for a task is refused."""
     sizes = store.pools()
     missing = set()
     for name in prepared.choice.tasks:

@@ -32,6 +32,16 @@ def source(home: Home, row: RunRow) -> bytes:
         raise PinnedGoneError(row.name, path) from error
 
 
+def notebook_of(home: Home, digest: str, path: str) -> Dag:
+    """A version of a notebook, by its digest; `path` is the file that it came from."""
+    place = home.notebook(digest)
+    try:
+        text = place.read_bytes()
+    except OSError as error:
+        raise PinnedGoneError(Path(path).name, place) from error
+    return notebooks.read_text(text, name=Path(path).name)
+
+
 def pinned(home: Home, row: RunRow) -> Dag:
     """The notebook, understood."""
     return notebooks.read_text(source(home, row), name=Path(row.path).name)

@@ -141,7 +141,7 @@ def prepare(
     dag = notebooks.read_text(text, name=os.fspath(notebook))
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), dag.errors)
-    said = {name: _plain(name, value) for name, value in (parameters or {}).items()}
+    said, notes = record_parameters(dag, parameters or {})
     if kernel_name is not None:
         dag = replace(dag, kernel_name=kernel_name)
     kernel_installed(dag.kernel_name)
@@ -152,11 +152,17 @@ def prepare(
         digest=hashlib.sha256(text).hexdigest(),
         parameters=said,
         choice=choose(dag, only=only, upto=upto, from_=from_),
-        notes=tuple(_unknown_parameters(dag, said)),
+        notes=notes,
         output=_output(output),
         # Jupyter starts a notebook's kernel in the notebook's folder; a headless run reads the same files.
         cwd=path.parent if cwd is None else _folder(Path(cwd)),
     )
+
+
+def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
+    """The values as they are recorded, and what there is to say of them."""
+    plain = {name: _plain(name, value) for name, value in said.items()}
+    return plain, tuple(_unknown_parameters(dag, plain))
 
 
 def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from_: Sequence[str] = ()) -> Choice:

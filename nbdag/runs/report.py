@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import reports
 from ..core.job import Key
+from ..errors import NbdagError
 from ..home import Home, HomeError
 from ..reports import Shown
 from ..scheduler import Driven
@@ -38,7 +41,7 @@ class Reporter:
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
-        self.error: OutputError | HomeError | None = None  # why the last writing failed
+        self.error: NbdagError | None = None  # why the last writing failed
 
     def take(self, run: Driven) -> None:
         """The run has changed."""
@@ -66,7 +69,13 @@ class Reporter:
             self._closing.wait(max(LEAST, SHARE * (time.monotonic() - began)))
 
     def _write(self, run: Driven) -> None:
-        row, instances = run.row, list(run.instances.values())
+        try:
+            self._write_all(run)
+        except NbdagError as error:  # the store's, or of a source that is gone
+            self.error = error
+
+    def _write_all(self, run: Driven) -> None:
+        row, instances = run.row, [each for each in run.instances.values() if each.task in run.dag.tasks]
         text = source(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
         instances.sort(key=lambda each: (each.position, each.map_index))
@@ -87,6 +96,35 @@ class Reporter:
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 self.error = OutputError(path, why) if row.output == str(path) else HomeError(self._home.root, error)
+
+
+class Reports:
+    """Writes the reports of many runs."""
+
+    def __init__(self, store: Store, home: Home, on_error: Callable[[RunRow, NbdagError], None]) -> None:
+        self._store = store
+        self._home = home
+        self._on_error = on_error
+        self._of: dict[int, Reporter] = {}
+        self._last = ThreadPoolExecutor(1, thread_name_prefix="nbdag-reports")
+
+    def take(self, run: Driven) -> None:
+        """A run has changed."""
+        reporter = self._of.setdefault(run.row.id, Reporter(self._store, self._home))
+        reporter.take(run)
+        if run.finished:
+            self._last.submit(self._finish, self._of.pop(run.row.id), run.row)
+
+    def close(self) -> None:
+        """Write what is unwritten."""
+        for reporter in self._of.values():
+            reporter.close()
+        self._last.shutdown()
+
+    def _finish(self, reporter: Reporter, row: RunRow) -> None:
+        reporter.close()
+        if reporter.error is not None:
+            self._on_error(row, reporter.error)
 
 
 def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> Shown:

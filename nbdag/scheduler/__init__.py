@@ -6,7 +6,29 @@ of `tick`; the loop around it waits for what comes first: a result, the next mom
 from outside.
 """
 
+from .agenda import Agenda, Turn, instances_of, new_run, next_date, scheduled_name, timetable_of
+from .gone import SILENT, bury, give_up, is_gone, take_over
 from .look import Driven, Leavings, leavings, new_instance, when
-from .loop import Scheduler
+from .loop import BEAT, Scheduler
 
-__all__ = ["Driven", "Leavings", "Scheduler", "leavings", "new_instance", "when"]
+__all__ = [
+    "BEAT",
+    "SILENT",
+    "Agenda",
+    "Driven",
+    "Leavings",
+    "Scheduler",
+    "Turn",
+    "bury",
+    "give_up",
+    "instances_of",
+    "is_gone",
+    "leavings",
+    "new_instance",
+    "new_run",
+    "next_date",
+    "scheduled_name",
+    "take_over",
+    "timetable_of",
+    "when",
+]

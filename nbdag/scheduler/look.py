@@ -34,6 +34,9 @@ class Driven:
     left: Leavings  # of tasks of the run
     lent: Leavings  # of tasks that are not in it, from other runs
     paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
+    most: int | None = None  # how many of its DAG and kind may run at once, while it waits for its turn
+    rests: bool = False  # nothing can come of a look, until `wake` or until something changes
+    wake: datetime | None = None
 
     @classmethod
     def of(
@@ -57,6 +60,11 @@ class Driven:
     def finished(self) -> bool:
         """Whether the run has ended."""
         return self.row.state in RUN_FINISHED
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a task of it waits for the run before."""
+        return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
 
     def key(self, instance: InstanceRow) -> Key:
         """The attempt that this instance is at."""
@@ -113,10 +121,10 @@ class Look:
                 self._settle(key, instance, result)
 
     def _settle(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
-        task = self.run.dag.tasks[instance.task]
         if instance.state is TaskState.RESTARTING:
             self._move(key, TaskState.NONE)
             return
+        task = self.run.dag.tasks[instance.task]
         match result.state:
             case TaskState.SUCCESS if task.options.map and instance.map_index < 0:
                 self._expand(key, result)
@@ -135,7 +143,7 @@ class Look:
                     dag=self.row.dag,
                     task=instance.task,
                     logical_date=when(self.row.logical_date),
-                    tries=instance.tries,
+                    tries=instance.tries - instance.forgiven,
                     ended=when(result.ended),
                     final=result.final,
                 )
@@ -149,6 +157,11 @@ class Look:
         outcome = expanded(key[0], result.length or 0, [_planned(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
+        for there in [each for each in self.instances.values() if each.task == key[0]]:
+            # One from before a clear: its element may be another now.
+            if 0 <= there.map_index < len(result.elements) and there.state not in FINISHED:
+                element = result.elements[there.map_index]
+                self.instances[there.task, there.map_index] = replace(there, element=element)
         for step in outcome.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
         for new in outcome.add:
@@ -229,14 +242,19 @@ class Look:
         short_circuit: bool = False,
     ) -> None:
         instance = self.instances[key]
-        tries = 0 if state is TaskState.NONE else instance.tries
+        forgiven = instance.tries if state is TaskState.NONE else instance.forgiven
         self.instances[key] = replace(
-            instance, state=move(instance.state, state), wake=wake, tries=tries, short_circuit=short_circuit
+            instance, state=move(instance.state, state), wake=wake, forgiven=forgiven, short_circuit=short_circuit
         )
         if reason:
             self._said[key] = reason
 
     # What comes of it
+
+    @property
+    def starts(self) -> bool:
+        """Whether the run itself begins now."""
+        return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
     def left_by(self, task: str) -> list[Left]:
         """What a task of the run, or one that it borrows from, has left."""
@@ -269,6 +287,7 @@ class Look:
             pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,
+            most=self.run.most if self.row.state is RunState.RUNNING and self.starts else None,
         )
 
     def events(self) -> list[Event]:
@@ -276,7 +295,7 @@ class Look:
         before, at, name = self.run.instances, self.now.timestamp(), self.row.name
         told = []
         if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at))
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, dag=self.row.dag))
         moved = [(key, each) for key, each in self._moved() if _differs(each, before.get(key))]
         # What has ended comes before what begins because of it.
         for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
@@ -290,10 +309,12 @@ class Look:
                     map_index=each.map_index,
                     try_number=each.tries,
                     message=self._said.get(key, ""),
+                    dag=self.row.dag,
                 )
             )
         if self.row.state is not self.run.row.state and self.row.state in RUN_FINISHED:
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=self.row.error or ""))
+            why = self.row.error or ""
+            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=why, dag=self.row.dag))
         return told
 
     def keep(self, added: Iterable[InstanceRow]) -> None:
@@ -302,6 +323,13 @@ class Look:
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
         run.left, run.paused = self.left, self.paused
+        self.rest()
+
+    def rest(self) -> None:
+        """Nothing more can be done now."""
+        # What waits for a slot, or for another run, has to be looked at whenever one ends.
+        self.run.rests = not self.plan.ready and not self.added and not self.run.looks_back
+        self.run.wake = self.plan.wake
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances
@@ -314,7 +342,7 @@ def _planned(row: InstanceRow) -> Instance:
         task=row.task,
         map_index=row.map_index,
         state=row.state,
-        tries=row.tries,
+        tries=row.tries - row.forgiven,
         ready_at=None if row.wake is None else when(row.wake),
         short_circuit=row.short_circuit,
     )

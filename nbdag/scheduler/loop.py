@@ -1,11 +1,16 @@
-"""The loop: look, decide, save, hand out, wait."""
+"""The loop: look, decide, save, hand out, wait.
+
+A foreground run is given to it by `drive`; a scheduler has an `Agenda` besides, which says whose turn it is. Several
+schedulers may drive one run: each hands out what it has slots for, the store lets only one of them have each change,
+and the other looks again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -20,15 +25,17 @@ from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes import this_process
-from ..store.rows import InstanceRow, RunRow, SchedulerRow
+from ..store.rows import AttemptRow, InstanceRow, RunRow, SchedulerRow
 from .look import Driven, Leavings, Look, leavings, when
 
 if TYPE_CHECKING:
     from ..store.store import Store
+    from .agenda import Agenda
 
 BEAT = 5.0  # seconds between two heartbeats
 GLANCE = 0.2  # seconds between two looks for changes that others made, at SQLite's count of them
 LOOK = 1.0  # the same at a database that keeps no count
+QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
 _ASKED = None  # what `stop` puts among the results, so that the loop wakes
 
 
@@ -50,6 +57,9 @@ class Scheduler:
         on_event: Callable[[Event], None] | None = None,
         on_saved: Callable[[Driven], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        agenda: Agenda | None = None,
+        on_trouble: Callable[[RunRow, NbdagError], None] | None = None,
+        glance: float = GLANCE,
     ) -> None:
         self.id = uuid.uuid4().hex
         self._store = store
@@ -60,6 +70,9 @@ class Scheduler:
         self._on_event = on_event or (lambda event: None)
         self._on_saved = on_saved or (lambda run: None)
         self._clock = clock
+        self._agenda = agenda
+        self._on_trouble = on_trouble
+        self._glance_every = glance
         self._runs: dict[int, Driven] = {}
         self._out: dict[Key, int] = {}  # attempts that the executor has → the run's number
         self._results: SimpleQueue[Result | None] = SimpleQueue()
@@ -68,17 +81,31 @@ class Scheduler:
         self._pools: dict[str, int] = {}
         self._seen: int | None = None  # the store's count of changes
         self._stopping = False
+        self._draining = False
+        self._pending: list[Job] = []  # on record as begun, and not handed out yet
         self._beat: datetime | None = None
 
-    def begin(self) -> None:
-        """Say that this process drives runs, and get the executor ready."""
+    def begin(self, alive: Callable[[SchedulerRow], bool] | None = None) -> SchedulerRow | None:
+        """Say that this process drives runs, and get the executor ready.
+
+        With `alive`, only where no other scheduler is; else nothing is done, and the answer is that one.
+        """
         now, process = self._clock(), this_process()
         at = now.timestamp()
-        self._store.register(
-            SchedulerRow(id=self.id, host=process.host, pid=process.pid, birth=process.birth, started=at, heartbeat=at)
+        me = SchedulerRow(
+            id=self.id,
+            host=process.host,
+            pid=process.pid,
+            birth=process.birth,
+            started=at,
+            heartbeat=at,
+            kind="run" if self._agenda is None else "scheduler",
         )
-        self._beat = now
-        self._executor.start(self._results.put)
+        other = self._store.schedulers.register(me, alive)
+        if other is None:
+            self._beat = now
+            self._executor.start(self._results.put)
+        return other
 
     def drive(self, run: RunRow) -> None:
         """Drive this run from now on."""
@@ -89,6 +116,30 @@ class Scheduler:
         """Cancel every run that is driven here. May be called from a signal handler, or any thread."""
         self._stopping = True
         self._results.put(_ASKED)
+
+    def drain(self) -> None:
+        """Start nothing more. May be called from a signal handler, or any thread."""
+        self._draining = True
+        self._results.put(_ASKED)
+
+    def wake(self) -> None:
+        """Look again now. May be called from a signal handler, or any thread."""
+        self._results.put(_ASKED)
+
+    @property
+    def busy(self) -> int:
+        """How many attempts the executor has."""
+        return len(self._out)
+
+    @property
+    def driven(self) -> int:
+        """How many unfinished runs are driven here."""
+        return sum(not run.finished for run in self._runs.values())
+
+    def let_go(self) -> None:
+        """End every attempt here, without a word of how it went."""
+        for key in list(self._out):
+            self._executor.cancel(key)
 
     @property
     def done(self) -> bool:
@@ -101,7 +152,7 @@ class Scheduler:
             wake = self.tick(self._clock())
             if self.done:
                 return
-            self._wait(wake)
+            self.wait(wake)
 
     def abandon(self) -> None:
         """End every attempt now, and record that, as far as it can still be recorded."""
@@ -118,71 +169,133 @@ class Scheduler:
     def tick(self, now: datetime) -> datetime | None:
         """Do all that can be done now; answers when there is something to do though nothing happens."""
         if self._beat is None or now - self._beat >= timedelta(seconds=BEAT) or now < self._beat:
-            self._store.beat(self.id, now.timestamp())
+            self._store.schedulers.beat(self.id, now.timestamp())
             self._beat = now
-        results = self._kept + _drained(self._results)
-        self._kept = []
+        self._kept += _drained(self._results)
         self._glance()
+        self._hand_over()
+        wake = self._consult(now)
         again = True
-        wake: datetime | None = None
         while again:
-            again, wake, results = self._round(now, results)
+            again = self._round(now)
+            if self._agenda is not None and not again and self._forget_finished():
+                before = set(self._runs)
+                wake = self._consult(now)  # one that waited may have its turn now
+                again = not before.issuperset(self._runs)
+        # What is heard of twice, or of an attempt that is not ours, counts no more.
+        self._kept = [result for result in self._kept if result.key in self._out]
+        return min((at for at in (wake, *(run.wake for run in self._runs.values())) if at), default=None)
+
+    def _consult(self, now: datetime) -> datetime | None:
+        """Take up the runs whose turn it is."""
+        if self._agenda is None or self._draining:
+            return None
+        turns, wake = self._agenda.look(now, self.id, self._runs)
+        for turn in turns:
+            try:
+                run = self._load(turn.row)
+            except NbdagError as error:
+                from ..store.database import StoreError
+
+                if self._on_trouble is None or isinstance(error, StoreError):
+                    raise
+                self._on_trouble(turn.row, error)
+                continue
+            run.most = turn.most
+            self._runs[turn.row.id] = run
+        if turns:
+            self._seen = None  # what they take of the pools is counted anew
+            self._glance()
         return wake
 
-    def _round(self, now: datetime, results: Sequence[Result]) -> tuple[bool, datetime | None, list[Result]]:
-        """One look at every run; says whether another must follow, and what is left for it."""
+    def _forget_finished(self) -> bool:
+        over = [number for number, run in self._runs.items() if run.finished and number not in self._out.values()]
+        for number in over:
+            del self._runs[number]
+        return bool(over)
+
+    def _round(self, now: datetime) -> bool:
+        """One look at every run that something can come of; says whether another must follow."""
         looks = {}
+        heard = {}
         for number, run in self._runs.items():
-            mine = [result for result in results if self._out.get(result.key) == number]
-            if run.finished and not mine:
+            mine = heard[number] = [result for result in self._kept if self._out.get(result.key) == number]
+            asleep = run.rests and (run.wake is None or run.wake > now) and not self._stopping
+            if (run.finished or asleep) and not mine:
                 continue
             look = looks[number] = Look(run, now)
             look.take_in(mine)
-            look.decide(cancelled=self._stopping or run.row.cancel_asked is not None)
+            past = self._past(run) if run.looks_back else None
+            look.decide(cancelled=self._stopping or run.row.cancel_asked is not None, previous=past)
         self._hand_out(looks.values())
-        again, left = False, []
+        again = changed = False
         for number, look in looks.items():
             saved = self._save(look)
-            if not saved:  # somebody was quicker: look again
-                left += [result for result in results if self._out.get(result.key) == number]
-                self._runs[number] = self._load(self._store.run(number))
+            if saved is None:  # somebody was quicker: look again
                 self._seen = None
+                if look.run.most is not None and look.starts:
+                    del self._runs[number]  # its turn may be over: the agenda says
+                    continue
+                if number not in self._runs:
+                    continue
+                self._runs[number] = self._load(self._store.run(number))
                 self._glance()
-            again = again or not saved or bool(look.added)
-        return again, min((look.plan.wake for look in looks.values() if look.plan.wake), default=None), left
+            else:
+                for result in heard[number]:
+                    self._out.pop(result.key, None)
+            changed = changed or bool(saved)
+            again = again or saved is None or bool(look.added)
+        return again or (changed and any(run.looks_back and not run.finished for run in self._runs.values()))
+
+    def _past(self, run: Driven) -> dict[str, list[TaskState]] | None:
+        """The states of the scheduled run before, by task; None for a first run."""
+        before = self._store.deployments.before(run.row)
+        if before is None:
+            return None
+        states: dict[str, list[TaskState]] = {}
+        for each in self._store.instances([before.id])[before.id]:
+            states.setdefault(each.task, []).append(each.state)
+        return states
 
     def _hand_out(self, looks: Iterable[Look]) -> None:
         looks = list(looks)
         ready = [claim for look in looks for claim in look.ready()]
-        if not ready:
+        if not ready or self._draining:
             return
-        busy = [claim for look in looks for claim in look.active()]
-        taken = take(ready, [*busy, *self._others], pools=self._pools, jobs=self._executor.slots, busy=len(busy))
+        seen = {look.row.id for look in looks}
+        asleep = [Look(run, look.now) for number, run in self._runs.items() if number not in seen for look in looks[:1]]
+        active = [claim for look in (*looks, *asleep) for claim in look.active()]
+        busy = self.busy - sum(len(look.ended) for look in looks)
+        taken = take(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
         by_run = {(look.row.dag, look.row.name): look for look in looks}
         for claim in taken.start:
             by_run[claim.dag_id, claim.run_id].start(claim)
 
-    def _save(self, look: Look) -> bool:
+    def _save(self, look: Look) -> bool | None:
+        """Whether there was something to save; None when somebody was quicker."""
         change = look.change(self.id, self._pools)
         if change is None:
-            return True
+            look.rest()
+            return False
         events = look.events()
         jobs = [self._job(look, instance) for instance in look.starting]
         added = self._store.save(change)
         if added is None:
-            return False
+            return None
         look.keep(added)
-        for _, result in look.ended:
-            self._out.pop(result.key, None)
-        for job in jobs:
-            self._out[job.key] = look.row.id
-            self._executor.submit(job)
+        self._out.update(dict.fromkeys((job.key for job in jobs), look.row.id))
+        self._pending += jobs
+        self._hand_over()
         for gone in look.plan.cancel:
             self._cancel(look, gone.task, gone.map_index)
         for event in events:
             self._on_event(event)
         self._on_saved(look.run)
         return True
+
+    def _hand_over(self) -> None:
+        while self._pending:
+            self._executor.submit(self._pending.pop(0))
 
     def _cancel(self, look: Look, task: str, map_index: int) -> None:
         key = look.run.key(look.instances[task, map_index])
@@ -220,7 +333,27 @@ class Scheduler:
 
     def _load(self, row: RunRow) -> Driven:
         attempts = self._store.attempts([row.id])[row.id]
-        return Driven.of(row, self._read(row), self._store.instances([row.id])[row.id], attempts, self._lent(row))
+        run = Driven.of(row, self._read(row), self._store.instances([row.id])[row.id], attempts, self._lent(row))
+        self._agree(run, attempts)
+        return run
+
+    def _agree(self, run: Driven, attempts: Iterable[AttemptRow]) -> None:
+        """End the attempts here that nobody wants any more, and hand out what is on record as ours and is not here."""
+        wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
+        for key, number in self._out.items():
+            if number == run.row.id and key not in wanted:
+                self._executor.cancel(key)  # marked or cleared by somebody
+        for attempt in attempts:
+            if attempt.state is not RUNNING or attempt.scheduler != self.id:
+                continue
+            instance = run.instances.get((attempt.task, attempt.map_index))
+            if instance is None or instance.tries != attempt.try_number:
+                continue
+            key = run.key(instance)
+            if key in wanted and key not in self._out:
+                # Its record was saved, though the database could not say so any more.
+                self._out[key] = run.row.id
+                self._pending.append(self._job(Look(run, self._clock()), instance))
 
     def _lent(self, row: RunRow) -> Leavings:
         borrowed = self._store.borrowed(row.id)
@@ -251,18 +384,25 @@ class Scheduler:
             for each in self._store.active()
             if each.number not in self._runs
         )
-        for number, run in self._runs.items():
-            if self._store.revision(number) != run.row.revision:
+        revisions = self._store.revisions(list(self._runs))
+        for number, run in list(self._runs.items()):
+            if number not in revisions:
+                del self._runs[number]  # cleaned away
+            elif revisions[number] != run.row.revision:
+                most = run.most
                 self._runs[number] = self._load(self._store.run(number))
+                self._runs[number].most = most
+            run.rests = False  # pools may have become larger, and a run before may have ended
 
-    def _wait(self, wake: datetime | None) -> None:
+    def wait(self, wake: datetime | None) -> None:
+        """Until something happens, or it is time."""
         # Where the database cannot tell that something has changed, it has to be looked at.
         until = time.monotonic() + (BEAT if self._seen is not None else LOOK)
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))
         while True:
             try:
-                first = self._results.get(timeout=min(GLANCE, max(0.0, until - time.monotonic())))
+                first = self._results.get(timeout=min(self._glance_every, max(0.0, until - time.monotonic())))
             except Empty:
                 if time.monotonic() >= until or self._store.changes() != self._seen:
                     return

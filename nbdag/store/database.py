@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from ..core.slots import DEFAULT_POOLS
 from ..errors import NbdagError
 from ..home import Home
+from .ear import Ear
 from .schema import HEAD, metadata, pools
 
 BUSY = 30.0  # seconds to wait for another process that writes
@@ -108,6 +109,7 @@ class Database:
         self.where = where  # for people; no password in it
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
+        self.ear = None if self.sqlite else Ear(engine)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -116,15 +118,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction: all of it, or nothing."""
+    def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
+        """One transaction: all of it, or nothing. Those who listen hear of it, unless it is done quietly."""
         with self._said(), self._writer.connect() as connection, connection.begin():
             yield connection
+            if self.ear is not None and not quietly:
+                self.ear.tell(connection)
 
     def changes(self) -> int | None:
         """A number that differs once another connection has written; None where the database has no such thing."""
-        if not self.sqlite:
-            return None
+        if self.ear is not None:
+            return self.ear.heard
         with self._said():
             # By the pool, the connection that this process last wrote with: its own writes do not count there.
             raw: Any = self.engine.raw_connection()
@@ -133,8 +137,15 @@ class Database:
             finally:
                 raw.close()
 
+    def listen(self) -> None:
+        """Begin to count the changes that others make, where the database does not count them itself."""
+        if self.ear is not None:
+            self.ear.listen()
+
     def close(self) -> None:
         """Let go of every connection."""
+        if self.ear is not None:
+            self.ear.close()
         self.engine.dispose()
 
     @contextmanager

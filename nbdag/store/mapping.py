@@ -20,6 +20,8 @@ def values_of(instance: InstanceRow) -> dict[str, Any]:
         "tried": instance.tries,
         "at": instance.wake,
         "cut": instance.short_circuit,
+        "forgave": instance.forgiven,
+        "of": dict(instance.element) or None,
     }
 
 
@@ -48,6 +50,7 @@ def run_of(row: Row[Any]) -> RunRow:
         cancel_asked=row.cancel_asked,
         scheduler=row.scheduler_id,
         revision=row.revision,
+        backfill=row.backfill,
     )
 
 
@@ -65,6 +68,7 @@ def instance_of(row: Row[Any]) -> InstanceRow:
         slots=row.slots,
         short_circuit=row.short_circuit,
         element=cast(Mapping[str, str], row.element or {}),
+        forgiven=row.forgiven,
     )
 
 

@@ -24,6 +24,29 @@ class SchedulerRow:
     birth: str  # when the process began, as its system counts
     started: float
     heartbeat: float  # when it last said that it is alive
+    kind: str = "run"  # run: drives its own run; scheduler: all that are nobody's own
+    ended: float | None = None  # it ended in good order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagRow:
+    """A deployed notebook."""
+
+    id: str
+    digest: str  # the version that new runs take
+    path: str  # the notebook's file when it was deployed
+    cwd: str  # working directory of its tasks
+    deployed: float  # when its schedule became live
+    schedule: str | None
+    tz: str = "UTC"
+    start_date: float | None = None
+    end_date: float | None = None
+    catchup: bool = False
+    fail_fast: bool = False
+    max_active_runs: int = 16
+    paused: bool = False
+    last_date: float | None = None  # logical date of its last scheduled run
+    next_date: float | None = None  # of the next one: not before this is it worth a look; None: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +70,7 @@ class NewRun:
     scheduler: str | None = None  # the only one that may drive it
     notes: tuple[Note, ...] = ()  # said of it before it starts
     borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
+    backfill: int | None = None  # of which it is a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +99,7 @@ class RunRow:
     cancel_asked: float | None
     scheduler: str | None
     revision: int
+    backfill: int | None = None  # of which it is a part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +124,18 @@ class InstanceRow:
     map_index: int
     position: int  # of the task in the notebook, from 0
     state: TaskState
-    tries: int
+    tries: int  # attempts begun, ever
     wake: float | None  # not before: the next retry, the next look of a sensor
     pool: str
     slots: int
     short_circuit: bool  # skipped in such a way that every descendant is skipped
     element: Mapping[str, str]
+    forgiven: int = 0  # of its tries, those before it was last cleared: they count no more
+
+    @property
+    def begun_anew(self) -> bool:
+        """Whether it was cleared, and has not been tried since."""
+        return self.forgiven == self.tries and self.tries > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,3 +184,4 @@ class Change:
     pools: Mapping[str, int] = field(default_factory=dict)  # sizes that must hold for what begins; −1: no limit
     at: float = 0.0
     scheduler: str = ""
+    most: int | None = None  # of a run that starts: how many of its DAG and kind may run at once

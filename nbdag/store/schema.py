@@ -28,9 +28,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 
-HEAD = "0001"  # the newest migration
+HEAD = "0003"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -65,6 +67,21 @@ dags = Table(
     "dags",
     metadata,
     Column("id", Id, primary_key=True),
+    # What is below is of a deployed one.
+    Column("digest", String(64)),  # the version that new runs take; None: it is not deployed
+    Column("path", Text),  # the notebook's file when it was deployed
+    Column("cwd", Text),  # working directory of its tasks
+    Column("deployed", Double),  # when its schedule became live
+    Column("schedule", Text),
+    Column("tz", Text),
+    Column("start_date", Double),
+    Column("end_date", Double),
+    Column("catchup", Boolean, nullable=False, server_default=false()),
+    Column("fail_fast", Boolean, nullable=False, server_default=false()),
+    Column("max_active_runs", Integer),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("last_date", Double),  # logical date of its last scheduled run
+    Column("next_date", Double, index=True),  # of the next one: not before this is it worth a look; None: never
 )
 
 versions = Table(
@@ -84,6 +101,8 @@ schedulers = Table(
     Column("birth", Text, nullable=False),  # when the process began, as its system counts: a pid comes again
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="run"),  # run: drives its own; scheduler: all others
+    Column("ended", Double),  # it ended in good order
 )
 
 runs = Table(
@@ -108,6 +127,7 @@ runs = Table(
     Column("parameters", Json, nullable=False),
     Column("tasks", Json),  # of a partial run, those chosen; None: all
     Column("fail_fast", Boolean, nullable=False),
+    Column("backfill", Number, index=True),  # of which it is a part
     Column("cancel_asked", Double),  # when somebody asked to stop it
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any
     Column("revision", Integer, nullable=False),  # counts changes: who has seen an older one looks again
@@ -116,6 +136,7 @@ runs = Table(
     Index(None, "dag_id", "created"),
     Index(None, "created"),
     Index(None, "state", "created"),
+    Index("ix_runs_before", "dag_id", "kind", "logical_date"),
 )
 
 borrowed = Table(  # where a partial run takes the values of tasks that are not in it
@@ -136,6 +157,7 @@ instances = Table(
     Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
     Column("state", String(20), nullable=False),
     Column("tries", Integer, nullable=False),
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before it was last cleared
     Column("wake", Double),  # not before: the next retry, the next look of a sensor
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
@@ -156,6 +178,7 @@ attempts = Table(
     Column("error", Text),
     Column("traceback", Text),
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
+    Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
 _ATTEMPT = ["attempts.instance_id", "attempts.try_number"]
@@ -191,4 +214,16 @@ pools = Table(
     metadata,
     Column("name", Id, primary_key=True),
     Column("slots", Integer, nullable=False),  # -1: no limit
+)
+
+backfills = Table(  # one of a DAG is open for as long as a run of it has not ended
+    "backfills",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("dag_id", Id, nullable=False, index=True),
+    Column("created", Double, nullable=False),
+    Column("first", Double, nullable=False),  # from this date
+    Column("last", Double, nullable=False),  # to this one, included
+    Column("backwards", Boolean, nullable=False),
+    Column("max_active_runs", Integer, nullable=False),
 )

@@ -18,10 +18,13 @@ from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .database import Database
+from .deployments import Deployments, room
 from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
 from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .schedulers import Schedulers
 
 _POOLS_LOCK = 7236353  # any number that nobody else uses
+_RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -42,11 +45,18 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.schedulers = Schedulers(database)
+        self.deployments = Deployments(database)
 
     @property
     def where(self) -> str:
         """The database, for people."""
         return self._database.where
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine's, which one scheduler drives."""
+        return self._database.sqlite
 
     def changes(self) -> int | None:
         """A number that differs once another process has written; None where the database cannot tell."""
@@ -57,25 +67,6 @@ class Store:
         self._database.close()
 
     # Schedulers
-
-    def register(self, scheduler: SchedulerRow) -> None:
-        """A process begins to drive runs."""
-        with self._database.writing() as connection:
-            connection.execute(
-                insert(t.schedulers).values(
-                    id=scheduler.id,
-                    host=scheduler.host,
-                    pid=scheduler.pid,
-                    birth=scheduler.birth,
-                    started=scheduler.started,
-                    heartbeat=scheduler.heartbeat,
-                )
-            )
-
-    def beat(self, scheduler: str, now: float) -> None:
-        """The process is alive."""
-        with self._database.writing() as connection:
-            connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(heartbeat=now))
 
     def driven(self) -> list[tuple[RunRow, SchedulerRow]]:
         """Unfinished runs that only one scheduler may drive, each with that scheduler."""
@@ -114,6 +105,7 @@ class Store:
             "tasks": None if new.tasks is None else list(new.tasks),
             "fail_fast": new.fail_fast,
             "scheduler_id": new.scheduler,
+            "backfill": new.backfill,
             "revision": 0,
         }
         with self._database.writing() as connection:
@@ -178,6 +170,16 @@ class Store:
         with self._database.reading() as connection:
             return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
 
+    def revisions(self, runs: Sequence[int]) -> dict[int, int]:
+        """How often each of these runs has been changed."""
+        query = select(t.runs.c.id, t.runs.c.revision).where(t.runs.c.id.in_(runs))
+        with self._database.reading() as connection:
+            return {row.id: row.revision for row in connection.execute(query)} if runs else {}
+
+    def listen(self) -> None:
+        """Begin to hear of changes, where the database does not count them by itself."""
+        self._database.listen()
+
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
         """What was said of these runs as a whole, by run."""
         query = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_(None))
@@ -201,10 +203,15 @@ class Store:
                 "error": run.error,
                 "started": run.started,
                 "ended": run.ended,
+                "digest": run.digest,
+                "cancel_asked": run.cancel_asked,
                 "scheduler_id": run.scheduler,
                 "revision": run.revision + 1,
             }
             if not connection.execute(update(t.runs).where(seen).values(values)).rowcount:
+                return None
+            if change.most is not None and not _may_start(connection, run, change.most):
+                connection.rollback()
                 return None
             if change.ended:
                 _end(connection, run.id, change)
@@ -323,6 +330,8 @@ _MOVE = (
         tries=bindparam("tried"),
         wake=bindparam("at"),
         short_circuit=bindparam("cut"),
+        forgiven=bindparam("forgave"),
+        element=bindparam("of"),
     )
 )
 _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
@@ -330,7 +339,7 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT)
+    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # its one outcome
     .values(
         state=bindparam("to"),
         started=bindparam("began"),
@@ -422,6 +431,12 @@ def _fits(connection: Connection, change: Change) -> bool:
         .group_by(t.instances.c.pool)
     )
     return all(row.slots <= change.pools[row.pool] for row in connection.execute(used))
+
+
+def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_RUNS_LOCK)))
+    return room(connection, run, most)
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:

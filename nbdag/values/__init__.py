@@ -27,6 +27,7 @@ from .fingerprints import fingerprint
 from .pickling import MissingDefinitionError, Pickled, dump, load, using_namespace
 from .sharing import Sharing, shared
 from .summaries import summarise, type_name
+from .views import is_view
 
 __all__ = [
     "Loaded",
@@ -153,7 +154,11 @@ class ValueStore:
             raise UnstorableError(name, type_name(value), readers.get(name), _reason(error)) from error
 
     def _write(self, names: Sequence[str], values: Mapping[str, object], pickled: Mapping[str, Pickled]) -> str:
-        one = pickled[names[0]] if len(names) == 1 else dump({name: values[name] for name in names})
+        if len(names) == 1:
+            one = pickled[names[0]]
+        else:
+            # An array before the views of it, so that they can be stored as such.
+            one = dump({name: values[name] for name in sorted(names, key=lambda name: is_view(values[name]))})
         return files.files(self.root).write({"names": list(names)}, [one.data, *one.buffers])
 
 

@@ -30,6 +30,7 @@ from typing import Any
 import cloudpickle
 
 from .shapes import shape_of
+from .views import Owners, is_array
 
 MOST_CAPTURED = 1 << 16  # bytes of data that may travel with a function that names it
 
@@ -59,7 +60,9 @@ class Pickled:
     data: bytes
     buffers: list[memoryview]  # contiguous, flat
     memo: Mapping[int, object]  # what was pickled on the way, by id; holds it alive
-    guarded: set[int] = field(default_factory=set)  # ids of arrays that pandas copies before it changes them
+    # Ids of what is no part of this very object: arrays that pandas copies before it changes them, and what
+    # belongs to a class but stands in the pickles of its objects (pandas' `_metadata`).
+    guarded: set[int] = field(default_factory=set)
 
     @property
     def size(self) -> int:
@@ -97,7 +100,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         super().__init__(file, 5, None if buffers is None else lambda buffer: _take(buffer, buffers))
         self.guarded: set[int] = set()
         self._by_value = by_value
+        self._classes: set[type] = set()
         self._globals = _Globals()
+        self._owners = Owners()
 
     def reducer_override(self, obj: Any) -> Any:
         """How functions and classes of the notebook are pickled; all else as usual."""
@@ -105,8 +110,13 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
             return self._function(obj)
         if isinstance(obj, type):
             return self._class(obj)
+        if type(obj) not in self._classes:
+            self._classes.add(type(obj))
+            self.guarded.update(_of_the_class(type(obj)))
         if type(obj).__module__ == "pandas.core.internals.blocks":
             self.guarded.add(id(obj.values))
+        if is_array(obj) and id(obj) not in self.guarded and (reduced := self._owners.reduced(obj)) is not None:
+            return reduced
         return super().reducer_override(obj)
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -136,6 +146,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
             elif (data := _small(value)) is not None:
                 kept[name] = _Data(data)
         return kept
+
+
+def _of_the_class(cls: type) -> list[int]:
+    members = (value for base in cls.__mro__ for value in vars(base).values())
+    return [id(value) for value in members if isinstance(value, list | dict | set)]
 
 
 def is_definition(obj: types.FunctionType | type, namespace: Mapping[str, Any]) -> bool:

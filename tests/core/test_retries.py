@@ -44,6 +44,12 @@ def test_backoff_grows_by_its_factor_and_adds_less_than_as_much_again(base, fact
     assert least <= delay(options, **NAME, tries=tries) < 2 * least
 
 
+def test_backoff_spreads_over_the_whole_of_its_range():
+    options = TaskOptions(retry_delay=7.0, retry_backoff=1.1)  # 7.7 seconds, rounded up
+    waits = {delay(options, dag="d", task=f"t{n}", logical_date=TICK, tries=2) for n in range(500)}
+    assert waits == set(range(8, 16))
+
+
 @given(
     base=st.floats(0, 1e6),
     factor=st.floats(0.1, 100),

@@ -41,6 +41,7 @@ CHANGES = [
     ("America/St_Johns", "2010-03-14"),  # a minute after midnight
     ("America/St_Johns", "2010-11-07"),  # and so the last hour of the day before comes twice
     ("America/Scoresbysund", "2024-03-31"),
+    ("America/Toronto", "1919-03-31"),  # the missing hour begins before midnight and ends after it
     ("Africa/Juba", "2021-02-01"),
     ("Asia/Pyongyang", "2015-08-15"),
     ("Antarctica/Casey", "2023-03-09"),  # three hours

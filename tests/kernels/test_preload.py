@@ -13,6 +13,7 @@ import pytest
 
 from nbdag.kernels import recipe as recipes
 from nbdag.kernels.forkserver import Server
+from nbdag.kernels.importing import import_ahead
 from nbdag.kernels.preload import ahead
 from nbdag.kernels.recipe import Recipe
 
@@ -29,8 +30,7 @@ LONG = 60.0
         ("sklearn:linear_model", True),
         ("json", True),
         ("os.path:join", True),
-        ("six", True),  # one file
-        ("nbdag", False),  # an editable install
+        ("typing_extensions", True),  # one file
         ("no_such_module", False),
         ("this", False),  # prints
         ("antigravity", False),  # opens a browser
@@ -64,7 +64,9 @@ def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, mo
     (site / "linked").symlink_to(work)
     (site / "installed.py").write_text("")
     monkeypatch.setattr("nbdag.kernels.preload.site_dirs", lambda: (site,))
-    assert ahead(["linked", "installed"], tmp_path, env={}) == ("installed",)
+    (work.parent / "editable.py").write_text("")
+    monkeypatch.syspath_prepend(str(work.parent))  # what an editable install's .pth file does
+    assert ahead(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
 
 
 def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
@@ -156,6 +158,16 @@ def test_an_import_that_cannot_be_had_ahead_is_left_to_the_task(served, source, 
     assert status.modules == ("good", "better")
     assert list(status.left) == ["bad"] and why in status.left["bad"]
     assert seen["threads"] == 1
+
+
+def test_that_an_import_ended_the_process_is_not_believed_for_ever(tmp_path):
+    notes, now = tmp_path / "notes", time.time()
+    for age, believed in ((0, True), (3600, False)):
+        notes.write_text(json.dumps({"csv": "its import ended the process", "this": "its import prints or warns"}))
+        os.utime(notes, (now - age, now - age))
+        _, left = import_ahead(["csv", "this"], notes, lambda: None)
+        assert (left.get("csv") == "its import ended the process") is believed
+        assert "this" in left
 
 
 def test_what_imports_do_to_the_environment_is_done_to_the_childs(served):

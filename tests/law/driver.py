@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nbdag.core.assemble import Left, assemble
-from nbdag.core.dag import Cell, CellKind, Dag
+from nbdag.core.dag import Cell, CellKind, Dag, Problem
 from nbdag.core.dataflow import understand
 from nbdag.core.job import Job, Key
 from nbdag.core.options import TaskOptions
@@ -48,6 +48,49 @@ def plain(dag: Dag) -> dict[str, Seen]:
             if cell.task is not None:
                 seen[cell.task] = observed(cell.code, names, before)
     return seen
+
+
+def bound_before(dag: Dag) -> dict[int, set[str]]:
+    """For each cell, the names that are bound when a run from top to bottom comes to it."""
+    bound = {}
+    with main_namespace() as names:
+        for cell in running(dag):
+            bound[cell.index] = set(names)
+            exec(compile(cell.code, f"<cell {cell.index}>", "exec"), names)
+    return bound
+
+
+def wrong(found: Mapping[str, Seen], expected: Mapping[str, Seen]) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Where the two ways differ: task → name → (found, expected)."""
+    differing = {
+        task: {
+            name: (found[task].get(name, UNBOUND), value)
+            for name, value in seen.items()
+            if found[task].get(name, UNBOUND) != value
+        }
+        for task, seen in expected.items()
+    }
+    return {task: names for task, names in differing.items() if names}
+
+
+def rightly_refused(dag: Dag) -> bool:
+    """Whether analysis has reason to refuse what a plain run can do.
+
+    Setup runs before the tasks, so it cannot read what they make; and a way through a cell that is not taken may read
+    a name that is not there.
+    """
+    bound = bound_before(dag)
+    return any(
+        problem.code == "NB204"
+        or (problem.code in ("NB201", "NB205") and problem.place and named(problem) not in bound[problem.place.cell])
+        for problem in dag.errors
+    )
+
+
+def named(problem: Problem) -> str:
+    """The name that a problem is about."""
+    words = problem.message.split()
+    return words[-1] if words[0] == "nothing" else words[0]
 
 
 def running(dag: Dag) -> list[Cell]:
@@ -107,9 +150,8 @@ def attempt(job: Job) -> tuple[Seen, dict[str, str]]:
         for number, code in enumerate((*job.parameter_cells, *job.setup_cells)):
             exec(compile(code, f"<setup {number}>", "exec"), names)
         runtime.inputs()
-        before = dict(names)
         exec(compile(job.task.code, f"<task {job.task.id}>", "exec"), names)
-        seen = observed(job.task.code, names, before)
+        seen = observed(job.task.code, names)
         runtime.finish()
         (published,) = shell.published
         report = Report.from_dict(published)
@@ -159,8 +201,8 @@ def last_first(dag: Dag) -> list[str]:
     return order
 
 
-def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any]) -> Seen:
-    """What a cell leaves of the names that it looks up, or binds anew."""
+def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Seen:
+    """What a cell leaves of the names that it looks up, or binds; where `before` is known, binds anew."""
     compiled = compile(code, "<cell>", "exec")
     looked_up, bound = set(), set()
     for instruction in dis.get_instructions(compiled):
@@ -169,7 +211,7 @@ def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any]) -> 
         elif instruction.opname == "STORE_NAME":
             bound.add(instruction.argval)
     absent = object()
-    anew = {name for name in bound if names.get(name, absent) is not before.get(name, absent)}
+    anew = {name for name in bound if before is None or names.get(name, absent) is not before.get(name, absent)}
     builtins = vars(sys.modules["builtins"])
     return {
         name: canonical(names[name]) if name in names else UNBOUND
@@ -178,9 +220,8 @@ def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any]) -> 
     }
 
 
-def canonical(value: Any, known: dict[int, int] | None = None) -> Any:
-    """A value as plain data that can be compared, objects that occur twice in it told as such."""
-    known = {} if known is None else known
+def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
+    """A value as plain data that can be compared. Whether two parts are one object shows when one is changed."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, types.ModuleType):
@@ -189,9 +230,9 @@ def canonical(value: Any, known: dict[int, int] | None = None) -> Any:
         return ("function", value.__qualname__)
     if isinstance(value, type):
         return ("class", value.__name__)
-    if id(value) in known:
-        return ("again", known[id(value)])
-    known[id(value)] = len(known)
+    if id(value) in around:
+        return ("itself", len(around) - around.index(id(value)))
+    known = (*around, id(value))
     if isinstance(value, list | tuple):
         return (type(value).__name__, [canonical(each, known) for each in value])
     if isinstance(value, dict):

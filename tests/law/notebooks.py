@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .driver import main_namespace
+from .driver import main_namespace, notebook, rightly_refused
 
 NUMBERS, LISTS, DICTS = ("n", "m", "k"), ("xs", "ys", "zs"), ("d", "e")
 FUNCTIONS, CLASSES, OBJECTS, RESULTS = ("f", "g", "h"), ("A", "B"), ("o", "p"), ("r", "s")
@@ -179,7 +179,7 @@ class Writer:
             f"def {name}(v=1):\n    if v:\n        return {shared}\n    return {self.pick(*EVERY)}",
             f"def {name}(v=1):\n    return {self.pick(*CLASSES)}({shared})",
             f"def {name}(v=1):\n    return {self.pick(*OBJECTS)}.add({free})",
-            f"def {name}(v=1):\n    for each in {shared}:\n        yield each",
+            f"def {name}(v=1):\n    for each in list({shared}):\n        yield each",
             f"{name} = lambda v=1: [{free}, {shared}]",
             f"{name} = lambda v=1: {shared}.append({free})",
             f"def {name}(v=1):\n    part = {self.pick(*DICTS)}['l']\n    part.append({free})\n    return part",
@@ -216,7 +216,7 @@ class Writer:
             f"try:\n    {inner}\nexcept Exception as error:\n    {other}",
             f"try:\n    {inner}\n    raise ValueError\nexcept ValueError:\n    {other}",
             f"while True:\n    {inner}\n    break",
-            f"for v in {self.list()}:\n    if v:\n        break\n    {inner}",
+            f"for v in list({self.list()}):\n    if v:\n        break\n    {inner}",
             f"match {self.anything()}:\n    case [{self.pick(*RESULTS)}, *{self.pick(*LISTS)}]:\n        pass\n    case {self.pick(*RESULTS)}:\n        pass",
         )
 
@@ -238,30 +238,47 @@ def notebooks(draw: Draw) -> Cells:
     if draw(st.booleans()):
         cells.append(("parameters", "\n".join(f"{name} = {draw(st.integers(0, 3))}" for name in NUMBERS[:2])))
     if draw(st.booleans()):
-        cells.append(("setup", _cell(draw, cells)))
-    for number in range(draw(st.integers(2, 7))):
-        cells.append((f"t{number}", _cell(draw, cells)))
+        cells.append(("setup", _cell(draw, "setup", cells)))
+    # Something to work with, in setup or in a task.
+    kind = draw(st.sampled_from(["first", "first", "setup"]))
+    cells.append((kind, _cell(draw, kind, cells, beginning=True)))
+    for number in range(draw(st.integers(3, 8))):
+        cells.append((f"t{number}", _cell(draw, f"t{number}", cells)))
         if draw(st.integers(0, 7)) == 0:
-            cells.append(("setup", _cell(draw, cells)))
+            cells.append(("setup", _cell(draw, "setup", cells)))
     return cells
 
 
-def _cell(draw: Draw, above: Cells) -> str:
+def _cell(draw: Draw, kind: str, above: Cells, beginning: bool = False) -> str:
     lines: list[str] = []
-    for _ in range(draw(st.integers(1, 4))):
+    if beginning:
+        some = Writer(draw, {})
+        lines = ["n = 1", "xs = [1]", "ys = [2]", "d = {'l': [3], 'n': 4}", some.definition(), some.class_()]
+        lines = [line for line in lines if draw(st.integers(0, 3))]
+    kept: list[str] = []
+    for number in range(len(lines) + draw(st.integers(1, 6))):
         with main_namespace() as names:
             for _, code in above:
                 exec(code, names)
-            exec("\n".join(lines), names)
-            statement = Writer(draw, names).statement()
+            exec("\n".join(kept), names)
+            statement = lines[number] if number < len(lines) else Writer(draw, names).statement()
             try:
                 exec(statement, names)
             except Exception:
                 continue
-            if _sizes(names) < 200:
-                lines.append(statement)
-    return "\n".join(lines) or "pass"
+            small = _size(list(names.values())) < 300
+        if small and not _refused([*above, (kind, "\n".join([*kept, statement]))]):
+            kept.append(statement)
+    return "\n".join(kept) or "pass"
 
 
-def _sizes(names: Mapping[str, Any]) -> int:
-    return sum(len(value) for value in names.values() if isinstance(value, list | dict) and value is not names)
+def _size(value: Any, depth: int = 0) -> int:
+    if depth > 6 or isinstance(value, str | types.ModuleType):
+        return 1
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 1 + sum(_size(each, depth + 1) for each in list(inside)[:400])
+
+
+def _refused(cells: Cells) -> bool:
+    dag = notebook(*cells)
+    return bool(dag.errors) and rightly_refused(dag)

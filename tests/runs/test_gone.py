@@ -17,7 +17,7 @@ from nbdag import runs
 from nbdag.core.states import RunState
 from nbdag.home import Home
 from nbdag.processes import Process, is_alive, this_process
-from nbdag.runs.gone import SILENT, bury
+from nbdag.scheduler.gone import SILENT, bury
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 HANGS = """
@@ -66,7 +66,7 @@ def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
     home: Home, process: Process, silent: float, asked: bool, state: RunState
 ) -> None:
     store = nbdag.store.open(home)
-    store.register(
+    store.schedulers.register(
         SchedulerRow(id="s", host=process.host, pid=process.pid, birth=process.birth, started=0.0, heartbeat=1000.0)
     )
     new = NewRun(

@@ -101,7 +101,7 @@ def test_instances_come_in_notebook_order_and_by_map_index(store: Store) -> None
 
 def test_a_change_made_from_an_older_look_is_refused_whole(store: Store) -> None:
     run = store.create_run(a_run(), tasks("a"))
-    store.register(ME)
+    store.schedulers.register(ME)
     begin(store, run, "a")
     late = replace(instances(store, run)[0], state=TaskState.SKIPPED)
     assert store.save(Change(run=run, instances=[late], notes=[Note(code="NB400", name="", message="no")])) is None
@@ -128,7 +128,7 @@ def test_one_of_many_that_save_at_once_is_taken(home: Home, store: Store) -> Non
 
 
 def test_an_attempt_has_one_outcome_with_what_it_left_and_what_was_said(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     (attempt,) = store.attempts([run.id])[run.id]
     assert (attempt.state, attempt.started, attempt.ended) == (TaskState.RUNNING, 101.0, None)
@@ -140,7 +140,7 @@ def test_an_attempt_has_one_outcome_with_what_it_left_and_what_was_said(store: S
 
 
 def test_earlier_attempts_stay_on_record(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     run = end(store, run, "a", TaskState.FAILED, error="boom", traceback="Traceback …\nboom")
     run = begin(store, run, "a", at=110.0)
@@ -152,7 +152,7 @@ def test_earlier_attempts_stay_on_record(store: Store) -> None:
 
 
 def test_an_attempt_cannot_begin_twice(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     instance = instances(store, run)[0]
     with pytest.raises(Exception, match=r"(?i)unique"):
@@ -161,7 +161,7 @@ def test_an_attempt_cannot_begin_twice(store: Store) -> None:
 
 
 def test_a_sensor_that_looks_again_goes_on_with_its_attempt(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     run = end(store, run, "a", TaskState.UP_FOR_RESCHEDULE)
     instance = instances(store, run)[0]
@@ -210,8 +210,8 @@ def test_asking_to_cancel_is_kept_once_and_refused_once_the_run_has_ended(store:
 
 
 def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(store: Store) -> None:
-    store.register(ME)
-    store.beat(ME.id, 9.0)
+    store.schedulers.register(ME)
+    store.schedulers.beat(ME.id, 9.0)
     run = store.create_run(a_run(scheduler=ME.id), [])
     store.create_run(a_run("anybody's"), [])
     assert store.driven() == [(run, replace(ME, heartbeat=9.0))]
@@ -220,7 +220,7 @@ def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(sto
 
 
 def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     for dag in ("a", "b"):
         run = store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu", slots=2), *tasks("u")])
         begin(store, run, "t")
@@ -230,7 +230,7 @@ def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
 
 
 def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     mine, theirs = (
         store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu")]) for dag in ("a", "b")
     )
@@ -251,7 +251,7 @@ def test_pools_begin_with_the_default_one_and_can_be_set(store: Store) -> None:
 
 
 def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(store: Store) -> None:
-    store.register(ME)
+    store.schedulers.register(ME)
     assert store.latest_with("churn", "a") is None
     old = end(store, begin(store, store.create_run(a_run("old"), tasks("a", "b")), "a"), "a", outputs=(OUT,))
     new = store.create_run(a_run("new", created=200.0), tasks("a", "b"))

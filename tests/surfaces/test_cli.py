@@ -15,10 +15,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+import nbdag
 from nbdag.cli import main
 from nbdag.cli._group import Commands
 from nbdag.cli.parameters import parameter_options, parameters, typed
 from nbdag.errors import NbdagError
+from nbdag.home import Home
 
 
 def call(*words: str, group: click.Group = main) -> Result:
@@ -49,6 +51,8 @@ def test_version_is_said() -> None:
         (["doctor", "-o", "xml"], "'table', 'json', 'yaml'"),
         (["runs", "-n", "0"], "range"),
         (["doctor", "extra"], "extra"),
+        (["logs"], "missing argument '[RUN] TASK'"),
+        (["logs", "latest", "a", "b"], "unexpected extra argument (b)"),
     ],
 )
 def test_a_wrong_call_is_answered_in_one_sentence(words: list[str], said: str) -> None:
@@ -222,6 +226,15 @@ def test_a_shell_completes_commands_notebooks_and_tasks(write_notebook: Any, tmp
     assert completions(tmp_path, "nbdag run ", tmp_path / "home") == ["churn.ipynb"]
     assert completions(tmp_path, "nbdag run churn.ipynb --only fi", tmp_path / "home") == ["first", "final"]
     assert completions(tmp_path, "nbdag run missing.ipynb --only fi", tmp_path / "home") == []
+
+
+def test_a_shell_completes_runs_and_their_tasks(write_notebook: Any, tmp_path: Path) -> None:
+    """One word after `logs` may be a run, or a task of the latest."""
+    home = Home(tmp_path / "home")
+    run = nbdag.run(write_notebook("%%task first\na = 1", "%%task final\nb = a"), home=home).id
+    assert completions(tmp_path, "nbdag logs fi", tmp_path / "home") == ["first", "final"]
+    assert completions(tmp_path, f"nbdag logs {run} fir", tmp_path / "home") == ["first"]
+    assert completions(tmp_path, "nbdag logs manual", tmp_path / "home") == [run]
 
 
 # -- doctor ------------------------------------------------------------------------------------------------------------

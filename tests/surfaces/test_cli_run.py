@@ -111,6 +111,7 @@ def test_a_failure_is_told_everywhere_and_kept_to_what_depends_on_it(nbdag: Any,
     assert "about to break" in log.stdout
     assert "value / 0" in log.stdout
     assert "ZeroDivisionError: division by zero" in log.stdout
+    assert nbdag("logs", "breaks").stdout == log.stdout  # one word alone is a task of the latest run
 
     listed = json.loads(nbdag("runs", "-o", "json").stdout)
     assert [run["state"] for run in listed] == ["failed"]

@@ -50,7 +50,7 @@ CHANGES = {
     "a view's array": (lambda: np.zeros(10_000)[::2], lambda x: x.base.__setitem__(4, 1)),
     "an array of objects": (lambda: np.array([{}], dtype=object), lambda x: x[0].update(a=1)),
     "a cell of a frame": (frame, lambda x: x.__setitem__("a", x["a"].where(x["a"] != 3, 7))),
-    "a frame, in place": (frame, lambda x: x.drop(columns="b", inplace=True)),
+    "a column taken out": (frame, lambda x: x.pop("b")),
     "a frame's names": (frame, lambda x: setattr(x, "columns", list("wxyz"))),
     "a frame's index": (frame, lambda x: setattr(x, "index", range(1, 501))),
     "a frame's attrs": (frame, lambda x: x.attrs.update(a=1)),

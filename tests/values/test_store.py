@@ -119,6 +119,25 @@ def test_a_view_of_an_array_shares_it(store: ValueStore) -> None:
 
 
 @pytest.mark.parametrize(
+    "make", [lambda a: a[10:20], lambda a: a[::-3], lambda a: a.reshape(10, 100).T[3], lambda a: a[5]]
+)
+def test_a_view_is_a_view_again(store: ValueStore, make) -> None:
+    array = np.arange(1000.0)
+    view = make(array)
+    loaded = store.load(only_digest(store, view=view, array=array, pair=(array, view)))
+    np.testing.assert_array_equal(loaded["view"], view)
+    if isinstance(view, np.ndarray):
+        loaded["array"][:] = -1
+        assert (loaded["view"] == -1).all()
+        assert loaded["pair"][1] is loaded["view"]
+
+
+def test_a_view_without_its_array_is_stored_alone(store: ValueStore) -> None:
+    output = store.save({"head": np.zeros(1_000_000)[:100]}).outputs[0]
+    assert output.bytes < 5_000
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {"a": "text" * 1000, "b": ["text" * 1000]},

@@ -113,6 +113,8 @@ class Calls(Effects):
             stored = given._replace(positional=given.positional[1:]) if len(given.positional) > 1 else given
             self.hold(base, stored.all(), way.line)
         elif method in known.STORE_CONTENTS:
+            for name, value in given.named:
+                self.hold(base, value, way.line, ("key", name))
             self.hold(base, contents(given.all()), way.line)
         for thing in base:
             # An attribute or key may hold a function, and the object may be one that wraps others.
@@ -192,6 +194,7 @@ class Calls(Effects):
         result: set[Thing] = {made}
         if name in known.REPACK_CALLS:
             hold({made}, contents(given.all()))
+            hold({made}, NOTHING.union(*(value for _, value in given.named)))
             if name in ("zip", "enumerate", "map", "filter", "iter", "reversed"):
                 hold({made}, given.all())
         elif name in known.PICK_CALLS:

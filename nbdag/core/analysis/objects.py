@@ -10,7 +10,7 @@ a call puts the caller's things in their place. Nothing here knows of syntax.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
@@ -253,8 +253,10 @@ def part(value: Iterable[Thing], key: object) -> Value:
 CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 
-def carried(value: Iterable[Thing]) -> set[Thing]:
+def carried(value: Collection[Thing]) -> set[Thing]:
     """The functions and classes whose code may run when the value is used."""
+    if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
+        return set()
     found: set[Thing] = set()
     seen: set[Thing] = set()
     ahead = list(value)

@@ -20,6 +20,7 @@ class Bound(Enum):
     YES = auto()
     MAYBE = auto()
     NO = auto()  # deleted
+    MAYBE_NOT = auto()  # deleted on some ways, left alone on others
 
 
 class Slot(NamedTuple):
@@ -53,26 +54,20 @@ class Frame:
     ever: dict[str, Value] = field(default_factory=dict)  # all that a local name is at any time, for inner functions
     code: Code | None = None  # of a function
     outside: dict[str, Thing] = field(default_factory=dict)  # of a function: what stands for each global
+    home: Frame = field(init=False)  # the module or function that it runs in
 
-    @property
-    def is_home(self) -> bool:
-        """Whether code in it runs as one: a module or a function."""
-        return self.scope in (Scope.MODULE, Scope.FUNCTION)
+    def __post_init__(self) -> None:
+        is_home = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
+        self.home = self if is_home or self.parent is None else self.parent.home
 
     def chain(self) -> Iterator[Frame]:
         """It and those around it, up to where its code runs as one."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
-            if frame.is_home:
+            if frame is self.home:
                 return
             frame = frame.parent
-
-    @property
-    def home(self) -> Frame:
-        """The module or function that it runs in."""
-        *_, last = self.chain()
-        return last
 
 
 class State(NamedTuple):
@@ -118,8 +113,11 @@ def _meet(one: Slot | None, other: Slot | None) -> Slot:
     if one is None or other is None:
         only = one or other
         assert only is not None
-        return Slot(only.value, Bound.MAYBE, only.line)
+        lost = only.bound in (Bound.NO, Bound.MAYBE_NOT)
+        return Slot(only.value, Bound.MAYBE_NOT if lost else Bound.MAYBE, only.line)
     bound = one.bound if one.bound is other.bound else Bound.MAYBE
+    if {one.bound, other.bound} == {Bound.NO, Bound.MAYBE_NOT}:
+        bound = Bound.MAYBE_NOT
     # Of two lines, the one where it is bound says more than the one where it is deleted.
     line = other.line if one.bound is Bound.NO else one.line
     return Slot(one.value | other.value, bound, line)

@@ -255,6 +255,9 @@ class Statements(Expressions):
 
     def run_If(self, node: ast.If) -> None:
         self.expr(node.test)
+        if isinstance(node.test, ast.Constant):
+            self.block(node.body if node.test.value else node.orelse)
+            return
         before = self.point()
         self.perhaps_depth += 1
         self.block(node.body)
@@ -440,7 +443,7 @@ class Statements(Expressions):
             case ast.MatchStar(name=name):
                 if name is not None:
                     rest = self.fresh("star", pattern)
-                    hold({rest}, inner)
+                    hold({rest}, value)
                     self.store(name, frozenset({rest}), pattern.lineno)
             case ast.MatchOr(patterns=patterns):
                 before = self.point()

@@ -1,0 +1,164 @@
+"""`resume`: go on with a run in the foreground, where no scheduler does.
+
+A run that was queued again by `clear`, or that its scheduler left behind, is driven as it stands. Of one that failed
+or was cancelled, all that did not succeed runs anew first. `drive` is for many runs: so many at once, in this order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..core.dag import Dag
+from ..core.events import Event
+from ..core.states import RUN_FINISHED, RunState
+from ..errors import NbdagError
+from ..home import Home
+from ..scheduler import Scheduler, bury, is_gone, take_over
+from ..store.rows import Change, RunRow
+from .alive import driver_of
+from .ask import _id, _none, home_of, opened, the_row, told
+from .clear import TooBusyError, clear_unsuccessful
+from .foreground import JobsError, _pass_on, _stopped_by_signals, cores, local_executor
+from .pinned import pinned
+from .records import Run
+from .report import Reports
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+
+class DrivenError(NbdagError):
+    """A run was to be driven that somebody drives already."""
+
+    def __init__(self, run: str, driver: str) -> None:
+        super().__init__(run, driver)
+        self.run = run
+        self.driver = driver
+
+    def __str__(self) -> str:
+        return f"run {self.run} is driven by {self.driver}; `nbdag status {self.run} --watch` shows how it goes"
+
+
+class SucceededError(NbdagError):
+    """A run was to be resumed in which nothing is left to do."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run} succeeded, so nothing is left of it; `nbdag clear {self.run} TASK --run` runs a task anew"
+        )
+
+
+def resume(
+    run: Run | str = "latest",
+    *,
+    jobs: int | None = None,
+    kernels: str = "warm",
+    on_event: Callable[[Event], None] | None = None,
+    dag: str | None = None,
+    home: Home | None = None,
+) -> Run:
+    """Drive a run that nobody drives, here, until it ends.
+
+    Of one that has ended without success, all that did not succeed runs anew.
+    """
+    here = home_of(run, home)
+    with opened(here) as store:
+        if store is None:
+            return _none(_id(run), dag, here)
+        clear_away(store, here)
+        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+        if row.state is RunState.SUCCESS:
+            raise SucceededError(row.name)
+        if row.state in RUN_FINISHED:
+            clear_unsuccessful(store, here, row)
+        elif driver := driver_of(store, row):
+            raise DrivenError(row.name, driver)
+        drive(store, here, [store.run(row.id)], jobs=jobs, kernels=kernels, on_event=on_event)
+        return told(store, here, [store.run(row.id)])[0]
+
+
+def clear_away(store: Store, home: Home) -> None:
+    """Give an outcome to every attempt that a scheduler left behind when it was killed."""
+    now = datetime.now(UTC).timestamp()
+    bury(store, now)
+    for scheduler in store.schedulers.unended():
+        if is_gone(scheduler, now):
+            take_over(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
+
+
+def drive(
+    store: Store,
+    home: Home,
+    rows: Iterable[RunRow],
+    *,
+    jobs: int | None = None,
+    kernels: str = "warm",
+    on_event: Callable[[Event], None] | None = None,
+    most: int | None = None,
+) -> None:
+    """Drive these runs here, `most` at once, in this order, until each has ended. Ctrl-C cancels them all."""
+    if jobs is not None and jobs < 1:
+        raise JobsError(jobs)
+    waiting = deque(rows)
+    errors: list[NbdagError] = []
+    reports = Reports(store, home, lambda row, error: errors.append(error))
+    with local_executor(jobs or cores()) as executor:
+        scheduler = Scheduler(
+            store, executor, home=home, read=_reader(home), kernels=kernels, on_event=on_event, on_saved=reports.take
+        )
+        with _stopped_by_signals(scheduler) as caught:
+            scheduler.begin()
+            taken = deque(_take(store, row.id, scheduler.id) for row in waiting)
+            try:
+                _until_all_end(scheduler, taken, most or len(taken), caught)
+                for row in taken:
+                    store.ask_to_cancel(row.id, datetime.now(UTC).timestamp())
+                    scheduler.drive(store.run(row.id))
+                scheduler.until_done()
+            except BaseException:
+                scheduler.abandon()
+                raise
+            finally:
+                reports.close()
+    if caught:
+        _pass_on(caught[0])
+    if errors:
+        raise errors[0]
+
+
+def _until_all_end(scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]) -> None:
+    while True:
+        while waiting and scheduler.driven < most and not caught:
+            scheduler.drive(waiting.popleft())
+        wake = scheduler.tick(datetime.now(UTC))
+        if scheduler.done and (not waiting or caught):
+            return
+        if scheduler.driven >= most or not waiting or caught:
+            scheduler.wait(wake)
+
+
+def _take(store: Store, run: int, scheduler: str) -> RunRow:
+    for _ in range(20):
+        row = store.run(run)
+        if row.state in RUN_FINISHED or store.save(Change(run=replace(row, scheduler=scheduler))) is not None:
+            return store.run(run)
+    raise TooBusyError(row.name)
+
+
+def _reader(home: Home) -> Callable[[RunRow], Dag]:
+    known: dict[str, Dag] = {}
+
+    def read(row: RunRow) -> Dag:
+        if row.digest not in known:
+            known[row.digest] = pinned(home, row)
+        return known[row.digest]
+
+    return read

@@ -1,0 +1,187 @@
+"""What is deployed, and which runs are due or wait to be driven."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from ..core.states import RunState
+from . import schema as t
+from .database import Database
+from .mapping import run_of
+from .rows import DagRow, RunRow
+
+_COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
+_UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The newest run of a DAG."""
+
+    name: str
+    state: RunState
+    created: float
+
+
+class Deployments:
+    """All that is asked of deployed notebooks. A part of the `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, dag: DagRow, now: float) -> None:
+        """Deploy a version."""
+        values = {field.name: getattr(dag, field.name) for field in fields(DagRow)}
+        with self._database.writing() as connection:
+            if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
+                connection.execute(insert(t.dags).values(values))
+            version = (t.versions.c.dag_id == dag.id) & (t.versions.c.digest == dag.digest)
+            if not connection.execute(select(t.versions.c.digest).where(version)).first():
+                connection.execute(insert(t.versions).values(dag_id=dag.id, digest=dag.digest, created=now))
+
+    def remove(self, dag: str) -> None:
+        """Deploy it no more; its runs stay."""
+        with self._database.writing() as connection:
+            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
+
+    def set_paused(self, dag: str, paused: bool, next_date: float | None) -> None:
+        """Whether its schedule makes runs, and the next of them."""
+        with self._database.writing() as connection:
+            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(paused=paused, next_date=next_date))
+
+    def get(self, dag: str) -> DagRow | None:
+        """A deployed notebook; None where it is not deployed."""
+        with self._database.reading() as connection:
+            row = connection.execute(_deployed().where(t.dags.c.id == dag)).first()
+            return None if row is None else _dag_of(row)
+
+    def all(self) -> list[DagRow]:
+        """All that is deployed, by id."""
+        with self._database.reading() as connection:
+            return [_dag_of(row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
+
+    def versions(self) -> dict[str, int]:
+        """DAG → how many versions of it there have been."""
+        query = select(t.versions.c.dag_id, func.count().label("number")).group_by(t.versions.c.dag_id)
+        with self._database.reading() as connection:
+            return {row.dag_id: row.number for row in connection.execute(query)}
+
+    def last_runs(self) -> dict[str, LastRun]:
+        """DAG → its newest run."""
+        newest = (
+            select(t.runs.c.id)
+            .where(t.runs.c.dag_id == t.dags.c.id)
+            .order_by(t.runs.c.created.desc(), t.runs.c.id.desc())
+            .limit(1)
+            .correlate(t.dags)
+            .scalar_subquery()
+        )
+        query = select(t.dags.c.id.label("dag"), t.runs.c.name, t.runs.c.state, t.runs.c.created).join(
+            t.runs, t.runs.c.id == newest
+        )
+        with self._database.reading() as connection:
+            return {
+                row.dag: LastRun(name=row.name, state=RunState(row.state), created=row.created)
+                for row in connection.execute(query)
+            }
+
+    # For whoever drives
+
+    def due(self, now: float) -> list[DagRow]:
+        """What may have to run by now."""
+        query = _deployed().where(t.dags.c.next_date <= now, ~t.dags.c.paused).order_by(t.dags.c.next_date)
+        with self._database.reading() as connection:
+            return [_dag_of(row) for row in connection.execute(query)]
+
+    def next_date_after(self, now: float) -> float | None:
+        """When something is due next, what is overdue left out."""
+        query = select(func.min(t.dags.c.next_date)).where(
+            t.dags.c.next_date > now, t.dags.c.digest.is_not(None), ~t.dags.c.paused
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query).scalar()
+            return None if found is None else float(found)
+
+    def open_runs(self, dag: str) -> int:
+        """How many of its scheduled runs have not ended."""
+        query = (
+            select(func.count())
+            .select_from(t.runs)
+            .where(t.runs.c.dag_id == dag, t.runs.c.kind == "scheduled", t.runs.c.state.in_(_UNFINISHED))
+        )
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def advance(self, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
+        """A scheduled run has been made, or none is due after all; False when somebody else was quicker."""
+        as_seen = (
+            (t.dags.c.id == seen.id)
+            & (t.dags.c.digest == seen.digest)
+            & (t.dags.c.last_date.is_not_distinct_from(seen.last_date))
+        )
+        values = {"last_date": last_date, "next_date": next_date}
+        with self._database.writing() as connection:
+            return connection.execute(update(t.dags).where(as_seen).values(values)).rowcount > 0
+
+    def unfinished(self, scheduler: str) -> list[RunRow]:
+        """Runs that this scheduler may drive: its own, and those that are nobody's."""
+        query = select(t.runs).where(
+            t.runs.c.state.in_(_UNFINISHED),
+            or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler),
+        )
+        with self._database.reading() as connection:
+            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))]
+
+    def running(self) -> dict[tuple[str, bool], int]:
+        """How many runs are running, by DAG and whether they are of a backfill."""
+        is_backfill = t.runs.c.kind == "backfill"
+        query = (
+            select(t.runs.c.dag_id, is_backfill.label("backfill"), func.count().label("number"))
+            .where(t.runs.c.state == RunState.RUNNING)
+            .group_by(t.runs.c.dag_id, is_backfill)
+        )
+        with self._database.reading() as connection:
+            return {(row.dag_id, bool(row.backfill)): row.number for row in connection.execute(query)}
+
+    def most(self, dags: Sequence[str]) -> dict[str, int]:
+        """DAG → its max_active_runs, where it was ever deployed."""
+        query = select(t.dags.c.id, t.dags.c.max_active_runs).where(
+            t.dags.c.id.in_(dags), t.dags.c.max_active_runs.is_not(None)
+        )
+        with self._database.reading() as connection:
+            return {row.id: row.max_active_runs for row in connection.execute(query)}
+
+    def before(self, run: RunRow) -> RunRow | None:
+        """The scheduled run before this one."""
+        query = (
+            select(t.runs)
+            .where(t.runs.c.dag_id == run.dag, t.runs.c.kind == "scheduled", t.runs.c.logical_date < run.logical_date)
+            .order_by(t.runs.c.logical_date.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+            return None if row is None else run_of(row)
+
+
+def room(connection: Connection, run: RunRow, most: int) -> bool:
+    """Whether no more than `most` runs of this one's DAG and kind are running."""
+    same = (t.runs.c.kind == "backfill") if run.kind == "backfill" else (t.runs.c.kind != "backfill")
+    query = (
+        select(func.count())
+        .select_from(t.runs)
+        .where(t.runs.c.state == RunState.RUNNING, t.runs.c.dag_id == run.dag, same)
+    )
+    return int(connection.execute(query).scalar_one()) <= most
+
+
+def _deployed() -> Any:
+    return select(*_COLUMNS).where(t.dags.c.digest.is_not(None))
+
+
+def _dag_of(row: Row[Any]) -> DagRow:
+    return DagRow(**row._mapping)

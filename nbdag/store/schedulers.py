@@ -1,0 +1,73 @@
+"""The processes that drive runs, and what those that are gone have left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Row, insert, select, update
+
+from ..core.states import TaskState
+from . import schema as t
+from .database import Database
+from .rows import SchedulerRow
+
+
+class Schedulers:
+    """All that is asked of processes that drive runs. A part of the `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(
+        self, scheduler: SchedulerRow, alive: Callable[[SchedulerRow], bool] | None = None
+    ) -> SchedulerRow | None:
+        """A process begins to drive runs.
+
+        With `alive`, only where no other scheduler is; otherwise answers with that one, and registers nothing.
+        """
+        with self._database.writing() as connection:
+            if alive is not None:
+                others = select(t.schedulers).where(t.schedulers.c.kind == "scheduler", t.schedulers.c.ended.is_(None))
+                for row in connection.execute(others):
+                    if alive(_scheduler_of(row)):
+                        return _scheduler_of(row)
+            values = {column.name: getattr(scheduler, column.name) for column in t.schedulers.c}
+            connection.execute(insert(t.schedulers).values(values))
+        return None
+
+    def beat(self, scheduler: str, now: float) -> None:
+        """The process is alive."""
+        with self._database.writing(quietly=True) as connection:
+            connection.execute(
+                update(t.schedulers).where(t.schedulers.c.id == scheduler).values(heartbeat=now, ended=None)
+            )
+
+    def end(self, scheduler: str, now: float) -> None:
+        """The process ends, and has left nothing undone."""
+        with self._database.writing() as connection:
+            connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(ended=now))
+
+    def unended(self) -> list[SchedulerRow]:
+        """Those of kind scheduler that have not ended in good order, the newest first; some may be gone."""
+        query = (
+            select(t.schedulers)
+            .where(t.schedulers.c.kind == "scheduler", t.schedulers.c.ended.is_(None))
+            .order_by(t.schedulers.c.started.desc())
+        )
+        with self._database.reading() as connection:
+            return [_scheduler_of(row) for row in connection.execute(query)]
+
+    def left_by(self, scheduler: str) -> list[int]:
+        """The runs in which this scheduler has an attempt under way."""
+        query = (
+            select(t.instances.c.run_id)
+            .join(t.attempts, t.attempts.c.instance_id == t.instances.c.id)
+            .where(t.attempts.c.state == TaskState.RUNNING, t.attempts.c.scheduler_id == scheduler)
+            .distinct()
+        )
+        with self._database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+
+def _scheduler_of(row: Row[tuple[object, ...]]) -> SchedulerRow:
+    return SchedulerRow(**row._mapping)

@@ -1,0 +1,138 @@
+"""`runs.clear`, `mark`, `resume` and `cancel`: what a person does to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nbdag
+import nbdag.store
+from nbdag import runs
+from nbdag.core.states import RunState, TaskState
+from nbdag.home import Home
+from nbdag.runs.clear import NothingToClearError, clear, mark
+from nbdag.runs.deploy import deploy
+from nbdag.runs.resume import SucceededError, resume
+from nbdag.scheduler import new_instance
+from nbdag.store.rows import NewRun
+
+pytestmark = pytest.mark.usefixtures("in_process")
+Write = Callable[..., Path]
+
+PIPELINE = (
+    "from pathlib import Path",
+    "%%task extract\nrows = [1, 2, 3]",
+    "%%task train\nmodel = sum(rows) if Path('ready').exists() else 1 / 0",
+    "%%task report\nprint(model)",
+    "%%task apart\nother = 1",
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def states(run: nbdag.Run) -> dict[str, str]:
+    return {task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]": task.state.value for task in run}
+
+
+def test_a_failed_task_is_cleared_and_runs_anew_with_what_follows(write: Write, home: Home) -> None:
+    failed = nbdag.run(write(*PIPELINE), home=home)
+    assert states(failed) == {"extract": "success", "train": "failed", "report": "upstream_failed", "apart": "success"}
+    cleared = clear(failed, only_failed=True)
+    assert (cleared.tasks, cleared.queued_again, cleared.driver) == (("train", "report"), True, "")
+    assert cleared.run.state is RunState.QUEUED
+    assert (cleared.run["train"].state, cleared.run["train"].error) == (TaskState.NONE, None)
+    Path("ready").touch()
+    done = resume(failed)
+    assert (done.state, done.id, done["train"].tries, done["extract"].tries) == (RunState.SUCCESS, failed.id, 2, 1)
+    assert done.value("model") == 6
+
+
+def test_attempts_before_a_clear_stay_on_record_and_retries_count_anew(write: Write, home: Home) -> None:
+    cells = (*PIPELINE[:2], "%%task train --retries 1 --retry-delay 0\nmodel = 1 / 0")
+    failed = nbdag.run(write(*cells), home=home)
+    assert failed["train"].tries == 2
+    clear(failed, ["train"])
+    again = resume(failed)
+    assert (again.state, again["train"].tries) == (RunState.FAILED, 4)
+    for number in range(1, 5):
+        assert runs.logs(again, "train", number).read_text() == "train begins\n"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "more", "cleared"),
+    [
+        ([], {}, ("extract", "train", "report", "apart")),
+        (["train"], {}, ("train",)),
+        (["train"], {"upstream": True}, ("extract", "train")),
+        (["train"], {"downstream": True}, ("train", "report")),
+        (["extract"], {"downstream": True, "only_failed": True}, ("train", "report")),
+    ],
+)
+def test_what_is_cleared_is_what_was_asked_for(write: Write, home: Home, tasks, more, cleared) -> None:
+    failed = nbdag.run(write(*PIPELINE), home=home)
+    assert clear(failed, tasks, dry_run=True, **more).tasks == cleared
+    assert runs.find_run(home=home).state is RunState.FAILED
+    assert clear(failed, tasks, **more).tasks == cleared
+
+
+def test_the_deployed_notebook_is_taken_if_asked(write: Write, home: Home) -> None:
+    failed = nbdag.run(write(*PIPELINE), home=home)
+    deploy(write(*PIPELINE[:2], "%%task train --out model\nmodel = 7"), home=home)
+    clear(failed, ["train"], downstream=True, deployed=True)
+    done = resume(failed)
+    assert (done.state, done.value("model")) == (RunState.SUCCESS, 7)
+    assert states(done)["report"] == "removed"
+
+
+def test_a_task_that_is_marked_a_success_lets_what_follows_run(write: Write, home: Home) -> None:
+    failed = nbdag.run(write("%%task a\n1 / 0", "%%task b --after a\nx = 1"), home=home)
+    marked = mark("success", failed, ["a"])
+    assert (marked.tasks, marked.queued_again) == (("a",), True)
+    done = resume(failed)
+    assert (done.state, states(done)) == (RunState.SUCCESS, {"a": "success", "b": "success"})
+    assert (done["a"].tries, done["b"].tries) == (1, 1)
+
+
+def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
+    done = nbdag.run(write("%%task a\nx = 1"), home=home)
+    with pytest.raises(NothingToClearError, match=r"no task of run \S+ failed, so there is nothing to clear"):
+        clear(done, only_failed=True)
+    with pytest.raises(runs.NoSuchTaskError, match=r"has no task 'b'; it has a"):
+        clear(done, ["b"])
+    with pytest.raises(SucceededError, match="succeeded, so nothing is left of it"):
+        resume(done)
+
+
+def test_a_run_that_somebody_drives_is_not_driven_twice(write: Write, home: Home) -> None:
+    resuming = f"resume(home=Home(Path({str(home.root)!r})))"
+    cell = f"from pathlib import Path\nfrom nbdag.home import Home\nfrom nbdag.runs.resume import resume\n{resuming}"
+    run = nbdag.run(write(f"%%task a\n{cell}"), home=home)
+    assert run.state is RunState.FAILED
+    assert "is driven by process" in str(run["a"].error)
+
+
+def test_a_run_that_waits_for_nobody_is_cancelled_at_once(write: Write, home: Home) -> None:
+    done = nbdag.run(write("%%task a\nx = 1"), home=home)
+    clear(done)
+    assert runs.cancel(done).state is RunState.CANCELLED
+    again = resume(done)
+    assert again.state is RunState.SUCCESS
+
+
+def test_a_run_that_was_only_recorded_is_resumed(write: Write, home: Home) -> None:
+    done = nbdag.run(write("%%task a\nx = 1"), home=home)
+    store = nbdag.store.open(home)
+    dag = nbdag.read(str(done.source))
+    digest = store.runs()[0].digest
+    new = NewRun(
+        dag="churn", name="m", digest=digest, path="churn.ipynb", cwd=".", created=1.0,
+        logical_date=1.0, interval_start=1.0, interval_end=1.0,
+    )  # fmt: skip
+    store.create_run(new, [new_instance(dag, "a")])
+    store.close()
+    assert resume("m", home=home).state is RunState.SUCCESS
