@@ -98,13 +98,12 @@ def parameters_of(cells: Sequence[Cell]) -> dict[str, str]:
             continue
         for statement in python.tree.body:
             if isinstance(statement, ast.Assign):
-                targets = statement.targets
+                targets, value = statement.targets, statement.value
             elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-                targets = [statement.target]
+                targets, value = [statement.target], statement.value
             else:
                 continue
-            value = ast.unparse(statement.value)
-            found.update({target.id: value for target in targets if isinstance(target, ast.Name)})
+            found.update({target.id: ast.unparse(value) for target in targets if isinstance(target, ast.Name)})
     return found
 
 
@@ -265,7 +264,7 @@ class _Sorter:
             if self.dag_at is None:
                 self.dag, self.dag_at = header, reading.place(line)
             else:
-                first = f"the first is in cell {self.dag_at.cell}, line {self.dag_at.line}"
+                first = f"the first is in {self.dag_at}"
                 hint = "say it all in one; a bare %dag draws the graph"
                 self._say("NB105", reading.place(line), f"a second %dag line says something; {first}", hint=hint)
 
@@ -309,12 +308,13 @@ class _Sorter:
                 self._say(
                     "NB102",
                     reading.place(reading.body - 1),
-                    f"there are two tasks named {reading.task!r}; the first is cell {where[reading.task]}",
+                    f"there are two tasks named {reading.task!r}; the first is cell {where[reading.task] + 1}",
                     hint="give one of them another name",
                     task=reading.task,
                 )
             where.setdefault(reading.task, reading.index)
-        if not any(reading.kind is CellKind.TASK for reading in self.readings):
+        wrong = any(each.severity == "error" for each in self.problems)  # it may be what hides the task: say that alone
+        if not wrong and not any(reading.kind is CellKind.TASK for reading in self.readings):
             code = any(reading.raw.type == "code" and reading.raw.source.strip() for reading in self.readings)
             message = "the notebook has no task" if code else "the notebook has no code"
             hint = "write %%task NAME as the first line of a cell"
@@ -330,7 +330,7 @@ class _Sorter:
             self._say(
                 "NB111",
                 reading.place(0),
-                f"a second parameters cell; the first is cell {cells[0].index}",
+                f"a second parameters cell; the first is cell {cells[0].index + 1}",
                 hint="papermill overrides after the first only: make them one cell",
             )
 

@@ -122,6 +122,8 @@ class Doubts:
         )
 
     def _undefined(self, reading: Reading, name: str, line: int) -> Problem:
+        if name in reading.uses.bound:
+            return self._too_early(reading, name, line)
         scratch = self._scratch_names().get(name)
         below = next(
             (each for each in self.versions.accounts if name in each.made and each.reading.position > reading.position),
@@ -140,10 +142,6 @@ class Doubts:
             maker = below.reading
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
             place = f"cell {maker.cell.index + 1}"
-            if maker is reading:
-                return _problem(
-                    "NB201", reading, line, f"{name} is read before it is set", f"set {name} above line {line}"
-                )
             return _problem(
                 "NB201",
                 reading,
@@ -151,15 +149,9 @@ class Doubts:
                 f"{name} is read here, but set only below, by {where} in {place}",
                 f"move {place} above this one",
             )
-        made = {
-            other
-            for account in self.versions.accounts
-            if account.reading.position < reading.position
-            for other in account.made
-        }
-        near = difflib.get_close_matches(name, sorted(made | set(reading.uses.bound) | known.BUILTINS), n=1, cutoff=0.6)
-        if name in reading.uses.bound and not near[1:] and (not near or near[0] == name):
-            return _problem("NB201", reading, line, f"{name} is read before it is set", f"set {name} above line {line}")
+        above = [each for each in self.versions.accounts if each.reading.position < reading.position]
+        made = {other for account in above for other in account.made} | set(reading.uses.bound)
+        near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
         return _problem(
             "NB201",
             reading,

@@ -1,8 +1,9 @@
 """Attempts on this machine: for each a process that drives papermill, and a kernel.
 
-The process is forked by a server that has papermill imported, which takes seconds; it is asked for as soon as the
-executor is made, so that it imports while the run is being planned. Where nothing can be forked, an ordinary process
-does the same.
+The process, a worker, is forked by a server that has papermill imported, which takes seconds; it is asked for as soon
+as the executor is made, so that it imports while the run is being planned. Where nothing can be forked, an ordinary
+process does the same. A worker that has made an attempt, and whose kernel is gone, makes another: it runs no code of
+the user's. One whose attempt was ended by force, or that says nothing, is ended.
 
 Whatever happens to a process, its job has one result; and when the executor lets go of an attempt, by its result, a
 timeout, `cancel` or `stop`, every process of it is gone. When this process itself is killed, workers notice and end.
@@ -37,16 +38,33 @@ TARGET = f"{WORKER}:Worker"
 CANCELLED = "cancelled"
 GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
 SPARES = 2  # workers forked ahead
+LINGER = 10.0  # seconds that workers stay when there is nothing to do
 
 
 class _Process(Protocol):
     """A worker, however it was started."""
+
+    pid: int
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Its exit code, negative for a signal; None when it still runs."""
 
     def close(self) -> None:
         """End it, with its process group."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Worker:
+    """A process that makes one attempt at a time."""
+
+    process: _Process
+    connection: socket.socket
+
+    def dismiss(self) -> None:
+        """It has nothing to do any more."""
+        self.connection.close()
+        self.process.wait(GRACE)
+        self.process.close()
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +95,14 @@ class _Running:
             if self.cancelled:
                 wire.send(connection, {"end": CANCELLED})
 
+    def ended(self, told: bool) -> None:
+        """It takes no orders any more; the worker, if it has told the result, may take the next job."""
+        with self.lock:
+            if told and not self.cancelled and self.connection is not None:
+                with contextlib.suppress(OSError):
+                    wire.send(self.connection, {"next": True})
+            self.connection = None
+
     def failed(self, error: str) -> Result:
         """Its result, where the worker has none."""
         now = time.time()
@@ -97,6 +123,8 @@ class LocalExecutor:
         self._stopping = False
         self._hold: Hold | None = None
         self._server: Server | None = None
+        self._idle: list[_Worker] = []
+        self._leaving: threading.Timer | None = None
         self._warmth = Warmth(min(SPARES, slots))
         self._preparing = threading.Thread(target=self._prepare, name="nbdag-prepare", daemon=True)
         self._preparing.start()
@@ -130,10 +158,19 @@ class LocalExecutor:
             self.cancel(key)
         for thread in (*threads, self._preparing):
             thread.join()
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._dismiss()
         self._warmth.close()
         if self._hold is not None:
             self._hold.close()
             self._hold = None
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The pids of workers that have made an attempt, and wait for another."""
+        with self._lock:
+            return tuple(worker.process.pid for worker in self._idle)
 
     def _prepare(self) -> None:
         with contextlib.suppress(ForkServerError, OSError):
@@ -160,6 +197,10 @@ class LocalExecutor:
             self._warmth.settled(running.job)
             with self._lock:
                 self._threads.discard(threading.current_thread())
+                if not self._threads and not self._stopping:
+                    self._leaving = threading.Timer(LINGER, self._dismiss)
+                    self._leaving.daemon = True
+                    self._leaving.start()
 
     def _attempt(self, running: _Running, open_ones: contextlib.ExitStack) -> Result:
         job = running.job
@@ -168,30 +209,39 @@ class LocalExecutor:
             return running.failed(CANCELLED)
         if not Path(job.cwd).is_dir():
             return running.failed(f"the folder {job.cwd}, where the task is to run, does not exist; make it")
-        ours, theirs = socket.socketpair()
-        open_ones.enter_context(ours)
-        with theirs:
-            process = self._start(job, theirs)
-        open_ones.callback(self._end, running, process)
+        worker = self._worker(job)
+        open_ones.callback(self._release, running, worker)
+        result = None
         try:
-            running.begin(ours)
-            result = self._listen(running, ours)
+            running.begin(worker.connection)
+            result = self._listen(running, worker.connection)
         finally:
-            with running.lock:
-                running.connection = None
+            running.ended(result is not None)
         if result is None:
             # Nobody may begin anew while the kernel still runs, so it ends before the result is told.
-            code = process.wait(1)
+            code = worker.process.wait(1)
             end_all(running.kernel, running.mark)
             return running.failed(_death(running, code))
         return result
 
-    def _end(self, running: _Running, process: _Process) -> None:
-        """After the result: the worker shuts the kernel down and ends. If it does not, it is ended, with all else."""
-        code = process.wait(0 if running.cancelled else GRACE)
-        process.close()
+    def _release(self, running: _Running, worker: _Worker) -> None:
+        """After the result: the worker shuts the kernel down. If it does not, it is ended, with all else."""
+        if not running.cancelled and _is_free(worker.connection):
+            with self._lock:
+                self._idle.append(worker)
+            return
+        code = worker.process.wait(0 if running.cancelled else 1)
+        worker.connection.close()
+        worker.process.close()
         if code != 0:
             end_all(running.kernel, running.mark)
+
+    def _dismiss(self) -> None:
+        """End the workers that have nothing to do."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.dismiss()
 
     def _listen(self, running: _Running, connection: socket.socket) -> Result | None:
         """What the worker says, until its result; None when it is gone, or does not end in time."""
@@ -213,8 +263,26 @@ class LocalExecutor:
                 result: Result = pickle.loads(frame.blob)
                 return result
 
-    def _start(self, job: Job, connection: socket.socket) -> _Process:
+    def _worker(self, job: Job) -> _Worker:
+        """One that is free, or a new one."""
+        with self._lock:
+            if self._leaving is not None:
+                self._leaving.cancel()
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.process.wait(0) is None:
+                    return worker
+                worker.dismiss()
         self._preparing.join()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                return _Worker(self._start(job, theirs), ours)
+            except BaseException:
+                ours.close()
+                raise
+
+    def _start(self, job: Job, connection: socket.socket) -> _Process:
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.path).with_suffix(".log").open("ab") as log:
             handles = (connection.fileno(), log.fileno(), log.fileno())
@@ -222,6 +290,16 @@ class LocalExecutor:
                 with contextlib.suppress(ForkServerError):
                     return self._server.fork(TARGET, cwd=job.cwd, stdio=handles)
             return _Started(job.cwd, handles)
+
+
+def _is_free(connection: socket.socket) -> bool:
+    """Whether the worker says, in time, that it could make another attempt."""
+    connection.settimeout(GRACE)
+    try:
+        frame = wire.receive(connection)
+    except OSError:
+        return False
+    return frame is not None and "free" in frame.data
 
 
 class _Started:
@@ -236,6 +314,7 @@ class _Started:
             stderr=handles[2],
             start_new_session=True,
         )
+        self.pid = self._process.pid
 
     def wait(self, timeout: float | None = None) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):

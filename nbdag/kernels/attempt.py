@@ -1,8 +1,9 @@
 """One attempt at one task, in a process of its own: drive papermill, and say what became of it.
 
 The process is a child of the fork server, or started by `python -m nbdag.kernels.attempt`. Its standard input is a
-connection to the executor: a job comes in, the kernel's pid and then the result go out. When the executor closes it,
-or ends, the kernel and this process end. Standard output and error are the attempt's text log.
+connection to the executor: a job comes in, the kernel's pid and then the result go out, and once the kernel is gone,
+`free`: the next job may come. When the executor closes it, or ends, the kernel and this process end. Standard output
+and error are the attempt's text log.
 
 Papermill changes the working directory, and is not safe in threads: hence the process.
 """
@@ -79,6 +80,7 @@ class Attempt:
         self._connection = connection
         self._kernel: int | None = None
         self._why: str | None = None  # it was ended, and so
+        self._told = False  # the result is: nobody ends it any more
         self._lock = threading.Lock()
 
     def make(self) -> Result:
@@ -89,7 +91,10 @@ class Attempt:
         try:
             nb = task_notebook(self.job)
             _write(Path(self.job.path), nb)
+            os.chdir(self.job.cwd)
             with log.open("a", encoding="utf-8", buffering=1) as file:
+                for stream in (1, 2):
+                    os.dup2(file.fileno(), stream)
                 result = self._execute(nb, file)
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
@@ -99,13 +104,24 @@ class Attempt:
             return self._failed(f"{type(error).__name__}: {error}")
         return result
 
-    def end(self, why: str) -> None:
-        """Kill the kernel, from another thread; `make` then comes to an end."""
+    def end(self, why: str) -> bool:
+        """Kill the kernel, from another thread; `make` then comes to an end. False where it has done so already."""
         with self._lock:
+            if self._told:
+                return False
             self._why = self._why or why
             pid = self._kernel
         if pid is not None:
             end_all(pid, self.mark)
+        return True
+
+    def tell(self, result: Result) -> bool:
+        """Tell the executor the result; False where the attempt was ended, and the process is to end with it."""
+        with self._lock:
+            self._told = self._why is None
+        with contextlib.suppress(OSError):  # nobody there any more
+            wire.send(self._connection, {"result": True}, pickle.dumps(result))
+        return self._told
 
     def close(self) -> None:
         """After the result has been told: shut the kernel down and end what is left of its group."""
@@ -227,38 +243,52 @@ def _serve(folder: Path) -> int:
     connection = socket.socket(fileno=os.dup(0))
     with connection, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
-        frame = wire.receive(connection)
-        if frame is None:
-            return 0
-        attempt = Attempt(pickle.loads(frame.blob), folder, connection)
-        threading.Thread(target=_listen, args=(connection, attempt), daemon=True).start()
-        timeout = attempt.job.task.options.timeout
-        timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
-        timer.daemon = True
-        if timeout is not None:
-            timer.start()
-        result = attempt.make()
-        timer.cancel()
-        with contextlib.suppress(OSError):  # nobody there any more
-            wire.send(connection, {"result": True}, pickle.dumps(result))
-        attempt.close()
+        while (frame := wire.receive(connection)) is not None:
+            if not _make(Attempt(pickle.loads(frame.blob), folder, connection), connection):
+                break
     return 0
 
 
+def _make(attempt: Attempt, connection: socket.socket) -> bool:
+    """Make an attempt; whether the process may make another."""
+    listening = threading.Thread(target=_listen, args=(connection, attempt), daemon=True)
+    listening.start()
+    timeout = attempt.job.task.options.timeout
+    timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
+    timer.daemon = True
+    if timeout is not None:
+        timer.start()
+    result = attempt.make()
+    timer.cancel()
+    may_go_on = attempt.tell(result)
+    attempt.close()
+    if not may_go_on:
+        return False
+    listening.join()  # until the executor has the result: what it says then is about the next attempt
+    try:
+        wire.send(connection, {"free": True})
+    except OSError:
+        return False
+    return True
+
+
 def _listen(connection: socket.socket, attempt: Attempt) -> None:
-    """The executor says `end`, or is gone."""
+    """The executor says `end`, has the result, or is gone."""
     try:
         frame = wire.receive(connection)
     except OSError:
         frame = None
-    _end(attempt, frame.data["end"] if frame is not None else "the run that it was part of has gone")
+    if frame is None:
+        _end(attempt, "the run that it was part of has gone")
+    elif "end" in frame.data:
+        _end(attempt, frame.data["end"])
 
 
 def _end(attempt: Attempt, why: str) -> None:
-    attempt.end(why)
-    time.sleep(GRACE)
-    attempt.end(why)
-    os._exit(1)
+    if attempt.end(why):
+        time.sleep(GRACE)
+        attempt.end(why)
+        os._exit(1)
 
 
 def _manager(job: Job, folder: Path) -> TaskKernelManager:

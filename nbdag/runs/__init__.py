@@ -29,6 +29,7 @@ from .foreground import JobsError, Planned, plan_of, run
 from .operate import EndedError, cancel
 from .pinned import PinnedGoneError
 from .prepare import (
+    FolderMissingError,
     KernelMissingError,
     NotebookProblemsError,
     OutputError,
@@ -42,6 +43,7 @@ __all__ = [
     "Deployed",
     "EndedError",
     "Event",
+    "FolderMissingError",
     "JobsError",
     "KernelMissingError",
     "Line",

@@ -82,6 +82,19 @@ class OutputError(NbdagError):
         return f"the report cannot be written to {self.path}: {self.why}"
 
 
+class FolderMissingError(NbdagError):
+    """The working directory that was asked for is not there."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"tasks cannot run in {self.path}: there is no such folder; make it first"
+
+
 class KernelMissingError(NbdagError):
     """The notebook names a kernel that is not installed here."""
 
@@ -227,7 +240,7 @@ def _output(said: str | PurePath | None) -> Path | None:
 def _folder(said: Path) -> Path:
     path = said.expanduser().absolute()
     if not path.is_dir():
-        raise OutputError(said, "there is no such working directory; make it first")
+        raise FolderMissingError(said)
     return path
 
 

@@ -188,9 +188,40 @@ def test_nothing_is_kept_open(new_bench) -> None:
     for n in range(6):
         bench.make("x = 1", name=f"t{n}")
     until = time.monotonic() + 20
-    while (here.num_fds(), len(here.children(recursive=True))) != before and time.monotonic() < until:
+
+    def kept() -> bool:
+        return here.num_fds() > before[0] or len(here.children(recursive=True)) > before[1]
+
+    while kept() and time.monotonic() < until:
         time.sleep(0.1)
-    assert (here.num_fds(), len(here.children(recursive=True))) == before
+    assert not kept()
+
+
+def test_workers_make_several_attempts_and_end_with_the_executor(new_bench) -> None:
+    bench = new_bench(1)
+    said = "import os, subprocess\n_ = subprocess.run(['sh', '-c', 'echo {} $PWD >&2'])\n"
+    folders = [bench.folder / name for name in ("a", "b")]
+    for n in range(6):
+        folders[n % 2].mkdir(exist_ok=True)
+        bench.make(said.format(n), name=f"t{n}", cwd=str(folders[n % 2]))
+    for n in range(6):  # each in its own folder, with its own log
+        assert set((bench.folder / f"tasks/t{n}/1.log").read_text().split()) == {str(n), str(folders[n % 2])}
+    workers = set(bench.executor.workers)
+    assert 1 <= len(workers) <= 2  # one shuts its kernel down while the other has begun
+    bench.executor.stop()
+    assert not any(psutil.pid_exists(pid) for pid in workers)
+
+
+def test_a_worker_that_was_killed_while_it_had_nothing_to_do_is_replaced(new_bench) -> None:
+    bench = new_bench(1)
+    bench.make("x = 1")
+    until = time.monotonic() + 20
+    while not bench.executor.workers and time.monotonic() < until:
+        time.sleep(0.05)
+    for pid in bench.executor.workers:
+        os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    assert bench.make("x = 1", name="again").state is TaskState.SUCCESS
 
 
 def test_a_file_left_open_is_written_when_the_kernel_ends(both) -> None:

@@ -6,7 +6,6 @@ process. Both ways record what each task's cell leaves of the names that it look
 
 from __future__ import annotations
 
-import dis
 import random
 import sys
 import types
@@ -43,10 +42,10 @@ def plain(dag: Dag) -> dict[str, Seen]:
     seen = {}
     with main_namespace() as names:
         for cell in running(dag):
-            before = dict(names)
-            exec(compile(cell.code, f"<cell {cell.index}>", "exec"), names)
             if cell.task is not None:
-                seen[cell.task] = observed(cell.code, names, before)
+                seen[cell.task] = run_cell(cell.code, names)
+            else:
+                exec(compile(cell.code, f"<cell {cell.index}>", "exec"), names)
     return seen
 
 
@@ -150,8 +149,8 @@ def attempt(job: Job) -> tuple[Seen, dict[str, str]]:
         for number, code in enumerate((*job.parameter_cells, *job.setup_cells)):
             exec(compile(code, f"<setup {number}>", "exec"), names)
         runtime.inputs()
-        exec(compile(job.task.code, f"<task {job.task.id}>", "exec"), names)
-        seen = observed(job.task.code, names)
+        run_cell(job.task.code, names)
+        seen = {name: canonical(value) for name, value in names.items() if not name.startswith("_")}
         runtime.finish()
         (published,) = shell.published
         report = Report.from_dict(published)
@@ -201,21 +200,37 @@ def last_first(dag: Dag) -> list[str]:
     return order
 
 
-def observed(code: str, names: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Seen:
-    """What a cell leaves of the names that it looks up, or binds; where `before` is known, binds anew."""
-    compiled = compile(code, "<cell>", "exec")
-    looked_up, bound = set(), set()
-    for instruction in dis.get_instructions(compiled):
-        if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL", "DELETE_NAME"):
-            looked_up.add(instruction.argval)
-        elif instruction.opname == "STORE_NAME":
-            bound.add(instruction.argval)
+class Watched(dict[str, Any]):
+    """A cell's view of the namespace, which notes what the cell looks up."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        super().__init__()
+        self.names = names
+        self.looked_up: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.looked_up.add(name)
+        return self.names[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.names[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.names[name]
+
+
+def run_cell(code: str, names: dict[str, Any]) -> Seen:
+    """Run a task's cell: what it leaves of the names that it looked up, or bound anew."""
+    before = dict(names)
+    view = Watched(names)
+    exec(compile(code, "<task>", "exec"), names, view)
     absent = object()
-    anew = {name for name in bound if before is None or names.get(name, absent) is not before.get(name, absent)}
+    anew = {name for name in names if names[name] is not before.get(name, absent)}
     builtins = vars(sys.modules["builtins"])
+    mentioned = (view.looked_up | anew) - {"__builtins__"}
     return {
         name: canonical(names[name]) if name in names else UNBOUND
-        for name in sorted(looked_up | anew)
+        for name in sorted(mentioned)
         if name in names or name not in builtins
     }
 

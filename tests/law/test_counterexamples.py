@@ -174,6 +174,30 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("e", "x = p.twice"),
         ("f", "n = list(P.made)"),
     ],
+    "an update by keyword stores the value": [
+        ("a", "d = {'l': [3]}\nys = []"),
+        ("b", "d.update(l=ys)"),
+        ("c", "ys.append(0)"),
+        ("e", "n = list(d['l'])"),
+    ],
+    "a starred capture of a pattern": [
+        ("a", "inner = [1]\nxs = [0, inner]"),
+        ("b", "match xs:\n    case [head, *rest]:\n        pass"),
+        ("c", "last = rest.pop()"),
+        ("d", "inner.append(2)"),
+        ("e", "n = list(last)"),
+    ],
+    "an alias made on some ways only": [
+        ("a", "xs = []\nys = []\nflag = 1"),
+        ("b", "if flag:\n    ys = xs"),
+        ("c", "xs.append(1)"),
+        ("d", "n = list(ys)"),
+    ],
+    "a name that stops being an alias": [
+        ("a", "xs = []\nys = xs"),
+        ("b", "xs.append(1)\nxs = None"),
+        ("c", "n = list(ys)"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

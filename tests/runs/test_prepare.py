@@ -27,7 +27,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]]
     ((TASK,), {"jobs": 0}, runs.JobsError, r"0 jobs cannot run anything", 2),
     ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: there is no folder .*none", 2),
     ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; name a file in it", 2),
-    ((TASK,), {"cwd": "none"}, runs.OutputError, r"no such working directory", 2),
+    ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"tasks cannot run in none: there is no such folder", 2),
     ((TASK,), {"parameters": {"f": open}}, runs.ParameterValueError, r"'f' is a builtin_function_or_method, which", 2),
     ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.NoSuchRunError, r"there is no run 'r1'", 1),
 ]  # fmt: skip

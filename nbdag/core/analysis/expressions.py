@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
-from ..source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
 from .calls import Calls, Way
 from .objects import (
@@ -319,7 +317,7 @@ class Expressions(Calls):
         way = Way(node, node.lineno, way.dropped, way.shown, _says_inplace(node))
         function = node.func
         if _is_shell(function):
-            return self._shell(node, function.attr)  # type: ignore[attr-defined]
+            return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
         if isinstance(function, ast.Name) and function.id == "super" and not node.args:
             return self._own()
         if not isinstance(function, ast.Attribute):
@@ -391,79 +389,9 @@ class Expressions(Calls):
                     for name in re.findall(r"@([^\W\d]\w*)", part.value):
                         self.use(self.load(name, node.lineno), node.lineno)
 
-    # -- IPython
-
-    def _shell(self, node: ast.Call, method: str) -> Value:
+    def shell_call(self, node: ast.Call, method: str) -> Value:
         """`get_ipython().…`, which is also what magics and shell lines become."""
-        line = node.lineno
-        texts = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
-        if not all(isinstance(text, str) for text in texts):
-            self._parts(node)
-        elif method in ("system", "getoutput", "getoutput_pcre") and texts:
-            self._expand(str(texts[0]), line)
-        elif method in ("run_line_magic", "magic") and texts:
-            name, rest = (str(texts[0]), str(texts[1])) if len(texts) > 1 else _split(str(texts[0]))
-            return self._line_magic(name.lstrip("%"), rest, line)
-        if method in known.SHELL_HIDING:
-            self.note("opaque", f"get_ipython().{method}", line)
-        return frozenset({self.fresh("shell", node)})
-
-    def _expand(self, text: str, line: int) -> None:
-        for found in expanded_names(text):
-            for node in ast.walk(found):
-                if hasattr(node, "lineno"):
-                    node.lineno = line
-            # A shell's own `$HOME` is left alone by IPython, so such a name may be missing.
-            with self.softly() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
-                self.expr(found)
-
-    def _line_magic(self, name: str, rest: str, line: int) -> Value:
-        words = rest.split()
-        if name in known.RUNS_PYTHON or name == "timeit":
-            code = re.sub(r"^(\s*-\w+(\s+\d+)?(?=\s))*", "", rest)
-            tree = parse_line(code, line)
-            if tree is None:
-                return NOTHING
-            if name == "timeit":
-                before = self.point()
-                self.block(tree.body)
-                self.meet(before)
-                return frozenset({self.fresh("timing", tree)})
-            *body, last = tree.body or [ast.Pass()]
-            self.block(body)
-            if isinstance(last, ast.Expr):
-                return self.effect(last.value, Way(last.value, line, shown=True))
-            self.block([last])
-            return NOTHING
-        if name in known.ASKS:
-            with self.softly():
-                self._expand("{" + rest.strip("? ") + "}", line)
-        elif name == "store":
-            for word in words:
-                if not word.startswith("-"):
-                    if "-r" in words and NAME.match(word):
-                        with self.perhaps():
-                            self.store(word, frozenset({self.fresh("store", word)}), line)
-                    elif "-d" not in words and NAME.match(word):
-                        self.load(word, line)
-        elif name == "pylab":
-            self.note("star", "%pylab", line)
-        elif name in known.MAGICS_HIDING:
-            self.note("opaque", f"%{name}", line)
-        elif name in ("cd", "pushd", "popd"):
-            self._expand(rest, line)
-            self.note("directory", f"%{name}", line)
-        elif name in ("env", "set_env"):
-            self._expand(rest, line)
-            if "=" in rest or len(words) > 1:
-                self.note("environment", f"%{name}", line)
-        elif name == "sql":
-            with self.softly():
-                for match in PLACEHOLDER.finditer(rest):
-                    self.load(next(filter(None, match.groups())), line)
-        else:
-            self._expand(rest, line)
-        return frozenset({self.fresh("magic", name, rest, line)})
+        raise NotImplementedError
 
 
 def _without_first(code: Code) -> Code:
@@ -499,8 +427,3 @@ def _is_shell(node: ast.expr) -> bool:
         case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"))):
             return True
     return False
-
-
-def _split(text: str) -> tuple[str, str]:
-    name, _, rest = text.partition(" ")
-    return name, rest

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from .bindings import Bindings, last_name
 from .calls import Way
-from .expressions import Expressions, text_key
-from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, carried, contents, hold, method_of
-from .scopes import Frame, Scope, State, join
+from .objects import Given, Value, carried, hold, method_of
+from .scopes import State, join
 
-LAZY_ANNOTATIONS = sys.version_info >= (3, 14)
 CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "BaseException"})
 
 
@@ -26,7 +24,7 @@ class Loop:
     continues: list[State | None] = field(default_factory=list)
 
 
-class Statements(Expressions):
+class Statements(Bindings):
     """Runs statements."""
 
     def __init__(self, outer: Callable[[str], Value | None], future_annotations: bool = False) -> None:
@@ -46,210 +44,6 @@ class Statements(Expressions):
         self.followed = 0 if self.frame.home.code is None else self.followed
         visit: Callable[[Any], None] = getattr(self, f"run_{type(node).__name__}")
         visit(node)
-
-    # -- binding
-
-    def run_Expr(self, node: ast.Expr) -> None:
-        self.effect(node.value, Way(node.value, node.lineno, dropped=True))
-
-    def show(self, node: ast.Expr) -> None:
-        """Run the last expression of a cell, which is displayed."""
-        self.effect(node.value, Way(node.value, node.lineno, shown=True))
-
-    def run_Assign(self, node: ast.Assign) -> None:
-        value = self.alias(node.value)
-        for target in node.targets:
-            self.assign(target, value, node.value)
-
-    def run_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if self.frame.scope is not Scope.FUNCTION:
-            self.annotation(node.annotation)
-        if node.value is not None:
-            self.assign(node.target, self.alias(node.value), node.value)
-        elif not isinstance(node.target, ast.Name):
-            self.expr(node.target)
-
-    def run_AugAssign(self, node: ast.AugAssign) -> None:
-        target = node.target
-        if isinstance(target, ast.Name):
-            own = self.use(self.load(target.id, target.lineno), target.lineno)
-            added = self.expr(node.value)
-            self.hold(own, contents(added), node.lineno)
-            self.change_name(target.id, own, node.lineno)
-            made = self.fresh("sum", node)
-            made.carries |= carried(own) | carried(added)
-            hold({made}, contents(own) | contents(added))
-            # A list stays the object that it was; a number or a tuple becomes another.
-            self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)
-            return
-        base = self.expr(target.value)
-        if isinstance(target, ast.Subscript):
-            self.expr(target.slice)
-        self.hold(base, self.expr(node.value), node.lineno)
-        self.change_chain(target.value, base, node.lineno)
-
-    def assign(self, target: ast.expr, value: Value, source: ast.expr | None = None) -> None:
-        """Bind a target; `source` is the expression that `value` is of, where elements can be told apart."""
-        match target:
-            case ast.Name():
-                self.store(target.id, value, target.lineno)
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                sources = _elements(source, targets)
-                values = [self.alias(each) for each in sources] if sources is not None else None
-                for number, each in enumerate(targets):
-                    if isinstance(each, ast.Starred):
-                        rest = self.fresh("star", each)
-                        hold({rest}, contents(value))
-                        self.assign(each.value, frozenset({rest}))
-                    elif values is not None:
-                        self.assign(each, values[number])
-                    else:
-                        self.assign(each, self.element(value, each))
-            case ast.Starred():
-                self.assign(target.value, value)
-            case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._state_without_a_name(target)
-                self.change_chain(target.value, base, target.lineno)
-                key = target.attr if isinstance(target, ast.Attribute) else text_key(target.slice)
-                self.hold(base, value, target.lineno, key)
-
-    def _state_without_a_name(self, target: ast.Attribute | ast.Subscript) -> None:
-        name = self.dotted(target.value if isinstance(target, ast.Subscript) else target)
-        if name == "os.environ":
-            self.note("environment", name, target.lineno)
-
-    def run_Delete(self, node: ast.Delete) -> None:
-        for target in node.targets:
-            self._delete(target)
-
-    def _delete(self, target: ast.expr) -> None:
-        match target:
-            case ast.Name():
-                self.unbind(target.id, target.lineno)
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                for each in targets:
-                    self._delete(each)
-            case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._state_without_a_name(target)
-                self.change_chain(target.value, base, target.lineno)
-
-    def run_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            label = alias.name if alias.asname else name
-            self.store(name, frozenset({self.fresh("import", label, label=label, kind=Kind.IMPORT)}), node.lineno)
-
-    def run_ImportFrom(self, node: ast.ImportFrom) -> None:
-        module = "." * node.level + (node.module or "")
-        for alias in node.names:
-            if alias.name == "*":
-                self.note("star", module, node.lineno)
-                continue
-            if module == "__future__" and alias.name == "annotations":
-                self.future_annotations = True
-            label = f"{module}.{alias.name}"
-            imported = self.fresh("import", label, label=label, kind=Kind.IMPORT)
-            self.store(alias.asname or alias.name, frozenset({imported}), node.lineno)
-
-    def run_Global(self, node: ast.Global) -> None:
-        if self.frame.scope is Scope.CLASS:
-            self.frame.globals |= frozenset(node.names)
-
-    def run_Nonlocal(self, node: ast.Nonlocal) -> None:
-        pass
-
-    def run_Pass(self, node: ast.Pass) -> None:
-        pass
-
-    def run_TypeAlias(self, node: Any) -> None:
-        # Its value is evaluated only when it is asked for.
-        made = self.fresh("alias", node)
-        with self.softly():
-            made.carries |= carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
-        self.store(node.name.id, frozenset({made}), node.lineno)
-
-    def annotation(self, node: ast.expr | None) -> None:
-        """An annotation, which some ways of running Python never evaluate."""
-        if node is not None and not self.future_annotations and not LAZY_ANNOTATIONS:
-            self.expr(node)
-
-    # -- definitions
-
-    def run_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        decorators = [self.expr(each) for each in node.decorator_list]
-        made = self._with_type_parameters(node, lambda: self._function(node))
-        thing = next(iter(made))
-        assert thing.code is not None
-        thing.code.bound_to = _bound_to(node)
-        value = made
-        if not thing.code.bound_to:
-            for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
-                value = self._decorated(decorator, value, each)
-        self.store(node.name, value, node.lineno)
-
-    run_AsyncFunctionDef = run_FunctionDef
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Value:
-        arguments = node.args
-        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
-            if each is not None:
-                self.annotation(each.annotation)
-        self.annotation(node.returns)
-        return frozenset({self.function(node, node.name, node.body)})
-
-    def _decorated(self, decorator: Value, value: Value, node: ast.expr) -> Value:
-        codes = frozenset(thing for thing in decorator if thing.code is not None or thing.kind in SYMBOLIC)
-        if not codes:
-            return value  # taken to call what it wraps
-        return self.call(codes, Given((value,)), Way(("decorator", node), node.lineno)) or value
-
-    def _with_type_parameters(self, node: Any, then: Callable[[], Value]) -> Value:
-        parameters = getattr(node, "type_params", None)
-        if not parameters:
-            return then()
-        names = frozenset(each.name for each in parameters)
-        with self.within(Frame(Scope.COMPREHENSION, self.frame, local=names)):
-            with self.softly():
-                for each in parameters:
-                    self.expr(getattr(each, "bound", None))
-            return then()
-
-    def run_ClassDef(self, node: ast.ClassDef) -> None:
-        decorators = [self.expr(each) for each in node.decorator_list]
-        value = self._with_type_parameters(node, lambda: self._class(node))
-        for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
-            value = self._decorated(decorator, value, each)
-        self.store(node.name, value, node.lineno)
-
-    def _class(self, node: ast.ClassDef) -> Value:
-        bases = NOTHING.union(*(self.expr(each) for each in node.bases))
-        for keyword in node.keywords:
-            self.expr(keyword.value)
-        thing = self.fresh("class", node, label=node.name, kind=Kind.CLASS)
-        outline = Outline(bases=bases)
-        outline.known = not node.keywords and all(
-            base.kind is Kind.CLASS or (base.kind is Kind.BUILTIN and base.label == "object") for base in bases
-        )
-        with self.within(Frame(Scope.CLASS, self.frame)) as frame:
-            self.block(node.body)
-        for name, slot in frame.names.items():
-            functions = [each for each in slot.value if each.code is not None]
-            if functions:
-                outline.methods[name] = functions[0]
-                thing.carries.update(functions)
-            others = [each for each in slot.value if each.code is None]
-            if any(each.kind is Kind.OBJECT for each in others):
-                outline.state = True
-            hold({thing}, others, name)
-        outline.state = outline.state or any(base.outline is not None and base.outline.state for base in bases)
-        thing.outline = outline
-        return frozenset({thing})
 
     # -- ways
 
@@ -387,9 +181,9 @@ class Statements(Expressions):
         for item in node.items:
             value = self.expr(item.context_expr)
             expression = item.context_expr
-            if isinstance(expression, ast.Call) and _last_name(expression.func) == "suppress":
+            if isinstance(expression, ast.Call) and last_name(expression.func) == "suppress":
                 suppresses = True
-                soft = soft or any(_last_name(each) in CATCHES_NAME_ERROR for each in expression.args)
+                soft = soft or any(last_name(each) in CATCHES_NAME_ERROR for each in expression.args)
             entered = self._enter(value, item)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
@@ -471,39 +265,12 @@ class Statements(Expressions):
                     self._pattern(each, inner)
 
 
-def _bound_to(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    for each in node.decorator_list:
-        match _last_name(each.func if isinstance(each, ast.Call) else each):
-            case "staticmethod":
-                return "static"
-            case "classmethod":
-                return "class"
-            case "property" | "cached_property" | "setter" | "getter" | "deleter":
-                return "property"
-    return ""
-
-
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def _catches_name_error(handlers: list[ast.ExceptHandler]) -> bool:
     for handler in handlers:
         kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-        if any(kind is None or _last_name(kind) in CATCHES_NAME_ERROR for kind in kinds):
+        if any(kind is None or last_name(kind) in CATCHES_NAME_ERROR for kind in kinds):
             return True
     return False
-
-
-def _elements(source: ast.expr | None, targets: list[ast.expr]) -> list[ast.expr] | None:
-    """The expressions of `a, b = x, y`, where they pair up."""
-    if not isinstance(source, ast.Tuple | ast.List) or len(source.elts) != len(targets):
-        return None
-    if any(isinstance(each, ast.Starred) for each in (*source.elts, *targets)):
-        return None
-    return source.elts
 
 
 def _never_empty(node: ast.expr) -> bool:

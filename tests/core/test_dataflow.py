@@ -1,0 +1,413 @@
+"""Which task takes what from which, and what is wrong with a notebook."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from nbdag.core.dag import Cell, CellKind, Dag, Place
+from nbdag.core.dataflow import understand
+from nbdag.core.options import DagOptions, TaskOptions
+from nbdag.core.problems import TABLE
+
+
+def notebook(*cells: tuple[str, str], **said: Mapping[str, Any] | DagOptions) -> Dag:
+    """A notebook of (kind or task, code); options by task's name, and `dag` for the notebook's own."""
+    dag = said.pop("dag", DagOptions())
+    assert isinstance(dag, DagOptions)
+    made, options = [], {}
+    for index, (kind, text) in enumerate(cells):
+        code = textwrap.dedent(text).strip("\n")
+        if kind in set(CellKind):
+            made.append(Cell(index=index, kind=CellKind(kind), source=code, code=code))
+        else:
+            made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
+            options[index] = TaskOptions(**said.get(kind, {}))  # type: ignore[arg-type]
+    return understand(made, dag_id="nb", options=dag, task_options=options)
+
+
+def arrows(dag: Dag) -> list[str]:
+    return [f"{edge.source}>{edge.target}" for edge in dag.edges]
+
+
+def codes(dag: Dag) -> list[str]:
+    return [problem.code for problem in dag.problems]
+
+
+EDGES: dict[str, tuple[list[tuple[str, str]], str]] = {
+    "the nearest writer above": ([("a", "x = 1"), ("b", "x = 2"), ("c", "x")], "b>c"),
+    "siblings that change one list run one after the other": (
+        [("a", "xs = []"), ("b", "xs.append(1)"), ("c", "xs.append(2)"), ("d", "print(xs)")],
+        "a>b b>c c>d",
+    ),
+    "siblings that only look are independent": (
+        [("a", "m = f()"), ("b", "p = m.predict(1)"), ("c", "q = m.predict(2)"), ("setup", "def f(): pass")],
+        "a>b a>c",
+    ),
+    "an alias that nobody changes adds nothing": ([("a", "x = []"), ("b", "y = x"), ("c", "x")], "a>b a>c"),
+    "an alias of what is changed later": (
+        [("a", "x = []"), ("b", "y = x"), ("c", "x.append(1)"), ("d", "y")],
+        "a>b b>c c>d",
+    ),
+    "a change of another object": ([("a", "x = []"), ("b", "y = x[:]"), ("c", "y.append(1)"), ("d", "x")], "a>b a>d b>c"),
+    "a conditional write": ([("a", "x = 1"), ("b", "if y: x = 2"), ("c", "x"), ("setup", "y = 1")], "a>b b>c"),
+    "a conditional write that nobody reads": ([("a", "x = 1"), ("b", "if y: x = 2"), ("setup", "y = 1")], ""),
+    "loop variables do not tie tasks together": (
+        [("a", "for i in range(n): pass"), ("b", "for i in range(n): pass"), ("setup", "n = 3")],
+        "",
+    ),
+    "a function's free names, where it is called": (
+        [("a", "def f(): return x"), ("b", "x = 1"), ("c", "f()"), ("d", "x = 2"), ("e", "f()")],
+        "a>c a>e b>c d>e",
+    ),
+    "a setup function's free names": (
+        [("setup", "def f(): return g()\ndef g(): return x"), ("a", "x = 1"), ("b", "f()")],
+        "a>b",
+    ),
+    "a function that changes a global": (
+        [("setup", "c = 0\ndef f():\n    global c\n    c += 1"), ("a", "f()"), ("b", "f()"), ("d", "c")],
+        "a>b b>d",
+    ),
+    "a method's free names, through an instance": (
+        [("a", "class M:\n    def go(self): return k"), ("b", "m = M()"), ("c", "k = 1"), ("d", "m.go()")],
+        "a>b b>d c>d",
+    ),
+    "setup in between is the nearest writer": (
+        [("a", "x = 1"), ("setup", "x = 2"), ("b", "x"), ("c", "x += 1"), ("d", "x")],
+        "c>d",
+    ),
+    "parameters and setup make no edges": ([("parameters", "p = 1"), ("setup", "q = p"), ("a", "p + q"), ("b", "q")], ""),
+    "a deletion reads what it deletes": ([("a", "x = 1"), ("b", "del x"), ("c", "x = 2"), ("d", "x")], "a>b c>d"),
+    "an optional read": ([("a", "x = 1"), ("b", "try:\n    x\nexcept NameError:\n    x = 0")], "a>b"),
+    "an import": ([("a", "import math"), ("b", "math.pi")], "a>b"),
+    "a name of an import *": ([("a", "from math import *"), ("b", "pi")], "a>b"),
+    "a shell line": ([("a", "x = 1"), ("b", "!echo {x}"), ("c", "!echo $x")], "a>b a>c"),
+    "a query": ([("a", "t = 1"), ("b", "df.query('a > @t')"), ("setup", "df = 1")], "a>b"),
+    "a scratch cell does not run": ([("a", "x = 1"), ("scratch", "x = 2"), ("b", "x")], "a>b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_is_drawn_where_a_value_flows(name: str) -> None:
+    cells, expected = EDGES[name]
+    dag = notebook(*cells)
+    assert not dag.errors
+    assert arrows(dag) == expected.split()
+
+
+PIPELINE = [
+    ("setup", "import pandas as pd\nimport numpy as np\nimport matplotlib.pyplot as plt\n"
+              "from sklearn.ensemble import RandomForestClassifier\nfrom sklearn.metrics import accuracy_score, roc_auc_score\n"
+              "from sklearn.model_selection import train_test_split\nfrom sklearn.preprocessing import StandardScaler\n"
+              "def clean(df):\n    df = df.dropna()\n    return df[df['age'] > min_age]"),
+    ("parameters", "path = 'd.csv'\nmin_age = 18\nseed = 0"),
+    ("extract", "df = pd.read_csv(path)\ndf.head()"),
+    ("describe", "summary = df.describe()\nprint(df.shape)\ndf.info()"),
+    ("plot", "fig, ax = plt.subplots()\nax.hist(df['age'])\nplt.title('ages')\nplt.savefig('ages.png')\nfig"),
+    ("prep", "data = clean(df)\ny = data['target']\nX = data.drop(columns=['target'])\n"
+             "X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed)"),
+    ("scale", "scaler = StandardScaler()\nZ_train = scaler.fit_transform(X_train)\nZ_test = scaler.transform(X_test)"),
+    ("balance", "y.mean()"),
+    ("forest", "forest = RandomForestClassifier(random_state=seed)\nforest.fit(Z_train, y_train)"),
+    ("deep", "deep = RandomForestClassifier(max_depth=20).fit(Z_train, y_train)"),
+    ("score_forest", "forest_score = accuracy_score(y_test, forest.predict(Z_test))"),
+    ("auc_forest", "auc = roc_auc_score(y_test, forest.predict_proba(Z_test)[:, 1])"),
+    ("score_deep", "deep_score = accuracy_score(y_test, deep.predict(Z_test))"),
+    ("report", "best = forest if forest_score >= deep_score else deep\nprint(f'{forest_score:.3f} {deep_score:.3f} {auc}')"),
+    ("deploy", "import joblib\njoblib.dump({'scaler': scaler, 'model': best}, 'model.joblib')"),
+]  # fmt: skip
+
+
+def test_a_machine_learning_notebook_has_the_edges_that_a_person_draws() -> None:
+    dag = notebook(*PIPELINE)
+    assert codes(dag) == []
+    assert set(arrows(dag)) == {
+        "extract>describe",
+        "extract>plot",
+        "extract>prep",
+        "prep>scale",
+        "prep>balance",
+        "prep>forest",
+        "prep>deep",
+        "scale>forest",
+        "scale>deep",
+        "scale>score_forest",
+        "scale>auc_forest",
+        "scale>score_deep",
+        "prep>score_forest",
+        "prep>auc_forest",
+        "prep>score_deep",
+        "forest>score_forest",
+        "forest>auc_forest",
+        "deep>score_deep",
+        "score_forest>report",
+        "score_deep>report",
+        "auc_forest>report",
+        "forest>report",
+        "deep>report",
+        "scale>deploy",
+        "report>deploy",
+    }
+
+
+ETL = [
+    ("setup", "import pandas as pd, sqlite3\nfrom pathlib import Path\nraw = Path('raw')\nlog = []"),
+    ("orders", "orders = pd.concat(pd.read_csv(p) for p in sorted(raw.glob('orders*.csv')))"),
+    ("customers", "customers = pd.read_csv(raw / 'customers.csv')"),
+    ("clean_orders", "orders = orders.drop_duplicates()\norders['day'] = pd.to_datetime(orders.date).dt.date"),
+    ("clean_customers", "customers['name'] = customers.name.str.strip()\ncustomers.drop(columns='fax', inplace=True)"),
+    ("join", "sales = orders.merge(customers, on='customer')"),
+    ("by_day", "daily = sales.groupby('day').amount.sum()\ndaily.to_csv('daily.csv')\ndaily.plot()"),
+    ("by_customer", "top = sales.groupby('name').amount.sum().nlargest(10)\ntop"),
+    ("quality", "assert not sales.isna().any().any(), sales.isna().sum()"),
+    ("load", "with sqlite3.connect('sales.db') as db:\n    sales.to_sql('sales', db, if_exists='replace')\n"
+             "    daily.to_sql('daily', db, if_exists='replace')"),
+]  # fmt: skip
+
+
+def test_an_etl_notebook_has_the_edges_that_a_person_draws() -> None:
+    dag = notebook(*ETL, load={"after": ("quality",)})
+    assert codes(dag) == []
+    assert set(arrows(dag)) == {
+        "orders>clean_orders",
+        "customers>clean_customers",
+        "clean_orders>join",
+        "clean_customers>join",
+        "join>by_day",
+        "join>by_customer",
+        "join>quality",
+        "join>load",
+        "by_day>load",
+        "quality>load",
+    }
+
+
+def test_an_edge_says_which_name_read_where_and_written_where() -> None:
+    dag = notebook(("a", "\nx = 1\ny = 2"), ("b", "z = 1\nz + y\nx"))
+    (edge,) = dag.edges
+    assert [(use.name, use.read_at, use.written_at) for use in edge.names] == [
+        ("x", Place(cell=1, line=3), Place(cell=0, line=1)),
+        ("y", Place(cell=1, line=2), Place(cell=0, line=2)),
+    ]
+
+
+def test_a_task_says_what_it_reads_writes_and_changes() -> None:
+    task = notebook(("setup", "k = 1"), ("a", "xs = []"), ("b", "xs.append(k)\ny = len(xs)\nif y: z = 1")).tasks["b"]
+    assert (task.reads, task.writes, task.changes) == (("xs", "k"), ("y", "z"), ("xs",))
+    task = notebook(("a", "x = 1"), ("b", "x += 1")).tasks["b"]
+    assert (task.reads, task.writes, task.changes) == (("x",), ("x",), ("x",))
+
+
+def test_only_names_that_some_later_task_reads_are_exported() -> None:
+    dag = notebook(("a", "x = 1\ny = 2\nz = 3"), ("b", "x"), a={"out": ("z",)})
+    assert dag.tasks["a"].exports == (("x",), ("z",))
+    assert dag.tasks["b"].exports == ()
+
+
+def test_names_of_one_object_are_exported_together() -> None:
+    dag = notebook(("a", "x = []"), ("b", "y = x\nz = 1"), ("c", "y.append(1)"), ("d", "x, y, z"))
+    assert dag.tasks["b"].exports == (("x", "y"), ("z",))
+    assert dag.tasks["c"].exports == (("x", "y"),)
+    assert {each.name: each.sources for each in dag.tasks["d"].inputs} == {"x": ("c",), "y": ("c",), "z": ("b",)}
+
+
+# what may be skipped: the options of b, and the sources of c's x
+SKIPPABLE = [
+    ({}, ("b",)),
+    ({"when": "flag"}, ("b", "a")),
+    ({"map": (("i", "[1, 2]"),)}, ("b", "a")),
+    ({"operator": "sensor"}, ("b", "a")),
+    ({"trigger": "one_failed", "after": ("s",)}, ("b", "a")),
+    ({"after": ("s",)}, ("b", "a")),
+    ({"after": ("s",), "trigger": "all_done"}, ("b",)),
+]
+
+
+@pytest.mark.parametrize(("options", "sources"), SKIPPABLE)
+def test_past_a_task_that_may_be_skipped_the_search_goes_on(options: dict[str, Any], sources: tuple[str, ...]) -> None:
+    dag = notebook(
+        ("setup", "flag = True\nfrom nbdag import Skip"),
+        ("a", "x = 1"),
+        ("s", "raise Skip()"),
+        ("b", "x = 2"),
+        ("c", "x"),
+        b=options,
+    )
+    assert dag.tasks["c"].inputs[0].sources == sources
+
+
+def test_a_header_s_expressions_are_reads() -> None:
+    dag = notebook(
+        ("a", "xs = [1]\nready = True\nlimit = 3"),
+        ("b", "y = x"),
+        ("c", "y"),
+        b={"when": "ready", "map": (("x", "xs"),), "check": ("y < limit",)},
+    )
+    assert not dag.errors
+    assert sorted(dag.tasks["b"].reads) == ["limit", "ready", "xs"]
+    assert dag.tasks["b"].writes == ("y",)
+
+
+def test_a_check_may_read_what_its_task_writes() -> None:
+    assert not notebook(("a", "y = 1"), a={"check": ("y > 0",)}).errors
+
+
+def test_a_declared_change_is_a_change() -> None:
+    dag = notebook(("setup", "from m import f"), ("a", "x = []"), ("b", "f(x)"), ("c", "x"), b={"change": ("x",)})
+    assert arrows(dag) == ["a>b", "b>c"]
+    assert dag.tasks["b"].changes == ("x",)
+
+
+DEFINITIONS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
+    "a function": ([("a", "@d\ndef f(p=1):\n    return p"), ("setup", "d = 1"), ("z", "f()")], ["@d\ndef f(p=1):\n    return p"]),
+    "an import": ([("a", "import a.b as c, d.e\nfrom f import g as h, i"), ("z", "c, d, h")], ["import a.b as c", "import d.e", "from f import g as h"]),
+    "what it calls": ([("a", "def f():\n    return g()\ndef g(): pass"), ("z", "f()")], ["def f():\n    return g()", "def g(): pass"]),
+    "its base": ([("a", "class A: pass\nclass B(A): pass"), ("z", "B()")], ["class A: pass", "class B(A): pass"]),
+    "the class of an instance": ([("a", "class A: pass"), ("b", "o = A()"), ("z", "o")], ["class A: pass"]),
+    "what a partial calls": (
+        [("setup", "from functools import partial"), ("a", "def f(p): return p"), ("b", "h = partial(f, 1)"), ("z", "h()")],
+        ["def f(p): return p"],
+    ),
+    "not one with a default that a task made": ([("a", "k = []"), ("b", "def f(p=k): pass"), ("z", "f()")], []),
+    "not one that is bound twice": ([("a", "def f(): pass"), ("b", "def f(): return 1"), ("z", "f()")], []),
+    "not one that only some ways define": ([("a", "if x:\n    def f(): pass"), ("setup", "x = 1"), ("z", "f()")], []),
+    "not one that is changed": ([("a", "class A: n = 0"), ("b", "A.n += 1"), ("z", "A")], []),
+    "not what setup defines": ([("setup", "def f(): pass"), ("z", "f()")], []),
+    "one module imported twice": ([("a", "import os"), ("b", "import os"), ("z", "os")], ["import os", "import os"]),
+    "two modules of one package": ([("a", "import a.b"), ("b", "import a.c"), ("z", "a")], ["import a.b", "import a.c"]),
+    "a star": ([("a", "from math import *"), ("z", "pi")], ["from math import *"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_definitions_travel_as_source(name: str) -> None:
+    cells, sources = DEFINITIONS[name]
+    dag = notebook(*cells)
+    assert [each.source for each in dag.tasks["z"].definitions] == sources
+    travelling = {each.name for each in dag.tasks["z"].definitions}
+    assert not travelling & {each.name for each in dag.tasks["z"].inputs}
+
+
+PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
+    "a name that nothing sets": ([("a", "accuracy = 1"), ("b", "\nacuracy")], "NB201", "nothing above sets acuracy", "accuracy"),
+    "a name that only scratch sets": ([("scratch", "x = 1"), ("a", "x")], "NB201", "scratch", "%%task"),
+    "a name that is set below": ([("a", "x"), ("b", "x = 1")], "NB201", "below, by task b", "move cell 2"),
+    "a name read before the cell sets it": ([("a", "x + 1\nx = 1")], "NB201", "only later", "above line 1"),
+    "a name that a function needs": ([("setup", "def f(): return y"), ("a", "f()")], "NB201", "sets y", ""),
+    "a lambda's typo": ([("a", "t = 1\nsorted([], key=lambda v: v + tt)")], "NB201", "tt", ""),
+    "setup that reads what a task makes": ([("a", "x = 1"), ("setup", "y = x")], "NB204", "task a makes", "make this cell a task"),
+    "setup that changes what a task made": ([("a", "xs = []"), ("setup", "xs.append(1)")], "NB204", "xs", ""),
+    "setup that may override a task": ([("setup", "x = 0"), ("a", "x = 1"), ("setup", "if 1 > x: pass"), ("b", "x")], "NB204", "x", ""),
+    "a deleted name": ([("a", "x = 1"), ("b", "\ndel x"), ("c", "x")], "NB205", "cell 2, line 1 (task b) deletes it", ""),
+    "a name deleted in its cell": ([("a", "x = 1\ndel x\nx")], "NB205", "line 2", ""),
+    "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "not Python", ""),
+    "import *": ([("a", "from m import *\nanything")], "NB301", "* of m", ""),
+    "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),
+    "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "")], "NB303", "random.seed", "in a task"),
+    "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'")], "NB304", "environment", "%%setup"),
+    "a directory that a task changes": ([("a", "%cd /tmp")], "NB304", "directory", ""),
+    "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
+    "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_has_a_code_a_place_a_sentence_and_a_hint(name: str) -> None:
+    cells, code, message, hint = PROBLEMS[name]
+    dag = notebook(*cells)
+    assert codes(dag) == [code]
+    (problem,) = dag.problems
+    assert message in problem.message
+    assert hint in problem.hint
+    assert problem.hint
+    assert problem.severity == TABLE[code].severity
+    assert problem.place is not None
+
+
+FINE = {
+    "builtins and IPython's own names": [("a", "print(len(__name__), display, get_ipython(), In, Out, _, dag_run)")],
+    "a seed in a task": [("a", "import random\nrandom.seed(0)")],
+    "a function whose globals come later": [("a", "def f(): return x"), ("b", "x = 1\nf()")],
+    "an except clause's own name": [("a", "try:\n    1\nexcept Exception as e:\n    print(e)"), ("b", "e = 1\ne")],
+    "a name under an import *": [("setup", "from m import *"), ("a", "anything")],
+    "a setup function that reads what tasks make": [
+        ("a", "x = 1"),
+        ("setup", "def f(): return x\nfs = [f]"),
+        ("b", "f()"),
+    ],
+    "a branch that is never taken": [("a", "if False:\n    nowhere")],
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_works_in_a_plain_run_is_no_error(name: str) -> None:
+    assert not notebook(*FINE[name]).errors
+
+
+def test_a_cycle_is_told_with_its_path() -> None:
+    dag = notebook(("a", "x = 1"), ("b", "y = x"), ("c", "y"), a={"after": ("c",)})
+    (problem,) = dag.errors
+    assert problem.code == "NB202"
+    assert "a -(x)-> b -(y)-> c -> a" in problem.message
+    assert dag.order == ()
+
+
+def test_an_unknown_task_is_told_with_the_nearest() -> None:
+    dag = notebook(("extract", ""), ("b", ""), b={"after": ("extrct",)})
+    (problem,) = dag.errors
+    assert (problem.code, problem.task, problem.hint) == ("NB203", "b", "did you mean extract?")
+
+
+def test_a_task_cannot_come_after_itself() -> None:
+    assert codes(notebook(("a", ""), a={"after": ("a",)})) == ["NB207"]
+
+
+def test_without_inference_only_declared_ancestors_give_values() -> None:
+    cells = [("a", "x = 1"), ("b", "x = 2"), ("c", "x")]
+    off = DagOptions(infer=False)
+    dag = notebook(*cells, dag=off, c={"after": ("a",)})
+    assert arrows(dag) == ["a>c"]
+    assert dag.tasks["c"].inputs[0].sources == ("a",)
+    assert not dag.errors
+    dag = notebook(*cells, dag=off)
+    assert codes(dag) == ["NB206"]
+    assert dag.problems[0].hint == "add --after b"
+
+
+def test_the_order_is_the_notebook_s_among_the_free() -> None:
+    assert notebook(("a", ""), ("b", ""), ("c", ""), b={"after": ("c",)}).order == ("a", "c", "b")
+
+
+def test_a_mapped_task_leaves_a_list() -> None:
+    dag = notebook(("a", "xs = [1]"), ("b", "ys = []\nys.append(x)"), ("c", "ys.append(1)"), b={"map": (("x", "xs"),)})
+    assert arrows(dag) == ["a>b", "b>c"]
+    assert not dag.errors
+
+
+def test_setup_cells_above_a_task_are_its_setup() -> None:
+    dag = notebook(("setup", "x = 1"), ("a", "x"), ("setup", "y = 1"), ("b", "y"))
+    assert (dag.tasks["a"].setup, dag.tasks["b"].setup) == ((0,), (0, 2))
+
+
+def test_parameters_are_told_with_the_source_of_their_defaults() -> None:
+    dag = notebook(("parameters", "a = 1 + 2\nb: str = 'x'\nprint(a)"), ("t", "a"))
+    assert dag.parameters == {"a": "1 + 2", "b": "'x'"}
+
+
+def test_a_notebook_in_another_language_has_its_declared_edges_alone() -> None:
+    cells = [
+        Cell(index=n, kind=CellKind.TASK, source="x <- 1", code="x <- 1", task=name) for n, name in enumerate("ab")
+    ]
+    dag = understand(cells, dag_id="r", declared=[("a", "b", Place(cell=0, line=1))], language="R")
+    assert arrows(dag) == ["a>b"]
+    assert not dag.problems
+    assert all(task.opaque for task in dag.tasks.values())
+
+
+def test_a_name_read_by_nothing_but_a_deleted_branch_keeps_its_value() -> None:
+    dag = notebook(("setup", "flag = 0"), ("a", "x = 1"), ("b", "if flag:\n    del x"), ("c", "x"))
+    assert not dag.errors
+    assert [(each.sources, each.optional) for each in dag.tasks["c"].inputs] == [(("b",), True)]
