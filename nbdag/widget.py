@@ -174,6 +174,8 @@ class Living:
             runs.cancel(act["run"], self._dag.id, home=history.home)
         elif act["what"] == "load":
             self._load(history, act["run"], act["task"])
+        elif act["what"] == "deploy":
+            self._deploy(history)
         elif act["what"] in _RUNS:
             self._run(act["what"], act["task"])
 
@@ -200,10 +202,19 @@ class Living:
         text = f"{', '.join(found) or 'nothing'} of {name} in run {run} is now in this kernel"
         self.widget.tell({"kind": "notice", "level": "info", "text": text})
 
-    def _run(self, what: str, name: str) -> None:
+    def _deploy(self, history: History) -> None:
+        done = runs.deploy(self._file(), home=history.home)
+        text = f"{done.id} is deployed; a scheduler (`nbdag scheduler`) runs it when it is due"
+        self.widget.tell({"kind": "notice", "level": "info", "text": text})
+
+    def _file(self) -> Path:
         path = self.session.path
         if path is None:
             raise NoFileError
+        return path
+
+    def _run(self, what: str, name: str) -> None:
+        path = self._file()
         words = [_RUNS[what], name] if what != "all" else []
         command = [sys.executable, "-m", "nbdag", "run", str(path), *words, "--no-progress"]
         threading.Thread(target=self._drive, args=(command, set(self._runs)), name="nbdag-run", daemon=True).start()
@@ -240,7 +251,7 @@ class Living:
         return History(self._home(), self._dag.id)
 
     def _can(self) -> list[str]:
-        known = [*_RUNS, "cancel"] if self.session.path is not None else ["cancel"]
+        known = [*_RUNS, "cancel", "deploy"] if self.session.path is not None else ["cancel"]
         return [*known, "load"]
 
     def _shape_of(self, dag: Dag) -> object:

@@ -16,7 +16,7 @@ from ..errors import NbdagError
 from ..home import Home
 from ..runs import Run
 from ..runs.ask import told
-from ..runs.gone import bury
+from ..scheduler.gone import bury
 from ..store.rows import RunRow
 from ..store.store import Store
 from .history import LATEST

@@ -87,6 +87,8 @@ def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
 def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
     nb = notebook("%dag keys", "%%task first\na = 1", "%%task second\nb = a", "%%task third\nc = b")
     nb.open_graph()
+    # As Tab does from the cell: JupyterLab gives a cell that becomes the active one the focus.
+    nb.page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputPrompt").click()
     nb.page.locator(".nbdag-box[tabindex='0']").focus()
     nb.page.keyboard.press("ArrowRight")
     nb.page.keyboard.press("ArrowRight")

@@ -117,7 +117,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
     async (what: Act['what'], of = '') => {
       setNotice(undefined)
       if (what !== 'cancel' && what !== 'load') {
-        asked.current = true
+        asked.current = what !== 'deploy' && what !== 'retry'
         try {
           await host.save?.()
         } catch {
@@ -125,7 +125,6 @@ export function App({ store, host }: { store: Store; host: Host }) {
         }
       }
       store.transport.send({ kind: 'act', what, task: of, run })
-      if (what === 'retry') asked.current = false
     },
     [store, host, run],
   )

@@ -182,12 +182,16 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     touched.current = true
     look({ ...from.camera, x: from.camera.x + x, y: from.camera.y + y })
   }
-  function onPointerUp(event: PointerEvent): void {
-    const from = drag.current
+  const dragged = useRef(false) // a click that ends a drag chooses nothing
+  function onPointerUp(): void {
+    dragged.current = drag.current?.moved ?? false
     drag.current = undefined
-    if (!from || from.moved) return
+  }
+  function onClick(event: MouseEvent): void {
+    if (dragged.current) return
     const id = idOf(event.target)
-    if (id !== undefined) focus(id) // so that keys go on from here
+    // So that keys go on from here; JupyterLab gives the cell the focus first.
+    if (id !== undefined) setTimeout(() => focus(id))
     onChoose(id ?? '')
   }
 
@@ -217,6 +221,7 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
       onPointerDown={onPointerDown}
       onPointerMove={onPointerMove}
       onPointerUp={onPointerUp}
+      onClick={onClick}
       onPointerCancel={() => {
         drag.current = undefined
       }}
