@@ -15,7 +15,7 @@ LINE = "#768390"
 
 
 def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB", labels: bool = True) -> str:
-    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR. Without `labels` edges do not say what they carry."""
+    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR. Without `labels` edges are bare lines."""
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
     graph = graphviz.Digraph(

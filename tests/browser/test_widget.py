@@ -39,7 +39,7 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
     assert "ZeroDivisionError: division by zero" in traceback.inner_text()
     assert "list(range(20))" in nb.path.read_text(), "the run takes what stands on the page, so that is saved first"
 
-    nb.page.keyboard.press("Escape")
+    nb.button("Close").click()
     nb.page.wait_for_selector(".nbdag-panel", state="detached")
     nb.page.reload()
     nb.box("prep", "stale")
