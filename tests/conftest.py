@@ -1,10 +1,19 @@
-"""What all tests share: fork servers of their own, in a folder of their own, which end with the tests."""
+"""What all tests share: fork servers of their own, in a folder of their own, which end with the tests; PostgreSQL.
+
+A PostgreSQL server is NBDAG_TEST_POSTGRES_URL's, else one of the tests' own, on a socket that nobody else sees. Where
+none is installed its tests are skipped, unless NBDAG_REQUIRE_POSTGRES=1.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -34,3 +43,82 @@ def end_all_of(folder: str | os.PathLike[str]) -> None:
                 process.kill()
         except psutil.Error:
             continue
+
+
+def _postgres_programs() -> Path | None:
+    config = shutil.which("pg_config")
+    if config is not None:
+        said = Path(subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
+        if (said / "initdb").exists():
+            return said
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    there = shutil.which("initdb")
+    return Path(there).parent if there else None
+
+
+def _as_nobody(folder: Path) -> dict[str, str | int]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    names = {each.pw_name for each in pwd.getpwall()}
+    user = "postgres" if "postgres" in names else "nobody"
+    shutil.chown(folder, user)
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server on which databases may be made."""
+    said = os.environ.get("NBDAG_TEST_POSTGRES_URL")
+    if said:
+        yield said
+        return
+    programs = _postgres_programs()
+    if programs is None:
+        if os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1":
+            pytest.fail("no PostgreSQL server is installed here, and NBDAG_REQUIRE_POSTGRES says that one must be")
+        pytest.skip("no PostgreSQL server is installed here")
+    with tempfile.TemporaryDirectory(prefix="nbdag-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        who = _as_nobody(folder)
+        data = folder / "data"
+        make = [programs / "initdb", "-D", data, "-U", "nbdag", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        subprocess.run(make, check=True, capture_output=True, cwd=folder, **who)  # type: ignore[call-overload]
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        ctl = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        with (folder / "log").open("wb") as log:
+            if who:
+                shutil.chown(folder / "log", str(who["user"]))
+            begin = [*ctl, "-l", folder / "log", "-o", options, "start"]
+            subprocess.run(begin, check=True, stdout=log, stderr=log, cwd=folder, **who)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql://nbdag@/postgres?host={folder}"
+        finally:
+            end = [*ctl, "-m", "immediate", "stop"]
+            subprocess.run(end, check=False, capture_output=True, cwd=folder, **who)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def postgres_database(postgres: str) -> Iterator[Callable[[], str]]:
+    """Makes an empty database, and answers with its URL; it is gone after the test."""
+    from sqlalchemy import create_engine, make_url, text
+
+    server = make_url(postgres).set(drivername="postgresql+psycopg")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"nbdag_{uuid.uuid4().hex[:12]}")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {names[-1]}"))
+        return server.set(database=names[-1]).render_as_string(hide_password=False)
+
+    with contextlib.closing(engine.connect()):
+        pass
+    yield make
+    with engine.connect() as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

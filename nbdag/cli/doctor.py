@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ import click
 from .. import home
 from ..errors import NbdagError
 from ._group import examples
-from .output import console, output_option, print_data
+from .output import console, moment, output_option, print_data
 
 _LITTLE = 200 * 2**20  # bytes: less free space than this is worth a word
 _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
@@ -31,13 +32,27 @@ class Finding:
     said: str  # one sentence; for a problem with its remedy
 
 
-@click.command(epilog=examples(("nbdag doctor", ""), ("nbdag doctor -o json", "")))
+@click.command(
+    epilog=examples(
+        ("nbdag doctor", ""),
+        ("nbdag doctor -o json", ""),
+        ("nbdag doctor --stop-servers", "end what keeps kernels warm between runs"),
+    )
+)
+@click.option("--stop-servers", is_flag=True, help="End the servers of warm kernels, with what runs in them.")
 @output_option
-def doctor(form: str) -> int:
+def doctor(form: str, stop_servers: bool) -> int:
     """Look for what could keep notebooks from running here.
 
-    Exits with 1 where a problem was found.
+    Servers of warm kernels stay for NBDAG_IDLE seconds (600) after the last run. Exits with 1 where a problem was
+    found.
     """
+    if stop_servers:
+        from ..kernels import resident
+
+        with contextlib.suppress(resident.NoServerError, OSError):
+            for server in resident.running():
+                resident.stop(server.key)
     found = list(_findings())
     if form == "table":
         screen = console()
@@ -61,6 +76,7 @@ def _findings() -> Iterator[Finding]:
     yield _warm()
     yield _graphviz()
     yield from _home()
+    yield from _schedule()
 
 
 def _packages() -> Iterator[Finding]:
@@ -92,7 +108,7 @@ def _warm() -> Finding:
         return Finding(what=what, level="note", said="this system cannot fork them; tasks get ordinary kernels, slower")
     try:
         servers = resident.running()
-    except resident.NoServerError as error:
+    except (resident.NoServerError, OSError) as error:
         return Finding(what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, slower")
     waiting = ", ".join(f"process {server.pid}, {server.memory >> 20} MB" for server in servers)
     return Finding(what=what, level="ok", said=f"forked on demand; servers now: {waiting or 'none'}")
@@ -139,3 +155,30 @@ def _home() -> Iterator[Finding]:
             yield Finding(what="store", level="ok", said=said)
         except NbdagError as error:
             yield Finding(what="store", level="problem", said=str(error))
+
+
+def _schedule() -> Iterator[Finding]:
+    """Whether a scheduler is alive, since when, and what is overdue."""
+    if not home.find().exists:
+        return
+    from ..runs.alive import standing
+
+    try:
+        found = standing()
+    except NbdagError:
+        return  # said already
+    for by in found.alive:
+        yield Finding(
+            what="scheduler",
+            level="ok",
+            said=f"process {by.pid} on {by.host.partition('/')[0]} is alive, since {moment(by.started)}",
+        )
+    if not found.alive and (found.deployed or found.waiting):
+        yield Finding(
+            what="scheduler",
+            level="problem" if found.overdue or found.waiting else "note",
+            said=f"none is alive, and {found.deployed} DAGs are deployed, {found.waiting} runs wait: start one with "
+            "'nbdag scheduler'",
+        )
+    for dag, since in found.overdue:
+        yield Finding(what="overdue", level="problem", said=f"{dag} was to run at {moment(since)}")

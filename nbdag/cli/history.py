@@ -78,7 +78,7 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
 )
 @RUN
 @DAG
-@click.option("-f", "--follow", is_flag=True, help="Watch the run until it ends.")
+@click.option("-f", "--follow", "--watch", "follow", is_flag=True, help="Watch the run until it ends.")
 @output_option
 def status(run: str, dag: str | None, follow: bool, form: str) -> int:
     """Show where a run and its tasks stand.

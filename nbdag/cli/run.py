@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,6 +73,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default=True,
     help="Fork a kernel that has its imports done where possible, or start each anew.",
 )
+@click.option("--no-resident", is_flag=True, help="Keep no server of warm kernels for the next run.")
 @click.option("-k", "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's.")
 @click.option(
     "--cwd", type=click.Path(path_type=Path), metavar="FOLDER", help="Where tasks run; the notebook's folder."
@@ -89,6 +91,7 @@ def run(
     dry_run: bool,
     fail_fast: bool | None,
     kernels: str,
+    no_resident: bool,
     kernel: str | None,
     cwd: Path | None,
     show: bool,
@@ -108,6 +111,8 @@ def run(
         return 1
     if dry_run:
         return _say_plan(notebook, {**which, "parameters": values}, as_json)
+    if no_resident:
+        os.environ["NBDAG_IDLE"] = "0"
     chosen = choose(dag, only=only, upto=upto, from_=from_)
     screen = console(stderr=as_json)
     seen: list[str] = []

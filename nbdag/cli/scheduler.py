@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from .. import runs
+from . import units
 from ._group import examples
 from .output import to_json
 
@@ -15,6 +16,7 @@ from .output import to_json
     epilog=examples(
         ("nbdag scheduler", "as many tasks at once as there are cores"),
         ("nbdag scheduler --jobs 8 --log-json", "for a log collector"),
+        ("nbdag scheduler --print-unit systemd", "a service that keeps it running"),
     )
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once; the number of cores.")
@@ -26,12 +28,17 @@ from .output import to_json
     help="Fork a kernel that has its imports done where possible, or start each anew.",
 )
 @click.option("--log-json", is_flag=True, help="Print each line as JSON.")
-def scheduler(jobs: int | None, kernels: str, log_json: bool) -> None:
+@click.option("--print-unit", type=click.Choice(units.KINDS), help="Print a service that keeps it running, and end.")
+def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | None) -> None:
     """Drive what is deployed, in the foreground.
 
     Ctrl-C or SIGTERM: what runs may end, nothing new begins. A second one stops at once; what ran then begins anew
     under the next scheduler. On SQLite there is one; on PostgreSQL (NBDAG_DB_URL) there may be several.
     """
+    if print_unit is not None:
+        more = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
+        click.echo(units.unit(print_unit, *more, *(["--log-json"] if log_json else [])), nl=False)
+        return
     runs.schedule(jobs=jobs, kernels=kernels, on_line=_print_json if log_json else _print)
 
 

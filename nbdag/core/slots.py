@@ -8,7 +8,7 @@ may pass. Nothing here touches a clock or a database.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -155,16 +155,24 @@ def _pool_words(claim: Claim, sizes: Mapping[str, int], holders: Iterable[Claim]
 
 
 def runs_to_start(
-    queued: Iterable[RunView], running: Mapping[tuple[str, bool], int], limits: Mapping[tuple[str, bool], int]
+    queued: Iterable[RunView],
+    running: Mapping[tuple[str, bool], int],
+    limits: Mapping[tuple[str, bool], int],
+    *,
+    backwards: Collection[str] = (),
 ) -> tuple[RunView, ...]:
     """Which queued runs may start: the oldest logical dates first, up to each limit.
 
     Both mappings are by (dag, is a backfill): how many runs are running, and `max_active_runs`.
+    `backwards` are the DAGs whose backfill begins with the latest date.
     """
     latest = datetime.max.replace(tzinfo=UTC)
     count = Counter(dict(running))
     start: list[RunView] = []
-    for run in sorted(queued, key=lambda run: (run.logical_date or latest, run.run_id)):
+    order = sorted(queued, key=lambda run: (run.logical_date or latest, run.run_id))
+    last_first = [run for run in reversed(order) if run.kind == "backfill" and run.dag_id in backwards]
+    others = [run for run in order if not (run.kind == "backfill" and run.dag_id in backwards)]
+    for run in (*others, *last_first):
         group = (run.dag_id, run.kind == "backfill")
         if count[group] < limits[group]:
             count[group] += 1

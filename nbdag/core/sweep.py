@@ -39,8 +39,9 @@ class Swept:
 
     readings: list[Reading] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    # Objects that are changed while several names reach them: at which positions, and which names.
-    contended: dict[Thing, list[tuple[int, frozenset[str]]]] = field(default_factory=lambda: defaultdict(list))
+    contended: dict[Thing, int] = field(
+        default_factory=dict
+    )  # objects changed while several names reach them: where last
     changed: set[Thing] = field(default_factory=set)  # all that looks different at some time
 
 
@@ -178,7 +179,7 @@ def _pass_by(reading: Reading, above: Above, found: Swept, skippable: bool) -> N
     for thing, group in groups.items():
         names = before[thing] | above.names(group)
         if len(names) > 1:
-            found.contended[thing].append((reading.position, frozenset(names)))
+            found.contended[thing] = reading.position
 
 
 def _setup_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, list[int]]:

@@ -8,11 +8,10 @@ A task that binds a name only on some ways takes the version before as well, if 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .analysis.objects import NOTHING, Thing, Value, reached, reaching
+from .analysis.objects import NOTHING, Value, reached, reaching
 from .analysis.scopes import Bound
 from .dag import CellKind
 from .names import Defined, changed_things
@@ -73,7 +72,6 @@ class Versions:
         self.skippable = skippable
         self.visible = visible or (lambda reader, version: version)
         self.current: dict[str, Version] = {}
-        self._later: dict[Thing, list[tuple[int, frozenset[str]]]] = {}
         self.accounts: list[Account] = []
         above = Above()
         for reading in swept.readings:
@@ -150,27 +148,15 @@ class Versions:
         while ahead:
             name = ahead.pop()
             for thing in reached(above.values.get(name, NOTHING)) & contended.keys():
-                later = self._contended_from(thing, reading.position)
-                if name not in later:
+                if contended[thing] < reading.position:
                     continue
-                together = above.names(reaching({thing})) & later
+                # All names that reach it count: what one of them is now may be under another name by then.
+                together = above.names(reaching({thing}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
                     ahead.extend(together - seen)
                     seen |= together
         return _merged(groups)
-
-    def _contended_from(self, thing: Thing, position: int) -> frozenset[str]:
-        """The names that reach an object when it is changed at a position or below."""
-        if thing not in self._later:
-            found: frozenset[str] = frozenset()
-            self._later[thing] = []
-            for at, names in reversed(self.swept.contended[thing]):
-                found |= names
-                self._later[thing].append((-at, found))
-        later = self._later[thing]
-        number = bisect_right(later, -position, key=lambda each: each[0])
-        return later[number - 1][1] if number else frozenset()
 
     def _make(self, account: Account, touched: Mapping[str, int]) -> None:
         reading = account.reading

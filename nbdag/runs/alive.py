@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import store as stores
+from ..home import Home
 from ..scheduler import is_gone
 from ..store.rows import RunRow, SchedulerRow
+from .prepare import the_home
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -24,3 +28,34 @@ def driver_of(store: Store, run: RunRow) -> str:
         return next((f"process {by.pid}" for row, by in store.driven() if row.id == run.id), "")
     alive = schedulers(store)
     return f"the scheduler (process {alive[0].pid})" if alive else ""
+
+
+LATE = 60.0  # seconds after its tick that a run is overdue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How it stands with what is deployed."""
+
+    alive: tuple[SchedulerRow, ...]  # the newest first
+    deployed: int  # DAGs
+    waiting: int  # runs that nobody has for their own, and that have not ended
+    overdue: tuple[tuple[str, float], ...]  # DAG, and when it was to run
+
+
+def standing(*, home: Home | None = None) -> Standing:
+    """Whether a scheduler is alive, and what should have run by now."""
+    here, now = the_home(home), time.time()
+    if not here.exists:
+        return Standing(alive=(), deployed=0, waiting=0, overdue=())
+    store = stores.open(here)
+    try:
+        due = store.deployments.due(now - LATE)
+        return Standing(
+            alive=tuple(schedulers(store, now)),
+            deployed=len(store.deployments.all()),
+            waiting=len(store.deployments.unfinished("")),
+            overdue=tuple((row.id, row.next_date) for row in due if row.next_date is not None),
+        )
+    finally:
+        store.close()

@@ -6,6 +6,7 @@ A `Run` does not change by itself; ask `find_run` again for news, or `follow` it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,7 +88,7 @@ class TaskRun:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
     """One run of a DAG. `run["train"]` is a task of it, `run["train", 3]` an instance of a mapped one."""
 
@@ -104,7 +105,7 @@ class Run:
     error: str | None = None  # why it failed, where no task says so
     source: Path | None = None  # the notebook's file when the run was created
     only: tuple[str, ...] | None = None  # the tasks of a partial run
-    home: Home = field(repr=False, compare=False)  # where its values are
+    home: Home = field(compare=False)  # where its values are
 
     @property
     def duration(self) -> float | None:
@@ -122,6 +123,11 @@ class Run:
 
     def __iter__(self) -> Iterator[TaskRun]:
         return iter(self.tasks)
+
+    def __repr__(self) -> str:
+        """One line for people: a cell that ends with a run shows this."""
+        tasks = ", ".join(f"{n} {state}" for state, n in Counter(task.state.value for task in self.tasks).items())
+        return f"<Run {self.id} of {self.dag}: {self.state.value} ({tasks})>"
 
     def value(self, name: str) -> Any:
         """The value of `name` as the last task that wrote it left it; of a mapped task the list of them."""

@@ -1,7 +1,7 @@
 """What is to be driven: runs that their schedule makes due, and runs that wait for their turn.
 
-A tick's run is recorded before the schedule goes on to the next, and its name says the tick: whoever comes second, or
-after a crash, finds it there. Catching up makes no more runs than may run at once, so a year of ticks fills no queue.
+A tick's run is recorded together with the step of the schedule to the next, and its name says the tick: whoever comes
+second finds it there. Catching up makes no more runs than may run at once, so a year of ticks fills no queue.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class Agenda:
         timetable, deployed = timetable_of(row), when(row.deployed)
         most = row.max_active_runs if row.catchup else timetable.max_active_runs
         room = None if most is None else most - self._store.deployments.open_runs(row.id)
+        last = None if row.last_date is None else when(row.last_date)
+        tick = timetable.next_run(last, now, deployed)
         while True:
-            last = None if row.last_date is None else when(row.last_date)
-            tick = timetable.next_run(last, now, deployed)
             if tick is None or tick > now:
                 if tick is None or row.next_date != tick.timestamp():
                     self._store.deployments.advance(row, row.last_date, None if tick is None else tick.timestamp())
@@ -93,28 +93,38 @@ class Agenda:
                 if room <= 0:
                     return True
                 room -= 1
-            self._record(row, timetable, tick, last, now)
             next_ = timetable.next_run(tick, now, deployed)
             next_at = None if next_ is None else next_.timestamp()
-            if not self._store.deployments.advance(row, tick.timestamp(), next_at):
+            if not self._record(row, timetable, tick, last, now, next_at):
                 return False  # somebody else goes on with it
             row = replace(row, last_date=tick.timestamp(), next_date=next_at)
             if next_ is None or next_ > now:
                 return False
+            last, tick = tick, next_
 
-    def _record(self, row: DagRow, timetable: Timetable, tick: datetime, last: datetime | None, now: datetime) -> None:
+    def _record(
+        self,
+        row: DagRow,
+        timetable: Timetable,
+        tick: datetime,
+        last: datetime | None,
+        now: datetime,
+        next_date: float | None,
+    ) -> bool:
         from ..store.store import RunExistsError
 
         start, _ = timetable.data_interval(tick, last)
         new = new_run(row, name=scheduled_name(tick), kind="scheduled", at=now, date=tick, start=start)
         try:
-            self._store.create_run(new, instances_of(self._read(row)))
+            self._store.create_run(new, instances_of(self._read(row)), due=(row, next_date))
         except RunExistsError:
-            return  # made before somebody was killed, or by another scheduler just now
+            # Made by another scheduler just now, or for the schedule as it was deployed before.
+            return self._store.deployments.advance(row, new.logical_date, next_date)
         late = (now - tick).total_seconds()
         said = f" ({late:.0f} s late)" if late >= 60 else ""
         local = tick.astimezone(timetable.zone)
         self._say(f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, new.name)
+        return True
 
     def _turns(self, scheduler: str, driven: Collection[int]) -> list[Turn]:
         rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in driven]
@@ -127,7 +137,14 @@ class Agenda:
         for row in queued.values():
             backfill = row.kind == "backfill"
             limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, UNKNOWN)
-        start = runs_to_start(map(view, queued.values()), self._store.deployments.running(), limits)
+        filling = self._store.operations.open_backfills({row.dag for row in queued.values() if row.backfill})
+        limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
+        start = runs_to_start(
+            map(view, queued.values()),
+            self._store.deployments.running(),
+            limits,
+            backwards={dag for dag, each in filling.items() if each.backwards},
+        )
         for each in start:
             row = queued[each.dag_id, each.run_id]
             turns.append(Turn(row, limits[row.dag, row.kind == "backfill"]))

@@ -120,9 +120,9 @@ class Database:
     @contextmanager
     def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
         """One transaction: all of it, or nothing. Those who listen hear of it, unless it is done quietly."""
-        with self._said(), self._writer.connect() as connection, connection.begin():
+        with self._said(), self._writer.connect() as connection, connection.begin() as transaction:
             yield connection
-            if self.ear is not None and not quietly:
+            if self.ear is not None and not quietly and transaction.is_active:
                 self.ear.tell(connection)
 
     def changes(self) -> int | None:

@@ -118,14 +118,8 @@ class Deployments:
 
     def advance(self, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
         """A scheduled run has been made, or none is due after all; False when somebody else was quicker."""
-        as_seen = (
-            (t.dags.c.id == seen.id)
-            & (t.dags.c.digest == seen.digest)
-            & (t.dags.c.last_date.is_not_distinct_from(seen.last_date))
-        )
-        values = {"last_date": last_date, "next_date": next_date}
         with self._database.writing() as connection:
-            return connection.execute(update(t.dags).where(as_seen).values(values)).rowcount > 0
+            return advance(connection, seen, last_date, next_date)
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
         """Runs that this scheduler may drive: its own, and those that are nobody's."""
@@ -166,6 +160,17 @@ class Deployments:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
             return None if row is None else run_of(row)
+
+
+def advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
+    """The schedule goes on, if nobody was quicker."""
+    as_seen = (
+        (t.dags.c.id == seen.id)
+        & (t.dags.c.digest == seen.digest)
+        & (t.dags.c.last_date.is_not_distinct_from(seen.last_date))
+    )
+    values = {"last_date": last_date, "next_date": next_date}
+    return connection.execute(update(t.dags).where(as_seen).values(values)).rowcount > 0
 
 
 def room(connection: Connection, run: RunRow, most: int) -> bool:

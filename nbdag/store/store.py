@@ -18,9 +18,10 @@ from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .database import Database
-from .deployments import Deployments, room
+from .deployments import Deployments, advance, room
 from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
-from .rows import ActiveRow, AttemptRow, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .operations import Operations
+from .rows import ActiveRow, AttemptRow, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
 _POOLS_LOCK = 7236353  # any number that nobody else uses
@@ -47,6 +48,7 @@ class Store:
         self._database = database
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
+        self.operations = Operations(database)
 
     @property
     def where(self) -> str:
@@ -86,8 +88,13 @@ class Store:
 
     # Runs
 
-    def create_run(self, new: NewRun, instances: Sequence[NewInstance]) -> RunRow:
-        """Record a run, queued, with its task instances."""
+    def create_run(
+        self, new: NewRun, instances: Sequence[NewInstance], *, due: tuple[DagRow, float | None] | None = None
+    ) -> RunRow:
+        """Record a run, queued, with its task instances.
+
+        With `due`, the schedule by which it was due goes on as well, to that next date.
+        """
         values = {
             "dag_id": new.dag,
             "name": new.name,
@@ -116,6 +123,8 @@ class Store:
             row = connection.execute(insert(t.runs).values(values).returning(t.runs)).one()
             _add(connection, row.id, instances)
             _remark(connection, row.id, new.notes)
+            if due is not None:
+                advance(connection, due[0], new.logical_date, due[1])
             if new.borrowed:
                 connection.execute(
                     insert(t.borrowed),

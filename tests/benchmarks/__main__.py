@@ -1,8 +1,11 @@
 """Print the figures that nbdag is to reach, beside what a peer needs for the same in the same minutes.
 
-    python -m tests.benchmarks [--times 5] [--only overhead,cold,…]
+    python -m tests.benchmarks                          all of it, in about five minutes
+    python -m tests.benchmarks --only overhead,cold
+    python -m tests.benchmarks --ploomber PROGRAM       beside Ploomber too, from an environment that has it
+    python -m tests.benchmarks --markdown -o FILE       a table for the README
 
-Nothing here asserts: a figure that is missed is printed like one that is met.
+Nothing here asserts: a figure that is missed is printed like one that is met. A row that cannot be measured says why.
 """
 
 from __future__ import annotations
@@ -11,13 +14,28 @@ import argparse
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+from . import inside
 from .measure import Place, Timing, place, timings
 
 HEAVY = "import pandas, sklearn.linear_model"
+IDEAL = 1.5  # seconds: 20 tasks of half a second, eight at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much is measured."""
+
+    times: int  # of everything that counts as ours, and of papermill
+    ploomber: str | None  # program
+    ploomber_times: int = 1  # it takes half a minute, and varies little
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +43,7 @@ class Row:
     """A line of the table."""
 
     what: str
-    figure: str
+    figure: str  # to reach
     ours: Timing
     peer: str = ""
     theirs: Timing | None = None
@@ -36,71 +54,66 @@ class Row:
         return f"| {self.what} | {self.figure} | {self.ours} | {theirs} | {ratio} |"
 
 
-def overhead(at: Place, times: int) -> Row:
+def overhead(at: Place, by: Settings) -> Iterator[Row]:
     """What a task costs beyond its own code, kernels warm."""
     notebook = at.chain("chain20", 20)
     at.nbdag(notebook)
-    per_task = timings(times, lambda: at.nbdag(notebook)["duration"] / 20)
+    ours = timings(by.times, lambda: at.nbdag(notebook)["duration"] / 20)
     single = at.plain("single", ["x = 1"])
-    peer = timings(times, lambda: at.papermill(single))
-    return Row(
-        "a task's overhead: chain of 20 × `x = 1`, warm",
-        "≤ 0.10 s, then ≤ 0.05 s",
-        per_task,
-        "papermill, a notebook per task",
-        peer,
-    )
+    peer = timings(by.times, lambda: at.papermill(single))
+    yield Row("one task of 20 × `x = 1` in a chain, warm", "≤ 0.10 s", ours, "papermill, a notebook per task", peer)
 
 
-def heavy_overhead(at: Place, times: int) -> Row:
+def heavy_overhead(at: Place, by: Settings) -> Iterator[Row]:
     """The same with imports in setup."""
     notebook = at.chain("heavy20", 20, HEAVY)
     at.nbdag(notebook)
-    per_task = timings(times, lambda: at.nbdag(notebook)["duration"] / 20)
+    ours = timings(by.times, lambda: at.nbdag(notebook)["duration"] / 20)
     single = at.plain("heavysingle", [HEAVY, "x = 1"])
-    peer = timings(times, lambda: at.papermill(single))
-    return Row(
-        "the same with `import pandas, sklearn`", "≥ 20 × faster", per_task, "papermill, a notebook per task", peer
-    )
+    peer = timings(by.times, lambda: at.papermill(single))
+    yield Row("the same with `import pandas, sklearn` in setup", "≥ 20 ×", ours, "papermill, a notebook per task", peer)
 
 
-def cold(at: Place, times: int) -> Row:
+def cold(at: Place, by: Settings) -> Iterator[Row]:
     """A chain of ten from nothing."""
     notebook = at.chain("cold", 10)
-    ours = timings(times, lambda: at.nbdag(notebook) and None, at.forget_servers)
+    ours = timings(by.times, lambda: at.nbdag(notebook) and None, at.forget_servers)
     whole = at.plain("whole", [f"x{n} = 1" for n in range(10)])
-    peer = timings(times, lambda: at.papermill(whole))
-    return Row(
-        "ten in a chain, from the command line, cold", "≤ papermill's time", ours, "papermill, one notebook", peer
-    )
+    peer = timings(by.times, lambda: at.papermill(whole))
+    what = "ten tasks in a chain, whole process, cold"
+    yield Row(what, "≤ papermill's", ours, "papermill, one notebook for all", peer)
+    if by.ploomber:
+        tasks = {f"t{n}": ("x = 1", [f"t{n - 1}"] if n else []) for n in range(10)}
+        pipeline = at.pipeline("ploomber", tasks)
+        yield Row(what, "", ours, "Ploomber", _ploomber(at, by, pipeline))
 
 
-def heavy_cold(at: Place, times: int) -> Row:
+def heavy_cold(at: Place, by: Settings) -> Iterator[Row]:
     """A chain of ten from nothing, with imports."""
     notebook = at.chain("heavycold", 10, HEAVY)
-    ours = timings(times, lambda: at.nbdag(notebook) and None, at.forget_servers)
+    ours = timings(by.times, lambda: at.nbdag(notebook) and None, at.forget_servers)
     whole = at.plain("heavywhole", [HEAVY, *(f"x{n} = 1" for n in range(10))])
-    peer = timings(times, lambda: at.papermill(whole))
-    return Row("the same with `import pandas, sklearn`", "≤ papermill's time", ours, "papermill, one notebook", peer)
+    peer = timings(by.times, lambda: at.papermill(whole))
+    yield Row("the same with `import pandas, sklearn`", "≤ papermill's", ours, "papermill, one notebook for all", peer)
+    again = timings(by.times, lambda: at.nbdag(notebook) and None)
+    yield Row("the same, a second time within ten minutes", "≤ 1.5 s", again, "papermill, one notebook for all", peer)
 
 
-def again(at: Place, times: int) -> Row:
-    """A second time within ten minutes."""
-    notebook = at.chain("again", 10, HEAVY)
-    at.nbdag(notebook)
-    ours = timings(times, lambda: at.nbdag(notebook) and None)
-    return Row("ten in a chain with imports, a second time", "≤ 1.5 s", ours)
-
-
-def fan(at: Place, times: int) -> Row:
+def fan(at: Place, by: Settings) -> Iterator[Row]:
     """One, twenty that sleep, one."""
     notebook = at.fan("fan", 20, 0.5)
+    what = "1 → 20 × `sleep(0.5)` → 1, eight at a time, {}"
     at.nbdag(notebook, "--jobs", "8")
-    ours = timings(times, lambda: at.nbdag(notebook, "--jobs", "8")["duration"])
-    return Row("1 → 20 × `sleep(0.5)` → 1, eight at a time, warm", "≤ 1.3 × ideal", ours, "ideal", Timing((1.5,)))
+    warm = timings(by.times, lambda: at.nbdag(notebook, "--jobs", "8")["duration"])
+    yield Row(what.format("warm"), f"≤ {1.3 * IDEAL:.2f} s", warm, "ideal", Timing((IDEAL,)))
+    from_nothing = timings(by.times, lambda: at.nbdag(notebook, "--jobs", "8") and None, at.forget_servers)
+    tasks = {f"m{n}": ("import time; time.sleep(0.5)", ["first"]) for n in range(20)}
+    pipeline = at.pipeline("ploomber", {"first": ("x = 1", []), **tasks, "last": ("x = 1", list(tasks))}, jobs=8)
+    peer = _ploomber(at, by, pipeline) if by.ploomber else None
+    yield Row(what.format("whole process, cold"), "≤ 3.7 s", from_nothing, "Ploomber" if peer else "", peer)
 
 
-def array(at: Place, times: int) -> Row:
+def array(at: Place, by: Settings) -> Iterator[Row]:
     """A large array from one task to another."""
     make = "%%task make\nimport numpy as np; a = np.ones(12_500_000)"
     take = "%%task take\ns = float(a[:9].sum())"
@@ -109,33 +122,80 @@ def array(at: Place, times: int) -> Row:
     small = at.notebook("small", [f"{head}small", make.replace("12_500_000", "10"), take])
     for notebook in (large, small):
         at.nbdag(notebook)
-    base = timings(times, lambda: at.nbdag(small)["duration"])
-    ours = timings(times, lambda: at.nbdag(large)["duration"] - base.median)
-    return Row("100 MB array, producer to consumer, beyond a small one", "≤ 0.2 s", ours)
+    base = timings(by.times, lambda: at.nbdag(small)["duration"])
+    ours = timings(by.times, lambda: at.nbdag(large)["duration"] - base.median)
+    yield Row("100 MB array, producer to consumer, beyond ten numbers", "≤ 0.2 s", ours)
 
 
-ROWS: dict[str, Callable[[Place, int], Row]] = {
-    each.__name__.replace("_", "-"): each for each in (overhead, heavy_overhead, cold, heavy_cold, again, fan, array)
+def rules(at: Place, by: Settings) -> Iterator[Row]:
+    """What is only thought: no kernel, no process."""
+    yield Row("plan of 5,000 tasks", "≤ 0.1 s", timings(by.times, inside.plan_of(5_000)))
+    yield Row("`check` of 1,000 cells", "≤ 1 s", timings(by.times, inside.check_of(1_000, at.folder)))
+
+
+def commands(at: Place, by: Settings) -> Iterator[Row]:
+    """What a person waits for most often."""
+    program = str(Path(sys.executable).parent / "nbdag")
+    for command, figure in (("--help", "≤ 0.3 s"), ("list", "≤ 0.5 s")):
+
+        def ask(word: str = command) -> None:
+            at.command(program, word)
+
+        ask()
+        yield Row(f"`nbdag {command}`", figure, timings(by.times, ask))
+
+
+def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
+    assert by.ploomber is not None
+    program = by.ploomber
+    return timings(by.ploomber_times, lambda: at.ploomber(program, pipeline))
+
+
+ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
+    each.__name__.replace("_", "-"): each
+    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, rules, commands)
 }
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--times", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
+    parser.add_argument("--ploomber", default=shutil.which("ploomber"), help="the program, where it is installed")
+    parser.add_argument("--markdown", action="store_true", help="the table and one sentence, for the README")
+    parser.add_argument("-o", "--output", type=Path, help="write it to this file as well")
     options = parser.parse_args()
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("nbdag", "papermill", "ipykernel", "jupyter_client")
-    )
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}, {versions}"
-    )
-    print(f"Medians of {options.times} (least–most). Load before: {os.getloadavg()[0]:.1f}\n")
-    print("| what | figure | nbdag | peer | ratio |\n| --- | --- | --- | --- | --- |")
+    ploomber = str(Path(options.ploomber).absolute()) if options.ploomber else None
+    by = Settings(options.times, ploomber)
+    load = "" if options.markdown else f" Load before: {os.getloadavg()[0]:.1f}."
+    told = [
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} ({platform.machine()}), Python "
+        f"{platform.python_version()}, {_versions(by)}. Medians of {by.times} (least–most)"
+        f"{'; of Ploomber a single run' if by.ploomber else ''}.{load}",
+        "",
+        "| what | to reach | nbdag | peer | ratio |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    print("\n".join(told), flush=True)
     for name in options.only.split(","):
         with place() as at:
-            print(ROWS[name](at, options.times), flush=True)
+            try:
+                for row in ROWS[name](at, by):
+                    told.append(str(row))
+                    print(row, flush=True)
+            except Exception as error:  # one that fails costs its rows and no others
+                print(f"{name} could not be measured: {error}", file=sys.stderr, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(told) + "\n", encoding="utf-8")
+
+
+def _versions(by: Settings) -> str:
+    found = [f"{each} {importlib.metadata.version(each)}" for each in ("nbdag", "papermill", "ipykernel")]
+    if by.ploomber:
+        said = subprocess.run([by.ploomber, "--version"], capture_output=True, text=True, check=True).stdout
+        found.append(f"Ploomber {said.split()[-1]}")
+    return ", ".join(found)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,10 @@ def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
         ("train", "validate"),
         ("validate", "deploy"),
     }
+    kept = {name for task in dag.tasks.values() for group in task.exports for name in group}
+    asked = set(re.findall(r'run\.value\("(\w+)"\)', "".join(blocks)))
+    assert asked
+    assert asked <= kept, "a reader who tries it gets the value"
 
 
 def test_the_picture_of_the_readme_shows_the_example_as_it_is() -> None:

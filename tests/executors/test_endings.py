@@ -245,15 +245,13 @@ def test_the_log_is_written_as_it_comes(bench) -> None:
     assert bench.result().error == "cancelled"
 
 
-def test_a_run_without_a_fork_server_is_the_same(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbdag.executors import local
-    from nbdag.kernels.forkserver import ForkServerError
-
-    def refuse(*_: object, **__: object) -> None:
-        raise ForkServerError("not here")
-
-    monkeypatch.setattr(local.Server, "connect", refuse)
+def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
+    new_bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # which cannot be made
     bench = new_bench(1)
-    bench.kernels = "fresh"
     assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
     assert bench.make("1/0").error == "ZeroDivisionError: division by zero"
+    (said,) = [record.getMessage() for record in caplog.records if "fork" in record.getMessage()]
+    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")

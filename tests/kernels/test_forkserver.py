@@ -295,6 +295,16 @@ def test_the_server_idle_longest_makes_room(own, monkeypatch):
         assert second.status(LONG) is not None and third.status(LONG) is not None
 
 
+def test_the_server_idle_longest_makes_room_for_memory_too(own):
+    for each in (own(), own()):
+        until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
+    found = resident.running()
+    longest = min((each for each in found if each.idle_since), key=lambda each: each.idle_since)
+    resident.make_room(100, sum(each.memory for each in found) - longest.memory // 2)
+    until(lambda: gone(longest.pid))
+    assert {each.pid for each in resident.running()} == {each.pid for each in found} - {longest.pid}
+
+
 def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
     assert resident.runtime_dir().stat().st_mode & 0o777 == 0o700
     open_to_all = tmp_path / "open"

@@ -198,6 +198,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("b", "xs.append(1)\nxs = None"),
         ("c", "n = list(ys)"),
     ],
+    "an alias that changes its name before it is changed": [
+        ("a", "xs = [1]\nd = {}"),
+        ("b", "ys = xs"),
+        ("c", "d, xs = xs, d"),
+        ("e", "ys.append(2)"),
+        ("f", "n = list(d)"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

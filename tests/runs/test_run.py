@@ -39,6 +39,7 @@ def test_a_notebook_runs_and_leaves_what_later_tasks_read(write: Write, home: Ho
     assert run.value("model") == 12
     assert (run.dag, run.source, run.only) == ("churn", home.root.parent / "churn.ipynb", None)
     assert run.duration is not None and run["train"].duration is not None
+    assert repr(run) == f"<Run {run.id} of churn: success (4 success)>"
 
 
 def test_the_run_can_be_found_again(write: Write, home: Home) -> None:

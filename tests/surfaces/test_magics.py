@@ -329,6 +329,8 @@ def test_the_command_line_answers_in_the_kernel(kernel):
         ("%%task t\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%setup\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%tas", {"%%task"}, "%%tas"),
+        ("%nbdag chec", {"check"}, "chec"),
+        ("%nbdag run --dry", {"--dry-run"}, "--dry"),
     ],
 )
 def test_tab_offers_what_can_stand_there(kernel, code, offered, replaced):

@@ -1,0 +1,184 @@
+"""`why`: what keeps a task from running, or what came of it, in words."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..core.dag import Dag
+from ..core.plan import Instance, plan
+from ..core.reasons import label, listed, several, standing
+from ..core.slots import Claim, claims, take
+from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
+from ..home import Home
+from ..scheduler.agenda import OF_BACKFILL, UNKNOWN
+from ..scheduler.look import view, when
+from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .alive import driver_of
+from .ask import _id, _none, home_of, opened, the_row
+from .pinned import pinned
+from .records import NoSuchTaskError, Run
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+_MANY = 1 << 30  # jobs: how many the scheduler has is not on record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Where a task instance stands, and each reason for it."""
+
+    run: str
+    task: str  # `train`, or `train[3]`
+    state: TaskState
+    reasons: tuple[str, ...]  # each goes on from the task's name: "waits for prep, which is running"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `why -o json` prints it."""
+        return {"run_id": self.run, "task": self.task, "state": self.state.value, "reasons": list(self.reasons)}
+
+
+def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None = None) -> list[Why]:
+    """Why each instance of a task (`train`), or one of them (`train[3]`), stands where it stands."""
+    here = home_of(run, home)
+    with opened(here) as store:
+        if store is None:
+            _none(_id(run), dag, here)
+            return []
+        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+        return _Answer(store, here, row).of(task)
+
+
+class _Answer:
+    def __init__(self, store: Store, home: Home, row: RunRow) -> None:
+        self.store, self.row = store, row
+        self.dag: Dag = pinned(home, row)
+        self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
+        self.instances = store.instances([row.id])[row.id]
+        self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
+        self.driver = driver_of(store, row)
+        self.now = datetime.now(UTC)
+
+    def of(self, said: str) -> list[Why]:
+        part = re.fullmatch(r"(.+)\[(\d+)\]", said)
+        mine = [each for each in self.instances if each.task == said]
+        if not mine and part:
+            mine = [each for each in self.instances if (each.task, each.map_index) == (part[1], int(part[2]))]
+        if not mine:
+            raise NoSuchTaskError(self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances)))
+        return [
+            Why(
+                run=self.row.name,
+                task=label(each.task, each.map_index),
+                state=each.state,
+                reasons=tuple(self._reasons(each)),
+            )
+            for each in mine
+        ]
+
+    def _reasons(self, each: InstanceRow) -> list[str]:
+        attempt = None if each.begun_anew else self.attempts.get(each.id)
+        if each.state in ACTIVE:
+            return self._under_way(each, attempt)
+        if each.state in FINISHED:
+            return self._over(each, attempt)
+        found = self._run_waits() + self._waits(each)
+        if not self.driver:
+            found.append(
+                f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {self.row.name}`"
+            )
+        return found or [f"is free to run: {self.driver} starts it as soon as it has a job free"]
+
+    def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+        length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
+        found = [f"{standing(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
+        if not self.driver:
+            found.append("is begun anew by the next `nbdag scheduler`")
+        return found
+
+    def _over(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+        of_it = attempt is not None and attempt.state is each.state
+        if of_it and attempt is not None and attempt.error:
+            return [f"{standing(each.state)} (try {attempt.try_number}): {attempt.error}"]
+        if of_it and attempt is not None:
+            return [f"{standing(each.state)} (try {attempt.try_number})"]
+        # No attempt says so: what would become of it, if it stood at the beginning?
+        anew = replace(each, state=TaskState.NONE)
+        moves = self._plan([anew if other is each else other for other in self.instances]).moves
+        for move in moves:
+            if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
+                return [f"{standing(each.state)}: {move.reason}"]
+        return [f"{standing(each.state)}{f': {self.row.error}' if self.row.error else ', as somebody marked it so'}"]
+
+    def _run_waits(self) -> list[str]:
+        row = self.row
+        if row.state is not RunState.QUEUED:
+            return []
+        backfill = row.kind == "backfill"
+        most = self.store.deployments.most([row.dag]).get(row.dag, UNKNOWN)
+        if backfill:
+            most = OF_BACKFILL if row.backfill is None else self.store.operations.most_of(row.backfill)
+        running = self.store.deployments.running().get((row.dag, backfill), 0)
+        if running >= most:
+            kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
+            return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
+        return ["waits for its run to begin"] if self.driver else []
+
+    def _waits(self, each: InstanceRow) -> list[str]:
+        found = self._plan(self.instances)
+        key = (each.task, each.map_index)
+        if key in found.waiting:
+            return list(found.waiting[key])
+        ready = claims(self.dag, view(self.row), found.ready)
+        mine = next((claim for claim in ready if (claim.task, claim.map_index) == key), None)
+        if mine is None:
+            return []
+        active = [
+            Claim(
+                dag_id=one.dag, run_id=one.run, task=one.task, map_index=one.map_index, weight=0, logical_date=None,
+                position=0, pool=one.pool, slots=one.slots,
+            )
+            for one in self.store.active()
+        ]  # fmt: skip
+        pools = self.store.pools()
+        if mine.pool not in pools:
+            pools[mine.pool] = max(task.options.slots for task in self.dag.tasks.values())
+        taken = take(ready, active, pools=pools, jobs=_MANY, explain=True)
+        if mine.key in taken.held:
+            return list(taken.held[mine.key])
+        ahead = [claim.label for claim in taken.start[: [one.key for one in taken.start].index(mine.key)]]
+        before = f" after {listed(ahead)}" if ahead else ""
+        busy = several(len(active), "task")
+        if not self.driver:
+            return []
+        return [f"is free to run, and waits for a free job{before}: {busy} of all runs under way"]
+
+    def _plan(self, instances: Sequence[InstanceRow]) -> Any:
+        state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
+        row = self.row if state is None else replace(self.row, state=state, started=None)
+        planned = [
+            Instance(
+                task=each.task,
+                map_index=each.map_index,
+                state=each.state,
+                tries=each.tries - each.forgiven,
+                ready_at=None if each.wake is None else when(each.wake),
+                short_circuit=each.short_circuit,
+            )
+            for each in instances
+        ]
+        return plan(self.dag, view(row), planned, now=self.now, previous=self._previous(), explain=True)
+
+    def _previous(self) -> dict[str, list[TaskState]] | None:
+        before = self.store.deployments.before(self.row)
+        if before is None:
+            return None
+        states: dict[str, list[TaskState]] = {}
+        for each in self.store.instances([before.id])[before.id]:
+            states.setdefault(each.task, []).append(each.state)
+        return states

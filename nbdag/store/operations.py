@@ -1,0 +1,189 @@
+"""What a person asks of runs as a whole: backfills, and what may be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, or_, select, text
+
+from ..core.states import RunState, TaskState
+from . import schema as t
+from .database import Database, revision_of
+from .mapping import run_of
+from .rows import RunRow
+
+_UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillRow:
+    """A backfill that is under way."""
+
+    id: int
+    dag: str
+    backwards: bool
+    max_active_runs: int
+
+
+class Operations:
+    """A part of the `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Backfills
+
+    def begin_backfill(
+        self, dag: str, *, now: float, first: float, last: float, backwards: bool, max_active_runs: int
+    ) -> int | None:
+        """Record a backfill, so that runs can be a part of it; None where one of the DAG is under way."""
+        values = {
+            "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
+            "max_active_runs": max_active_runs,
+        }  # fmt: skip
+        with self._database.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("LOCK TABLE backfills IN EXCLUSIVE MODE"))
+            going_on = select(t.runs.c.id).where(
+                t.runs.c.dag_id == dag, t.runs.c.kind == "backfill", t.runs.c.state.in_(_UNFINISHED)
+            )
+            if connection.execute(going_on.limit(1)).first():
+                return None
+            return int(connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one())
+
+    def open_backfills(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
+        """DAG → its newest backfill."""
+        query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
+        with self._database.reading() as connection:
+            return {
+                row.dag_id: BackfillRow(
+                    id=row.id, dag=row.dag_id, backwards=row.backwards, max_active_runs=row.max_active_runs
+                )
+                for row in connection.execute(query)
+            }
+
+    def most_of(self, backfill: int) -> int:
+        """How many runs of a backfill may run at once."""
+        query = select(t.backfills.c.max_active_runs).where(t.backfills.c.id == backfill)
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
+        """The scheduled and backfilled runs of these dates, the oldest first."""
+        query = (
+            select(t.runs)
+            .where(
+                t.runs.c.dag_id == dag,
+                t.runs.c.kind.in_(("scheduled", "backfill")),
+                t.runs.c.logical_date.between(first, last),
+            )
+            .order_by(t.runs.c.created, t.runs.c.id)
+        )
+        with self._database.reading() as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    # Pools
+
+    def delete_pool(self, name: str) -> None:
+        """There is no such pool any more."""
+        with self._database.writing() as connection:
+            connection.execute(delete(t.pools).where(t.pools.c.name == name))
+
+    # What may be forgotten
+
+    def ended_before(self, at: float) -> list[RunRow]:
+        """Runs that ended before then, and whose values no other run has borrowed."""
+        lent = select(t.borrowed.c.from_run_id).join(t.runs, t.runs.c.id == t.borrowed.c.run_id).where(
+            or_(t.runs.c.ended.is_(None), t.runs.c.ended >= at)
+        )  # fmt: skip
+        query = select(t.runs).where(t.runs.c.state.not_in(_UNFINISHED), t.runs.c.ended < at, t.runs.c.id.not_in(lent))
+        with self._database.reading() as connection:
+            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.id))]
+
+    def forget(self, runs: Sequence[int]) -> None:
+        """Delete the record of these runs, and what only they needed."""
+        with self._database.writing() as connection:
+            for n in range(0, len(runs), 500):
+                some = list(runs[n : n + 500])
+                connection.execute(delete(t.borrowed).where(t.borrowed.c.run_id.in_(some)))
+            for n in range(0, len(runs), 500):
+                some = list(runs[n : n + 500])
+                unfinished = t.runs.c.state.in_(_UNFINISHED)  # cleared since it was looked at
+                connection.execute(delete(t.runs).where(t.runs.c.id.in_(some), ~unfinished))
+            needed = select(t.runs.c.dag_id, t.runs.c.digest)
+            deployed = select(t.dags.c.id, t.dags.c.digest).where(t.dags.c.digest.is_not(None))
+            for row in connection.execute(
+                select(t.versions.c.dag_id, t.versions.c.digest).except_(needed, deployed)
+            ).all():
+                connection.execute(
+                    delete(t.versions).where(t.versions.c.dag_id == row.dag_id, t.versions.c.digest == row.digest)
+                )
+            used = select(t.attempts.c.scheduler_id).union(
+                select(t.runs.c.scheduler_id).where(t.runs.c.scheduler_id.is_not(None))
+            )
+            connection.execute(
+                delete(t.schedulers).where(t.schedulers.c.ended.is_not(None), t.schedulers.c.id.not_in(used))
+            )
+
+    def in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
+        """What files are needed: digests of values, digests of notebooks, runs as (DAG, id).
+
+        `without` are runs that count as forgotten.
+        """
+        values = select(t.instances.c.run_id, t.outputs.c.digest).join(
+            t.instances, t.instances.c.id == t.outputs.c.instance_id
+        )
+        elements = select(t.instances.c.run_id, t.instances.c.element).where(t.instances.c.element.is_not(None))
+        with self._database.reading() as connection:
+            digests = {row.digest for row in connection.execute(values.distinct()) if row.run_id not in without}
+            for row in connection.execute(elements):
+                digests |= set() if row.run_id in without else set((row.element or {}).values())
+            rows = connection.execute(select(t.runs.c.id, t.runs.c.dag_id, t.runs.c.name, t.runs.c.digest)).all()
+            kept = [row for row in rows if row.id not in without]
+            books = {row.digest for row in kept}
+            books |= set(connection.execute(select(t.dags.c.digest).where(t.dags.c.digest.is_not(None))).scalars())
+        return digests, books, {(row.dag_id, row.name) for row in kept}
+
+    def earliest_under_way(self) -> float | None:
+        """When the oldest attempt began that is under way."""
+        query = select(func.min(t.attempts.c.started)).where(
+            t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE))
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query).scalar()
+            return None if found is None else float(found)
+
+    # The database itself
+
+    def revision(self) -> str:
+        """The migration that it stands at."""
+        with self._database.reading() as connection:
+            return revision_of(connection) or ""
+
+    def faults(self) -> list[str]:
+        """What is wrong with the database, in its own words; nothing, mostly."""
+        with self._database.reading() as connection:
+            if not self._database.sqlite:
+                connection.execute(select(func.count()).select_from(t.runs)).scalar_one()
+                return []
+            said = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check")) if row[0] != "ok"]
+            for row in connection.execute(text("PRAGMA foreign_key_check")):
+                said.append(f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is not there")
+            return said
+
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of what matters to people."""
+        tables = {"dags": t.dags, "runs": t.runs, "tasks": t.instances, "attempts": t.attempts, "values": t.outputs}
+        with self._database.reading() as connection:
+            return {
+                name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for name, table in tables.items()
+            }
+
+    def compact(self) -> None:
+        """Give back to the disk what deleted rows took."""
+        if self._database.sqlite:
+            with self._database.engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                raw.execute("VACUUM")  # type: ignore[union-attr]

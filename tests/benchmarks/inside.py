@@ -1,0 +1,60 @@
+"""What nbdag thinks without a kernel, timed in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nbdag import notebooks
+from nbdag.core.dag import Dag, Edge, Task
+from nbdag.core.options import DagOptions, TaskOptions
+from nbdag.core.plan import Instance, RunView, plan
+from nbdag.core.states import RunState, TaskState
+
+
+def plan_of(size: int) -> Callable[[], None]:
+    """One look at a run that has just begun; a task follows the one before it and one half as far."""
+    names = [f"t{n}" for n in range(size)]
+    dag = Dag(
+        id="large",
+        options=DagOptions(),
+        cells=(),
+        tasks={name: Task(id=name, cell=n, options=TaskOptions(), code="") for n, name in enumerate(names)},
+        edges=tuple(Edge(source=names[m], target=names[n]) for n in range(1, size) for m in sorted({n - 1, n // 2})),
+        order=tuple(names),
+    )
+    now = datetime.now(UTC)
+    run = RunView(run_id="r", dag_id="large", logical_date=now, state=RunState.RUNNING, started=now)
+    instances = [Instance(task=name, map_index=-1, state=TaskState.NONE) for name in names]
+
+    def look() -> None:
+        plan(dag, run, instances, now=now)
+
+    return look
+
+
+def check_of(size: int, folder: Path) -> Callable[[], None]:
+    """Read a notebook, which finds every problem of it; each cell reads what two others wrote."""
+    cells = [f"%%task t{n}\nx{n} = sum([x{max(n - 1, 0)}, x{n // 2}])\ny{n} = [x{n}]" for n in range(1, size)]
+    sources = ["%%task t0\nx0 = 1", *cells]
+    text = json.dumps(
+        {
+            "cells": [
+                {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+                for source in sources
+            ],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 4,
+        }
+    )
+
+    path = folder / "large.ipynb"
+    path.write_text(text, encoding="utf-8")
+
+    def look() -> None:
+        notebooks.read(path)
+
+    return look

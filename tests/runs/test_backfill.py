@@ -1,0 +1,126 @@
+"""`runs.backfill`: which ticks get a run, in which order, how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbdag.store
+from nbdag import runs
+from nbdag.core.states import RunState
+from nbdag.home import Home
+from nbdag.runs.backfill import Backfill, BackfillError, BackfillRunningError, backfill
+from nbdag.runs.deploy import deploy
+
+pytestmark = pytest.mark.usefixtures("in_process")
+Write = Callable[..., Path]
+FIRST, LAST = datetime(2026, 1, 1), datetime(2026, 1, 3)
+CELLS = (
+    "%dag churn --schedule @daily",
+    "from pathlib import Path",
+    "%%task a\nx = 1 if Path('ready').exists() else 1 / 0",
+    "%%task b\ny = x",
+)
+
+
+@pytest.fixture
+def deployed(write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.chdir(tmp_path)
+    deploy(write(*CELLS), home=home)
+    Path("ready").touch()
+    return home
+
+
+def dates(done: Backfill) -> list[str]:
+    return [f"{tick.date:%d}" for tick in done.ticks if tick.made]
+
+
+def fill(home: Home, **more: Any) -> Backfill:
+    return backfill("churn", FIRST, LAST, home=home, **more)
+
+
+def test_each_tick_of_the_past_gets_a_run_and_no_second_one(deployed: Home) -> None:
+    assert dates(fill(deployed, dry_run=True)) == ["01", "02", "03"]
+    assert runs.list_runs(home=deployed) == []
+    done = fill(deployed)
+    assert [run.state for run in done.runs] == [RunState.SUCCESS] * 3
+    assert done.runs[0].id == "backfill__2026-01-01T00-00-00.000000Z"
+    assert dates(fill(deployed)) == []
+
+
+@pytest.mark.parametrize(("backwards", "order"), [(False, ["01", "02", "03"]), (True, ["03", "02", "01"])])
+def test_runs_go_in_order_and_no_more_at_once_than_asked(deployed: Home, backwards: bool, order: list[str]) -> None:
+    seen: list[tuple[str, str]] = []
+    fill(
+        deployed, backwards=backwards, max_active_runs=1,
+        on_event=lambda event: seen.append((event.run_id[18:20], event.state)) if event.kind == "run" else None,
+    )  # fmt: skip
+    assert seen == [(day, state) for day in order for state in ("running", "success")]
+
+
+def test_reprocessing_makes_new_runs_where_it_is_asked_to(deployed: Home) -> None:
+    Path("ready").unlink()
+    assert {run.state for run in fill(deployed).runs} == {RunState.FAILED}
+    Path("ready").touch()
+    assert dates(fill(deployed)) == []
+    again = fill(deployed, reprocess="failed")
+    assert again.runs[0].id.endswith("Z.2")
+    assert dates(fill(deployed, reprocess="failed")) == []
+    assert dates(fill(deployed, reprocess="completed", dry_run=True)) == ["01", "02", "03"]
+
+
+def test_a_subset_of_tasks_takes_the_values_of_its_own_date(deployed: Home) -> None:
+    with pytest.raises((BackfillError, runs.MissingValueError)):
+        fill(deployed, tasks=["b"])
+    fill(deployed)
+    done = fill(deployed, tasks=["b"], reprocess="completed")
+    assert [[task.id for task in run] for run in done.runs] == [["b"]] * 3
+    assert {run.state for run in done.runs} == {RunState.SUCCESS}
+
+
+def test_one_backfill_of_a_dag_at_a_time(deployed: Home) -> None:
+    def meanwhile(made: Backfill) -> None:
+        with pytest.raises(BackfillRunningError, match="a backfill of churn is under way"):
+            backfill("churn", datetime(2025, 1, 1), datetime(2025, 1, 2), home=deployed)
+
+    assert len(fill(deployed, on_plan=meanwhile).runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "more", "said"),
+    [
+        (LAST, FIRST, {}, "the end is before the beginning"),
+        (datetime(2999, 1, 1), datetime(2999, 1, 2), {}, "in the future"),
+        (FIRST, LAST, {"max_active_runs": 0}, "give 1 or more"),
+    ],
+)
+def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: datetime, more: Any, said: str) -> None:
+    with pytest.raises(BackfillError, match=said):
+        backfill("churn", first, last, home=deployed, **more)
+
+
+def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
+    from nbdag.core.plan import RunView
+    from nbdag.core.slots import runs_to_start
+
+    queued = [
+        RunView(run_id=f"r{day}", dag_id="churn", logical_date=datetime(2026, 1, day, tzinfo=UTC),
+                state=RunState.QUEUED, kind="backfill")
+        for day in (1, 2, 3)
+    ]  # fmt: skip
+    start = runs_to_start(queued, {}, {("churn", True): 2}, backwards={"churn"})
+    assert [run.run_id for run in start] == ["r3", "r2"]
+
+
+def test_the_store_knows_one_backfill_at_a_time(home: Home) -> None:
+    store = nbdag.store.open(home)
+    said = {"now": 1.0, "first": 1.0, "last": 2.0, "backwards": True, "max_active_runs": 3}
+    number = store.operations.begin_backfill("churn", **said)  # type: ignore[arg-type]
+    assert number is not None
+    assert store.operations.most_of(number) == 3
+    assert store.operations.open_backfills(["churn"])["churn"].backwards
+    store.close()

@@ -1,0 +1,273 @@
+"""Schedulers as processes of their own, and what happens to them: killed, locked out, doubled, asked to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+import nbdag.store
+from nbdag import runs
+from nbdag.core.states import RUN_FINISHED, RunState, TaskState
+from nbdag.home import Home
+
+ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something is killed during one run
+PATIENCE = 120.0  # seconds for what takes a few
+
+TASK = """%%task {name} --retries 50 --retry-delay 0s
+import os, time
+with open("marks", "a", buffering=1) as marks:
+    marks.write("{name} start %d %f\\n" % (os.getpid(), time.monotonic()))
+    time.sleep({sleep})
+    marks.write("{name} end %d %f\\n" % (os.getpid(), time.monotonic()))
+"""
+
+
+@dataclass
+class Site:
+    """A home, and the schedulers that work in it."""
+
+    folder: Path
+    home: Home
+    environ: dict[str, str]
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def notebook(self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "") -> Path:
+        cells = [f"%dag {name} --max-active-tasks 100 {options}"]
+        for n in range(tasks):
+            after = f" --after t{n - chain}" if n >= chain else ""
+            source = TASK.format(name=f"t{n}", sleep=sleep)
+            cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
+        path = self.folder / f"{name}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+        return path
+
+    def begin(self, *more: str) -> subprocess.Popen[str]:
+        log = (self.folder / f"log{len(self.processes)}").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbdag", "scheduler", "--log-json", *more],
+            cwd=self.folder, env=self.environ, text=True, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def said(self, n: int = -1) -> str:
+        return (self.folder / f"log{n % len(self.processes)}").read_text()
+
+    def trigger(self, dag: str) -> runs.Run:
+        return runs.trigger(dag, home=self.home)
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, f"{what}: never\n{self.said()[-3000:]}"
+            time.sleep(0.05)
+
+    def ended(self, run: runs.Run) -> runs.Run:
+        self.until(lambda: self.look(run).state in RUN_FINISHED, "the run ends")
+        return self.look(run)
+
+    def look(self, run: runs.Run) -> runs.Run:
+        return runs.find_run(run.id, run.dag, home=self.home)
+
+    def marks(self) -> list[tuple[str, str, int, float]]:
+        path = self.folder / "marks"
+        if not path.exists():
+            return []
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return [(line[0], line[1], int(line[2]), float(line[3])) for line in lines if len(line) == 4]
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_database")()
+    environ = {**os.environ, "NBDAG_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
+    if url is not None:
+        environ["NBDAG_DB_URL"] = url
+    made = Site(tmp_path, Home(tmp_path / "home", url), environ)
+    yield made
+    made.close()
+
+
+def only_sqlite(site: Site) -> None:
+    if site.home.url is not None:
+        pytest.skip("of a file on this machine")
+
+
+def check_marks(site: Site) -> None:
+    """No task ran twice at once: a start is followed by its own end, unless its process was killed before the next."""
+    open_: dict[str, tuple[int, float]] = {}
+    for task, what, pid, _at in site.marks():
+        if what == "start":
+            if task in open_:
+                assert not psutil.pid_exists(open_[task][0]), f"{task} runs twice at once"
+            open_[task] = (pid, _at)
+        else:
+            assert open_.get(task, (pid, 0.0))[0] == pid, f"{task} ended, though it had begun anew"
+            open_.pop(task, None)
+
+
+def check_record(site: Site, run: runs.Run) -> None:
+    """Every attempt has one outcome, and nothing is left under way."""
+    store = nbdag.store.open(site.home)
+    try:
+        row = store.named(run.id, run.dag)[0]
+        attempts = store.attempts([row.id])[row.id]
+        assert attempts and all(each.state is not TaskState.RUNNING and each.ended is not None for each in attempts)
+        assert len({(each.instance, each.try_number) for each in attempts}) == len(attempts)
+        won = [each.task for each in attempts if each.state is TaskState.SUCCESS]
+        assert sorted(won) == sorted({each.task for each in attempts})
+        assert {each.state for each in store.instances([row.id])[row.id]} == {TaskState.SUCCESS}
+        assert store.active() == []
+    finally:
+        store.close()
+
+
+def test_what_is_triggered_runs_and_knows_its_date(site: Site) -> None:
+    path = site.folder / "one.ipynb"
+    cell = "%%task one\nassert dag_run.params == {'a': 2}\nsaid = str(dag_run.logical_date), str(dag_run.data_interval_start)"
+    cells = ['%dag one --schedule "@daily" --start-date 2030-01-01', cell, "%%task two\nfound = said"]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells]), path)
+    runs.deploy(path, home=site.home)
+    site.begin()
+    from datetime import UTC, datetime
+
+    asked = runs.trigger("one", parameters={"a": 2}, logical_date=datetime(2030, 5, 2, tzinfo=UTC), home=site.home)
+    done = site.ended(asked)
+    assert done.state is RunState.SUCCESS, site.said()
+    assert done.value("said") == ("2030-05-02 00:00:00+00:00", "2030-05-01 00:00:00+00:00")
+
+
+def test_a_second_scheduler_on_sqlite_says_so_and_ends(site: Site) -> None:
+    only_sqlite(site)
+    first = site.begin()
+    site.until(lambda: "begins" in site.said(0), "the scheduler begins")
+    second = site.begin()
+    assert second.wait(PATIENCE) == 1
+    assert f"a scheduler already drives {site.home.database} (process {first.pid}" in site.said(1)
+    assert first.poll() is None
+
+
+def test_asked_to_end_it_lets_tasks_end_and_starts_none(site: Site) -> None:
+    only_sqlite(site)
+    runs.deploy(site.notebook("slow", 3, sleep=3.0, chain=1), home=site.home)
+    process = site.begin()
+    run = site.trigger("slow")
+    site.until(lambda: bool(site.marks()), "a task begins")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert [(task, what) for task, what, _, _ in site.marks()] == [("t0", "start"), ("t0", "end")]
+    states = {task.id: task.state.value for task in site.look(run)}
+    assert states["t0"] == "success" and "running" not in states.values()
+
+
+def test_asked_twice_it_stops_at_once_and_the_next_goes_on(site: Site) -> None:
+    only_sqlite(site)
+    runs.deploy(site.notebook("slow", 2, sleep=4.0, chain=1), home=site.home)
+    process = site.begin()
+    run = site.trigger("slow")
+    site.until(lambda: bool(site.marks()), "a task begins")
+    process.send_signal(signal.SIGTERM)
+    site.until(lambda: "asked to end" in site.said(), "it says so")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert [what for _, what, _, _ in site.marks()] == ["start"]
+    site.begin()
+    assert site.ended(run).state is RunState.SUCCESS
+    check_marks(site)
+    check_record(site, run)
+
+
+def _victims(scheduler: psutil.Process, site: Site) -> list[psutil.Process]:
+    found = []
+    for place in (site.home.root / "runs").rglob("*.pids"):
+        try:
+            for each in json.loads(place.read_text())["processes"]:
+                found.append(psutil.Process(each["pid"]))
+        except (OSError, ValueError, psutil.Error):
+            continue
+    return found
+
+
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_runs_twice(site: Site) -> None:
+    dice = random.Random(int(os.environ.get("NBDAG_FAULT_SEED", "7")))
+    runs.deploy(site.notebook("faults", 30), home=site.home)
+    process = site.begin("--jobs", "3")
+    run = site.trigger("faults")
+    site.until(lambda: bool(site.marks()), "a task begins")
+    for n in range(ROUNDS):
+        time.sleep(dice.uniform(0.0, 0.6))
+        workers = _victims(psutil.Process(process.pid), site)
+        if n % 2 == 0 or not workers:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            process = site.begin("--jobs", "3")
+            begun = len(site.processes) - 1
+            site.until(lambda n=begun: "begins" in site.said(n), "the next one begins")
+        else:
+            victim = dice.choice(workers)
+            try:
+                victim.kill()
+            except psutil.Error:
+                continue
+    done = site.ended(run)
+    assert done.state is RunState.SUCCESS, site.said()[-3000:]
+    check_marks(site)
+    check_record(site, run)
+
+
+def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(site: Site) -> None:
+    only_sqlite(site)
+    runs.deploy(site.notebook("held", 4, chain=1), home=site.home)
+    site.begin()
+    run = site.trigger("held")
+    site.until(lambda: bool(site.marks()), "a task begins")
+    holder = sqlite3.connect(site.home.database, isolation_level=None, timeout=30)
+    holder.execute("BEGIN IMMEDIATE")
+    time.sleep(10)  # what is tested is that somebody holds it for so long
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert site.ended(run).state is RunState.SUCCESS
+    site.until(lambda: "the database kept others waiting" in site.said(), "it says so")
+    check_record(site, run)
+
+
+def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
+    if site.home.url is None:
+        pytest.skip("SQLite has one scheduler")
+    count = int(os.environ.get("NBDAG_FAULT_TASKS", "200"))
+    runs.deploy(site.notebook("many", count, sleep=0.0, chain=count), home=site.home)
+    for _ in range(2):
+        site.begin("--jobs", "2")
+    for n in range(2):
+        site.until(lambda n=n: "begins" in site.said(n), "they begin")
+    run = site.trigger("many")
+    assert site.ended(run).state is RunState.SUCCESS
+    store = nbdag.store.open(site.home)
+    try:
+        row = store.named(run.id, "many")[0]
+        attempts = store.attempts([row.id])[row.id]
+    finally:
+        store.close()
+    assert len(attempts) == count
+    assert len({each.scheduler for each in attempts}) == 2
+    started = [task for task, what, _, _ in site.marks() if what == "start"]
+    assert sorted(started) == sorted(f"t{n}" for n in range(count))

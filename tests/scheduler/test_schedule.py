@@ -1,0 +1,298 @@
+"""What a schedule makes: time is an argument, so a year takes seconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbdag.store
+from nbdag.core.dag import Dag
+from nbdag.core.job import Job, Key, Result
+from nbdag.core.states import RunState, TaskState
+from nbdag.errors import NbdagError
+from nbdag.home import Home
+from nbdag.scheduler import Agenda, Scheduler, instances_of, new_run, next_date, take_over
+from nbdag.store.rows import DagRow, RunRow
+from nbdag.store.store import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+Shape = Callable[..., Dag]
+
+
+@dataclass
+class AtOnce:
+    """Attempts that end at once, as the test says, at the test's time; or that stay under way."""
+
+    slots: int = 8
+    now: Callable[[], float] = START.timestamp
+    state: Callable[[Job], TaskState | None] = lambda job: TaskState.SUCCESS
+    submitted: list[Job] = field(default_factory=list)
+    open: dict[Key, Job] = field(default_factory=dict)
+    cancelled: list[Key] = field(default_factory=list)
+
+    def start(self, on_result: Callable[[Result], None]) -> None:
+        self._on_result = on_result
+
+    def submit(self, job: Job) -> None:
+        self.submitted.append(job)
+        self.open[job.key] = job
+        state = self.state(job)
+        if state is not None:
+            self.finish(job.key, state)
+
+    def finish(self, key: Key, state: TaskState) -> None:
+        del self.open[key]
+        self._on_result(Result(key=key, state=state, started=self.now(), ended=self.now()))
+
+    def cancel(self, key: Key) -> None:
+        self.cancelled.append(key)
+        if key in self.open:
+            self.finish(key, TaskState.FAILED)
+
+    def stop(self) -> None:
+        for key in list(self.open):
+            self.cancel(key)
+
+
+@dataclass
+class Office:
+    """A store with deployed notebooks, and a scheduler whose clock the test moves."""
+
+    home: Home
+    store: Store
+    executor: AtOnce
+    now: datetime = START
+    dags: dict[str, Dag] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def deploy(self, dag: Dag, schedule: str | None, **more: Any) -> DagRow:
+        self.dags[dag.id] = dag
+        row = DagRow(
+            id=dag.id, digest=dag.id, path=f"/{dag.id}.ipynb", cwd="/", deployed=self.now.timestamp(),
+            schedule=schedule, max_active_runs=dag.options.max_active_runs, **more,
+        )  # fmt: skip
+        row = DagRow(**{name: getattr(row, name) for name in DagRow.__slots__ if name != "next_date"}, next_date=next_date(row, self.now))  # fmt: skip
+        self.store.deployments.put(row, self.now.timestamp())
+        return row
+
+    def scheduler(self) -> Scheduler:
+        self.executor.now = lambda: self.now.timestamp()
+
+        def read(row: DagRow | RunRow) -> Dag:
+            found = self.dags.get(row.id if isinstance(row, DagRow) else row.dag)
+            if found is None:
+                raise NbdagError("its notebook is gone")
+            return found
+
+        made = Scheduler(
+            self.store, self.executor, home=self.home, read=read, clock=lambda: self.now,
+            agenda=Agenda(self.store, read=read, say=lambda message, dag, run: self.said.append(message)),
+            on_trouble=lambda row, error: self.trouble.append(row.name),
+        )  # fmt: skip
+        made.begin()
+        return made
+
+    def until(self, scheduler: Scheduler, end: datetime) -> None:
+        """Jump from one moment at which something is due to the next."""
+        while True:
+            wake = scheduler.tick(self.now)
+            while scheduler.busy > len(self.executor.open):
+                wake = scheduler.tick(self.now)
+            if wake is None or wake > end:
+                self.now = end
+                scheduler.tick(self.now)
+                return
+            self.now = max(wake, self.now + timedelta(microseconds=1))
+
+    def trigger(self, row: DagRow, name: str, **more: Any) -> RunRow:
+        new = new_run(row, name=name, kind="manual", at=self.now, date=self.now, start=self.now)
+        return self.store.create_run(new, instances_of(self.dags[row.id]))
+
+    def dates(self, state: RunState | None = None) -> list[str]:
+        rows = [row for row in self.store.runs() if state in (None, row.state)]
+        return sorted(datetime.fromtimestamp(row.logical_date, UTC).strftime("%m-%d %H:%M") for row in rows)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    home = Home(tmp_path / ".nbdag")
+    store = nbdag.store.open(home)
+    yield Office(home=home, store=store, executor=AtOnce())
+    store.close()
+
+
+@pytest.mark.timeout(600)  # seconds where nothing else runs
+def test_a_year_of_hours_is_caught_up_with(office: Office, shape: Shape) -> None:
+    office.now = START + timedelta(days=365)
+    office.executor.slots = 100
+    office.deploy(shape({"a": []}, max_active_runs=100), "@hourly", start_date=START.timestamp(), catchup=True)
+    scheduler = office.scheduler()
+    office.until(scheduler, office.now)
+    rows = office.store.runs()
+    assert Counter(row.state for row in rows) == {RunState.SUCCESS: 365 * 24 + 1}
+    assert len({row.logical_date for row in rows}) == len(rows)
+    assert all(row.interval_end - row.interval_start == 3600 for row in rows)
+    dates = [job.context["logical_date"] for job in office.executor.submitted]
+    assert dates == sorted(dates)
+
+
+def test_a_day_goes_by_and_each_tick_runs_at_its_time(office: Office, shape: Shape) -> None:
+    office.deploy(shape({"a": []}), "0 */6 * * *")
+    office.until(office.scheduler(), START + timedelta(hours=23))
+    assert office.dates() == ["01-01 06:00", "01-01 12:00", "01-01 18:00"]
+    assert all(row.started == row.logical_date for row in office.store.runs())
+
+
+def test_without_catchup_only_the_last_missed_tick_runs(office: Office, shape: Shape) -> None:
+    office.deploy(shape({"a": []}), "@hourly")
+    office.now += timedelta(hours=10, minutes=30)
+    office.until(office.scheduler(), office.now + timedelta(hours=1))
+    assert office.dates() == ["01-01 10:00", "01-01 11:00"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "more", "hours", "dates"),
+    [
+        ("@once", {}, 5, ["01-01 00:00"]),
+        (None, {}, 5, []),
+        ("@hourly", {"paused": True}, 5, []),
+        ("@hourly", {"end_date": START.timestamp() + 7200}, 5, ["01-01 01:00", "01-01 02:00"]),
+        ("every 2h", {"start_date": START.timestamp() + 1800}, 5, ["01-01 00:30", "01-01 02:30", "01-01 04:30"]),
+    ],
+)
+def test_a_schedule_makes_these_runs(
+    office: Office, shape: Shape, schedule: str, more: dict[str, Any], hours: int, dates: list[str]
+) -> None:
+    office.deploy(shape({"a": []}), schedule, **more)
+    office.until(office.scheduler(), START + timedelta(hours=hours))
+    assert office.dates() == dates
+
+
+def test_continuous_has_one_run_at_a_time(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    office.deploy(shape({"a": []}), "@continuous")
+    scheduler = office.scheduler()
+    for n in range(3):
+        scheduler.tick(office.now)
+        assert [len(office.executor.submitted), len(office.executor.open)] == [n + 1, 1]
+        office.now += timedelta(seconds=10)
+        office.executor.finish(next(iter(office.executor.open)), TaskState.SUCCESS)
+
+
+def test_what_exceeds_max_active_runs_waits_queued(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    row = office.deploy(shape({"a": []}, max_active_runs=2), None)
+    for n in range(4):
+        office.now += timedelta(seconds=1)
+        office.trigger(row, f"r{n}")
+    scheduler = office.scheduler()
+    scheduler.tick(office.now)
+    assert Counter(each.state.value for each in office.store.runs()) == {"running": 2, "queued": 2}
+    assert [key.run for key in office.executor.open] == ["r0", "r1"]
+    office.executor.finish(next(iter(office.executor.open)), TaskState.SUCCESS)
+    scheduler.tick(office.now)
+    assert [key.run for key in office.executor.open] == ["r1", "r2"]
+
+
+def test_pools_hold_across_runs(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    office.store.set_pool("gpu", 2)
+    row = office.deploy(shape({"a": []}, {"a": {"pool": "gpu"}}), None)
+    for n in range(3):
+        office.trigger(row, f"r{n}")
+    scheduler = office.scheduler()
+    scheduler.tick(office.now)
+    assert len(office.executor.open) == 2
+    office.executor.finish(next(iter(office.executor.open)), TaskState.SUCCESS)
+    scheduler.tick(office.now)
+    assert len(office.executor.open) == 2
+
+
+def test_a_task_that_depends_on_the_past_waits_for_the_run_before(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    dag = shape({"a": []}, {"a": {"depends_on_past": True}})
+    office.deploy(dag, "@hourly", start_date=START.timestamp(), catchup=True)
+    office.now += timedelta(hours=2)
+    scheduler = office.scheduler()
+    scheduler.tick(office.now)
+    for n in range(3):
+        assert [job.context["logical_date"][11:13] for job in office.executor.open.values()] == [f"0{n}"]
+        office.executor.finish(next(iter(office.executor.open)), TaskState.SUCCESS)
+        scheduler.tick(office.now)
+    assert len(office.dates(RunState.SUCCESS)) == 3
+
+
+def test_a_clock_that_is_set_back_an_hour_makes_no_tick_twice(office: Office, shape: Shape) -> None:
+    office.deploy(shape({"a": []}), "*/30 * * * *")
+    scheduler = office.scheduler()
+    office.until(scheduler, START + timedelta(hours=3))
+    office.now -= timedelta(hours=1)
+    office.until(scheduler, START + timedelta(hours=4))
+    assert office.dates() == [f"01-01 {minutes // 60:02}:{minutes % 60:02}" for minutes in range(30, 241, 30)]
+    assert {row.state for row in office.store.runs()} == {RunState.SUCCESS}
+
+
+def test_a_scheduler_that_died_between_a_run_and_its_record_makes_it_once(office: Office, shape: Shape) -> None:
+    row = office.deploy(shape({"a": []}), "@hourly")
+    office.until(office.scheduler(), START + timedelta(hours=1))
+    office.store.deployments.put(row, 0.0)  # as it stood before
+    office.until(office.scheduler(), START + timedelta(hours=2))
+    assert office.dates() == ["01-01 01:00", "01-01 02:00"]
+
+
+def test_what_a_scheduler_left_begins_anew_and_costs_no_retry(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    row = office.deploy(shape({"a": []}), None)
+    run = office.trigger(row, "r")
+    first = office.scheduler()
+    first.tick(office.now)
+    asleep = office.store
+    office.store = nbdag.store.open(office.home)  # another process has a connection of its own
+    again = take_over(office.store, office.home, first.id, office.now.timestamp(), "it is gone")
+    assert again == ["churn.a"]
+    office.executor = AtOnce()
+    second = office.scheduler()
+    second.tick(office.now)
+    second.tick(office.now)
+    assert office.store.run(run.id).state is RunState.SUCCESS
+    attempts = office.store.attempts([run.id])[run.id]
+    assert [(each.try_number, each.state.value) for each in attempts] == [(1, "failed"), (2, "success")]
+    # The first was only asleep: what it says now counts no more.
+    first.tick(office.now)
+    first.tick(office.now)
+    assert [each.state.value for each in office.store.attempts([run.id])[run.id]] == ["failed", "success"]
+    assert first.busy == 0
+    asleep.close()
+
+
+def test_a_drained_scheduler_starts_nothing(office: Office, shape: Shape) -> None:
+    office.executor.state = lambda job: None
+    row = office.deploy(shape({"a": [], "b": ["a"]}), None)
+    office.trigger(row, "r")
+    scheduler = office.scheduler()
+    scheduler.tick(office.now)
+    scheduler.drain()
+    office.executor.finish(next(iter(office.executor.open)), TaskState.SUCCESS)
+    scheduler.tick(office.now)
+    assert (scheduler.busy, len(office.executor.submitted)) == (0, 1)
+
+
+def test_a_notebook_that_is_gone_keeps_nothing_else_from_running(office: Office, shape: Shape) -> None:
+    lost = office.deploy(shape({"a": []}), "@hourly")
+    office.trigger(lost, "r")
+    office.dags.clear()
+    fine = shape({"b": []})
+    from dataclasses import replace
+
+    office.deploy(replace(fine, id="fine"), "@hourly")
+    office.until(office.scheduler(), START + timedelta(hours=1))
+    assert {row.dag for row in office.store.runs() if row.state is RunState.SUCCESS} == {"fine"}
+    assert any("its notebook is gone" in said for said in office.said)
+    assert office.trouble
