@@ -50,8 +50,9 @@ window.WebSocket = class extends Plain {
 }
 """
 _PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
-_HARMLESS = re.compile(
-    r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop",
+_HARMLESS = re.compile(  # what the pages say of themselves; the last two Notebook 7 says whenever it opens
+    r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop"
+    r"|reading 'schema'|'filebrowser:open-path' not registered",
     re.I,
 )
 

@@ -68,7 +68,7 @@ export const Box = memo(function Box({ node, store, run, before, chosen, entry }
       data-id={node.id}
       data-state={standing.state}
       role="button"
-      tabIndex={entry ? 0 : -1}
+      tabindex={entry ? 0 : -1} // in a drawing names of attributes keep their case, and tabIndex is none
       aria-label={spoken(node, standing, before)}
       aria-pressed={chosen}
     >
