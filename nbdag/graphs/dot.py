@@ -14,8 +14,8 @@ FONT = "Helvetica"  # a font whose widths Graphviz knows without looking for it;
 LINE = "#768390"
 
 
-def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB") -> str:
-    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR."""
+def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB", labels: bool = True) -> str:
+    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR. Without `labels` edges are bare lines."""
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
     graph = graphviz.Digraph(
@@ -58,7 +58,7 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         graph.node(task.id, **attributes)
     for edge in dag.edges:
         if edge.source in dag.tasks and edge.target in dag.tasks:
-            text = edge_label(edge, crowded=crowded)
+            text = edge_label(edge, crowded=crowded) if labels else ""
             extra = {"label": graphviz.escape(f" {text} ")} if text else {}
             if edge.declared:
                 extra["style"] = "dashed"

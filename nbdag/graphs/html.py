@@ -31,7 +31,7 @@ def bundle(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str 
     return {
         "text/html": _page(picture, dag),
         "image/svg+xml": picture,
-        "text/plain": "\n".join([listing(dag, marks or {}), *map(_line, dag.problems)]),
+        "text/plain": "\n".join([listing(dag, marks or {}), *map(problem_line, dag.problems)]),
     }
 
 
@@ -53,11 +53,12 @@ def _page(picture: str, dag: Dag) -> str:
 def _problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return ""
-    items = "".join(f"<li>{escape(_line(problem))}</li>" for problem in problems)
+    items = "".join(f"<li>{escape(problem_line(problem))}</li>" for problem in problems)
     return f'<ul class="nbdag-problems" style="margin:.5em 0 0">{items}</ul>'
 
 
-def _line(problem: Problem) -> str:
+def problem_line(problem: Problem) -> str:
+    """A problem as a line of text: sign, code, place, what is wrong, what to do."""
     sign = "✗" if problem.severity == "error" else "△"
     where = f"{problem.place}: " if problem.place is not None else ""
     hint = f"; {problem.hint}" if problem.hint else ""

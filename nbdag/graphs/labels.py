@@ -88,11 +88,12 @@ def task_tooltip(task: Task, mark: Mark) -> str:
     for title, names in (("reads", task.reads), ("writes", task.writes), ("changes", task.changes)):
         if names:
             lines.append(f"{title} {', '.join(names)}")
-    lines.extend(_said(task.options))
+    lines.extend(said(task.options))
     return "\n".join(lines)
 
 
-def _said(options: TaskOptions) -> list[str]:
+def said(options: TaskOptions) -> list[str]:
+    """The options that were said, each as a line: its name, and what was said."""
     plain = TaskOptions()
     lines = []
     for field in fields(TaskOptions):

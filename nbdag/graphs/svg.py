@@ -176,13 +176,12 @@ def _node(task: Task, box: Box, said: Mark | None) -> str:
 
 
 def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
-    first, *others = curve.points
     parts = [
         f'<g class="edge"><title>{escape(edge_tooltip(edge))}</title>',
-        f'<path class="line{" declared" if edge.declared else ""}" d="M{_at(first)}C{" ".join(map(_at, others))}"/>',
+        f'<path class="line{" declared" if edge.declared else ""}" d="{line_path(curve)}"/>',
     ]
     if curve.tip is not None:
-        parts.append(f'<path class="tip" d="{_arrow(curve.points[-1], curve.tip)}"/>')
+        parts.append(f'<path class="tip" d="{tip_path(curve)}"/>')
     if curve.label is not None:
         x, y = curve.label
         parts.append(_text("names", x, y + 3.8, edge_label(edge, crowded=crowded)))
@@ -191,6 +190,17 @@ def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
 
 def _text(what: str, x: float, y: float, text: str) -> str:
     return f'<text class="{what}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+
+
+def line_path(curve: Curve) -> str:
+    """An edge's line, as SVG's path data."""
+    first, *others = curve.points
+    return f"M{_at(first)}C{' '.join(map(_at, others))}"
+
+
+def tip_path(curve: Curve) -> str:
+    """The arrow at its end; empty where there is none."""
+    return "" if curve.tip is None else _arrow(curve.points[-1], curve.tip)
 
 
 def _arrow(base: Point, tip: Point) -> str:

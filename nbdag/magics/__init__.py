@@ -134,6 +134,7 @@ class _Extension:
         shell.events.unregister("pre_run_cell", self.before)
         shell.events.unregister("post_run_cell", self.after)
         shell.Completer.custom_matchers.remove(self.matcher)
+        self.pictures.close()
         delattr(shell, _ATTRIBUTE)
 
     def before(self, info: Any) -> None:

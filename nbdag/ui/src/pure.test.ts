@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest'
+import { bytes, seconds, several } from './format'
+import { opening, reveal, towards, whole, zoom } from './geometry'
+import { Links } from './paths'
+import { merged, ticks } from './Timeline'
+
+describe('numbers', () => {
+  it.each([
+    [0.04, '0.0 s'],
+    [9.94, '9.9 s'],
+    [12.4, '12 s'],
+    [59.6, '1 min 0 s'],
+    [185, '3 min 5 s'],
+    [7440, '2 h 4 min'],
+  ])('%d seconds are said as %s', (duration, said) => expect(seconds(duration)).toBe(said))
+
+  it.each([
+    [12, '12 B'],
+    [3400, '3.4 kB'],
+    [999_600, '1.0 MB'],
+    [120e6, '120 MB'],
+  ])('%d bytes are said as %s', (count, said) => expect(bytes(count)).toBe(said))
+
+  it('counts one thing and several', () =>
+    expect([several(1, 'task'), several(3, 'task')]).toEqual(['1 task', '3 tasks']))
+})
+
+describe('the camera', () => {
+  const view = { width: 600, height: 300 }
+
+  it('fits a picture in the middle, and makes none larger than life', () => {
+    expect(whole({ width: 100, height: 50 }, view)).toEqual({ scale: 1, x: 250, y: 125 })
+    const far = whole({ width: 6000, height: 300 }, view)
+    expect(far.scale * 6000).toBeLessThanOrEqual(600)
+  })
+
+  it('opens on the beginning of a picture that could not be read as a whole', () => {
+    const camera = opening({ width: 9000, height: 200 }, view)
+    expect(camera.scale).toBeGreaterThan(0.6)
+    expect(camera.x).toBe(14)
+  })
+
+  it('keeps what is under the pointer there while it comes nearer', () => {
+    const before = { x: 10, y: 20, scale: 0.5 }
+    const after = zoom(before, 2, 110, 70)
+    const under = (camera: typeof before) => [(110 - camera.x) / camera.scale, (70 - camera.y) / camera.scale]
+    expect(under(after)).toEqual(under(before))
+  })
+
+  it('comes no nearer than three times and goes no farther than makes sense', () => {
+    expect(zoom({ x: 0, y: 0, scale: 1 }, 100, 0, 0).scale).toBe(3)
+    expect(zoom({ x: 0, y: 0, scale: 1 }, 1e-9, 0, 0).scale).toBe(0.04)
+  })
+
+  it('moves only when what is looked for is out of view', () => {
+    const camera = { x: 0, y: 0, scale: 1 }
+    expect(reveal(camera, { x: 300, y: 150 }, view)).toEqual(camera)
+    expect(reveal(camera, { x: 900, y: 150 }, view).x).toBeLessThan(-300)
+  })
+
+  it('goes with an arrow key to the box ahead rather than to a nearer one aside', () => {
+    const [here, ahead, aside] = [
+      { id: 'here', x: 0, y: 0 },
+      { id: 'ahead', x: 200, y: 10 },
+      { id: 'aside', x: 50, y: 150 },
+    ]
+    expect(towards(here, [here, ahead, aside], 'ArrowRight')?.id).toBe('ahead')
+    expect(towards(here, [here, ahead, aside], 'ArrowDown')?.id).toBe('aside')
+    expect(towards(here, [here, ahead, aside], 'ArrowLeft')).toBeUndefined()
+  })
+})
+
+describe('what comes before and after', () => {
+  const links = new Links([
+    { source: 'a', target: 'b' },
+    { source: 'a', target: 'c' },
+    { source: 'b', target: 'd' },
+    { source: 'c', target: 'd' },
+    { source: 'd', target: 'e' },
+  ])
+
+  it('is all that leads to a box and all that it leads to', () => {
+    expect([...links.around('b')].sort()).toEqual(['a', 'b', 'd', 'e'])
+  })
+
+  it('holds the path that took longest', () => {
+    const took: Record<string, number> = { a: 1, b: 5, c: 2, d: 1 }
+    expect(links.critical(['a', 'b', 'c', 'd', 'e'], (id) => took[id] ?? 0)).toEqual(['a', 'b', 'd'])
+  })
+
+  it('is empty while nothing has run', () => expect(links.critical(['a', 'b'], () => 0)).toEqual([]))
+
+  it('ends even where tasks go in a circle', () => {
+    const circle = new Links([
+      { source: 'a', target: 'b' },
+      { source: 'b', target: 'a' },
+    ])
+    expect(circle.around('a').size).toBe(2)
+  })
+})
+
+describe('the timeline', () => {
+  it.each([
+    [0.5, 0.1],
+    [10, 2],
+    [3000, 600],
+  ])('marks %d seconds in steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+
+  it('shows the last attempt as it stands now, and those before it as they ended', () => {
+    const bar = { task: 'a', map_index: -1, state: 'failed', started: 0, ended: 1 as number | null }
+    const rows = merged(
+      [
+        { ...bar, number: 1 },
+        { ...bar, number: 2, ended: null },
+      ],
+      [{ ...bar, number: 2, state: 'success', ended: 5 }],
+    )
+    expect(rows.get('a')?.map((each) => [each.number, each.ended])).toEqual([
+      [1, 1],
+      [2, 5],
+    ])
+  })
+})

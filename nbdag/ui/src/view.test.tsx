@@ -1,0 +1,88 @@
+import { render } from 'preact'
+import { act } from 'preact/test-utils'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { App } from './App'
+import { BEGINNING, Carrier, node, picture } from './fixtures'
+import { Outputs, page } from './Outputs'
+import { drawn } from './saved'
+import { Store } from './store'
+
+let root: HTMLElement
+beforeEach(() => {
+  root = document.createElement('div')
+  document.body.append(root)
+})
+afterEach(() => {
+  act(() => render(null, root))
+  root.remove()
+})
+
+function shown() {
+  const carrier = new Carrier()
+  const store = new Store(carrier, picture([node('a'), node('b', 200)], [['a', 'b']]), structuredClone(BEGINNING))
+  act(() => render(<App store={store} host={{}} />, root))
+  return { carrier, store }
+}
+
+const box = (id: string) => root.querySelector<SVGElement>(`[data-id="${id}"]`)
+const button = (text: string) => [...root.querySelectorAll('button')].find((each) => each.textContent?.includes(text))
+
+describe('the whole', () => {
+  it('draws a box for each task, and says of each how it stands', () => {
+    const { carrier } = shown()
+    expect(box('b')?.getAttribute('aria-label')).toBe('b, not run, follows a')
+    act(() =>
+      carrier.hear({ kind: 'change', number: 1, of: '', tasks: { b: { state: 'success', duration: 2 } }, run: null }),
+    )
+    expect(box('b')?.dataset.state).toBe('success')
+    expect(box('b')?.getAttribute('aria-label')).toBe('b, done, 2.0 s, follows a')
+  })
+
+  it('offers only what the kernel can do', () => {
+    shown()
+    expect(button('Run all')).toBeDefined()
+    expect(button('Deploy')).toBeUndefined()
+    expect(button('Cancel')).toBeUndefined()
+  })
+
+  it('asks for a run, follows it, and lets it be cancelled', async () => {
+    const { carrier } = shown()
+    await act(async () => button('Run all')?.click())
+    expect(carrier.sent.at(-1)).toEqual({ kind: 'act', what: 'all', task: '', run: '' })
+    const run = { id: 'r1', state: 'running', created: 1, started: 1, ended: null, partial: false, error: '' }
+    act(() => carrier.hear({ kind: 'change', number: 1, of: 'r1', tasks: { a: { state: 'running' } }, run }))
+    expect(box('a')?.dataset.state).toBe('running')
+    act(() => button('Cancel')?.click())
+    expect(carrier.sent.at(-1)).toEqual({ kind: 'act', what: 'cancel', task: '', run: 'r1' })
+  })
+
+  it('leaves nobody listening when it is gone', () => {
+    const { store } = shown()
+    expect(store.listeners).toBeGreaterThan(0)
+    act(() => render(null, root))
+    expect(store.listeners).toBe(0)
+  })
+})
+
+describe('what a task put out', () => {
+  it('stands in a frame where no script runs, if it is HTML', () => {
+    act(() => render(<Outputs outputs={[{ mime: 'text/html', data: '<script>x</script>' }]} what="x" />, root))
+    expect(root.querySelector('script')).toBeNull()
+    expect(root.querySelector('iframe')?.getAttribute('sandbox')).toBe('allow-same-origin')
+    expect(page('<b>', 'red', 'serif')).toContain("default-src 'none'")
+  })
+
+  it.each(['text/plain', 'text/markdown', 'text/x-error', 'application/javascript'])('is text, if it is %s', (mime) => {
+    act(() => render(<Outputs outputs={[{ mime, data: '<img src=x onerror=y>' }]} what="x" />, root))
+    expect(root.querySelector('img')).toBeNull()
+    expect(root.textContent).toBe('<img src=x onerror=y>')
+  })
+})
+
+describe('the picture that is saved', () => {
+  it('holds nothing that a name could break out of', () => {
+    const svg = drawn(picture([node('<script>"&')]), () => 'none')
+    expect(svg).not.toContain('<script>')
+    expect(svg).toContain('&#60;script&#62;&#34;&#38;')
+  })
+})

@@ -1,0 +1,268 @@
+"""A real browser on a real Jupyter server with real kernels.
+
+Where there is no Chromium these tests are skipped, unless NBDAG_REQUIRE_BROWSER says that they must not be: then they
+fail. One server and one browser serve all tests of a process; each test has a notebook and a page of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WAIT = 90.0  # seconds: longer than anything here takes on a slow machine
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+)  # fmt: skip
+# What a page is told before anything else: to note what comes over the wire, how long it is, and when.
+NOTES = """
+window.wire = []
+const Plain = window.WebSocket
+window.WebSocket = class extends Plain {
+  constructor(...words) {
+    super(...words)
+    this.addEventListener('message', (event) => {
+      const at = performance.now()
+      const note = (text, size) => { if (text.includes('comm_')) window.wire.push({ at, size, text: text.slice(0, 4000) }) }
+      if (typeof event.data === 'string') note(event.data, event.data.length)
+      else {
+        const buffer = event.data instanceof Blob ? event.data.arrayBuffer() : Promise.resolve(event.data)
+        buffer.then((bytes) => note(new TextDecoder().decode(bytes), bytes.byteLength))
+      }
+    })
+  }
+}
+"""
+_PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
+_HARMLESS = re.compile(  # what the pages say of themselves; the last two Notebook 7 says whenever it opens
+    r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop"
+    r"|reading 'schema'|'filebrowser:open-path' not registered",
+    re.I,
+)
+
+
+def chromium() -> str | None:
+    """Where Chromium is."""
+    named = os.environ.get("NBDAG_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@dataclass
+class Server:
+    """A Jupyter server that has JupyterLab and Notebook 7."""
+
+    folder: Path
+    url: str
+    token: str
+    home: Path
+    environment: dict[str, str]
+
+    def set(self, plugin: str, **values: Any) -> None:
+        """Change a setting of JupyterLab's, as its own settings page does."""
+        request = urllib.request.Request(
+            f"{self.url}/lab/api/settings/{plugin}?token={self.token}",
+            data=json.dumps({"raw": json.dumps(values)}).encode(),
+            headers={"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=WAIT):
+            pass
+
+    def is_connected(self, notebook: str) -> bool:
+        """Whether a page is connected with a kernel of this notebook that is ready."""
+        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
+            kernels = [each["kernel"] for each in json.load(answer) if each["path"] == notebook]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
+
+    def nbdag(self, *words: str) -> subprocess.Popen[bytes]:
+        """The command line, elsewhere."""
+        command = [sys.executable, "-m", "nbdag", *words]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, **quiet)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    program = chromium()
+    if program is None:
+        missing = "there is no Chromium here: install it (apt-get install chromium), or name it in NBDAG_CHROMIUM"
+        if os.environ.get("NBDAG_REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def server(browser: Any, runtime: Path) -> Iterator[Server]:
+    """A server for all tests of this process; it is not started where there is no browser."""
+    with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        work, home, token = root / "work", root / "home", secrets.token_hex(8)
+        work.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = os.environ | {
+            "JUPYTER_CONFIG_DIR": str(root / "config"),
+            "JUPYTER_DATA_DIR": str(root / "data"),
+            "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),
+            "IPYTHONDIR": str(root / "ipython"),
+            "NBDAG_HOME": str(home),
+            "NBDAG_RUNTIME_DIR": str(runtime),
+        }
+        environment.pop("JPY_SESSION_NAME", None)
+        command = [
+            sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+            "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
+        ]  # fmt: skip
+        with (root / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        found = Server(work, f"http://127.0.0.1:{port}", token, home, environment)
+        try:
+            _until_it_answers(found, process, root / "log")
+            found.set("@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False)
+            yield found
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _until_it_answers(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            with urllib.request.urlopen(f"{server.url}/api/status?token={server.token}", timeout=5):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"Jupyter did not start: {log.read_text()}") from None
+            time.sleep(0.1)  # there is nothing to wait on but the port
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in a page."""
+
+    page: Any
+    path: Path
+    errors: list[str] = field(default_factory=list)  # that the page's console told
+
+    def run(self, *cells: int) -> None:
+        """Run these cells, as Shift-Enter does, and wait until each has run."""
+        for n in cells:
+            cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(n)
+            before = cell.locator(".jp-InputPrompt").inner_text()
+            said = before
+            while said == before:  # a page that is still getting ready lets keys pass by
+                cell.locator(".jp-InputPrompt").click()
+                self.page.keyboard.press("Shift+Enter")
+                with contextlib.suppress(_too_late()):
+                    self.page.wait_for_function(f"([n, before]) => {_PROMPT} !== before", arg=[n, before], timeout=5000)
+                said = cell.locator(".jp-InputPrompt").inner_text()
+            self.page.wait_for_function(f"(n) => /\\d/.test({_PROMPT})", arg=n)
+
+    def open_graph(self) -> None:
+        """Load nbdag, and draw the graph: the first two cells."""
+        self.run(0, 1)
+        self.page.wait_for_selector(".nbdag-box")
+
+    def box(self, task: str, state: str | None = None) -> Any:
+        """A task's box, once it stands so."""
+        said = f"[data-state={state}]" if state else ""
+        return self.page.wait_for_selector(f'.nbdag-box[data-id="{task}"]{said}')
+
+    def button(self, name: str) -> Any:
+        return self.page.locator(".nbdag-app").get_by_role("button", name=name, exact=True)
+
+    def edit(self, n: int, source: str) -> None:
+        """Write a cell anew."""
+        self.page.locator(".jp-Notebook .jp-CodeCell").nth(n).locator(".cm-content").fill(source)
+        self.page.keyboard.press("Escape")
+
+
+@pytest.fixture
+def notebook(browser: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
+    """Write a notebook and open it, in `lab` or in `notebook`."""
+    contexts = []
+
+    def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, ready: bool = True) -> Notebook:
+        name = f"nb_{secrets.token_hex(4)}"
+        told = [
+            {
+                "cell_type": "code",
+                "id": f"c{n}",
+                "metadata": {},
+                "source": source,
+                "execution_count": None,
+                "outputs": [],
+            }
+            for n, source in enumerate(("%load_ext nbdag", "%dag", *cells))
+        ]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        book = {"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        path = server.folder / f"{name}.ipynb"
+        path.write_text(json.dumps(book), encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": height}, bypass_csp=True)
+        contexts.append(context)
+        context.set_default_timeout(WAIT * 1000)
+        context.add_init_script(NOTES)
+        page = context.new_page()
+        found = Notebook(page, path)
+        page.on("console", lambda said: said.type == "error" and _note(found, said.text))
+        page.on("pageerror", lambda error: _note(found, str(error)))
+        show(found, server, at)
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _too_late() -> type[Exception]:
+    from playwright.sync_api import TimeoutError
+
+    return TimeoutError
+
+
+def show(notebook: Notebook, server: Server, at: str) -> None:
+    """Open it in the page, and wait for its kernel."""
+    where = f"lab/tree/{notebook.path.name}?reset&" if at == "lab" else f"notebooks/{notebook.path.name}?"
+    notebook.page.goto(f"{server.url}/{where}token={server.token}")
+    notebook.page.wait_for_selector(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
+    # What is run before the page is connected with its kernel is lost: JupyterLab shows it as running for ever.
+    deadline = time.monotonic() + WAIT
+    while not server.is_connected(notebook.path.name):
+        assert time.monotonic() < deadline, "the page has not reached its kernel"
+        notebook.page.wait_for_timeout(100)
+    notebook.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
+
+
+def _note(notebook: Notebook, text: str) -> None:
+    if not _HARMLESS.search(text):
+        notebook.errors.append(text)

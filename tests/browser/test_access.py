@@ -1,0 +1,69 @@
+"""That everyone can use it: axe-core's rules, in light and in dark, on every face; narrow pages and wide ones."""
+
+from __future__ import annotations
+
+import pytest
+
+PIPELINE = (
+    "%dag access",
+    "%%task extract --doc 'The rows'\nrows = list(range(10))\nrows",
+    "%%task prep\nX = [row * 2 for row in rows]  # twice",
+    "%%task validate\nraise ValueError('no good')",
+    "%%task deploy --after validate\nprint(X)",
+)
+
+
+@pytest.fixture
+def theme(server):
+    """JupyterLab's theme, until the test ends."""
+    plugin = "@jupyterlab/apputils-extension:themes"
+    yield lambda name: server.set(plugin, theme=f"JupyterLab {name}")
+    server.set(plugin, theme="JupyterLab Light")
+
+
+@pytest.mark.parametrize("name", ["Light", "Dark"])
+def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    theme(name)
+    nb = notebook(*PIPELINE)
+    nb.open_graph()
+    assert nb.page.evaluate("document.body.dataset.jpThemeLight") == str(name == "Light").lower()
+    nb.run(3)
+    nb.button("Run all").click()
+    nb.box("validate", "failed")
+    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+
+    def look(face):
+        found = axe.run(nb.page, context=".nbdag-app").response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert serious == [], (face, [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious])
+
+    look("graph")
+    nb.box("validate").click()
+    nb.page.wait_for_selector(".nbdag-panel .nbdag-error")
+    look("panel of a failed task")
+    nb.box("extract").click()
+    nb.page.wait_for_selector(".nbdag-panel[aria-label='Task extract'] .nbdag-values")
+    look("panel of a task that is done")
+    nb.page.keyboard.press("Escape")
+    nb.button("Timeline").click()
+    nb.page.wait_for_selector(".nbdag-bar")
+    look("timeline")
+    nb.button("Grid").click()
+    nb.page.wait_for_selector(".nbdag-grid td svg")
+    look("grid")
+
+
+@pytest.mark.parametrize("width", [400, 2000])
+def test_nothing_is_cut_off_on_narrow_and_wide_pages(notebook, width):
+    nb = notebook(*PIPELINE, at="notebook", width=width)
+    nb.open_graph()
+    nb.box("extract").click()
+    nb.page.wait_for_selector(".nbdag-panel .nbdag-source")
+    cut = nb.page.evaluate(
+        "() => { const app = document.querySelector('.nbdag-app').getBoundingClientRect();"
+        " return [...document.querySelectorAll('.nbdag-bar-top > *, .nbdag-tools > *, .nbdag-actions > *')]"
+        ".filter((e) => { const b = e.getBoundingClientRect(); return b.width && (b.right > app.right + 1 || b.left < app.left - 1) })"
+        ".map((e) => e.outerHTML.slice(0, 80)) }"
+    )
+    assert cut == []

@@ -1,0 +1,158 @@
+"""What a person sees and does with the graph of a notebook, in JupyterLab and in Notebook 7."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+PIPELINE = (
+    "%dag churn",
+    "%%task extract\nrows = list(range(10))\nrows",
+    "%%task prep\nX = [row * 2 for row in rows]",
+    "%%task train\nimport time\ntime.sleep(1)\nmodel = sum(X)",
+    "%%task validate\nscore = model / 0",
+    "%%task deploy --after prep\nprint(score)",
+)
+
+
+@pytest.mark.parametrize("at", ["lab", "notebook"])
+def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
+    """The whole way: cells by hand, what is stale, a headless run from the button, its failure, the page reloaded."""
+    nb = notebook(*PIPELINE, at=at)
+    nb.open_graph()
+    assert nb.page.locator(".nbdag-box").count() == 5
+    nb.run(3, 4)
+    nb.box("extract", "success")
+    nb.box("prep", "success")
+    nb.edit(3, "%%task extract\nrows = list(range(20))\nrows")
+    nb.run(3)
+    stale = nb.box("prep", "stale")
+    assert "extract ran again after it" in stale.get_attribute("aria-label")
+
+    nb.button("Run all").click()
+    nb.box("train", "running")
+    nb.box("validate", "failed")
+    nb.box("deploy", "upstream_failed")
+    nb.box("validate").click()
+    traceback = nb.page.wait_for_selector(".nbdag-panel .nbdag-error")
+    assert "ZeroDivisionError: division by zero" in traceback.inner_text()
+    assert "list(range(20))" in nb.path.read_text(), "the run takes what stands on the page, so that is saved first"
+
+    nb.button("Close").click()
+    nb.page.wait_for_selector(".nbdag-panel", state="detached")
+    nb.page.reload()
+    nb.box("prep", "stale")
+    nb.page.select_option(".nbdag-runs", index=1)
+    nb.box("validate", "failed")
+    assert nb.errors == []
+
+
+def test_a_run_is_cancelled_and_the_kernel_is_free_meanwhile(notebook):
+    nb = notebook("%dag slow", "%%task wait\nimport time\ntime.sleep(600)", "%%skip\nfree = 1")
+    nb.open_graph()
+    nb.button("Run all").click()
+    nb.box("wait", "running")
+    nb.run(4)
+    nb.button("Cancel").click()
+    nb.page.wait_for_selector(".nbdag-what:has-text('cancelled')")
+    nb.page.wait_for_selector(".nbdag-danger", state="detached")
+    assert nb.errors == []
+
+
+def test_a_run_from_a_terminal_is_announced_and_shown(notebook, server):
+    nb = notebook("%dag elsewhere", "%%task one\nx = 1", "%%task two\ny = x")
+    nb.open_graph()
+    with server.nbdag("run", str(nb.path), "--no-progress"):
+        nb.button("Show it").click()
+        nb.box("two", "success")
+        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+
+
+def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
+    nb = notebook(
+        "%dag parts", "%%task one\nx = 41", "%%task two\ny = x + 1", "%%task three\nz = y", "%%skip\nprint(y)"
+    )
+    nb.open_graph()
+    nb.box("two").click()
+    nb.button("Run up to here").click()
+    nb.box("two", "success")
+    assert nb.box("three").get_attribute("data-state") == "none"
+    nb.button("Load into kernel").click()
+    nb.page.wait_for_selector(".nbdag-notice:has-text('is now in this kernel')")
+    nb.run(6)
+    nb.page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
+
+
+def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
+    nb = notebook("%dag keys", "%%task first\na = 1", "%%task second\nb = a", "%%task third\nc = b")
+    nb.open_graph()
+    # As Tab does from the cell: JupyterLab gives a cell that becomes the active one the focus.
+    nb.page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputPrompt").click()
+    nb.page.locator(".nbdag-box[tabindex='0']").focus()
+    nb.page.keyboard.press("ArrowRight")
+    nb.page.keyboard.press("ArrowRight")
+    assert nb.page.evaluate("document.activeElement.dataset.id") == "third"
+    nb.page.keyboard.press("Enter")
+    nb.page.wait_for_selector(".nbdag-panel h3:has-text('third')")
+    why = nb.page.wait_for_selector(".nbdag-reasons").inner_text()
+    assert re.search(r"second.*b, written in cell 5, line 2, read in cell 6, line 2", why.replace("\n", " "))
+    nb.page.keyboard.press("Escape")
+    nb.page.wait_for_selector(".nbdag-panel", state="detached")
+    assert nb.page.evaluate("document.activeElement.dataset.id") == "third"
+    assert nb.page.locator(".jp-Notebook .jp-CodeCell").count() == 6, "keys did not reach the notebook's own commands"
+
+
+def test_nothing_that_a_task_puts_out_runs(notebook):
+    wicked = (
+        "<script>top.ran = 1</script><img src=x onerror='top.ran = 2'><a id=a href='javascript:top.ran=3'>x</a>"
+        "<svg onload='top.ran = 4'></svg><b>shown</b>"
+    )
+    nb = notebook(
+        "%dag wicked",
+        f"%%task html --out x\nfrom IPython.display import HTML, display\nx = 1\nHTML({wicked!r})",
+        "%%task svg\nfrom IPython.display import SVG\n"
+        'SVG(\'<svg xmlns="http://www.w3.org/2000/svg" onload="top.ran = 5"><script>top.ran = 6</script></svg>\')',
+        "%%task js\nfrom IPython.display import Javascript\nJavascript('top.ran = 7')",
+        "%%task text\nprint('<img src=x onerror=\"top.ran = 8\">')",
+    )
+    nb.open_graph()
+    nb.button("Run all").click()
+    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    for task, shown in (("html", "iframe"), ("svg", "img"), ("js", "pre.nbdag-text"), ("text", "pre.nbdag-text")):
+        nb.box(task).click()
+        nb.page.wait_for_selector(f".nbdag-panel[aria-label='Task {task}'] .nbdag-try {shown}")
+        if task == "html":
+            frame = nb.page.frame_locator(".nbdag-try iframe")
+            frame.locator("b:has-text('shown')").wait_for()
+            frame.locator("#a").click()
+    assert nb.page.evaluate("window.ran") is None
+
+
+def test_what_is_saved_shows_the_last_picture_without_a_kernel(notebook, server):
+    nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x")
+    nb.open_graph()
+    nb.run(3)
+    nb.box("one", "success")
+    nb.page.keyboard.press("Control+s")
+    nb.page.wait_for_function(
+        "() => !document.querySelector('.jp-Document.jp-mod-dirty, .jp-mod-current.jp-mod-dirty')"
+    )
+    deadline = 200
+    while "widget-state" not in nb.path.read_text() and deadline:
+        nb.page.wait_for_timeout(50)
+        deadline -= 1
+    text = nb.path.read_text()
+    assert "image/svg+xml" in text
+    assert "text/plain" in text
+    assert len(text) < 40_000, "the picture is kept, not the program that draws it"
+    nb.page.evaluate(
+        "async ([url, token]) => { const kernels = await (await fetch(`${url}/api/sessions?token=${token}`)).json();"
+        " for (const each of kernels) await fetch(`${url}/api/sessions/${each.id}?token=${token}`, {method: 'DELETE',"
+        " headers: {'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1]}}) }",
+        [server.url, server.token],
+    )
+    nb.page.reload()
+    picture = nb.page.wait_for_selector(".jp-OutputArea img[src^='data:image/svg']")
+    assert "saved: 2 tasks" in picture.get_attribute("alt")
+    assert nb.page.locator("text=model not found").count() == 0

@@ -1,0 +1,234 @@
+"""What a front end is told: pictures, standings, tasks, outputs, earlier runs."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from nbdag import notebooks, runs
+from nbdag.core.states import RunState, TaskState
+from nbdag.graphs import Mark
+from nbdag.home import Home
+from nbdag.runs import Run, TaskRun
+from nbdag.views import outputs, standing, task
+from nbdag.views.history import History
+from nbdag.views.picture import chains, picture
+from nbdag.views.watch import Watch
+
+ROOT = Path(__file__).parents[2]
+
+
+def book(*cells):
+    told = [
+        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": s, "execution_count": None, "outputs": []}
+        for n, s in enumerate(cells)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return json.dumps({"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def dag(*cells):
+    return notebooks.read_text(book(*cells).encode(), name="nb.ipynb")
+
+
+LONG = dag(
+    "%dag long",
+    "%%task a\nx = 1",
+    "%%task b\ny = x",
+    "%%task c\nz = y",
+    "%%task d\nw = z",
+    "%%task e\nv = w, z",
+    "%%task f --after d\nprint(1)",
+)
+
+
+def test_both_sides_are_held_to_one_description():
+    """`python nbdag/ui/messages.py` writes the TypeScript; it is what is committed."""
+    written = runpy.run_path(str(ROOT / "nbdag" / "ui" / "messages.py"))
+    assert written["typescript"]() == written["TARGET"].read_text(encoding="utf-8")
+
+
+class TestThePicture:
+    @pytest.mark.parametrize("direction", ["LR", "TB"])
+    def test_has_a_place_for_every_task_and_every_edge(self, direction):
+        drawn = picture(LONG, direction=direction)
+        assert [node["id"] for node in drawn["nodes"]] == list("abcdef")
+        assert drawn["direction"] == direction
+        assert {(line["source"], line["target"]) for line in drawn["lines"]} == {
+            (e.source, e.target) for e in LONG.edges
+        }
+        across = drawn["nodes"][3]["x"] - drawn["nodes"][0]["x"]
+        down = drawn["nodes"][3]["y"] - drawn["nodes"][0]["y"]
+        assert (across > down) == (direction == "LR")
+
+    def test_tells_of_each_edge_what_it_carries_and_whether_it_was_declared(self):
+        lines = {(line["source"], line["target"]): line for line in picture(LONG)["lines"]}
+        assert lines["a", "b"]["names"] == ["x"]
+        assert not lines["a", "b"]["declared"]
+        assert lines["a", "b"]["why"] == ["x: written in cell 2, line 2; read in cell 3, line 2"]
+        assert lines["d", "f"]["declared"]
+        assert lines["d", "f"]["why"] == ["declared by --after or %edges"]
+
+    def test_draws_a_long_chain_as_one_box_where_that_is_asked_for(self):
+        assert chains(LONG) == [("a", "b", "c")]
+        drawn = picture(LONG, collapsed=True)
+        chain = drawn["nodes"][0]
+        assert (chain["members"], chain["label"], chain["note"]) == (["a", "b", "c"], "a … c", "3 tasks")
+        assert {line["target"] for line in drawn["lines"] if line["source"] == chain["id"]} == {"d", "e"}
+
+    def test_does_not_move_when_a_state_does(self):
+        assert picture(LONG) == picture(LONG)
+        assert "state" not in json.dumps(picture(LONG))
+
+
+def test_a_circle_has_a_picture_too():
+    assert len(picture(dag("%%task a --after b\nx = 1", "%%task b --after a\ny = 1"))["nodes"]) == 2
+
+
+def one(state, index=-1, **more):
+    return TaskRun(
+        id="t", map_index=index, state=state, tries=more.pop("tries", 1), **({"started": None, "ended": None} | more)
+    )
+
+
+def of(*tasks):
+    return Run(
+        id="r",
+        dag="d",
+        state=RunState.RUNNING,
+        created=0,
+        started=0,
+        ended=None,
+        notebook=Path(),
+        tasks=tasks,
+        home=Home(Path("/nowhere")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "told"),
+    [
+        ([one(TaskState.NONE, tries=0)], None),
+        ([one(TaskState.RUNNING, started=5.0)], {"state": "running", "started": 5.0}),
+        ([one(TaskState.SUCCESS, started=5.0, ended=7.0)], {"state": "success", "started": 5.0, "duration": 2.0}),
+        ([one(TaskState.FAILED, tries=3, error="x\n y")], {"state": "failed", "tries": 3, "reason": "x y"}),
+        (
+            [one(TaskState.SUCCESS, 0), one(TaskState.FAILED, 1, error="no"), one(TaskState.RUNNING, 2)],
+            {"state": "failed", "count": 3, "ended": 2, "failed": 1, "reason": "no"},
+        ),
+        ([one(TaskState.SUCCESS, 0), one(TaskState.SKIPPED, 1)], {"state": "success", "count": 2, "ended": 2}),
+    ],
+)
+def test_instances_of_a_task_stand_as_one(tasks, told):
+    assert standing.of_run(of(*tasks)).get("t") == told
+
+
+def test_only_what_moved_is_told_and_it_is_short():
+    before = standing.of_session({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
+    now = before | standing.of_session({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
+    moved = standing.changes(before, now)
+    assert list(moved) == ["t7"]
+    assert len(json.dumps(moved)) < 500
+    assert standing.changes(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ({"output_type": "stream", "name": "stdout", "text": ["a\n", "\x1b[31mb\x1b[0m"]}, ("text/plain", "a\nb")),
+        ({"output_type": "stream", "name": "stderr", "text": "10%\r20%\r30%"}, ("text/x-stderr", "30%")),
+        ({"output_type": "error", "traceback": ["\x1b[1mBoom", "line"]}, ("text/x-error", "Boom\nline")),
+        ({"output_type": "display_data", "data": {"text/plain": "p", "image/png": "ab\nc"}}, ("image/png", "abc")),
+        ({"output_type": "display_data", "data": {"text/html": "<b>", "text/plain": "p"}}, ("text/html", "<b>")),
+        ({"output_type": "display_data", "data": {"application/javascript": "run()", "text/plain": "p"}}, ("text/plain", "p")),
+        ({"output_type": "display_data", "data": {"text/html": "x" * 3_000_000}}, ("text/plain", "an output of 3,000,000 characters is in the attempt's notebook")),
+    ],
+)  # fmt: skip
+def test_an_output_is_told_in_its_richest_form_that_nobody_needs_to_trust(output, told):
+    assert outputs.of_output(output) == [{"mime": told[0], "data": told[1]}]
+
+
+def test_an_attempt_that_is_not_there_put_nothing_out(tmp_path):
+    (tmp_path / "half.ipynb").write_text('{"cells": [')
+    assert outputs.of_attempt(tmp_path / "half.ipynb") == outputs.of_attempt(tmp_path / "none.ipynb") == []
+
+
+def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
+    source = '%%task a --doc \'x\'\n\ndef f(x):\n    return \'a\' + """b\nc"""  # why\n'
+    lines = task.coloured(source)
+    assert "\n".join("".join(text for _, text in line) for line in lines) == source
+    assert lines[0] == [["meta", "%%task a --doc 'x'"]]
+    assert ["keyword", "def"] in lines[2]
+    assert ["comment", "# why"] in lines[4]
+
+
+def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
+    notebook = dag("%%task a --retries 2\nx = [1, 2]", "%%task b --doc 'twice'\ny = x * 2")
+    told = task.detail(notebook, "b")
+    assert (told["doc"], told["options"], told["cell"]) == ("twice", [], 1)
+    assert task.detail(notebook, "a")["options"] == [["retries", "2"]]
+    assert [use["name"] for use in told["before"][0]["uses"]] == ["x"]
+    inputs, left = task.live_values(notebook, "b", {"x": [1, 2]})
+    assert [(value["name"], value["task"], value["type"], value["summary"]) for value in inputs] == [
+        ("x", "a", "list", "[1, 2]")
+    ]
+    assert left == []
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ran")
+    path = folder / "nb.ipynb"
+    path.write_text(book("%dag h", "%%task a\nx = 3\nprint('out')\nx", "%%task b\nraise ValueError(x)"))
+    home = Home(folder / "home")
+    moved: list[Run] = []
+    watch = Watch(lambda: home, lambda: "h", moved.append, poll=0.02)
+    watch.start()
+    done = runs.run(path, home=home, kernels="fresh")
+    while not moved or moved[-1].state is not done.state:
+        assert watch._thread.is_alive()
+        watch._thread.join(0.05)
+    watch.stop()
+    return History(home, "h"), done, moved
+
+
+class TestHistory:
+    def test_a_watch_sees_a_run_from_its_beginning_to_its_end(self, ran):
+        _, done, moved = ran
+        assert {run.id for run in moved} == {done.id}
+        assert moved[-1]["a"].state is TaskState.SUCCESS
+        assert moved[-1].state is RunState.FAILED
+
+    def test_an_attempt_tells_its_outputs_and_its_log(self, ran):
+        history, done, _ = ran
+        told = history.one_try(done.id, "a", -1, 1)
+        assert [output["data"].strip() for output in told["outputs"]] == ["out", "3"]
+        failed = history.one_try(done.id, "b", -1, 1)
+        assert failed["outputs"][-1]["mime"] == "text/x-error"
+        assert "ValueError: 3" in failed["outputs"][-1]["data"]
+        assert "ValueError" in failed["log"]
+
+    def test_a_run_tells_what_it_gave_and_took(self, ran):
+        history, done, _ = ran
+        notebook = notebooks.read(done.source)
+        inputs, _ = task.run_values(notebook, "b", runs.find_run(done.id, home=history.home))
+        assert [(value["name"], value["task"], value["summary"], value["stored"]) for value in inputs] == [
+            ("x", "a", "3", True)
+        ]
+        assert [each["number"] for each in history.tries(done.id, "b")] == [1]
+        assert [each["task"] for each in history.timeline(done.id)["bars"]] == ["a", "b"]
+
+    def test_the_grid_has_a_column_for_each_run(self, ran):
+        history, done, _ = ran
+        (column,) = history.grid()["runs"]
+        assert (column["run"]["id"], column["states"]) == (done.id, {"a": "success", "b": "failed"})
+        assert [past["state"] for past in history.past("b")] == ["failed"]
+
+    def test_where_nothing_ran_there_is_nothing_to_tell(self, tmp_path):
+        empty = History(Home(tmp_path / "none"), "h")
+        assert empty.runs() == []
+        assert empty.grid()["runs"] == []
+        assert not (tmp_path / "none").exists()
