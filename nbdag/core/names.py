@@ -166,7 +166,6 @@ def _run(reader: Statements, python: Python) -> list[Defined]:
         if reader.dead:
             break
         if isinstance(statement, ast.Expr) and statement is last and python.shown:
-            reader.followed = 0
             reader.show(statement)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
             definitions += _define(reader, statement)

@@ -176,7 +176,10 @@ class Bindings(Shell):
         return frozenset({self.function(node, node.name, node.body)})
 
     def _decorated(self, decorator: Value, value: Value, node: ast.expr) -> Value:
-        codes = frozenset(thing for thing in decorator if thing.code is not None or thing.kind in SYMBOLIC)
+        codes = frozenset(thing for thing in decorator if thing.code is not None or thing.classes)
+        later = frozenset(thing for thing in decorator if thing.kind in SYMBOLIC)
+        if later and self.frame.home.code is not None:
+            return self._later(later, "<decorate>", Given((value,)), Way(("decorator", node), node.lineno), "")
         if not codes:
             return value  # taken to call what it wraps
         return self.call(codes, Given((value,)), Way(("decorator", node), node.lineno)) or value

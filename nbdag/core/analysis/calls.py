@@ -8,7 +8,7 @@ may call the functions among them, and changes the object that it is a method of
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -40,7 +40,13 @@ from .objects import (
     method_of,
 )
 
-LIMIT = 2000  # calls followed for one statement; beyond that, a tangle of functions is no longer worth following
+# Calls followed for one statement, and how deep. A tangle beyond that is not worth following, and is said to be one.
+LIMIT = 1000
+DEPTH = 25
+PLAIN_DEPTH = 3  # deeper calls of one function with the same arguments are taken to do the same
+
+
+DECORATOR = "a decorator of a library"
 
 
 class Way(NamedTuple):
@@ -58,6 +64,10 @@ class Calls(Effects):
 
     active: tuple[Code, ...] = ()  # functions that are being followed
     followed = 0  # calls since the statement began
+
+    def __init__(self, outer: Callable[[str], Value | None]) -> None:
+        super().__init__(outer)
+        self.results: dict[object, Value] = {}  # of calls that have been followed, since the statement began
 
     def changes(self, method: str, way: Way) -> str:
         """How a method that cannot be followed treats its object: "", "weak" or "strong"."""
@@ -151,7 +161,10 @@ class Calls(Effects):
                 if found is not None:
                     result |= self._follow_method(thing, found, given, way)
                 if not certain:
-                    self.call_hidden(carried({thing}) - {thing}, given, way)
+                    if thing.label == DECORATOR and given.positional:
+                        result |= given.positional[0]
+                        continue
+                    result |= self.call_hidden(carried({thing}) - {thing}, given, way)
                     result |= self.call_named("", given, way)
         if symbolic:
             result |= self._later(symbolic, None, given, way, "")
@@ -160,6 +173,8 @@ class Calls(Effects):
         return frozenset(result)
 
     def _later(self, callee: Value, method: str | None, given: Given, way: Way, change: str) -> Value:
+        if self.frame.home.code is None:
+            return frozenset({self.fresh("unknown", way.place)})
         result = self.fresh("result", way.place, kind=Kind.RESULT)
         event = Call(callee, method, given, way.line, self.perhaps_depth > 0, change, result)
         self.event(("call", way.place, callee, given), event)
@@ -186,13 +201,18 @@ class Calls(Effects):
             self.note("directory", name, line)
         if name in known.PLAIN_RESULT:
             return NOTHING
-        self.call_arguments(given, way)
+        found = self.call_arguments(given, way)
+        if name in known.PASS_THROUGH and any(thing.kind in CODE for thing in first) and name != "functools.wraps":
+            return first
         if name == "type" and len(given.positional) == 1:
             return NOTHING.union(*(thing.classes for thing in first)) or first
         made = self.fresh("call", way.place)
         made.carries |= carried(given.all())
         result: set[Thing] = {made}
-        if name in known.REPACK_CALLS:
+        hold({made}, found)
+        if name in known.PASS_THROUGH:
+            made.label = DECORATOR
+        elif name in known.REPACK_CALLS:
             hold({made}, contents(given.all()))
             hold({made}, NOTHING.union(*(value for _, value in given.named)))
             if name in ("zip", "enumerate", "map", "filter", "iter", "reversed"):
@@ -201,17 +221,20 @@ class Calls(Effects):
             result |= contents(given.all()) | (given.all() if name != "next" else NOTHING)
         elif name.endswith("partial"):
             hold({made}, given.all())
+        else:
+            result |= found
         return frozenset(result)
 
-    def call_arguments(self, given: Given, way: Way, also: Value = NOTHING) -> None:
+    def call_arguments(self, given: Given, way: Way, also: Value = NOTHING) -> Value:
         """Functions handed to something that is not known may be called by it, with anything else that it got."""
         if not given.positional and not given.named and not given.spread:
-            return
+            return NOTHING
         everything = given.all()
         functions = {thing for thing in everything | contents(everything) if thing.kind is Kind.FUNCTION}
         symbolic = {thing for thing in everything if thing.kind in SYMBOLIC}
         if not functions and not symbolic:
-            return
+            return NOTHING
+        found: set[Thing] = set()
         rest = (everything | also) - functions
         handed = Given(spread=frozenset(rest | contents(rest)))
         with self.perhaps():
@@ -219,20 +242,24 @@ class Calls(Effects):
                 with ExitStack() as stack:
                     if thing.label != "<lambda>":
                         stack.enter_context(self.softly())
-                    self.invoke(thing, handed, way._replace(place=("argument", way.place, thing)))
+                    found |= self.invoke(thing, handed, way._replace(place=("argument", way.place, thing)))
             if symbolic and self.frame.home.code is not None:
                 # A parameter may turn out to be a function, once the caller is known.
                 result = self.fresh("argument", way.place, kind=Kind.RESULT)
                 event = Call(frozenset(symbolic), "<perhaps>", handed, way.line, True, "", result)
                 self.event(("argument", way.place, event.callee), event)
+                found.add(result)
+        return frozenset(found)
 
-    def call_hidden(self, functions: Iterable[Thing], given: Given, way: Way) -> None:
+    def call_hidden(self, functions: Iterable[Thing], given: Given, way: Way) -> Value:
         """Functions that an object hides may be called when it is."""
-        with self.perhaps():
+        found: set[Thing] = set()
+        with self.perhaps(), self.softly():
             for thing in sorted((each for each in functions if each.kind is Kind.FUNCTION), key=_order):
                 everything = given.all()
                 handed = Given(spread=everything | contents(everything))
-                self.invoke(thing, handed, way._replace(place=("hidden", way.place, thing)))
+                found |= self.invoke(thing, handed, way._replace(place=("hidden", way.place, thing)))
+        return frozenset(found)
 
     def construct(self, thing: Thing, given: Given, way: Way) -> Value:
         """Make an instance."""
@@ -259,7 +286,13 @@ class Calls(Effects):
         code = thing.code
         assert code is not None
         self.followed += 1
-        if code in self.active or self.followed > LIMIT:
+        tangled = self.followed > LIMIT or len(self.active) > DEPTH
+        if tangled and self.frame.home.code is None:
+            self.note("opaque", f"the tangle of calls in {code.name}()", way.line)
+        again = (thing, given, self.bindings) if len(self.active) >= PLAIN_DEPTH else None
+        if again in self.results:
+            return self.results[again]
+        if tangled or code in self.active:
             unknown = self.fresh("recursion", way.place)
             unknown.carries |= carried({thing}) | carried(given.all())
             return frozenset({unknown}) | given.all()
@@ -284,6 +317,8 @@ class Calls(Effects):
             lazy.carries |= carried({thing})
             hold({lazy}, given.all() | result)
             result |= {lazy}
+        if again is not None:
+            self.results[again] = result
         return result
 
     def _happen(self, event: Event, code: Code, memo: dict[Thing, Value], way: Way) -> None:
@@ -333,14 +368,17 @@ class Calls(Effects):
         here = Way((way.place, event.result), way.line, dropped=bool(event.changes), inplace=event.changes == "strong")
         if event.method is None:
             return self.call(callee, given, here)
+        if event.method == "<decorate>":
+            codes = frozenset(thing for thing in callee if thing.code is not None or thing.kind in SYMBOLIC)
+            return (self.call(codes, given, here) if codes else NOTHING) or given.all()
         if event.method == "<perhaps>":
             functions = frozenset(thing for thing in callee | contents(callee) if thing.kind is Kind.FUNCTION)
             later = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
-            with self.softly():
-                self.call_hidden(functions, given, here)
+            found = self.call_hidden(functions, given, here)
             if later and self.frame.home.code is not None:
                 self.event(("argument", here.place, later), event._replace(callee=later, given=given))
-            return NOTHING
+                found |= {event.result}
+            return found
         result, change = self.call_method(callee, event.method, given, here)
         if change:
             for each in event.callee:

@@ -82,6 +82,7 @@ class Effects:
         self.soft_depth = 0  # inside of something that may do without its names
         self.latent_depth = 0  # inside of a function that is at hand, but not known to be called
         self.made: dict[object, Thing] = {}  # a thing per place that makes one
+        self.bindings = 0  # how often a global name was bound: what a call does may differ after that
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names have been looked up
         self.captured: set[str] | None = None  # global names read since a definition began
 
@@ -119,6 +120,16 @@ class Effects:
             yield
         finally:
             self.soft_depth -= 1
+
+    @contextmanager
+    def afresh(self) -> Iterator[None]:
+        """The body of a function does not run where it stands."""
+        before = self.perhaps_depth, self.soft_depth, self.latent_depth
+        self.perhaps_depth = self.soft_depth = self.latent_depth = 0
+        try:
+            yield
+        finally:
+            self.perhaps_depth, self.soft_depth, self.latent_depth = before
 
     @contextmanager
     def within(self, frame: Frame) -> Iterator[Frame]:
@@ -183,7 +194,8 @@ class Effects:
         if home.code is not None:
             if slot is not None and slot.bound is Bound.NO:
                 return NOTHING
-            soft = self.soft_depth > 0 or slot is not None
+            # On a way that may not be taken, a name may be missing: there is no telling, so it is no error.
+            soft = self.soft_depth > 0 or self.perhaps_depth > 0 or slot is not None
             self.event(("read", name, soft), Read(name, line, soft))
             if name not in home.outside:
                 home.outside[name] = Thing(Kind.GLOBAL, name)
@@ -209,17 +221,17 @@ class Effects:
     def use(self, value: Value, line: int) -> Value:
         """Note that functions and methods within a value may be called, which look up names then."""
         home = self.frame.home
-        for thing in carried(value) if value else ():
-            codes = [thing.code] if thing.code is not None else []
-            for code in codes:
-                if (thing, home) in self.used:
-                    continue
-                self.used.add((thing, home))
-                self.latent_depth += 1
-                with self.softly():
-                    for name in code.free_names():
-                        self.use(self.load_global(name, line), line)
-                self.latent_depth -= 1
+        ahead = list(carried(value)) if value else []
+        while ahead:
+            thing = ahead.pop()
+            if thing.code is None or (thing, home) in self.used:
+                continue
+            self.used.add((thing, home))
+            self.latent_depth += 1
+            with self.softly():
+                for name in thing.code.free_names():
+                    ahead += carried(self.load_global(name, line))
+            self.latent_depth -= 1
         return value
 
     def store(self, name: str, value: Value, line: int) -> None:
@@ -245,6 +257,7 @@ class Effects:
     def store_global(self, name: str, value: Value, line: int, maybe: bool = False) -> None:
         """Bind a global name."""
         home = self.frame.home
+        self.bindings += 1
         if maybe:
             with self.perhaps():
                 home.world[name] = Slot(value, Bound.YES, line)
@@ -327,11 +340,12 @@ class Effects:
             return
         if self.frame.home.code is not None:
             self.event(("hold", line, base, item), Hold(base, item, key))
-        hold(
-            [thing for thing in base if thing.kind not in SYMBOLIC],
-            [thing for thing in item if thing.kind not in SYMBOLIC or self.frame.home.code is not None],
-            key,
-        )
+        code = self.frame.home.code
+        real = [thing for thing in item if thing.kind not in SYMBOLIC]
+        for thing in base:
+            if thing.kind not in SYMBOLIC:
+                # What a call makes may hold what the call is given; what stands outside of it does so only when called.
+                hold((thing,), item if code is not None and thing in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
         """Something is taken out of an object, by an attribute's name, a constant key, or (None) any."""

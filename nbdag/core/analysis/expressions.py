@@ -273,7 +273,7 @@ class Expressions(Calls):
         frame = Frame(
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
-        with self.within(frame):
+        with self.within(frame), self.afresh():
             # Inner functions see what a variable is later on as well, so where there are some, read twice.
             for _ in range(2 if names.nested else 1):
                 self.dead = False

@@ -87,6 +87,15 @@ REPACK_CALLS = _words(
 # Functions whose result may be one of their arguments, or something that one holds.
 PICK_CALLS = _words("min max next getattr functools.reduce typing.cast")
 
+# Decorators whose result calls what they are given: with arguments of their own, they return such a decorator.
+PASS_THROUGH = _words(
+    """
+    functools.wraps functools.cache functools.lru_cache contextlib.contextmanager contextlib.asynccontextmanager
+    staticmethod classmethod numba.jit numba.njit jax.jit torch.no_grad torch.inference_mode typing.overload
+    dataclasses.dataclass functools.total_ordering functools.singledispatch atexit.register
+    """
+)
+
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
 # Of these, with arguments, the code shows which object is meant.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})

@@ -41,7 +41,9 @@ class Statements(Bindings):
 
     def statement(self, node: ast.stmt) -> None:
         """Run one statement."""
-        self.followed = 0 if self.frame.home.code is None else self.followed
+        if self.frame.home.code is None:
+            self.followed = 0
+            self.results.clear()
         visit: Callable[[Any], None] = getattr(self, f"run_{type(node).__name__}")
         visit(node)
 
