@@ -119,12 +119,12 @@ def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
 
 
 def _worker_of(bench) -> int:
-    """The process whose log is this attempt's, and that is not the kernel."""
+    """The process that writes this attempt's log."""
     log = str(bench.folder / "tasks/task/1.log")
     kernel = wait_for(bench.folder / "pids")[0]
     for process in psutil.process_iter():
         try:
-            files = {str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (1, 2)}
+            files = {str(opened.readlink()) for opened in Path(f"/proc/{process.pid}/fd").iterdir()}
         except (OSError, psutil.Error):
             continue
         if log in files and process.pid != kernel and "sleep" not in process.name():
