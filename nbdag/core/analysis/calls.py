@@ -41,8 +41,8 @@ from .objects import (
 )
 
 # Calls followed for one statement, and how deep. A tangle beyond that is not worth following, and is said to be one.
-LIMIT = 1000
-DEPTH = 25
+LIMIT = 300
+DEPTH = 15
 PLAIN_DEPTH = 3  # deeper calls of one function with the same arguments are taken to do the same
 
 

@@ -208,28 +208,31 @@ def contents(value: Iterable[Thing]) -> Value:
 def reached(value: Iterable[Thing]) -> set[Thing]:
     """These and all that they hold, however deep; a class only where it has state of its own."""
     found: set[Thing] = set()
-    ahead = list(value)
+    ahead = set(value)
     while ahead:
-        thing = ahead.pop()
-        if thing not in found:
-            found.add(thing)
-            ahead.extend(thing.holds)
-            ahead.extend(thing.parts.values())
-            ahead.extend(each for each in thing.classes if each.outline is not None and each.outline.state)
+        found |= ahead
+        following: set[Thing] = set()
+        for thing in ahead:
+            following |= thing.holds
+            following.update(thing.parts.values())
+            if thing.classes:
+                following.update(each for each in thing.classes if each.outline is not None and each.outline.state)
+        ahead = following - found
     return found
 
 
 def reaching(value: Iterable[Thing], strong: bool = True) -> set[Thing]:
     """These and all that hold them, however far off; after a strong change, what they were taken out of as well."""
     found: set[Thing] = set()
-    ahead = list(value)
+    ahead = set(value)
     while ahead:
-        thing = ahead.pop()
-        if thing not in found:
-            found.add(thing)
-            ahead.extend(thing.held_by)
+        found |= ahead
+        following: set[Thing] = set()
+        for thing in ahead:
+            following |= thing.held_by
             if strong:
-                ahead.extend(thing.part_of)
+                following |= thing.part_of
+        ahead = following - found
     return found
 
 
@@ -257,24 +260,21 @@ def carried(value: Collection[Thing]) -> set[Thing]:
     """The functions and classes whose code may run when the value is used."""
     if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
         return set()
-    found: set[Thing] = set()
     seen: set[Thing] = set()
-    ahead = list(value)
+    ahead = set(value)
     while ahead:
-        thing = ahead.pop()
-        if thing in seen:
-            continue
-        seen.add(thing)
-        if thing.kind in CODE:
-            found.add(thing)
-        ahead.extend(thing.holds)
-        ahead.extend(thing.carries)
-        if thing.outline is not None:
-            ahead.extend(thing.outline.bases)
-            ahead.extend(thing.outline.methods.values())
-        for given in thing.closure.values():
-            ahead.extend(given)
-    return found
+        seen |= ahead
+        following: set[Thing] = set()
+        for thing in ahead:
+            following |= thing.holds
+            following |= thing.carries
+            if thing.outline is not None:
+                following |= thing.outline.bases
+                following.update(thing.outline.methods.values())
+            if thing.closure:
+                following = following.union(*thing.closure.values())
+        ahead = following - seen
+    return {thing for thing in seen if thing.kind in CODE}
 
 
 def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
