@@ -279,13 +279,13 @@ class Expressions(Calls):
                 self.dead = False
                 frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
                 frame.world = {}
-                for each, thing in given.items():
-                    frame.ever[each] = frame.ever.get(each, NOTHING) | {thing}
+                for label, thing in given.items():
+                    frame.ever[label] = frame.ever.get(label, NOTHING) | {thing}
                 for part in body:
                     if isinstance(part, ast.expr):
                         code.result |= self.effect(part, Way(part, part.lineno, shown=True))
                 if body and isinstance(body[0], ast.stmt):
-                    self.block(body)  # type: ignore[arg-type]
+                    self.block(body)
         made.code = code
         hold({made}, NOTHING.union(*defaults.values()) if defaults else ())
         return made

@@ -244,27 +244,27 @@ class Statements(Bindings):
             case ast.MatchOr(patterns=patterns):
                 before = self.point()
                 ends = []
-                for each in patterns:
+                for part in patterns:
                     self.meet(before)
-                    self._pattern(each, value)
+                    self._pattern(part, value)
                     ends.append(self.point())
                 self.meet(*ends)
             case ast.MatchSequence(patterns=patterns):
-                for each in patterns:
-                    self._pattern(each, inner)
+                for part in patterns:
+                    self._pattern(part, inner)
             case ast.MatchMapping(keys=keys, patterns=patterns, rest=rest_name):
                 for key in keys:
                     self.expr(key)
-                for each in patterns:
-                    self._pattern(each, inner)
+                for part in patterns:
+                    self._pattern(part, inner)
                 if rest_name is not None:
                     rest = self.fresh("star", pattern)
                     hold({rest}, inner)
                     self.store(rest_name, frozenset({rest}), pattern.lineno)
             case ast.MatchClass(cls=cls, patterns=patterns, kwd_patterns=named):
                 self.expr(cls)
-                for each in (*patterns, *named):
-                    self._pattern(each, inner)
+                for part in (*patterns, *named):
+                    self._pattern(part, inner)
 
 
 def _catches_name_error(handlers: list[ast.ExceptHandler]) -> bool:
