@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .analysis.objects import NOTHING, Thing, Value, carried
+from .analysis.objects import Thing, Value, used
 from .analysis.scopes import Bound
 from .dag import CellKind, Definition, Place
 from .names import Defined
@@ -129,7 +129,7 @@ class Replayed:
 
     def _carried(self, value: Value) -> list[tuple[Reading, Defined]]:
         found = []
-        for thing in carried(value) if value else NOTHING:
+        for thing in used(value):
             if thing in self._by_thing:
                 reading, definition = self._by_thing[thing]
                 if self.eligible(reading, definition.name):

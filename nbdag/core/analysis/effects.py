@@ -33,6 +33,8 @@ from .objects import (
 )
 from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
 
+MANY = 10_000  # pairs of objects
+
 
 class Seen(NamedTuple):
     """A read of a name from outside the cell."""
@@ -341,6 +343,12 @@ class Effects:
         if self.frame.home.code is not None:
             self.event(("hold", line, base, item), Hold(base, item, key))
         code = self.frame.home.code
+        if len(base) * len(item) > MANY:
+            # Among so many, who holds whom is no longer worth telling: one thing stands between them.
+            between = self.fresh("between", line)
+            hold((between,), item)
+            item = frozenset({between})
+        self.steps += len(base) * len(item)
         real = [thing for thing in item if thing.kind not in SYMBOLIC]
         for thing in base:
             if thing.kind not in SYMBOLIC:
