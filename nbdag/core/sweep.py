@@ -20,6 +20,8 @@ from .options import TaskOptions
 from .problems import problem
 from .source import Python, SyntaxProblem, to_python
 
+TOO_MANY = 200  # objects changed by one cell, beyond which they are no longer told apart
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
@@ -172,7 +174,10 @@ def _pass_by(reading: Reading, above: Above, found: Swept, skippable: bool) -> N
     touched = reading.uses.touched
     looks_different = changed_things(touched)
     found.changed |= looks_different
-    groups = {thing: reaching({thing}, touch.strong) for thing, touch in touched.items()}
+    if len(touched) > TOO_MANY:
+        groups = dict.fromkeys(touched, looks_different)
+    else:
+        groups = {thing: reaching({thing}, touch.strong) for thing, touch in touched.items()}
     groups |= {thing: {thing} for thing in reading.uses.compared if thing not in groups}
     before = {thing: above.names(group) for thing, group in groups.items()}
     above.pass_by(reading, skippable)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .calls import Way
 from .expressions import text_key
-from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, carried, contents, hold
+from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, contents
 from .scopes import Frame, Scope
 from .shell import Shell
 
@@ -49,8 +49,8 @@ class Bindings(Shell):
             self.hold(own, contents(added), node.lineno)
             self.change_name(target.id, own, node.lineno)
             made = self.fresh("sum", node)
-            made.carries |= carried(own) | carried(added)
-            hold({made}, contents(own) | contents(added))
+            made.carries |= self.carried(own) | self.carried(added)
+            self.fill(made, contents(own) | contents(added))
             # A list stays the object that it was; a number or a tuple becomes another.
             self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)
             return
@@ -71,7 +71,7 @@ class Bindings(Shell):
                 for number, each in enumerate(targets):
                     if isinstance(each, ast.Starred):
                         rest = self.fresh("star", each)
-                        hold({rest}, contents(value))
+                        self.fill(rest, contents(value))
                         self.assign(each.value, frozenset({rest}))
                     elif values is not None:
                         self.assign(each, values[number])
@@ -143,7 +143,7 @@ class Bindings(Shell):
         # Its value is evaluated only when it is asked for.
         made = self.fresh("alias", node)
         with self.softly():
-            made.carries |= carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
+            made.carries |= self.carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
         self.store(node.name.id, frozenset({made}), node.lineno)
 
     def annotation(self, node: ast.expr | None) -> None:
@@ -221,7 +221,7 @@ class Bindings(Shell):
             others = [each for each in slot.value if each.code is None]
             if any(each.kind is Kind.OBJECT for each in others):
                 outline.state = True
-            hold({thing}, others, name)
+            self.fill(thing, others, name)
         outline.state = outline.state or any(base.outline is not None and base.outline.state for base in bases)
         thing.outline = outline
         return frozenset({thing})

@@ -33,7 +33,6 @@ from .objects import (
     Thing,
     Value,
     Write,
-    carried,
     contents,
     hold,
     instance_of,
@@ -43,6 +42,7 @@ from .objects import (
 # Calls followed for one statement, and how deep. A tangle beyond that is not worth following, and is said to be one.
 LIMIT = 300
 DEPTH = 15
+MOST_STEPS = 500_000  # objects looked through for one cell
 PLAIN_DEPTH = 3  # deeper calls of one function with the same arguments are taken to do the same
 
 
@@ -57,6 +57,10 @@ class Way(NamedTuple):
     dropped: bool = False  # its result is not used
     shown: bool = False  # its result is displayed, as the cell's last expression
     inplace: bool = False  # inplace=True
+
+
+class TangledError(Exception):
+    """Calls lead to calls for longer than it is worth following them; never leaves this module."""
 
 
 class Calls(Effects):
@@ -87,7 +91,7 @@ class Calls(Effects):
         change = ""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
         plain: set[Thing] = set()
-        for thing in base - symbolic:
+        for thing in sorted(base - symbolic, key=_order):
             found, certain = (None, False)
             if thing.kind is Kind.CLASS or thing.classes:
                 found, certain = method_of(thing, method)
@@ -129,10 +133,10 @@ class Calls(Effects):
         for thing in base:
             # An attribute or key may hold a function, and the object may be one that wraps others.
             if method == "__call__" or (thing.parts and method in thing.parts):
-                self.call_hidden(carried({thing}), given, way)
+                self.call_hidden(self.carried({thing}), given, way)
         self.call_arguments(given, way, also=base)
         made = self.fresh("method", way.place)
-        made.carries |= carried(base) | carried(given.all())
+        made.carries |= self.carried(base) | self.carried(given.all())
         result: set[Thing] = {made}
         if method in known.RETURN_SELF:
             result |= base
@@ -140,7 +144,7 @@ class Calls(Effects):
             result |= contents(base) | self.take(base, None, ("take", way.place), way.line)
             result |= NOTHING.union(*given.positional[1:]) if method == "setdefault" else NOTHING
         elif method in known.REPACK:
-            hold({made}, contents(base) | contents(given.all()))
+            self.fill(made, contents(base) | contents(given.all()))
         return frozenset(result)
 
     # -- functions
@@ -149,7 +153,7 @@ class Calls(Effects):
         """Call whatever a value may be."""
         result: set[Thing] = set()
         symbolic = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
-        for thing in callee - symbolic:
+        for thing in sorted(callee - symbolic, key=_order):
             if thing.code is not None:
                 result |= self.invoke(thing, given, way)
             elif thing.kind is Kind.CLASS:
@@ -164,7 +168,7 @@ class Calls(Effects):
                     if thing.label == DECORATOR and given.positional:
                         result |= given.positional[0]
                         continue
-                    result |= self.call_hidden(carried({thing}) - {thing}, given, way)
+                    result |= self.call_hidden(self.carried({thing}) - {thing}, given, way)
                     result |= self.call_named("", given, way)
         if symbolic:
             result |= self._later(symbolic, None, given, way, "")
@@ -207,20 +211,20 @@ class Calls(Effects):
         if name == "type" and len(given.positional) == 1:
             return NOTHING.union(*(thing.classes for thing in first)) or first
         made = self.fresh("call", way.place)
-        made.carries |= carried(given.all())
+        made.carries |= self.carried(given.all())
         result: set[Thing] = {made}
-        hold({made}, found)
+        self.fill(made, found)
         if name in known.PASS_THROUGH:
             made.label = DECORATOR
         elif name in known.REPACK_CALLS:
-            hold({made}, contents(given.all()))
-            hold({made}, NOTHING.union(*(value for _, value in given.named)))
+            self.fill(made, contents(given.all()))
+            self.fill(made, NOTHING.union(*(value for _, value in given.named)))
             if name in ("zip", "enumerate", "map", "filter", "iter", "reversed"):
-                hold({made}, given.all())
+                self.fill(made, given.all())
         elif name in known.PICK_CALLS:
             result |= contents(given.all()) | (given.all() if name != "next" else NOTHING)
         elif name.endswith("partial"):
-            hold({made}, given.all())
+            self.fill(made, given.all())
         else:
             result |= found
         return frozenset(result)
@@ -254,6 +258,8 @@ class Calls(Effects):
     def call_hidden(self, functions: Iterable[Thing], given: Given, way: Way) -> Value:
         """Functions that an object hides may be called when it is."""
         found: set[Thing] = set()
+        if self.tangled:
+            return NOTHING
         with self.perhaps(), self.softly():
             for thing in sorted((each for each in functions if each.kind is Kind.FUNCTION), key=_order):
                 everything = given.all()
@@ -270,7 +276,7 @@ class Calls(Effects):
             positional = (frozenset({made}), *given.positional)
             self.invoke(found, given._replace(positional=positional), way._replace(place=("init", way.place)))
         if found is None or not certain:
-            hold({made}, given.all())  # a data class keeps what it is given
+            self.fill(made, given.all())  # a data class keeps what it is given
         for name in ("__new__", "__post_init__"):
             hook, _ = method_of(thing, name)
             if hook is not None:
@@ -281,21 +287,46 @@ class Calls(Effects):
 
     # -- following
 
+    @property
+    def tangled(self) -> bool:
+        """Whether calls are followed no further, for this statement or the whole cell."""
+        return self.followed > LIMIT or self.steps > MOST_STEPS
+
     def invoke(self, thing: Thing, given: Given, way: Way) -> Value:
         """Follow a function of the notebook."""
         code = thing.code
         assert code is not None
         self.followed += 1
-        tangled = self.followed > LIMIT or len(self.active) > DEPTH
-        if tangled and self.frame.home.code is None:
-            self.note("opaque", f"the tangle of calls in {code.name}()", way.line)
-        again = (thing, given, self.bindings) if len(self.active) >= PLAIN_DEPTH else None
-        if again in self.results:
-            return self.results[again]
-        if tangled or code in self.active:
-            unknown = self.fresh("recursion", way.place)
-            unknown.carries |= carried({thing}) | carried(given.all())
-            return frozenset({unknown}) | given.all()
+        if self.active:
+            if self.tangled or len(self.active) > DEPTH:
+                raise TangledError
+            return self._follow_again(thing, code, given, way)
+        try:
+            if not self.tangled:
+                return self._follow(thing, code, given, way)
+        except TangledError:
+            self.active = ()
+        self.note("opaque", f"the tangle of calls in {code.name}()", way.line)
+        return self._unknown(thing, way)
+
+    def _unknown(self, thing: Thing, way: Way) -> Value:
+        unknown = self.fresh("unknown", way.place)
+        unknown.carries.add(thing)
+        return frozenset({unknown})
+
+    def _follow_again(self, thing: Thing, code: Code, given: Given, way: Way) -> Value:
+        """Follow a call within a call, unless the same was done before."""
+        if code in self.active:
+            return self._unknown(thing, way) | given.all()
+        if len(self.active) < PLAIN_DEPTH:
+            return self._follow(thing, code, given, way)
+        again = (thing, given, self.bindings)
+        if again not in self.results:
+            self.results[again] = self._follow(thing, code, given, way)
+        return self.results[again]
+
+    def _follow(self, thing: Thing, code: Code, given: Given, way: Way) -> Value:
+        self.steps += 3 * len(given.spread)
         memo = _bind(code, given, self.fresh("rest", way.place, code), self.fresh("keywords", way.place, code))
         memo = {**thing.closure, **memo}
         before = self.active
@@ -314,11 +345,9 @@ class Calls(Effects):
         if code.lazy:
             # What it does happens while it is consumed: whoever holds the generator holds what it was given.
             lazy = self.fresh("lazy", way.place, code)
-            lazy.carries |= carried({thing})
-            hold({lazy}, given.all() | result)
+            lazy.carries |= self.carried({thing})
+            self.fill(lazy, given.all() | result)
             result |= {lazy}
-        if again is not None:
-            self.results[again] = result
         return result
 
     def _happen(self, event: Event, code: Code, memo: dict[Thing, Value], way: Way) -> None:
@@ -413,15 +442,15 @@ class Calls(Effects):
                 memo[thing] = frozenset({made})
                 made.code = thing.code
                 made.outline = thing.outline and self._put_outline(thing.outline, code, memo, way)
-                hold({made}, self._put(frozenset(thing.holds.difference(*thing.keyed.values())), code, memo, way))
+                self.fill(made, self._put(frozenset(thing.holds.difference(*thing.keyed.values())), code, memo, way))
                 for key, items in thing.keyed.items():
-                    hold({made}, self._put(frozenset(items), code, memo, way), key)
+                    self.fill(made, self._put(frozenset(items), code, memo, way), key)
                 instance_of(made, self._put(frozenset(thing.classes), code, memo, way))
                 made.carries |= self._put(frozenset(thing.carries), code, memo, way)
                 made.part_of |= self._put(frozenset(thing.part_of), code, memo, way)
                 if thing.code is not None:
                     made.closure = {**thing.closure, **memo}
-                    hold({made}, NOTHING.union(*(memo[p] for p in code.parameters if p in memo)))
+                    self.fill(made, NOTHING.union(*(memo[p] for p in code.parameters if p in memo)))
                 found.add(made)
             elif thing.kind is Kind.RESULT or (thing.kind is Kind.PARAMETER and self.frame.home.code is None):
                 continue
@@ -479,5 +508,5 @@ def _bind(code: Code, given: Given, rest: Thing, keywords: Thing) -> dict[Thing,
     return memo
 
 
-def _order(thing: Thing) -> tuple[str, int]:
-    return thing.label, thing.code.line if thing.code is not None else 0
+def _order(thing: Thing) -> int:
+    return thing.number

@@ -6,13 +6,14 @@ function they are noted as the function's events, for its callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from . import known
 from .objects import (
+    CODE,
     NOTHING,
     SYMBOLIC,
     Change,
@@ -27,9 +28,9 @@ from .objects import (
     Thing,
     Value,
     Write,
-    carried,
     hold,
     part,
+    used,
 )
 from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
 
@@ -85,6 +86,7 @@ class Effects:
         self.latent_depth = 0  # inside of a function that is at hand, but not known to be called
         self.made: dict[object, Thing] = {}  # a thing per place that makes one
         self.bindings = 0  # how often a global name was bound: what a call does may differ after that
+        self.steps = 0  # how much has been looked through; see `calls.MOST_STEPS`
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names have been looked up
         self.captured: set[str] | None = None  # global names read since a definition began
 
@@ -223,7 +225,7 @@ class Effects:
     def use(self, value: Value, line: int) -> Value:
         """Note that functions and methods within a value may be called, which look up names then."""
         home = self.frame.home
-        ahead = list(carried(value)) if value else []
+        ahead = list(self.carried(value)) if value else []
         while ahead:
             thing = ahead.pop()
             if thing.code is None or (thing, home) in self.used:
@@ -232,7 +234,7 @@ class Effects:
             self.latent_depth += 1
             with self.softly():
                 for name in thing.code.free_names():
-                    ahead += carried(self.load_global(name, line))
+                    ahead += self.carried(self.load_global(name, line))
             self.latent_depth -= 1
         return value
 
@@ -265,7 +267,7 @@ class Effects:
                 home.world[name] = Slot(value, Bound.YES, line)
         else:
             home.world[name] = Slot(value, Bound.YES, line)
-        if value and carried(value):
+        if value and self.carried(value):
             self.used.clear()  # functions that call it may now look up other names
         if home.code is not None:
             write = Write(name, value, line, maybe or self.perhaps_depth > 0)
@@ -365,6 +367,18 @@ class Effects:
             self.event(("part", place), Part(base, key, result))
             found |= {result}
         return found
+
+    def fill(self, thing: Thing, items: Iterable[Thing], key: object = None) -> None:
+        """A thing that is being made holds these."""
+        items = list(items)
+        self.steps += len(items)
+        hold((thing,), items, key)
+
+    def carried(self, value: Value | set[Thing]) -> set[Thing]:
+        """The functions and classes whose code may run when the value is used."""
+        found = used(value)
+        self.steps += len(found)
+        return {thing for thing in found if thing.kind in CODE}
 
     # -- notes
 

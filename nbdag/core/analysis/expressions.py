@@ -18,10 +18,8 @@ from .objects import (
     Kind,
     Thing,
     Value,
-    carried,
     class_attributes,
     contents,
-    hold,
     method_of,
 )
 from .scopes import Bound, Frame, Scope, Slot, names_of
@@ -59,7 +57,7 @@ class Expressions(Calls):
         if not everything:
             return NOTHING
         made = self.fresh("expression", node)
-        made.carries |= carried(everything)
+        made.carries |= self.carried(everything)
         return frozenset({made})
 
     def expr_Constant(self, node: ast.Constant) -> Value:
@@ -106,7 +104,7 @@ class Expressions(Calls):
                 bound = self.fresh("bound", place, thing, label=key, kind=Kind.FUNCTION)
                 bound.code = _without_first(method.code)
                 bound.closure = {**method.closure, method.code.parameters[0]: own}
-                hold({bound}, own)
+                self.fill(bound, own)
                 found.add(bound)
         return frozenset(found)
 
@@ -115,12 +113,12 @@ class Expressions(Calls):
         self.expr(node.slice)
         if isinstance(node.slice, ast.Slice):
             made = self.fresh("slice", node)
-            made.carries |= carried(base)
-            hold({made}, contents(base))
+            made.carries |= self.carried(base)
+            self.fill(made, contents(base))
             return frozenset({made})
         key = _constant_key(node.slice)
         made = self.fresh("subscript", node)
-        made.carries |= carried(base)
+        made.carries |= self.carried(base)
         if key is None and not any(thing.kind in SYMBOLIC for thing in base):
             # A mask or a list of columns makes a copy; a variable key takes out what is known to be in.
             return contents(base) | {made}
@@ -173,7 +171,7 @@ class Expressions(Calls):
     def expr_List(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
         items = NOTHING.union(*(self.expr(each) for each in node.elts))
         made = self.fresh("display", node)
-        hold({made}, items)
+        self.fill(made, items)
         return frozenset({made})
 
     expr_Tuple = expr_Set = expr_List
@@ -183,7 +181,7 @@ class Expressions(Calls):
         for key, value in zip(node.keys, node.values, strict=True):
             self.expr(key)
             found = self.expr(value)
-            hold({made}, contents(found) if key is None else found, text_key(key))
+            self.fill(made, contents(found) if key is None else found, text_key(key))
         return frozenset({made})
 
     def expr_Await(self, node: ast.Await) -> Value:
@@ -225,7 +223,7 @@ class Expressions(Calls):
                     self.expr(condition)
             with self.perhaps():
                 for element in elements:
-                    hold({made}, self.effect(element, Way(element, element.lineno, shown=True)))
+                    self.fill(made, self.effect(element, Way(element, element.lineno, shown=True)))
         return frozenset({made})
 
     def _comprehension_target(self, target: ast.expr, value: Value, frame: Frame) -> None:
@@ -237,7 +235,7 @@ class Expressions(Calls):
     def element(self, value: Value, place: object) -> Value:
         """An element of what is iterated over."""
         made = self.fresh("element", place)
-        made.carries |= carried(value)
+        made.carries |= self.carried(value)
         taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
         return contents(value) | taken | {made}
 
@@ -287,7 +285,7 @@ class Expressions(Calls):
                 if body and isinstance(body[0], ast.stmt):
                     self.block(body)
         made.code = code
-        hold({made}, NOTHING.union(*defaults.values()) if defaults else ())
+        self.fill(made, NOTHING.union(*defaults.values()) if defaults else ())
         return made
 
     # -- calls

@@ -10,6 +10,7 @@ a call puts the caller's things in their place. Nothing here knows of syntax.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -48,6 +49,7 @@ class Thing:
     parts: dict[object, Thing] = field(default_factory=dict)  # unknown objects taken out of it, by attribute or key
     part_of: set[Thing] = field(default_factory=set)
     carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, however hidden
+    number: int = field(default_factory=itertools.count().__next__)  # in the order of making
 
 
 Value: TypeAlias = frozenset[Thing]
@@ -246,7 +248,7 @@ def part(value: Iterable[Thing], key: object) -> Value:
         else:
             found |= thing.holds.difference(*thing.keyed.values()) | thing.keyed.get(key, set())
             if key not in thing.parts:
-                inner = Thing(carries=carried({thing}))
+                inner = Thing(carries={thing})
                 inner.part_of.add(thing)
                 thing.parts[key] = inner
             found.add(thing.parts[key])
@@ -256,14 +258,14 @@ def part(value: Iterable[Thing], key: object) -> Value:
 CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 
-def carried(value: Collection[Thing]) -> set[Thing]:
-    """The functions and classes whose code may run when the value is used."""
+def used(value: Collection[Thing]) -> set[Thing]:
+    """All that may play a part when the value is used, functions and classes among them."""
     if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
         return set()
-    seen: set[Thing] = set()
+    found: set[Thing] = set()
     ahead = set(value)
     while ahead:
-        seen |= ahead
+        found |= ahead
         following: set[Thing] = set()
         for thing in ahead:
             following |= thing.holds
@@ -273,8 +275,8 @@ def carried(value: Collection[Thing]) -> set[Thing]:
                 following.update(thing.outline.methods.values())
             if thing.closure:
                 following = following.union(*thing.closure.values())
-        ahead = following - seen
-    return {thing for thing in seen if thing.kind in CODE}
+        ahead = following - found
+    return found
 
 
 def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .bindings import Bindings, last_name
 from .calls import Way
-from .objects import Given, Value, carried, hold, method_of
+from .objects import Given, Value, method_of
 from .scopes import State, join
 
 CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "BaseException"})
@@ -205,7 +205,7 @@ class Statements(Bindings):
                     way = Way((name, item), item.context_expr.lineno)
                     entered |= self.invoke(method, Given((frozenset({thing}),)), way)
         made = self.fresh("entered", item)
-        made.carries |= carried(value)
+        made.carries |= self.carried(value)
         return frozenset(entered | {made})
 
     def run_Match(self, node: ast.Match) -> None:
@@ -239,7 +239,7 @@ class Statements(Bindings):
             case ast.MatchStar(name=name):
                 if name is not None:
                     rest = self.fresh("star", pattern)
-                    hold({rest}, value)
+                    self.fill(rest, value)
                     self.store(name, frozenset({rest}), pattern.lineno)
             case ast.MatchOr(patterns=patterns):
                 before = self.point()
@@ -259,7 +259,7 @@ class Statements(Bindings):
                     self._pattern(part, inner)
                 if rest_name is not None:
                     rest = self.fresh("star", pattern)
-                    hold({rest}, inner)
+                    self.fill(rest, inner)
                     self.store(rest_name, frozenset({rest}), pattern.lineno)
             case ast.MatchClass(cls=cls, patterns=patterns, kwd_patterns=named):
                 self.expr(cls)
