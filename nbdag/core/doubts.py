@@ -152,13 +152,12 @@ class Doubts:
         above = [each for each in self.versions.accounts if each.reading.position < reading.position]
         made = {other for account in above for other in account.made} | set(reading.uses.bound)
         near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
-        return _problem(
-            "NB201",
-            reading,
-            line,
-            f"nothing above sets {name}",
-            f"did you mean {near[0]}?" if near else f"set {name} in a task, setup or parameters cell above",
-        )
+        hint = f"set {name} in a task, setup or parameters cell above"
+        hidden = [each.reading.cell.task for each in above if any(n.kind == "opaque" for n in each.reading.uses.notes)]
+        if hidden and hidden[-1]:
+            hint = f"if task {hidden[-1]} sets it, add --out {name} to its header"
+        hint = f"did you mean {near[0]}?" if near else hint
+        return _problem("NB201", reading, line, f"nothing above sets {name}", hint)
 
     def _too_early(self, reading: Reading, name: str, line: int) -> Problem:
         message = f"{name} is read here, but this cell sets it only later, and nothing above does"
@@ -188,7 +187,7 @@ class Doubts:
                     f"which names the * of {note.text} sets cannot be seen",
                     "import the names that you use, one by one",
                 )
-            elif note.kind == "opaque":
+            elif note.kind in ("opaque", "tangle"):
                 hint = "declare with --after what it needs and with --out what it sets" if task else "write it as code"
                 yield _problem("NB302", reading, note.line, f"what {note.text} reads and sets cannot be seen", hint)
             elif note.kind == "seed" and not task:

@@ -11,8 +11,9 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from .analysis.objects import NOTHING, Thing, Value, reaching
+from .analysis.objects import NOTHING, Note, Thing, Value, reaching
 from .analysis.scopes import Bound, names_of
 from .dag import Cell, CellKind, Place, Problem
 from .names import CellUses, changed_things, uses
@@ -32,7 +33,7 @@ class Reading:
     options: TaskOptions
     uses: CellUses
     late: tuple[int, ...] = ()  # setup cells below it that it needs all the same
-    star: bool = False  # some `import *` stands in it or above, so an unknown name may be one of those
+    star: bool = False  # what hides which names it sets stands in it or above, so an unknown name may be one of those
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ def sweep(
                 _read_late(running[here + 1 : last + 1], above, late, parsed)
             return late.get(name) if last is not None else None
 
-        result = uses(
+        result = _uses(
             python,
             outer,
             before=_expressions([said.when] if said.when else [], cell, found.problems, "--when"),
@@ -136,13 +137,14 @@ def sweep(
             future_annotations=future,
         )
         future = result.future_annotations
-        star = star or any(note.kind == "star" for note in result.notes)
+        hidden = any(note.kind == "opaque" for note in result.notes)
+        star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
         late_cells = tuple(
             each.index
             for each in (running[position + 1 : max(needed) + 1] if needed else ())
             if each.kind is CellKind.SETUP
         )
-        reading = Reading(position, cell, said, result, late_cells, star)
+        reading = Reading(position, cell, said, result, late_cells, star or hidden)
         found.readings.append(reading)
         _pass_by(reading, above, found, cell.index in skippable)
     return found
@@ -249,9 +251,8 @@ def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     )
 
 
-def _looking_up(above: Above, late: Callable[[str], Value | None] | None) -> Callable[[str], Value | None]:
-    def outer(name: str) -> Value | None:
-        value = above.values.get(name)
-        return late(name) if value is None and late is not None else value
-
-    return outer
+def _uses(python: Python, outer: Callable[[str], Value | None], **said: Any) -> CellUses:
+    try:
+        return uses(python, outer, **said)
+    except RecursionError:
+        return CellUses(notes=(Note("opaque", "code nested this deep", 1),))

@@ -338,6 +338,8 @@ FINE = {
         ("setup", "def f(): return x\nfs = [f]"),
         ("b", "f()"),
     ],
+    "a name that exec may have set": [("a", "exec('x = 1')\nprint(x)")],
+    "a name that setup hides": [("setup", "globals().update(x=1)"), ("a", "print(x)")],
     "a branch that is never taken": [("a", "if False:\n    nowhere")],
 }
 
@@ -345,6 +347,30 @@ FINE = {
 @pytest.mark.parametrize("name", FINE)
 def test_what_works_in_a_plain_run_is_no_error(name: str) -> None:
     assert not notebook(*FINE[name]).errors
+
+
+def test_what_an_opaque_task_sets_is_said_with_out() -> None:
+    cells = [("a", "exec('x = 1')"), ("b", "x")]
+    assert [problem.hint for problem in notebook(*cells).errors] == ["if task a sets it, add --out x to its header"]
+    dag = notebook(*cells, a={"out": ("x",)})
+    assert not dag.errors
+    assert arrows(dag) == ["a>b"]
+
+
+LONG = {
+    "terms": "x = " + " + ".join(["y"] * 800),
+    "calls": "x = y" + ".f(1)" * 150,
+    "branches": "if y: x = 1\n" + "".join(f"elif y == {n}: x = {n}\n" for n in range(300)),
+    "brackets": "x = " + "[" * 90 + "y" + "]" * 90,
+    "functions": "".join(f"def f{n}(): return f{n + 1}() + y\n" for n in range(400)) + "def f400(): pass\nf0()",
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_code_is_no_crash(name: str) -> None:
+    dag = notebook(("setup", "y = 1"), ("a", LONG[name]))
+    assert not dag.errors
+    assert "y" in dag.tasks["a"].reads or dag.tasks["a"].opaque
 
 
 def test_a_cycle_is_told_with_its_path() -> None:

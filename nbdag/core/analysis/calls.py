@@ -306,7 +306,7 @@ class Calls(Effects):
                 return self._follow(thing, code, given, way)
         except TangledError:
             self.active = ()
-        self.note("opaque", f"the tangle of calls in {code.name}()", way.line)
+        self.note("tangle", f"the tangle of calls in {code.name}()", way.line)
         return self._unknown(thing, way)
 
     def _unknown(self, thing: Thing, way: Way) -> Value:

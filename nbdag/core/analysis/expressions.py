@@ -164,6 +164,20 @@ class Expressions(Calls):
         self.expr(node.format_spec)
         return NOTHING
 
+    def expr_BinOp(self, node: ast.BinOp) -> Value:
+        # A sum of many terms leans to the left, deeper than Python recurses.
+        terms: list[ast.expr] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp):
+            terms.append(left.right)
+            left = left.left
+        everything = self.expr(left).union(*[self.expr(term) for term in reversed(terms)])
+        if not everything:
+            return NOTHING
+        made = self.fresh("expression", node)
+        made.carries |= self.carried(everything)
+        return frozenset({made})
+
     def expr_UnaryOp(self, node: ast.UnaryOp) -> Value:
         value = self._parts(node)
         return NOTHING if isinstance(node.op, ast.Not) else value
