@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .calls import Way
 from .expressions import text_key
+from .follow import Way
 from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, contents
 from .scopes import Frame, Scope
 from .shell import Shell

@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from . import known
-from .calls import Calls, Way
+from .calls import Calls
+from .follow import Way
 from .objects import (
     NOTHING,
     SYMBOLIC,

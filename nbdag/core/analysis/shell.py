@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 from ..source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
-from .calls import Way
 from .expressions import Expressions
+from .follow import Way
 from .objects import NOTHING, Value
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .bindings import Bindings, last_name
-from .calls import Way
+from .follow import Way
 from .objects import Given, Value, method_of
 from .scopes import State, join
 
