@@ -58,6 +58,14 @@ class Doubts:
             elif version is None and not self.infer and name in self.versions.current:
                 yield from self._not_an_ancestor(reading, name, read.line)
                 continue
+            lost = next((each for each in self.versions.sources(version) if each.lost and each.in_setup), None)
+            if lost is not None and reading.cell.kind is CellKind.TASK:
+                where = Place(cell=lost.maker.cell.index, line=lost.line)
+                message = (
+                    f"{name} is read here, but {where}{_of(lost.task)} deletes it, and setup makes it in every task"
+                )
+                yield _problem("NB205", reading, read.line, message, f"make {name} in a task, or do not delete it")
+                continue
             if read.optional:
                 continue
             if version is None:

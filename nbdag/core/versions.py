@@ -27,6 +27,7 @@ class Version:
     line: int
     certain: bool = True  # every way through the cell binds it
     gone: bool = False  # the cell deletes it
+    lost: bool = False  # some way through the cell deletes it
     definition: Defined | None = None  # the def, class or import that made it
     before: Version | None = None  # what it was above the cell
     in_setup: bool = field(init=False)  # setup or parameters bind it too, here or above
@@ -173,6 +174,7 @@ class Versions:
                     slot.line,
                     certain=self._rebinds(reading, name),
                     gone=slot.bound is Bound.NO,
+                    lost=slot.bound in (Bound.NO, Bound.MAYBE_NOT),
                     definition=definitions.get(name) if slot.bound is Bound.YES else None,
                     before=before,
                 ),

@@ -303,6 +303,10 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "setup that may override a task": ([("setup", "x = 0"), ("a", "x = 1"), ("setup", "if 1 > x: pass"), ("b", "x")], "NB204", "x", ""),
     "a deleted name": ([("a", "x = 1"), ("b", "\ndel x"), ("c", "x")], "NB205", "cell 2, line 1 (task b) deletes it", ""),
     "a name deleted in its cell": ([("a", "x = 1\ndel x\nx")], "NB205", "line 2", ""),
+    "a deleted name that setup makes anew": (
+        [("setup", "x = 1"), ("a", "del x"), ("b", "try:\n    x\nexcept NameError:\n    x = 2")],
+        "NB205", "setup makes it in every task", "do not delete it",
+    ),
     "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "not Python", ""),
     "import *": ([("a", "from m import *\nanything")], "NB301", "* of m", ""),
     "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),

@@ -81,7 +81,7 @@ def rightly_refused(dag: Dag) -> bool:
     bound = bound_before(dag)
     return any(
         problem.code == "NB204"
-        or (problem.code == "NB205" and "same cell" in problem.message)
+        or (problem.code == "NB205" and ("same cell" in problem.message or "setup makes it" in problem.message))
         or (problem.code in ("NB201", "NB205") and problem.place and named(problem) not in bound[problem.place.cell])
         for problem in dag.errors
     )

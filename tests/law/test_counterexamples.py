@@ -205,6 +205,19 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("e", "ys.append(2)"),
         ("f", "n = list(d)"),
     ],
+    "a sum of lists holds what they hold": [
+        ("a", "ys = [2]\nm = [ys]"),
+        ("b", "xs = m + []"),
+        ("c", "ys.append(1)"),
+        ("d", "n = list(xs[0])"),
+    ],
+    "a function that makes a list of what another holds": [
+        ("setup", "def f(v):\n    return v[:] + list(v)"),
+        ("a", "ys = [2]\nm = [ys]"),
+        ("b", "xs = f(m)"),
+        ("c", "ys.append(1)"),
+        ("d", "n = list(xs[1])"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

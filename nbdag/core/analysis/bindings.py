@@ -50,7 +50,7 @@ class Bindings(Shell):
             self.change_name(target.id, own, node.lineno)
             made = self.fresh("sum", node)
             made.carries |= self.carried(own) | self.carried(added)
-            self.fill(made, contents(own) | contents(added))
+            self.fill(made, self.inside(own | added, node, node.lineno))
             # A list stays the object that it was; a number or a tuple becomes another.
             self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)
             return

@@ -89,7 +89,7 @@ class Calls(Follow):
         elif method in known.STORE_CONTENTS:
             for name, value in given.named:
                 self.hold(base, value, way.line, ("key", name))
-            self.hold(base, contents(given.all()), way.line)
+            self.hold(base, self.inside(given.all(), ("stored", way.place), way.line), way.line)
         for thing in base:
             # An attribute or key may hold a function, and the object may be one that wraps others.
             if method == "__call__" or (thing.parts and method in thing.parts):
@@ -104,7 +104,7 @@ class Calls(Follow):
             result |= contents(base) | self.take(base, None, ("take", way.place), way.line)
             result |= NOTHING.union(*given.positional[1:]) if method == "setdefault" else NOTHING
         elif method in known.REPACK:
-            self.fill(made, contents(base) | contents(given.all()))
+            self.fill(made, self.inside(base | given.all(), ("repacked", way.place), way.line))
         return frozenset(result)
 
     # -- functions
@@ -177,7 +177,7 @@ class Calls(Follow):
         if name in known.PASS_THROUGH:
             made.label = DECORATOR
         elif name in known.REPACK_CALLS:
-            self.fill(made, contents(given.all()))
+            self.fill(made, self.inside(given.all(), ("repacked", way.place), way.line))
             self.fill(made, NOTHING.union(*(value for _, value in given.named)))
             if name in ("zip", "enumerate", "map", "filter", "iter", "reversed"):
                 self.fill(made, given.all())

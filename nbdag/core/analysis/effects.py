@@ -28,6 +28,7 @@ from .objects import (
     Thing,
     Value,
     Write,
+    contents,
     hold,
     part,
     used,
@@ -379,6 +380,11 @@ class Effects:
         found = used(value)
         self.steps += len(found)
         return {thing for thing in found if thing.kind in CODE}
+
+    def inside(self, value: Value, place: object, line: int) -> Value:
+        """All that can be taken out of an object, and put into a new one."""
+        symbolic = frozenset(thing for thing in value if thing.kind in SYMBOLIC)
+        return contents(value) | (self.take(symbolic, None, ("inside", place), line) if symbolic else NOTHING)
 
     # -- notes
 

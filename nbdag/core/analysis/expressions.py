@@ -115,7 +115,7 @@ class Expressions(Calls):
         if isinstance(node.slice, ast.Slice):
             made = self.fresh("slice", node)
             made.carries |= self.carried(base)
-            self.fill(made, contents(base))
+            self.fill(made, self.inside(base, node, node.lineno))
             return frozenset({made})
         key = _constant_key(node.slice)
         made = self.fresh("subscript", node)
@@ -126,7 +126,7 @@ class Expressions(Calls):
         return self.take(base, key, node, node.lineno) or frozenset({made})
 
     def expr_Starred(self, node: ast.Starred) -> Value:
-        return contents(self.expr(node.value))
+        return self.inside(self.expr(node.value), node, node.lineno)
 
     def expr_IfExp(self, node: ast.IfExp) -> Value:
         self.expr(node.test)
@@ -177,6 +177,7 @@ class Expressions(Calls):
             return NOTHING
         made = self.fresh("expression", node)
         made.carries |= self.carried(everything)
+        self.fill(made, self.inside(everything, node, node.lineno))  # the sum of two lists holds what they hold
         return frozenset({made})
 
     def expr_UnaryOp(self, node: ast.UnaryOp) -> Value:
