@@ -362,7 +362,13 @@ class Effects:
         """Something is taken out of an object, by an attribute's name, a constant key, or (None) any."""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
         found = part(base - symbolic, key)
-        if symbolic:
+        if self.frame.home.code is None:
+            # What a function left in its own terms means here what its globals mean here.
+            with self.softly():
+                for thing in sorted(symbolic, key=lambda each: each.number):
+                    if thing.kind is Kind.GLOBAL:
+                        found |= part(self.load_global(thing.label, line), key)
+        elif symbolic:
             result = self.fresh("part", place, kind=Kind.RESULT)
             result.part_of |= symbolic
             self.event(("part", place), Part(base, key, result))
