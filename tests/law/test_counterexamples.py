@@ -218,6 +218,15 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("c", "ys.append(1)"),
         ("d", "n = list(xs[1])"),
     ],
+    "an inner function that makes a list of what it closes over": [
+        ("setup", "def h(v):\n    def inner():\n        return [v, ws]\n    return inner"),
+        ("a", "ws = [0]\nys = [1]"),
+        ("b", "s = h(ys)"),
+        ("c", "r = s()"),
+        ("d", "ys.append(2)"),
+        ("e", "ws.append(3)"),
+        ("f", "n = [list(each) for each in r]"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

@@ -98,9 +98,9 @@ class Effects:
         found = self.made.get(place)
         if found is None:
             found = self.made[place] = Thing(kind, label)
-            code = self.frame.home.code
-            if code is not None and kind is not Kind.RESULT:
-                code.own.add(found)
+        code = self.frame.home.code
+        if code is not None and kind is not Kind.RESULT:
+            code.own.add(found)  # also where it was made before: an inner function is read twice
         return found
 
     @contextmanager
