@@ -7,6 +7,7 @@ what is kept alive: it is drawn again, in its place, as cells run.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 _KEPT = 4  # pictures that are kept alive: of one that was drawn again elsewhere, the latest
 _VIEW = "application/vnd.jupyter.widget-view+json"
-# Where these are set, a page is there that shows widgets, though it may not have said so yet.
+# Where these are set, a page is there that may well show widgets, and is given so many seconds to say so.
 _PAGES = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
+PATIENCE = 5.0
 
 
 class Pictures:
@@ -33,6 +35,7 @@ class Pictures:
         self.alive = hasattr(shell, "kernel")  # whether the frontend can draw anew what it has drawn; a terminal cannot
         self._shown: dict[str, dict[str, Any]] = {}  # display id → what was last sent to it
         self._living: Living | None = None
+        self._asked = 0.0  # when a page was last given the widget to show
 
     def draw(self) -> None:
         """Draw the graph as it stands, here."""
@@ -45,6 +48,7 @@ class Pictures:
         bundle = self._bundle()
         self.shell.display_pub.publish(bundle, transient={"display_id": name})
         self._shown[name] = bundle
+        self._asked = time.monotonic()
         for oldest in list(self._shown)[:-_KEPT]:
             del self._shown[oldest]
 
@@ -54,13 +58,17 @@ class Pictures:
             return
         if self._living is not None:
             self._living.refresh()
-            if self._living.answered or any(os.environ.get(name) for name in _PAGES):
+            if self._living.answered or self._may_answer():
                 return  # to send the output again would make a page begin again
         bundle = self._bundle()
         for name, shown in self._shown.items():
             if shown != bundle:
                 self.shell.display_pub.publish(bundle, transient={"display_id": name}, update=True)
                 self._shown[name] = bundle
+
+    def _may_answer(self) -> bool:
+        """Whether a page is there that has not had the time to show the widget."""
+        return any(os.environ.get(name) for name in _PAGES) and time.monotonic() < self._asked + PATIENCE
 
     def close(self) -> None:
         """Let go of what keeps them alive."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nbdag.widget import is_built
+
 sys.path.insert(0, str(Path(__file__).parent))
 from kernel import Kernel
 
@@ -40,9 +42,9 @@ def started(tmp_path_factory):
 
 @pytest.fixture
 def kernel(started):
-    """The kernel with nothing run and no file."""
+    """The kernel with nothing run, no file, and a page that shows no widget and is given no time to."""
     started.path.unlink(missing_ok=True)
-    started.quietly("%unload_ext nbdag")
+    started.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
     started.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
     started.run("%load_ext nbdag", "load")
     return started
@@ -78,7 +80,8 @@ def test_bare_dag_draws_what_has_run(kernel):
         ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]", "✓ train    ← prep (X, y)  [done]"]
     ]
     data = replies[-1].of("display_data")[0]["data"]
-    assert set(data) == {"text/html", "image/svg+xml", "text/plain"}
+    widget = {"application/vnd.jupyter.widget-view+json"} if is_built() else set()
+    assert set(data) == {"text/html", "image/svg+xml", "text/plain"} | widget
     assert data["text/plain"].startswith("churn: 3 tasks")
     assert "done, " in data["image/svg+xml"]
     assert re.search(r"df: written in cell \d+, line 2; read in cell \d+, line 2", data["image/svg+xml"])
@@ -94,6 +97,13 @@ def test_the_picture_follows_the_cells_in_its_place(kernel):
         ["✓ extract  [done]", "◐ prep     ← extract (df)  [running]"],
         ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]"],
     ]
+
+
+@pytest.mark.skipif(not is_built(), reason="the front end is not built")
+def test_a_page_that_may_yet_show_the_widget_is_not_made_to_begin_again(kernel):
+    kernel.quietly("import nbdag.magics.picture as picture; picture.PATIENCE = 3600")
+    run(kernel, "extract", "picture")
+    assert pictures(run(kernel, "prep")[0]) == []
 
 
 def test_a_cell_that_changes_nothing_on_the_picture_sends_nothing(kernel):
