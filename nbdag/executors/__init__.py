@@ -1,6 +1,7 @@
 """Where attempts are made: one protocol, several ways.
 
-An executor is given jobs and gives back results. It neither decides what runs next nor records anything.
+An executor is given jobs and gives back results. It neither decides what runs next nor records anything. It does see
+to it that what it makes is alive: an attempt whose process is gone or gives no sign of life has failed.
 """
 
 from __future__ import annotations

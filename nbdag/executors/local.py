@@ -3,7 +3,8 @@
 The process, a worker, is forked by a server that has papermill imported, which takes seconds; it is asked for as soon
 as the executor is made, so that it imports while the run is being planned. Where nothing can be forked, an ordinary
 process does the same. A worker that has made an attempt, and whose kernel is gone, makes another: it runs no code of
-the user's. One whose attempt was ended by force, or that says nothing, is ended.
+the user's. One whose attempt was ended by force is ended, and so is one that says nothing: a worker tells every few
+seconds that it is alive, whatever its kernel does, and what has stopped it will not let its attempt end.
 
 Whatever happens to a process, its job has one result; and when the executor lets go of an attempt, by its result, a
 timeout, `cancel` or `stop`, every process of it is gone. When this process itself is killed, workers notice and end.
@@ -41,6 +42,8 @@ GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
 SPARES = 2  # workers forked ahead
 MOST_SPARES = 8  # kernels forked ahead: each takes some 15 MB
 LINGER = 10.0  # seconds that workers stay when there is nothing to do
+BEAT = 5.0  # seconds between two signs of life of a worker
+SILENT = 60  # of these may be missed: 300 s
 
 
 class _Process(Protocol):
@@ -79,6 +82,7 @@ class _Running:
     cancelled: bool = False
     kernel: int | None = None  # pid
     mark: str = ""
+    lost: str = ""  # why nobody waits for its worker any more
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
@@ -89,10 +93,10 @@ class _Running:
                 with contextlib.suppress(OSError):
                     wire.send(self.connection, {"end": CANCELLED})
 
-    def begin(self, connection: socket.socket) -> None:
-        """Hand over the job."""
+    def begin(self, connection: socket.socket, beat: float) -> None:
+        """Hand over the job, and how often to say that it is alive."""
         with self.lock:
-            wire.send(connection, {"job": True}, pickle.dumps(self.job))
+            wire.send(connection, {"job": True, "beat": beat}, pickle.dumps(self.job))
             self.connection = connection
             if self.cancelled:
                 wire.send(connection, {"end": CANCELLED})
@@ -113,10 +117,11 @@ class _Running:
 
 
 class LocalExecutor:
-    """Makes up to `slots` attempts at once."""
+    """Makes up to `slots` attempts at once. `beat` is how often, in seconds, a worker says that it is alive."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, beat: float = BEAT) -> None:
         self.slots = slots
+        self._beat = beat
         self._on_result: Callable[[Result], None] = lambda result: None
         self._running: dict[Key, _Running] = {}
         self._threads: set[threading.Thread] = set()
@@ -220,7 +225,7 @@ class LocalExecutor:
         open_ones.callback(self._release, running, worker)
         result = None
         try:
-            running.begin(worker.connection)
+            running.begin(worker.connection, self._beat)
             result = self._listen(running, worker.connection)
         finally:
             running.ended(result is not None)
@@ -233,11 +238,11 @@ class LocalExecutor:
 
     def _release(self, running: _Running, worker: _Worker) -> None:
         """After the result: the worker shuts the kernel down. If it does not, it is ended, with all else."""
-        if not running.cancelled and _is_free(worker.connection):
+        if not (running.cancelled or running.lost) and _is_free(worker.connection):
             with self._lock:
                 self._idle.append(worker)
             return
-        code = worker.process.wait(0 if running.cancelled else 1)
+        code = worker.process.wait(0 if running.cancelled or running.lost else 1)
         worker.connection.close()
         worker.process.close()
         if code != 0:
@@ -251,25 +256,37 @@ class LocalExecutor:
             worker.dismiss()
 
     def _listen(self, running: _Running, connection: socket.socket) -> Result | None:
-        """What the worker says, until its result; None when it is gone, or does not end in time."""
+        """What the worker says, until its result; None when it is gone, is silent, or does not end in time."""
         timeout = running.job.task.options.timeout
-        deadline = None if timeout is None else time.monotonic() + timeout + GRACE
-        while True:
-            if running.cancelled:
-                deadline = min(deadline or float("inf"), time.monotonic() + GRACE)
-            connection.settimeout(None if deadline is None else max(0.01, deadline - time.monotonic()))
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout + GRACE
+        told_to_end = False
+        missed = 0  # signs of life: counted by our own waits, as this machine may have slept meanwhile
+        connection.settimeout(self._beat * SILENT)  # for one who falls silent in the middle of a word
+        while missed < SILENT:
+            if running.cancelled and not told_to_end:
+                told_to_end, deadline = True, min(deadline, time.monotonic() + GRACE)
+            left = deadline - time.monotonic()
+            if not wire.speaks(connection, within=max(0.0, min(self._beat, left))):
+                if left <= self._beat:
+                    running.lost = f"timed out after {timeout or GRACE:g} s, and its process did not end by itself"
+                    return None
+                missed += 1
+                continue
+            missed = 0
             try:
                 frame = wire.receive(connection)
             except TimeoutError:
-                return None
+                break
             if frame is None:
                 return None
             if "kernel" in frame.data:
                 running.kernel, running.mark = frame.data["kernel"], frame.data["mark"]
                 self._warmth.under_way(running.job)
-            else:
+            elif "alive" not in frame.data:
                 result: Result = pickle.loads(frame.blob)
                 return result
+        running.lost = f"its process gave no sign of life for {self._beat * SILENT:g} s, so it was ended"
+        return None
 
     def _worker(self, job: Job) -> _Worker:
         """One that is free, or a new one."""
@@ -338,7 +355,7 @@ def _death(running: _Running, code: int | None) -> str:
     if running.cancelled:
         return CANCELLED
     if code is None:
-        return f"timed out after {running.job.task.options.timeout:g} s, and its process did not end by itself"
+        return running.lost or "its process hung up without a result, and did not end by itself"
     if code < 0:
         return f"its process was killed by {signal.Signals(-code).name}, perhaps because memory ran out"
     return f"its process ended with exit code {code}, without a result"

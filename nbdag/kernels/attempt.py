@@ -2,8 +2,9 @@
 
 The process is a child of the fork server, or started by `python -m nbdag.kernels.attempt`. Its standard input is a
 connection to the executor: a job comes in, the kernel's pid and then the result go out, and once the kernel is gone,
-`free`: the next job may come. When the executor closes it, or ends, the kernel and this process end. Standard output
-and error are the attempt's text log.
+`free`: the next job may come. In between it says every so often that it is alive, whatever its kernel does. When the
+executor closes the connection, or ends, the kernel and this process end. Standard output and error are the attempt's
+text log.
 
 Papermill changes the working directory, and is not safe in threads: hence the process.
 """
@@ -118,11 +119,16 @@ class Attempt:
             end_all(pid, self.mark)
         return True
 
+    def beat(self) -> None:
+        """Say that this process is alive, for as long as there is no result."""
+        with self._lock, contextlib.suppress(OSError):  # one who is not there any more does not miss it
+            if not self._told:
+                wire.send(self._connection, {"alive": True})
+
     def tell(self, result: Result) -> bool:
         """Tell the executor the result; False where the attempt was ended, and the process is to end with it."""
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):  # nobody there any more
             self._told = self._why is None
-        with contextlib.suppress(OSError):  # nobody there any more
             wire.send(self._connection, {"result": True}, pickle.dumps(result))
         return self._told
 
@@ -175,8 +181,8 @@ class Attempt:
         with self._lock:
             self._kernel = pid
             ended = self._why is not None
+            wire.send(self._connection, {"kernel": pid, "mark": self.mark})
         remember(Path(self.job.path), [pid, os.getpid()], self.mark)
-        wire.send(self._connection, {"kernel": pid, "mark": self.mark})
         if ended:
             end_all(pid, self.mark)
 
@@ -248,14 +254,14 @@ def _serve(folder: Path) -> int:
     with connection, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
         while (frame := wire.receive(connection)) is not None:
-            if not _make(Attempt(pickle.loads(frame.blob), folder, connection), connection):
+            if not _make(Attempt(pickle.loads(frame.blob), folder, connection), connection, frame.data["beat"]):
                 break
     return 0
 
 
-def _make(attempt: Attempt, connection: socket.socket) -> bool:
+def _make(attempt: Attempt, connection: socket.socket, beat: float) -> bool:
     """Make an attempt; whether the process may make another."""
-    listening = threading.Thread(target=_listen, args=(connection, attempt), daemon=True)
+    listening = threading.Thread(target=_listen, args=(connection, attempt, beat), daemon=True)
     listening.start()
     timeout = attempt.job.task.options.timeout
     timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
@@ -276,8 +282,10 @@ def _make(attempt: Attempt, connection: socket.socket) -> bool:
     return True
 
 
-def _listen(connection: socket.socket, attempt: Attempt) -> None:
-    """The executor says `end`, has the result, or is gone."""
+def _listen(connection: socket.socket, attempt: Attempt, beat: float) -> None:
+    """The executor says `end`, has the result, or is gone; until then it hears that this process is alive."""
+    while not wire.speaks(connection, within=beat):
+        attempt.beat()
     try:
         frame = wire.receive(connection)
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,13 @@ def receive(sock: socket.socket) -> Frame | None:
     except BaseException:
         close(fds)
         raise
+
+
+def speaks(sock: socket.socket, within: float) -> bool:
+    """Whether the other side says something, or is gone, within so many seconds."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(within * 1000))
 
 
 def close(fds: Sequence[int]) -> None:

@@ -96,12 +96,12 @@ def bench(tmp_path: Path, executor: LocalExecutor) -> Bench:
 
 
 @pytest.fixture
-def new_bench(tmp_path: Path, runtime: Path) -> Iterator[Callable[[int], Bench]]:
+def new_bench(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Bench]]:
     """A bench with an executor of its own."""
     made: list[LocalExecutor] = []
 
-    def new(slots: int) -> Bench:
-        made.append(LocalExecutor(slots))
+    def new(slots: int, **said: Any) -> Bench:
+        made.append(LocalExecutor(slots, **said))
         return Bench(tmp_path, made[-1])
 
     yield new

@@ -36,7 +36,7 @@ time.sleep(1000)
 
 def wait_for(path: Path) -> list[int]:
     until = time.monotonic() + 60
-    while not path.exists():
+    while not (path.exists() and path.read_text()):
         assert time.monotonic() < until
         time.sleep(0.05)
     return [int(pid) for pid in path.read_text().split()]
@@ -45,10 +45,17 @@ def wait_for(path: Path) -> list[int]:
 def gone(pids: Iterable[int], within: float = 20.0) -> bool:
     until = time.monotonic() + within
     while time.monotonic() < until:
-        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        if not any(_runs(pid) for pid in pids):
             return True
         time.sleep(0.05)
     return False
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture(params=["warm", "fresh"])
@@ -116,6 +123,45 @@ def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
     result = both.result()
     assert (result.state, result.error) == (FAILED, "its process was killed by SIGKILL, perhaps because memory ran out")
     assert gone(pids)
+
+
+@pytest.mark.parametrize("kernels", ["warm", "fresh"])
+def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, kernels: str) -> None:
+    bench = new_bench(1, beat=0.05)
+    bench.kernels = kernels
+    job = bench.job(FAMILY)
+    bench.executor.submit(job)
+    pids = wait_for(bench.folder / "pids")
+    worker = _worker_of(bench)
+    os.kill(worker, signal.SIGSTOP)
+    result = bench.result()
+    said = "its process gave no sign of life for 3 s, so it was ended"
+    assert (result.state, result.error, result.final) == (FAILED, said, False)
+    assert gone([*pids, worker])
+    assert bench.make("x = 1", name="next").state is TaskState.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        "os.kill(os.getpid(), signal.SIGSTOP)",  # the kernel is stopped, until the test lets it go on
+        "re.fullmatch('(a+)+b', 'a' * 26)",  # one call that lets no other thread run
+    ],
+)
+def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, waits: str) -> None:
+    bench = new_bench(1, beat=0.01)
+    job = bench.job(f"import os, re, signal\nopen('pid', 'w').write(str(os.getpid()))\n{waits}")
+    bench.executor.submit(job)
+    if "SIGSTOP" in waits:
+        (kernel,) = wait_for(bench.folder / "pid")
+        stopped = psutil.Process(kernel)
+        until = time.monotonic() + 60
+        while stopped.status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(1.5)  # longer than a worker may be silent here
+        stopped.resume()
+    assert bench.result().state is TaskState.SUCCESS
 
 
 def _worker_of(bench) -> int:
