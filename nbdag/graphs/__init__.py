@@ -1,13 +1,16 @@
 """A Dag, and how its tasks stand, as a picture: SVG, PNG, DOT, Mermaid, or an output of a notebook.
 
 `dot` tells Graphviz what to lay out, `layout` asks it where things go, `svg` draws. A picture is legible with five
-tasks and with two hundred, on light and on dark; whatever stands in a notebook is escaped. Nothing here reads a file
-or knows what ran: the caller brings a `Mark` for each task that has something to show.
+tasks and with two hundred, on light and on dark; whatever stands in a notebook is escaped. Nothing here
+knows what ran: the caller brings a `Mark` for each task that has something to show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from ..core.dag import Dag
 from ..errors import NbdagError
@@ -72,12 +75,26 @@ def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
     """The graph as a PNG on white paper, `scale` pixels to a point (less where it would pass 16,000 pixels)."""
     import resvg_py
 
-    def drawn(text: str) -> bytes:
-        page = f'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="15">{text}</text></svg>'
-        return bytes(resvg_py.svg_to_bytes(svg_string=page))
-
-    if drawn("M") == drawn(""):
-        raise FontError
+    fonts = _fonts()
     picture = svg(dag, marks, direction=direction, theme="light")
     zoom = min(scale, _PIXELS / max(size(picture)))
-    return bytes(resvg_py.svg_to_bytes(svg_string=picture, zoom=zoom))
+    return bytes(resvg_py.svg_to_bytes(svg_string=picture, zoom=zoom, **fonts))
+
+
+def _fonts() -> dict[str, Any]:
+    """What resvg is told of fonts: nothing where the machine has one, else the one that matplotlib brings along."""
+    import resvg_py
+
+    def drawn(text: str, fonts: Mapping[str, Any]) -> bytes:
+        page = f'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="15">{text}</text></svg>'
+        return bytes(resvg_py.svg_to_bytes(svg_string=page, **fonts))
+
+    found: list[dict[str, Any]] = [{}]
+    matplotlib = find_spec("matplotlib")
+    if matplotlib is not None and matplotlib.origin is not None:
+        file = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        found.append({"font_files": [str(file)], "font_family": "DejaVu Sans", "sans_serif_family": "DejaVu Sans"})
+    for fonts in found:
+        if drawn("M", fonts) != drawn("", fonts):
+            return fonts
+    raise FontError

@@ -261,11 +261,22 @@ def test_a_png_shows_the_words():
     assert graphs.png(dag([task("aaaa")])) != graphs.png(dag([task("bbbb")]))
 
 
-def test_where_no_font_is_installed_a_png_is_refused_in_one_sentence(five, monkeypatch):
+@pytest.fixture
+def no_fonts(monkeypatch):
+    """A machine without fonts."""
     import resvg_py
 
     draw = resvg_py.svg_to_bytes
     monkeypatch.setattr(resvg_py, "svg_to_bytes", lambda **options: draw(**options, skip_system_fonts=True))
+
+
+def test_where_no_font_is_installed_a_png_has_matplotlib_s(no_fonts):
+    pytest.importorskip("matplotlib")
+    assert graphs.png(dag([task("aaaa")])) != graphs.png(dag([task("bbbb")]))
+
+
+def test_where_no_font_is_to_be_had_a_png_is_refused_in_one_sentence(five, no_fonts, monkeypatch):
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
     with pytest.raises(graphs.FontError, match="needs a font and this machine has none"):
         graphs.png(five)
 
