@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -68,6 +68,50 @@ def _as_nobody(folder: Path) -> dict[str, str | int]:
     return {"user": user, "group": pwd.getpwnam(user).pw_gid}
 
 
+class Postgres:
+    """A PostgreSQL server of our own, on a socket that nobody else sees."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.url = f"postgresql://nbdag@/postgres?host={folder}"
+        self._folder, self._who = folder, _as_nobody(folder)
+        self._log = folder / "log"
+        self._log.touch()
+        if self._who:
+            shutil.chown(self._log, str(self._who["user"]))
+        data = folder / "data"
+        self._ctl = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        make = [programs / "initdb", "-D", data, "-U", "nbdag", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        self._do(make)
+
+    def start(self) -> None:
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off"
+        self._do([*self._ctl, "-l", self._log, "-o", options, "start"])
+
+    def stop(self) -> None:
+        self._do([*self._ctl, "-m", "immediate", "stop"])
+
+    def _do(self, words: Sequence[str | Path]) -> None:
+        with self._log.open("ab") as log:
+            subprocess.run(words, check=True, stdout=log, stderr=log, cwd=self._folder, **self._who)  # type: ignore[call-overload]
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[Postgres]:
+    programs = _postgres_programs()
+    if programs is None:
+        if os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1":
+            pytest.fail("no PostgreSQL server is installed here, and NBDAG_REQUIRE_POSTGRES says that one must be")
+        pytest.skip("no PostgreSQL server is installed here")
+    with tempfile.TemporaryDirectory(prefix="nbdag-pg-", ignore_cleanup_errors=True) as name:
+        server = Postgres(programs, Path(name))
+        server.start()
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(subprocess.CalledProcessError):  # a test has stopped it
+                server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server on which databases may be made."""
@@ -75,29 +119,15 @@ def postgres() -> Iterator[str]:
     if said:
         yield said
         return
-    programs = _postgres_programs()
-    if programs is None:
-        if os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1":
-            pytest.fail("no PostgreSQL server is installed here, and NBDAG_REQUIRE_POSTGRES says that one must be")
-        pytest.skip("no PostgreSQL server is installed here")
-    with tempfile.TemporaryDirectory(prefix="nbdag-pg-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        who = _as_nobody(folder)
-        data = folder / "data"
-        make = [programs / "initdb", "-D", data, "-U", "nbdag", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-        subprocess.run(make, check=True, capture_output=True, cwd=folder, **who)  # type: ignore[call-overload]
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        ctl = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
-        with (folder / "log").open("wb") as log:
-            if who:
-                shutil.chown(folder / "log", str(who["user"]))
-            begin = [*ctl, "-l", folder / "log", "-o", options, "start"]
-            subprocess.run(begin, check=True, stdout=log, stderr=log, cwd=folder, **who)  # type: ignore[call-overload]
-        try:
-            yield f"postgresql://nbdag@/postgres?host={folder}"
-        finally:
-            end = [*ctl, "-m", "immediate", "stop"]
-            subprocess.run(end, check=False, capture_output=True, cwd=folder, **who)  # type: ignore[call-overload]
+    with _postgres() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres_of_its_own() -> Iterator[Postgres]:
+    """A server that the test may stop and start."""
+    with _postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from .. import store as stores
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.states import TaskState
+from ..core.words import write_duration
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 GLANCE = 0.05  # seconds between two looks at SQLite's count of changes: what is triggered starts that soon
 PATIENCE = 1.0  # seconds before the database is tried again
 SLOW = 2.0  # seconds that a look may take before a word is said of it
+SET_BACK = 60.0  # seconds by which the clock may be set back without a word
 LETS_GO = 20.0  # seconds without a heartbeat, elsewhere than on SQLite: others take over at 30
 _UNTOLD = (TaskState.NONE, TaskState.SCHEDULED)
 
@@ -134,6 +136,7 @@ class Daemon:
             on_trouble=self._give_up,
             glance=GLANCE,
         )
+        self._ahead: float | None = None  # the clock's time, less what has passed
         self._asked = 0  # how often it was asked to end
         self._nudge = threading.Event()
         self._trouble = ""  # what the database cannot do, as it was said last
@@ -191,6 +194,7 @@ class Daemon:
         """Once round; whether that was the last time."""
         began = time.monotonic()
         now = self._clock()
+        self._mind_the_clock(now)
         self._recover(now)
         self._watch(now)
         wake = self._scheduler.tick(now)
@@ -226,10 +230,19 @@ class Daemon:
             self._lost = True
             self._scheduler.let_go()
             self._say(
-                f"no word with the database for {silent:.0f} s: running tasks are ended, as others take them over"
+                f"no word with the database for {silent:.0f} s: running tasks are ended, as others may take them over"
             )
         self._nudge.wait(PATIENCE)
         self._nudge.clear()
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        ahead = now.timestamp() - time.monotonic()
+        if self._ahead is not None and self._ahead - ahead > SET_BACK:
+            self._say(
+                f"the clock was set back by {write_duration(round(self._ahead - ahead))}: no tick runs twice, and what "
+                "waits for a time waits until the clock is there"
+            )
+        self._ahead = ahead
 
     def _recover(self, now: datetime) -> None:
         if self._lost:
@@ -237,8 +250,8 @@ class Daemon:
             self._store.schedulers.beat(self._scheduler.id, now.timestamp())
             self._lost = False
         if self._trouble:
-            self._trouble = ""
             self._store.schedulers.beat(self._scheduler.id, now.timestamp())
+            self._trouble = ""
             self._say("the database answers again")
 
     def _give_up(self, row: RunRow, error: NbdagError) -> None:

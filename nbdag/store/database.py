@@ -309,7 +309,10 @@ def _in_words(error: exc.DBAPIError, where: str) -> StoreError | None:
         return None
     state = getattr(error.orig, "sqlstate", None)
     if state is None or str(state).startswith(("08", "28", "3D", "57P")):
-        return StoreUnreachableError(where, str(error.orig).strip().splitlines()[-1] if str(error.orig) else "")
+        # What follows the first line are guesses of the driver's.
+        return StoreUnreachableError(
+            where, str(error.orig).strip().partition("\n")[0].removeprefix("connection failed: ")
+        )
     if str(state).startswith("53"):
         return StoreFullError(where, str(error.orig).strip())
     if state == "55P03":

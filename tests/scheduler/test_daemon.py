@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from sqlalchemy import event
 
 import nbdag.store
@@ -16,50 +19,96 @@ from nbdag import runs
 from nbdag.core.states import RUN_FINISHED, RunState
 from nbdag.home import Home
 from nbdag.runs.daemon import Daemon, Line
+from nbdag.store.store import Store
 
 PATIENCE = 60.0  # seconds for what takes one
 
 
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+class Works:
+    """A daemon in a thread, on a store that the test may look into."""
+
+    def __init__(self, home: Home, executor: Any) -> None:
+        self.home, self.executor = home, executor
+        self.store: Store = nbdag.store.open(home)
+        self.lines: list[Line] = []
+        self.ahead = timedelta()  # of its clock
+        executor.now = lambda: self.clock().timestamp()
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        daemon = Daemon(self.store, self.home, self.executor, on_line=self.lines.append, clock=self.clock)
+        thread = threading.Thread(target=daemon.serve)
+        thread.start()
+        try:
+            self.until(lambda: self.says("begins"))
+            yield
+        finally:
+            daemon.ask_to_end()
+            thread.join(PATIENCE)
+            self.store.close()
+        assert not thread.is_alive()
+
+    def says(self, words: str) -> bool:
+        return any(words in line.message for line in self.lines)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, self.lines
+            time.sleep(0.02)
+
+    def ended(self, run: runs.Run) -> runs.Run:
+        self.until(lambda: self.look(run).state in RUN_FINISHED)
+        return self.look(run)
+
+    def look(self, run: runs.Run) -> runs.Run:
+        return runs.find_run(run.id, run.dag, home=self.home)
 
 
-def test_a_full_disk_is_said_and_survived(tmp_path: Path, bench: Any) -> None:
-    """The database may not grow while the run goes on; then it may again."""
-    home = Home(tmp_path / "home")
-    path = tmp_path / "full.ipynb"
-    cells = ["%dag full", *(f"%%task t{n}\nx{n} = 1" for n in range(3))]
+@pytest.fixture
+def works(tmp_path: Path, bench: Any) -> Works:
+    """With a notebook of three tasks deployed, `three`."""
+    path = tmp_path / "three.ipynb"
+    cells = ["%dag three", *(f"%%task t{n}\nx{n} = 1" for n in range(3))]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    home = Home(tmp_path / "home")
     runs.deploy(path, home=home)
-    store = nbdag.store.open(home)
+    return Works(home, bench.executor)
+
+
+def test_a_full_disk_is_said_and_survived(works: Works) -> None:
+    """The database may not grow while the run goes on; then it may again."""
     full = threading.Event()
 
-    @event.listens_for(store._database.engine, "begin")
+    @event.listens_for(works.store._database.engine, "begin")
     def limit(connection: Any) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count={1 if full.is_set() else 1 << 30}")
 
-    lines: list[Line] = []
-    executor = bench.executor
-    executor.script = lambda job: {"error": "x" * 50_000, "outputs": ()}  # what is on record of it needs pages
-    executor.now = time.time
-    daemon = Daemon(store, home, executor, on_line=lines.append)
-    thread = threading.Thread(target=daemon.serve)
-    thread.start()
-    _until(lambda: any("begins" in line.message for line in lines))
-    full.set()
-    made = runs.trigger("full", home=home)
-    _until(lambda: any("the disk is full" in line.message for line in lines))
-    full.clear()
-    _until(lambda: _ended(home, made))
-    daemon.ask_to_end()
-    thread.join(PATIENCE)
-    store.close()
-    assert runs.find_run(made.id, home=home).state is RunState.SUCCESS
-    assert "the database answers again" in [line.message for line in lines]
+    works.executor.script = lambda job: {"error": "x" * 50_000, "outputs": ()}  # what is on record of it needs pages
+    with works.going_on():
+        full.set()
+        made = runs.trigger("three", home=works.home)
+        works.until(lambda: works.says("the disk is full"))
+        full.clear()
+        assert works.ended(made).state is RunState.SUCCESS
+    assert works.says("the database answers again")
 
 
-def _ended(home: Home, run: runs.Run) -> bool:
-    return runs.find_run(run.id, run.dag, home=home).state in RUN_FINISHED
+def test_a_clock_that_is_set_back_an_hour_is_said_and_survived(works: Works) -> None:
+    works.executor.script = lambda job: None
+    with works.going_on():
+        made = runs.trigger("three", home=works.home)
+        works.until(lambda: len(works.executor.open) == 2)  # as many as it has slots
+        works.ahead = -timedelta(hours=1)
+        works.executor.finish("t0")
+        works.until(lambda: works.says("the clock was set back by 1h"))
+        works.until(lambda: len(works.executor.submitted) == 3)
+        works.executor.finish("t1")
+        works.executor.finish("t2")
+        done = works.ended(made)
+    assert done.state is RunState.SUCCESS
+    assert [task.duration for task in done] == [0.0, 0.0, 0.0]
+    assert sum("clock was" in line.message for line in works.lines) == 1, works.lines

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -96,13 +97,17 @@ class Site:
             process.wait()
 
 
+def site_at(folder: Path, url: str | None) -> Site:
+    environ = {**os.environ, "NBDAG_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    if url is not None:
+        environ["NBDAG_DB_URL"] = url
+    return Site(folder, Home(folder / "home", url), environ)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     url = None if request.param == "sqlite" else request.getfixturevalue("postgres_database")()
-    environ = {**os.environ, "NBDAG_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
-    if url is not None:
-        environ["NBDAG_DB_URL"] = url
-    made = Site(tmp_path, Home(tmp_path / "home", url), environ)
+    made = site_at(tmp_path, url)
     yield made
     made.close()
 
@@ -248,6 +253,30 @@ def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(sit
     assert site.ended(run).state is RunState.SUCCESS
     site.until(lambda: "the database kept others waiting" in site.said(), "it says so")
     check_record(site, run)
+
+
+@pytest.mark.parametrize("seconds", [2.5, 22.0])  # at 20 what runs is ended, as another scheduler may take it over
+def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
+    tmp_path: Path, postgres_of_its_own: Any, seconds: float
+) -> None:
+    site = site_at(tmp_path, postgres_of_its_own.url)
+    try:
+        runs.deploy(site.notebook("down", 6, sleep=1.0, chain=1), home=site.home)
+        site.begin("--jobs", "2")
+        run = site.trigger("down")
+        site.until(lambda: len(site.marks()) > 1, "tasks begin")
+        postgres_of_its_own.stop()
+        time.sleep(seconds)  # what is tested is that it is away for so long
+        assert "the database does not answer" in site.said()
+        postgres_of_its_own.start()
+        assert site.ended(run).state is RunState.SUCCESS
+        site.until(lambda: "the database answers again" in site.said(), "it says so")
+        assert site.processes[0].poll() is None
+        assert site.said().count("does not answer") <= 3  # said once for each reason, not at every try
+        check_marks(site)
+        check_record(site, run)
+    finally:
+        site.close()
 
 
 def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
