@@ -50,6 +50,7 @@ class Shown:
     ended: float | None = None
     error: str | None = None  # one sentence
     traceback: str | None = None
+    cached: str | None = None  # the id of the run whose outcome stands for its own
 
 
 def write(
@@ -151,6 +152,8 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
             "state": mine[-1].state.value,
             "tries": max(each.try_number for each in mine),
         }
+        if cached := sorted({each.cached for each in mine if each.cached}):
+            cell["metadata"]["nbdag"]["cached"] = cached
     return failed
 
 

@@ -97,13 +97,14 @@ def list_(form: str) -> None:
 @click.option(
     "--logical-date", metavar="DATE", callback=lambda ctx, param, said: _date(said), help="The time that it is for."
 )
+@click.option("--no-cache", is_flag=True, help="Let tasks with --cache run anew, changed or not.")
 @output_option
-def trigger(dag: str, logical_date: datetime | None, form: str, **said: Any) -> None:
+def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, **said: Any) -> None:
     """Ask for a run of what is deployed, now.
 
     `nbdag scheduler` makes it, whether the DAG is paused or not.
     """
-    made = runs.trigger(dag, parameters=parameters(**said), logical_date=logical_date)
+    made = runs.trigger(dag, parameters=parameters(**said), logical_date=logical_date, cache=not no_cache)
     if form != "table":
         print_data(made.to_dict(), form)
         return

@@ -153,7 +153,7 @@ def _print_status(run: api.Run) -> None:
                 str(task.tries),
                 moment(task.started),
                 duration(_so_far(task)),
-                (task.error or "; ".join(note.message for note in task.warnings)).partition("\n")[0],
+                _note(task),
             ]
             for task in run
         ],
@@ -161,6 +161,11 @@ def _print_status(run: api.Run) -> None:
     if run.error:
         screen.print(run.error, soft_wrap=True)
     screen.print(short_path(run.notebook), soft_wrap=True)
+
+
+def _note(task: api.TaskRun) -> str:
+    cached = [f"cached: as in run {task.cached}"] if task.cached else []
+    return (task.error or "; ".join([*cached, *(note.message for note in task.warnings)])).partition("\n")[0]
 
 
 def _so_far(task: api.TaskRun) -> float | None:

@@ -50,6 +50,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
         ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "with other parameters"),
         ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "the report goes to a file of your choice"),
         ("nbdag run churn.ipynb --from train", "train and what follows, with the latest run's values"),
+        ("nbdag run churn.ipynb --no-cache", "tasks with --cache as well run anew"),
         ("nbdag run churn.ipynb --upto features --dry-run", "say what would run, and why"),
         ("nbdag run churn.ipynb --json | jq .state", "the outcome, for programs"),
     )
@@ -66,6 +67,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing.")
 @click.option("--fail-fast/--no-fail-fast", default=None, help="End the run when a task fails; as %dag says.")
+@click.option("--no-cache", is_flag=True, help="Let tasks with --cache run anew, changed or not.")
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),
@@ -90,6 +92,7 @@ def run(
     values_from: str | None,
     dry_run: bool,
     fail_fast: bool | None,
+    no_cache: bool,
     kernels: str,
     no_resident: bool,
     kernel: str | None,
@@ -133,6 +136,7 @@ def run(
                 kernel_name=kernel,
                 cwd=cwd,
                 fail_fast=fail_fast,
+                cache=not no_cache,
                 on_event=on_event,
                 **which,
             )

@@ -17,8 +17,10 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
+from . import cache
 from .analysis.scopes import Bound
 from .dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
 from .doubts import Doubts, nearest
@@ -99,7 +101,7 @@ def _understand(
         path = _cycle(set(tasks) - set(order), ordered)
         found.append(_cycle_problem(path, edges, tasks))
         order = ()
-    return Dag(
+    dag = Dag(
         id=dag_id,
         options=options,
         cells=tuple(cells),
@@ -111,6 +113,7 @@ def _understand(
         language=language,
         kernel_name=kernel_name,
     )
+    return replace(dag, problems=(*dag.problems, *cache.doubts(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]

@@ -92,7 +92,10 @@ class TaskOptions:
     cache: bool = field(
         default=False,
         metadata=_told(
-            words.FLAG, _ATTEMPTS, "takes the stored outcome where code, inputs and parameters are unchanged"
+            words.FLAG,
+            _ATTEMPTS,
+            "does not run where an earlier run had the same code, inputs, parameters and modules, but takes its "
+            "outcome; files, services, the environment and the time are not looked at",
         ),
     )
     priority: int = field(

@@ -42,10 +42,11 @@ def _may_be(top: str, first: list[str], folder: Path) -> bool:
         return True  # IPython puts the working directory behind the standard library
     sites = site_dirs()
     spec = PathFinder.find_spec(top, [str(folder), *map(str, sites)])
-    return spec is not None and _lies_in(spec, sites)
+    return spec is not None and lies_in(spec, sites)
 
 
-def _lies_in(spec: ModuleSpec, sites: Iterable[Path]) -> bool:
+def lies_in(spec: ModuleSpec, sites: Iterable[Path]) -> bool:
+    """Whether a module was installed there, or comes with Python."""
     places = list(spec.submodule_search_locations or ())
     if spec.has_location and spec.origin is not None:
         places.append(spec.origin)

@@ -210,6 +210,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
         notebook=home.attempt(key),
         error=attempt.error,
         traceback=attempt.traceback,
+        cached=attempt.cached,
     )
 
 
@@ -231,10 +232,16 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
             task=each.task,
             map_index=each.map_index,
             try_number=each.tries,
-            message=(attempt.error or "") if attempt else "",
+            message=_message(each, attempt),
         )
     if row.state in RUN_FINISHED:
         yield Event(kind="run", run_id=row.name, state=row.state, at=at, message=row.error or "")
+
+
+def _message(each: InstanceRow, attempt: AttemptRow | None) -> str:
+    if attempt is None or each.begun_anew:
+        return ""
+    return f"cached: as in run {attempt.cached}" if attempt.cached else attempt.error or ""
 
 
 def _stands(instance: InstanceRow | None) -> tuple[TaskState, int]:

@@ -182,12 +182,13 @@ def trigger(
     *,
     parameters: Mapping[str, Any] | None = None,
     logical_date: datetime | None = None,
+    cache: bool = True,
     home: Home | None = None,
 ) -> Run:
     """Ask for a run of what is deployed. A scheduler makes it, paused or not; see `scheduler_alive`.
 
     `logical_date` is the time that the run is for (default: now); one without a zone is read in the schedule's. With
-    a date, the data interval is that which the schedule gives it.
+    a date, the data interval is that which the schedule gives it. Without `cache` tasks with --cache run anew.
     """
     here = the_home(home)
     with _opened(home, dag) as (store, row):
@@ -200,7 +201,7 @@ def trigger(
             date = logical_date if logical_date.tzinfo else logical_date.replace(tzinfo=timetable.zone)
             start, end = timetable.data_interval(date.astimezone(UTC))
         new = new_run(row, name=new_name(now), kind="manual", at=now, date=end, start=start)
-        made = replace(new, parameters=values, notes=notes)
+        made = replace(new, parameters=values, notes=notes, cache=cache)
         return told(store, here, [store.create_run(made, instances_of(notebook))])[0]
 
 

@@ -89,6 +89,7 @@ def run(
     kernel_name: str | None = None,
     cwd: str | PurePath | None = None,
     fail_fast: bool | None = None,
+    cache: bool = True,
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
 ) -> Run:
@@ -97,8 +98,8 @@ def run(
     The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
     `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
     core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead
-    of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). `on_event` is told what
-    happens, in order, from one thread: this one.
+    of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). Without `cache` tasks with
+    --cache run anew. `on_event` is told what happens, in order, from one thread: this one.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
@@ -125,7 +126,7 @@ def run(
             borrowed = _borrowed(store, here, prepared, values_from)
             prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store, prepared)))
             here.pin(prepared.digest, prepared.text)
-            return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, on_event)
+            return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
         finally:
             store.close()
 
@@ -233,6 +234,7 @@ def _drive(
     now: datetime,
     kernels: str,
     fail_fast: bool | None,
+    cache: bool,
     on_event: Callable[[Event], None] | None,
 ) -> Run:
     dag = prepared.dag
@@ -253,7 +255,7 @@ def _drive(
     )
     with _stopped_by_signals(scheduler) as caught:
         scheduler.begin()
-        row = _create(store, scheduler.id, prepared, borrowed, now, fail_fast)
+        row = _create(store, scheduler.id, prepared, borrowed, now, fail_fast, cache)
         for note in (*prepared.notes, *borrowed.notes):
             if on_event is not None:
                 on_event(Event(kind="run", run_id=row.name, state=row.state, at=now.timestamp(), message=note.message))
@@ -274,7 +276,13 @@ def _drive(
 
 
 def _create(
-    store: Store, scheduler: str, prepared: Prepared, borrowed: Borrowed, now: datetime, fail_fast: bool | None
+    store: Store,
+    scheduler: str,
+    prepared: Prepared,
+    borrowed: Borrowed,
+    now: datetime,
+    fail_fast: bool | None,
+    cache: bool,
 ) -> RunRow:
     dag, at = prepared.dag, now.timestamp()
     new = NewRun(
@@ -291,6 +299,7 @@ def _create(
         parameters=prepared.parameters,
         tasks=tuple(prepared.choice.tasks) if prepared.choice.partial else None,
         fail_fast=dag.options.fail_fast if fail_fast is None else fail_fast,
+        cache=cache,
         scheduler=scheduler,
         notes=(*prepared.notes, *borrowed.notes),
         borrowed={task: run.id for task, run in borrowed.runs.items()},

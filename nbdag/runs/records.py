@@ -62,6 +62,7 @@ class TaskRun:
     notebook: Path | None = None  # of the last try; None before the first
     error: str | None = None  # one sentence, or the exception's last line
     traceback: str | None = None  # plain text
+    cached: str | None = None  # the id of the run whose outcome stands for its own; None: it was made
 
     @property
     def duration(self) -> float | None:
@@ -85,6 +86,7 @@ class TaskRun:
             "warnings": [_note(note) for note in self.warnings],
             "notebook": None if self.notebook is None else str(self.notebook),
             "error": self.error,
+            "cached": self.cached,
         }
 
 

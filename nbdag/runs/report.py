@@ -147,4 +147,5 @@ def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow |
         ended=attempt.ended,
         error=attempt.error,
         traceback=attempt.traceback,
+        cached=attempt.cached,
     )

@@ -103,6 +103,11 @@ class _Answer:
 
     def _over(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         of_it = attempt is not None and attempt.state is each.state
+        if of_it and attempt is not None and attempt.cached:
+            return [
+                f"{standing(each.state)} without running: cached, as in run {attempt.cached}, since when neither its "
+                "code nor what it is given has changed"
+            ]
         if of_it and attempt is not None and attempt.error:
             return [f"{standing(each.state)} (try {attempt.try_number}): {attempt.error}"]
         if of_it and attempt is not None:

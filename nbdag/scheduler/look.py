@@ -19,7 +19,7 @@ from ..core.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, 
 from ..core.retries import retry_at
 from ..core.slots import Claim, claims
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
-from ..store.rows import AttemptRow, Change, InstanceRow, NewInstance, RunRow
+from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
 
 Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
 
@@ -99,7 +99,7 @@ class Look:
         self.paused = dict(run.paused)
         self.plan = Plan()
         self.ended: list[tuple[InstanceRow, Result]] = []
-        self.begun: list[tuple[InstanceRow, int]] = []
+        self.begun: list[Begun] = []
         self.resumed: list[tuple[InstanceRow, int]] = []
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
@@ -218,8 +218,8 @@ class Look:
         busy = [_planned(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, view(self.row), busy)
 
-    def start(self, claim: Claim) -> None:
-        """A task has been given a slot."""
+    def start(self, claim: Claim, cache_key: str | None = None, earlier: Earlier | None = None) -> None:
+        """A task has been given a slot; where an earlier outcome stands for its own, it has ended already."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
         move(instance.state, TaskState.QUEUED)
@@ -228,9 +228,23 @@ class Look:
             self.resumed.append((instance, instance.tries))
         else:
             instance = replace(instance, state=TaskState.RUNNING, wake=None, tries=instance.tries + 1)
-            self.begun.append((instance, instance.tries))
+            cached = None if earlier is None else earlier.made_in
+            self.begun.append(Begun(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
         self._said.pop(key, None)  # why it was free to run
+        if earlier is not None:
+            at = self.now.timestamp()
+            result = Result(
+                key=self.run.key(instance),
+                state=TaskState.SUCCESS,
+                started=at,
+                ended=at,
+                outputs=earlier.outputs,
+                notes=earlier.notes,
+            )
+            self.ended.append((instance, result))
+            self._settle(key, instance, result)
+            self._said[key] = f"cached: as in run {earlier.made_in}"
 
     def _move(
         self,
@@ -268,8 +282,13 @@ class Look:
 
     @property
     def starting(self) -> list[InstanceRow]:
-        """The instances whose attempts begin or go on."""
-        return [instance for instance, _ in (*self.begun, *self.resumed)]
+        """The instances whose attempts begin or go on, and are to be made."""
+        return [*(each.instance for each in self.begun if each.cached is None), *(each for each, _ in self.resumed)]
+
+    @property
+    def spared(self) -> bool:
+        """Whether a task ended without being made, so that what follows it may run at once."""
+        return any(each.cached is not None for each in self.begun)
 
     def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
         """What to save, if these pools still have room for it; None when nothing changes."""

@@ -11,6 +11,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes import this_process
-from ..store.rows import AttemptRow, InstanceRow, RunRow, SchedulerRow
+from ..store.rows import AttemptRow, Earlier, InstanceRow, RunRow, SchedulerRow
+from .cached import Cache
 from .look import Driven, Leavings, Look, leavings, when
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Scheduler:
         self._seen: int | None = None  # the store's count of changes
         self._stopping = False
         self._draining = False
+        self._cache = Cache(store, home)
         self._pending: list[Job] = []  # on record as begun, and not handed out yet
         self._beat: datetime | None = None
 
@@ -241,7 +244,7 @@ class Scheduler:
                 self._runs[number] = self._load(self._store.run(number))
                 self._glance()
             changed = changed or bool(saved)
-            again = again or saved is None or bool(look.added)
+            again = again or saved is None or bool(look.added) or look.spared
         return again or (changed and any(run.looks_back and not run.finished for run in self._runs.values()))
 
     def _past(self, run: Driven) -> dict[str, list[TaskState]] | None:
@@ -266,7 +269,18 @@ class Scheduler:
         taken = take(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
         by_run = {(look.row.dag, look.row.name): look for look in looks}
         for claim in taken.start:
-            by_run[claim.dag_id, claim.run_id].start(claim)
+            look = by_run[claim.dag_id, claim.run_id]
+            look.start(claim, *self._earlier(look, claim))
+
+    def _earlier(self, look: Look, claim: Claim) -> tuple[str | None, Earlier | None]:
+        """The key of the attempt that is to begin, and the outcome of an earlier one that may stand for its own."""
+        if not look.run.dag.tasks[claim.task].options.cache:
+            return None, None
+        instance = look.instances[claim.task, claim.map_index]
+        job = self._job(look, replace(instance, tries=instance.tries + 1))
+        # What was cleared is to run anew.
+        wanted = look.row.cache and not instance.forgiven
+        return self._cache.earlier(look.run.dag, job, wanted=wanted)
 
     def _save(self, look: Look, heard: Iterable[Result]) -> bool | None:
         """Whether there was something to save; None when somebody was quicker, and what was heard still counts."""

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from ..core.job import Note, Output
 from ..core.states import RunState, TaskState
-from .rows import AttemptRow, InstanceRow, RunRow
+from .rows import AttemptRow, Earlier, InstanceRow, RunRow
 
 
 def values_of(instance: InstanceRow) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def run_of(row: Row[Any]) -> RunRow:
         scheduler=row.scheduler_id,
         revision=row.revision,
         backfill=row.backfill,
+        cache=row.cache,
     )
 
 
@@ -85,6 +86,19 @@ def attempt_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) 
         error=row.error,
         traceback=row.traceback,
         scheduler=row.scheduler_id,
+        cached=row.cached,
+        outputs=tuple(outputs),
+        notes=tuple(notes),
+    )
+
+
+def earlier_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> Earlier:
+    """The outcome of an attempt."""
+    return Earlier(
+        run=row.run,
+        map_index=row.map_index,
+        try_number=row.try_number,
+        made_in=row.cached or row.run,
         outputs=tuple(outputs),
         notes=tuple(notes),
     )

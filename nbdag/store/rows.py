@@ -67,6 +67,7 @@ class NewRun:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] | None = None  # of a partial run, those chosen; None: all
     fail_fast: bool = False
+    cache: bool = True  # earlier outcomes may stand for those of its tasks with --cache
     scheduler: str | None = None  # the only one that may drive it
     notes: tuple[Note, ...] = ()  # said of it before it starts
     borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
@@ -100,6 +101,7 @@ class RunRow:
     scheduler: str | None
     revision: int
     backfill: int | None = None  # of which it is a part
+    cache: bool = True  # earlier outcomes may stand for those of its tasks with --cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +167,31 @@ class AttemptRow:
     error: str | None
     traceback: str | None
     scheduler: str
+    cached: str | None = None  # it was not made: its outcome is that of this run of the DAG
     outputs: tuple[Output, ...] = ()
     notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """The outcome of a successful attempt, which may stand for that of another."""
+
+    run: str  # the id of the run that has it
+    map_index: int
+    try_number: int
+    made_in: str  # the id of the run in which the attempt was really made
+    outputs: tuple[Output, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that begins."""
+
+    instance: InstanceRow
+    try_number: int
+    cache_key: str | None = None  # of a task with --cache
+    cached: str | None = None  # it is not made: its outcome is that of this run of the DAG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +200,7 @@ class Change:
 
     run: RunRow  # as it will stand; its revision is the one that was seen
     instances: Sequence[InstanceRow] = ()  # as they will stand
-    begun: Sequence[tuple[InstanceRow, int]] = ()  # attempts that begin now: instance, try number
+    begun: Sequence[Begun] = ()  # attempts that begin now
     resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts that go on: a sensor looks again
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
     added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known

@@ -30,9 +30,10 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
-HEAD = "0003"  # the newest migration
+HEAD = "0004"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -127,6 +128,7 @@ runs = Table(
     Column("parameters", Json, nullable=False),
     Column("tasks", Json),  # of a partial run, those chosen; None: all
     Column("fail_fast", Boolean, nullable=False),
+    Column("cache", Boolean, nullable=False, server_default=true()),  # earlier outcomes may stand for its tasks'
     Column("backfill", Number, index=True),  # of which it is a part
     Column("cancel_asked", Double),  # when somebody asked to stop it
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any
@@ -178,6 +180,8 @@ attempts = Table(
     Column("error", Text),
     Column("traceback", Text),
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
+    Column("cache_key", String(64), index=True),  # of a task with --cache: attempts of one key have one outcome
+    Column("cached", Id),  # it was not made: its outcome is that of this run of the DAG
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from ..core.job import Note, Output
 from ..core.slots import INFINITE
@@ -19,11 +19,12 @@ from ..errors import NbdagError
 from . import schema as t
 from .database import Database
 from .deployments import Deployments, advance, room
-from .mapping import attempt_of, instance_of, note_of, output_of, run_of, values_of
+from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
 from .operations import Operations
-from .rows import ActiveRow, AttemptRow, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .rows import ActiveRow, AttemptRow, Change, DagRow, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
+_EARLIER = 5  # outcomes to choose from: values of the newest may have been removed
 _POOLS_LOCK = 7236353  # any number that nobody else uses
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
@@ -111,6 +112,7 @@ class Store:
             "parameters": dict(new.parameters),
             "tasks": None if new.tasks is None else list(new.tasks),
             "fail_fast": new.fail_fast,
+            "cache": new.cache,
             "scheduler_id": new.scheduler,
             "backfill": new.backfill,
             "revision": 0,
@@ -222,14 +224,14 @@ class Store:
             if change.most is not None and not _may_start(connection, run, change.most):
                 connection.rollback()
                 return None
+            if change.begun:
+                _begin(connection, change)
             if change.ended:
                 _end(connection, run.id, change)
             if change.instances:
                 connection.execute(_MOVE, [values_of(instance) for instance in change.instances])
             if change.dropped:
                 connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
-            if change.begun:
-                _begin(connection, change)
             if change.resumed:
                 by = change.scheduler
                 connection.execute(_RESUME, [{"which": i.id, "try_": number, "by": by} for i, number in change.resumed])
@@ -277,6 +279,41 @@ class Store:
             for row in connection.execute(attempts):
                 which = (row.instance_id, row.try_number)
                 found[row.run_id].append(attempt_of(row, left.get(which, ()), said.get(which, ())))
+        return found
+
+    def earlier(self, dag: str, task: str, cache_key: str) -> list[Earlier]:
+        """The outcomes that may stand for that of an attempt of this key, those that were really made first.
+
+        One whose task was cleared, or marked, since is none of them: somebody did not trust it.
+        """
+        query: Select[Any] = (
+            select(
+                t.runs.c.name.label("run"),
+                t.instances.c.map_index,
+                t.attempts.c.instance_id,
+                t.attempts.c.try_number,
+                t.attempts.c.cached,
+            )
+            .join(t.instances, t.instances.c.id == t.attempts.c.instance_id)
+            .join(t.runs, t.runs.c.id == t.instances.c.run_id)
+            .where(
+                t.attempts.c.cache_key == cache_key,
+                t.attempts.c.state == TaskState.SUCCESS,
+                t.attempts.c.try_number == t.instances.c.tries,
+                t.instances.c.state == TaskState.SUCCESS,
+                t.instances.c.task == task,
+                t.runs.c.dag_id == dag,
+            )
+            .order_by(t.attempts.c.cached.is_not(None), t.attempts.c.ended.desc())
+            .limit(_EARLIER)
+        )
+        found = []
+        with self._database.reading() as connection:
+            for row in connection.execute(query).all():
+                of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
+                outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
+                notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))
+                found.append(earlier_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
         return found
 
     def borrowed(self, run: int) -> dict[str, int]:
@@ -415,20 +452,23 @@ def _begin(connection: Connection, change: Change) -> None:
         insert(t.attempts),
         [
             {
-                "instance_id": instance.id,
-                "try_number": number,
+                "instance_id": each.instance.id,
+                "try_number": each.try_number,
                 "state": TaskState.RUNNING,
                 "started": change.at,
                 "scheduler_id": change.scheduler,
+                "cache_key": each.cache_key,
+                "cached": each.cached,
             }
-            for instance, number in change.begun
+            for each in change.begun
         ],
     )
 
 
 def _fits(connection: Connection, change: Change) -> bool:
     """Whether no pool holds more than it may, now that this change's tasks have begun."""
-    wanted = {instance.pool for instance, _ in (*change.begun, *change.resumed)}
+    begun = [each.instance for each in change.begun if each.cached is None]
+    wanted = {instance.pool for instance in (*begun, *(each for each, _ in change.resumed))}
     limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}
     if not limited:
         return True

@@ -147,6 +147,10 @@ class ValueStore:
             raise UnreadableValueError(digest, f"{type(error).__name__}: {error}") from error
         return Loaded(values=values, region=content.region)
 
+    def keep(self, digest: str) -> bool:
+        """Whether a value is stored still; if so, it counts as new to whoever removes old values."""
+        return files.files(self.root).keep(digest)
+
     def _dump(self, name: str, value: object, readers: Mapping[str, str]) -> Pickled:
         try:
             return dump({name: value}, keep_memo=True)

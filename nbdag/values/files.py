@@ -124,6 +124,9 @@ class Files(Protocol):
     def about(self, digest: str) -> Mapping[str, Any]:
         """What is kept about it, without reading it."""
 
+    def keep(self, digest: str) -> bool:
+        """Whether it is there still; if so, it counts as new to whoever removes old values."""
+
 
 def files(root: str) -> Files:
     """The store at a path or an fsspec URL."""
@@ -190,6 +193,13 @@ class LocalFiles:
             about: Mapping[str, Any] = json.loads(file.read(length))["about"]
             return about
 
+    def keep(self, digest: str) -> bool:
+        try:
+            os.utime(self._path(digest))
+        except OSError:
+            return False
+        return True
+
     def _path(self, digest: str) -> Path:
         return self.root / _checked(digest)[:2] / digest
 
@@ -244,6 +254,9 @@ class RemoteFiles:
         length = _LENGTH.unpack(head[len(_MAGIC) :])[0]
         about: Mapping[str, Any] = json.loads(self._fs.cat_file(self._path(digest), start, start + length))["about"]
         return about
+
+    def keep(self, digest: str) -> bool:
+        return bool(self._fs.exists(self._path(digest)))
 
     def _path(self, digest: str) -> str:
         return f"{self._base.rstrip('/')}/{_checked(digest)[:2]}/{digest}"

@@ -83,6 +83,8 @@ def _of_instances(found: Sequence[TaskRun]) -> Standing:
         if states[TaskState.FAILED]:
             told["failed"] = states[TaskState.FAILED]
     reason = next((each.error for each in found if each.error and each.state is state), None)
+    if reason is None and all(each.cached for each in found):
+        reason = f"cached: as in run {found[0].cached}"
     if reason:
         told["reason"] = _short(reason)
     return told

@@ -206,6 +206,7 @@ def test_a_run_as_json_has_the_promised_shape(write: Write, home: Home) -> None:
     task = told["tasks"][0]
     assert set(task) == {
         "id", "map_index", "state", "tries", "started", "ended", "duration", "outputs", "warnings", "notebook", "error",
+        "cached",
     }  # fmt: skip
     (output,) = task["outputs"]
     assert output["name"] == "rows" and output["type"] == "list" and output["bytes"] > 0 and output["summary"]

@@ -11,7 +11,7 @@ import nbdag.store
 from nbdag.core.job import Key, Note, Output, Result
 from nbdag.core.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.store.rows import Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from nbdag.store.rows import Begun, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from nbdag.store.store import RunExistsError, Store
 
 ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
@@ -49,7 +49,8 @@ def begin(store: Store, run: RunRow, task: str, at: float = 101.0) -> RunRow:
     instance = next(each for each in instances(store, run) if each.task == task)
     begun = replace(instance, state=TaskState.RUNNING, tries=instance.tries + 1)
     assert (
-        store.save(Change(run=run, instances=[begun], begun=[(begun, begun.tries)], at=at, scheduler=ME.id)) is not None
+        store.save(Change(run=run, instances=[begun], begun=[Begun(begun, begun.tries)], at=at, scheduler=ME.id))
+        is not None
     )
     return store.run(run.id)
 
@@ -156,7 +157,7 @@ def test_an_attempt_cannot_begin_twice(store: Store) -> None:
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     instance = instances(store, run)[0]
     with pytest.raises(Exception, match=r"(?i)unique"):
-        store.save(Change(run=run, begun=[(instance, 1)], at=105.0, scheduler=ME.id))
+        store.save(Change(run=run, begun=[Begun(instance, 1)], at=105.0, scheduler=ME.id))
     assert store.revision(run.id) == run.revision
 
 
@@ -237,7 +238,7 @@ def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: 
     begin(store, theirs, "t")
     waiting = instances(store, mine)[0]
     begun = replace(waiting, state=TaskState.RUNNING, tries=1)
-    change = Change(run=mine, instances=[begun], begun=[(begun, 1)], pools={"gpu": 1}, at=101.0, scheduler=ME.id)
+    change = Change(run=mine, instances=[begun], begun=[Begun(begun, 1)], pools={"gpu": 1}, at=101.0, scheduler=ME.id)
     assert store.save(change) is None
     assert (instances(store, mine), store.revision(mine.id)) == ([waiting], 0)
     assert store.save(replace(change, pools={"gpu": 2})) == []
@@ -276,3 +277,42 @@ def test_a_store_opened_again_holds_what_it_held(home: Home, store: Store) -> No
     again = nbdag.store.open(home)
     assert again.run(made.id) == made
     again.close()
+
+
+def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store) -> None:
+    store.schedulers.register(ME)
+
+    def attempt(name: str, cached: str | None = None, *, at: float, **more: object) -> RunRow:
+        run = store.create_run(a_run(name, **more), tasks("a"))
+        begun = replace(instances(store, run)[0], state=TaskState.RUNNING, tries=1)
+        result = Result(
+            key=key(run, begun), state=TaskState.SUCCESS, started=at, ended=at, outputs=(OUT,), notes=(SAID,)
+        )
+        done = replace(begun, state=TaskState.SUCCESS)
+        change = Change(
+            run=run, instances=[done], begun=[Begun(begun, 1, "k" * 64, cached)], ended=[(begun, result)],
+            at=at, scheduler=ME.id,
+        )  # fmt: skip
+        assert store.save(change) is not None
+        return store.run(run.id)
+
+    SAID = Note(code="NB401", name="df", message="df was changed")
+    attempt("r1", at=101.0)
+    made = attempt("r2", at=102.0)
+    attempt("r3", "r2", at=103.0)
+    attempt("r4", at=104.0, dag="other")
+    found = store.earlier("churn", "a", "k" * 64)
+    assert [(each.run, each.made_in, each.map_index, each.try_number) for each in found] == [
+        ("r2", "r2", -1, 1), ("r1", "r1", -1, 1), ("r3", "r2", -1, 1),
+    ]  # fmt: skip
+    assert (found[0].outputs, found[0].notes) == ((OUT,), (SAID,))
+    assert [each.cached for each in store.attempts([3])[3]] == ["r2"]
+    assert store.earlier("churn", "b", "k" * 64) == store.earlier("churn", "a", "l" * 64) == []
+    cleared = replace(instances(store, made)[0], state=TaskState.NONE, forgiven=1)
+    assert store.save(Change(run=made, instances=[cleared])) is not None
+    assert [each.run for each in store.earlier("churn", "a", "k" * 64)] == ["r1", "r3"]
+
+
+def test_a_run_remembers_that_it_wants_no_earlier_outcomes(store: Store) -> None:
+    assert store.create_run(a_run("r1"), []).cache is True
+    assert store.create_run(a_run("r2", cache=False), []).cache is False
