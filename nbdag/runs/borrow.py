@@ -95,7 +95,7 @@ class _Lenders:
         assert self._store is not None
         if run.tasks is None or task in run.tasks:
             return self._store.latest_with(run.dag, task, run.id)
-        lender = self._store.borrowed(run.id).get(task)  # it had the value from another run itself
+        lender = self._store.borrowed([run.id])[run.id].get(task)  # it had the value from another run itself
         return None if lender is None else self._store.run(lender)
 
 

@@ -63,7 +63,7 @@ def load(
     store = stores.open(here)
     try:
         row = the_row(store, here, found.id, dag)
-        borrowed = store.borrowed(row.id)
+        borrowed = store.borrowed([row.id])[row.id]
         attempts = store.attempts([row.id, *borrowed.values()])
         left = leavings(attempts[row.id])
         for other, number in borrowed.items():

@@ -7,9 +7,10 @@ second finds it there. Catching up makes no more runs than may run at once, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -53,78 +54,67 @@ class Agenda:
 
     def look(self, now: datetime, scheduler: str, driven: Collection[int]) -> tuple[list[Turn], datetime | None]:
         """The runs whose turn it is, and when to look again though nothing happens."""
-        waiting = self._make_due(now)
-        return self._turns(scheduler, driven), self._wake(now, waiting)
+        self._make_due(now)
+        return self._turns(scheduler, driven), self._wake(now)
 
-    def _wake(self, now: datetime, waiting: bool) -> datetime | None:
+    def _wake(self, now: datetime) -> datetime | None:
         times = [at for at in self._later.values() if at > now]
         date = self._store.deployments.next_date_after(now.timestamp())
         if date is not None:
             times.append(when(date))
         return min(times, default=None)
 
-    def _make_due(self, now: datetime) -> bool:
-        """Make the runs that are due; whether some have to wait for others to end."""
-        held = False
+    def _make_due(self, now: datetime) -> None:
         for row in self._store.deployments.due(now.timestamp()):
             key = (row.id, row.digest)
             if self._later.get(key, now) > now:
                 continue
             try:
-                held = self._make(row, now) or held
+                self._make(row, now)
                 self._later.pop(key, None)
             except NbdagError as error:
                 self._later[key] = now + timedelta(seconds=AGAIN)
                 self._say(f"cannot make its run, and tries again in {AGAIN:g} s: {error}", row.id, "")
-        return held
 
-    def _make(self, row: DagRow, now: datetime) -> bool:
+    def _make(self, row: DagRow, now: datetime) -> None:
+        """Make the runs that are due, as many as there is room for; the others wait for those to end."""
         timetable, deployed = timetable_of(row), when(row.deployed)
-        most = row.max_active_runs if row.catchup else timetable.max_active_runs
-        room = None if most is None else most - self._store.deployments.open_runs(row.id)
         last = None if row.last_date is None else when(row.last_date)
-        tick = timetable.next_run(last, now, deployed)
-        while True:
-            if tick is None or tick > now:
-                if tick is None or row.next_date != tick.timestamp():
-                    self._store.deployments.advance(row, row.last_date, None if tick is None else tick.timestamp())
-                return False
-            if room is not None:
-                if room <= 0:
-                    return True
-                room -= 1
-            next_ = timetable.next_run(tick, now, deployed)
-            next_at = None if next_ is None else next_.timestamp()
-            if not self._record(row, timetable, tick, last, now, next_at):
-                return False  # somebody else goes on with it
-            row = replace(row, last_date=tick.timestamp(), next_date=next_at)
-            if next_ is None or next_ > now:
-                return False
-            last, tick = tick, next_
+        first = timetable.next_run(last, now, deployed)
+        if first is None or first > now:
+            next_ = None if first is None else first.timestamp()
+            if row.next_date != next_:
+                self._store.deployments.advance(row, next_)
+            return
+        most = row.max_active_runs if row.catchup else timetable.max_active_runs
+        room = None if most is None else max(0, most - self._store.deployments.open_runs(row.id))
+        ticks = list(islice(timetable.due(last, now, deployed), room))
+        if ticks:
+            self._record(row, timetable, ticks, last, now, timetable.next_run(ticks[-1], now, deployed))
 
     def _record(
         self,
         row: DagRow,
         timetable: Timetable,
-        tick: datetime,
+        ticks: Sequence[datetime],
         last: datetime | None,
         now: datetime,
-        next_date: float | None,
-    ) -> bool:
-        from ..store.store import RunExistsError
-
-        start, _ = timetable.data_interval(tick, last)
-        new = new_run(row, name=scheduled_name(tick), kind="scheduled", at=now, date=tick, start=start)
-        try:
-            self._store.create_run(new, instances_of(self._read(row)), due=(row, next_date))
-        except RunExistsError:
-            # Made by another scheduler just now, or for the schedule as it was deployed before.
-            return self._store.deployments.advance(row, new.logical_date, next_date)
-        late = (now - tick).total_seconds()
-        said = f" ({late:.0f} s late)" if late >= 60 else ""
-        local = tick.astimezone(timetable.zone)
-        self._say(f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, new.name)
-        return True
+        next_: datetime | None,
+    ) -> None:
+        starts = (timetable.data_interval(ticks[0], last)[0], *ticks)
+        due = [
+            new_run(row, name=scheduled_name(tick), kind="scheduled", at=now, date=tick, start=start)
+            for start, tick in zip(starts, ticks, strict=False)
+        ]
+        next_at = None if next_ is None else next_.timestamp()
+        made = self._store.deployments.create_due(row, due, instances_of(self._read(row)), next_at)
+        for run in made or ():
+            late = (now - when(run.logical_date)).total_seconds()
+            said = f" ({late:.0f} s late)" if late >= 60 else ""
+            local = when(run.logical_date).astimezone(timetable.zone)
+            self._say(
+                f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, run.name
+            )
 
     def _turns(self, scheduler: str, driven: Collection[int]) -> list[Turn]:
         rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in driven]

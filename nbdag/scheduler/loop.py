@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -38,6 +38,7 @@ BEAT = 5.0  # seconds between two heartbeats
 GLANCE = 0.2  # seconds between two looks for changes that others made, at SQLite's count of them
 LOOK = 1.0  # the same at a database that keeps no count
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
+_Standing = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # the last: what it borrows, and of which run
 _ASKED = None  # what `stop` puts among the results, so that the loop wakes
 
 
@@ -194,9 +195,10 @@ class Scheduler:
         if self._agenda is None or self._draining:
             return None
         turns, wake = self._agenda.look(now, self.id, self._runs)
+        stand = self._look_up([turn.row for turn in turns])
         for turn in turns:
             try:
-                run = self._load(turn.row)
+                run = self._driven(turn.row, *stand[turn.row.id])
             except NbdagError as error:
                 from ..store.database import StoreError
 
@@ -220,9 +222,11 @@ class Scheduler:
     def _round(self, now: datetime) -> bool:
         """One look at every run that something can come of; says whether another must follow."""
         looks = {}
-        heard = {}
+        heard: dict[int | None, list[Result]] = {}
+        for result in self._kept:
+            heard.setdefault(self._out.get(result.key), []).append(result)
         for number, run in self._runs.items():
-            mine = heard[number] = [result for result in self._kept if self._out.get(result.key) == number]
+            mine = heard.get(number, [])
             asleep = run.rests and (run.wake is None or run.wake > now) and not self._stopping
             if (run.finished or asleep) and not mine:
                 continue
@@ -233,7 +237,7 @@ class Scheduler:
         self._hand_out(looks.values())
         again = changed = False
         for number, look in looks.items():
-            saved = self._save(look, heard[number])
+            saved = self._save(look, heard.get(number, ()))
             if saved is None:  # somebody was quicker: look again
                 self._seen = None
                 if look.run.most is not None and look.starts:
@@ -349,8 +353,21 @@ class Scheduler:
         )
 
     def _load(self, row: RunRow) -> Driven:
-        attempts = self._store.attempts([row.id])[row.id]
-        run = Driven.of(row, self._read(row), self._store.instances([row.id])[row.id], attempts, self._lent(row))
+        return self._driven(row, *self._look_up([row])[row.id])
+
+    def _look_up(self, rows: Sequence[RunRow]) -> dict[int, _Standing]:
+        """How it stands with these runs, asked for all at once."""
+        if not rows:
+            return {}
+        numbers = [row.id for row in rows]
+        instances, attempts = self._store.instances(numbers), self._store.attempts(numbers)
+        borrowed = self._store.borrowed(numbers)
+        return {number: (instances[number], attempts[number], borrowed[number]) for number in numbers}
+
+    def _driven(
+        self, row: RunRow, instances: list[InstanceRow], attempts: list[AttemptRow], borrowed: dict[str, int]
+    ) -> Driven:
+        run = Driven.of(row, self._read(row), instances, attempts, self._lent(borrowed))
         self._agree(run, attempts)
         return run
 
@@ -372,8 +389,7 @@ class Scheduler:
                 self._out[key] = run.row.id
                 self._pending.append(self._job(Look(run, self._clock()), instance))
 
-    def _lent(self, row: RunRow) -> Leavings:
-        borrowed = self._store.borrowed(row.id)
+    def _lent(self, borrowed: Mapping[str, int]) -> Leavings:
         if not borrowed:
             return {}
         attempts = self._store.attempts(sorted(set(borrowed.values())))

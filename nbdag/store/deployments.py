@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from ..core.states import RunState
 from . import schema as t
+from .creation import add_runs, names_taken
 from .database import Database
 from .mapping import run_of
-from .rows import DagRow, RunRow
+from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
@@ -116,10 +117,25 @@ class Deployments:
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def advance(self, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
-        """A scheduled run has been made, or none is due after all; False when somebody else was quicker."""
+    def advance(self, seen: DagRow, next_date: float | None) -> None:
+        """The next date has turned out to be another."""
         with self._database.writing() as connection:
-            return advance(connection, seen, last_date, next_date)
+            _advance(connection, seen, seen.last_date, next_date)
+
+    def create_due(
+        self, seen: DagRow, new: Sequence[NewRun], instances: Sequence[NewInstance], next_date: float | None
+    ) -> list[RunRow] | None:
+        """Record the runs that are due, and that the schedule goes on to its next date: all of it, or nothing.
+
+        Answers with the runs, without those that there were already; None when somebody else was quicker.
+        """
+        with self._database.writing() as connection:
+            if not _advance(connection, seen, new[-1].logical_date, next_date):
+                return None
+            # Made for the schedule as it was deployed before.
+            there = names_taken(connection, seen.id, (each.name for each in new))
+            missing = [each for each in new if each.name not in there]
+            return add_runs(connection, missing, instances) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
         """Runs that this scheduler may drive: its own, and those that are nobody's."""
@@ -162,7 +178,7 @@ class Deployments:
             return None if row is None else run_of(row)
 
 
-def advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
+def _advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
     """The schedule goes on, if nobody was quicker."""
     as_seen = (
         (t.dags.c.id == seen.id)
@@ -175,13 +191,20 @@ def advance(connection: Connection, seen: DagRow, last_date: float | None, next_
 
 def room(connection: Connection, run: RunRow, most: int) -> bool:
     """Whether no more than `most` runs of this one's DAG and kind are running."""
-    same = (t.runs.c.kind == "backfill") if run.kind == "backfill" else (t.runs.c.kind != "backfill")
-    query = (
-        select(func.count())
-        .select_from(t.runs)
-        .where(t.runs.c.state == RunState.RUNNING, t.runs.c.dag_id == run.dag, same)
+    count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
+    return int(count) <= most
+
+
+_RUNNING = {
+    backfill: select(func.count())
+    .select_from(t.runs)
+    .where(
+        t.runs.c.state == RunState.RUNNING,
+        t.runs.c.dag_id == bindparam("dag"),
+        (t.runs.c.kind == "backfill") if backfill else (t.runs.c.kind != "backfill"),
     )
-    return int(connection.execute(query).scalar_one()) <= most
+    for backfill in (False, True)
+}
 
 
 def _deployed() -> Any:

@@ -17,11 +17,12 @@ from ..core.slots import INFINITE
 from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
+from .creation import add_instances, add_runs, names_taken, noted
 from .database import Database
-from .deployments import Deployments, advance, room
+from .deployments import Deployments, room
 from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
 from .operations import Operations
-from .rows import ActiveRow, AttemptRow, Change, DagRow, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .rows import ActiveRow, AttemptRow, Change, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
 _EARLIER = 5  # outcomes to choose from: values of the newest may have been removed
@@ -89,50 +90,12 @@ class Store:
 
     # Runs
 
-    def create_run(
-        self, new: NewRun, instances: Sequence[NewInstance], *, due: tuple[DagRow, float | None] | None = None
-    ) -> RunRow:
-        """Record a run, queued, with its task instances.
-
-        With `due`, the schedule by which it was due goes on as well, to that next date.
-        """
-        values = {
-            "dag_id": new.dag,
-            "name": new.name,
-            "digest": new.digest,
-            "kind": new.kind,
-            "state": RunState.QUEUED,
-            "created": new.created,
-            "logical_date": new.logical_date,
-            "interval_start": new.interval_start,
-            "interval_end": new.interval_end,
-            "path": new.path,
-            "cwd": new.cwd,
-            "output": new.output,
-            "parameters": dict(new.parameters),
-            "tasks": None if new.tasks is None else list(new.tasks),
-            "fail_fast": new.fail_fast,
-            "cache": new.cache,
-            "scheduler_id": new.scheduler,
-            "backfill": new.backfill,
-            "revision": 0,
-        }
+    def create_run(self, new: NewRun, instances: Sequence[NewInstance]) -> RunRow:
+        """Record a run, queued, with its task instances."""
         with self._database.writing() as connection:
-            _pin(connection, new)
-            taken = select(t.runs.c.id).where(t.runs.c.dag_id == new.dag, t.runs.c.name == new.name)
-            if connection.execute(taken).first():
+            if names_taken(connection, new.dag, [new.name]):
                 raise RunExistsError(new.dag, new.name)
-            row = connection.execute(insert(t.runs).values(values).returning(t.runs)).one()
-            _add(connection, row.id, instances)
-            _remark(connection, row.id, new.notes)
-            if due is not None:
-                advance(connection, due[0], new.logical_date, due[1])
-            if new.borrowed:
-                connection.execute(
-                    insert(t.borrowed),
-                    [{"run_id": row.id, "task": task, "from_run_id": run} for task, run in new.borrowed.items()],
-                )
-        return run_of(row)
+            return add_runs(connection, [new], instances)[0]
 
     def run(self, id: int) -> RunRow:
         """A run by its number."""
@@ -208,18 +171,18 @@ class Store:
         """
         run = change.run
         with self._database.writing() as connection:
-            seen = (t.runs.c.id == run.id) & (t.runs.c.revision == run.revision)
             values = {
-                "state": run.state,
-                "error": run.error,
-                "started": run.started,
-                "ended": run.ended,
-                "digest": run.digest,
-                "cancel_asked": run.cancel_asked,
-                "scheduler_id": run.scheduler,
-                "revision": run.revision + 1,
+                "which": run.id,
+                "seen": run.revision,
+                "to": run.state,
+                "why": run.error,
+                "began": run.started,
+                "at": run.ended,
+                "of": run.digest,
+                "asked": run.cancel_asked,
+                "by": run.scheduler,
             }
-            if not connection.execute(update(t.runs).where(seen).values(values)).rowcount:
+            if not connection.execute(_STAND, values).rowcount:
                 return None
             if change.most is not None and not _may_start(connection, run, change.most):
                 connection.rollback()
@@ -238,8 +201,9 @@ class Store:
             if (change.begun or change.resumed) and not _fits(connection, change):
                 connection.rollback()
                 return None
-            _remark(connection, run.id, change.notes)
-            return _add(connection, run.id, change.added)
+            if change.notes:
+                connection.execute(insert(t.notes), [noted(run.id, note) for note in change.notes])
+            return add_instances(connection, [(run.id, each) for each in change.added])
 
     # Tasks
 
@@ -316,11 +280,13 @@ class Store:
                 found.append(earlier_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
         return found
 
-    def borrowed(self, run: int) -> dict[str, int]:
-        """Tasks that are not in the run → the number of the run that gives their values."""
-        query = select(t.borrowed.c.task, t.borrowed.c.from_run_id).where(t.borrowed.c.run_id == run)
+    def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
+        """By run: tasks that are not in it → the number of the run that gives their values."""
+        found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
-            return {row.task: row.from_run_id for row in connection.execute(query)}
+            for row in connection.execute(select(t.borrowed).where(t.borrowed.c.run_id.in_(runs))):
+                found[row.run_id][row.task] = row.from_run_id
+        return found
 
     def latest_with(self, dag: str, task: str, run: int | None = None) -> RunRow | None:
         """The newest run of the DAG (or this run, if so there) in which the task was done, every instance of it."""
@@ -368,6 +334,21 @@ class Store:
 
 _DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
 
+# Statements are made once: what it costs to make one is more than SQLite takes to do it.
+_STAND = (
+    update(t.runs)
+    .where(t.runs.c.id == bindparam("which"), t.runs.c.revision == bindparam("seen"))
+    .values(
+        state=bindparam("to"),
+        error=bindparam("why"),
+        started=bindparam("began"),
+        ended=bindparam("at"),
+        digest=bindparam("of"),
+        cancel_asked=bindparam("asked"),
+        scheduler_id=bindparam("by"),
+        revision=t.runs.c.revision + 1,
+    )
+)
 _MOVE = (
     update(t.instances)
     .where(t.instances.c.id == bindparam("which"))
@@ -394,57 +375,14 @@ _END = (
         traceback=bindparam("trace"),
     )
 )
+_USED = (
+    select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
+    .where(t.instances.c.state.in_(ACTIVE), t.instances.c.pool.in_(bindparam("limited", expanding=True)))
+    .group_by(t.instances.c.pool)
+)
 _RESUME = (
     update(t.attempts).where(_THE_ATTEMPT).values(state=TaskState.RUNNING, ended=None, scheduler_id=bindparam("by"))
 )
-
-
-def _pin(connection: Connection, new: NewRun) -> None:
-    if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == new.dag)).first():
-        connection.execute(insert(t.dags).values(id=new.dag))
-    version = (t.versions.c.dag_id == new.dag) & (t.versions.c.digest == new.digest)
-    if not connection.execute(select(t.versions.c.digest).where(version)).first():
-        connection.execute(insert(t.versions).values(dag_id=new.dag, digest=new.digest, created=new.created))
-
-
-def _add(connection: Connection, run: int, new: Sequence[NewInstance]) -> list[InstanceRow]:
-    if not new:
-        return []
-    rows = connection.execute(
-        insert(t.instances).returning(t.instances, sort_by_parameter_order=True),
-        [
-            {
-                "run_id": run,
-                "task": instance.task,
-                "map_index": instance.map_index,
-                "position": instance.position,
-                "state": instance.state,
-                "tries": 0,
-                "pool": instance.pool,
-                "slots": instance.slots,
-                "short_circuit": False,
-                "element": dict(instance.element) or None,
-            }
-            for instance in new
-        ],
-    )
-    return [instance_of(row) for row in rows]
-
-
-def _remark(connection: Connection, run: int, notes: Sequence[Note]) -> None:
-    if notes:
-        connection.execute(insert(t.notes), [_remarked(run, note) for note in notes])
-
-
-def _remarked(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
-    return {
-        "run_id": run,
-        "instance_id": instance,
-        "try_number": try_number,
-        "code": note.code,
-        "name": note.name,
-        "message": note.message,
-    }
 
 
 def _begin(connection: Connection, change: Change) -> None:
@@ -474,12 +412,8 @@ def _fits(connection: Connection, change: Change) -> bool:
         return True
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         connection.execute(select(func.pg_advisory_xact_lock(_POOLS_LOCK)))
-    used = (
-        select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
-        .where(t.instances.c.state.in_(ACTIVE), t.instances.c.pool.in_(limited))
-        .group_by(t.instances.c.pool)
-    )
-    return all(row.slots <= change.pools[row.pool] for row in connection.execute(used))
+    used = connection.execute(_USED, {"limited": sorted(limited)})
+    return all(row.slots <= change.pools[row.pool] for row in used)
 
 
 def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
@@ -520,8 +454,6 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     ]
     if left:
         connection.execute(insert(t.outputs), left)
-    said = [
-        _remarked(run, note, instance.id, result.key.try_number) for instance, result in ended for note in result.notes
-    ]
+    said = [noted(run, note, instance.id, result.key.try_number) for instance, result in ended for note in result.notes]
     if said:
         connection.execute(insert(t.notes), said)

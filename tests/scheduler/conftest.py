@@ -70,11 +70,14 @@ class Scripted:
         self.most = max(self.most, len(self.open))
         answer = self.script(job)
         if answer is not None:
-            self.finish(job.key.task, map_index=job.key.map_index, **answer)
+            self._end(job.key, **{"state": TaskState.SUCCESS, **answer})
 
     def finish(self, task: str, state: TaskState = TaskState.SUCCESS, *, map_index: int = -1, **more: Any) -> None:
-        key = next(key for key in self.open if (key.task, key.map_index) == (task, map_index))
-        job = self.open.pop(key)
+        """End the attempt at this task that was submitted first."""
+        self._end(next(key for key in self.open if (key.task, key.map_index) == (task, map_index)), state, **more)
+
+    def _end(self, key: Key, state: TaskState, **more: Any) -> None:
+        job, task, map_index = self.open.pop(key), key.task, key.map_index
         if state is TaskState.SUCCESS and "outputs" not in more and not job.expand:
             given = "+".join(",".join(each.digests) for each in job.inputs)
             more["outputs"] = (
@@ -85,7 +88,8 @@ class Scripted:
 
     def cancel(self, key: Key) -> None:
         self.cancelled.append(key)
-        self.finish(key.task, TaskState.FAILED, map_index=key.map_index, error="cancelled")
+        if key in self.open:
+            self._end(key, TaskState.FAILED, error="cancelled")
 
     def stop(self) -> None:
         for key in list(self.open):
@@ -156,6 +160,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     store = nbdag.store.open(home)
     yield Bench(home=home, store=store, executor=Scripted())
     store.close()
+
+
+@pytest.fixture
+def scripted() -> type[Scripted]:
+    return Scripted
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import nbdag.store
 from nbdag.core.job import Key, Note, Output, Result
 from nbdag.core.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.store.rows import Begun, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from nbdag.store.rows import Begun, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from nbdag.store.store import RunExistsError, Store
 
 ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
@@ -263,7 +263,7 @@ def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(stor
     assert found is not None and found.name == "new"
     assert store.latest_with("churn", "a", new.id) is None
     partial = store.create_run(a_run("partial", created=300.0, tasks=("b",), borrowed={"a": old.id}), tasks("b"))
-    assert store.borrowed(partial.id) == {"a": old.id}
+    assert store.borrowed([partial.id, old.id]) == {partial.id: {"a": old.id}, old.id: {}}
 
 
 def test_what_is_said_of_a_run_before_it_starts_is_kept(store: Store) -> None:
@@ -316,3 +316,20 @@ def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store
 def test_a_run_remembers_that_it_wants_no_earlier_outcomes(store: Store) -> None:
     assert store.create_run(a_run("r1"), []).cache is True
     assert store.create_run(a_run("r2", cache=False), []).cache is False
+
+
+def test_runs_that_are_due_are_made_at_once_or_not_at_all(store: Store) -> None:
+    seen = DagRow(id="churn", digest="d", path="/x", cwd="/", deployed=0.0, schedule="@hourly", next_date=1.0)
+    store.deployments.put(seen, 0.0)
+    due = [a_run(f"s{n}", kind="scheduled", logical_date=float(n)) for n in (1, 2, 3)]
+    store.create_run(due[1], tasks("a"))  # it is there already, from an earlier deployment
+    made = store.deployments.create_due(seen, due, tasks("a", "b"), 4.0)
+    assert made is not None and [run.name for run in made] == ["s1", "s3"]
+    assert [[each.task for each in mine] for mine in store.instances([run.id for run in made]).values()] == [
+        ["a", "b"]
+    ] * 2
+    now = store.deployments.get("churn")
+    assert now is not None and (now.last_date, now.next_date) == (3.0, 4.0)
+    late = [a_run("s4", kind="scheduled", logical_date=4.0)]
+    assert store.deployments.create_due(seen, late, tasks("a"), 5.0) is None  # made from an older look
+    assert store.named("s4") == []

@@ -1,0 +1,90 @@
+"""What the scheduler counts on, kept by the executor of its tests as by the real one."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbdag.core.dag import Task
+from nbdag.core.job import Job, Key, Result
+from nbdag.core.options import TaskOptions
+from nbdag.core.states import TaskState
+from nbdag.executors.local import LocalExecutor
+
+PATIENCE = 100.0  # seconds
+FOREVER = "import time; time.sleep(1000)"
+
+
+@pytest.fixture(params=["real", "scripted"])
+def executor(request: pytest.FixtureRequest, scripted: Callable[..., Any]) -> Iterator[Any]:
+    if request.param == "real":
+        made: Any = LocalExecutor(2)
+    else:
+        made = scripted(slots=2, now=time.time)
+        made.script = lambda job: (
+            None if job.task.code == FOREVER else {"state": TaskState.FAILED} if "/" in job.task.code else {}
+        )
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def results(executor: Any) -> queue.SimpleQueue[Result]:
+    heard: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    executor.start(heard.put)
+    return heard
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[[str, str], Job]:
+    def job(name: str, code: str) -> Job:
+        return Job(
+            key=Key(dag="d", run="r", task=name),
+            task=Task(id=name, cell=0, options=TaskOptions(), code=code),
+            path=str(tmp_path / "tasks" / name / "1.ipynb"),
+            values=str(tmp_path / "values"),
+            cwd=str(tmp_path),
+            kernel_name="python3",
+        )
+
+    return job
+
+
+def test_every_job_has_one_result_of_its_own(executor: Any, results: Any, job: Any) -> None:
+    states = {"a": TaskState.SUCCESS, "b": TaskState.FAILED, "c": TaskState.SUCCESS}
+    for name, state in states.items():
+        executor.submit(job(name, "x = 1" if state is TaskState.SUCCESS else "1 / 0"))
+    heard = [results.get(timeout=PATIENCE) for _ in states]
+    assert {result.key.task: result.state for result in heard} == states
+    assert all(result.started <= result.ended for result in heard)
+    executor.stop()
+    assert results.empty()
+
+
+def test_what_is_cancelled_has_failed_so_and_what_is_over_stays_as_it_is(executor: Any, results: Any, job: Any) -> None:
+    executor.submit(job("over", "x = 1"))
+    assert results.get(timeout=PATIENCE).state is TaskState.SUCCESS
+    going_on = job("going_on", FOREVER)
+    executor.submit(going_on)
+    for key in (job("over", "").key, job("unknown", "").key, going_on.key):
+        executor.cancel(key)
+    result = results.get(timeout=PATIENCE)
+    assert (result.key, result.state, result.error) == (going_on.key, TaskState.FAILED, "cancelled")
+    executor.stop()
+    assert results.empty()
+
+
+def test_stop_ends_all_and_each_has_its_result(executor: Any, results: Any, job: Any) -> None:
+    for name in ("a", "b", "c"):  # one more than it has slots
+        executor.submit(job(name, FOREVER))
+    executor.stop()
+    heard = [results.get(timeout=PATIENCE) for _ in range(3)]
+    assert {(result.key.task, result.state, result.error) for result in heard} == {
+        (name, TaskState.FAILED, "cancelled") for name in ("a", "b", "c")
+    }
+    assert results.empty()
