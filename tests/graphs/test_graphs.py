@@ -394,3 +394,17 @@ def test_a_node_says_how_its_task_stands(five):
     assert texts(graphs.svg(five, marks), "note") == [
         "sql · 0.3 s", "running", "for each alpha · 1 min 15 s", "skipped", "conditional · not run",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_graphviz_is_compiled_once_for_a_machine_that_can_keep_it(tmp_path, monkeypatch, keeps):
+    folder = tmp_path / "cache"
+    if not keeps:
+        folder.write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    layout._wasm.cache_clear()
+    try:
+        assert layout._by_wasm("digraph { a -> b }").lstrip().startswith(b"{")
+    finally:
+        layout._wasm.cache_clear()
+    assert any(folder.rglob("*")) is keeps
