@@ -48,6 +48,12 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
     assert not loaded_by(code) & set(HEAVY)
 
 
+def test_a_worker_starts_with_papermill_and_without_what_papermill_only_drags_along() -> None:
+    loaded = loaded_by("import nbdag.kernels.worker")
+    assert "papermill" in loaded
+    assert not loaded & {"lark", "numpy"}  # of the grammar of IRIs; of pyarrow
+
+
 @pytest.mark.parametrize("command", [command for lines in main.sections.values() for command in lines])
 class TestEveryCommand:
     def test_is_told_in_the_list_as_in_its_own_help(self, command: str) -> None:

@@ -35,7 +35,7 @@ from ..kernels.forkserver import ForkServerError, Hold, Server
 from ..kernels.recipe import Recipe
 from ..kernels.warmth import Warmth
 
-WORKER = "nbdag.kernels.attempt"
+WORKER = "nbdag.kernels.worker"
 TARGET = f"{WORKER}:Worker"
 CANCELLED = "cancelled"
 GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to

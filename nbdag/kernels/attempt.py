@@ -1,32 +1,24 @@
-"""One attempt at one task, in a process of its own: drive papermill, and say what became of it.
+"""One attempt at one task: drive papermill, and say what became of it.
 
-The process is a child of the fork server, or started by `python -m nbdag.kernels.attempt`. Its standard input is a
-connection to the executor: a job comes in, the kernel's pid and then the result go out, and once the kernel is gone,
-`free`: the next job may come. In between it says every so often that it is alive, whatever its kernel does. When the
-executor closes the connection, or ends, the kernel and this process end. Standard output and error are the attempt's
-text log.
-
-Papermill changes the working directory, and is not safe in threads: hence the process.
+Papermill changes the working directory, and is not safe in threads: hence an attempt has its process for itself, which
+is a `worker`. Standard output and error of that process become the attempt's text log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import pickle
 import re
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
@@ -35,7 +27,6 @@ from papermill.exceptions import PapermillExecutionError
 from ..core.job import Job, Result
 from ..core.states import TaskState
 from . import wire
-from .birth import Nest, Streams
 from .brief import Report
 from .ending import MARK, end_all, new_mark
 from .engine import ENGINE, Drive
@@ -45,29 +36,9 @@ from .orphans import WORKER
 from .preload import ahead
 from .taskbook import task_notebook
 
-TARGET = f"{__name__}:Worker"
-GRACE = 5.0  # seconds that an attempt which was ended may take to write its notebook
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _OUT_OF_SPACE = "make the folder writable, or free some space"
 _LAST_WORDS = 65_536  # bytes of what a kernel that died had written
-
-
-class Worker:
-    """What the fork server forks; see `birth.Target`."""
-
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
-        self._folder = nest.folder
-
-    def streams(self) -> Streams:
-        """As they are everywhere."""
-        return 0, 1, 2
-
-    def settle(self, payload: bytes) -> None:
-        """Nothing to prepare: the job comes by the connection."""
-
-    def run(self) -> int:
-        """Make the attempt."""
-        return _serve(self._folder)
 
 
 class Attempt:
@@ -241,68 +212,6 @@ class Attempt:
             _write(Path(self.job.path), self.drive.client.nb)
 
 
-def main() -> int:
-    """Be a worker that nobody forked."""
-    with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
-        return _serve(Path(folder))
-
-
-def _serve(folder: Path) -> int:
-    for name in ("papermill", "traitlets"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    connection = socket.socket(fileno=os.dup(0))
-    with connection, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
-        while (frame := wire.receive(connection)) is not None:
-            if not _make(Attempt(pickle.loads(frame.blob), folder, connection), connection, frame.data["beat"]):
-                break
-    return 0
-
-
-def _make(attempt: Attempt, connection: socket.socket, beat: float) -> bool:
-    """Make an attempt; whether the process may make another."""
-    listening = threading.Thread(target=_listen, args=(connection, attempt, beat), daemon=True)
-    listening.start()
-    timeout = attempt.job.task.options.timeout
-    timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
-    timer.daemon = True
-    if timeout is not None:
-        timer.start()
-    result = attempt.make()
-    timer.cancel()
-    may_go_on = attempt.tell(result)
-    attempt.close()
-    if not may_go_on:
-        return False
-    listening.join()  # until the executor has the result: what it says then is about the next attempt
-    try:
-        wire.send(connection, {"free": True})
-    except OSError:
-        return False
-    return True
-
-
-def _listen(connection: socket.socket, attempt: Attempt, beat: float) -> None:
-    """The executor says `end`, has the result, or is gone; until then it hears that this process is alive."""
-    while not wire.speaks(connection, within=beat):
-        attempt.beat()
-    try:
-        frame = wire.receive(connection)
-    except OSError:
-        frame = None
-    if frame is None:
-        _end(attempt, "the run that it was part of has gone")
-    elif "end" in frame.data:
-        _end(attempt, frame.data["end"])
-
-
-def _end(attempt: Attempt, why: str) -> None:
-    if attempt.end(why):
-        time.sleep(GRACE)
-        attempt.end(why)
-        os._exit(1)
-
-
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """The kernel's manager: its sockets are in a folder that only the owner can enter."""
     os.environ[WORKER] = str(os.getpid())
@@ -340,16 +249,3 @@ def _write(path: Path, nb: Any) -> None:
         with contextlib.suppress(OSError):
             Path(draft).unlink()
         raise
-
-
-def _rehearse() -> None:
-    """Make what a first use makes (validators, lists of kernels, classes of traits) before workers are forked."""
-    nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
-    with contextlib.suppress(NoSuchKernel):
-        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # it is looked up when it is read
-
-
-_rehearse()
-
-if __name__ == "__main__":
-    sys.exit(main())
