@@ -301,6 +301,7 @@ def _task(source: str) -> tuple[str | None, str]:
 
 def _marks(dag: Dag, document: Sequence[_Standing]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
+    early = [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
     order = dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
     for name in order:
         task = dag.tasks[name]
@@ -311,19 +312,26 @@ def _marks(dag: Dag, document: Sequence[_Standing]) -> dict[str, Mark]:
             continue
         state, reason = str(ran.state), ran.reason
         if state == TaskState.SUCCESS:
-            why = _stale(dag, task, standing, document, marks)
+            why = _stale(dag, task, standing, document, marks, early)
             state, reason = (STALE, why) if why else (state, reason)
         marks[name] = Mark(state=state, duration=ran.duration, count=ran.count, reason=reason)
     return marks
 
 
-def _stale(dag: Dag, task: Task, standing: _Standing, document: Sequence[_Standing], marks: Mapping[str, Mark]) -> str:
+def _stale(
+    dag: Dag,
+    task: Task,
+    standing: _Standing,
+    document: Sequence[_Standing],
+    marks: Mapping[str, Mark],
+    early: Sequence[Cell],
+) -> str:
     """Why a run of the task now could leave something else than its last run did; empty where it could not."""
     ran = standing.ran
     assert ran is not None
     if standing.source != ran.source:
         return "its cell was edited after it ran"
-    for cell in _before(dag, task):
+    for cell in _before(task, early):
         setup = document[cell.index].ran
         if setup is not None and setup.changed > ran.order:
             return f"the {cell.kind} cell {cell.index + 1} was changed after it ran"
@@ -338,10 +346,10 @@ def _stale(dag: Dag, task: Task, standing: _Standing, document: Sequence[_Standi
     return ""
 
 
-def _before(dag: Dag, task: Task) -> list[Cell]:
-    """The parameters and setup cells that set a name which the task reads."""
+def _before(task: Task, early: Sequence[Cell]) -> list[Cell]:
+    """Of the parameters and setup cells, those that the task has and that set a name which it reads."""
     reads = set(task.reads)
-    cells = [cell for cell in dag.cells if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
+    cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]
 
 

@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import inside
+from tests.browser.bare import broad_cells
+
+from . import inside, seen
 from .measure import Place, Timing, place, timings
 
 HEAVY = "import pandas, sklearn.linear_model"
@@ -44,12 +46,14 @@ class Row:
 
     what: str
     figure: str  # to reach
-    ours: Timing
+    ours: Timing | str
     peer: str = ""
     theirs: Timing | None = None
 
     def __str__(self) -> str:
-        ratio = f"{self.theirs.median / self.ours.median:.1f} ×" if self.theirs is not None else ""
+        ratio = ""
+        if self.theirs is not None and isinstance(self.ours, Timing):
+            ratio = f"{self.theirs.median / self.ours.median:.1f} ×"
         theirs = f"{self.peer}: {self.theirs}" if self.theirs is not None else self.peer
         return f"| {self.what} | {self.figure} | {self.ours} | {theirs} | {ratio} |"
 
@@ -145,6 +149,19 @@ def commands(at: Place, by: Settings) -> Iterator[Row]:
         yield Row(f"`nbdag {command}`", figure, timings(by.times, ask))
 
 
+def graph(at: Place, by: Settings) -> Iterator[Row]:
+    """The living graph of 500 tasks, in a browser. Beside what a person waits, how busy the page's own thread is."""
+    first, first_busy, change, change_busy = seen.first_and_changes(by.times, 500)
+    yield Row(
+        "500 tasks: the first picture, once the layout is there", "≤ 0.3 s", first, f"its thread busy: {first_busy}"
+    )
+    yield Row(
+        "500 tasks: one changes its state, and nothing moves", "≤ 50 ms", change, f"its thread busy: {change_busy}"
+    )
+    sizes = seen.traffic(at.notebook("broad", broad_cells(500)), at.env)
+    yield Row("500 tasks: what the kernel sends for one change, at most", "≤ 1 kB", f"{max(sizes)} bytes")
+
+
 def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
     assert by.ploomber is not None
     program = by.ploomber
@@ -153,7 +170,7 @@ def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
 
 ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
     each.__name__.replace("_", "-"): each
-    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, rules, commands)
+    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, rules, commands, graph)
 }
 
 

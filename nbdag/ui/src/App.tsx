@@ -1,15 +1,17 @@
 // The whole: a bar of what can be done, the graph or the timeline or the grid, and the panel of the task that is chosen.
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { moment, seconds, several } from './format'
+import { Chain } from './Chain'
+import { useCritical } from './critical'
+import { moment, several } from './format'
 import { Graph, type GraphHandle } from './Graph'
 import { Grid } from './Grid'
-import { useNow, useTopics } from './hooks'
+import { useTopics } from './hooks'
 import type { Act, Direction, Picture } from './messages'
 import { Panel } from './Panel'
-import { Links } from './paths'
-import { look, ofRun, Sign } from './Sign'
-import { isActive, LIVE, type Store, topic } from './store'
+import { Status } from './Status'
+import { isActive, LIVE, type Store } from './store'
 import { Timeline } from './Timeline'
+import { Tools } from './Tools'
 import type { Host } from './transport'
 
 type Face = 'graph' | 'timeline' | 'grid'
@@ -28,7 +30,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
   const graph = useRef<GraphHandle>(null)
   const root = useRef<HTMLDivElement>(null)
   const arrangement = useRef<{ direction?: Direction; collapsed: boolean }>({ collapsed: false })
-  useTopics(store, ['runs', 'picture', topic(run, '')])
+  useTopics(store, ['runs', 'picture'])
 
   // A picture of one's own is of the notebook as it was: a new one is asked for when that changes.
   const base = store.picture
@@ -133,17 +135,10 @@ export function App({ store, host }: { store: Store; host: Host }) {
     const words = query.trim().toLowerCase()
     return words ? order.filter((each) => each.toLowerCase().includes(words)) : []
   }, [query, order])
-  const critical = showsCritical ? criticalOf(store, picture, run) : undefined
+  const critical = useCritical(store, picture, run, showsCritical)
   const marked = useMemo(
-    () => (found.length ? new Set(found.map((each) => box.get(each) ?? each)) : critical?.size ? critical : undefined),
-    [found, box, critical ? [...critical].join() : ''],
-  )
-  const taskMarks = useMemo(
-    () =>
-      critical
-        ? new Set(picture.nodes.filter((node) => critical.has(node.id)).flatMap((node) => node.members))
-        : undefined,
-    [critical ? [...critical].join() : '', picture],
+    () => (found.length ? new Set(found.map((each) => box.get(each) ?? each)) : critical?.boxes),
+    [found, box, critical],
   )
 
   const active = isActive(brief) ? brief : store.runs.find(isActive)
@@ -286,53 +281,13 @@ export function App({ store, host }: { store: Store; host: Host }) {
                   onChoose={choose}
                   handle={graph}
                 />
-                <div class="nbdag-tools" role="group" aria-label="Graph">
-                  <button
-                    type="button"
-                    aria-label="Zoom in"
-                    title="Zoom in (+)"
-                    onClick={() => graph.current?.zoom(1.3)}
-                  >
-                    +
-                  </button>
-                  <button
-                    type="button"
-                    aria-label="Zoom out"
-                    title="Zoom out (−)"
-                    onClick={() => graph.current?.zoom(1 / 1.3)}
-                  >
-                    −
-                  </button>
-                  <button type="button" title="Show all of it (0)" onClick={() => graph.current?.all()}>
-                    Fit
-                  </button>
-                  <button
-                    type="button"
-                    aria-label={picture.direction === 'LR' ? 'Lay out top to bottom' : 'Lay out left to right'}
-                    title={picture.direction === 'LR' ? 'Lay out top to bottom' : 'Lay out left to right'}
-                    onClick={() => arrange({ direction: picture.direction === 'LR' ? 'TB' : 'LR' })}
-                  >
-                    {picture.direction === 'LR' ? '↓' : '→'}
-                  </button>
-                  {picture.chains ? (
-                    <button
-                      type="button"
-                      aria-pressed={picture.collapsed}
-                      title="Draw long chains as one box"
-                      onClick={() => arrange({ collapsed: !picture.collapsed })}
-                    >
-                      Chains
-                    </button>
-                  ) : null}
-                  <button
-                    type="button"
-                    aria-pressed={showsCritical}
-                    title="The tasks that made it take as long as it took"
-                    onClick={() => setShowsCritical(!showsCritical)}
-                  >
-                    Critical path
-                  </button>
-                </div>
+                <Tools
+                  picture={picture}
+                  graph={graph}
+                  arrange={arrange}
+                  showsCritical={showsCritical}
+                  onCritical={setShowsCritical}
+                />
               </>
             ) : (
               <p class="nbdag-empty">No task yet: tag a cell with %%task NAME to make it one.</p>
@@ -342,7 +297,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
               store={store}
               run={run || (store.runs[0]?.id ?? '')}
               chosen={task}
-              critical={taskMarks}
+              critical={critical?.tasks}
               onChoose={setTask}
             />
           ) : (
@@ -362,24 +317,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
           />
         ) : null}
         {!panel && members.length ? (
-          <section class="nbdag-panel" aria-label="Chain of tasks">
-            <header>
-              <h3>{several(members.length, 'task')}</h3>
-              <button type="button" class="nbdag-close" aria-label="Close" onClick={close}>
-                ×
-              </button>
-            </header>
-            <ul class="nbdag-members">
-              {members.map((each) => (
-                <li key={each}>
-                  <Sign state={store.standing(run, each).state} word={look(store.standing(run, each).state).word} />{' '}
-                  <button type="button" class="nbdag-link" onClick={() => setTask(each)}>
-                    {each}
-                  </button>
-                </li>
-              ))}
-            </ul>
-          </section>
+          <Chain store={store} run={run} tasks={members} onChoose={setTask} onClose={close} />
         ) : null}
       </div>
       <Status store={store} run={run} order={order} />
@@ -393,52 +331,4 @@ function symbol(state: string): string {
 
 function height(picture: Picture): number {
   return Math.min(520, Math.max(190, picture.height + 80))
-}
-
-function criticalOf(store: Store, picture: Picture, run: string): Set<string> {
-  const members = new Map(picture.nodes.map((node) => [node.id, node.members]))
-  const position = new Map(picture.order.map((task, n) => [task, n]))
-  const nodes = [...picture.nodes].sort(
-    (a, b) => (position.get(a.members[0] ?? '') ?? 0) - (position.get(b.members[0] ?? '') ?? 0),
-  )
-  const links = new Links(picture.lines)
-  return new Set(
-    links.critical(
-      nodes.map((node) => node.id),
-      (id) => store.together(run, members.get(id) ?? []).duration ?? 0,
-    ),
-  )
-}
-
-function Status({ store, run, order }: { store: Store; run: string; order: readonly string[] }) {
-  const brief = store.run(run)
-  const going = isActive(brief)
-  const now = useNow(going)
-  const counts = new Map<string, number>()
-  for (const task of order) {
-    const { state } = store.standing(run, task)
-    counts.set(state, (counts.get(state) ?? 0) + 1)
-  }
-  const why = brief?.error ? ` (${brief.error})` : ''
-  const what = brief ? `Run ${brief.id}: ${brief.state}${why}` : 'This session'
-  const took = brief?.started ? seconds((brief.ended ?? now) - brief.started) : ''
-  return (
-    <div class="nbdag-status">
-      <span class="nbdag-what">
-        {brief ? <Sign state={ofRun(brief.state)} /> : null} {what}
-        {took ? `, ${took}` : ''}
-      </span>
-      <span class="nbdag-counts">
-        {[...counts].map(([state, count]) => (
-          <span key={state} title={look(state).word}>
-            <Sign state={state} /> {count} {look(state).word}
-          </span>
-        ))}
-      </span>
-      {/* What changes is said once it has ended, not with every second. */}
-      <span class="nbdag-unseen" role="status">
-        {brief && !going ? `${what}` : ''}
-      </span>
-    </div>
-  )
 }

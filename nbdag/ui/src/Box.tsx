@@ -47,24 +47,25 @@ interface Props {
   before: readonly string[]
   chosen: boolean
   entry: boolean // where Tab enters the graph
+  seen: boolean // it is in view, so it has words
+  aside: boolean // something else is looked at
 }
 
-export const Box = memo(function Box({ node, store, run, before, chosen, entry }: Props) {
+export const Box = memo(function Box({ node, store, run, before, chosen, entry, seen, aside }: Props) {
   const standing = useStanding(store, run, node.members)
-  const running = standing.state === 'running'
-  const now = useNow(running && standing.duration === undefined)
+  const now = useNow(seen && standing.state === 'running' && standing.duration === undefined)
   const sheets = node.mapped || node.members.length > 1 ? [2, 1, 0] : [0]
   const room = STACK * (sheets.length - 1)
   const width = node.width - room
   const height = node.height - room
   const left = -node.width / 2
   const top = -node.height / 2 + room
-  const { colour } = look(standing.state)
+  const words = seen ? note(node, standing, now) : ''
   return (
     <g
-      class={`nbdag-box nbdag-is-${standing.state}`}
+      class={`nbdag-box nbdag-is-${standing.state}${aside ? ' nbdag-aside' : ''}`}
       transform={`translate(${node.x} ${node.y})`}
-      style={{ '--nbdag-colour': colour }}
+      style={{ color: look(standing.state).colour }}
       data-id={node.id}
       data-state={standing.state}
       role="button"
@@ -75,15 +76,19 @@ export const Box = memo(function Box({ node, store, run, before, chosen, entry }
       {sheets.map((n) => (
         <rect key={n} x={left + STACK * n} y={top - STACK * n} width={width} height={height} rx="7" />
       ))}
-      <g class="nbdag-glyph" transform={`translate(${left + 10} ${top + height / 2 - 6})`}>
-        <Strokes state={standing.state} />
-      </g>
-      <text class="nbdag-name" x={left + 29} y={top + height / 2 - 3}>
-        {node.label}
-      </text>
-      <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
-        {note(node, standing, now)}
-      </text>
+      {seen ? (
+        <>
+          <g class="nbdag-glyph" transform={`translate(${left + 10} ${top + height / 2 - 6})`}>
+            <Strokes state={standing.state} turn={now} />
+          </g>
+          <text class="nbdag-name" x={left + 29} y={top + height / 2 - 3}>
+            {node.label}
+          </text>
+          <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
+            {words}
+          </text>
+        </>
+      ) : null}
     </g>
   )
 })

@@ -1,20 +1,22 @@
-// The graph: boxes and lines where Graphviz put them; zoom, pan, keys, and what comes before and after.
+// The graph: boxes and lines where Graphviz put them; pointing, keys, and what comes before and after.
 
 import type { Ref } from 'preact'
 import { memo } from 'preact/compat'
-import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useImperativeHandle, useMemo, useRef, useState } from 'preact/hooks'
 import { Box } from './Box'
-import { type Camera, opening, reveal, towards, whole, zoom } from './geometry'
+import { nearest, towards } from './geometry'
+import { type At, Lines, Lit, Tip, traced } from './Lines'
 import type { Line, Picture } from './messages'
 import { Links } from './paths'
 import type { Store } from './store'
+import { useCamera } from './useCamera'
 
-const SMALL = 0.42 // the scale below which words are left out
 const STEP = 1.3
+const REACH = 7 // pixels from a line at which it is pointed at
 
 export interface GraphHandle {
   all(): void
-  zoom(by: number): void
+  nearer(by: number): void
   show(id: string): void
 }
 
@@ -28,101 +30,37 @@ interface Props {
   handle: Ref<GraphHandle>
 }
 
-interface Tip {
-  line: Line
-  x: number
-  y: number
-}
-
-export function Graph({ store, picture, run, chosen, marked, onChoose, handle }: Props) {
+export const Graph = memo(function Graph({ store, picture, run, chosen, marked, onChoose, handle }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   const scene = useRef<SVGGElement>(null)
-  const camera = useRef<Camera>({ x: 0, y: 0, scale: 1 })
-  const touched = useRef(false) // the reader has moved the view, so it is theirs
-  const [tip, setTip] = useState<Tip>()
+  const [tip, setTip] = useState<At>()
   const [entry, setEntry] = useState('')
+  const [hovered, setHovered] = useState('')
   const links = useMemo(() => new Links(picture.lines), [picture])
   const boxes = useMemo(() => new Map(picture.nodes.map((node) => [node.id, node])), [picture])
-
-  const look = useCallback((to: Camera) => {
-    camera.current = to
-    scene.current?.setAttribute('transform', `translate(${to.x} ${to.y}) scale(${to.scale})`)
-    frame.current?.classList.toggle('nbdag-small', to.scale < SMALL)
-  }, [])
-  const size = useCallback(() => {
-    const box = frame.current?.getBoundingClientRect()
-    return { width: box?.width || 600, height: box?.height || 300 }
-  }, [])
-  const nearer = useCallback(
-    (by: number) => {
-      const { width, height } = size()
-      touched.current = true
-      look(zoom(camera.current, by, width / 2, height / 2))
-    },
-    [look, size],
+  const lines = useMemo(() => traced(picture), [picture])
+  const beginning = useMemo(
+    () => picture.nodes.find((node) => node.members[0] === picture.order[0])?.id ?? picture.nodes[0]?.id ?? '',
+    [picture],
   )
-  const show = useCallback(
-    (id: string) => {
-      const box = boxes.get(id)
-      if (!box) return
-      const readable =
-        camera.current.scale < SMALL ? zoom(camera.current, 0.8 / camera.current.scale, 0, 0) : camera.current
-      look(reveal(readable, box, size()))
-    },
-    [boxes, look, size],
-  )
-  useImperativeHandle(
-    handle,
-    () => ({
-      all: () => {
-        touched.current = false
-        look(whole(picture, size()))
-      },
-      zoom: nearer,
-      show,
-    }),
-    [picture, look, size, nearer, show],
-  )
+  const view = useCamera(frame, scene, picture, beginning)
+  useImperativeHandle(handle, () => view, [view.all])
 
-  useLayoutEffect(() => {
-    const watched = frame.current
-    if (!watched) return
-    touched.current = false
-    const begin = () => {
-      const camera = opening(picture, size())
-      const first = boxes.get(picture.nodes.find((node) => node.members[0] === picture.order[0])?.id ?? '')
-      look(first ? reveal(camera, first, size()) : camera)
-    }
-    begin()
-    // It may be drawn before it is on the page, or while it is hidden; then its size comes later.
-    const observer = new ResizeObserver(() => {
-      if (!touched.current && watched.clientWidth) begin()
-    })
-    observer.observe(watched)
-    return () => observer.disconnect()
-  }, [picture, boxes, look, size])
-
-  // What is not before, after or part of what is looked at steps back. Boxes are not drawn anew for that.
-  const step = useCallback((near: ReadonlySet<string> | undefined) => {
-    const drawn = scene.current
-    if (!drawn) return
-    drawn.classList.toggle('nbdag-stepping', near !== undefined)
-    for (const element of drawn.querySelectorAll<SVGElement>('[data-id],[data-source]')) {
-      const { id, source = '', target = '' } = element.dataset
-      const isNear = near && (id === undefined ? near.has(source) && near.has(target) : near.has(id))
-      element.classList.toggle('nbdag-near', Boolean(isNear))
-    }
-  }, [])
-  const resting = useMemo(
+  // What is not before, after or part of what is looked at steps back; pointing at a box only lights its lines.
+  const near = useMemo(
     () => marked ?? (chosen && boxes.has(chosen) ? links.around(chosen) : undefined),
     [marked, chosen, boxes, links],
   )
-  useEffect(() => step(resting), [step, resting, picture])
+  const lit = useMemo(() => {
+    if (tip) return [tip.line]
+    const those = near ?? (boxes.has(hovered) ? links.around(hovered) : undefined)
+    return those ? picture.lines.filter((line) => those.has(line.source) && those.has(line.target)) : NO_LINES
+  }, [tip?.line, near, hovered, boxes, links, picture])
 
-  const first = entry && boxes.has(entry) ? entry : (picture.nodes[0]?.id ?? '')
+  const first = entry && boxes.has(entry) ? entry : beginning
 
   function go(id: string): void {
-    show(id)
+    view.show(id)
     focus(id)
   }
 
@@ -142,51 +80,15 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     else if (event.key === 'Escape') onChoose('')
     else if (event.key === 'Home') go(picture.nodes[0]?.id ?? '')
     else if (event.key === 'End') go(picture.nodes.at(-1)?.id ?? '')
-    else if (event.key === '+' || event.key === '=') nearer(STEP)
-    else if (event.key === '-') nearer(1 / STEP)
-    else if (event.key === '0') look(whole(picture, size()))
+    else if (event.key === '+' || event.key === '=') view.nearer(STEP)
+    else if (event.key === '-') view.nearer(1 / STEP)
+    else if (event.key === '0') view.all()
     else return
     event.preventDefault()
     event.stopPropagation()
   }
 
-  useEffect(() => {
-    const element = frame.current
-    if (!element) return
-    // The page scrolls with the wheel; with Ctrl, as with a pinch, the graph comes nearer.
-    const onWheel = (event: WheelEvent) => {
-      if (!event.ctrlKey && !event.metaKey) return
-      event.preventDefault()
-      const box = element.getBoundingClientRect()
-      touched.current = true
-      look(zoom(camera.current, Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top))
-    }
-    element.addEventListener('wheel', onWheel, { passive: false })
-    return () => element.removeEventListener('wheel', onWheel)
-  }, [look])
-
-  const drag = useRef<{ x: number; y: number; camera: Camera; moved: boolean } | undefined>(undefined)
-  function onPointerDown(event: PointerEvent): void {
-    if (event.button !== 0) return
-    drag.current = { x: event.clientX, y: event.clientY, camera: camera.current, moved: false }
-  }
-  function onPointerMove(event: PointerEvent): void {
-    const from = drag.current
-    if (!from) return
-    const [x, y] = [event.clientX - from.x, event.clientY - from.y]
-    if (!from.moved && Math.hypot(x, y) < 4) return
-    if (!from.moved) {
-      from.moved = true
-      frame.current?.setPointerCapture(event.pointerId)
-    }
-    touched.current = true
-    look({ ...from.camera, x: from.camera.x + x, y: from.camera.y + y })
-  }
   const dragged = useRef(false) // a click that ends a drag chooses nothing
-  function onPointerUp(): void {
-    dragged.current = drag.current?.moved ?? false
-    drag.current = undefined
-  }
   function onClick(event: MouseEvent): void {
     if (dragged.current) return
     const id = idOf(event.target)
@@ -195,21 +97,15 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
     onChoose(id ?? '')
   }
 
-  function onPointerOver(event: PointerEvent): void {
-    const element = event.target as Element
-    const line = element.closest<SVGElement>('[data-source]')
-    if (line) {
-      const box = frame.current?.getBoundingClientRect()
-      const found = picture.lines.find(
-        (each) => each.source === line.dataset.source && each.target === line.dataset.target,
-      )
-      if (found && box) setTip({ line: found, x: event.clientX - box.left, y: event.clientY - box.top })
-      return
-    }
-    if (tip) setTip(undefined)
-    const id = idOf(event.target)
-    if (id !== undefined && !marked && !chosen) step(links.around(id))
-    else step(resting)
+  function onPointerMove(event: PointerEvent): void {
+    view.drag(event)
+    const id = event.buttons ? undefined : idOf(event.target)
+    setHovered(id ?? '')
+    const at = view.under(event)
+    const found = id === undefined && !event.buttons ? nearest(lines, at.x, at.y, REACH * at.pixel) : undefined
+    if (found?.line === tip?.line) return
+    const box = frame.current?.getBoundingClientRect()
+    setTip(found && box ? { line: found.line, x: event.clientX - box.left, y: event.clientY - box.top } : undefined)
   }
 
   return (
@@ -218,17 +114,18 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
       class="nbdag-frame"
       ref={frame}
       onKeyDown={onKeyDown}
-      onPointerDown={onPointerDown}
-      onPointerMove={onPointerMove}
-      onPointerUp={onPointerUp}
       onClick={onClick}
-      onPointerCancel={() => {
-        drag.current = undefined
+      onPointerDown={(event) => {
+        if (event.button === 0) view.grasp(event)
       }}
-      onPointerOver={onPointerOver}
+      onPointerMove={onPointerMove}
+      onPointerUp={() => {
+        dragged.current = view.release()
+      }}
+      onPointerCancel={() => view.release()}
       onPointerLeave={() => {
         setTip(undefined)
-        step(resting)
+        setHovered('')
       }}
     >
       <svg
@@ -236,8 +133,9 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
         role="group"
         aria-label={`Graph of ${picture.dag}: ${picture.order.length} tasks. Arrow keys move between tasks, Enter opens one.`}
       >
-        <g ref={scene}>
+        <g ref={scene} class={near ? 'nbdag-stepping' : ''}>
           <Lines picture={picture} />
+          <Lit lines={lit} />
           {picture.nodes.map((node) => (
             <Box
               key={node.id}
@@ -247,54 +145,20 @@ export function Graph({ store, picture, run, chosen, marked, onChoose, handle }:
               before={links.before.get(node.id) ?? NOTHING}
               chosen={node.id === chosen}
               entry={node.id === first}
+              seen={view.seen.has(node.id)}
+              aside={near !== undefined && !near.has(node.id)}
             />
           ))}
         </g>
       </svg>
-      {tip ? (
-        <div class="nbdag-tip" role="tooltip" style={{ left: `${tip.x}px`, top: `${tip.y}px` }}>
-          <strong>
-            {tip.line.source.split(' #')[0]} → {tip.line.target.split(' #')[0]}
-          </strong>
-          <span>
-            {tip.line.declared ? 'declared' : 'inferred'}
-            {tip.line.names.length ? `; carries ${tip.line.names.join(', ')}` : ''}
-          </span>
-          {tip.line.why.slice(0, 6).map((why) => (
-            <span key={why}>{why}</span>
-          ))}
-        </div>
-      ) : null}
+      {tip ? <Tip at={tip} width={view.size.current?.width ?? 0} height={view.size.current?.height ?? 0} /> : null}
     </div>
   )
-}
+})
 
 const NOTHING: readonly string[] = []
+const NO_LINES: readonly Line[] = []
 
 function idOf(target: EventTarget | null): string | undefined {
   return target instanceof Element ? target.closest<SVGElement>('[data-id]')?.dataset.id : undefined
 }
-
-const Lines = memo(function Lines({ picture }: { picture: Picture }) {
-  return (
-    <g aria-hidden="true">
-      {picture.lines.map((line) => (
-        <g
-          key={`${line.source}\n${line.target}`}
-          class={`nbdag-line${line.declared ? ' nbdag-declared' : ''}`}
-          data-source={line.source}
-          data-target={line.target}
-        >
-          <path class="nbdag-wide" d={line.path} />
-          <path class="nbdag-thin" d={line.path} />
-          {line.tip ? <path class="nbdag-arrow" d={line.tip} /> : null}
-          {line.label ? (
-            <text x={line.x} y={line.y + 3.8}>
-              {line.label}
-            </text>
-          ) : null}
-        </g>
-      ))}
-    </g>
-  )
-})

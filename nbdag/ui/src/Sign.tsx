@@ -12,19 +12,28 @@ export function ofRun(state: string): string {
   return state === 'cancelled' ? 'removed' : state
 }
 
-export function Strokes({ state }: { state: string }) {
-  const { colour, path, filled } = look(state)
+/** The sign alone, in the colour of what it is part of. What runs is a quarter turn farther each second. */
+export function Strokes({ state, turn = 0 }: { state: string; turn?: number }) {
+  const { path, filled } = look(state)
+  const turned = { class: 'nbdag-turned', style: { '--nbdag-turn': `${Math.floor(turn % 4) * 90}deg` } }
   return (
-    <>
-      {filled ? <path d={filled} fill={colour} /> : null}
-      <path class="nbdag-strokes" d={path} stroke={colour} />
-    </>
+    <g {...(state === 'running' ? turned : {})}>
+      {filled ? <path d={filled} fill="currentColor" /> : null}
+      <path class="nbdag-strokes" d={path} />
+    </g>
   )
 }
 
 export function Sign({ state, word }: { state: string; word?: string }) {
   return (
-    <svg class={`nbdag-sign nbdag-is-${state}`} viewBox="0 0 12 12" width="12" height="12" {...said(word)}>
+    <svg
+      class={`nbdag-sign nbdag-is-${state}`}
+      viewBox="0 0 12 12"
+      width="12"
+      height="12"
+      style={{ color: look(state).colour }}
+      {...said(word)}
+    >
       <Strokes state={state} />
     </svg>
   )

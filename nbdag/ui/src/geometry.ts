@@ -70,6 +70,82 @@ export function reveal(camera: Camera, at: { x: number; y: number }, view: Size,
   }
 }
 
+/** The boxes that the view shows, and those within half a view around it. */
+export function within<Box extends Placed & Size>(boxes: readonly Box[], camera: Camera, view: Size): Box[] {
+  const [left, top] = [(-camera.x - view.width / 2) / camera.scale, (-camera.y - view.height / 2) / camera.scale]
+  const [right, bottom] = [left + (2 * view.width) / camera.scale, top + (2 * view.height) / camera.scale]
+  return boxes.filter(
+    ({ x, y, width, height }) =>
+      x + width / 2 > left && x - width / 2 < right && y + height / 2 > top && y - height / 2 < bottom,
+  )
+}
+
+/** A line as points along it, and the rectangle that holds them. */
+export interface Curve {
+  points: readonly (readonly [number, number])[]
+  left: number
+  top: number
+  right: number
+  bottom: number
+}
+
+const STEPS = 10 // points along each Bézier curve
+
+/** The points of a path `M x,y C x,y x,y x,y …`. */
+export function curve(path: string): Curve {
+  const numbers = path.match(/-?[\d.]+/g)?.map(Number) ?? []
+  const given = Array.from({ length: Math.floor(numbers.length / 2) }, (_, n): [number, number] => [
+    numbers[2 * n] ?? 0,
+    numbers[2 * n + 1] ?? 0,
+  ])
+  const points = given.slice(0, 1)
+  for (let n = 0; n + 3 < given.length; n += 3) {
+    const [a, b, c, d] = given.slice(n, n + 4) as [number, number][] as Four
+    for (let step = 1; step <= STEPS; step += 1) {
+      const t = step / STEPS
+      const u = 1 - t
+      const at = (axis: 0 | 1) =>
+        u * u * u * a[axis] + 3 * u * u * t * b[axis] + 3 * u * t * t * c[axis] + t * t * t * d[axis]
+      points.push([at(0), at(1)])
+    }
+  }
+  const xs = points.map(([x]) => x)
+  const ys = points.map(([, y]) => y)
+  return { points, left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) }
+}
+
+type Four = [[number, number], [number, number], [number, number], [number, number]]
+
+/** The line that is nearest to a point, unless all are farther away than `reach`. */
+export function nearest<Found extends { curve: Curve }>(
+  all: readonly Found[],
+  x: number,
+  y: number,
+  reach: number,
+): Found | undefined {
+  let least = reach
+  let best: Found | undefined
+  for (const each of all) {
+    const { left, top, right, bottom, points } = each.curve
+    if (x < left - least || x > right + least || y < top - least || y > bottom + least) continue
+    for (let n = 1; n < points.length; n += 1) {
+      const far = apart(x, y, points[n - 1] ?? [0, 0], points[n] ?? [0, 0])
+      if (far < least) {
+        least = far
+        best = each
+      }
+    }
+  }
+  return best
+}
+
+/** How far a point is from a straight piece. */
+function apart(x: number, y: number, [ax, ay]: readonly [number, number], [bx, by]: readonly [number, number]): number {
+  const [dx, dy] = [bx - ax, by - ay]
+  const along = clamp(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1), 0, 1)
+  return Math.hypot(x - ax - along * dx, y - ay - along * dy)
+}
+
 /** The nearest box in the direction of an arrow key; straight ahead counts more than aside. */
 export function towards(from: Placed, boxes: readonly Placed[], key: string): Placed | undefined {
   const across = key === 'ArrowLeft' || key === 'ArrowRight'

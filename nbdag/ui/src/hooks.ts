@@ -45,14 +45,32 @@ export function useAnswer<Kind extends Told['kind']>(
   return answer?.question === question ? answer.told : undefined
 }
 
+// One clock for all that tell how long something has taken: they are drawn together, once a second.
+const clock = new Set<(now: number) => void>()
+let ticking: ReturnType<typeof setInterval> | undefined
+
+/** Be told the time, in seconds, each second. */
+export function everySecond(call: (now: number) => void): () => void {
+  clock.add(call)
+  ticking ??= setInterval(() => {
+    const now = Date.now() / 1000
+    for (const each of clock) each(now)
+  }, 1000)
+  return () => {
+    clock.delete(call)
+    if (clock.size) return
+    clearInterval(ticking)
+    ticking = undefined
+  }
+}
+
 /** The time, each second, while it matters. */
 export function useNow(ticks: boolean): number {
   const [now, setNow] = useState(() => Date.now() / 1000)
   useEffect(() => {
     if (!ticks) return
     setNow(Date.now() / 1000)
-    const timer = setInterval(() => setNow(Date.now() / 1000), 1000)
-    return () => clearInterval(timer)
+    return everySecond(setNow)
   }, [ticks])
   return now
 }

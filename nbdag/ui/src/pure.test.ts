@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { bytes, seconds, several } from './format'
-import { opening, reveal, towards, whole, zoom } from './geometry'
+import { curve, nearest, opening, reveal, towards, whole, within, zoom } from './geometry'
 import { Links } from './paths'
 import { merged, ticks } from './Timeline'
 
@@ -67,6 +67,38 @@ describe('the camera', () => {
     expect(towards(here, [here, ahead, aside], 'ArrowRight')?.id).toBe('ahead')
     expect(towards(here, [here, ahead, aside], 'ArrowDown')?.id).toBe('aside')
     expect(towards(here, [here, ahead, aside], 'ArrowLeft')).toBeUndefined()
+  })
+})
+
+describe('what is pointed at', () => {
+  const straight = { name: 'straight', curve: curve('M0,0C10,0 20,0 30,0C40,0 50,0 60,0') }
+  const below = { name: 'below', curve: curve('M0,10C20,10 40,10 60,-10') }
+
+  it('is the nearest line, also along the bend of its curve', () => {
+    expect(straight.curve).toMatchObject({ left: 0, top: 0, right: 60, bottom: 0 })
+    expect(nearest([straight, below], 10, 2, 7)?.name).toBe('straight')
+    expect(nearest([straight, below], 10, 8, 7)?.name).toBe('below')
+    expect(nearest([straight, below], 59, -9, 7)?.name).toBe('below')
+  })
+
+  it('is none where all are farther away than a finger is thick', () =>
+    expect(nearest([straight, below], 30, 40, 7)).toBeUndefined())
+
+  it('is none where a path cannot be read', () => expect(nearest([{ curve: curve('') }], 0, 0, 7)).toBeUndefined())
+})
+
+describe('what has words', () => {
+  const view = { width: 100, height: 100 }
+  const box = { width: 20, height: 20 }
+
+  it('is in view or close to it, however near the camera is', () => {
+    const boxes = [
+      { id: 'in', x: 50, y: 50, ...box },
+      { id: 'beside', x: 140, y: 50, ...box },
+      { id: 'far', x: 400, y: 50, ...box },
+    ]
+    const ids = (scale: number) => within(boxes, { x: 0, y: 0, scale }, view).map(({ id }) => id)
+    expect([ids(1), ids(3), ids(0.2)]).toEqual([['in', 'beside'], ['in'], ['in', 'beside', 'far']])
   })
 })
 

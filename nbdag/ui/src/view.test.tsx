@@ -38,6 +38,25 @@ describe('the whole', () => {
     expect(box('b')?.getAttribute('aria-label')).toBe('b, done, 2.0 s, follows a')
   })
 
+  it('gives words to boxes that come into view, and tells all of them to those who listen', () => {
+    const carrier = new Carrier()
+    const store = new Store(carrier, picture([node('a'), node('far', 4000)]), structuredClone(BEGINNING))
+    act(() => render(<App store={store} host={{}} />, root))
+    expect(box('a')?.textContent).toContain('a')
+    expect(box('far')?.textContent).toBe('')
+    expect(box('far')?.getAttribute('aria-label')).toBe('far, not run')
+  })
+
+  it('draws nothing anew but the box of the task that moved', () => {
+    const { carrier } = shown()
+    const before = [...root.querySelectorAll('.nbdag-graph *')].map((each) => each.outerHTML)
+    const other = box('a')?.outerHTML
+    act(() => carrier.hear({ kind: 'change', number: 1, of: '', tasks: { b: { state: 'failed' } }, run: null }))
+    expect(box('a')?.outerHTML).toBe(other)
+    expect(root.querySelectorAll('.nbdag-graph *').length).toBe(before.length)
+    expect(carrier.sent).toEqual([{ kind: 'hello', number: 0 }])
+  })
+
   it('offers only what the kernel can do', () => {
     shown()
     expect(button('Run all')).toBeDefined()
