@@ -27,7 +27,7 @@ from .doubts import Doubts, nearest
 from .options import DagOptions, TaskOptions
 from .problems import problem
 from .replay import Replayed
-from .source import Python, SyntaxProblem
+from .source import Python, SyntaxProblem, to_python
 from .sweep import Reading, in_order, parse, sweep
 from .versions import Account, Version, Versions
 
@@ -188,7 +188,7 @@ def _inferred(
     for name, account in accounts.items():
         assert name is not None
         inputs[name] = _inputs(account, versions, replayed)
-        exports[name].update(account.reading.options.out)
+        exports[name].update(account.reading.options.out, _checked(account.reading))
         for each in inputs[name]:
             for source in each.sources:
                 exports[source].add(each.name)
@@ -271,6 +271,14 @@ def _task(
         definitions=replayed.needed(account),
         setup=tuple(sorted({*above, *reading.late})),
     )
+
+
+def _checked(reading: Reading) -> set[str]:
+    """The values that a task makes and checks: what was checked is what people ask for afterwards."""
+    trees = [python.tree for python in map(to_python, reading.options.check) if isinstance(python, Python)]
+    named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    made = {name for name, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)}
+    return (named & made) - {each.name for each in reading.uses.definitions}
 
 
 def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], said: Mapping[int, TaskOptions]) -> Task:

@@ -68,7 +68,9 @@ class TaskOptions:
     check: tuple[str, ...] = field(
         default=(),
         metadata=_told(
-            words.EXPRESSIONS, _CONDITIONS, "must hold after the cell has run; false: the task fails, without a retry"
+            words.EXPRESSIONS,
+            _CONDITIONS,
+            "must hold after the cell has run, and what it names is kept; false: the task fails, without a retry",
         ),
     )
     retries: int = field(default=0, metadata=_told(words.whole(0), _ATTEMPTS, "tries after the first; default 0"))

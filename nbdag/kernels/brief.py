@@ -28,6 +28,7 @@ class Brief:
     changes: Sequence[str] = ()  # those that --change declares included
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
+    spare: Sequence[str] = ()  # exports that nobody needs: those that cannot be stored are left out
     inputs: Sequence[Given] = ()
     element: Mapping[str, str] = field(default_factory=dict)
     definitions: Sequence[tuple[int, int, str]] = ()  # cell, line within it, source
@@ -56,6 +57,7 @@ class Brief:
             changes=tuple(dict.fromkeys((*task.changes, *options.change))),
             exports=task.exports,
             readers=job.readers,
+            spare=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
             definitions=tuple((each.place.cell, each.place.line, each.source) for each in task.definitions),

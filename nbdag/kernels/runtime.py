@@ -22,7 +22,7 @@ from IPython.utils.capture import capture_output
 from ..context import DagRun
 from ..core.job import Note, Output
 from ..errors import Fail, NbdagError, Skip
-from ..values import Loaded, ValueStore
+from ..values import Loaded, UnstorableError, ValueStore
 from .brief import MIME, Brief, Report
 from .changes import Watch, sharing_notes
 from .expressions import check, elements, evaluate
@@ -162,8 +162,15 @@ class Runtime:
     def _save(self) -> tuple[tuple[Output, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._brief.exports]
         values = {name: self._names[name] for group in groups for name in group}
-        saved = self._store.save(values, groups, readers=self._brief.readers)
-        return saved.outputs, sharing_notes(self._brief, saved, self._names)
+        while True:
+            try:
+                saved = self._store.save(values, groups, readers=self._brief.readers)
+            except UnstorableError as error:
+                if error.name not in self._brief.spare:
+                    raise
+                del values[error.name]
+            else:
+                return saved.outputs, sharing_notes(self._brief, saved, self._names)
 
     # -- how it went --------------------------------------------------------------------------------------------
 

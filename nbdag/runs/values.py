@@ -19,6 +19,23 @@ from .prepare import the_home
 from .records import Run, TaskRun
 
 
+class FailedWriterError(NbdagError):
+    """A value of a task that did not succeed: nothing of it is kept."""
+
+    def __init__(self, run: str, name: str, task: str, state: TaskState) -> None:
+        super().__init__(run, name, task, state)
+        self.run = run
+        self.name = name
+        self.task = task
+        self.state = state
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run} has no {self.name!r}, since task {self.task}, which sets it, is {self.state.value} there: "
+            f"`nbdag why {self.run} {self.task}` says why"
+        )
+
+
 class NotStoredError(NbdagError):
     """A value that the run did not keep."""
 
@@ -93,11 +110,15 @@ def _loaded(values: ValueStore, given: Iterable[Given], task: TaskRun) -> dict[s
     return found
 
 
-def _not_stored(run: Run, name: str) -> NotStoredError:
+def _not_stored(run: Run, name: str) -> NbdagError:
     stored = (output.name for task in run.tasks for output in task.outputs)
     store = stores.open(run.home)
     try:
         notebook = pinned(run.home, the_row(store, run.home, run.id, run.dag))
     finally:
         store.close()
-    return NotStoredError(run.id, name, [task.id for task in notebook.tasks.values() if name in task.writes], stored)
+    writers = [task.id for task in notebook.tasks.values() if name in task.writes]
+    for task in reversed(run.tasks):
+        if task.id in writers and task.state is not TaskState.SUCCESS:
+            return FailedWriterError(run.id, name, task.id, task.state)
+    return NotStoredError(run.id, name, writers, stored)

@@ -214,6 +214,21 @@ def test_names_of_one_object_are_exported_together() -> None:
     assert {each.name: each.sources for each in dag.tasks["d"].inputs} == {"x": ("c",), "y": ("c",), "z": ("b",)}
 
 
+@pytest.mark.parametrize(
+    ("checks", "code", "exports"),
+    [
+        (("acc >= floor and len(df)",), "acc = score(1)", (("acc",),)),
+        (("ok(1)", "floor"), "def ok(x): return x\nrows = []", ()),
+        (("x > 0", "y"), "if floor: x = 1\ny = [1]\nz = 2", (("x",), ("y",))),
+    ],
+)
+def test_what_a_task_makes_and_checks_is_kept_though_nobody_reads_it(
+    checks: tuple[str, ...], code: str, exports: tuple[tuple[str, ...], ...]
+) -> None:
+    dag = notebook(("setup", "def score(x): return x\nfloor = 0\ndf = []"), ("a", code), a={"check": checks})
+    assert dag.tasks["a"].exports == exports
+
+
 # what may be skipped: the options of b, and the sources of c's x
 SKIPPABLE = [
     ({}, ("b",)),

@@ -229,6 +229,15 @@ def test_what_cannot_be_stored_and_is_needed_fails_the_task(both) -> None:
     assert both.make(code).state is SUCCESS  # nobody needs it
 
 
+def test_what_is_kept_only_because_it_is_checked_may_be_such_that_it_cannot_be_stored(bench) -> None:
+    code = "import sqlite3\ndb = sqlite3.connect(':memory:')\nrows = 3"
+    said = {"exports": (("db", "rows"),), "options": {"check": ("db", "rows == 3")}}
+    result = bench.make(code, **said)
+    assert (result.state, [output.name for output in result.outputs]) == (SUCCESS, ["rows"])
+    said["options"] = {"check": ("db", "rows == 3"), "out": ("db",)}
+    assert "cannot be stored" in (bench.make(code, name="declared", **said).error or "")
+
+
 def test_a_missing_value_fails_the_task_in_one_sentence(bench) -> None:
     one = bench.make("x = 1", exports=(("x",),), name="one")
     for path in Path(bench.folder / "values").rglob(one.outputs[0].digest):

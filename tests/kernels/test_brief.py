@@ -59,7 +59,9 @@ def test_a_brief_can_be_read_from_the_notebook(job: Job) -> None:
 
 
 def test_a_brief_says_only_what_matters() -> None:
-    assert set(Brief.of(job()).to_dict()) == {"task", "values", "context", "reads", "exports", "definitions"}
+    told = Brief.of(job(readers=dict.fromkeys("xyz", "later"))).to_dict()
+    assert set(told) == {"task", "values", "context", "reads", "exports", "readers", "definitions"}
+    assert Brief.of(job(readers={"x": "later"})).to_dict()["spare"] == ["y", "z"]
 
 
 def test_a_report_survives_json() -> None:

@@ -16,6 +16,7 @@ import nbdag
 from nbdag import runs
 from nbdag.core.events import Event
 from nbdag.core.states import RunState, TaskState
+from nbdag.errors import NbdagError
 from nbdag.home import Home
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -198,6 +199,16 @@ def test_a_value_that_was_not_stored_is_answered_with_how_to_store_it(write: Wri
         run.value("accuracy")
     with pytest.raises(runs.NotStoredError, match=r"no task of run .* sets 'nothing'; it stored model, rows, scaled"):
         run.value("nothing")
+
+
+def test_what_was_checked_is_kept_and_a_value_of_a_task_that_failed_is_not(write: Write, home: Home) -> None:
+    run = nbdag.run(
+        write('%%task good --check "score > 1"\nscore = 2', "%%task bad\nloss = 1\n1 / 0", "%%task last\nprint(loss)"),
+        home=home,
+    )
+    assert run.value("score") == 2
+    with pytest.raises(NbdagError, match=r"has no 'loss', since task bad, which sets it, is failed there"):
+        run.value("loss")
 
 
 def test_a_run_as_json_has_the_promised_shape(write: Write, home: Home) -> None:
