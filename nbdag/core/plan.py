@@ -282,16 +282,18 @@ class _Pass:
                 board.move(board.strangers, n, TaskState.REMOVED, "the notebook has no such task any more")
 
     def _pass(self, task: str) -> None:
-        for other in self.dag.upstream[task]:
-            if other in self.cut:
-                self.cut[task] = self.cut[other]
+        if self.cut:
+            for other in self.dag.upstream[task]:
+                if other in self.cut:
+                    self.cut[task] = self.cut[other]
         mine = self.board.of.get(task)
         if mine is None:
             return
-        if any(instance.state not in FINISHED for instance in mine):
+        alone = len(mine) == 1  # most tasks are not mapped, and most of a long run are over or far away
+        if mine[0].state not in FINISHED or (not alone and any(one.state not in FINISHED for one in mine)):
             self._look_at(self.dag.tasks[task], mine)
-        self.ends[task] = _ONE[mine[0].state] if len(mine) == 1 else _ended([instance.state for instance in mine])
-        if _cuts_short(mine):
+        self.ends[task] = _ONE[mine[0].state] if alone else _ended([instance.state for instance in mine])
+        if (mine[0].short_circuit or not alone) and _cuts_short(mine):
             self.cut.update(dict.fromkeys(self.dag.downstream[task], task))
 
     def _look_at(self, task: Task, mine: list[Instance]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 from ..core.assemble import Left
 from ..core.dag import Dag
@@ -24,7 +25,7 @@ from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewIns
 Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
 
 
-@dataclass(slots=True)
+@dataclass
 class Driven:
     """A run, its notebook, and where its tasks stand, as last seen or saved."""
 
@@ -35,6 +36,7 @@ class Driven:
     lent: Leavings  # of tasks that are not in it, from other runs
     paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
     most: int | None = None  # how many of its DAG and kind may run at once, while it waits for its turn
+    planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(default_factory=dict)  # as planning saw them last
     rests: bool = False  # nothing can come of a look, until `wake` or until something changes
     wake: datetime | None = None
 
@@ -61,7 +63,7 @@ class Driven:
         """Whether the run has ended."""
         return self.row.state in RUN_FINISHED
 
-    @property
+    @cached_property
     def looks_back(self) -> bool:
         """Whether a task of it waits for the run before."""
         return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
@@ -190,7 +192,7 @@ class Look:
         self.plan = plan(
             self.run.dag,
             view(self.row),
-            [_planned(each) for each in self.instances.values()],
+            [self._as_planned(key, each) for key, each in self.instances.items()],
             now=self.now,
             previous=previous,
         )
@@ -201,6 +203,12 @@ class Look:
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._why())
+
+    def _as_planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
+        known = self.run.planned.get(key)
+        if known is None or known[0] is not row:
+            known = self.run.planned[key] = (row, _planned(row))
+        return known[1]
 
     def _why(self) -> str | None:
         stuck = "; ".join(
