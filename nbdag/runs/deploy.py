@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from .. import store as stores
 from ..core.states import RunState
@@ -253,13 +254,13 @@ def _told(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
     versions = store.deployments.versions()
     answers = []
     for row in rows:
-        latest = last.get(row.id)
-        zone = timetable_of(row).zone
+        latest, path = last.get(row.id), Path(row.path)
+        zone = ZoneInfo(row.tz)  # to read the schedule itself would take most of the time
         due = None if row.paused or row.next_date is None else datetime.fromtimestamp(row.next_date, zone)
         answers.append(
             Deployed(
                 id=row.id,
-                path=Path(row.path),
+                path=path,
                 digest=row.digest,
                 version=versions.get(row.id, 1),
                 deployed=datetime.fromtimestamp(row.deployed, zone),
@@ -269,15 +270,15 @@ def _told(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
                 next_run=due,
                 last_run=None if latest is None else latest.name,
                 last_state=None if latest is None else latest.state,
-                changed=_changed(row),
+                changed=_changed(path, row.digest),
             )
         )
     return answers
 
 
-def _changed(row: DagRow) -> str:
+def _changed(path: Path, pinned: str) -> str:
     try:
-        digest = hashlib.sha256(Path(row.path).read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return "gone"
-    return "" if digest == row.digest else "changed"
+    return "" if digest == pinned else "changed"

@@ -17,14 +17,16 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nbdag import runs
 from tests.browser.bare import broad_cells
 
-from . import inside, seen
+from . import full_store, inside, seen
 from .measure import Place, Timing, place, timings
 
 HEAVY = "import pandas, sklearn.linear_model"
@@ -162,6 +164,34 @@ def graph(at: Place, by: Settings) -> Iterator[Row]:
     yield Row("500 tasks: what the kernel sends for one change, at most", "≤ 1 kB", f"{max(sizes)} bytes")
 
 
+def trigger(at: Place, by: Settings) -> Iterator[Row]:
+    """From a word to a scheduler that has nothing to do, to the first task."""
+    notebook = at.notebook(
+        "trigger", ["%load_ext nbdag\n%dag trigger", "%%task first --out at\nimport time; at = time.time()"]
+    )
+    to_attempt, to_cell = [], []
+    with at.scheduler():
+        at.nbdag(notebook)  # whose fork server is then there
+        runs.deploy(notebook, home=at.home)
+        for _ in range(by.times):
+            time.sleep(1.0)
+            asked = time.time()
+            run = runs.trigger("trigger", home=at.home)
+            for _event in runs.follow(run, home=at.home):
+                pass
+            done = runs.find_run(run.id, home=at.home)
+            to_attempt.append((done["first"].started or 0.0) - asked)
+            to_cell.append(done.value("at") - asked)
+    yield Row("trigger to the first attempt, the scheduler idle before", "≤ 0.2 s", Timing(tuple(to_attempt)))
+    yield Row("trigger to the cell's first line, its kernel's start included", "", Timing(tuple(to_cell)))
+
+
+def full(at: Place, by: Settings) -> Iterator[Row]:
+    """A store with 1,000 DAGs and 100,000 task instances."""
+    for what, timing in full_store.measured(at.folder, by.times):
+        yield Row(f"{what}, 1,000 DAGs and 100,000 task instances", "≤ 0.05 s", timing)
+
+
 def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
     assert by.ploomber is not None
     program = by.ploomber
@@ -170,7 +200,7 @@ def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
 
 ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
     each.__name__.replace("_", "-"): each
-    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, rules, commands, graph)
+    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, trigger, full, rules, commands, graph)
 }
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import nbformat
 
+from nbdag.home import Home
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -67,6 +69,23 @@ class Place:
         """`nbdag run`, and what it says of the run."""
         program = Path(sys.executable).parent / "nbdag"
         return dict(json.loads(self.command(str(program), "run", str(notebook), "--json", *options)))
+
+    @property
+    def home(self) -> Home:
+        """Where it keeps its runs."""
+        return Home(self.folder / "home")
+
+    @contextmanager
+    def scheduler(self) -> Iterator[None]:
+        """While it works."""
+        words = [str(Path(sys.executable).parent / "nbdag"), "scheduler"]
+        with (self.folder / "scheduler.log").open("wb") as log:
+            process = subprocess.Popen(words, cwd=self.folder, env=self.env, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
 
     def papermill(self, notebook: Path) -> None:
         """Plain papermill: one kernel."""
