@@ -27,6 +27,7 @@ from .brief import MIME, Brief, Report
 from .changes import Watch, sharing_notes
 from .expressions import check, elements, evaluate
 from .orphans import end_with_worker
+from .tracebacks import show_headers
 
 
 class InputError(NbdagError):
@@ -63,6 +64,7 @@ class Runtime:
         self._told = False
         self._names["dag_run"] = DagRun.of(brief.context)
         shell.set_custom_exc((NbdagError,), _show_error)
+        show_headers(shell)
         shell.events.register("post_run_cell", self._after_cell)
         end_with_worker()
 

@@ -16,12 +16,13 @@ from .. import operators
 from ..context import DagRun
 from ..core import header
 from ..core.header import Header, HeaderError
+from ..kernels.tracebacks import show_headers
 from ..session import Session, notebook_path
 from .commands import run_command
 from .completion import matcher
 from .live import Around
 from .picture import Pictures, mimebundle
-from .transform import Unwrap, Wrap
+from .transform import CELL_MAGICS, Unwrap, Wrap
 
 _ATTRIBUTE = "_nbdag"  # of the shell: where `transform.AROUND` looks
 
@@ -80,7 +81,10 @@ class NbdagMagics(Magics):
         run_command(self._read("nbdag", line, cell).rest)
 
     def _read(self, kind: str, line: str, cell: str | None = None) -> Header:
-        percent = "%%" if cell is not None or kind in ("task", "setup", "params", "skip") else "%"
+        tags = kind in CELL_MAGICS
+        percent = "%%" if cell is not None or tags else "%"
+        if tags and cell is None:
+            self.around.show_header(f"%%{kind} {line}".rstrip())
         try:
             return header.parse(f"{percent}{kind} {line}".rstrip())
         except HeaderError as error:
@@ -118,6 +122,7 @@ class _Extension:
         shell.events.register("pre_run_cell", self.before)
         shell.events.register("post_run_cell", self.after)
         shell.Completer.custom_matchers.append(self.matcher)
+        self.hide_headers = show_headers(shell)
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
         self.session.recall(shell.history_manager.input_hist_raw[1:])
@@ -134,6 +139,7 @@ class _Extension:
         shell.events.unregister("pre_run_cell", self.before)
         shell.events.unregister("post_run_cell", self.after)
         shell.Completer.custom_matchers.remove(self.matcher)
+        self.hide_headers()
         self.pictures.close()
         delattr(shell, _ATTRIBUTE)
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..core.header import Header, task_options
+from ..core.header import Header, is_header, task_options
 from ..core.names import uses
 from ..core.options import TaskOptions
 from ..core.source import SyntaxProblem, to_python
 from ..core.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.expressions import check, elements, evaluate
+from ..kernels.tracebacks import write_header
 from ..session import Session, split
 
 _NOTHING: Any = object()
@@ -69,6 +71,16 @@ class Around:
     def start(self, header: Header) -> None:
         """The header of a task's cell has been read."""
         self.options = self.options_of(header.options)
+
+    def show_header(self, text: str) -> None:
+        """The cell's header runs now: from here on, tracebacks show it as it was written, which is `text` at least."""
+        lines = self._source.lstrip("\n").split("\n")
+        end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
+        written = lines[:end] if is_header(lines[0]) else [text]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_globals is not self.shell.user_ns:
+            frame = frame.f_back
+        write_header(frame, written)
 
     def refuse(self) -> None:
         """The header of the cell cannot be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,3 +39,26 @@ def test_a_notebook_goes_through_real_kernels_and_can_be_looked_into(write: Call
     assert "2.414" in "".join(total["outputs"][0]["data"]["text/plain"])
     again = nbdag.run(path, parameters={"n": 3}, only=["total"], home=home)
     assert (again.state.value, round(again.value("sum_"), 3)) == ("success", 2.414)
+
+
+def test_a_failed_task_shows_its_own_lines_wherever_it_is_looked_at(write: Callable[..., Path], home: Home) -> None:
+    path = write(
+        "%%task lib\n\ndef inverse(n):\n    return 1 / n\nx = 0",
+        "%%task use --retries 0 \\\n  --doc 'divides'\n\ny = (x +\n  inverse(x))",
+    )
+    run = nbdag.run(path, home=home)
+    outputs = [
+        output
+        for notebook in (run.notebook, run["use"].notebook)
+        for cell in json.loads(notebook.read_text())["cells"]
+        for output in cell.get("outputs", ())
+        if output["output_type"] == "error"
+    ]
+    told = ["\n".join(output["traceback"]) for output in outputs]
+    assert len(told) == 2
+    for trace in (*told, run["use"].traceback, runs.logs(run, "use").read_text()):
+        shown = re.findall(r"^[-> ]*(\d+ .*)$", re.sub(r"\x1b\[[0-9;]*m", "", trace), re.MULTILINE)
+        assert shown == [
+            "1 %%task use --retries 0 \\", "2 --doc 'divides'", "3 ", "4 y = (x +", "5   inverse(x))",
+            "3 def inverse(n):", "4     return 1 / n",
+        ]  # fmt: skip

@@ -62,12 +62,42 @@ def test_a_traceback_shows_the_users_lines_with_their_numbers(kernel, header):
     assert reply.content["ename"] == "ZeroDivisionError"
     assert re.search(r"Cell In\[\d+\], line 4", reply.traceback)
     assert "----> 4 y = x / 0" in reply.traceback
-    assert "nbdag" not in reply.traceback
+    assert not re.search("nbdag|get_ipython", reply.traceback)
 
 
-def test_line_numbers_stay_when_the_header_goes_on_in_the_next_line(kernel):
-    reply = kernel.run(f"%%task {fresh()} \\\n  --retries 2 \\\n  --pool gpu\nx = 1\n1 / 0")
-    assert "----> 5 1 / 0" in reply.traceback
+def lines_shown(reply):
+    """The numbered lines of the cell that failed, without their marks."""
+    return re.findall(r"^[-> ]*(\d+ .*)$", reply.traceback, re.MULTILINE)
+
+
+def test_a_traceback_shows_the_header_too_as_it_was_written(kernel):
+    name = fresh()
+    assert lines_shown(kernel.run(f"%%task {name}  # once\n\nx = (1 +\n  2 / 0)")) == [
+        f"1 %%task {name}  # once", "2 ", "3 x = (1 +", "4   2 / 0)",
+    ]  # fmt: skip
+    assert lines_shown(kernel.run("%setup\n1 / 0")) == ["1 %setup", "2 1 / 0"]
+    reply = kernel.run(f"%%task {name} \\\n  --retries 2 \\\n  --pool gpu\nx = 1\ny = 1 / 0")
+    assert lines_shown(reply) == [
+        f"1 %%task {name} \\", "2   --retries 2 \\", "3   --pool gpu", "4 x = 1", "5 y = 1 / 0",
+    ]  # fmt: skip
+    coloured = "\n".join(reply.of("error")[0]["traceback"]).splitlines()
+    assert (
+        next(line for line in coloured if "----> " in line)
+        == "\x1b[32m----> \x1b[39m\x1b[32m5\x1b[39m y = \x1b[32m1\x1b[39m / \x1b[32m0\x1b[39m"
+    )
+
+
+def test_a_traceback_through_a_function_of_another_cell_shows_both(kernel):
+    kernel.run(f"%%task {fresh()}\n\ndef shared(n):\n    return 1 / n")
+    reply = kernel.run("%%skip\nshared(0)")
+    assert lines_shown(reply) == ["1 %%skip", "2 shared(0)", "3 def shared(n):", "4     return 1 / n"]
+
+
+def test_below_a_header_a_cell_magics_traceback_is_what_it_is_without(kernel):
+    bare, below = (kernel.run(f"{header}%%time\nx = 1\n1 / 0") for header in ("", f"%%task {fresh()}\n"))
+    told = [re.sub(r"In\[\d+\]", "In", reply.traceback) for reply in (bare, below)]
+    assert "line 2\n" in told[1]
+    assert told[1].partition("get_ipython")[2] == told[0].partition("get_ipython")[2]
 
 
 def test_a_syntax_error_is_told_at_its_line(kernel):
