@@ -8,9 +8,6 @@ process of its own, `nbdag run`, so this kernel stays free, and it goes on when 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,9 +24,9 @@ from .errors import NbdagError
 from .graphs import Mark
 from .session import Session
 from .views import outputs, standing, task
+from .views.acts import Acts
 from .views.history import History
 from .views.messages import (
-    Act,
     AskValue,
     Beginning,
     Picture,
@@ -44,9 +41,6 @@ from .views.picture import picture
 from .views.watch import Watch
 
 BUNDLE = Path(__file__).parent / "ui" / "dist"  # built with the package
-_RUNS: Mapping[str, str] = {"all": "", "only": "--only", "upto": "--upto", "from": "--from"}
-# What Jupyter told this kernel alone, and a run's kernels must not take for theirs.
-_THIS_KERNEL_S = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
 
 
 def is_built() -> bool:
@@ -98,6 +92,7 @@ class Living:
         for run in reversed(self._history().runs()):
             self._runs[run.id] = (standing.brief(run), standing.of_run(run))
         self._shape = self._shape_of(self._dag)
+        self._acts = Acts(home, lambda: self._dag.id, lambda: session.path, lambda told: self.widget.tell(told))
         self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.begin, self.hear)
         self._watch = Watch(home, lambda: self._dag.id, self._moved)
         self._watch.start()
@@ -114,7 +109,7 @@ class Living:
                 "number": self._number,
                 "session": dict(self._session),
                 "runs": briefs,
-                "can": self._can(),
+                "can": [*self._acts.can(), "load"],
             }
 
     def refresh(self) -> None:
@@ -166,18 +161,10 @@ class Living:
             tell(history.timeline(request["run"]))
         elif request["kind"] == "grid":
             tell(history.grid())
+        elif request["kind"] == "act" and request["what"] == "load":
+            self._load(history, request["run"], request["task"])
         elif request["kind"] == "act":
-            self._act(history, request)
-
-    def _act(self, history: History, act: Act) -> None:
-        if act["what"] == "cancel":
-            runs.cancel(act["run"], self._dag.id, home=history.home)
-        elif act["what"] == "load":
-            self._load(history, act["run"], act["task"])
-        elif act["what"] == "deploy":
-            self._deploy(history)
-        elif act["what"] in _RUNS:
-            self._run(act["what"], act["task"])
+            self._acts.do(request)
 
     def _value(self, history: History, asked: AskValue) -> TellValue:
         run, task, name = asked["run"], asked["task"], asked["name"]
@@ -202,37 +189,6 @@ class Living:
         text = f"{', '.join(found) or 'nothing'} of {name} in run {run} is now in this kernel"
         self.widget.tell({"kind": "notice", "level": "info", "text": text})
 
-    def _deploy(self, history: History) -> None:
-        done = runs.deploy(self._file(), home=history.home)
-        text = f"{done.id} is deployed; a scheduler (`nbdag scheduler`) runs it when it is due"
-        self.widget.tell({"kind": "notice", "level": "info", "text": text})
-
-    def _file(self) -> Path:
-        path = self.session.path
-        if path is None:
-            raise NoFileError
-        return path
-
-    def _run(self, what: str, name: str) -> None:
-        path = self._file()
-        words = [_RUNS[what], name] if what != "all" else []
-        command = [sys.executable, "-m", "nbdag", "run", str(path), *words, "--no-progress"]
-        threading.Thread(target=self._drive, args=(command, set(self._runs)), name="nbdag-run", daemon=True).start()
-
-    def _drive(self, command: list[str], before: set[str]) -> None:
-        """Have it run, and say so where it could not begin; how it goes the run tells by itself."""
-        environment = {name: value for name, value in os.environ.items() if name not in _THIS_KERNEL_S}
-        environment |= {"NBDAG_HOME": str(self._home().root), "NO_COLOR": "1"}
-        # A session of its own: to interrupt the kernel is not to interrupt the run.
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
-        )
-        if done.returncode == 0 or set(self._runs) - before:
-            return
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        text = outputs.plain(lines[-1]) if lines else f"the run ended with exit code {done.returncode}"
-        self.widget.tell({"kind": "notice", "level": "error", "text": text.removeprefix("Error: ")})
-
     def _moved(self, run: runs.Run) -> None:
         """A run has moved; the watch says so, from its thread."""
         with self._lock:
@@ -250,18 +206,7 @@ class Living:
     def _history(self) -> History:
         return History(self._home(), self._dag.id)
 
-    def _can(self) -> list[str]:
-        known = [*_RUNS, "cancel", "deploy"] if self.session.path is not None else ["cancel"]
-        return [*known, "load"]
-
     def _shape_of(self, dag: Dag) -> object:
         """What the picture is made of: while it is equal, the picture is."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
         return dag.id, self.session.path, tasks, dag.edges, dag.problems
-
-
-class NoFileError(NbdagError):
-    """A headless run was asked for from a notebook whose file is not known."""
-
-    def __str__(self) -> str:
-        return "the notebook's file is not known to this kernel; save it, and use `nbdag run NOTEBOOK` in a terminal"

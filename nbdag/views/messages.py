@@ -219,7 +219,7 @@ class AskGrid(TypedDict):
 
 class Act(TypedDict):
     kind: Literal["act"]
-    what: Literal["all", "only", "upto", "from", "cancel", "retry", "deploy", "load"]
+    what: Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
     task: str
     run: str
 

@@ -60,6 +60,41 @@ def test_a_run_is_cancelled_and_the_kernel_is_free_meanwhile(notebook):
     assert nb.errors == []
 
 
+def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook, tmp_path):
+    there = tmp_path / "there"
+    nb = notebook(
+        "%dag again",
+        "%%task one\nx = 1",
+        f"%%task two\ny = open({str(there)!r}).read() * x",
+        "%%task three\nprint(y)",
+    )
+    nb.open_graph()
+    nb.button("Run all").click()
+    nb.box("two", "failed").click()
+    nb.box("three", "upstream_failed")
+    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    there.write_text("here now")
+    nb.button("Clear and retry").click()
+    nb.box("three", "success")
+    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    tries = nb.page.locator(".nbdag-panel[aria-label='Task two'] .nbdag-tries button")
+    nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 2")
+    assert "done" in tries.nth(1).locator("svg").get_attribute("aria-label")
+    assert nb.page.locator(".nbdag-runs option").count() == 2, "it is the same run"
+
+    there.unlink()
+    nb.button("Clear and retry").click()
+    nb.box("three", "upstream_failed")
+    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    there.write_text("here again")
+    nb.button("Retry failed").click()
+    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.button("Clear this alone").click()
+    nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 5")
+    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    assert nb.errors == []
+
+
 def test_a_run_from_a_terminal_is_announced_and_shown(notebook, server):
     nb = notebook("%dag elsewhere", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()

@@ -16,6 +16,7 @@ import type { Host } from './transport'
 
 type Face = 'graph' | 'timeline' | 'grid'
 const FACES: readonly Face[] = ['graph', 'timeline', 'grid']
+const NEW: ReadonlySet<Act['what']> = new Set(['all', 'only', 'upto', 'from']) // they make a run
 let views = 0
 
 export function App({ store, host }: { store: Store; host: Host }) {
@@ -118,8 +119,8 @@ export function App({ store, host }: { store: Store; host: Host }) {
   const act = useCallback(
     async (what: Act['what'], of = '') => {
       setNotice(undefined)
-      if (what !== 'cancel' && what !== 'load') {
-        asked.current = what !== 'deploy' && what !== 'retry'
+      if (NEW.has(what) || what === 'deploy') {
+        asked.current = NEW.has(what)
         try {
           await host.save?.()
         } catch {
@@ -185,6 +186,15 @@ export function App({ store, host }: { store: Store; host: Host }) {
             onClick={() => act('all')}
           >
             <span aria-hidden="true">▶</span> Run all
+          </button>
+        ) : null}
+        {brief?.state === 'failed' && store.can.has('retry_failed') ? (
+          <button
+            type="button"
+            title="What failed, and what could not run because of it, again, in this run"
+            onClick={() => act('retry_failed')}
+          >
+            Retry failed
           </button>
         ) : null}
         {active && store.can.has('cancel') ? (

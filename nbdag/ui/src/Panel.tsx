@@ -47,7 +47,7 @@ export function Panel({ store, host, run, task, act, onChoose, onClose }: Props)
       </header>
       {standing.reason ? <p class={`nbdag-reason nbdag-is-${standing.state}`}>{standing.reason}</p> : null}
       {told?.doc ? <p>{told.doc}</p> : null}
-      <Actions store={store} run={run} task={task} act={act} told={told} />
+      <Actions store={store} run={run} task={task} act={act} state={standing.state} told={told} />
       {told ? (
         <>
           {run !== LIVE ? <Tries store={store} run={run} task={task} tries={told.tries} /> : null}
@@ -85,23 +85,39 @@ function Actions({
   run,
   task,
   act,
+  state,
   told,
-}: Pick<Props, 'store' | 'run' | 'task' | 'act'> & { told: TellTask | undefined }) {
-  const all: [Act['what'], string, string][] = [
-    ['only', 'Run this', 'This task alone, headlessly, with the latest run’s values'],
-    ['upto', 'Run up to here', 'This task and all before it'],
-    ['from', 'Run from here', 'This task and all after it, with the latest run’s values'],
-  ]
-  if (run !== LIVE) {
-    all.push(['retry', 'Clear and retry', 'This task and all after it, again, in this run'])
+}: Pick<Props, 'store' | 'run' | 'task' | 'act'> & { state: string; told: TellTask | undefined }) {
+  const all: [Act['what'], string, string][] = []
+  if (run !== LIVE && state !== 'none') {
+    all.push(
+      [
+        'retry',
+        'Clear and retry',
+        'This task and all after it, again, in this run and with the notebook as it was then',
+      ],
+      ['retry_only', 'Clear this alone', 'This task, again, in this run; what comes after it stays as it is'],
+    )
     if (told?.tries.length)
       all.push(['load', 'Load into kernel', 'What the task was given and left, as variables here'])
   }
+  all.push(
+    ['only', 'Run this', 'A new run of this task alone, with the latest run’s values'],
+    ['upto', 'Run up to here', 'A new run of this task and all before it'],
+    ['from', 'Run from here', 'A new run of this task and all after it, with the latest run’s values'],
+  )
   const offered = all.filter(([what]) => store.can.has(what))
+  const first = state === 'failed' || state === 'upstream_failed' ? 'retry' : undefined
   return offered.length ? (
     <div class="nbdag-actions">
       {offered.map(([what, label, title]) => (
-        <button type="button" key={what} title={title} onClick={() => act(what, task)}>
+        <button
+          type="button"
+          key={what}
+          class={what === first ? 'nbdag-primary' : undefined}
+          title={title}
+          onClick={() => act(what, task)}
+        >
           {label}
         </button>
       ))}

@@ -193,7 +193,7 @@ export interface AskGrid {
 
 export interface Act {
   kind: "act"
-  what: "all" | "only" | "upto" | "from" | "cancel" | "retry" | "deploy" | "load"
+  what: "all" | "only" | "upto" | "from" | "retry" | "retry_only" | "retry_failed" | "cancel" | "deploy" | "load"
   task: string
   run: string
 }

@@ -1,0 +1,83 @@
+"""What a front end asks to be done."""
+
+from __future__ import annotations
+
+import json
+import threading
+from queue import Queue
+
+import pytest
+
+from nbdag import runs
+from nbdag.core.states import RunState
+from nbdag.home import Home
+from nbdag.runs.clear import NothingToClearError
+from nbdag.views.acts import Acts, NoFileError
+
+
+def written(path, *cells):
+    told = [
+        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
+        for n, source in enumerate(cells)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    path.write_text(json.dumps({"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def acts(home, file):
+    said = Queue()
+    return Acts(lambda: home, lambda: "h", lambda: file, said.put), said
+
+
+def driven():
+    """Wait until every process that was asked to drive a run has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "nbdag-run":
+            thread.join(120)
+
+
+def ask(what, task="", run=""):
+    return {"kind": "act", "what": what, "task": task, "run": run}
+
+
+def test_what_needs_the_notebooks_file_is_not_offered_where_that_is_not_known(tmp_path):
+    known, _ = acts(Home(tmp_path), tmp_path / "nb.ipynb")
+    unknown, _ = acts(Home(tmp_path), None)
+    assert set(known.can()) - set(unknown.can()) == {"all", "only", "upto", "from", "deploy"}
+    with pytest.raises(NoFileError, match="not known to this kernel"):
+        unknown.do(ask("all"))
+
+
+def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
+    notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nprint(nowhere)")
+    doing, said = acts(Home(tmp_path / "home"), notebook)
+    doing.do(ask("all"))
+    driven()
+    notice = said.get(timeout=5)
+    assert notice["level"] == "error"
+    assert "\n" not in notice["text"]
+    assert "nowhere" in notice["text"] or "problem" in notice["text"]
+
+
+def test_a_failed_task_is_tried_again_in_its_run_and_a_failure_is_no_notice(tmp_path):
+    home = Home(tmp_path / "home")
+    there = tmp_path / "there"
+    code = f"%%task b\nopen({str(there)!r}).read()"
+    notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nx = 1", code, "%%task c --after b\n2")
+    doing, said = acts(home, notebook)
+    doing.do(ask("all"))
+    driven()
+    (run,) = runs.list_runs("h", home=home)
+    assert run.state is RunState.FAILED
+    doing.do(ask("retry", "b", run.id))
+    driven()
+    there.write_text("here now")
+    doing.do(ask("retry_failed", "", run.id))
+    driven()
+    (run,) = runs.list_runs("h", home=home)
+    assert run.state is RunState.SUCCESS
+    assert (run["a"].tries, run["b"].tries) == (1, 3)
+    assert said.empty()
+    with pytest.raises(NothingToClearError):
+        doing.do(ask("retry_failed", "", run.id))
