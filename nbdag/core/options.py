@@ -48,7 +48,12 @@ class TaskOptions:
     )
     trigger: str = field(
         default="all_success",
-        metadata=_told(words.TRIGGER, _ORDER, "which outcomes of the tasks before it let it run; default all_success"),
+        metadata=_told(
+            words.TRIGGER,
+            _ORDER,
+            "which outcomes of the tasks before it let it run; default all_success (there are no setup tasks, so "
+            "all_done_setup_success is all_done)",
+        ),
     )
     depends_on_past: bool = field(
         default=False,

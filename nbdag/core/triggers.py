@@ -3,6 +3,9 @@
 Each rule is a row of the table below: what settles a task without running it, looked at first and in order, and
 when it runs. Else it waits. Every upstream instance is counted, those of a mapped task one by one. A task with
 nothing upstream runs. A rule knows only numbers, no tasks and no run.
+
+Airflow's setup and teardown tasks are not to be had: a setup cell runs in every task's kernel, and `--trigger all_done`
+cleans up whatever happened. So `all_done_setup_success` is `all_done`.
 """
 
 from __future__ import annotations
@@ -130,7 +133,7 @@ RULES: Mapping[str, Rule] = {
             (lambda n: n.done and 0 < n.setup == n.setup_skipped, _SKIPPED),
             (lambda n: n.done and n.setup > 0 and n.setup_success == 0, _UPSTREAM_FAILED),
         ),
-        "when all have ended and a setup task among them has succeeded",
+        "when all have ended, and a setup task with success where there is one",
     ),
     "always": Rule(lambda n: True, (), "at once"),
 }
