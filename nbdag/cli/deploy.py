@@ -44,7 +44,7 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     if form != "table":
         print_data(done.to_dict(), form)
         return 0
-    click.echo(f"{done.id}: version {done.version} is deployed, {_when(done)}")
+    click.echo(f"{done.id}: version {done.version} is deployed; {_when(done)}")
     _say_if_nobody_drives()
     return 0
 
@@ -141,7 +141,7 @@ def next_(dag: str, number: int, form: str) -> None:
         return
     (about,) = runs.deployed(dag)
     if about.paused:
-        click.echo(f"{dag} is paused: 'nbdag unpause {dag}' lets these be", err=True)
+        click.echo(f"{dag} is paused: 'nbdag unpause {dag}' lets these happen", err=True)
     if not found:
         click.echo(f"{dag} has no next run: {_when(about)}", err=True)
         return
@@ -185,8 +185,8 @@ def _when(dag: runs.Deployed) -> str:
     if dag.schedule is None:
         return "on demand"
     if dag.paused:
-        return f"{dag.schedule}, paused"
-    return f"{dag.schedule}, next run {_moment(dag.next_run) or 'never'}"
+        return f"schedule {dag.schedule!r}, paused"
+    return f"schedule {dag.schedule!r}, next run {_moment(dag.next_run) or 'never'}"
 
 
 def _moment(at: datetime | None) -> str:

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from .. import home
+from ..core.reasons import several
 from ..errors import NbdagError
 from ._group import examples
 from .output import console, moment, output_option, print_data
@@ -177,8 +178,8 @@ def _schedule() -> Iterator[Finding]:
         yield Finding(
             what="scheduler",
             level="problem" if found.overdue or found.waiting else "note",
-            said=f"none is alive, and {found.deployed} DAGs are deployed, {found.waiting} runs wait: start one with "
-            "'nbdag scheduler'",
+            said=f"none is alive; deployed: {several(found.deployed, 'DAG')}; waiting: {several(found.waiting, 'run')} "
+            "('nbdag scheduler' starts one)",
         )
     for dag, since in found.overdue:
         yield Finding(what="overdue", level="problem", said=f"{dag} was to run at {moment(since)}")

@@ -228,7 +228,7 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
             kind="task",
             run_id=row.name,
             state=each.state,
-            at=at,
+            at=_moment(each, attempt) or at,
             task=each.task,
             map_index=each.map_index,
             try_number=each.tries,
@@ -236,6 +236,13 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
         )
     if row.state in RUN_FINISHED:
         yield Event(kind="run", run_id=row.name, state=row.state, at=at, message=row.error or "")
+
+
+def _moment(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
+    """When it came to stand so, which may be long before it is looked at; None where no attempt says so."""
+    if attempt is None or each.begun_anew:
+        return None
+    return attempt.started if each.state is TaskState.RUNNING else attempt.ended
 
 
 def _message(each: InstanceRow, attempt: AttemptRow | None) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import store as stores
 from ..core.dag import Dag
 from ..core.events import Event
+from ..core.reasons import several
 from ..core.states import TaskState
 from ..core.words import write_duration
 from ..errors import NbdagError
@@ -161,18 +162,18 @@ class Daemon:
         self._store.listen()
         self._say(f"the scheduler begins: {self._executor.slots} tasks at once, {self._store.where}")
         why = "the scheduler was stopped, so it begins anew under the next one"
-        try:
-            with self._asked_by_signals():
+        with self._asked_by_signals():  # until all is recorded: who asks twice does not ask for less than that
+            try:
                 self._work()
-        finally:
-            self._executor.stop()
-            self._reports.close()
-            self._notifier.close()
-            with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
-                again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
-                if again:
-                    self._say(f"stopped at once: {_listed(again)} will begin anew")
-        self._say("the scheduler has ended")
+            finally:
+                self._executor.stop()
+                self._reports.close()
+                self._notifier.close()
+                with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
+                    again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
+                    if again:
+                        self._say(f"stopped at once: {_listed(again)} will begin anew")
+            self._say("the scheduler has ended")
 
     def _work(self) -> None:
         from ..store.database import StoreError
@@ -212,8 +213,8 @@ class Daemon:
             self._say("asked again to end: it stops at once")
         elif self._scheduler.busy:
             self._say(
-                f"asked to end: it waits for {self._scheduler.busy} running tasks and starts nothing; ask again to "
-                "stop at once"
+                f"asked to end: it waits for {several(self._scheduler.busy, 'running task')} and starts nothing; ask "
+                "again to stop at once"
             )
         else:
             self._say("asked to end: nothing runs")

@@ -20,6 +20,7 @@ from ..core.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, 
 from ..core.retries import retry_at
 from ..core.slots import Claim, claims
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
+from ..core.words import write_duration
 from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
 
 Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
@@ -152,7 +153,9 @@ class Look:
                 if again is None:
                     self._move(key, TaskState.FAILED, result.error or "")
                 else:
-                    self._move(key, TaskState.UP_FOR_RETRY, result.error or "", wake=again.timestamp())
+                    wait = f"it is tried again in {write_duration(round((again - when(result.ended)).total_seconds()))}"
+                    said = f"{result.error} ({wait})" if result.error else wait
+                    self._move(key, TaskState.UP_FOR_RETRY, said, wake=again.timestamp())
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]

@@ -274,3 +274,18 @@ def test_the_report_is_there_while_the_run_goes_on(write: Write, home: Home, tmp
 
     nbdag.run(write("%%task a\nx = 1", cell), home=home, on_event=look)
     assert seen == ["running"]
+
+
+def test_who_follows_late_is_told_when_things_happened(write: Write, home: Home) -> None:
+    run = nbdag.run(write("%%task a --retries 1 --retry-delay 1s\nimport time\n1 / 0", "%%task b\ny = 1"), home=home)
+    told = {event.task: (event.state, event.at) for event in runs.follow(run, home=home) if event.kind == "task"}
+    assert told == {task.id: (task.state, task.ended) for task in run}
+
+
+def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
+    said: list[str] = []
+    nbdag.run(
+        write("%%task a --retries 1 --retry-delay 1s\n1 / 0"), home=home,
+        on_event=lambda event: said.append(event.message) if event.state is TaskState.UP_FOR_RETRY else None,
+    )  # fmt: skip
+    assert said == ["division by zero (it is tried again in 1s)"]
