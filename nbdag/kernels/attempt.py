@@ -28,11 +28,11 @@ from ..core.job import Job, Result
 from ..core.states import TaskState
 from . import wire
 from .brief import Report
-from .ending import MARK, end_all, new_mark
+from .ending import end_all, new_mark
 from .engine import ENGINE, Drive
 from .left import forget, remember
 from .manager import TaskKernelManager
-from .orphans import WORKER
+from .orphans import MARK, WORKER
 from .preload import ahead
 from .taskbook import task_notebook
 
@@ -140,6 +140,7 @@ class Attempt:
         except PapermillExecutionError as error:
             return self._failed_in_cell(error)
         except DeadKernelError:
+            end_all(None, self.mark)
             why = self._why or _death(self.drive.exit_code if self.drive else None)
             log.write(self._echo.read_bytes()[-_LAST_WORDS:].decode(errors="replace"))
             self._keep_notebook(why)

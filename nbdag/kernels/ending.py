@@ -13,7 +13,9 @@ import signal
 
 import psutil
 
-MARK = "NBDAG_ATTEMPT"  # environment variable: inherited by all that an attempt starts
+from .orphans import MARK
+
+_ROUNDS = 5  # looks for marked processes: one that is being ended may just have started another
 
 
 def new_mark() -> str:
@@ -31,9 +33,18 @@ def end_all(pid: int | None, mark: str) -> None:
     for process in family:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    for process in _marked(mark):
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+    end_marked(mark)
+
+
+def end_marked(mark: str) -> None:
+    """Kill every process that carries the mark, but for this one."""
+    for _ in range(_ROUNDS):
+        found = _marked(mark)
+        if not found:
+            return
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -50,6 +61,6 @@ def _marked(mark: str) -> list[psutil.Process]:
         if process.pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

@@ -21,7 +21,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from typing import Any
 from . import importing, wire
 from .birth import Born, Orders, changes
 from .importing import flush
+from .orphans import MARK, WORKER
 
 # How it is started: whatever stands in the folder where that happens must not be imported.
 START = "import sys; sys.path[:] = filter(None, sys.path); from nbdag.kernels.zygote import main; sys.exit(main())"
@@ -50,6 +51,7 @@ class _Child:
     owner: socket.socket | None  # None for a spare
     orders: socket.socket | None  # where a spare gets its orders
     kind: tuple[str, bytes]  # target and arguments
+    mark: str = ""  # of the attempt whose kernel it is
     code: int | None = None
 
 
@@ -240,6 +242,7 @@ class Zygote:
         for child in self.children:
             if child.owner is None and child.kind == (target, arguments) and child.code is None:
                 child.owner = owner
+                child.mark = _mark(frame.data["env"])
                 wire.send(owner, {"pid": child.pid, "folder": str(child.folder), "secret": child.secret})
                 assert child.orders is not None
                 with contextlib.suppress(OSError):  # it has just died: its owner will be told so
@@ -302,7 +305,8 @@ class Zygote:
             )
         if theirs is not None:
             theirs.close()
-        child = _Child(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind)
+        mark = "" if orders is None else _mark(orders.data["env"])
+        child = _Child(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind, mark)
         self.children.add(child)
         self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _: self._ended(child))
         if owner is not None:
@@ -343,6 +347,10 @@ class Zygote:
             return
         self.children.discard(child)
         _kill_group(child.pid)
+        if child.mark and child.code is None:  # its owner is gone: nobody else ends what has left the group
+            from .ending import end_marked
+
+            end_marked(child.mark)
         if child.pidfd >= 0:
             self.selector.unregister(child.pidfd)
             os.close(child.pidfd)
@@ -428,6 +436,11 @@ def name_process(name: str) -> None:
     """What `ps` and `top` show."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def _mark(env: Mapping[str, str]) -> str:
+    """The mark of the attempt that asks for a kernel. Anybody else may have one too, by being part of an attempt."""
+    return env.get(MARK, "") if WORKER in env else ""
 
 
 def _kill_group(pid: int) -> None:

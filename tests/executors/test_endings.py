@@ -197,14 +197,15 @@ def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Pa
     driver = subprocess.Popen([sys.executable, str(script)])
     try:
         pids = wait_for(tmp_path / "pids")
-        members = pids[:2]  # what left the group on purpose is ended where that can be seen: not by a SIGKILL
     finally:
         driver.kill()
         driver.wait()
-    assert gone(members)
-    for pid in pids[2:]:
-        if psutil.pid_exists(pid):
-            os.kill(pid, signal.SIGKILL)
+    assert gone(pids, within=10.0)
+
+
+def test_when_a_kernel_dies_what_it_has_started_ends_too(both) -> None:
+    assert both.make(FAMILY.replace("time.sleep(1000)", "os._exit(3)")).state is FAILED
+    assert gone(wait_for(both.folder / "pids"))
 
 
 def test_attempts_go_on_at_once_up_to_the_number_of_slots(new_bench) -> None:
