@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -119,11 +119,14 @@ def run(
     chosen = choose(dag, only=only, upto=upto, from_=from_)
     screen = console(stderr=as_json)
     seen: list[str] = []
+    told: set[str] = set()
     with progress(screen, list(chosen.tasks), show=show) as watch:
 
         def on_event(event: runs.Event) -> None:
             if not seen:
                 seen.append(event.run_id)
+            if show and event.kind == "run":
+                told.add(event.message)
             watch.show(event)
 
         try:
@@ -142,20 +145,21 @@ def run(
             )
         except KeyboardInterrupt:
             fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
-    say_outcome(done, screen, output)
+    say_outcome(done, screen, told)
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def say_outcome(run: runs.Run, screen: Console, output: Path | None = None) -> None:
-    """What a person needs to know of a run that has ended; last, where its report is: `output`, if that was asked."""
+def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> None:
+    """What a person needs to know of a run that has ended, and has not been `told` yet; last, where its report is."""
 
     def say(line: str, style: str = "") -> None:
         screen.print(line, style=style, soft_wrap=True)
 
     for note in run.warnings:
-        say(f"warning {note.code}: {note.message}", "yellow")
+        if note.message not in told:
+            say(f"warning {note.code}: {note.message}", "yellow")
     for task in run:
         for note in task.warnings:
             say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
@@ -175,7 +179,7 @@ def say_outcome(run: runs.Run, screen: Console, output: Path | None = None) -> N
     tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
     say("")
     say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
-    say(short_path(output or run.notebook))
+    say(short_path(run.notebook))
 
 
 def _name(task: runs.TaskRun) -> str:

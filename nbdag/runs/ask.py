@@ -161,7 +161,7 @@ def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
             created=row.created,
             started=row.started,
             ended=row.ended,
-            notebook=home.report(row.dag, row.name),
+            notebook=_report(home, row),
             parameters=row.parameters,
             tasks=_tasks(home, row, instances[row.id], attempts[row.id]),
             warnings=notes[row.id],
@@ -172,6 +172,12 @@ def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
         )
         for row in rows
     ]
+
+
+def _report(home: Home, row: RunRow) -> Path:
+    """Where it was asked for, as long as it is there."""
+    asked = None if row.output is None else Path(row.output)
+    return asked if asked is not None and asked.is_file() else home.report(row.dag, row.name)
 
 
 def _tasks(

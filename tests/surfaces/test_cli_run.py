@@ -63,6 +63,29 @@ def test_parameters_and_an_output_path_are_taken_as_papermill_takes_them(
     assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
 
 
+def test_json_tells_the_path_that_was_asked_for_as_long_as_it_is_there(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    told = json.loads(nbdag("run", write_notebook(*DIAMOND), "out.ipynb", "--json").stdout)
+    assert told["notebook"] == str(nbdag.folder / "out.ipynb")
+    assert json.loads(nbdag("status", "-o", "json").stdout)["notebook"] == told["notebook"]
+    Path(told["notebook"]).unlink()
+    kept = Path(json.loads(nbdag("status", "-o", "json").stdout)["notebook"])
+    assert kept.is_relative_to(nbdag.home) and kept.is_file()
+
+
+def test_an_unknown_parameter_is_said_once_and_what_is_cached_too(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    path = write_notebook("%%params\nscale = 2", "%%task start --cache\nx = scale", "%%task next_ --cache\ny = x")
+    for show in ("--progress", "--no-progress"):
+        done = nbdag("run", path, "-p", "scael", "3", show)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout + done.stderr).count("sets no 'scael' (did you mean 'scale'?)") == 1
+    done = nbdag("run", path)
+    assert re.search(r"start: success: cached: as in run manual__", done.stdout)
+    assert re.search(r"next_ +\S* ?success .*cached: as in run manual__", nbdag("status").stdout)
+    assert "cached" not in nbdag("run", path, "--no-cache").stdout
+
+
 def test_json_is_alone_on_standard_output(nbdag: Any, write_notebook: WriteNotebook) -> None:
     done = nbdag("run", write_notebook(*DIAMOND), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
