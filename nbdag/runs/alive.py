@@ -30,6 +30,21 @@ def driver_of(store: Store, run: RunRow) -> str:
     return f"the scheduler (process {alive[0].pid})" if alive else ""
 
 
+def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
+    """How many tasks whoever drives this run makes at once, and how many they are making; None where nobody does."""
+    own = {row.id: by for row, by in store.driven()}
+    if run.scheduler is not None:
+        drivers, busy = (
+            [own[run.id]] if run.id in own else [],
+            [each for each in store.active() if each.number == run.id],
+        )
+    else:
+        drivers, busy = schedulers(store), [each for each in store.active() if each.number not in own]
+    if not drivers or any(each.jobs is None for each in drivers):
+        return None
+    return sum(each.jobs or 0 for each in drivers), len(busy)
+
+
 LATE = 60.0  # seconds after its tick that a run is overdue
 
 

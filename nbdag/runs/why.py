@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.dag import Dag
-from ..core.plan import Instance, plan
-from ..core.reasons import label, listed, several, standing
+from ..core.plan import Plan, plan
+from ..core.reasons import label, standing
 from ..core.slots import Claim, claims, take
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ..home import Home
 from ..scheduler.agenda import OF_BACKFILL, UNKNOWN
-from ..scheduler.look import view, when
+from ..scheduler.look import as_planned, states_before, view
 from ..store.rows import AttemptRow, InstanceRow, RunRow
-from .alive import driver_of
+from .alive import driver_of, jobs_of
 from .ask import _id, _none, home_of, opened, the_row
 from .pinned import pinned
 from .records import NoSuchTaskError, Run
@@ -26,7 +26,7 @@ from .records import NoSuchTaskError, Run
 if TYPE_CHECKING:
     from ..store.store import Store
 
-_MANY = 1 << 30  # jobs: how many the scheduler has is not on record
+_MANY = 1 << 30  # jobs, where nobody has any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class _Answer:
             found.append(
                 f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {self.row.name}`"
             )
-        return found or [f"is free to run: {self.driver} starts it as soon as it has a job free"]
+        return found or [f"is free to run: {self.driver} starts it in a moment"]
 
     def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
@@ -153,37 +153,14 @@ class _Answer:
         pools = self.store.pools()
         if mine.pool not in pools:
             pools[mine.pool] = max(task.options.slots for task in self.dag.tasks.values())
-        taken = take(ready, active, pools=pools, jobs=_MANY, explain=True)
-        if mine.key in taken.held:
-            return list(taken.held[mine.key])
-        ahead = [claim.label for claim in taken.start[: [one.key for one in taken.start].index(mine.key)]]
-        before = f" after {listed(ahead)}" if ahead else ""
-        busy = several(len(active), "task")
-        if not self.driver:
-            return []
-        return [f"is free to run, and waits for a free job{before}: {busy} of all runs under way"]
+        jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
+        taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        return list(taken.held.get(mine.key, ()))
 
-    def _plan(self, instances: Sequence[InstanceRow]) -> Any:
+    def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
         row = self.row if state is None else replace(self.row, state=state, started=None)
-        planned = [
-            Instance(
-                task=each.task,
-                map_index=each.map_index,
-                state=each.state,
-                tries=each.tries - each.forgiven,
-                ready_at=None if each.wake is None else when(each.wake),
-                short_circuit=each.short_circuit,
-            )
-            for each in instances
-        ]
-        return plan(self.dag, view(row), planned, now=self.now, previous=self._previous(), explain=True)
-
-    def _previous(self) -> dict[str, list[TaskState]] | None:
-        before = self.store.deployments.before(self.row)
-        if before is None:
-            return None
-        states: dict[str, list[TaskState]] = {}
-        for each in self.store.instances([before.id])[before.id]:
-            states.setdefault(each.task, []).append(each.state)
-        return states
+        planned = [as_planned(each) for each in instances]
+        return plan(
+            self.dag, view(row), planned, now=self.now, previous=states_before(self.store, self.row), explain=True
+        )

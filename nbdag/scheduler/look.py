@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..core.assemble import Left
 from ..core.dag import Dag
@@ -22,6 +23,9 @@ from ..core.slots import Claim, claims
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.words import write_duration
 from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
 
@@ -159,7 +163,7 @@ class Look:
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
-        outcome = expanded(key[0], result.length or 0, [_planned(each) for each in self.instances.values()])
+        outcome = expanded(key[0], result.length or 0, [as_planned(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
         for there in [each for each in self.instances.values() if each.task == key[0]]:
@@ -195,7 +199,7 @@ class Look:
         self.plan = plan(
             self.run.dag,
             view(self.row),
-            [self._as_planned(key, each) for key, each in self.instances.items()],
+            [self._planned(key, each) for key, each in self.instances.items()],
             now=self.now,
             previous=previous,
         )
@@ -207,10 +211,10 @@ class Look:
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._why())
 
-    def _as_planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
+    def _planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
         known = self.run.planned.get(key)
         if known is None or known[0] is not row:
-            known = self.run.planned[key] = (row, _planned(row))
+            known = self.run.planned[key] = (row, as_planned(row))
         return known[1]
 
     def _why(self) -> str | None:
@@ -226,7 +230,7 @@ class Look:
 
     def active(self) -> tuple[Claim, ...]:
         """What has a slot."""
-        busy = [_planned(each) for each in self.instances.values() if each.state in ACTIVE]
+        busy = [as_planned(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, view(self.row), busy)
 
     def start(self, claim: Claim, cache_key: str | None = None, earlier: Earlier | None = None) -> None:
@@ -366,7 +370,7 @@ class Look:
         return [(key, each) for key, each in self.instances.items() if each is not before.get(key)]
 
 
-def _planned(row: InstanceRow) -> Instance:
+def as_planned(row: InstanceRow) -> Instance:
     """A task instance, as planning sees it."""
     return Instance(
         task=row.task,
@@ -376,6 +380,17 @@ def _planned(row: InstanceRow) -> Instance:
         ready_at=None if row.wake is None else when(row.wake),
         short_circuit=row.short_circuit,
     )
+
+
+def states_before(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
+    """The states of the scheduled run before, by task; None for a first run."""
+    before = store.deployments.before(row)
+    if before is None:
+        return None
+    states: dict[str, list[TaskState]] = {}
+    for each in store.instances([before.id])[before.id]:
+        states.setdefault(each.task, []).append(each.state)
+    return states
 
 
 def new_instance(dag: Dag, task: str) -> NewInstance:

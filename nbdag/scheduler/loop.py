@@ -28,7 +28,7 @@ from ..home import Home
 from ..processes import this_process
 from ..store.rows import AttemptRow, Earlier, InstanceRow, RunRow, SchedulerRow
 from .cached import Cache
-from .look import Driven, Leavings, Look, leavings, when
+from .look import Driven, Leavings, Look, leavings, states_before, when
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -104,6 +104,7 @@ class Scheduler:
             started=at,
             heartbeat=at,
             kind="run" if self._agenda is None else "scheduler",
+            jobs=self._executor.slots,
         )
         other = self._store.schedulers.register(me, alive)
         if other is None:
@@ -232,7 +233,7 @@ class Scheduler:
                 continue
             look = looks[number] = Look(run, now)
             look.take_in(mine)
-            past = self._past(run) if run.looks_back else None
+            past = states_before(self._store, run.row) if run.looks_back else None
             look.decide(cancelled=self._stopping or run.row.cancel_asked is not None, previous=past)
         self._hand_out(looks.values())
         again = changed = False
@@ -250,16 +251,6 @@ class Scheduler:
             changed = changed or bool(saved)
             again = again or saved is None or bool(look.added) or look.spared
         return again or (changed and any(run.looks_back and not run.finished for run in self._runs.values()))
-
-    def _past(self, run: Driven) -> dict[str, list[TaskState]] | None:
-        """The states of the scheduled run before, by task; None for a first run."""
-        before = self._store.deployments.before(run.row)
-        if before is None:
-            return None
-        states: dict[str, list[TaskState]] = {}
-        for each in self._store.instances([before.id])[before.id]:
-            states.setdefault(each.task, []).append(each.state)
-        return states
 
     def _hand_out(self, looks: Iterable[Look]) -> None:
         looks = list(looks)

@@ -26,6 +26,7 @@ class SchedulerRow:
     heartbeat: float  # when it last said that it is alive
     kind: str = "run"  # run: drives its own run; scheduler: all that are nobody's own
     ended: float | None = None  # it ended in good order
+    jobs: int | None = None  # how many tasks it makes at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

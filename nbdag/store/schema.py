@@ -33,7 +33,7 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0004"  # the newest migration
+HEAD = "0005"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -104,6 +104,7 @@ schedulers = Table(
     Column("heartbeat", Double, nullable=False),
     Column("kind", String(16), nullable=False, server_default="run"),  # run: drives its own; scheduler: all others
     Column("ended", Double),  # it ended in good order
+    Column("jobs", Integer),  # how many tasks it makes at once
 )
 
 runs = Table(

@@ -1,26 +1,33 @@
-"""An executor that does what a test tells it, and notebooks that are only a shape."""
+"""An executor that does what a test tells it, notebooks that are only a shape, and schedulers as processes."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 import nbdag.store
+from nbdag import runs
 from nbdag.core.dag import Dag, Edge, Input, Task
 from nbdag.core.events import Event
 from nbdag.core.job import Job, Key, Output, Result
 from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.states import TaskState
+from nbdag.core.states import RUN_FINISHED, TaskState
 from nbdag.home import Home
 from nbdag.scheduler import Driven, Scheduler, new_instance
 from nbdag.store.rows import NewRun, RunRow
 from nbdag.store.store import Store
 
+PATIENCE = 120.0  # seconds for what takes a few
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -171,3 +178,98 @@ def scripted() -> type[Scripted]:
 def shape() -> Callable[..., Dag]:
     """`dag_of`, for tests: files of tests do not import one another."""
     return dag_of
+
+
+TASK = """%%task {name} --retries 50 --retry-delay 0s
+import os, time
+with open("marks", "a", buffering=1) as marks:
+    marks.write("{name} start %d %f\\n" % (os.getpid(), time.monotonic()))
+    time.sleep({sleep})
+    marks.write("{name} end %d %f\\n" % (os.getpid(), time.monotonic()))
+"""
+
+
+@dataclass
+class Site:
+    """A home, and the schedulers that work in it."""
+
+    folder: Path
+    home: Home
+    environ: dict[str, str]
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def notebook(self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "") -> Path:
+        cells = [f"%dag {name} --max-active-tasks 100 {options}"]
+        for n in range(tasks):
+            after = f" --after t{n - chain}" if n >= chain else ""
+            source = TASK.format(name=f"t{n}", sleep=sleep)
+            cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
+        return self.cells(name, *cells)
+
+    def begin(self, *more: str) -> subprocess.Popen[str]:
+        log = (self.folder / f"log{len(self.processes)}").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbdag", "scheduler", "--log-json", *more],
+            cwd=self.folder, env=self.environ, text=True, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def said(self, n: int = -1) -> str:
+        return (self.folder / f"log{n % len(self.processes)}").read_text()
+
+    def cells(self, name: str, *cells: str) -> Path:
+        path = self.folder / f"{name}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+        return path
+
+    def trigger(self, dag: str) -> runs.Run:
+        return runs.trigger(dag, home=self.home)
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, f"{what}: never\n{self.said()[-3000:]}"
+            time.sleep(0.05)
+
+    def ended(self, run: runs.Run) -> runs.Run:
+        self.until(lambda: self.look(run).state in RUN_FINISHED, "the run ends")
+        return self.look(run)
+
+    def look(self, run: runs.Run) -> runs.Run:
+        return runs.find_run(run.id, run.dag, home=self.home)
+
+    def marks(self) -> list[tuple[str, str, int, float]]:
+        path = self.folder / "marks"
+        if not path.exists():
+            return []
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return [(line[0], line[1], int(line[2]), float(line[3])) for line in lines if len(line) == 4]
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def new_site(tmp_path: Path) -> Iterator[Callable[[str | None], Site]]:
+    """Makes a site whose store is at this URL, or a file."""
+    made: list[Site] = []
+
+    def new(url: str | None) -> Site:
+        environ = {**os.environ, "NBDAG_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
+        if url is not None:
+            environ["NBDAG_DB_URL"] = url
+        made.append(Site(tmp_path, Home(tmp_path / "home", url), environ))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, new_site: Callable[[str | None], Site]) -> Site:
+    return new_site(None if request.param == "sqlite" else request.getfixturevalue("postgres_database")())

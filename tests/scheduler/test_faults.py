@@ -7,12 +7,8 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -21,95 +17,11 @@ import pytest
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RUN_FINISHED, RunState, TaskState
-from nbdag.home import Home
+from nbdag.core.states import RunState, TaskState
 
 ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something is killed during one run
 PATIENCE = 120.0  # seconds for what takes a few
-
-TASK = """%%task {name} --retries 50 --retry-delay 0s
-import os, time
-with open("marks", "a", buffering=1) as marks:
-    marks.write("{name} start %d %f\\n" % (os.getpid(), time.monotonic()))
-    time.sleep({sleep})
-    marks.write("{name} end %d %f\\n" % (os.getpid(), time.monotonic()))
-"""
-
-
-@dataclass
-class Site:
-    """A home, and the schedulers that work in it."""
-
-    folder: Path
-    home: Home
-    environ: dict[str, str]
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def notebook(self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "") -> Path:
-        cells = [f"%dag {name} --max-active-tasks 100 {options}"]
-        for n in range(tasks):
-            after = f" --after t{n - chain}" if n >= chain else ""
-            source = TASK.format(name=f"t{n}", sleep=sleep)
-            cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
-        path = self.folder / f"{name}.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
-        return path
-
-    def begin(self, *more: str) -> subprocess.Popen[str]:
-        log = (self.folder / f"log{len(self.processes)}").open("w")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nbdag", "scheduler", "--log-json", *more],
-            cwd=self.folder, env=self.environ, text=True, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        log.close()
-        self.processes.append(process)
-        return process
-
-    def said(self, n: int = -1) -> str:
-        return (self.folder / f"log{n % len(self.processes)}").read_text()
-
-    def trigger(self, dag: str) -> runs.Run:
-        return runs.trigger(dag, home=self.home)
-
-    def until(self, holds: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < end, f"{what}: never\n{self.said()[-3000:]}"
-            time.sleep(0.05)
-
-    def ended(self, run: runs.Run) -> runs.Run:
-        self.until(lambda: self.look(run).state in RUN_FINISHED, "the run ends")
-        return self.look(run)
-
-    def look(self, run: runs.Run) -> runs.Run:
-        return runs.find_run(run.id, run.dag, home=self.home)
-
-    def marks(self) -> list[tuple[str, str, int, float]]:
-        path = self.folder / "marks"
-        if not path.exists():
-            return []
-        lines = [line.split() for line in path.read_text().splitlines()]
-        return [(line[0], line[1], int(line[2]), float(line[3])) for line in lines if len(line) == 4]
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
-def site_at(folder: Path, url: str | None) -> Site:
-    environ = {**os.environ, "NBDAG_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
-    if url is not None:
-        environ["NBDAG_DB_URL"] = url
-    return Site(folder, Home(folder / "home", url), environ)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_database")()
-    made = site_at(tmp_path, url)
-    yield made
-    made.close()
+Site = Any  # a home, and the schedulers that work in it
 
 
 def only_sqlite(site: Site) -> None:
@@ -257,26 +169,23 @@ def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(sit
 
 @pytest.mark.parametrize("seconds", [2.5, 22.0])  # at 20 what runs is ended, as another scheduler may take it over
 def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
-    tmp_path: Path, postgres_of_its_own: Any, seconds: float
+    new_site: Callable[[str], Site], postgres_of_its_own: Any, seconds: float
 ) -> None:
-    site = site_at(tmp_path, postgres_of_its_own.url)
-    try:
-        runs.deploy(site.notebook("down", 6, sleep=1.0, chain=1), home=site.home)
-        site.begin("--jobs", "2")
-        run = site.trigger("down")
-        site.until(lambda: len(site.marks()) > 1, "tasks begin")
-        postgres_of_its_own.stop()
-        time.sleep(seconds)  # what is tested is that it is away for so long
-        assert "the database does not answer" in site.said()
-        postgres_of_its_own.start()
-        assert site.ended(run).state is RunState.SUCCESS
-        site.until(lambda: "the database answers again" in site.said(), "it says so")
-        assert site.processes[0].poll() is None
-        assert site.said().count("does not answer") <= 3  # said once for each reason, not at every try
-        check_marks(site)
-        check_record(site, run)
-    finally:
-        site.close()
+    site = new_site(postgres_of_its_own.url)
+    runs.deploy(site.notebook("down", 6, sleep=1.0, chain=1), home=site.home)
+    site.begin("--jobs", "2")
+    run = site.trigger("down")
+    site.until(lambda: len(site.marks()) > 1, "tasks begin")
+    postgres_of_its_own.stop()
+    time.sleep(seconds)  # what is tested is that it is away for so long
+    assert "the database does not answer" in site.said()
+    postgres_of_its_own.start()
+    assert site.ended(run).state is RunState.SUCCESS
+    site.until(lambda: "the database answers again" in site.said(), "it says so")
+    assert site.processes[0].poll() is None
+    assert site.said().count("does not answer") <= 3  # said once for each reason, not at every try
+    check_marks(site)
+    check_record(site, run)
 
 
 def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:

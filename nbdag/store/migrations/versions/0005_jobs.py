@@ -1,0 +1,11 @@
+"""How many tasks a scheduler makes at once, so that `why` can tell that all are taken."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.add_column("schedulers", sa.Column("jobs", sa.Integer()))

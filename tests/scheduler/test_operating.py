@@ -1,0 +1,135 @@
+"""What a person asks of runs while a scheduler drives them, in processes of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbdag.store
+from nbdag import runs
+from nbdag.core.states import RunState
+from nbdag.processes import this_process
+from nbdag.runs.backfill import BackfillRunningError, backfill
+from nbdag.runs.pools import set_pool
+from nbdag.runs.why import why
+from nbdag.store.rows import SchedulerRow
+
+Site = Any  # a home, and the schedulers that work in it
+FIRST, LAST = datetime(2026, 1, 1), datetime(2026, 1, 5)
+WAITS = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"  # until the test lets it go on
+
+
+@pytest.mark.parametrize(("backwards", "days"), [(False, "12345"), (True, "54321")])
+def test_a_backfill_is_driven_by_the_scheduler_that_is_alive(site: Site, backwards: bool, days: str) -> None:
+    cell = "%%task a\nwith open('marks.txt', 'a') as file:\n    file.write(f'{dag_run.logical_date:%d}\\n')"
+    runs.deploy(site.cells("fill", "%dag fill --schedule @daily", cell), home=site.home)
+    site.begin("--jobs", "2")
+    site.until(lambda: "begins" in site.said(), "the scheduler begins")
+    made = backfill("fill", FIRST, LAST, backwards=backwards, max_active_runs=1, home=site.home)
+    assert made.driver == f"the scheduler (process {site.processes[0].pid})"
+    with pytest.raises(BackfillRunningError):
+        backfill("fill", datetime(2025, 1, 1), datetime(2025, 1, 2), home=site.home)
+    assert [site.ended(run).state for run in made.runs] == [RunState.SUCCESS] * 5
+    assert (site.folder / "marks.txt").read_text().split() == [f"0{day}" for day in days]
+
+
+@pytest.fixture
+def here(new_site: Callable[[str | None], Site]) -> Iterator[Site]:
+    site = new_site(None)
+    yield site
+    (site.folder / "go").touch()
+
+
+def reasons(site: Site, run: runs.Run, task: str) -> list[str]:
+    (found,) = why(run, task, home=site.home)
+    return list(found.reasons)
+
+
+def under_way(site: Site, run: runs.Run, *tasks: str) -> None:
+    site.until(lambda: all(site.look(run)[task].started for task in tasks), f"{tasks} begin")
+
+
+def test_why_says_that_all_jobs_are_taken_and_who_comes_first(here: Site) -> None:
+    cells = [f"%%task {name} --priority {priority}\n{WAITS}" for name, priority in (("a", 1), ("b", 3), ("c", 2))]
+    runs.deploy(here.cells("jobs", "%dag jobs", *cells), home=here.home)
+    here.begin("--jobs", "1")
+    run = here.trigger("jobs")
+    under_way(here, run, "b")
+    assert reasons(here, run, "c") == ["waits for a job: 1 of 1 taken"]
+    assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "1 waiting task of higher priority ahead of it"]
+    assert re.fullmatch(
+        r"is running for \d+ s \(try 1\), driven by the scheduler \(process \d+\)", *reasons(here, run, "b")
+    )
+
+
+def test_why_says_who_has_the_slots_of_a_pool(here: Site) -> None:
+    set_pool("gpu", 2, home=here.home)
+    cells = [f"%%task {name} --pool gpu\n{WAITS}" for name in ("a", "b", "c")]
+    runs.deploy(here.cells("pooled", "%dag pooled", *cells), home=here.home)
+    here.begin("--jobs", "4")
+    run = here.trigger("pooled")
+    under_way(here, run, "a", "b")
+    assert reasons(here, run, "c") == ["waits for pool gpu: 2 of 2 slots taken by a, b"]
+
+
+def test_why_says_what_it_waits_for_and_when_it_is_tried_again(here: Site) -> None:
+    cells = (f"%%task a\n{WAITS}", "%%task b --after a\nx = 1", "%%task c --retries 2 --retry-delay 1h\n1 / 0")
+    runs.deploy(here.cells("waits", "%dag waits --tz Europe/Riga", *cells), home=here.home)
+    here.begin("--jobs", "2")
+    run = here.trigger("waits")
+    under_way(here, run, "a")
+    here.until(lambda: here.look(run)["c"].error is not None, "c fails")
+    assert reasons(here, run, "b") == ["waits for a, which is running"]
+    assert re.fullmatch(
+        r"is tried again at (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d EES?T \(try 2 of 3\)", *reasons(here, run, "c")
+    )
+
+
+def test_why_says_that_the_run_before_is_not_over(here: Site) -> None:
+    cell = f"%%task a --depends-on-past\n{WAITS}"
+    runs.deploy(here.cells("past", "%dag past --schedule 'every 1s'", cell), home=here.home)
+    here.begin("--jobs", "2")
+    here.until(lambda: len(runs.list_runs("past", "running", home=here.home)) > 1, "two ticks")
+    *_, second, first = runs.list_runs("past", home=here.home)
+    under_way(here, first, "a")
+    assert reasons(here, second, "a") == ["waits for a in the run before, which is running"]
+
+
+def test_why_says_that_too_many_runs_are_running(here: Site) -> None:
+    runs.deploy(here.cells("one", "%dag one --max-active-runs 1", f"%%task a\n{WAITS}"), home=here.home)
+    here.begin("--jobs", "2")
+    first, second = here.trigger("one"), here.trigger("one")
+    under_way(here, first, "a")
+    assert reasons(here, second, "a") == [
+        "waits for its run to begin: 1 of 1 runs of one are running (max_active_runs)"
+    ]
+
+
+def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> None:
+    runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
+    runs.pause("alone", home=here.home)
+    run = here.trigger("alone")
+    nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id}`"
+    assert reasons(here, run, "a") == [nobody]
+    here.begin()
+    assert here.ended(run).state is RunState.SUCCESS  # what is triggered runs, paused or not
+    assert reasons(here, run, "a") == ["succeeded (try 1)"]
+
+
+def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: Path, here: Site) -> None:
+    runs.deploy(here.cells("many", "%dag many", "%%task a\nx = 1"), home=here.home)
+    run = here.trigger("many")
+    store = nbdag.store.open(here.home)
+    me = this_process()
+    for n in (2, 3):
+        said = {"host": me.host, "pid": me.pid, "birth": me.birth, "started": 0.0, "heartbeat": 0.0}
+        store.schedulers.register(SchedulerRow(id=str(n), kind="scheduler", jobs=n, **said))  # type: ignore[arg-type]
+    from nbdag.runs.alive import jobs_of
+
+    assert jobs_of(store, store.named(run.id)[0]) == (5, 0)
+    store.close()
