@@ -46,7 +46,6 @@ def _systemd(command: list[str]) -> str:
         "# systemctl --user enable --now nbdag-scheduler && loginctl enable-linger",
         "[Unit]",
         "Description=nbdag scheduler",
-        "After=network-online.target",
         "",
         "[Service]",
         f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}",

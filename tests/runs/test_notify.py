@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +47,68 @@ def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home)
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef f(what): time.sleep(600)\n")
     assert tell("slow:f", {}, cwd=str(tmp_path), limit=1.0) == "it took more than 1 s"
+
+
+class Heard(ThreadingHTTPServer):
+    """A service on this machine, which apprise tells by json://, and which answers with `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.status = 200
+        self.words: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"json://user:s3cret@127.0.0.1:{self.server_address[1]}"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    server: Heard
+
+    def do_POST(self) -> None:
+        self.server.words.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None: ...
+
+
+@pytest.fixture
+def service() -> Iterator[Heard]:
+    pytest.importorskip("apprise")
+    with Heard() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("option", "cell", "title", "message"),
+    [
+        ("--on-success", "%%task a\nx = 1", "churn: run {} succeeded", "churn: run {} succeeded"),
+        ("--on-failure", "%%task a\n1 / 0", "churn: run {} failed", "a failed"),
+        (
+            "--on-retry", "%%task a --retries 1 --retry-delay 0s\n1 / 0",
+            "a of churn failed (try 1) and is tried again", "run {}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_service_is_told_by_its_url(
+    write: Write, home: Home, service: Heard, option: str, cell: str, title: str, message: str
+) -> None:
+    run = nbdag.run(write(f"%dag churn {option} {service.url}", cell), home=home)
+    assert [(each["title"], each["message"]) for each in service.words] == [
+        (title.format(run.id), message.format(run.id))
+    ]
+    assert runs.find_run(run.id, home=home).warnings == ()
+
+
+def test_a_service_that_refuses_is_a_note_without_its_password(write: Write, home: Home, service: Heard) -> None:
+    service.status = 500
+    run = nbdag.run(write(f"%dag churn --on-success {service.url}", "%%task a\nx = 1"), home=home)
+    assert run.state is RunState.SUCCESS
+    (note,) = runs.find_run(run.id, home=home).warnings
+    assert (note.code, note.name) == ("NB415", "json")
+    assert note.message == "json could not be told of the success: apprise could not deliver it"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import plistlib
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,10 +65,55 @@ def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
     assert "0 values, 0 notebooks, 0 folders" in call("gc").output
 
 
-def test_a_unit_starts_this_interpreter_and_ends_its_tasks_in_good_order(call: Callable[..., Result]) -> None:
-    systemd = call("scheduler", "--print-unit", "systemd", "--jobs", 4).output
-    assert '"-m" "nbdag" "scheduler" "--jobs" "4"' in systemd
-    assert "KillMode=mixed" in systemd
-    launchd = plistlib.loads(call("scheduler", "--print-unit", "launchd").output.encode())
-    assert launchd["ProgramArguments"][1:] == ["-m", "nbdag", "scheduler"]
-    assert launchd["KeepAlive"] is True
+@pytest.fixture
+def odd(tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory, and a home, whose names mean something to systemd."""
+    folder = tmp_path / 'a "%h" $HOME'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("NBDAG_HOME", str(folder / "home"))
+    return folder
+
+
+def test_a_unit_for_systemd_starts_this_interpreter_here(call: Callable[..., Result], odd: Path) -> None:
+    text = call("scheduler", "--print-unit", "systemd", "--jobs", 4).output
+    unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(text)
+    assert set(unit) == {"DEFAULT", "Unit", "Service", "Install"}
+    service = unit["Service"]
+    assert service["ExecStart"] == f'"{sys.executable}" "-m" "nbdag" "scheduler" "--jobs" "4"'
+    assert service["WorkingDirectory"] == str(odd).replace("%", "%%")
+    home = str(odd / "home").replace("%", "%%").replace('"', '\\"')
+    assert f'Environment="NBDAG_HOME={home}"' in text
+    # The scheduler alone is told to end, and has time to let its tasks end.
+    assert (service["KillMode"], service["TimeoutStopSec"], service["Restart"]) == ("mixed", "300", "always")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+def test_systemd_finds_nothing_wrong_with_its_unit(call: Callable[..., Result], odd: Path, tmp_path: Path) -> None:
+    path = tmp_path / "nbdag-scheduler.service"
+    path.write_text(call("scheduler", "--print-unit", "systemd").output)
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    path.write_text(path.read_text().replace("KillMode=mixed", "KillMode=gently"))
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert "gently" in done.stderr  # it does look
+
+
+def test_a_property_list_for_launchd_starts_this_interpreter_here(call: Callable[..., Result], odd: Path) -> None:
+    launchd = plistlib.loads(call("scheduler", "--print-unit", "launchd", "--log-json").output.encode())
+    assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", "--log-json"]
+    assert launchd["WorkingDirectory"] == str(odd)
+    assert launchd["EnvironmentVariables"]["NBDAG_HOME"] == str(odd / "home")
+    assert (launchd["KeepAlive"], launchd["RunAtLoad"], launchd["ExitTimeOut"]) == (True, True, 300)
+
+
+@pytest.mark.parametrize("kind", ["systemd", "launchd"])
+def test_a_unit_names_the_database_and_never_its_password(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me@db/nbdag")
+    assert "postgresql://me@db/nbdag" in call("scheduler", "--print-unit", kind).output
+    monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me:s3cret@db/nbdag")
+    assert "s3cret" not in call("scheduler", "--print-unit", kind).output
