@@ -19,6 +19,7 @@ import ipykernel.zmqshell
 import ipykernel_launcher  # type: ignore[import-untyped]
 import IPython.core.completerlib
 import IPython.core.debugger
+import IPython.core.inputtransformer2
 import IPython.core.oinspect
 import IPython.extensions.storemagic
 import IPython.utils.wildcard
@@ -43,6 +44,9 @@ _AHEAD = (
     ipykernel.zmqshell,
     tornado.platform.asyncio,
 )
+
+# Python's tokenizer compiles its patterns when it is first used; of a kernel's first cell that is most of the time.
+IPython.core.inputtransformer2.TransformerManager().transform_cell("rehearsal = f(1)")
 
 # Matplotlib looks at this when it is imported, which is after a kernel has set it, unless it is imported ahead.
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")

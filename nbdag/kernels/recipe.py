@@ -21,6 +21,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 # Set by shells, terminals, sessions, Jupyter, pytest and nbdag itself for one moment; no import depends on them.
@@ -84,8 +85,9 @@ def packages_state() -> list[tuple[str, int]]:
     return state
 
 
+@cache
 def _own_state() -> int:
-    """When nbdag itself was last changed: a server must not outlive the code that it was started from."""
+    """When nbdag itself was last changed, as this process knows it: a server must not be of other code than we are."""
     package = Path(__file__).parents[1]
     return max(path.stat().st_mtime_ns for path in package.rglob("*.py"))
 

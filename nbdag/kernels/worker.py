@@ -32,6 +32,7 @@ from . import wire  # noqa: E402
 from .attempt import Attempt  # noqa: E402
 from .birth import Nest, Streams  # noqa: E402
 from .manager import TaskKernelManager  # noqa: E402
+from .recipe import Recipe  # noqa: E402
 
 GRACE = 5.0  # seconds that an attempt which was ended may take to write its notebook
 
@@ -121,6 +122,7 @@ def _rehearse() -> None:
     nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
     with contextlib.suppress(NoSuchKernel):
         TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # it is looked up when it is read
+    Recipe.of((), targets=())
 
 
 _rehearse()

@@ -38,6 +38,8 @@ _PEER = struct.Struct("3i")  # pid, uid, gid
 _PR_SET_NAME = 15
 _REQUEST_TIMEOUT = 10.0  # seconds that a client may take to say what it wants
 _PATIENCE = 60.0  # seconds that a server waits for its first client
+_BURST = 0.1  # seconds without a fork after which all spares are made: until then processors have better things to do
+_LAST = 1  # with so many spares left, more are made at once
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +84,8 @@ class Zygote:
         self.idle_since: float | None = time.time()
         self.used = False
         self.stopping = False
+        self.forked = -_BURST  # when somebody last asked for a child, on the monotonic clock
+        self.short = False  # spares are wanted that can wait
 
     # -- imports ------------------------------------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class Zygote:
         gc.collect()
         gc.freeze()  # what is there by now stays shared with the children
         while not self.stopping:
-            for key, _ in self.selector.select(self._patience()):
+            for key, _ in self.selector.select(self._wait()):
                 born = key.data(key.fileobj)
                 if born is not None:
                     return born  # type: ignore[no-any-return]
@@ -135,6 +139,17 @@ class Zygote:
             return None
         wait = self.idle if self.used else max(self.idle, _PATIENCE)
         return max(0.0, self.idle_since + wait - time.time())
+
+    def _wait(self) -> float | None:
+        """Seconds until there is something to do though nobody asks; None where there will not be."""
+        waits = [wait for wait in (self._patience(), self._calm()) if wait is not None]
+        return min(waits, default=None)
+
+    def _calm(self) -> float | None:
+        """Seconds until spares are made that can wait; None where none are wanted."""
+        if not self.short:
+            return None
+        return max(0.0, self.forked + _BURST - time.monotonic())
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -231,6 +246,7 @@ class Zygote:
     # -- children -----------------------------------------------------------------------------------------------
 
     def _fork(self, owner: socket.socket, frame: wire.Frame) -> Born | None:
+        self.forked = time.monotonic()
         target = frame.data["target"]
         if target not in self.targets:
             wire.send(owner, {"error": f"{target} is not among what it was started for"})
@@ -265,8 +281,13 @@ class Zygote:
                 wants[child.kind] -= 1
             else:
                 self._bury(child)
-        for kind, count in wants.items():
-            for _ in range(count):
+        self.short = False
+        for kind, missing in wants.items():
+            wanted = max(hold.wants.get(kind, 0) for hold in self.holds)
+            if wanted - missing > _LAST and time.monotonic() < self.forked + _BURST:
+                self.short = self.short or missing > 0
+                continue
+            for _ in range(missing):
                 born = self._bear(kind, None, None)
                 if born is not None:
                     return born

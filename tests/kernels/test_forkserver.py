@@ -255,6 +255,17 @@ def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tm
     until(lambda: server.status(LONG).spares == 0)
 
 
+def test_spares_that_were_taken_are_made_anew(server, tmp_path):
+    """The last of them at once, the others once nobody has asked for a child for a moment."""
+    with server.hold() as hold:
+        hold.want(4, T["Prepared"], b"a")
+        until(lambda: server.status(LONG).spares == 4)
+        for n in range(6):
+            with server.fork(T["Prepared"], str(tmp_path / f"{n}").encode(), arguments=b"a", cwd=tmp_path) as child:
+                assert child.wait(LONG) == 0
+        until(lambda: server.status(LONG).spares == 4)
+
+
 def test_who_asks_for_the_same_meets_the_same_server(server):
     pids = {Server.connect(recipe()).status(LONG).pid for _ in range(3)}
     assert pids == {server.status(LONG).pid}
