@@ -150,8 +150,8 @@ class ForkProvisioner(LocalProvisioner):
 
     async def shutdown_requested(self, restart: bool = False) -> None:
         """Wait for the kernel to follow the request, so that the manager, which looks every 0.1 s, need not."""
-        if self._child is not None and not await self._soon_gone(0.5):
-            self._child.signal(signal.SIGINT)  # it is running a cell
+        if self._child is not None and not await self._soon_gone(1.5):
+            self._child.signal(signal.SIGINT)  # it must be running a cell: an idle one is gone by now
             await self._soon_gone(self.get_shutdown_wait_time() / 2)
 
     async def cleanup(self, restart: bool = False) -> None:
