@@ -25,7 +25,7 @@ from .graphs import Mark
 from .session import Session
 from .views import outputs, standing, task
 from .views.acts import Acts
-from .views.history import History
+from .views.history import LATEST, History
 from .views.messages import (
     AskValue,
     Beginning,
@@ -88,9 +88,7 @@ class Living:
         self._number = 0
         self._dag, marks = session.look()
         self._session = standing.of_session(marks)
-        self._runs: dict[str, tuple[RunBrief, dict[str, Standing]]] = {}  # as last told
-        for run in reversed(self._history().runs()):
-            self._runs[run.id] = (standing.brief(run), standing.of_run(run))
+        self._runs = self._latest()
         self._shape = self._shape_of(self._dag)
         self._acts = Acts(home, lambda: self._dag.id, lambda: session.path, lambda told: self.widget.tell(told))
         self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.begin, self.hear)
@@ -119,12 +117,16 @@ class Living:
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
         """The live session stands so."""
         with self._lock:
+            renamed = dag.id != self._dag.id
             self._dag = dag
+            if renamed:  # its runs are others
+                self._runs = self._latest()
+                self._session = standing.of_session(marks)
+                self._number += 1
+                self.widget.tell({"kind": "all", "all": self.begin()})
             if (shape := self._shape_of(dag)) != self._shape:
                 self._shape = shape
-                drawn = picture(dag, notebook=self.session.path)
-                self.widget.set_trait("picture", drawn)
-                self.widget.tell({"kind": "picture", "view": "", "picture": drawn})
+                self.widget.set_trait("picture", picture(dag, notebook=self.session.path))
             now = standing.of_session(marks)
             moved = standing.changes(self._session, now)
             self._session = now
@@ -193,8 +195,12 @@ class Living:
         """A run has moved; the watch says so, from its thread."""
         with self._lock:
             brief, now = standing.brief(run), standing.of_run(run)
+            if run.dag != self._dag.id:
+                return  # it was looked for before the notebook was renamed
             before = self._runs.get(run.id)
             self._runs[run.id] = (brief, now)
+            if len(self._runs) > LATEST:
+                del self._runs[min(self._runs, key=lambda each: self._runs[each][0]["created"])]
             moved = standing.changes(before[1] if before else {}, now)
             if moved or before is None or before[0] != brief:
                 self._tell(run.id, moved, None if before and before[0] == brief else brief)
@@ -202,6 +208,10 @@ class Living:
     def _tell(self, of: str, tasks: dict[str, Standing], run: RunBrief | None) -> None:
         self._number += 1
         self.widget.tell({"kind": "change", "number": self._number, "of": of, "tasks": tasks, "run": run})
+
+    def _latest(self) -> dict[str, tuple[RunBrief, dict[str, Standing]]]:
+        """The latest runs, as they are told."""
+        return {run.id: (standing.brief(run), standing.of_run(run)) for run in self._history().runs()}
 
     def _history(self) -> History:
         return History(self._home(), self._dag.id)

@@ -84,3 +84,5 @@ class Watch:
         for row, run in zip(moved, told(store, home, moved) if moved else (), strict=True):
             seen[row.id] = row.revision
             self._tell(run)
+        for gone in seen.keys() - {row.id for row in rows}:
+            del seen[gone]

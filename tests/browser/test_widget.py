@@ -30,6 +30,10 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
     stale = nb.box("prep", "stale")
     assert "extract ran again after it" in stale.get_attribute("aria-label")
 
+    nb.edit(7, "%%task deploy\nprint(rows or score)")
+    nb.run(7)
+    assert "follows extract, validate" in nb.box("deploy", "stale").get_attribute("aria-label"), "it is laid out anew"
+
     nb.button("Run all").click()
     nb.box("train", "running")
     nb.box("validate", "failed")

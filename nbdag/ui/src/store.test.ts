@@ -44,6 +44,26 @@ describe('the store', () => {
     expect(carrier.sent.length).toBe(1)
   })
 
+  it('keeps nothing of runs that are offered no more, however many come, but of one that is looked at', () => {
+    const { carrier, store } = begun()
+    const stop = store.on(topic('r3', 'a'), vi.fn())
+    for (let n = 1; n <= 3000; n += 1) {
+      const run = { ...RUN, id: `r${n}`, created: n }
+      carrier.hear({ kind: 'change', number: n, of: run.id, tasks: { a: { state: 'running' } }, run })
+      carrier.hear({ kind: 'change', number: n, of: run.id, tasks: { a: { state: 'success' } }, run: null })
+    }
+    const kept = store as unknown as {
+      standings: Map<string, unknown>
+      known: Set<string>
+      heard: Map<string, unknown>
+    }
+    expect([...kept.standings.keys()].filter((id) => !store.run(id))).toEqual(['', 'r3'])
+    expect(kept.known.size).toBeLessThanOrEqual(21)
+    expect(store.standing('r3', 'a').state).toBe('success')
+    stop()
+    expect(kept.heard.size).toBe(0)
+  })
+
   it('asks for a run that it does not know, once', () => {
     const { carrier, store } = begun()
     store.need('old')

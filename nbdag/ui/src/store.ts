@@ -6,6 +6,7 @@ type Tasks = Record<string, Standing>
 
 export const NOT_RUN: Standing = { state: 'none' }
 export const LIVE = '' // the id of the live session, among runs
+const KEPT = 20 // runs that are offered
 const ACTIVE = new Set(['queued', 'running'])
 
 export function isActive(run: RunBrief | undefined): boolean {
@@ -132,16 +133,24 @@ export class Store {
   private take(run: RunBrief): void {
     const at = this.runs.findIndex((other) => other.id === run.id)
     if (at < 0) {
-      this.runs = [run, ...this.runs].sort((a, b) => b.created - a.created).slice(0, 20)
+      this.runs = [run, ...this.runs].sort((a, b) => b.created - a.created).slice(0, KEPT)
       if (isActive(run)) {
         this.newest = run.id
         this.known.add(run.id) // it has just begun, so what comes is all there is
-        for (const id of this.standings.keys()) if (id !== LIVE && !this.run(id)) this.standings.delete(id)
       }
+      this.forgetOthers()
     } else {
       this.runs = this.runs.with(at, run)
     }
     this.call('runs')
+  }
+
+  /** Of runs that are offered no more nothing is kept, unless somebody looks at one. */
+  private forgetOthers(): void {
+    const kept = new Set([LIVE, ...this.runs.map(({ id }) => id)])
+    for (const topic of this.heard.keys()) kept.add(topic.split('\n')[0] ?? '')
+    for (const id of this.standings.keys()) if (!kept.has(id)) this.standings.delete(id)
+    for (const id of this.known) if (!kept.has(id)) this.known.delete(id)
   }
 
   private move(run: string, tasks: Tasks): void {

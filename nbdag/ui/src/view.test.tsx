@@ -1,6 +1,6 @@
 import { render } from 'preact'
 import { act } from 'preact/test-utils'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { App } from './App'
 import { BEGINNING, Carrier, node, picture } from './fixtures'
 import { Outputs, page } from './Outputs'
@@ -80,6 +80,35 @@ describe('the whole', () => {
     expect(store.listeners).toBeGreaterThan(0)
     act(() => render(null, root))
     expect(store.listeners).toBe(0)
+  })
+})
+
+describe('what stays open for long', () => {
+  it('listens no more after an hour of runs, looks at tasks and views than before', async () => {
+    vi.useFakeTimers()
+    const { carrier, store } = shown()
+    const press = (text: string) => act(() => button(text)?.click())
+    const minute = (n: number) => {
+      const run = { id: `r${n}`, state: 'running', created: n, started: n, ended: null, partial: false, error: '' }
+      act(() => carrier.hear({ kind: 'change', number: n, of: run.id, tasks: { a: { state: 'running' } }, run }))
+      act(() => void box('b')?.dispatchEvent(new MouseEvent('click', { bubbles: true })))
+      act(() => void vi.advanceTimersByTime(2000))
+      for (const face of ['Timeline', 'Grid', 'Graph']) press(face)
+      const ended = { ...run, state: 'success', ended: n + 60 }
+      act(() => carrier.hear({ kind: 'change', number: n, of: run.id, tasks: { a: { state: 'success' } }, run: ended }))
+      press('×')
+      press('Dismiss')
+      const elsewhere = document.createElement('div')
+      act(() => render(<App store={store} host={{}} />, elsewhere))
+      act(() => render(null, elsewhere))
+    }
+    minute(1)
+    const [listeners, timers] = [store.listeners, vi.getTimerCount()]
+    for (let n = 2; n <= 60; n += 1) minute(n)
+    expect([store.listeners, vi.getTimerCount()]).toEqual([listeners, timers])
+    act(() => render(null, root))
+    expect([store.listeners, vi.getTimerCount()]).toEqual([0, 0])
+    vi.useRealTimers()
   })
 })
 

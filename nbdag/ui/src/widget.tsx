@@ -30,8 +30,13 @@ function transport(model: Model): Transport {
       }
     },
     listen(hear) {
+      const anew = () => hear({ kind: 'picture', view: '', picture: model.get('picture') })
       model.on('msg:custom', hear)
-      return () => model.off('msg:custom', hear)
+      model.on('change:picture', anew)
+      return () => {
+        model.off('msg:custom', hear)
+        model.off('change:picture', anew)
+      }
     },
   }
 }

@@ -1,0 +1,108 @@
+"""A widget that stays open keeps nothing of what has been."""
+
+from __future__ import annotations
+
+import pytest
+
+from .bare import Bare, broad_cells, drawn
+
+TASKS = 40
+# A run begins, its tasks move, it is looked at in every way, it ends. `answer` is the kernel's part.
+HOUR = """async ([first, minutes, tasks, pictures]) => {
+  const base = { inputs: [], outputs: [], before: [], after: [], options: [['retries', '2']], doc: '', cell: 1 }
+  const value = { name: 'x', task: 'step_0', type: 'int', bytes: 28, summary: '1', stored: true }
+  const html = { mime: 'text/html', data: '<table><tr><td>1</td></tr></table>' }
+  const answer = () => {
+    for (const asked of bare.sent.splice(0)) {
+      const { kind, run, task } = asked
+      window.asked = { ...window.asked, [kind]: (window.asked?.[kind] ?? 0) + 1 }
+      if (kind === 'task')
+        bare.hear({ ...base, kind, run, task, source: [[['keyword', 'pass']]], inputs: [value], outputs: [value],
+          tries: [{ map_index: -1, number: 1, state: 'success', started: 1, ended: 2, error: '', notes: [] }],
+          past: [{ run: 'r1', state: 'success', duration: 1 }, { run: 'r2', state: 'success', duration: 2 }] })
+      if (kind === 'try') bare.hear({ ...asked, outputs: [html], log: 'a log', path: '' })
+      if (kind === 'value') bare.hear({ ...asked, outputs: [html] })
+      if (kind === 'timeline')
+        bare.hear({ kind, run, bars: [{ task: 'step_0', map_index: -1, number: 1, state: 'success', started: 1, ended: 2 }] })
+      if (kind === 'grid') bare.hear({ kind, runs: [] })
+      if (kind === 'arrange') bare.hear({ kind: 'picture', view: asked.view, picture: pictures[asked.collapsed ? 1 : 0] })
+    }
+  }
+  // What is asked for comes after a frame is drawn, and an answer may make the page ask for more.
+  const settle = async () => {
+    for (let n = 0; n < 3; n += 1) {
+      await bare.painted()
+      await new Promise((done) => setTimeout(done, 5))
+      answer()
+    }
+  }
+  const button = (name) => [...document.querySelectorAll('button')].find((each) => each.textContent.trim() === name)
+  const press = async (name) => { button(name)?.click(); await settle() }
+  for (let minute = first; minute < first + minutes; minute += 1) {
+    const id = `r${minute}`
+    const brief = { id, state: 'running', created: minute, started: minute, ended: null, partial: false, error: '' }
+    const say = (tasks, run) => bare.hear({ kind: 'change', number: minute * 1000, of: id, tasks, run })
+    say({}, brief)
+    await settle()
+    await press('Show it')
+    for (let n = 0; n < tasks; n += 1) {
+      say({ [`step_${n}`]: { state: 'running', started: Date.now() / 1000 } }, null)
+      if (n % 10 === 0) await bare.painted()
+      say({ [`step_${n}`]: { state: 'success', duration: 1, started: minute } }, null)
+    }
+    document.querySelector('[data-id="step_3"]').dispatchEvent(new MouseEvent('click', { bubbles: true }))
+    await settle()
+    await press('preview')
+    document.querySelector('.nbdag-panel .nbdag-close').click()
+    await settle()
+    for (const face of ['Timeline', 'Grid', 'Graph']) await press(face)
+    if (minute % 5 === 0) {
+      bare.show()
+      await settle()
+      bare.closeView()
+    }
+    say({}, { ...brief, state: 'success', ended: minute + 50 })
+    await settle()
+  }
+}"""
+
+
+@pytest.fixture
+def bare(browser):
+    page = Bare(browser)
+    yield page
+    page.close()
+
+
+@pytest.mark.timeout(600)
+def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
+    whole = drawn(broad_cells(TASKS))
+    bare.begin(whole)
+
+    def hour(first, minutes):
+        bare.page.evaluate(HOUR, [first, minutes, TASKS, [whole, whole]])
+        bare.page.wait_for_timeout(300)  # effects and frames that are under way
+        bare.collect_garbage()
+        return bare.metrics()
+
+    before = hour(1, 25)  # as many runs as are kept, and more
+    after = hour(26, 60)
+    assert bare.page.locator(".nbdag-runs option").count() == 21
+    asked = bare.page.evaluate("window.asked")
+    assert all(asked[kind] >= 80 for kind in ("task", "try", "value", "timeline", "grid")), asked
+    assert after["JSEventListeners"] <= before["JSEventListeners"]
+    assert after["Nodes"] <= before["Nodes"] + 20  # the browser's own
+    assert after["JSHeapUsedSize"] <= before["JSHeapUsedSize"] + 500_000, "4,800 changes, 60 panels, 12 views"
+
+
+def test_a_widget_that_is_gone_leaves_nothing(bare):
+    empty = bare.metrics()["JSEventListeners"]
+    bare.begin(drawn(broad_cells(TASKS)))
+    bare.page.evaluate("() => { bare.show(); bare.closeView(); bare.show() }")
+    assert bare.metrics()["JSEventListeners"] > empty
+    bare.page.evaluate("() => bare.end()")
+    bare.page.wait_for_timeout(300)
+    bare.collect_garbage()
+    assert bare.page.evaluate("bare.told.size") == 0
+    assert bare.metrics()["JSEventListeners"] == empty
+    assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "but the page's own script"

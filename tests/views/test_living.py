@@ -1,0 +1,103 @@
+"""The kernel's end of the widget: what it tells, and what it keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nbdag import widget
+from nbdag.core.states import RunState, TaskState
+from nbdag.home import Home
+from nbdag.runs import Run, TaskRun
+from nbdag.session import Session
+from nbdag.views import watch
+from nbdag.views.history import LATEST
+
+
+@pytest.fixture
+def living(tmp_path, monkeypatch):
+    monkeypatch.setattr(widget, "BUNDLE", tmp_path)  # it need not be built
+    for name in ("widget.js", "widget.css"):
+        (tmp_path / name).write_text("")
+    session = Session()
+    for source in ("%dag h", "%%task a\nx = 1", "%%task b\ny = x"):
+        session.begin(source, source)
+        session.end(TaskState.SUCCESS)
+    made = widget.Living(session, {}, home=lambda: Home(tmp_path / "none"))
+    made.told = []
+    monkeypatch.setattr(made.widget, "tell", made.told.append)
+    yield made
+    made.close()
+
+
+def run(number, state=RunState.RUNNING, task=TaskState.RUNNING):
+    tasks = (TaskRun(id="a", map_index=-1, state=task, tries=1, started=1.0, ended=None),)
+    return Run(
+        id=f"r{number}", dag="h", state=state, created=number, started=number, ended=None, notebook=Path(), tasks=tasks,
+        home=Home(Path("/nowhere")),
+    )  # fmt: skip
+
+
+def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(living, monkeypatch):
+    monkeypatch.setattr(widget, "picture", lambda *_, **__: pytest.fail("laid out anew"))
+    living.session.begin("%%task a\nx = 1", "%%task a\nx = 1")
+    living.refresh()
+    living.session.end(TaskState.SUCCESS)
+    living.refresh()
+    assert [list(each["tasks"]) for each in living.told] == [["a", "b"], ["a"]], "b is stale as soon as a runs again"
+    assert all(len(json.dumps(each)) < 400 for each in living.told)
+    living.refresh()
+    assert len(living.told) == 2, "what has not moved is not told"
+
+
+def test_a_picture_is_told_anew_once_when_the_notebook_is_another(living, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(widget, "picture", lambda dag, **_: drawn.append(dag) or {"order": list(dag.tasks)})
+    living.session.begin("%%task c\nz = y", "c")
+    living.refresh()
+    living.session.end(TaskState.SUCCESS)
+    living.refresh()
+    assert len(drawn) == 1
+    assert living.widget.picture == {"order": ["a", "b", "c"]}
+
+
+def test_of_old_runs_nothing_is_kept_however_many_come(living):
+    for number in range(1, 200):
+        living._moved(run(number))
+        living._moved(run(number, RunState.SUCCESS, TaskState.SUCCESS))
+    assert sorted(living._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
+    assert [each["id"] for each in living.begin()["runs"]] == [f"r{n}" for n in reversed(range(200 - LATEST, 200))]
+
+
+def test_a_watch_remembers_no_more_runs_than_it_looks_at(monkeypatch):
+    monkeypatch.setattr(watch, "told", lambda store, home, rows: rows)
+    told = []
+    looking, seen = watch.Watch(lambda: None, lambda: "h", told.append), {}
+    for newest in range(1, 100):
+        rows = [SimpleNamespace(id=n, revision=1) for n in range(newest, max(0, newest - LATEST), -1)]
+        looking._look(SimpleNamespace(runs=lambda rows=rows, **_: rows), None, "h", seen)
+    assert [row.id for row in told] == list(range(1, 100))
+    assert sorted(seen) == list(range(100 - LATEST, 100))
+
+
+def test_a_notebook_that_is_renamed_has_other_runs(living):
+    living._moved(run(1))
+    living.session.begin("%dag other", "%dag h")
+    living.session.end(TaskState.SUCCESS)
+    living.refresh()
+    assert [each["kind"] for each in living.told] == ["change", "all"]
+    assert living.told[-1]["all"]["runs"] == []
+    living._moved(run(2))
+    living._moved(replace(run(3), dag="other"))
+    assert [each["id"] for each in living.begin()["runs"]] == ["r3"]
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(living):
+    living.hear({"kind": "act", "what": "cancel", "task": "", "run": "gone"})
+    (told,) = living.told
+    assert (told["kind"], told["level"]) == ("notice", "error")
+    assert "no run" in told["text"]
