@@ -401,8 +401,8 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
 
 
 def test_an_abandoned_child_is_not_forgotten(own):
-    server = own()
-    sock = resident.connect(server.recipe, 1.0)
+    server = own(idle=LONG)
+    sock = resident.connect(server.recipe, LONG)
     request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
     wire.send(sock, request, b"sleep 600", (0, 1, 2))
     child = Child(sock, wire.receive(sock).data)
