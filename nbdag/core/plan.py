@@ -87,6 +87,7 @@ class Plan:
     deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # why none of these can run
     waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True: unmet conditions
     wake: datetime | None = None  # look again then, though nothing has happened
+    held: bool = False  # nothing goes on until something becomes of the run before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,14 +437,17 @@ class _Pass:
             deadlock=deadlock,
             waiting=self.waiting if self.question.explain else {},
             wake=min(times, default=None),
+            held=verdict is None and self.held_by_past and not (self.ready or self.times or self._any_active()),
         )
+
+    def _any_active(self) -> bool:
+        return any(instance.state in ACTIVE for instance in self.board.everything())
 
     def _verdict(self) -> tuple[RunState | None, str, Mapping[InstanceKey, tuple[str, ...]]]:
         if self.halt is not None:
             return self.halt.verdict, self.halt.reason, {}
         if self.board.unfinished():
-            active = any(instance.state in ACTIVE for instance in self.board.everything())
-            if active or self.ready or self.times or self.held_by_past:
+            if self.ready or self.times or self.held_by_past or self._any_active():
                 return None, "", {}
             return RunState.FAILED, "no task that is left can ever run", self.waiting
         leaves = [

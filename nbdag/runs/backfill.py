@@ -123,8 +123,10 @@ def backfill(
         if max_active_runs < 1:
             raise BackfillError(dag, f"{max_active_runs} runs at once are none; give 1 or more")
         asked = _Asked(store, here, row, timetable, tasks, parameters or {}, now)
-        if backwards and any(task.options.depends_on_past for task in asked.notebook.tasks.values()):
-            raise BackfillError(dag, "a task depends on the past (--depends-on-past), so it cannot go backwards")
+        if backwards and any(
+            task.options.depends_on_past or task.options.wait_for_downstream for task in asked.notebook.tasks.values()
+        ):
+            raise BackfillError(dag, "a task depends on the run before, so it cannot go backwards")
         ticks = asked.ticks(start, min(end, now), REPROCESS[reprocess])
         if backwards:
             ticks.reverse()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..core.dag import Dag
 from ..core.events import Event
+from ..core.reasons import listed
 from ..core.states import RUN_FINISHED, RunState
 from ..errors import NbdagError
 from ..home import Home
@@ -42,6 +43,22 @@ class DrivenError(NbdagError):
 
     def __str__(self) -> str:
         return f"run {self.run} is driven by {self.driver}; `nbdag status {self.run} --watch` shows how it goes"
+
+
+class HeldError(NbdagError):
+    """Nothing that is driven here can go on, as each run waits for the one before."""
+
+    def __init__(self, runs: Sequence[str], before: str, state: str) -> None:
+        super().__init__(tuple(runs), before, state)
+        self.runs = tuple(runs)
+        self.before = before
+        self.state = state
+
+    def __str__(self) -> str:
+        return (
+            f"{listed(self.runs)} cannot go on, since a task depends on the past and the run before, {self.before}, is "
+            f"{self.state}: `nbdag clear {self.before} --only-failed --run`, then `nbdag resume {self.runs[0]}`"
+        )
 
 
 class SucceededError(NbdagError):
@@ -110,6 +127,7 @@ def drive(
         raise JobsError(jobs)
     waiting = deque(rows)
     errors: list[NbdagError] = []
+    held: HeldError | None = None
     reports = Reports(store, home, lambda row, error: errors.append(error))
     notifier = Notifier(store)
     with local_executor(jobs or cores()) as executor:
@@ -127,7 +145,9 @@ def drive(
             scheduler.begin()
             taken = deque(_take(store, row.id, scheduler.id) for row in waiting)
             try:
-                _until_all_end(scheduler, taken, most or len(taken), caught)
+                held = _until_all_end(store, scheduler, taken, most or len(taken), caught)
+                if held is not None:
+                    scheduler.stop()
                 for row in taken:
                     store.ask_to_cancel(row.id, datetime.now(UTC).timestamp())
                     scheduler.drive(store.run(row.id))
@@ -140,17 +160,30 @@ def drive(
                 notifier.close()
     if caught:
         _pass_on(caught[0])
+    if held is not None:
+        raise held
     if errors:
         raise errors[0]
 
 
-def _until_all_end(scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]) -> None:
+def _until_all_end(
+    store: Store, scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]
+) -> HeldError | None:
+    """Drive until nothing is left to do; what is held by a run that has ended would wait for ever."""
     while True:
         while waiting and scheduler.driven < most and not caught:
             scheduler.drive(waiting.popleft())
         wake = scheduler.tick(datetime.now(UTC))
         if scheduler.done and (not waiting or caught):
-            return
+            return None
+        if held := scheduler.held:
+            first = min(held, key=lambda row: row.logical_date)
+            before = store.deployments.before(first)
+            if before is not None and before.state in RUN_FINISHED:
+                scheduler.tick(datetime.now(UTC))  # it may have ended, and well, since it was looked at
+                if scheduler.held:
+                    return HeldError([row.name for row in (*held, *waiting)], before.name, before.state.value)
+                continue
         if scheduler.driven >= most or not waiting or caught:
             scheduler.wait(wake)
 

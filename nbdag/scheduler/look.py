@@ -44,6 +44,7 @@ class Driven:
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(default_factory=dict)  # as planning saw them last
     rests: bool = False  # nothing can come of a look, until `wake` or until something changes
     wake: datetime | None = None
+    held: bool = False  # nothing goes on until something becomes of the run before
 
     @classmethod
     def of(
@@ -364,6 +365,7 @@ class Look:
         # What waits for a slot, or for another run, has to be looked at whenever one ends.
         self.run.rests = not self.plan.ready and not self.added and not self.run.looks_back
         self.run.wake = self.plan.wake
+        self.run.held = self.plan.held
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances

@@ -141,6 +141,12 @@ class Scheduler:
         """How many unfinished runs are driven here."""
         return sum(not run.finished for run in self._runs.values())
 
+    @property
+    def held(self) -> list[RunRow]:
+        """The unfinished runs here, where each waits for the run before and for nothing else."""
+        unfinished = [run for run in self._runs.values() if not run.finished]
+        return [run.row for run in unfinished] if not self._out and all(run.held for run in unfinished) else []
+
     def let_go(self) -> None:
         """End every attempt here, without a word of how it went."""
         for key in list(self._out):

@@ -166,11 +166,15 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def before(self, run: RunRow) -> RunRow | None:
-        """The scheduled run before this one."""
+        """The run before this one by the schedule's dates: a scheduled or a backfilled one, of several the newest."""
         query = (
             select(t.runs)
-            .where(t.runs.c.dag_id == run.dag, t.runs.c.kind == "scheduled", t.runs.c.logical_date < run.logical_date)
-            .order_by(t.runs.c.logical_date.desc())
+            .where(
+                t.runs.c.dag_id == run.dag,
+                t.runs.c.kind.in_(("scheduled", "backfill")),
+                t.runs.c.logical_date < run.logical_date,
+            )
+            .order_by(t.runs.c.logical_date.desc(), t.runs.c.created.desc(), t.runs.c.id.desc())
             .limit(1)
         )
         with self._database.reading() as connection:

@@ -21,6 +21,7 @@ import pytest
 
 import nbdag.executors.local
 from nbdag import Fail, Skip
+from nbdag.context import DagRun
 from nbdag.core.job import Job, Key, Result
 from nbdag.core.states import TaskState
 from nbdag.home import Home
@@ -78,7 +79,7 @@ class InProcess:
 
     def _run(self, job: Job) -> dict[str, Any]:
         values = ValueStore(job.values)
-        names: dict[str, Any] = {"__name__": "__main__"}
+        names: dict[str, Any] = {"__name__": "__main__", "dag_run": DagRun.of(job.context)}
         for code in job.parameter_cells:
             exec(code, names)
         names |= job.parameters

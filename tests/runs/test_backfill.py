@@ -15,6 +15,7 @@ from nbdag.core.states import RunState
 from nbdag.home import Home
 from nbdag.runs.backfill import Backfill, BackfillError, BackfillRunningError, backfill
 from nbdag.runs.deploy import deploy
+from nbdag.runs.resume import HeldError, resume
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -88,6 +89,38 @@ def test_one_backfill_of_a_dag_at_a_time(deployed: Home) -> None:
             backfill("churn", datetime(2025, 1, 1), datetime(2025, 1, 2), home=deployed)
 
     assert len(fill(deployed, on_plan=meanwhile).runs) == 3
+
+
+@pytest.fixture
+def chained(write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A task that depends on the past, says which days it did, and cannot do the one that the file `bad` names."""
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "day = f'{dag_run.logical_date:%d}'\n"
+        "assert not Path('bad').exists() or Path('bad').read_text() != day\n"
+        "with open('did', 'a') as file: file.write(day + ' ')"
+    )
+    cells = ("%dag churn --schedule @daily", "from pathlib import Path", f"%%task a --depends-on-past\n{code}")
+    deploy(write(*cells), home=home)
+    return home
+
+
+def test_a_task_that_depends_on_the_past_goes_through_the_dates_one_by_one(chained: Home) -> None:
+    assert {run.state for run in fill(chained).runs} == {RunState.SUCCESS}
+    assert Path("did").read_text() == "01 02 03 "
+    with pytest.raises(BackfillError, match="a task depends on the run before, so it cannot go backwards"):
+        fill(chained, backwards=True, reprocess="completed")
+
+
+def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained: Home) -> None:
+    Path("bad").write_text("02")
+    failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
+    with pytest.raises(HeldError, match=f"{held} cannot go on, .* the run before, {failed}, is failed: `nbdag clear"):
+        fill(chained)
+    assert [runs.find_run(each, home=chained).state.value for each in (failed, held)] == ["failed", "cancelled"]
+    Path("bad").unlink()
+    assert [resume(each, home=chained).state for each in (failed, held)] == [RunState.SUCCESS] * 2
+    assert Path("did").read_text() == "01 02 03 "
 
 
 @pytest.mark.parametrize(

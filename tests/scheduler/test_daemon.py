@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import nbformat
 import pytest
 from sqlalchemy import event
 
+import nbdag.runs.daemon
+import nbdag.scheduler.loop
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RUN_FINISHED, RunState
+from nbdag.core.states import RUN_FINISHED, RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs.daemon import Daemon, Line
+from nbdag.store.rows import Begun, Change, SchedulerRow
 from nbdag.store.store import Store
 
 PATIENCE = 60.0  # seconds for what takes one
@@ -112,3 +116,33 @@ def test_a_clock_that_is_set_back_an_hour_is_said_and_survived(works: Works) -> 
     assert done.state is RunState.SUCCESS
     assert [task.duration for task in done] == [0.0, 0.0, 0.0]
     assert sum("clock was" in line.message for line in works.lines) == 1, works.lines
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beats_is_not(
+    works: Works, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    """Its clock is an hour behind ours: what counts is whether it is heard of."""
+    for module in (nbdag.runs.daemon, nbdag.scheduler.loop):
+        monkeypatch.setattr(module, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.daemon, "SILENT", 1.0 if silent else 20.0)
+    there, at = nbdag.store.open(works.home), time.time() - 3600
+    monkeypatch.setattr(type(works.store), "is_sqlite", property(lambda store: False))  # which may have only one
+    other = SchedulerRow(id="o", host="elsewhere", pid=1, birth="0", started=at, heartbeat=at, kind="scheduler")
+    there.schedulers.register(other)
+    made = runs.trigger("three", home=works.home)
+    row = there.named(made.id)[0]
+    task = there.instances([row.id])[row.id][0]
+    begun = replace(task, state=TaskState.RUNNING, tries=1)
+    run = replace(row, state=RunState.RUNNING, started=at)
+    assert there.save(Change(run=run, instances=[begun], begun=[Begun(begun, 1)], at=at, scheduler="o")) is not None
+    with works.going_on():
+        if silent:
+            assert works.ended(made).state is RunState.SUCCESS
+        else:
+            for n in range(60):
+                there.schedulers.beat("o", at + n)
+                time.sleep(0.02)
+    there.close()
+    assert works.says("three.t0 will begin anew") is silent
+    assert [job.key.try_number for job in works.executor.submitted if job.key.task == "t0"] == ([2] if silent else [])

@@ -333,3 +333,39 @@ def test_runs_that_are_due_are_made_at_once_or_not_at_all(store: Store) -> None:
     late = [a_run("s4", kind="scheduled", logical_date=4.0)]
     assert store.deployments.create_due(seen, late, tasks("a"), 5.0) is None  # made from an older look
     assert store.named("s4") == []
+
+
+def test_no_more_runs_of_a_dag_start_than_may_run_and_a_backfill_counts_apart(store: Store) -> None:
+    def starts(run: RunRow, most: int) -> bool:
+        begun = replace(run, state=RunState.RUNNING, started=101.0)
+        return store.save(Change(run=begun, at=101.0, most=most)) is not None
+
+    kinds = ("scheduled", "manual", "backfill", "backfill")
+    made = [store.create_run(a_run(f"r{n}", kind=kind), tasks("a")) for n, kind in enumerate(kinds)]
+    other = store.create_run(a_run("r0", dag="other"), tasks("a"))
+    assert [starts(made[0], 1), starts(made[1], 1), starts(made[2], 1), starts(made[3], 1)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert starts(other, 1)
+    assert [run.state for run in store.runs(dag="churn", states=[RunState.QUEUED])] == [RunState.QUEUED] * 2
+    assert starts(store.run(made[1].id), 2)
+
+
+def test_the_run_before_is_the_newest_of_the_date_before_and_none_that_was_triggered(store: Store) -> None:
+    said = {
+        "a": ("scheduled", 1.0),
+        "b": ("backfill", 2.0),
+        "c": ("scheduled", 2.0),
+        "d": ("manual", 3.0),
+        "e": ("scheduled", 4.0),
+    }
+    for n, (name, (kind, date)) in enumerate(said.items()):
+        store.create_run(a_run(name, kind=kind, logical_date=date, created=100.0 + n), [])
+    last = store.named("e")[0]
+    before = store.deployments.before(last)
+    assert before is not None and before.name == "c"
+    assert store.deployments.before(store.named("a")[0]) is None
+    assert [run.name for run in [store.deployments.before(before)] if run] == ["a"]
