@@ -249,6 +249,7 @@ class Daemon:
         if self._lost:
             take_over(self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database")
             self._store.schedulers.beat(self._scheduler.id, now.timestamp())
+            self._scheduler.look_again()
             self._lost = False
         if self._trouble:
             self._store.schedulers.beat(self._scheduler.id, now.timestamp())
@@ -272,6 +273,7 @@ class Daemon:
                 continue
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
             again = take_over(self._store, self._home, other.id, at, why)
+            self._scheduler.look_again()
             left = f": {_listed(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")
 

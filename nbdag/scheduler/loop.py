@@ -131,6 +131,10 @@ class Scheduler:
         """Look again now. May be called from a signal handler, or any thread."""
         self._results.put(_ASKED)
 
+    def look_again(self) -> None:
+        """The next look takes notice of what was changed through this very store, which tells only of others."""
+        self._seen = None
+
     @property
     def busy(self) -> int:
         """How many attempts the executor has."""
