@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import html
+import itertools
 import json
 import os
 import tempfile
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -206,14 +206,25 @@ def _insert(
             for number, task in enumerate(failed)
         )
         before.setdefault(0, []).insert(0, _prose(links))
-    with_ids = (nb.get("nbformat", 4), nb.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate([*nb["cells"], None]):
-        for new in before.get(index, ()):
-            cells.append({**new, "id": uuid.uuid4().hex[:8]} if with_ids else new)
+        cells += before.get(index, ())
         if cell is not None:
             cells.append(cell)
     nb["cells"] = cells
+    if (nb.get("nbformat", 4), nb.get("nbformat_minor", 0)) >= (4, 5):
+        _give_ids(cells)
+
+
+def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
+    """Every cell an id of its own, as the format wants it: new cells have none, and some notebooks lack some."""
+    given = {cell.get("id") for cell in cells}
+    new = (f"nbdag-{n}" for n in itertools.count() if f"nbdag-{n}" not in given)
+    seen: set[Any] = {None}
+    for cell in cells:
+        if cell.get("id") in seen:
+            cell["id"] = next(new)
+        seen.add(cell["id"])
 
 
 def _timing(shown: Sequence[Shown], *, failed: bool) -> dict[str, Any]:

@@ -198,6 +198,18 @@ def test_a_bare_dag_cell_may_be_given_its_picture(dag: Dag) -> None:
     assert report(source(), dag, [], displays={6: picture})["cells"][6]["outputs"] == [picture]
 
 
+def test_every_cell_has_an_id_of_its_own_though_the_notebook_has_not(dag: Dag) -> None:
+    nb = json.loads(source())
+    del nb["cells"][0]["id"], nb["cells"][1]["id"]
+    nb["cells"][3]["id"] = "c2"
+    told = report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    ids = [cell["id"] for cell in told["cells"]]
+    assert len(set(ids)) == len(ids) == len(KINDS) + 2
+    assert {"c2", "c4", "c5", "c6"} < set(ids)
+    nbformat.validate(told)
+    assert told == report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+
+
 def test_widgets_are_kept(dag: Dag, attempt) -> None:
     mime = "application/vnd.jupyter.widget-state+json"
     states = [{mime: {"state": {name: {"model_name": name}}}} for name in "ab"]
