@@ -126,13 +126,17 @@ class Shell:
         self.user_ns = names
         self.compile = compile
         self.published: list[Mapping[str, Any]] = []
-        self.events = self.display_pub = self
+        self.events = self.display_pub = self.InteractiveTB = self
 
     def register(self, event: str, callback: object) -> None:
         """Nobody runs cells through this shell, so nothing happens after one."""
 
     def set_custom_exc(self, kinds: object, handler: object) -> None:
         """Errors are shown by the test."""
+
+    def structured_traceback(self, *error: object) -> list[str]:
+        """As above."""
+        return []
 
     def transform_cell(self, code: str) -> str:
         """All cells are plain Python."""
