@@ -95,7 +95,9 @@ def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None =
     """A run by its id, by the beginning of it, or the latest one."""
     here = the_home(home)
     with opened(here) as store:
-        return told(store, here, [the_row(store, here, run, dag)])[0] if store else _none(run, dag, here)
+        if store is None:
+            raise NoSuchRunError(run, dag, here.root)
+        return told(store, here, [the_row(store, here, run, dag)])[0]
 
 
 def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
@@ -103,9 +105,8 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            _none(_id(run), None, here)
-            return
-        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else None)
+            raise NoSuchRunError(id_of(run), None, here.root)
+        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else None)
         seen: dict[int, InstanceRow] = {}
         state: RunState | None = None
         while True:
@@ -141,7 +142,7 @@ def the_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
     """The one run that is meant."""
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:
-        _none(run, dag, home)
+        raise NoSuchRunError(run, dag, home.root)
     if len(found) > 1:
         raise ManyRunsError(run, [(row.dag, row.name) for row in found])
     return found[0]
@@ -261,9 +262,6 @@ def _stands(instance: InstanceRow | None) -> tuple[TaskState, int]:
     return (TaskState.NONE, 0) if instance is None else (instance.state, instance.tries)
 
 
-def _id(run: Run | str) -> str:
+def id_of(run: Run | str) -> str:
+    """The id, or the word, that a run was asked for by."""
     return run.id if isinstance(run, Run) else run
-
-
-def _none(run: str, dag: str | None, home: Home) -> Run:
-    raise NoSuchRunError(run, dag, home.root)

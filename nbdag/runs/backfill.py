@@ -26,7 +26,7 @@ from ..store.store import Store
 from .alive import schedulers
 from .ask import told
 from .borrow import borrow
-from .deploy import _opened as opened_dag
+from .deploy import opened_dag
 from .pinned import notebook_of, pinned
 from .prepare import choose, record_parameters, the_home
 from .records import Run
@@ -134,7 +134,7 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: asked.lent(each.date) for each in wanted}
-        number = store.operations.begin_backfill(
+        number = store.backfills.begin(
             dag, now=now.timestamp(), first=start.timestamp(), last=end.timestamp(), backwards=backwards,
             max_active_runs=max_active_runs,
         )  # fmt: skip
@@ -169,7 +169,7 @@ class _Asked:
         self.there: dict[float, list[RunRow]] = {}
 
     def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[Filled]:
-        for run in self.store.operations.runs_between(self.row.id, first.timestamp(), last.timestamp()):
+        for run in self.store.backfills.runs_between(self.row.id, first.timestamp(), last.timestamp()):
             self.there.setdefault(run.logical_date, []).append(run)
         found = []
         for tick in self.timetable.between(first, last):

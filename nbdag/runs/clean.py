@@ -68,8 +68,8 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
     store = stores.open(here)
     try:
         gone = [] if keep is None else _forget(store, keep, dry_run)
-        under_way = store.operations.earliest_under_way()
-        values, books, runs = store.operations.in_use(without={row.id for row in gone})
+        under_way = store.upkeep.earliest_under_way()
+        values, books, runs = store.upkeep.in_use(without={row.id for row in gone})
     finally:
         store.close()
     newest = min(time.time(), under_way or time.time()) - GRACE
@@ -94,13 +94,13 @@ def check(home: Home | None = None) -> Health:
     here = the_home(home)
     store = stores.open(here)
     try:
-        values, _, _ = store.operations.in_use()
+        values, _, _ = store.upkeep.in_use()
         there = {path.name.partition(".")[0] for path in _files(here.values, 2)}
         return Health(
             where=store.where,
-            revision=store.operations.revision(),
-            faults=tuple(store.operations.faults()),
-            counts=store.operations.counts(),
+            revision=store.upkeep.revision(),
+            faults=tuple(store.upkeep.faults()),
+            counts=store.upkeep.counts(),
             missing_values=len(values - there),
         )
     finally:
@@ -110,10 +110,10 @@ def check(home: Home | None = None) -> Health:
 def _forget(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
     now = time.time()
     bury(store, now)
-    rows = store.operations.ended_before(now - keep)
+    rows = store.upkeep.ended_before(now - keep)
     if rows and not dry_run:
-        store.operations.forget([row.id for row in rows])
-        store.operations.compact()
+        store.upkeep.forget([row.id for row in rows])
+        store.upkeep.compact()
     return rows
 
 

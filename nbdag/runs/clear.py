@@ -24,7 +24,7 @@ from ..home import Home
 from ..scheduler import new_instance
 from ..store.rows import Change, InstanceRow, NewInstance, RunRow
 from .alive import driver_of
-from .ask import _id, _none, home_of, opened, the_row, told
+from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
 from .deploy import NotDeployedError
 from .pinned import pinned
 from .records import NoSuchTaskError, Run
@@ -260,10 +260,9 @@ def _change(
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            _none(_id(run), dag, here)
-            raise AssertionError
+            raise NoSuchRunError(id_of(run), dag, here.root)
         for _ in range(20):
-            row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+            row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
             change, chosen = step(store, here, row)
             if dry_run or store.save(change) is not None:
                 break

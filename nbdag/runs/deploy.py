@@ -131,20 +131,20 @@ def deploy(notebook: str | PurePath, *, cwd: str | PurePath | None = None, home:
 
 def remove(dag: str, *, home: Home | None = None) -> None:
     """Let its schedule make no more runs. Those that there are stay, and go on."""
-    with _opened(home, dag) as (store, row):
+    with opened_dag(home, dag) as (store, row):
         store.deployments.remove(row.id)
 
 
 def pause(dag: str, *, home: Home | None = None) -> Deployed:
     """Let its schedule make no runs for now; one that is triggered runs all the same."""
-    with _opened(home, dag) as (store, row):
+    with opened_dag(home, dag) as (store, row):
         store.deployments.set_paused(row.id, True, row.next_date)
         return _told(store, [row.id])[0]
 
 
 def unpause(dag: str, *, home: Home | None = None) -> Deployed:
     """Let its schedule make runs again. Of the ticks that it missed it runs the last, or all of them with catchup."""
-    with _opened(home, dag) as (store, row):
+    with opened_dag(home, dag) as (store, row):
         store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
         return _told(store, [row.id])[0]
 
@@ -153,7 +153,7 @@ def deployed(dag: str | None = None, *, home: Home | None = None) -> list[Deploy
     """What is deployed, by id; or one of them."""
     here = the_home(home)
     if dag is not None:
-        with _opened(home, dag) as (store, row):
+        with opened_dag(home, dag) as (store, row):
             return _told(store, [row.id])
     if not here.exists:
         return []
@@ -166,7 +166,7 @@ def deployed(dag: str | None = None, *, home: Home | None = None) -> list[Deploy
 
 def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
     """The next times at which its schedule makes a run."""
-    with _opened(home, dag) as (_, row):
+    with opened_dag(home, dag) as (_, row):
         timetable = timetable_of(row)
         return [
             Tick(
@@ -192,7 +192,7 @@ def trigger(
     a date, the data interval is that which the schedule gives it. Without `cache` tasks with --cache run anew.
     """
     here = the_home(home)
-    with _opened(home, dag) as (store, row):
+    with opened_dag(home, dag) as (store, row):
         now = datetime.now(UTC)
         notebook = notebook_of(here, row.digest, row.path)
         values, notes = record_parameters(notebook, parameters or {})
@@ -231,7 +231,7 @@ def _schedule(row: DagRow) -> tuple[object, ...]:
 
 
 @contextmanager
-def _opened(home: Home | None, dag: str) -> Iterator[tuple[Store, DagRow]]:
+def opened_dag(home: Home | None, dag: str) -> Iterator[tuple[Store, DagRow]]:
     here = the_home(home)
     if not here.exists:
         raise NotDeployedError(dag, ())

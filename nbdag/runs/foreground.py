@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .. import store as stores
@@ -30,6 +27,7 @@ from .pinned import pinned
 from .prepare import Prepared, new_name, prepare, the_home
 from .records import Run
 from .report import Reporter
+from .signals import pass_on, stopped_by_signals
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -253,7 +251,7 @@ def _drive(
         on_event=on_event,
         on_saved=on_saved,
     )
-    with _stopped_by_signals(scheduler) as caught:
+    with stopped_by_signals(scheduler) as caught:
         scheduler.begin()
         row = _create(store, scheduler.id, prepared, borrowed, now, fail_fast, cache)
         for note in (*prepared.notes, *borrowed.notes):
@@ -269,7 +267,7 @@ def _drive(
             reporter.close()
             notifier.close()
     if caught:
-        _pass_on(caught[0])
+        pass_on(caught[0])
     if reporter.error is not None:
         raise reporter.error
     return told(store, home, [store.run(row.id)])[0]
@@ -305,37 +303,3 @@ def _create(
         borrowed={task: run.id for task, run in borrowed.runs.items()},
     )
     return store.create_run(new, [new_instance(dag, task) for task in prepared.choice.tasks])
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
-    """Ctrl-C, a hang-up or SIGTERM stops the run in good order; a second one at once. Answers with what came."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if caught:
-            signal.signal(number, before[number])
-            _pass_on(number)
-        caught.append(number)
-        scheduler.stop()
-
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # Whoever has a handler of their own has a reason.
-        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            before[number] = signal.signal(number, stop)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _pass_on(number: int) -> None:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    signal.raise_signal(number)

@@ -11,7 +11,7 @@ from ..errors import NbdagError
 from ..home import Home
 from ..store.rows import Change
 from .alive import driver_of
-from .ask import _id, _none, home_of, opened, the_row, told
+from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
 from .records import Run
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) 
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            return _none(_id(run), dag, here)
-        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+            raise NoSuchRunError(id_of(run), dag, here.root)
+        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if not store.ask_to_cancel(row.id, time.time()):
             raise EndedError(row.name, row.state.value)
         if not driver_of(store, row):

@@ -123,7 +123,7 @@ def delete_pool(name: str, *, home: Home | None = None) -> Pool:
         raise PoolNeededError(name)
     store = stores.open(here)
     try:
-        store.operations.delete_pool(name)
+        store.delete_pool(name)
     finally:
         store.close()
     return there[name]

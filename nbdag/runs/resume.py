@@ -21,13 +21,14 @@ from ..home import Home
 from ..scheduler import Scheduler, bury, is_gone, take_over
 from ..store.rows import Change, RunRow
 from .alive import driver_of
-from .ask import _id, _none, home_of, opened, the_row, told
+from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
 from .clear import TooBusyError, clear_unsuccessful
-from .foreground import JobsError, _pass_on, _stopped_by_signals, cores, local_executor
+from .foreground import JobsError, cores, local_executor
 from .notify import Notifier, both
 from .pinned import pinned
 from .records import Run
 from .report import Reports
+from .signals import pass_on, stopped_by_signals
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -90,9 +91,9 @@ def resume(
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            return _none(_id(run), dag, here)
+            raise NoSuchRunError(id_of(run), dag, here.root)
         clear_away(store, here)
-        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if row.state is RunState.SUCCESS:
             raise SucceededError(row.name)
         if row.state in RUN_FINISHED:
@@ -141,7 +142,7 @@ def drive(
             on_event=on_event,
             on_saved=on_saved,
         )
-        with _stopped_by_signals(scheduler) as caught:
+        with stopped_by_signals(scheduler) as caught:
             scheduler.begin()
             taken = deque(_take(store, row.id, scheduler.id) for row in waiting)
             try:
@@ -159,7 +160,7 @@ def drive(
                 reports.close()
                 notifier.close()
     if caught:
-        _pass_on(caught[0])
+        pass_on(caught[0])
     if held is not None:
         raise held
     if errors:

@@ -19,7 +19,7 @@ from ..scheduler.agenda import OF_BACKFILL, UNKNOWN
 from ..scheduler.look import as_planned, states_before, view
 from ..store.rows import AttemptRow, InstanceRow, RunRow
 from .alive import driver_of, jobs_of
-from .ask import _id, _none, home_of, opened, the_row
+from .ask import NoSuchRunError, home_of, id_of, opened, the_row
 from .pinned import pinned
 from .records import NoSuchTaskError, Run
 
@@ -48,9 +48,8 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            _none(_id(run), dag, here)
-            return []
-        row = the_row(store, here, _id(run), run.dag if isinstance(run, Run) else dag)
+            raise NoSuchRunError(id_of(run), dag, here.root)
+        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         return _Answer(store, here, row).of(task)
 
 
@@ -127,7 +126,7 @@ class _Answer:
         backfill = row.kind == "backfill"
         most = self.store.deployments.most([row.dag]).get(row.dag, UNKNOWN)
         if backfill:
-            most = OF_BACKFILL if row.backfill is None else self.store.operations.most_of(row.backfill)
+            most = OF_BACKFILL if row.backfill is None else self.store.backfills.most_of(row.backfill)
         running = self.store.deployments.running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"

@@ -127,7 +127,7 @@ class Agenda:
         for row in queued.values():
             backfill = row.kind == "backfill"
             limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, UNKNOWN)
-        filling = self._store.operations.open_backfills({row.dag for row in queued.values() if row.backfill})
+        filling = self._store.backfills.newest({row.dag for row in queued.values() if row.backfill})
         limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
         start = runs_to_start(
             map(view, queued.values()),

@@ -17,13 +17,14 @@ from ..core.slots import INFINITE
 from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
+from .backfills import Backfills
 from .creation import add_instances, add_runs, names_taken, noted
 from .database import Database
 from .deployments import Deployments, room
 from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
-from .operations import Operations
 from .rows import ActiveRow, AttemptRow, Change, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
+from .upkeep import Upkeep
 
 _EARLIER = 5  # outcomes to choose from: values of the newest may have been removed
 _POOLS_LOCK = 7236353  # any number that nobody else uses
@@ -50,7 +51,8 @@ class Store:
         self._database = database
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
-        self.operations = Operations(database)
+        self.backfills = Backfills(database)
+        self.upkeep = Upkeep(database)
 
     @property
     def where(self) -> str:
@@ -162,6 +164,12 @@ class Store:
             for row in connection.execute(query.order_by(t.notes.c.id)):
                 found[row.run_id] += (note_of(row),)
         return found
+
+    def remark(self, run: int, note: Note) -> None:
+        """Say something of a run as a whole."""
+        values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
+        with self._database.writing(quietly=True) as connection:
+            connection.execute(insert(t.notes).values(values))
 
     def save(self, change: Change) -> list[InstanceRow] | None:
         """Make all of this change; None, and nothing is changed, when things are no longer as they were seen.
@@ -312,6 +320,11 @@ class Store:
         with self._database.writing() as connection:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
             connection.execute(insert(t.pools).values(name=name, slots=slots))
+
+    def delete_pool(self, name: str) -> None:
+        """There is no such pool any more."""
+        with self._database.writing() as connection:
+            connection.execute(delete(t.pools).where(t.pools.c.name == name))
 
     def active(self) -> list[ActiveRow]:
         """The queued and running task instances of all runs."""

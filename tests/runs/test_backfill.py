@@ -152,8 +152,8 @@ def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
 def test_the_store_knows_one_backfill_at_a_time(home: Home) -> None:
     store = nbdag.store.open(home)
     said = {"now": 1.0, "first": 1.0, "last": 2.0, "backwards": True, "max_active_runs": 3}
-    number = store.operations.begin_backfill("churn", **said)  # type: ignore[arg-type]
+    number = store.backfills.begin("churn", **said)  # type: ignore[arg-type]
     assert number is not None
-    assert store.operations.most_of(number) == 3
-    assert store.operations.open_backfills(["churn"])["churn"].backwards
+    assert store.backfills.most_of(number) == 3
+    assert store.backfills.newest(["churn"])["churn"].backwards
     store.close()

@@ -54,8 +54,8 @@ def test_a_run_whose_values_a_kept_run_uses_stays(write: Write, home: Home) -> N
     nbdag.run(path, only=["b"], home=home)
     store = nbdag.store.open(home)
     ended = [row.ended or 0 for row in store.runs()]
-    assert store.operations.ended_before(ended[0]) == []
-    assert {row.name for row in store.operations.ended_before(ended[0] + 1)} > {first.id}
+    assert store.upkeep.ended_before(ended[0]) == []
+    assert {row.name for row in store.upkeep.ended_before(ended[0] + 1)} > {first.id}
     store.close()
 
 

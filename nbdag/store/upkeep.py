@@ -1,13 +1,11 @@
-"""What a person asks of runs as a whole: backfills, and what may be forgotten."""
+"""Upkeep: what may be forgotten, what is still needed, and how the database itself is."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import delete, func, insert, or_, select, text
+from sqlalchemy import delete, func, or_, select, text
 
-from ..core.job import Note
 from ..core.states import RunState, TaskState
 from . import schema as t
 from .database import Database, revision_of
@@ -17,89 +15,11 @@ from .rows import RunRow
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillRow:
-    """A backfill that is under way."""
-
-    id: int
-    dag: str
-    backwards: bool
-    max_active_runs: int
-
-
-class Operations:
-    """A part of the `Store`."""
+class Upkeep:
+    """All that is asked to keep a store small and sound. A part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    # Backfills
-
-    def begin_backfill(
-        self, dag: str, *, now: float, first: float, last: float, backwards: bool, max_active_runs: int
-    ) -> int | None:
-        """Record a backfill, so that runs can be a part of it; None where one of the DAG is under way."""
-        values = {
-            "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
-            "max_active_runs": max_active_runs,
-        }  # fmt: skip
-        with self._database.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("LOCK TABLE backfills IN EXCLUSIVE MODE"))
-            going_on = select(t.runs.c.id).where(
-                t.runs.c.dag_id == dag, t.runs.c.kind == "backfill", t.runs.c.state.in_(_UNFINISHED)
-            )
-            if connection.execute(going_on.limit(1)).first():
-                return None
-            return int(connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one())
-
-    def open_backfills(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
-        """DAG → its newest backfill."""
-        query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
-        with self._database.reading() as connection:
-            return {
-                row.dag_id: BackfillRow(
-                    id=row.id, dag=row.dag_id, backwards=row.backwards, max_active_runs=row.max_active_runs
-                )
-                for row in connection.execute(query)
-            }
-
-    def most_of(self, backfill: int) -> int:
-        """How many runs of a backfill may run at once."""
-        query = select(t.backfills.c.max_active_runs).where(t.backfills.c.id == backfill)
-        with self._database.reading() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
-        """The scheduled and backfilled runs of these dates, the oldest first."""
-        query = (
-            select(t.runs)
-            .where(
-                t.runs.c.dag_id == dag,
-                t.runs.c.kind.in_(("scheduled", "backfill")),
-                t.runs.c.logical_date.between(first, last),
-            )
-            .order_by(t.runs.c.created, t.runs.c.id)
-        )
-        with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query)]
-
-    # Notes
-
-    def remark(self, run: int, note: Note) -> None:
-        """Say something of a run as a whole."""
-        values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
-        with self._database.writing(quietly=True) as connection:
-            connection.execute(insert(t.notes).values(values))
-
-    # Pools
-
-    def delete_pool(self, name: str) -> None:
-        """There is no such pool any more."""
-        with self._database.writing() as connection:
-            connection.execute(delete(t.pools).where(t.pools.c.name == name))
-
-    # What may be forgotten
 
     def ended_before(self, at: float) -> list[RunRow]:
         """Runs that ended before then, and whose values no other run has borrowed."""

@@ -1,0 +1,82 @@
+"""Backfills: which there are, and the runs that stand at their dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, text
+
+from ..core.states import RunState
+from . import schema as t
+from .database import Database
+from .mapping import run_of
+from .rows import RunRow
+
+_UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillRow:
+    """A backfill that is under way."""
+
+    id: int
+    dag: str
+    backwards: bool
+    max_active_runs: int
+
+
+class Backfills:
+    """All that is asked of backfills. A part of the `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(
+        self, dag: str, *, now: float, first: float, last: float, backwards: bool, max_active_runs: int
+    ) -> int | None:
+        """Record a backfill, so that runs can be a part of it; None where one of the DAG is under way."""
+        values = {
+            "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
+            "max_active_runs": max_active_runs,
+        }  # fmt: skip
+        with self._database.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("LOCK TABLE backfills IN EXCLUSIVE MODE"))
+            going_on = select(t.runs.c.id).where(
+                t.runs.c.dag_id == dag, t.runs.c.kind == "backfill", t.runs.c.state.in_(_UNFINISHED)
+            )
+            if connection.execute(going_on.limit(1)).first():
+                return None
+            return int(connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one())
+
+    def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
+        """DAG → its newest backfill."""
+        query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
+        with self._database.reading() as connection:
+            return {
+                row.dag_id: BackfillRow(
+                    id=row.id, dag=row.dag_id, backwards=row.backwards, max_active_runs=row.max_active_runs
+                )
+                for row in connection.execute(query)
+            }
+
+    def most_of(self, backfill: int) -> int:
+        """How many runs of a backfill may run at once."""
+        query = select(t.backfills.c.max_active_runs).where(t.backfills.c.id == backfill)
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
+        """The scheduled and backfilled runs of these dates, the oldest first."""
+        query = (
+            select(t.runs)
+            .where(
+                t.runs.c.dag_id == dag,
+                t.runs.c.kind.in_(("scheduled", "backfill")),
+                t.runs.c.logical_date.between(first, last),
+            )
+            .order_by(t.runs.c.created, t.runs.c.id)
+        )
+        with self._database.reading() as connection:
+            return [run_of(row) for row in connection.execute(query)]
