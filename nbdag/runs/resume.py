@@ -174,14 +174,14 @@ def _until_all_end(
     while True:
         while waiting and scheduler.driven < most and not caught:
             scheduler.drive(waiting.popleft())
-        wake = scheduler.tick(datetime.now(UTC))
+        wake = scheduler.turn()
         if scheduler.done and (not waiting or caught):
             return None
         if held := scheduler.held:
             first = min(held, key=lambda row: row.logical_date)
             before = store.deployments.before(first)
             if before is not None and before.state in RUN_FINISHED:
-                scheduler.tick(datetime.now(UTC))  # it may have ended, and well, since it was looked at
+                scheduler.turn()  # it may have ended, and well, since it was looked at
                 if scheduler.held:
                     return HeldError([row.name for row in (*held, *waiting)], before.name, before.state.value)
                 continue

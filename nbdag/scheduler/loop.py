@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 BEAT = 5.0  # seconds between two heartbeats
 GLANCE = 0.2  # seconds between two looks for changes that others made, at SQLite's count of them
 LOOK = 1.0  # the same at a database that keeps no count
+AWAY = 25.0  # seconds that a database server may be away; at 30 without a heartbeat others think that we are gone
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
 _Standing = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # the last: what it borrows, and of which run
 _ASKED = None  # what `stop` puts among the results, so that the loop wakes
@@ -164,10 +165,32 @@ class Scheduler:
     def until_done(self) -> None:
         """Drive until every run has ended and every attempt is over."""
         while True:
-            wake = self.tick(self._clock())
+            wake = self.turn()
             if self.done:
                 return
             self.wait(wake)
+
+    def turn(self) -> datetime | None:
+        """A tick now. A database server that is away, perhaps to start anew, is waited for, and that is said."""
+        from ..store.database import StoreUnreachableError
+
+        until = time.monotonic() + AWAY
+        told = False
+        while True:
+            try:
+                return self.tick(self._clock())
+            except StoreUnreachableError as error:
+                if self._stopping or time.monotonic() > until:
+                    raise
+                if not told:
+                    self._tell_all(f"{error} (it is tried again for {AWAY:g} s)")
+                    told = True
+                time.sleep(LOOK)
+
+    def _tell_all(self, message: str) -> None:
+        for run in self._runs.values():
+            row, at = run.row, self._clock().timestamp()
+            self._on_event(Event(kind="run", run_id=row.name, state=row.state, at=at, message=message, dag=row.dag))
 
     def abandon(self) -> None:
         """End every attempt now, and record that, as far as it can still be recorded."""

@@ -217,7 +217,8 @@ class Site:
         return process
 
     def said(self, n: int = -1) -> str:
-        return (self.folder / f"log{n % len(self.processes)}").read_text()
+        path = self.folder / f"log{n % len(self.processes)}"
+        return path.read_text() if path.exists() else ""
 
     def cells(self, name: str, *cells: str) -> Path:
         path = self.folder / f"{name}.ipynb"

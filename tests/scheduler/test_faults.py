@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -184,6 +186,28 @@ def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
     site.until(lambda: "the database answers again" in site.said(), "it says so")
     assert site.processes[0].poll() is None
     assert site.said().count("does not answer") <= 3  # said once for each reason, not at every try
+    check_marks(site)
+    check_record(site, run)
+
+
+def test_a_run_of_its_own_waits_for_a_postgresql_server_that_is_started_anew(
+    new_site: Callable[[str], Site], postgres_of_its_own: Any
+) -> None:
+    site = new_site(postgres_of_its_own.url)
+    path = site.notebook("own", 4, sleep=1.0, chain=1)
+    words = [sys.executable, "-m", "nbdag", "run", str(path)]
+    with (site.folder / "said").open("w") as log:
+        process = subprocess.Popen(words, cwd=site.folder, env=site.environ, stdout=log, stderr=log)
+    site.processes.append(process)
+    site.until(lambda: len(site.marks()) > 2, "tasks begin")
+    postgres_of_its_own.stop()
+    time.sleep(3.0)  # what is tested is that it is away for so long
+    postgres_of_its_own.start()
+    code, said = process.wait(PATIENCE), (site.folder / "said").read_text()
+    assert code == 0, said
+    assert said.count("the database does not answer") == 1
+    (run,) = runs.list_runs(home=site.home)
+    assert run.state is RunState.SUCCESS
     check_marks(site)
     check_record(site, run)
 
