@@ -64,6 +64,8 @@ def task_note(task: Task, mark: Mark | None) -> str:
         parts.append("conditional")
     if mark is not None:
         parts.append(standing(mark))
+        if mark.tries is not None:
+            parts.append(f"try {mark.tries}")
     return " · ".join(parts)
 
 

@@ -20,6 +20,7 @@ class Mark:
     state: str = TaskState.NONE  # a TaskState, or "stale"
     duration: float | None = None  # seconds
     count: int | None = None  # instances of a mapped task, once known
+    tries: int | None = None  # attempts, where there was more than one
     reason: str = ""  # one sentence: why it is stale, skipped, failed
     selected: bool = False
 

@@ -21,7 +21,7 @@ from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
 SHORTEST = 3  # tasks in a chain that is worth a box of its own
-_ROOM = Mark(duration=3599.0)  # the widest note: 59 min 59 s
+_LONGEST = 3599.0  # seconds: as wide as a duration can be, 59 min 59 s
 
 
 def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, notebook: Path | None = None) -> Picture:
@@ -104,7 +104,11 @@ def _contracted(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[s
 
 
 def _arranged(dag: Dag, direction: str) -> tuple[Direction, Layout]:
-    marks = dict.fromkeys(dag.tasks, _ROOM)
+    # Only what may be tried again needs room for saying so.
+    marks = {
+        task.id: Mark(state="success", duration=_LONGEST, tries=9 if task.options.retries else None)
+        for task in dag.tasks.values()
+    }
     # Words on lines are for graphs in which they can be read; elsewhere pointing at a line tells them.
     labels = len(dag.edges) <= CROWDED
 
@@ -132,7 +136,7 @@ def _node(task: Task, layout: Layout, members: Sequence[str]) -> Node:
         "height": round(box.height, 1),
         "members": list(members),
         "mapped": bool(task.options.map),
-        "note": f"{len(members)} tasks" if chain else task_note(task, Mark()),
+        "note": f"{len(members)} tasks" if chain else task_note(task, None),
         "doc": task.options.doc or "",
     }
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.dag import Dag, Edge, Task
+from ..core.job import Output
 from ..core.states import TaskState
 from ..graphs.labels import said
 from ..runs import Run
 from ..values import summarise, type_name
 from .messages import Neighbour, TellTask, Use, Value
 
+_ELEMENTS = 5  # of what a mapped task left, whose summaries are shown
 # Pygments' kinds of token, the finer first, and what the style sheet calls them.
 _COLOURS = (
     ("Token.Keyword.Constant", "atom"),
@@ -77,19 +79,27 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
                 "stored": output is not None,
             }
         )
-    outputs: dict[str, Value] = {}
+    outputs: dict[str, list[Output]] = {}
     for each in run.tasks:
         if each.id == name:
             for output in each.outputs:
-                outputs[output.name] = {
-                    "name": output.name,
-                    "task": name,
-                    "type": output.type,
-                    "bytes": output.bytes,
-                    "summary": output.summary,
-                    "stored": True,
-                }
-    return inputs, list(outputs.values())
+                outputs.setdefault(output.name, []).append(output)
+    mapped = any(each.id == name and each.map_index >= 0 for each in run.tasks)
+    return inputs, [_left(name, of_name, found, mapped) for of_name, found in outputs.items()]
+
+
+def _left(task: str, name: str, found: Sequence[Output], mapped: bool) -> Value:
+    """What a task left under a name; of a mapped one that is a list of what each instance did."""
+    shown = ", ".join(output.summary for output in found[:_ELEMENTS])
+    more = ", …" if len(found) > _ELEMENTS else ""
+    return {
+        "name": name,
+        "task": task,
+        "type": f"list of {len(found)} × {found[0].type}" if mapped else found[0].type,
+        "bytes": sum(output.bytes for output in found),
+        "summary": f"[{shown}{more}]" if mapped else found[0].summary,
+        "stored": True,
+    }
 
 
 def coloured(source: str) -> list[list[list[str]]]:

@@ -6,7 +6,8 @@ import pytest
 
 PIPELINE = (
     "%dag access",
-    "%%task extract --doc 'The rows'\nrows = list(range(10))\nrows",
+    "%%task extract --doc 'The rows'\nfrom IPython.display import HTML\nrows = list(range(10))\n"
+    "HTML('<table><tr><td>a table</td></tr></table>')",
     "%%task prep\nX = [row * 2 for row in rows]  # twice",
     "%%task validate\nraise ValueError('no good')",
     "%%task deploy --after validate\nprint(X)",
@@ -45,6 +46,14 @@ def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
     nb.box("extract").click()
     nb.page.wait_for_selector(".nbdag-panel[aria-label='Task extract'] .nbdag-values")
     look("panel of a task that is done")
+    frame = nb.page.frame_locator(".nbdag-try iframe").locator("body")
+    frame.locator("td").wait_for()
+    # A frame whose scheme is not the page's would be painted on white.
+    nb.page.wait_for_function("() => document.querySelector('.nbdag-try iframe').contentDocument.body.style.color")
+    styles = "(e) => { const s = getComputedStyle(e); return [s.color, s.colorScheme] }"
+    around = nb.page.locator(".nbdag-try iframe").evaluate(styles)
+    assert frame.evaluate(styles) == around
+    assert around[1] == name.lower()
     nb.page.keyboard.press("Escape")
     nb.button("Timeline").click()
     nb.page.wait_for_selector(".nbdag-bar")

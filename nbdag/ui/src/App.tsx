@@ -109,6 +109,11 @@ export function App({ store, host }: { store: Store; host: Host }) {
     },
     [box],
   )
+  const chooseIn = useCallback((id: string, of?: string) => {
+    if (of !== undefined) setRun(of)
+    setOpen('')
+    setTask(id)
+  }, [])
   const close = useCallback(() => {
     const from = open || box.get(task) || ''
     setTask('')
@@ -277,8 +282,8 @@ export function App({ store, host }: { store: Store; host: Host }) {
           </ul>
         </details>
       ) : null}
-      <div class="nbdag-body">
-        <div class="nbdag-main" style={{ '--nbdag-tall': `${Math.round(height(picture))}px` }}>
+      <div class="nbdag-body" style={{ '--nbdag-tall': `${Math.round(height(picture, face))}px` }}>
+        <div class="nbdag-main">
           {face === 'graph' ? (
             order.length ? (
               <>
@@ -311,7 +316,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
               onChoose={setTask}
             />
           ) : (
-            <Grid store={store} run={run} onRun={setRun} onChoose={setTask} />
+            <Grid store={store} run={run} onRun={setRun} onChoose={chooseIn} />
           )}
         </div>
         {panel ? (
@@ -339,6 +344,7 @@ function symbol(state: string): string {
   return { success: '✓', failed: '✗', running: '◐', queued: '…', cancelled: '−' }[state] ?? '?'
 }
 
-function height(picture: Picture): number {
-  return Math.min(520, Math.max(190, picture.height + 80))
+function height(picture: Picture, face: Face): number {
+  const wanted = face === 'graph' ? picture.height + 80 : picture.order.length * 26 + 90
+  return Math.min(520, Math.max(190, wanted))
 }

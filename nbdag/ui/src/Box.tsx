@@ -19,8 +19,7 @@ export function note(node: Node, standing: Standing, now: number): string {
   else if (started !== undefined && state === 'running') parts.push(seconds(now - started))
   else if (state !== 'none') parts.push(short(state))
   if (tries !== undefined) parts.push(`try ${tries}`)
-  if (!parts.length) return node.note || 'not run'
-  return parts.join(' · ')
+  return parts.length ? parts.join(' · ') : node.note
 }
 
 function short(state: string): string {
@@ -81,12 +80,14 @@ export const Box = memo(function Box({ node, store, run, before, chosen, entry, 
           <g class="nbdag-glyph" transform={`translate(${left + 10} ${top + height / 2 - 6})`}>
             <Strokes state={standing.state} turn={now} />
           </g>
-          <text class="nbdag-name" x={left + 29} y={top + height / 2 - 3}>
+          <text class="nbdag-name" x={left + 29} y={top + height / 2 + (words ? -3 : 4.5)}>
             {node.label}
           </text>
-          <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
-            {words}
-          </text>
+          {words ? (
+            <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
+              {words}
+            </text>
+          ) : null}
         </>
       ) : null}
     </g>

@@ -27,17 +27,25 @@ function Paths({ lines }: { lines: readonly Line[] }) {
   )
 }
 
-export const Lines = memo(function Lines({ picture }: { picture: Picture }) {
+function Labels({ lines }: { lines: readonly Line[] }) {
   return (
-    <g aria-hidden="true">
-      <Paths lines={picture.lines} />
-      {picture.lines
+    <>
+      {lines
         .filter((line) => line.label)
         .map((line) => (
           <text class="nbdag-carried" key={`${line.source}\n${line.target}`} x={line.x} y={line.y + 3.8}>
             {line.label}
           </text>
         ))}
+    </>
+  )
+}
+
+export const Lines = memo(function Lines({ picture }: { picture: Picture }) {
+  return (
+    <g aria-hidden="true">
+      <Paths lines={picture.lines} />
+      <Labels lines={picture.lines} />
     </g>
   )
 })
@@ -47,6 +55,7 @@ export const Lit = memo(function Lit({ lines }: { lines: readonly Line[] }) {
   return (
     <g class="nbdag-lit" aria-hidden="true">
       <Paths lines={lines} />
+      <Labels lines={lines} />
     </g>
   )
 })

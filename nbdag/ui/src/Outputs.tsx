@@ -5,10 +5,10 @@ import type { Output } from './messages'
 const TALLEST = 420
 
 /** A page for a frame in which no script runs: no allow-scripts, and a policy that fetches nothing. */
-export function page(html: string, ink: string, font: string): string {
+export function page(html: string, ink: string, scheme: string): string {
   const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
   return `<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" content="${policy}"><title>Output</title><style>
-body{margin:0;font:13px ${font};color:${ink};background:transparent}table{border-collapse:collapse;font-size:12px;border:0}
+:root{color-scheme:${scheme}}body{margin:0;font:13px system-ui,sans-serif;color:${ink};background:transparent}table{border-collapse:collapse;font-size:12px;border:0}
 th,td{padding:3px 8px;text-align:right;border:0}thead{border-bottom:1px solid rgba(128,128,128,.6)}tbody tr:nth-child(odd){background:rgba(128,128,128,.12)}
 img,svg{max-width:100%}</style></head><body>${html}</body></html>`
 }
@@ -43,13 +43,15 @@ function Framed({ html, what }: { html: string; what: string }) {
   const frame = useRef<HTMLIFrameElement>(null)
   const [height, setHeight] = useState(80)
   const style = frame.current ? getComputedStyle(frame.current) : undefined
-  const srcdoc = page(html, style?.color || 'inherit', 'system-ui,sans-serif')
+  const srcdoc = page(html, style?.color || 'inherit', style?.colorScheme || 'light dark')
   function measure(): void {
     const element = frame.current
     const inside = element?.contentDocument
     if (!element || !inside) return
-    const { color } = getComputedStyle(element)
+    // As the page around it: a frame of another scheme is painted on white, or on black.
+    const { color, colorScheme } = getComputedStyle(element)
     inside.body.style.color = color
+    inside.documentElement.style.colorScheme = colorScheme
     setHeight(Math.min(TALLEST, inside.documentElement.scrollHeight + 2))
   }
   return (

@@ -46,11 +46,13 @@ export function Panel({ store, host, run, task, act, onChoose, onClose }: Props)
         </button>
       </header>
       {standing.reason ? <p class={`nbdag-reason nbdag-is-${standing.state}`}>{standing.reason}</p> : null}
-      {told?.doc ? <p>{told.doc}</p> : null}
+      {told?.doc ? <p class="nbdag-doc">{told.doc}</p> : null}
       <Actions store={store} run={run} task={task} act={act} state={standing.state} told={told} />
       {told ? (
         <>
-          {run !== LIVE ? <Tries store={store} run={run} task={task} tries={told.tries} /> : null}
+          {run !== LIVE ? (
+            <Tries store={store} run={run} task={task} tries={told.tries} said={standing.reason} />
+          ) : null}
           <Values store={store} run={run} title="Inputs" values={told.inputs} onChoose={onChoose} />
           <Values store={store} run={run} title="Outputs" values={told.outputs} onChoose={onChoose} />
           <Reasons title="Follows" all={told.before} host={host} onChoose={onChoose} />
@@ -88,9 +90,10 @@ function Actions({
   state,
   told,
 }: Pick<Props, 'store' | 'run' | 'task' | 'act'> & { state: string; told: TellTask | undefined }) {
-  const all: [Act['what'], string, string][] = []
+  type Offer = [Act['what'], string, string]
+  const again: Offer[] = [] // with the run that is shown
   if (run !== LIVE && state !== 'none') {
-    all.push(
+    again.push(
       [
         'retry',
         'Clear and retry',
@@ -99,30 +102,34 @@ function Actions({
       ['retry_only', 'Clear this alone', 'This task, again, in this run; what comes after it stays as it is'],
     )
     if (told?.tries.length)
-      all.push(['load', 'Load into kernel', 'What the task was given and left, as variables here'])
+      again.push(['load', 'Load into kernel', 'What the task was given and left, as variables here'])
   }
-  all.push(
+  const anew: Offer[] = [
     ['only', 'Run this', 'A new run of this task alone, with the latest run’s values'],
     ['upto', 'Run up to here', 'A new run of this task and all before it'],
     ['from', 'Run from here', 'A new run of this task and all after it, with the latest run’s values'],
-  )
-  const offered = all.filter(([what]) => store.can.has(what))
+  ]
   const first = state === 'failed' || state === 'upstream_failed' ? 'retry' : undefined
-  return offered.length ? (
-    <div class="nbdag-actions">
-      {offered.map(([what, label, title]) => (
-        <button
-          type="button"
-          key={what}
-          class={what === first ? 'nbdag-primary' : undefined}
-          title={title}
-          onClick={() => act(what, task)}
-        >
-          {label}
-        </button>
+  const rows = [again, anew].map((row) => row.filter(([what]) => store.can.has(what))).filter((row) => row.length)
+  return (
+    <>
+      {rows.map((row) => (
+        <div class="nbdag-actions" key={row[0]?.[0]}>
+          {row.map(([what, label, title]) => (
+            <button
+              type="button"
+              key={what}
+              class={what === first ? 'nbdag-primary' : undefined}
+              title={title}
+              onClick={() => act(what, task)}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
       ))}
-    </div>
-  ) : null
+    </>
+  )
 }
 
 function Values({
@@ -177,7 +184,7 @@ function OneValue({
   return (
     <li>
       <code>{value.name}</code> <span class="nbdag-soft">{value.type}</span>
-      {value.bytes === null ? null : <span class="nbdag-soft"> {bytes(value.bytes)}</span>}
+      {value.bytes === null ? null : <span class="nbdag-soft">, {bytes(value.bytes)}</span>}
       {of && value.task ? (
         <>
           {' from '}
@@ -187,7 +194,7 @@ function OneValue({
         </>
       ) : null}
       {value.stored && run !== LIVE && value.task ? (
-        <button type="button" class="nbdag-link" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <button type="button" class="nbdag-link nbdag-apart" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? 'hide' : 'preview'}
         </button>
       ) : null}
@@ -289,7 +296,14 @@ function Source({ told, host }: { told: TellTask; host: Host }) {
   )
 }
 
-function Tries({ store, run, task, tries }: { store: Store; run: string; task: string; tries: readonly Try[] }) {
+interface Attempts {
+  store: Store
+  run: string
+  task: string
+  said: string | undefined // of the task, above
+}
+
+function Tries({ store, run, task, tries, said }: Attempts & { tries: readonly Try[] }) {
   const [chosen, setChosen] = useState<number>()
   if (!tries.length) return null
   const failed = tries.findLastIndex((each) => each.state === 'failed')
@@ -315,12 +329,14 @@ function Tries({ store, run, task, tries }: { store: Store; run: string; task: s
           )
         })}
       </div>
-      {attempt ? <OneTry key={`${at} ${attempt.state}`} store={store} run={run} task={task} attempt={attempt} /> : null}
+      {attempt ? (
+        <OneTry key={`${at} ${attempt.state}`} store={store} run={run} task={task} attempt={attempt} said={said} />
+      ) : null}
     </details>
   )
 }
 
-function OneTry({ store, run, task, attempt }: { store: Store; run: string; task: string; attempt: Try }) {
+function OneTry({ store, run, task, attempt, said }: Attempts & { attempt: Try }) {
   const { map_index, number, state } = attempt
   const told = useAnswer(
     store,
@@ -332,7 +348,7 @@ function OneTry({ store, run, task, attempt }: { store: Store; run: string; task
   return (
     <div class="nbdag-try">
       {attempt.started === null ? null : <div class="nbdag-soft">began {moment(attempt.started)}</div>}
-      {attempt.error ? <p class="nbdag-reason nbdag-is-failed">{attempt.error}</p> : null}
+      {attempt.error && attempt.error !== said ? <p class="nbdag-reason nbdag-is-failed">{attempt.error}</p> : null}
       {attempt.notes.map((note) => (
         <p key={note} class="nbdag-reason nbdag-is-stale">
           {note}

@@ -1,5 +1,5 @@
 // The last line: what is shown, how long it has taken, how many tasks stand how.
-import { seconds } from './format'
+import { moment, seconds } from './format'
 import { useNow, useTopics } from './hooks'
 import { look, ofRun, Sign } from './Sign'
 import { isActive, type Store, topic } from './store'
@@ -15,11 +15,11 @@ export function Status({ store, run, order }: { store: Store; run: string; order
     counts.set(state, (counts.get(state) ?? 0) + 1)
   }
   const why = brief?.error ? ` (${brief.error})` : ''
-  const what = brief ? `Run ${brief.id}: ${brief.state}${why}` : 'This session'
+  const what = brief ? `Run of ${moment(brief.created)}: ${brief.state}${why}` : 'This session'
   const took = brief?.started ? seconds((brief.ended ?? now) - brief.started) : ''
   return (
     <div class="nbdag-status">
-      <span class="nbdag-what">
+      <span class="nbdag-what" title={brief?.id}>
         {brief ? <Sign state={ofRun(brief.state)} /> : null} {what}
         {took ? `, ${took}` : ''}
       </span>

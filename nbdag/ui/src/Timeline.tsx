@@ -1,10 +1,13 @@
-// A run over time: a row for each task, a bar for each attempt.
+// A run over time: a row for each task, a bar for each attempt, one below the other where several were under way at once.
 import { useMemo } from 'preact/hooks'
-import { seconds } from './format'
+import { seconds, several } from './format'
 import { useAnswer, useNow, useTopics } from './hooks'
 import type { Bar } from './messages'
-import { look, Sign } from './Sign'
+import { look } from './Sign'
 import { barsOf, isActive, type Store, topic } from './store'
+
+const TALL = 18 // pixels of a bar that has a row for itself
+const MOST = 8 // bars below one another
 
 /** Round steps, so that about six marks stand on the axis. */
 export function ticks(length: number): number[] {
@@ -29,19 +32,28 @@ export function merged(stored: readonly Bar[], live: readonly Bar[]): Map<string
   return rows
 }
 
-export function Timeline({
-  store,
-  run,
-  chosen,
-  critical,
-  onChoose,
-}: {
+/** On which line each bar goes, so that none hides another; the lines are few, so beyond that some do. */
+export function lanes(bars: readonly Bar[], now: number): number[] {
+  const free: number[] = []
+  const found = new Map<Bar, number>()
+  for (const bar of [...bars].sort((a, b) => a.started - b.started)) {
+    let lane = free.findIndex((until) => until <= bar.started)
+    if (lane < 0) lane = free.length < MOST ? free.length : free.indexOf(Math.min(...free))
+    free[lane] = bar.ended ?? now
+    found.set(bar, lane)
+  }
+  return bars.map((bar) => found.get(bar) ?? 0)
+}
+
+interface Props {
   store: Store
   run: string
   chosen: string
   critical: ReadonlySet<string> | undefined
   onChoose: (task: string) => void
-}) {
+}
+
+export function Timeline({ store, run, chosen, critical, onChoose }: Props) {
   useTopics(store, ['runs', topic(run, '')])
   const brief = store.run(run)
   const going = isActive(brief)
@@ -65,7 +77,6 @@ export function Timeline({
   const marks = useMemo(() => ticks(length), [length])
   if (!run) return <p class="nbdag-empty">A timeline is of a headless run: choose one, or run all.</p>
   if (!bars.length) return <p class="nbdag-empty">Nothing has begun yet.</p>
-  const place = (at: number) => `${((at - begin) / length) * 100}%`
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <section class="nbdag-timeline" aria-label={`Timeline of run ${run}`} tabIndex={0}>
@@ -87,32 +98,64 @@ export function Timeline({
               <button type="button" onClick={() => onChoose(task)} title={task}>
                 {task}
               </button>
-              <div class="nbdag-track">
-                {(rows.get(task) ?? []).map((bar) => {
-                  const took = (bar.ended ?? (going ? now : bar.started)) - bar.started
-                  const words = `${task}${bar.map_index < 0 ? '' : `[${bar.map_index}]`}, try ${bar.number}: ${look(bar.state).word}, ${seconds(took)}, after ${seconds(bar.started - begin)}`
-                  return (
-                    <span
-                      key={`${bar.map_index} ${bar.number}`}
-                      class={`nbdag-bar nbdag-is-${bar.state}`}
-                      role="img"
-                      aria-label={words}
-                      title={words}
-                      style={{
-                        left: place(bar.started),
-                        width: `max(3px, ${(took / length) * 100}%)`,
-                        '--nbdag-colour': look(bar.state).colour,
-                      }}
-                    >
-                      <Sign state={bar.state} />
-                      <em>{seconds(took)}</em>
-                    </span>
-                  )
-                })}
-              </div>
+              <Row
+                bars={rows.get(task) ?? []}
+                begin={begin}
+                length={length}
+                now={going ? now : undefined}
+                onChoose={() => onChoose(task)}
+              />
             </li>
           ))}
       </ul>
     </section>
+  )
+}
+
+interface Track {
+  bars: readonly Bar[]
+  begin: number
+  length: number
+  now: number | undefined // while the run goes on
+  onChoose: () => void
+}
+
+function Row({ bars, begin, length, now, onChoose }: Track) {
+  const until = (bar: Bar) => bar.ended ?? now ?? bar.started
+  const at = lanes(bars, now ?? begin + length)
+  const count = Math.max(...at) + 1
+  const tall = count > 1 ? Math.max(5, Math.min(12, 44 / count)) : TALL
+  const last = bars.reduce((a, b) => (until(b) > until(a) ? b : a))
+  const mapped = bars.some((bar) => bar.map_index >= 0)
+  const whole = until(last) - Math.min(...bars.map((bar) => bar.started))
+  const place = (moment: number) => `${((moment - begin) / length) * 100}%`
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button beside it does the same
+    // biome-ignore lint/a11y/useKeyWithClickEvents: and is there for the keyboard
+    <div class="nbdag-track" style={{ height: `${count * (tall + 2)}px` }} onClick={onChoose}>
+      {bars.map((bar, n) => {
+        const took = until(bar) - bar.started
+        const words = `${bar.task}${bar.map_index < 0 ? '' : `[${bar.map_index}]`}, try ${bar.number}: ${look(bar.state).word}, ${seconds(took)}, after ${seconds(bar.started - begin)}`
+        return (
+          <span
+            key={`${bar.map_index} ${bar.number}`}
+            class={`nbdag-bar nbdag-is-${bar.state}`}
+            role="img"
+            aria-label={words}
+            title={words}
+            style={{
+              color: look(bar.state).colour,
+              left: place(bar.started),
+              width: `max(3px, ${(took / length) * 100}%)`,
+              top: `${(at[n] ?? 0) * (tall + 2) + 1}px`,
+              height: `${tall}px`,
+            }}
+          />
+        )
+      })}
+      <em style={{ left: place(until(last)) }}>
+        {mapped ? `${several(bars.length, 'attempt')}, ${seconds(whole)}` : seconds(until(last) - last.started)}
+      </em>
+    </div>
   )
 }

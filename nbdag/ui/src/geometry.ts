@@ -36,15 +36,22 @@ export function whole(picture: Size, view: Size): Camera {
   return centred(picture, view, scale)
 }
 
-/** All of it where it can be read so, else its beginning. */
-export function opening(picture: Size, view: Size): Camera {
+/** All of it where it can be read so, else its beginning: what is around `first`. */
+export function opening(picture: Size, view: Size, first?: { x: number; y: number }): Camera {
   const all = whole(picture, view)
   if (all.scale >= LEGIBLE) return all
   const scale = LEGIBLE + 0.1
   const camera = centred(picture, view, scale)
   if (picture.width * scale > view.width) camera.x = MARGIN
   if (picture.height * scale > view.height) camera.y = MARGIN
-  return camera
+  if (!first) return camera
+  const to = reveal(camera, first, view)
+  // Nothing but the picture is shown, where that fills the view.
+  const held = (at: number, length: number, room: number) =>
+    length > room - 2 * MARGIN ? clamp(at, room - MARGIN - length, MARGIN) : at
+  to.x = held(to.x, picture.width * scale, view.width)
+  to.y = held(to.y, picture.height * scale, view.height)
+  return to
 }
 
 function centred(picture: Size, view: Size, scale: number): Camera {

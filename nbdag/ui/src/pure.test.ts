@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { bytes, seconds, several } from './format'
 import { curve, nearest, opening, reveal, towards, whole, within, zoom } from './geometry'
 import { Links } from './paths'
-import { merged, ticks } from './Timeline'
+import { lanes, merged, ticks } from './Timeline'
 
 describe('numbers', () => {
   it.each([
@@ -38,6 +38,13 @@ describe('the camera', () => {
     const camera = opening({ width: 9000, height: 200 }, view)
     expect(camera.scale).toBeGreaterThan(0.6)
     expect(camera.x).toBe(14)
+  })
+
+  it('opens with the first box in view and no empty room beside a picture that fills it', () => {
+    const picture = { width: 9000, height: 4000 }
+    const { x, y, scale } = opening(picture, view, { x: 8950, y: 20 })
+    expect([x + 9000 * scale, y]).toEqual([600 - 14, 14])
+    expect(opening(picture, view, { x: 4500, y: 2000 }).x).toBeLessThan(-2000)
   })
 
   it('keeps what is under the pointer there while it comes nearer', () => {
@@ -137,6 +144,27 @@ describe('the timeline', () => {
     [10, 2],
     [3000, 600],
   ])('marks %d seconds in steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+
+  it('puts what was under way at once below one another, and what came later where there is room', () => {
+    const bar = { task: 'a', map_index: 0, number: 1, state: 'success' }
+    const bars = [
+      { ...bar, started: 0, ended: 4 },
+      { ...bar, started: 1, ended: 2 },
+      { ...bar, started: 3, ended: null },
+      { ...bar, started: 5, ended: 6 },
+    ]
+    expect(lanes(bars, 9)).toEqual([0, 1, 1, 0])
+    expect(
+      Math.max(
+        ...lanes(
+          Array(50)
+            .fill(bars[0])
+            .map((each) => ({ ...each })),
+          9,
+        ),
+      ),
+    ).toBe(7)
+  })
 
   it('shows the last attempt as it stands now, and those before it as they ended', () => {
     const bar = { task: 'a', map_index: -1, state: 'failed', started: 0, ended: 1 as number | null }

@@ -62,9 +62,8 @@ export function useCamera(
     const begin = ({ width, height }: Size) => {
       size.current = { width: width || 600, height: height || 300 }
       if (touched.current) return
-      const to = opening(picture, size.current)
       const box = picture.nodes.find(({ id }) => id === first)
-      look(box ? reveal(to, box, size.current) : to)
+      look(opening(picture, size.current, box))
       review()
     }
     begin({ width: watched.clientWidth, height: watched.clientHeight })
