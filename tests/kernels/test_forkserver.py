@@ -358,8 +358,7 @@ def test_what_is_no_request_harms_nobody(server, tmp_path):
         b"\x00\x00\x00\x02\x00\x00\x00\x00{}",
         b"\x00\x00\x00\x04\x00\x00\x00\x00null",
     ):
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(resident.files(server.recipe.key).socket))
+        with resident.connect(server.recipe, LONG) as sock:
             sock.sendall(noise)
     assert described(server, tmp_path)["threads"] == 1
 
@@ -408,4 +407,4 @@ def test_an_abandoned_child_is_not_forgotten(own):
     child = Child(sock, wire.receive(sock).data)
     sock.close()
     until(lambda: gone(child.pid))
-    until(lambda: server.status(LONG).children == 0)
+    until(lambda: (seen := server.status(LONG)) is not None and seen.children == 0)
