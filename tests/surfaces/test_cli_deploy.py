@@ -1,0 +1,146 @@
+"""Notebooks on a schedule, as a person deploys, looks at and triggers them, called in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner, Result
+
+import nbdag.store
+from nbdag import runs
+from nbdag.cli import main
+from nbdag.core.states import RunState
+from nbdag.home import Home
+
+Call = Callable[..., Result]
+SCHEDULE = '%dag churn --schedule "30 2 * * *" --tz Europe/Riga'
+A_TIME = r"\d{4}-\d\d-\d\d 02:30:00 EES?T"
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
+
+
+def write(head: str = SCHEDULE, *cells: str) -> Path:
+    path = Path("churn.ipynb")
+    sources = [head, *(cells or ("%%params\nalpha = 1", "%%task a\nx = alpha"))]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources]), path)
+    return path
+
+
+@pytest.fixture
+def deployed(call: Call) -> Path:
+    path = write()
+    assert call("deploy", path).exit_code == 0
+    return path
+
+
+def listed(call: Call) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(call("list", "-o", "json").stdout)
+    return found
+
+
+def test_each_deployment_is_a_version_and_its_schedule_is_live(call: Call) -> None:
+    said = call("deploy", write()).stdout
+    assert re.fullmatch(rf"churn: version 1 is deployed; schedule '30 2 \* \* \*', next run {A_TIME}\n", said)
+    write(SCHEDULE, "%%task a\nx = 2")
+    assert call("deploy", "churn.ipynb").output.startswith("churn: version 2 is deployed; ")
+    assert call("deploy", write("%dag churn")).stdout == "churn: version 3 is deployed; on demand\n"
+    (row,) = listed(call)
+    assert (row["dag"], row["version"], row["next_run"], row["paused"]) == ("churn", 3, None, False)
+
+
+def test_what_is_deployed_stays_as_it_was_whatever_becomes_of_the_file(
+    call: Call, deployed: Path, tmp_path: Path
+) -> None:
+    pinned = listed(call)[0]["digest"]
+    assert listed(call)[0]["changed"] is None
+    write(SCHEDULE, "%%task other\nx = 2")
+    assert "churn.ipynb (changed since)" in call("list").output
+    assert listed(call)[0]["changed"] == "changed"
+    deployed.unlink()
+    assert (listed(call)[0]["changed"], listed(call)[0]["digest"]) == ("gone", pinned)
+    assert call("trigger", "churn").exit_code == 0
+    assert [task.id for task in runs.find_run(home=Home(tmp_path / "home"))] == ["a"]
+
+
+def test_what_cannot_run_is_not_deployed(call: Call) -> None:
+    answer = call("deploy", write(SCHEDULE, "%%task a\nx = nowhere"))
+    assert answer.exit_code == 1
+    assert "nowhere" in answer.stderr
+    assert call("list").stderr == "nothing is deployed: 'nbdag deploy NOTEBOOK' does\n"
+
+
+def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed: Path) -> None:
+    found = json.loads(call("next", "churn", "-n", 400, "-o", "json").stdout)
+    assert len(found) == 400 and not any(each["note"] for each in found)  # Riga's clocks change at three
+    call("deploy", write(SCHEDULE.replace("30 2", "30 3")))
+    found = json.loads(call("next", "churn", "-n", 400, "-o", "json").stdout)
+    notes = {re.sub(r"\d{4}-\d\d-\d\d", "DAY", each["note"]) for each in found if each["note"]}
+    assert notes == {
+        "03:30 does not exist on DAY, when the clocks go forward: it is 04:30",
+        "03:30 comes twice, as the clocks go back: this is the second",
+    }
+    assert all(before["at"] == after["interval_start"] for before, after in pairwise(found))
+
+
+def test_a_paused_schedule_makes_no_runs_and_says_so(call: Call, deployed: Path) -> None:
+    assert call("pause", "churn").output == "churn: paused\n"
+    assert re.search(r"^churn +30 2 \* \* \* +paused ", call("list").stdout, re.MULTILINE)
+    assert call("next", "churn").stderr == "churn is paused: 'nbdag unpause churn' lets these happen\n"
+    assert call("deploy", deployed).stdout == "churn: version 1 is deployed; schedule '30 2 * * *', paused\n"
+    assert re.fullmatch(rf"churn: schedule '30 2 \* \* \*', next run {A_TIME}\n", call("unpause", "churn").stdout)
+
+
+def test_a_run_is_asked_for_with_values_and_for_a_date(call: Call, deployed: Path, tmp_path: Path) -> None:
+    answer = call("trigger", "churn", "-p", "alpha", "5", "--logical-date", "2026-03-02T02:30")
+    assert re.fullmatch(r"run manual__\S+ of churn: queued\n", answer.stdout)
+    assert answer.stderr == "no scheduler is alive here: start one with 'nbdag scheduler'\n"
+    home = Home(tmp_path / "home")
+    run = runs.find_run(home=home)
+    assert (run.state, dict(run.parameters)) == (RunState.QUEUED, {"alpha": 5})
+    store = nbdag.store.open(home)
+    row = store.named(run.id)[0]
+    store.close()
+    assert row.logical_date == row.interval_end == 1772411400.0  # 00:30 UTC
+    assert row.interval_end - row.interval_start == 86_400
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("trigger", "chrun"), 1, "no DAG 'chrun' is deployed"),
+        (("trigger", "churn", "--logical-date", "yesterday"), 2, "'yesterday' is no date: write 2026-01-31 or"),
+        (("pause", "chrun"), 1, "no DAG 'chrun' is deployed"),
+        (("next", "chrun"), 1, "no DAG 'chrun' is deployed"),
+        (("remove", "chrun"), 1, "no DAG 'chrun' is deployed"),
+        (("deploy", "none.ipynb"), 2, "none.ipynb"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(
+    call: Call, deployed: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    answer = call(*words)
+    assert answer.exit_code == code
+    assert said in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_what_is_removed_makes_no_runs_and_those_that_there_are_stay(
+    call: Call, deployed: Path, tmp_path: Path
+) -> None:
+    call("trigger", "churn")
+    assert call("remove", "churn").output == "churn: no longer deployed\n"
+    assert listed(call) == []
+    assert [run.dag for run in runs.list_runs(home=Home(tmp_path / "home"))] == ["churn"]
+    assert call("deploy", deployed).output.startswith("churn: version 1 is deployed; ")
