@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import plistlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from nbdag import runs
 from nbdag.cli import main
 
 COMMANDS = ("clear", "mark", "resume", "why", "pools", "backfill", "db", "gc", "doctor", "scheduler")
@@ -63,6 +65,44 @@ def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
     assert {"name": "gpu", "slots": 2, "used": 0, "tasks": []} in json.loads(call("pools", "list", "-o", "json").output)
     assert call("db", "check").exit_code == 0
     assert "0 values, 0 notebooks, 0 folders" in call("gc").output
+
+
+LINES = [
+    runs.Line(at=1767225600.0, message="the scheduler begins: 2 tasks at once, nbdag.db"),
+    runs.Line(at=1767225600.5, message="is due at 06:00", dag="churn", run="r1"),
+    runs.Line(at=1767225601.0, message="", dag="churn", run="r1", task="a", try_number=1, state="running"),
+    runs.Line(
+        at=1767225602.0, message="no luck", dag="churn", run="r1", task="b", map_index=3, try_number=2, state="failed"
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (
+            (),
+            "12:00:00 the scheduler begins: 2 tasks at once, nbdag.db\n"
+            "12:00:00 churn r1: is due at 06:00\n"
+            "12:00:01 churn r1 a: running\n"
+            "12:00:02 churn r1 b[3]: failed (try 2): no luck\n",
+        ),
+        (
+            ("--log-json",),
+            '{"at": "12:00:00", "message": "the scheduler begins: 2 tasks at once, nbdag.db"}\n'
+            '{"at": "12:00:00", "dag": "churn", "run": "r1", "message": "is due at 06:00"}\n'
+            '{"at": "12:00:01", "dag": "churn", "run": "r1", "task": "a", "try": 1, "state": "running"}\n'
+            '{"at": "12:00:02", "dag": "churn", "run": "r1", "task": "b", "map_index": 3, "try": 2, "state": "failed", '
+            '"message": "no luck"}\n',
+        ),
+    ],
+)
+def test_the_log_has_a_plain_line_or_an_object_for_each_thing(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], printed: str
+) -> None:
+    monkeypatch.setattr(runs, "schedule", lambda *, on_line, **said: [on_line(line) for line in LINES])
+    answer = call("scheduler", *words).stdout
+    assert re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d(:\d\d:\d\d)[.\d]*([+-]\d\d:\d\d)?", r"12\1", answer) == printed
 
 
 @pytest.fixture
