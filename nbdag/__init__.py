@@ -11,13 +11,15 @@ with papermill, in parallel and on a schedule.
 The way of the data, and where each step lives:
 
     .ipynb ── notebooks ──▶ cells ── core.dataflow ──▶ Dag ── runs, store ──▶ run
+       (where a %%dag cell makes tasks by code, `building` runs it and puts them below it, in the notebook)
        scheduler: core.plan says what moves ▸ core.slots who gets a slot ▸ store records ▸ executors make the attempts
           an attempt: kernels write the task's notebook ▸ papermill executes it in a kernel of its own ▸ values are kept
        the result ──▶ store ──▶ reports (the notebook with every output), events (terminal, widget, web page)
 
-Which way imports point: surfaces (cli, magics) → runs, session → scheduler → executors, store → kernels → notebooks,
-reports, graphs, operators, values → core → errors. `core` is pure: no file, kernel, clock, network or database.
-`home` says where state lives, `processes` whether a process is still there, `context` what a task knows of its run.
+Which way imports point: surfaces (cli, magics) → runs, session → scheduler → executors, store, building → kernels →
+notebooks, reports, graphs, operators, values → core → errors. `core` is pure: no file, kernel, clock, network or
+database. `home` says where state lives, `processes` whether a process is still there, `context` what a task
+knows of its run.
 
 Importing this package is quick: each public name is loaded when it is first used.
 """
@@ -29,9 +31,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .building import read
     from .core.dag import Dag
     from .errors import Fail, NbdagError, Skip
-    from .notebooks import read
     from .runs import Run, load, run
 
 __all__ = ["Dag", "Fail", "NbdagError", "Run", "Skip", "load", "read", "run"]
@@ -43,7 +45,7 @@ _WHERE = {
     "Run": "runs",
     "Skip": "errors",
     "load": "runs",
-    "read": "notebooks",
+    "read": "building",
     "run": "runs",
 }
 

@@ -2,7 +2,9 @@
 
 `read` takes any notebook of format 4, with or without ids, and refuses what is none in one sentence with the path and
 the next step. What is wrong inside a notebook is no error here: it stands in `Dag.problems`, and its errors keep the
-notebook from running. Nothing is run and nothing written.
+notebook from running. Nothing is run and nothing written: of a `%%dag` cell it is only seen that its tasks are not
+built (`Dag.unbuilt`). `with_built` puts them below it, each a cell that says so in its metadata (`nbdag.built`: the
+line of the %%dag cell that made it; 0 at that cell itself), so that places stay those of the user's file.
 
 A file is taken apart with `json` alone: the few facts that matter are checked where they are used, so reading a
 thousand cells takes no longer than parsing them.
@@ -23,7 +25,7 @@ from typing import Any
 from . import operators
 from .core import cells as sorting
 from .core.cells import RawCell, Sorted
-from .core.dag import Cell, CellKind, Dag, Place, Problem
+from .core.dag import Cell, CellKind, Dag, Problem
 from .core.dataflow import understand
 from .core.problems import problem
 from .core.words import ID, nearest
@@ -55,10 +57,53 @@ def read(path: str | os.PathLike[str]) -> Dag:
 
 def read_text(text: str | bytes, *, name: str) -> Dag:
     """The pipeline that a notebook's text holds; `name` is its file's, for messages and the DAG's id."""
+    raw, metadata = read_raw(text, name=name)
+    return read_cells(raw, name=name, metadata=metadata)
+
+
+def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[str, Any]]:
+    """The cells of a notebook's text, and its metadata."""
+    content = _content(text, name)
+    metadata = content.get("metadata")
+    cells = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
+    return cells, metadata if isinstance(metadata, dict) else {}
+
+
+def without_built(text: str | bytes, *, name: str) -> bytes:
+    """The notebook as it was before `with_built`: a report that is run again builds its tasks again."""
     content = _content(text, name)
     raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
-    metadata = content.get("metadata")
-    return read_cells(raw, name=name, metadata=metadata if isinstance(metadata, dict) else {})
+    if all(cell.built is None for cell in raw):
+        return text if isinstance(text, bytes) else text.encode()
+    content["cells"] = [cell for cell, each in zip(content["cells"], raw, strict=True) if not each.built]
+    for cell in content["cells"]:
+        cell.get("metadata", {}).get("nbdag", {}).pop("built", None)
+    return _written(content)
+
+
+def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
+    """The notebook with what each of its %%dag cells, by index, has built. `printed` is what they have printed."""
+    content = _content(text, name)
+    with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
+    cells: list[dict[str, Any]] = []
+    for index, cell in enumerate(content["cells"]):
+        cells.append(cell)
+        if index not in built:
+            continue
+        cell["metadata"] = _marked(cell.get("metadata"), 0)
+        cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": printed}] if printed else []
+        printed = ""
+        for n, new in enumerate(built[index]):
+            made: dict[str, Any] = {
+                "cell_type": "code",
+                "source": new.source,
+                "metadata": _marked({}, new.built),
+                "execution_count": None,
+                "outputs": [],
+            }
+            cells.append({**made, "id": f"nbdag-{index}-{n}"} if with_ids else made)
+    content["cells"] = cells
+    return _written(content)
 
 
 def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any] | None = None) -> Dag:
@@ -84,6 +129,11 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
         kernel_name=kernel,
     )
     return replace(dag, parameters=sorting.parameters_of(made))
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """A notebook's text. Raises `NotebookError`."""
+    return _bytes(path)
 
 
 def digest(path: str | os.PathLike[str]) -> str:
@@ -192,7 +242,19 @@ def _raw_cell(cell: object, n: int, name: str) -> RawCell:
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     known = tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-    return RawCell(source, cell["cell_type"], known)
+    ours = metadata.get("nbdag") if isinstance(metadata, dict) else None
+    built = ours.get("built") if isinstance(ours, dict) else None
+    return RawCell(source, cell["cell_type"], known, built if isinstance(built, int) and built >= 0 else None)
+
+
+def _marked(metadata: object, built: int | None) -> dict[str, Any]:
+    known = dict(metadata) if isinstance(metadata, dict) else {}
+    ours = known.get("nbdag")
+    return {**known, "nbdag": {**(ours if isinstance(ours, dict) else {}), "built": built}}
+
+
+def _written(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _kernel(metadata: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -241,11 +303,11 @@ def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
         try:
             source = operators.source(body, told)
         except operators.UnknownOperatorError as error:
-            place = Place(cell=cell.index, line=max(start - 1, 1))
+            place = cell.at(max(start - 1, 1))
             problems.append(problem("NB108", error.message, hint=error.hint, task=cell.task, place=place))
             source = "pass"
         except operators.OperatorError as error:
-            place = Place(cell=cell.index, line=start + error.line - 1)
+            place = cell.at(start + error.line - 1)
             problems.append(problem("NB109", error.message, hint=error.hint, task=cell.task, place=place))
             source = "pass"
         made.append(replace(cell, code="\n".join([*head, source])))

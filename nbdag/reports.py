@@ -98,9 +98,11 @@ def report(
     for cell in cells:
         cell.setdefault("metadata", {})
         if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
+            cell["execution_count"] = None
+            # What code of %%dag printed when it built the tasks is part of the source.
+            cell["outputs"] = cell.get("outputs", []) if cell["metadata"].get("nbdag", {}).get("built") == 0 else []
     for index, output in (displays or {}).items():
-        cells[index]["outputs"] = [dict(output)]
+        cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
     began = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
     attempts = [(each, _attempt(each.notebook)) for each in began]
     _fill_first_cells(cells, dag, attempts)
@@ -148,6 +150,7 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
         status = "failed" if failed else "completed" if started else "pending"
         cell["metadata"]["papermill"] = _timing(started, failed=failed) | {"status": status}
         cell["metadata"]["nbdag"] = {
+            **cell["metadata"].get("nbdag", {}),
             "task": task,
             "state": mine[-1].state.value,
             "tries": max(each.try_number for each in mine),

@@ -334,7 +334,7 @@ def _stale(
     for cell in _before(task, early):
         setup = document[cell.index].ran
         if setup is not None and setup.changed > ran.order:
-            return f"the {cell.kind} cell {cell.index + 1} was changed after it ran"
+            return f"the {cell.kind} cell {cell.in_file + 1} was changed after it ran"
     for other in dag.upstream[task.id]:
         above = document[dag.tasks[other].cell].ran
         if above is None:

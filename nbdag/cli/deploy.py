@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from .. import notebooks, runs
+from .. import runs
 from . import complete
 from ._group import examples
-from .notebook import NOTEBOOK, say_problems
+from .notebook import NOTEBOOK, read_aloud, say_problems
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
@@ -36,11 +36,11 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     Later edits change nothing until it is deployed again. Runs that there are already keep the version that they were
     created with. `nbdag scheduler` makes and drives the runs.
     """
-    dag = notebooks.read(notebook)
-    say_problems(dag, notebook, err=True)
-    if dag.errors:
+    built = read_aloud(notebook, cwd=cwd)
+    say_problems(built.dag, notebook, err=True)
+    if built.dag.errors:
         return 1
-    done = runs.deploy(notebook, cwd=cwd)
+    done = runs.deploy(notebook, cwd=cwd, built=built)
     if form != "table":
         print_data(done.to_dict(), form)
         return 0

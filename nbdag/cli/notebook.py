@@ -1,14 +1,15 @@
-"""`check` and `show`: what nbdag understands of a notebook, without running any of it."""
+"""`check` and `show`: what nbdag understands of a notebook. Of its code only a `%%dag` cell's is run."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .. import notebooks
+from .. import building
 from ..core.dag import Dag, Place, Problem
 from ..core.describe import describe
 from . import complete
@@ -31,12 +32,15 @@ NOTEBOOK = click.Path(path_type=Path)
 def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     """Say what is wrong with a notebook.
 
+    Nothing of it is run, but for the code of a %%dag cell, which makes tasks, with what that needs of parameters and
+    setup.
+
     Exits with 1 where an error would keep a notebook from running. Cells are counted from 1, markdown cells included;
     in JSON from 0.
     """
     found = 0
     for path in notebook:
-        dag = notebooks.read(path)
+        dag = read_aloud(path).dag
         if as_json:
             click.echo(to_json(describe(dag), indent=2 if len(notebook) == 1 else None))
         else:
@@ -67,9 +71,10 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
 def show(notebook: Path, output: str | None, form: str | None, direction: str, as_json: bool) -> None:
     """Draw a notebook's graph, or print it.
 
-    A notebook with errors is shown as far as it is understood; its problems are said on standard error.
+    A notebook with errors is shown as far as it is understood; its problems are said on standard error. Code of a
+    %%dag cell is run, as by check.
     """
-    dag = notebooks.read(notebook)
+    dag = read_aloud(notebook).dag
     if as_json:
         print_data(describe(dag))
         return
@@ -85,6 +90,14 @@ def show(notebook: Path, output: str | None, form: str | None, direction: str, a
         else:
             _write(Path(name), picture)
     say_problems(dag, notebook, err=True)
+
+
+def read_aloud(path: Path, **said: Any) -> building.Built:
+    """Read a notebook and build its tasks; what that prints goes to standard error."""
+    built = building.read_built(path, **said)
+    if built.printed:
+        click.echo(built.printed.rstrip("\n"), err=True)
+    return built
 
 
 def say_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
@@ -105,9 +118,10 @@ def _line(problem: Problem, path: Path) -> str:
 
 
 def _source(dag: Dag, problem: Problem) -> str:
-    if problem.place is None or not 0 <= problem.place.cell < len(dag.cells):
+    cell = dag.cell_in_file(problem.place.cell) if problem.place is not None else None
+    if problem.place is None or cell is None:
         return ""
-    lines = dag.cells[problem.place.cell].source.splitlines()
+    lines = cell.source.splitlines()
     return lines[problem.place.line - 1].rstrip() if 0 < problem.place.line <= len(lines) else ""
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import notebooks, runs
+from .. import runs
 from ..core.states import RunState, TaskState
-from ..runs.prepare import choose
+from ..runs.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
-from .notebook import NOTEBOOK, say_problems
+from .notebook import NOTEBOOK, read_aloud, say_problems
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -108,12 +108,13 @@ def run(
     """
     values = parameters(**said)
     which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
-    dag = notebooks.read(notebook)
+    built = read_aloud(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)
+    dag = built.dag
     say_problems(dag, notebook, err=True)
     if dag.errors:
         return 1
     if dry_run:
-        return _say_plan(notebook, {**which, "parameters": values}, as_json)
+        return _say_plan(notebook, {**which, "parameters": values, "built": built}, as_json)
     if no_resident:
         os.environ["NBDAG_IDLE"] = "0"
     chosen = choose(dag, only=only, upto=upto, from_=from_)
@@ -141,6 +142,7 @@ def run(
                 fail_fast=fail_fast,
                 cache=not no_cache,
                 on_event=on_event,
+                built=built,
                 **which,
             )
         except KeyboardInterrupt:

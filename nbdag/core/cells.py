@@ -1,10 +1,10 @@
 """What each cell of a notebook is to a headless run, and what its headers say.
 
 A cell magic of nbdag's, or papermill's tag, tells a cell's kind; without one, its place does: code above the first
-task is setup, below it scratch. A cell magic counts on the first line of its cell, blank lines aside, as IPython has
-it. nbdag's own lines (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and the header) become comments in `Cell.code`, so
-that a kernel need not know them and every other line keeps its number. What is wrong becomes a `Problem`; a header
-that cannot be read still makes its cell a task, so that one slip does not look like twenty.
+task, or above `%%dag`, is setup, below it scratch. A cell magic counts on the first line of its cell, blank lines
+aside, as IPython has it. nbdag's own lines (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and the header) become
+comments in `Cell.code`, so that a kernel need not know them and every other line keeps its number. What is wrong
+becomes a `Problem`; a header that cannot be read still makes its cell a task: one slip should not look like twenty.
 
 Which code an operator makes of a cell, and what the code means, is decided elsewhere.
 """
@@ -50,6 +50,9 @@ class RawCell:
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
+    built: int | None = (
+        None  # of a cell that %%dag built: the line that made it, from 1; of %%dag: 0, once it has built
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class _Reading:
     """One cell, while it is being sorted."""
 
     index: int
+    number: int  # of the cell of the file that it is, or that made it
     raw: RawCell
     lines: list[str]
     kind: CellKind | None = None  # None: its place decides
@@ -79,9 +83,19 @@ class _Reading:
     own: list[int] = field(default_factory=list)  # lines, from 0, that are nbdag's
     only_own: bool = False  # nothing else stands in it
 
+    @property
+    def builds(self) -> bool:
+        """Whether it is a %%dag cell."""
+        return self.header is not None and self.header.builds
+
+    @property
+    def told(self) -> str:
+        """Which cell it is, as people count."""
+        return f"made by {self.place(0)}" if self.raw.built else f"cell {self.number + 1}"
+
     def place(self, line: int) -> Place:
         """`line` from 0."""
-        return Place(cell=self.index, line=line + 1)
+        return Place(cell=self.number, line=self.raw.built or line + 1)
 
 
 def sort(cells: Sequence[RawCell]) -> Sorted:
@@ -128,10 +142,12 @@ class _Sorter:
         self.dag: Header | None = None
         self.dag_at: Place | None = None
         self.declared: list[tuple[str, str, Place]] = []
-        self.readings = [
-            _Reading(index, raw, [line.removesuffix("\r") for line in raw.source.split("\n")])
-            for index, raw in enumerate(cells)
-        ]
+        self.readings: list[_Reading] = []
+        number = -1
+        for index, raw in enumerate(cells):
+            number += 0 if raw.built else 1
+            lines = [line.removesuffix("\r") for line in raw.source.split("\n")]
+            self.readings.append(_Reading(index, number, raw, lines))
 
     def sort(self) -> Sorted:
         for reading in self.readings:
@@ -161,7 +177,7 @@ class _Sorter:
     def _cell(self, reading: _Reading, told: TaskOptions | None) -> Cell:
         kind = reading.kind
         if kind is None:
-            tasks = (other.index for other in self.readings if other.kind is CellKind.TASK)
+            tasks = (other.index for other in self.readings if other.kind is CellKind.TASK or other.builds)
             kind = (
                 CellKind.CONTROL
                 if reading.only_own
@@ -173,7 +189,15 @@ class _Sorter:
         if told is not None and told.operator != "python":
             own = [line for line in own if line < reading.body]  # below is another language
         code = code_of(reading.lines, own) if reading.raw.type == "code" else ""
-        return Cell(index=reading.index, kind=kind, source=reading.raw.source, code=code, task=reading.task)
+        return Cell(
+            index=reading.index,
+            kind=kind,
+            source=reading.raw.source,
+            code=code,
+            task=reading.task,
+            number=None if reading.number == reading.index else reading.number,
+            made_at=reading.raw.built or None,
+        )
 
     # -- one cell ------------------------------------------------------------------------------------------------------
 
@@ -210,8 +234,13 @@ class _Sorter:
             found = _TASK_NAME.match(text)
             reading.task = found[1] if found else None
         else:
-            reading.task = reading.header.name
-        if name not in _KINDS:  # %%dag, %%edges: what is below them is no code of a task or of setup
+            reading.task = reading.header.name if name == "task" else None
+        if name == "dag" and reading.header is not None:
+            self._dag_line(reading, first, reading.header)
+            if reading.raw.built is None:
+                reading.kind = CellKind.BUILDER
+                return
+        if name not in _KINDS:  # what is below %%dag and %%edges is no code of a task or of setup
             reading.own = list(range(len(reading.lines)))
             reading.kind = CellKind.CONTROL
             return
@@ -247,7 +276,7 @@ class _Sorter:
 
     def _read_line(self, reading: _Reading, line: int, text: str) -> None:
         magic = _MAGIC.match(text)
-        if magic and magic["name"] in _KINDS:
+        if magic and (magic["name"] in _KINDS or magic["magic"] == "%%dag"):
             hint = "begin a new cell with it"
             if not any(row.strip() and not row.lstrip().startswith("#") for row in reading.lines[:line]):
                 hint = "move it above the comment"
@@ -260,13 +289,18 @@ class _Sorter:
             return
         if header.kind == "edges":
             self.declared += [(before, after, reading.place(line)) for before, after in header.edges]
-        elif header.kind == "dag" and not header.is_bare:
-            if self.dag_at is None:
-                self.dag, self.dag_at = header, reading.place(line)
-            else:
-                first = f"the first is in {self.dag_at}"
-                hint = "say it all in one; a bare %dag draws the graph"
-                self._say("NB105", reading.place(line), f"a second %dag line says something; {first}", hint=hint)
+        elif header.kind == "dag":
+            self._dag_line(reading, line, header)
+
+    def _dag_line(self, reading: _Reading, line: int, header: Header) -> None:
+        if header.is_bare:
+            return
+        if self.dag_at is None:
+            self.dag, self.dag_at = header, reading.place(line)
+        else:
+            first = f"the first is in {self.dag_at}"
+            hint = "say it all in one; a bare %dag draws the graph, a bare %%dag only builds"
+            self._say("NB105", reading.place(line), f"a second %dag line says something; {first}", hint=hint)
 
     # -- problems ------------------------------------------------------------------------------------------------------
 
@@ -275,9 +309,8 @@ class _Sorter:
 
     def _bad_header(self, reading: _Reading, line: int, error: HeaderError) -> None:
         found = _TASK_NAME.match(reading.lines[line])
-        code = "NB106" if error.magic == "%%dag" else "NB101"
         message = f"{error.magic}, column {error.column}: {error.message}"
-        self._say(code, reading.place(line), message, hint=error.hint, task=found[1] if found else None)
+        self._say("NB101", reading.place(line), message, hint=error.hint, task=found[1] if found else None)
 
     def _not_first(self, reading: _Reading, line: int, hint: str) -> None:
         magic = _MAGIC.match(reading.lines[line])
@@ -292,7 +325,7 @@ class _Sorter:
         like = difflib.get_close_matches(found["name"].lower(), MAGICS, n=1, cutoff=0.75)
         if not like:
             return
-        right = MAGICS[like[0]]
+        right = "%%dag" if like[0] == "dag" and found["magic"].startswith("%%") else MAGICS[like[0]]
         try:
             parse(right + found["rest"])
         except HeaderError:
@@ -300,7 +333,7 @@ class _Sorter:
         self._say("NB104", reading.place(line), f"{found['magic']} is unknown", hint=f"did you mean {right}?")
 
     def _check_tasks(self) -> None:
-        where: dict[str, int] = {}
+        where: dict[str, _Reading] = {}
         for reading in self.readings:
             if reading.task is None:
                 continue
@@ -308,16 +341,20 @@ class _Sorter:
                 self._say(
                     "NB102",
                     reading.place(reading.body - 1),
-                    f"there are two tasks named {reading.task!r}; the first is cell {where[reading.task] + 1}",
+                    f"there are two tasks named {reading.task!r}; the first is {where[reading.task].told}",
                     hint="give one of them another name",
                     task=reading.task,
                 )
-            where.setdefault(reading.task, reading.index)
+            where.setdefault(reading.task, reading)
         wrong = any(each.severity == "error" for each in self.problems)  # it may be what hides the task: say that alone
-        if not wrong and not any(reading.kind is CellKind.TASK for reading in self.readings):
+        some = (CellKind.TASK, CellKind.BUILDER)
+        if not wrong and not any(reading.kind in some for reading in self.readings):
             code = any(reading.raw.type == "code" and reading.raw.source.strip() for reading in self.readings)
             message = "the notebook has no task" if code else "the notebook has no code"
             hint = "write %%task NAME as the first line of a cell"
+            if any(reading.builds for reading in self.readings):
+                message = "the code of %%dag built no task"
+                hint = "make one there, such as Python('train', 'model = fit(X, y)')"
             self.problems.append(problem("NB107", message, hint=hint))
 
     def _check_parameters(self) -> None:
@@ -330,7 +367,7 @@ class _Sorter:
             self._say(
                 "NB111",
                 reading.place(0),
-                f"a second parameters cell; the first is cell {cells[0].index + 1}",
+                f"a second parameters cell; the first is {cells[0].told}",
                 hint="papermill overrides after the first only: make them one cell",
             )
 

@@ -21,6 +21,7 @@ class CellKind(StrEnum):
     SETUP = "setup"  # runs in every task's kernel, before the task
     TASK = "task"
     CONTROL = "control"  # only nbdag's own lines: %load_ext nbdag, %dag, %edges, %nbdag; does not run
+    BUILDER = "builder"  # %%dag, whose tasks are not built; once they are, they stand below it and it is CONTROL
     SCRATCH = "scratch"  # does not run
     PROSE = "prose"  # markdown, raw
 
@@ -39,13 +40,31 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell of the file."""
+    """One cell of the notebook, in which what %%dag built stands below the %%dag cell.
+
+    So `index` counts what the file does not have, and a `Place`, which is for people, does not: see `at`.
+    """
 
     index: int  # from 0
     kind: CellKind
     source: str  # as it stands in the file
     code: str = ""  # what a kernel is given: `source` with nbdag's own lines made comments, line numbers kept
     task: str | None = None  # the task's id, for a task cell
+    number: int | None = None  # from 0 over the cells of the file, of a built one the %%dag cell's; None: `index`
+    made_at: int | None = None  # of a built cell: the line of the %%dag cell that made it
+
+    @property
+    def in_file(self) -> int:
+        """Which cell of the user's file it is, or was made by; from 0."""
+        return self.index if self.number is None else self.number
+
+    def at(self, line: int) -> Place:
+        """Where a line of it, from 1, stands in the user's file. All of what %%dag built is where it was made."""
+        return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
+
+    def within(self, line: int) -> str:
+        """Of what %%dag built, what `at` cannot say: which line below the header it is."""
+        return f" (line {line - 1} of {self.task or 'what it needs'})" if self.made_at is not None and line > 1 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +150,11 @@ class Dag:
     kernel_name: str | None = None  # the notebook's kernelspec; None where it names none
 
     @property
+    def unbuilt(self) -> bool:
+        """Whether a %%dag cell has yet to build its tasks, so that this is not the whole of it."""
+        return any(cell.kind is CellKind.BUILDER for cell in self.cells)
+
+    @property
     def errors(self) -> tuple[Problem, ...]:
         """The problems that keep the notebook from running."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
@@ -144,6 +168,10 @@ class Dag:
     def downstream(self) -> Mapping[str, tuple[str, ...]]:
         """For each task, the tasks that directly follow it, in notebook order."""
         return self._neighbours("source", "target")
+
+    def cell_in_file(self, number: int) -> Cell | None:
+        """A cell of the user's file, from 0."""
+        return next((cell for cell in self.cells if cell.in_file == number and cell.made_at is None), None)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
         """All that must run before these tasks; the tasks themselves only where one precedes another."""

@@ -130,10 +130,10 @@ def _declared(
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
         after = said[cell.index].after if cell.index in said else ()
-        wanted += [(other, name, Place(cell=cell.index, line=1)) for other in after if (other, name) not in stated]
+        wanted += [(other, name, cell.at(1)) for other in after if (other, name) not in stated]
     edges: Edges = {}
     for source, target, place in wanted:
-        task = tasks[target].task if target in tasks and tasks[target].index == place.cell else None
+        task = tasks[target].task if target in tasks and tasks[target].in_file == place.cell else None
         unknown = [name for name in (source, target) if name not in tasks]
         for name in dict.fromkeys(unknown):
             hint = nearest(name, tasks) or f"the tasks are: {', '.join(tasks) or 'none'}"
@@ -211,8 +211,8 @@ def _add_names(versions: Versions, edges: Edges, infer: bool) -> None:
                 if version.task is not None and version.task != reader.task:
                     names[version.task, reader.task][name] = NameUse(
                         name=name,
-                        read_at=Place(cell=reader.index, line=read.line),
-                        written_at=Place(cell=version.maker.cell.index, line=version.line),
+                        read_at=reader.at(read.line),
+                        written_at=version.maker.cell.at(version.line),
                     )
     for (source, target), found in names.items():
         known = edges.get((source, target))
@@ -384,7 +384,7 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     hint = "drop one of these dependencies"
     if declared:
         hint = f"drop what says that {declared[0][1]} comes after {declared[0][0]}"
-    place = Place(cell=tasks[path[0]].index, line=1)
+    place = tasks[path[0]].at(1)
     message = f"tasks form a cycle: {path[0]}{''.join(steps)}"
     return problem("NB202", message, hint=hint, task=path[0], place=place)
 

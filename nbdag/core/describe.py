@@ -26,17 +26,17 @@ def describe(dag: Dag) -> dict[str, Any]:
             "language": dag.language,
             "kernel": dag.kernel_name,
         },
-        "tasks": [_task(task) for task in dag.tasks.values()],
+        "tasks": [_task(task, dag.cells[task.cell].in_file) for task in dag.tasks.values()],
         "edges": [_edge(edge) for edge in dag.edges],
         "order": list(dag.order),
         "problems": [_problem(problem) for problem in dag.problems],
     }
 
 
-def _task(task: Task) -> dict[str, Any]:
+def _task(task: Task, cell: int) -> dict[str, Any]:
     return {
         "id": task.id,
-        "cell": task.cell,
+        "cell": cell,
         "operator": task.options.operator,
         "after": list(task.options.after),
         "reads": list(task.reads),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .analysis import known
 from .analysis.scopes import names_of
-from .dag import Cell, CellKind, Place, Problem
+from .dag import Cell, CellKind, Problem
 from .problems import problem
 from .source import Python, SyntaxProblem
 from .sweep import Reading, parse
@@ -60,7 +60,7 @@ class Doubts:
                 continue
             lost = next((each for each in self.versions.sources(version) if each.lost and each.in_setup), None)
             if lost is not None and reading.cell.kind is CellKind.TASK:
-                where = Place(cell=lost.maker.cell.index, line=lost.line)
+                where = lost.maker.cell.at(lost.line)
                 message = (
                     f"{name} is read here, but {where}{_of(lost.task)} deletes it, and setup makes it in every task"
                 )
@@ -72,7 +72,7 @@ class Doubts:
                 if name not in reading.uses.values or not self._set_late(reading, name):
                     yield self._undefined(reading, name, read.line)
             elif version.gone and version.certain and version.maker.cell.index not in self.versions.skippable:
-                where = Place(cell=version.maker.cell.index, line=version.line)
+                where = version.maker.cell.at(version.line)
                 yield _problem(
                     "NB205",
                     reading,
@@ -81,7 +81,7 @@ class Doubts:
                     f"do not delete {name} there, or set it again before it is read",
                 )
         if reading.late:
-            cells = ", ".join(str(index + 1) for index in reading.late)
+            cells = ", ".join(str(self.cells[index].in_file + 1) for index in reading.late)
             yield _problem(
                 "NB305",
                 reading,
@@ -101,7 +101,7 @@ class Doubts:
         return False
 
     def _setup_reads_task(self, reading: Reading, name: str, line: int, version: Version) -> Problem:
-        where = Place(cell=version.maker.cell.index, line=version.line)
+        where = version.maker.cell.at(version.line)
         return _problem(
             "NB204",
             reading,
@@ -138,7 +138,7 @@ class Doubts:
             None,
         )
         if scratch is not None:
-            place = f"cell {scratch.index + 1}"
+            place = f"cell {scratch.in_file + 1}"
             return _problem(
                 "NB201",
                 reading,
@@ -149,7 +149,7 @@ class Doubts:
         if below is not None:
             maker = below.reading
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
-            place = f"cell {maker.cell.index + 1}"
+            place = f"cell {maker.cell.in_file + 1}"
             return _problem(
                 "NB201",
                 reading,
@@ -237,7 +237,7 @@ class Doubts:
 
 def _problem(code: str, reading: Reading, line: int, message: str, hint: str) -> Problem:
     cell = reading.cell
-    return problem(code, message, hint=hint, task=cell.task, place=Place(cell=cell.index, line=line))
+    return problem(code, f"{message}{cell.within(line)}", hint=hint, task=cell.task, place=cell.at(line))
 
 
 def _of(task: str | None) -> str:

@@ -31,13 +31,15 @@ __all__ = [
     "dag_options",
     "format",
     "help",
+    "instead_of",
     "is_header",
     "parse",
     "task_options",
     "word_start",
 ]
 
-# How each kind of header is written; the cell magics are also understood with one percent sign.
+# How each kind of header is written; the cell magics are also understood with one percent sign. With two, %dag has code
+# below it that builds tasks.
 MAGICS: Mapping[str, str] = {
     "task": "%%task",
     "setup": "%%setup",
@@ -48,7 +50,7 @@ MAGICS: Mapping[str, str] = {
     "nbdag": "%nbdag",
 }
 _SCHEDULING = ("schedule", "start_date", "end_date", "catchup")
-_LINE_ONLY = ("dag", "edges", "nbdag")
+_LINE_ONLY = ("edges", "nbdag")
 _HEADER = re.compile(rf"\s*(?P<percent>%%?)(?P<kind>{'|'.join(MAGICS)})(?=\s|\\|$)", re.ASCII)
 _EDGE = re.compile(rf"\s*(?:(?P<id>{words.ID.pattern})|(?P<sign>>>|<<|[\[\],;])|(?P<comment>#.*)|(?P<bad>\S+))")
 # Airflow's words for what has another name here.
@@ -95,10 +97,11 @@ class Header:
     options: Mapping[str, Any] = field(default_factory=dict)  # what it says, by field of TaskOptions or DagOptions
     edges: tuple[tuple[str, str], ...] = ()  # of %edges: (before, after)
     rest: str = ""  # of %nbdag: the command line
+    builds: bool = False  # %%dag: the code below it builds tasks
 
     @property
     def is_bare(self) -> bool:
-        """Whether it says nothing: a bare %dag draws the graph."""
+        """Whether it says nothing: a bare %dag draws the graph, and a bare %%dag only builds."""
         return self.name is None and not self.options and not self.edges and not self.rest
 
 
@@ -117,7 +120,8 @@ def parse(line: str) -> Header:
     if "\n" in text or "\r" in text:
         raise HeaderError("a header is one line", hint="end a line with \\ to go on in the next", magic=magic)
     if kind in _LINE_ONLY and match["percent"] == "%%":
-        raise _line_magic_doubled(kind, column=match.start("percent") + 1)
+        hint = f"write {MAGICS[kind]} with one percent sign, as a line of its own"
+        raise HeaderError(f"{magic} is not a cell magic", hint=hint, magic=magic, column=match.start("percent") + 1)
     if kind == "nbdag":
         return Header(kind=kind, rest=text[match.end() :].strip())
     if kind == "edges":
@@ -127,7 +131,7 @@ def parse(line: str) -> Header:
 
 def format(header: Header) -> str:
     """The header as a line, options in the order of the help. `parse` reads it as the same header."""
-    parts = [MAGICS[header.kind]]
+    parts = [f"%{MAGICS[header.kind]}" if header.builds else MAGICS[header.kind]]
     if header.name is not None:
         parts.append(words.quote(header.name))
     said: Mapping[str, Any] = header.options
@@ -141,6 +145,11 @@ def format(header: Header) -> str:
     if header.rest:
         parts.append(header.rest)
     return " ".join(parts)
+
+
+def instead_of(flag: str) -> str:
+    """What an option of Airflow's is called here; empty where it has no other name."""
+    return _ALIASES.get(flag, "")
 
 
 def task_options(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> TaskOptions:
@@ -164,19 +173,6 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-
-
-def _line_magic_doubled(kind: str, column: int) -> HeaderError:
-    right = MAGICS[kind]
-    if kind == "dag":
-        return HeaderError(
-            "%%dag, a DAG built by the code of one cell, is not something that nbdag reads",
-            hint="write %dag with one percent sign, and %%task NAME above each cell that is a task",
-            magic=f"%{right}",
-            column=column,
-        )
-    hint = f"write {right} with one percent sign, as a line of its own"
-    return HeaderError(f"%{right} is not a cell magic", hint=hint, magic=f"%{right}", column=column)
 
 
 def _written(option: Option, value: Any) -> list[str]:
@@ -226,7 +222,7 @@ class _Reader:
             (defaults if option.is_default else options)[option.field] = _whole(option, values)
         if defaults:
             options["defaults"] = defaults
-        header = Header(kind=self.kind, name=self.name, options=options)
+        header = Header(kind=self.kind, name=self.name, options=options, builds=self.magic == "%%dag")
         if not options.keys().isdisjoint(_SCHEDULING):
             self._check_schedule(header)
         return header
@@ -298,7 +294,7 @@ class _Reader:
         if not self.known:
             raise self._error(message, word, hint=f"{self.magic} takes no options")
         spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
-        near = _ALIASES.get(flag) if _ALIASES.get(flag) in self.known else words.nearest(flag, spellings)
+        near = instead_of(flag) if instead_of(flag) in self.known else words.nearest(flag, spellings)
         hint = f"did you mean --{near}?" if near else f"{self.magic}? lists them all"
         raise self._error(message, word, hint=hint)
 

@@ -40,6 +40,12 @@ def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def changes_imports(code: str) -> bool:
+    """Whether a cell changes what an import below it means."""
+    python = to_python(code)
+    return not isinstance(python, SyntaxProblem) and any(map(_changes_imports, _statements(python.tree.body)))
+
+
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements that run with the cell, those inside `if`, `try`, `with` and loops among them."""
     for statement in body:

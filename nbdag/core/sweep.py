@@ -15,7 +15,7 @@ from typing import Any
 
 from .analysis.objects import NOTHING, Note, Thing, Value, reaching
 from .analysis.scopes import Bound, names_of
-from .dag import Cell, CellKind, Place, Problem
+from .dag import Cell, CellKind, Problem
 from .names import CellUses, changed_things, uses
 from .options import TaskOptions
 from .problems import problem
@@ -227,7 +227,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
                     f"{option} {text!r} is not a Python expression: {reason}",
                     hint="quote the whole expression",
                     task=cell.task,
-                    place=Place(cell=cell.index, line=1),
+                    place=cell.at(1),
                 )
             )
     return found
@@ -244,10 +244,10 @@ def _mapped(options: TaskOptions, cell: Cell, problems: list[Problem]) -> dict[s
 def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     return problem(
         "NB208",
-        f"this is not Python: {found.message}",
+        f"this is not Python: {found.message}{cell.within(found.line)}",
         hint="mend the cell, or mark it with %%skip",
         task=cell.task,
-        place=Place(cell=cell.index, line=found.line),
+        place=cell.at(found.line),
     )
 
 

@@ -3,7 +3,9 @@
 `python` leaves the body as it is, `bash` runs it as a script, `sensor` looks until its last expression is true. Write
 another one in ten lines, say a `sql` that leaves its rows in the name that `--out` gives:
 
-    class Sql:
+    from nbdag.operators import Operator
+
+    class Sql(Operator):
         def source(self, body, options):
             name = options.out[0] if options.out else "_"
             return f'{name} = connection.execute("""{body}""").fetchall()'
@@ -13,7 +15,9 @@ and name it where the package that holds it is described, so that every command 
     [project.entry-points."nbdag.operators"]
     sql = "mypackage.operators:Sql"
 
-A program that reads and runs notebooks itself may say `nbdag.operators.register("sql")(Sql)` instead.
+A program that reads and runs notebooks itself may say `nbdag.operators.register("sql")(Sql)` instead. In the body of a
+`%%dag` cell a class makes tasks too, `Sql("rows", "SELECT 1", out="rows")`, and there it need not be installed: it may
+be the notebook's own. That part is in `tasks`, and how a body's values are written into cells in `carried`.
 
 The rules: line n of the source stands for line n of the body, so that a traceback points at what the person wrote. The
 source is IPython's Python, and means what it would mean in a cell: the names that it reads (`connection` above) come
@@ -24,10 +28,11 @@ touches nothing: no file, no network.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..core.options import TaskOptions
 from ..core.words import nearest
@@ -35,6 +40,13 @@ from ..errors import NbdagError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from .bash import Bash
+    from .python import Python
+    from .sensor import Sensor
+    from .tasks import Operator, chain
+
+__all__ = ["Bash", "Operator", "OperatorError", "Python", "Sensor", "UnknownOperatorError", "chain"]
 
 GROUP = "nbdag.operators"
 # Looked up without a search through all installed packages, which costs more than reading a notebook.
@@ -45,7 +57,12 @@ BUILT_IN = {
 }
 
 
-class Operator(Protocol):
+# What a body finds in its namespace, and where it is.
+OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
+OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
+
+
+class MakesSource(Protocol):
     """Makes the source of a cell."""
 
     def source(self, body: str, options: TaskOptions) -> str:
@@ -76,8 +93,8 @@ class UnknownOperatorError(OperatorError):
         self.name = name
 
 
-Registered = TypeVar("Registered", bound="type[Operator] | Operator")
-_registered: dict[str, Operator] = {}
+Registered = TypeVar("Registered", bound="type[MakesSource] | MakesSource")
+_registered: dict[str, MakesSource] = {}
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
@@ -95,7 +112,30 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({*BUILT_IN, *_registered, *_installed()}))
 
 
-def find(name: str) -> Operator:
+def name_of(operator: type) -> str | None:
+    """By which name every process finds this class; None where it is a notebook's or a program's own."""
+    where = f"{operator.__module__}:{operator.__qualname__}"
+    known = {value: name for name, value in BUILT_IN.items()}
+    if where in known:
+        return known[where]
+    for name, point in _installed().items():
+        if getattr(sys.modules.get(point.module), point.attr, None) is operator:
+            return name
+    return None
+
+
+def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
+    """The operators, and what goes with them, by the names that a body knows them by; only those that it mentions."""
+    places = {**{point.attr: point.value for point in _installed().values() if point.attr.isidentifier()}, **OFFERED}
+    found = {}
+    for name, place in places.items():
+        if mentioned(name):
+            module, _, member = place.partition(":")
+            found[name] = getattr(import_module(module), member)
+    return found
+
+
+def find(name: str) -> MakesSource:
     """The operator of this name. Raises `UnknownOperatorError`, or `OperatorError` where it cannot be loaded."""
     if name in _registered:
         return _registered[name]
@@ -136,10 +176,17 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 @cache
-def _loaded(where: str) -> Operator:
+def _loaded(where: str) -> MakesSource:
     module, _, name = where.partition(":")
     return _instance(getattr(import_module(module), name))
 
 
-def _instance(operator: object) -> Operator:
-    return cast(Operator, operator() if isinstance(operator, type) else operator)
+def _instance(operator: object) -> MakesSource:
+    return cast(MakesSource, operator() if isinstance(operator, type) else operator)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, member = OFFERED[name].partition(":")
+    return getattr(import_module(module), member)

@@ -22,11 +22,12 @@ import signal
 import subprocess
 import sys
 import warnings
-from typing import IO
+from typing import IO, Any
 
 from ..core.options import TaskOptions
 from ..errors import NbdagError, Skip
 from . import OperatorError
+from .tasks import Operator
 
 SKIP = 99  # the exit status that skips the task
 _FIELD = re.compile(r"\{\{(?P<kept>[^{}\n]*)\}\}|(?<![$\\])\{(?P<field>[^\W\d][^{}\n]*)\}")
@@ -52,8 +53,11 @@ class ScriptError(NbdagError):
         return [f"{type(self).__name__}: {self}"]
 
 
-class Bash:
+class Bash(Operator):
     """Makes a call of `run` whose pieces are the script, each on its own lines."""
+
+    def __init__(self, task_id: str | None = None, body: str = "", *, bash_command: str = "", **options: Any) -> None:
+        super().__init__(task_id, body or bash_command, **options)
 
     def source(self, body: str, options: TaskOptions) -> str:
         if len(options.out) > 1:

@@ -1,12 +1,114 @@
-"""The default: a cell of Python is its own source."""
+"""The default: a cell of Python is its own source.
+
+In the body of a `%%dag` cell it is also made of a function and what to call it with, as Airflow's PythonOperator is:
+
+    scores = [Python(f"train_{n}", train, features.output, depth=n) for n in (2, 4, 8)]
+    Python("best", max, [each.output for each in scores])
+
+The task is that call, and its result has a name: `train_2_result`, or what `out` says (several: the result is
+unpacked). Passing an operator, or its `output`, passes that name, and says that the one task follows the other. A
+keyword that `%%task` has too is an option; `op_kwargs={"timeout": 3}` gives it to the function.
+"""
 
 from __future__ import annotations
 
-from ..core.options import TaskOptions
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..core.options import OPTIONS
+from . import OperatorError
+from .tasks import Operator, Output, current
+
+_OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
 
-class Python:
-    """Leaves the body as it is."""
+class Python(Operator):
+    """Leaves the body as it is; or makes a call of a function."""
 
-    def source(self, body: str, options: TaskOptions) -> str:
-        return body
+    def __init__(
+        self,
+        task_id: str | None = None,
+        body: str | Callable[..., Any] = "",
+        *args: Any,
+        python_callable: Callable[..., Any] | None = None,
+        op_args: Iterable[Any] = (),
+        op_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        function = body if python_callable is None else python_callable
+        if not callable(function):
+            given = (*args, *op_args)
+            if given or op_kwargs:
+                raise OperatorError("only a function takes arguments", hint="write them into the text")
+            super().__init__(task_id, function, **options)
+            return
+        keywords = {**(op_kwargs or {}), **{name: options.pop(name) for name in _taken(function, options)}}
+        self.binds = _result(task_id, options.get("out"))
+        arguments = (*args, *op_args)
+        super().__init__(task_id, self._call(function, arguments, keywords), **options)
+        for other in _tasks((arguments, keywords)):
+            current().connect(str(other.id), str(self.id))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what it leaves, as far as that was said."""
+        return self.binds or super().outputs
+
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
+        while isinstance(function, functools.partial):
+            args, keywords = (*function.args, *args), {**function.keywords, **keywords}
+            function = function.func
+        _check(function, args, keywords)
+        write = current().carried
+        parts = [write.expression(each) for each in args]
+        parts += [f"{name}={write.expression(each)}" for name, each in keywords.items()]
+        return f"{', '.join(self.binds)} = {write.name(function)}({', '.join(parts)})"
+
+
+def _taken(function: Callable[..., Any], said: Mapping[str, Any]) -> list[str]:
+    """The keywords that are the function's arguments."""
+    other = [name for name in said if name not in _OPTIONS]
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some of C's
+        return other
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return other
+    for name in other:
+        if name not in parameters:
+            current().read_options({name: said[name]}, getattr(function, "__name__", "the function"), parameters)
+    return other
+
+
+def _check(function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(function).bind(*args, **keywords)
+    except ValueError:  # some of C's cannot be asked
+        pass
+    except TypeError as error:
+        name = getattr(function, "__name__", "the function")
+        hint = f"pass it, or write the call as text: 'model = {name}(X)'"
+        raise OperatorError(f"{name} cannot be called so: {error}", hint=hint) from None
+
+
+def _result(task_id: Any, out: Any) -> tuple[str, ...]:
+    if out is None:
+        return (re.sub(r"\W", "_", f"{task_id}_result"),)
+    return tuple(current().read_options({"out": out}, "Python")["out"])
+
+
+def _tasks(said: Any) -> Iterator[Operator]:
+    """The tasks whose output is among these values."""
+    if isinstance(said, Operator):
+        yield said
+    elif isinstance(said, Output):
+        yield said.task
+    elif isinstance(said, Mapping):
+        for pair in said.items():
+            yield from _tasks(pair)
+    elif isinstance(said, list | tuple | set | frozenset):
+        for each in said:
+            yield from _tasks(each)

@@ -16,9 +16,10 @@ import ast
 from ..core.options import TaskOptions
 from ..core.source import SyntaxProblem, to_python
 from . import OperatorError
+from .tasks import Operator
 
 
-class Sensor:
+class Sensor(Operator):
     """Leaves the body as it is, and sees to it that it ends with a question."""
 
     def source(self, body: str, options: TaskOptions) -> str:

@@ -26,9 +26,10 @@ from ..store.store import Store
 from .alive import schedulers
 from .ask import told
 from .borrow import borrow
+from .build import pin_built
 from .deploy import opened_dag
-from .pinned import notebook_of, pinned
-from .prepare import choose, record_parameters, the_home
+from .pinned import pinned
+from .prepare import choose, plain_parameters, record_parameters, the_home
 from .records import Run
 from .resume import clear_away, drive
 
@@ -162,8 +163,10 @@ class _Asked:
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
         parameters: Mapping[str, Any], now: datetime,
     ) -> None:  # fmt: skip
-        self.store, self.home, self.row, self.timetable, self.now = store, home, row, timetable, now
-        self.notebook = notebook_of(home, row.digest, row.path)
+        # One shape for all its runs, since it depends on the parameters alone: so it is known which tasks there are.
+        digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
+        self.store, self.home, self.timetable, self.now = store, home, timetable, now
+        self.row = replace(row, digest=digest)
         self.choice = choose(self.notebook, only=tasks)
         self.values, self.notes = record_parameters(self.notebook, parameters)
         self.there: dict[float, list[RunRow]] = {}

@@ -25,6 +25,7 @@ from ..scheduler import new_instance
 from ..store.rows import Change, InstanceRow, NewInstance, RunRow
 from .alive import driver_of
 from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
+from .build import pin_built
 from .deploy import NotDeployedError
 from .pinned import pinned
 from .records import NoSuchTaskError, Run
@@ -106,7 +107,9 @@ def clear(
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         if deployed:
-            row = replace(row, digest=_deployed(store, row.dag))
+            digest, dag = pin_built(here, _deployed(store, row.dag), row.path, row.cwd, row.parameters)
+            change, chosen = clearing(store, dag, replace(row, digest=digest), asked)
+            return replace(change, version=True), chosen
         return clearing(store, pinned(here, row), row, asked)
 
     return _change(run, dag, home, step, dry_run=dry_run)
@@ -146,6 +149,8 @@ def clearing(store: Store, dag: Dag, row: RunRow, asked: Asked) -> tuple[Change,
 
     Tasks that the notebook has no more, since another version was deployed, are among them: the scheduler removes them.
     """
+    if dag.unbuilt:
+        return Change(run=_queued_again(row), at=time.time()), []  # its tasks could not be built: that is tried again
     instances = store.instances([row.id])[row.id]
     wanted = _wanted(row, dag, instances, asked.tasks)
     if asked.tasks:

@@ -23,14 +23,15 @@ from .. import store as stores
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.reasons import several
-from ..core.states import TaskState
+from ..core.states import RUN_FINISHED, TaskState
 from ..core.words import write_duration
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes import Process, is_alive
-from ..scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
+from ..scheduler import BEAT, SILENT, Agenda, Driven, Scheduler, bury, give_up, is_gone, take_over
 from ..store.rows import DagRow, RunRow, SchedulerRow
+from .build import Builder
 from .foreground import JobsError, cores, local_executor
 from .notify import Notifier, both
 from .pinned import notebook_of
@@ -124,6 +125,7 @@ class Daemon:
         self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
         self._reports = Reports(store, home, on_error=lambda run, why: self._say(str(why), run.dag, run.name))
         self._notifier = Notifier(store)
+        self._builder = Builder(store, home, read=self._notebook, done=self._was_built)
         self._scheduler = Scheduler(
             store,
             executor,
@@ -135,6 +137,7 @@ class Daemon:
             clock=clock,
             agenda=Agenda(store, read=self._notebook, say=self._say),
             on_trouble=self._give_up,
+            is_ready=self._builder.is_ready,
             glance=GLANCE,
         )
         self._ahead: float | None = None  # the clock's time, less what has passed
@@ -259,6 +262,14 @@ class Daemon:
     def _give_up(self, row: RunRow, error: NbdagError) -> None:
         give_up(self._store, row, str(error), self._clock().timestamp())
         self._say(f"it cannot run: {error}", row.dag, row.name)
+
+    def _was_built(self, row: RunRow) -> None:
+        """Its tasks are on record, or it has failed; said from the thread that built it."""
+        if row.state in RUN_FINISHED:
+            self._say(f"its tasks cannot be built: {row.error}", row.dag, row.name)
+            with contextlib.suppress(NbdagError):
+                self._notifier.take(Driven.of(row, self._notebook(row), (), (), {}))
+        self._scheduler.wake()
 
     def _watch(self, now: datetime) -> None:
         """Go on with what those that are gone have left."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from .. import store as stores
+from ..building import Built
 from ..core.states import RunState
 from ..core.timetable import Timetable
 from ..errors import NbdagError
@@ -23,7 +23,7 @@ from ..store.rows import DagRow, SchedulerRow
 from .ask import told
 from .foreground import pool_notes
 from .pinned import notebook_of
-from .prepare import new_name, prepare, record_parameters, the_home
+from .prepare import digest_of, new_name, prepare, record_parameters, the_home
 from .records import Run
 
 if TYPE_CHECKING:
@@ -90,14 +90,22 @@ class Tick:
     note: str = ""  # what daylight saving does to it
 
 
-def deploy(notebook: str | PurePath, *, cwd: str | PurePath | None = None, home: Home | None = None) -> Deployed:
+def deploy(
+    notebook: str | PurePath,
+    *,
+    cwd: str | PurePath | None = None,
+    home: Home | None = None,
+    built: Built | None = None,
+) -> Deployed:
     """Pin a notebook as it is now, and make its schedule live; deployed again, it is a new version.
 
+    Its source is pinned, and each run builds what its %%dag cell makes; here that is only tried. `built`: see `run`.
     What keeps it from running is an `NbdagError`. A schedule that stays as it was goes on where it stood, and a DAG
     that is paused stays so.
     """
     here = the_home(home)
-    prepared = prepare(notebook, cwd=cwd)
+    prepared = prepare(notebook, cwd=cwd, built=built)
+    digest = digest_of(prepared.source)
     dag, options = prepared.dag, prepared.dag.options
     timetable = Timetable.of(options)
     now = datetime.now(UTC)
@@ -105,11 +113,11 @@ def deploy(notebook: str | PurePath, *, cwd: str | PurePath | None = None, home:
     try:
         for _ in pool_notes(store, prepared):
             pass  # a pool that is too small is refused; one that is missing works, and `check` says so
-        here.pin(prepared.digest, prepared.text)
+        here.pin(digest, prepared.source)
         before = store.deployments.get(dag.id)
         row = DagRow(
             id=dag.id,
-            digest=prepared.digest,
+            digest=digest,
             path=str(prepared.path),
             cwd=str(prepared.cwd),
             deployed=now.timestamp(),
@@ -278,7 +286,7 @@ def _told(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
 
 def _changed(path: Path, pinned: str) -> str:
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = digest_of(path.read_bytes())
     except OSError:
         return "gone"
     return "" if digest == pinned else "changed"

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .. import store as stores
+from ..building import Built
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.job import Note
@@ -90,6 +91,7 @@ def run(
     cache: bool = True,
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
+    built: Built | None = None,
 ) -> Run:
     """Run a notebook and wait for it.
 
@@ -98,6 +100,8 @@ def run(
     core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead
     of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). Without `cache` tasks with
     --cache run anew. `on_event` is told what happens, in order, from one thread: this one.
+    `built` is the notebook as `building.read_built` has just read it with the same parameters, folder and kernel, so that
+    its %%dag cell does not run twice.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
@@ -116,6 +120,7 @@ def run(
             output=output,
             cwd=cwd,
             kernel_name=kernel_name,
+            built=built,
         )
         store = stores.open(here)
         try:
@@ -138,10 +143,11 @@ def plan_of(
     from_: Sequence[str] = (),
     values_from: str | None = None,
     home: Home | None = None,
+    built: Built | None = None,
 ) -> list[Planned]:
     """What `run` would do, and why, in run order. Writes nothing."""
     here = the_home(home)
-    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_)
+    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
     dag, chosen = prepared.dag, prepared.choice.tasks
     store = stores.open(here) if here.exists else None
     try:

@@ -25,7 +25,7 @@ _WORST_FIRST = (
 
 
 def places(dag: Dag) -> list[int]:
-    """The cells that draw the graph."""
+    """The cells that draw the graph: those of a bare %dag, and of %%dag."""
     return [cell.index for cell in dag.cells if cell.kind is CellKind.CONTROL and _draws(cell.source)]
 
 
@@ -65,6 +65,6 @@ def _draws(source: str) -> bool:
     for line in source.splitlines():
         if header.is_header(line):
             found = header.parse(line)
-            if found.kind == "dag" and found.is_bare:
+            if found.kind == "dag" and (found.is_bare or found.builds):
                 return True
     return False

@@ -23,23 +23,24 @@ class PinnedGoneError(NbdagError):
         return f"the notebook of run {self.run} is gone from {self.path}: run the notebook anew"
 
 
-def source(home: Home, row: RunRow) -> bytes:
-    """The notebook's text."""
-    path = home.notebook(row.digest)
+def text_of(home: Home, digest: str, whose: str) -> bytes:
+    """The text of a version of a notebook; `whose` it is, for messages."""
+    path = home.notebook(digest)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PinnedGoneError(row.name, path) from error
+        raise PinnedGoneError(whose, path) from error
+
+
+def source(home: Home, row: RunRow) -> bytes:
+    """The notebook's text."""
+    return text_of(home, row.digest, row.name)
 
 
 def notebook_of(home: Home, digest: str, path: str) -> Dag:
     """A version of a notebook, by its digest; `path` is the file that it came from."""
-    place = home.notebook(digest)
-    try:
-        text = place.read_bytes()
-    except OSError as error:
-        raise PinnedGoneError(Path(path).name, place) from error
-    return notebooks.read_text(text, name=Path(path).name)
+    name = Path(path).name
+    return notebooks.read_text(text_of(home, digest, name), name=name)
 
 
 def pinned(home: Home, row: RunRow) -> Dag:

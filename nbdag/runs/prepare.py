@@ -1,7 +1,8 @@
 """Everything that must be right before a run begins.
 
-The notebook is read, the tasks chosen, the values of those that are left out found in earlier runs, the kernel and
-the output's folder looked for. What is wrong is said here, before anything has been written or started.
+The notebook is read and what its %%dag cell makes is built, the tasks chosen, the values of those that are left out
+found in earlier runs, the kernel and the output's folder looked for. What is wrong is said here, before anything has
+been written or started.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from .. import notebooks
+from ..building import Built, build
 from ..core.dag import Dag, Problem
 from ..core.job import Note
 from ..errors import NbdagError
@@ -124,8 +126,9 @@ class Prepared:
 
     path: Path  # absolute
     dag: Dag
-    text: bytes  # as it was read: what is pinned
-    digest: str
+    source: bytes  # as it was read
+    text: bytes  # with its tasks built: what a run pins
+    digest: str  # of `text`
     parameters: Mapping[str, Any]
     choice: Choice
     notes: tuple[Note, ...]  # to be said before it starts
@@ -143,15 +146,21 @@ def prepare(
     output: str | PurePath | None = None,
     cwd: str | PurePath | None = None,
     kernel_name: str | None = None,
+    built: Built | None = None,
 ) -> Prepared:
-    """Look at all that the store need not be asked for."""
+    """Look at all that the store need not be asked for. `built` is the notebook, where it has been read already."""
     path = Path(notebook).expanduser().absolute()
-    try:
-        text = path.read_bytes()
-    except OSError:
-        notebooks.read(notebook)  # says in one sentence what is wrong with the file
-        raise
-    dag = notebooks.read_text(text, name=os.fspath(notebook))
+    # Jupyter starts a notebook's kernel in the notebook's folder; a headless run reads the same files.
+    folder = path.parent if cwd is None else _folder(Path(cwd))
+    if built is None:
+        built = build(
+            notebooks.read_file(notebook),
+            name=os.fspath(notebook),
+            cwd=folder,
+            parameters=plain_parameters(parameters or {}),
+            kernel_name=kernel_name,
+        )
+    dag = built.dag
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), dag.errors)
     said, notes = record_parameters(dag, parameters or {})
@@ -161,20 +170,30 @@ def prepare(
     return Prepared(
         path=path,
         dag=dag,
-        text=text,
-        digest=hashlib.sha256(text).hexdigest(),
+        source=built.source,
+        text=built.text,
+        digest=digest_of(built.text),
         parameters=said,
         choice=choose(dag, only=only, upto=upto, from_=from_),
         notes=notes,
         output=_output(output),
-        # Jupyter starts a notebook's kernel in the notebook's folder; a headless run reads the same files.
-        cwd=path.parent if cwd is None else _folder(Path(cwd)),
+        cwd=folder,
     )
+
+
+def digest_of(text: bytes) -> str:
+    """What pins a notebook."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they are recorded. Raises `ParameterValueError`."""
+    return {name: _plain(name, value) for name, value in said.items()}
 
 
 def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """The values as they are recorded, and what there is to say of them."""
-    plain = {name: _plain(name, value) for name, value in said.items()}
+    plain = plain_parameters(said)
     return plain, tuple(_unknown_parameters(dag, plain))
 
 

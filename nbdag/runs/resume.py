@@ -22,6 +22,7 @@ from ..scheduler import Scheduler, bury, is_gone, take_over
 from ..store.rows import Change, RunRow
 from .alive import driver_of
 from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
+from .build import build_run
 from .clear import TooBusyError, clear_unsuccessful
 from .foreground import JobsError, cores, local_executor
 from .notify import Notifier, both
@@ -144,7 +145,7 @@ def drive(
         )
         with stopped_by_signals(scheduler) as caught:
             scheduler.begin()
-            taken = deque(_take(store, row.id, scheduler.id) for row in waiting)
+            taken = deque(build_run(store, home, _take(store, row.id, scheduler.id)) for row in waiting)
             try:
                 held = _until_all_end(store, scheduler, taken, most or len(taken), caught)
                 if held is not None:

@@ -176,7 +176,9 @@ def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
 
 
 def instances_of(dag: Dag) -> Sequence[NewInstance]:
-    """The tasks of a run of the whole notebook."""
+    """The tasks of a run of the whole notebook; none while they are not built, which is done when its turn comes."""
+    if dag.unbuilt:
+        return []
     return [new_instance(dag, task) for task in dag.tasks]
 
 

@@ -46,8 +46,8 @@ _ASKED = None  # what `stop` puts among the results, so that the loop wakes
 class Scheduler:
     """Drives the runs that it is given, with one executor, until they end.
 
-    `read` gives the notebook of a run; `on_event` is told what happens and `on_saved` after each change of a run,
-    both from the thread that drives, once the store has it.
+    `read` gives the notebook of a run, `is_ready` says whether one whose turn it is can be taken up; `on_event` is told
+    what happens and `on_saved` after each change of a run, both from the thread that drives, once the store has it.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Scheduler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         agenda: Agenda | None = None,
         on_trouble: Callable[[RunRow, NbdagError], None] | None = None,
+        is_ready: Callable[[RunRow], bool] = lambda run: True,
         glance: float = GLANCE,
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -76,6 +77,7 @@ class Scheduler:
         self._clock = clock
         self._agenda = agenda
         self._on_trouble = on_trouble
+        self._is_ready = is_ready
         self._glance_every = glance
         self._runs: dict[int, Driven] = {}
         self._out: dict[Key, int] = {}  # attempts that the executor has → the run's number
@@ -231,6 +233,8 @@ class Scheduler:
         turns, wake = self._agenda.look(now, self.id, self._runs)
         stand = self._look_up([turn.row for turn in turns])
         for turn in turns:
+            if not self._is_ready(turn.row):
+                continue
             try:
                 run = self._driven(turn.row, *stand[turn.row.id])
             except NbdagError as error:

@@ -22,7 +22,7 @@ def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[s
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
     """Record runs of one version of a DAG, queued, each with these task instances."""
-    _pin(connection, new[0])
+    pin(connection, new[0].dag, new[0].digest, new[0].created)
     rows = connection.execute(
         insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
     ).all()
@@ -38,6 +38,15 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
     if lent:
         connection.execute(insert(t.borrowed), lent)
     return [run_of(row) for row in rows]
+
+
+def pin(connection: Connection, dag: str, digest: str, at: float) -> None:
+    """Record a version of a DAG, if that has not been done."""
+    if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
+        connection.execute(insert(t.dags).values(id=dag))
+    version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
+    if not connection.execute(select(t.versions.c.digest).where(version)).first():
+        connection.execute(insert(t.versions).values(dag_id=dag, digest=digest, created=at))
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
@@ -75,14 +84,6 @@ def noted(run: int, note: Note, instance: int | None = None, try_number: int | N
         "name": note.name,
         "message": note.message,
     }
-
-
-def _pin(connection: Connection, new: NewRun) -> None:
-    if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == new.dag)).first():
-        connection.execute(insert(t.dags).values(id=new.dag))
-    version = (t.versions.c.dag_id == new.dag) & (t.versions.c.digest == new.digest)
-    if not connection.execute(select(t.versions.c.digest).where(version)).first():
-        connection.execute(insert(t.versions).values(dag_id=new.dag, digest=new.digest, created=new.created))
 
 
 def _values_of(new: NewRun) -> dict[str, Any]:

@@ -204,7 +204,8 @@ class Change:
     begun: Sequence[Begun] = ()  # attempts that begin now
     resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts that go on: a sensor looks again
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
-    added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known
+    added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known; of a run, once it is built
+    version: bool = False  # the run's digest may be that of a version which is not on record
     dropped: Sequence[InstanceRow] = ()  # the placeholder of a mapped task, with its attempt
     notes: Sequence[Note] = ()  # of the run as a whole
     pools: Mapping[str, int] = field(default_factory=dict)  # sizes that must hold for what begins; −1: no limit

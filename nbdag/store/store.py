@@ -18,7 +18,7 @@ from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
 from . import schema as t
 from .backfills import Backfills
-from .creation import add_instances, add_runs, names_taken, noted
+from .creation import add_instances, add_runs, names_taken, noted, pin
 from .database import Database
 from .deployments import Deployments, room
 from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
@@ -179,6 +179,8 @@ class Store:
         """
         run = change.run
         with self._database.writing() as connection:
+            if change.version:
+                pin(connection, run.dag, run.digest, change.at)
             values = {
                 "which": run.id,
                 "seen": run.revision,

@@ -39,7 +39,7 @@ def detail(dag: Dag, name: str, *, run: str = "") -> TellTask:
         "task": name,
         "run": run,
         "doc": task.options.doc or "",
-        "cell": task.cell,
+        "cell": task.cell if cell is None else cell.in_file,
         "source": coloured(cell.source if cell is not None else task.code),
         "options": [[flag, value] for flag, _, value in (line.partition(" ") for line in said(task.options))],
         "before": [_neighbour(edge, edge.source) for edge in dag.edges if edge.target == name],

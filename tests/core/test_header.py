@@ -86,7 +86,7 @@ def headers_that_say(draw):
     if end and (start is None or end.tzinfo != start.tzinfo or end < start):
         del said["end_date"]
     name = draw(ids) if kind == "task" else draw(st.none() | ids) if kind == "dag" else None
-    return Header(kind=kind, name=name, options=said)
+    return Header(kind=kind, name=name, options=said, builds=kind == "dag" and draw(st.booleans()))
 
 
 @given(headers_that_say())
@@ -294,7 +294,7 @@ REFUSED = [
     ("%%setup x", 9, "stands alone"),
     ("%%skip --retries 2", 8, "--retries belongs to"),
     ("%%params --qqq", 10, "takes no options"),
-    ("%%dag x", 1, "write %dag with one percent sign"),
+    ("%%dag x --shedule @daily", 9, "did you mean --schedule?"),
     ("%%edges a >> b", 1, "one percent sign"),
     ("%edges", 7, "needs a task on both sides"),
     ("%edges a", 9, "needs a task on both sides"),

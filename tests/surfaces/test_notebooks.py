@@ -62,6 +62,7 @@ KINDS = [
     (["%%time\nx = 1", TASK, "%%bash\nls"], ["setup", "task", "scratch"]),
     ([cell("# Title", type="markdown"), TASK, cell("raw", type="raw")], ["prose", "task", "prose"]),
     (["", TASK, ""], ["setup", "task", "scratch"]),
+    (["x = 1", "%%dag\nPython('b', '1')", "x", TASK], ["setup", "builder", "scratch", "task"]),
 ]
 
 
@@ -179,7 +180,10 @@ PROBLEMS = [
     (["%%param\nx = 1", TASK], "NB104", 0, 1, "%%param is unknown", "did you mean %%params?"),
     (["%edge a >> b", TASK], "NB104", 0, 1, "%edge is unknown", "did you mean %edges?"),
     (["%dag x", "\n%dag y", TASK], "NB105", 1, 2, "the first is in cell 1, line 1", "say it all in one"),
-    (["%%dag x\nfor n in range(3): task(n)", TASK], "NB106", 0, 1, "%%dag", "write %dag with one percent sign"),
+    (["%dag x", "%%dag y\nPython('b', '1')", TASK], "NB105", 1, 1, "the first is in cell 1, line 1", "a bare %%dag"),
+    (["import os\n%%dag b\nx = 1", TASK], "NB103", 0, 2, "%%dag is not the first line", "begin a new cell"),
+    (["%%daag x\nx = 1", TASK], "NB104", 0, 1, "%%daag is unknown", "did you mean %%dag?"),
+    (["%%dag x --retires 2\nx = 1", TASK], "NB101", 0, 1, "unknown option --retires", "--retries?"),
     ([TASK, "%%task b --operator bsh\nls"], "NB108", 1, 1, "there is no operator 'bsh'", "did you mean bash?"),
     ([TASK, "%%task b --operator sensor\nx\ny = 1\n"], "NB109", 1, 3, "ends with the expression", "end the cell"),
     ([TASK, "%%task b \\\n --operator sensor\nx;"], "NB109", 1, 3, "ends with ;", "remove the ;"),

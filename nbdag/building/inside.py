@@ -1,0 +1,98 @@
+"""Inside the process in which the code of `%%dag` runs: `python -m nbdag.building.inside ASKED ANSWER`.
+
+A shell of IPython's, as a kernel has one, so that the code may say what a cell may: `!ls`, `%time`, top-level await.
+What is asked is a list of steps: a cell to run, values of parameters, or a body that makes tasks. The first that goes
+wrong is the answer, with the line of the cell that did it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from ..kernels.orphans import end_with_worker
+from ..operators import OperatorError, offered
+from ..operators.build import Build, building
+
+
+class _Shell(InteractiveShell):
+    """Shows no traceback: what went wrong is told to who asked."""
+
+    def _showtraceback(self, *_: Any) -> None: ...
+
+    def enable_gui(self, gui: str | None = None) -> None: ...
+
+
+class _Failed(Exception):
+    def __init__(self, cell: int, line: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.told = {"cell": cell, "line": line, "message": message, "hint": hint}
+
+
+def main(asked: str, answer: str) -> None:
+    """Do what is asked, and write down what came of it."""
+    end_with_worker()
+    steps = json.loads(Path(asked).read_text(encoding="utf-8"))
+    # Nobody looks at what was typed here, and the file of history is the person's own.
+    shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    try:
+        told: Mapping[str, Any] = {"built": _built(shell, steps)}
+    except _Failed as failed:
+        told = {"error": failed.told}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+    found = []
+    for step in steps:
+        if "parameters" in step:
+            shell.user_ns.update(step["parameters"])
+        elif step["makes"]:
+            found.append(_body(shell, step["cell"], step["code"]))
+        else:
+            result = shell.run_cell(step["code"], silent=True)
+            error = result.error_before_exec or result.error_in_exec
+            if error is not None:
+                raise _failed(step["cell"], Build(shell.user_ns, "").line_of(error), error)
+    return found
+
+
+def _body(shell: Any, cell: int, code: str) -> list[dict[str, Any]]:
+    namespace = shell.user_ns
+    try:
+        known = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", code) is not None)
+    except Exception as error:
+        raise _failed(cell, 1, error) from error
+    namespace.update(known)
+    with building(namespace, code) as build:
+        result = shell.run_cell(code, silent=True)
+        raised = result.error_before_exec or result.error_in_exec
+        if raised is not None:
+            raise _failed(cell, build.line_of(raised), raised)
+        try:
+            return [{"source": each.source, "line": each.built} for each in build.cells()]
+        except OperatorError as error:
+            raise _failed(cell, error.line, error) from error
+
+
+def _failed(cell: int, line: int | None, error: BaseException) -> _Failed:
+    if isinstance(error, SyntaxError) and line is None:
+        line = error.lineno
+    if isinstance(error, OperatorError):
+        return _Failed(cell, line or 1, error.message, error.hint)
+    lines = str(error).strip().splitlines()
+    message = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return _Failed(cell, line or 1, message, "")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,200 @@
+"""How what a body holds is written into the cells that it makes.
+
+A task runs in a kernel of its own, where of the body nothing is left. So a value that is passed to a task is written as
+source: numbers, texts and what holds them as they are; a function or class by a name. A name that setup gives is there
+in the task's kernel too. What the body itself defines or imports is carried: its statement, with those that it needs,
+goes into a setup cell above the tasks. A name that the body binds in a loop or more than once has no one statement that
+could be carried, and is refused with what to do instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import math
+import re
+import symtable
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, time, timedelta, tzinfo
+from pathlib import PurePath
+from types import FunctionType, ModuleType
+from typing import Any
+
+from ..core.source import SyntaxProblem, to_python
+from . import OperatorError
+
+_CARRIES = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.If,
+    ast.Try,
+)
+_PLAIN = (bool, int, str, bytes, type(None), type(...))
+
+
+class Carried:
+    """What of a body its tasks need."""
+
+    def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
+        python = to_python(code)
+        self._statements: list[ast.stmt] = [] if isinstance(python, SyntaxProblem) else python.tree.body
+        self._lines = code.split("\n")
+        self._namespace = namespace
+        self._before = dict(namespace)  # what there was before the body
+        self._bound: dict[str, list[int]] = {}  # name → the statements that bind it
+        self._reads: list[set[str]] = []  # by statement
+        self._wanted: dict[str, str] = {}  # name → for which function
+        for n, statement in enumerate(self._statements):
+            table = symtable.symtable(ast.unparse(statement), "body", "exec")
+            self._reads.append(set(_globals(table)))
+            for symbol in table.get_symbols():
+                if symbol.is_assigned() or symbol.is_imported():
+                    self._bound.setdefault(symbol.get_name(), []).append(n)
+
+    def expression(self, value: Any) -> str:
+        """Source whose value, in a task's kernel, is this one. Raises `OperatorError`."""
+        from .tasks import Operator, Output
+
+        if isinstance(value, Operator):
+            value = value.output
+        if isinstance(value, Output):
+            return value.name
+        if isinstance(value, float) and type(value) is float:
+            return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if type(value) in _PLAIN:
+            return repr(value)
+        if type(value) in (list, tuple, set, frozenset):
+            return self._collection(value)
+        if type(value) is dict:
+            return f"{{{', '.join(f'{self.expression(a)}: {self.expression(b)}' for a, b in value.items())}}}"
+        if isinstance(value, date | time | timedelta | tzinfo | PurePath):
+            return _imported(value)
+        scalar = getattr(value, "item", None)  # numpy's numbers
+        if callable(scalar) and getattr(value, "ndim", None) == 0:
+            return self.expression(scalar())
+        return self.name(value)
+
+    def name(self, value: Any) -> str:
+        """The name, or dotted name, that this function, class or other object goes by in a task's kernel."""
+        label = getattr(value, "__name__", "")
+        names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
+        for name in names:
+            if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
+                if name in self._bound:
+                    if callable(value) or isinstance(value, ModuleType):
+                        self._wanted.setdefault(name, name)
+                        return name
+                elif name in self._before:
+                    return name
+        if label and getattr(builtins, label, None) is value:
+            return label
+        for name, holder in self._namespace.items() if label else ():
+            if isinstance(holder, ModuleType) and getattr(holder, label, None) is value and holder is not builtins:
+                return f"{self.name(holder)}.{label}" if not name.startswith("_") else label
+        module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+        if module and module != "__main__" and _found(module, path) is value:
+            return f"__import__({module!r}, fromlist=['']).{path}"
+        raise _unwritable(value)
+
+    def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
+        """What is carried: a text and the line where it begins, if there is anything. `made_at`: where tasks are made.
+
+        Raises `OperatorError`.
+        """
+        chosen: set[int] = set()
+        ahead = list(self._wanted.items())
+        while ahead:
+            name, wanted_by = ahead.pop()
+            number = self._statement(name, wanted_by, made_at)
+            if number not in chosen:
+                chosen.add(number)
+                ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
+        if chosen:
+            parts = [self._text(self._statements[number]) for number in sorted(chosen)]
+            yield "\n".join(parts), self._statements[min(chosen)].lineno
+
+    def _statement(self, name: str, wanted_by: str, made_at: Collection[int]) -> int:
+        found = self._bound[name]
+        statement = self._statements[found[-1]]
+        own = name == wanted_by
+        if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
+            makes = f"{name} makes tasks" if own else f"{wanted_by} reads {name}, which the body makes tasks with"
+            hint = "give a task a function of its own" if own else f"pass what it needs of {name} as an argument"
+            raise OperatorError(makes, hint=hint, line=statement.lineno)
+        if len(found) > 1 or not isinstance(statement, _CARRIES):
+            how = "in a loop" if not isinstance(statement, _CARRIES) else "more than once"
+            said = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which the body sets {how}"
+            hint = (
+                "define it once, outside of loops, and pass what differs as an argument"
+                if own
+                else f"pass it as an argument: Python('…', {wanted_by}, {name}={name})"
+            )
+            raise OperatorError(said, hint=hint, line=statement.lineno)
+        return found[0]
+
+    def _text(self, statement: ast.stmt) -> str:
+        first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
+        last = statement.end_lineno or statement.lineno
+        shared = any(
+            other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
+            for other in self._statements
+        )
+        return ast.unparse(statement) if shared else "\n".join(self._lines[first - 1 : last])
+
+    def _collection(self, value: Any) -> str:
+        items = [self.expression(each) for each in value]
+        if isinstance(value, list):
+            return f"[{', '.join(items)}]"
+        if isinstance(value, tuple):
+            return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+        inside = f"{{{', '.join(sorted(items))}}}" if items else ""
+        return f"frozenset({inside})" if isinstance(value, frozenset) else inside or "set()"
+
+
+def _unwritable(value: Any) -> OperatorError:
+    if isinstance(value, FunctionType):
+        if value.__name__ == "<lambda>":
+            return OperatorError("a lambda has no name that a task could call it by", hint="define it with def")
+        hint = "define it at the top of the body, or in setup, and pass what differs as an argument"
+        return OperatorError(f"no name of the notebook stands for the function {value.__qualname__}", hint=hint)
+    kind = type(value).__name__
+    hint = "make it in setup or in a task, and give the task a text that names it: Python('train', 'model = fit(X)')"
+    return OperatorError(f"a {kind} cannot be written into the cell of a task", hint=hint)
+
+
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    """The names that a statement looks up outside of its own functions, whenever these are called."""
+    ahead = [table]
+    while ahead:
+        each = ahead.pop()
+        for symbol in each.get_symbols():
+            if symbol.is_referenced() and (each is table or symbol.is_global()):
+                yield symbol.get_name()
+        ahead += each.get_children()
+
+
+def _imported(value: Any) -> str:
+    """`datetime.date(2026, 1, 31)`, whatever the notebook calls datetime."""
+    module = type(value).__module__.partition(".")[0]
+    text = repr(value)
+    text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
+    text = text if "__import__" in text else f"__import__({module!r}).{text}"
+    try:
+        if eval(text) == value:
+            return text
+    except Exception:  # a repr that is no expression
+        pass
+    raise _unwritable(value)
+
+
+def _found(module: str, path: str) -> Any:
+    value: Any = sys.modules.get(module)
+    for part in path.split(".") if path else ():
+        value = getattr(value, part, None)
+    return value
