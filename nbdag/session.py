@@ -3,8 +3,9 @@
 A session is told of each run of a cell, and answers with the notebook as a `Dag`, by the same reading as a headless
 run's, and with how each task stands. A cell is known by the id that the frontend sends, so that running it again
 replaces what it was and renaming its task leaves no ghost; where no id is sent, by its text, its task's name, or its
-body. Where the notebook's file is known, its cells and their order are the document, and what ran since it was saved
-stands in for what was saved; else the document is what ran, in the order in which each cell first ran.
+body. What a `%%dag` cell has built stands below it, until it builds again. Where the notebook's file is known, its
+cells and their order are the document, and what ran since it was saved stands in for what was saved; else the document
+is what ran, in the order in which each cell first ran.
 
 A task is stale when it ran, but a run of it now could leave something else: its code was edited, or a task that it
 follows ran again, is stale itself, or has not run.
@@ -23,8 +24,9 @@ from typing import Any
 from . import notebooks
 from .core import header
 from .core.cells import RawCell
-from .core.dag import Cell, CellKind, Dag, Task
+from .core.dag import Cell, CellKind, Dag, Problem, Task
 from .core.names import uses
+from .core.problems import problem
 from .core.source import SyntaxProblem, to_python
 from .core.states import TaskState
 from .errors import NbdagError
@@ -47,6 +49,7 @@ class Ran:
     duration: float | None = None  # seconds
     reason: str = ""  # why it failed or was skipped, in one sentence
     count: int | None = None  # instances, of a mapped task
+    built: tuple[RawCell, ...] | None = None  # by a %%dag cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class _Standing:
     kind: str = "code"  # nbformat's cell_type
     id: str = ""  # the file's
     tags: tuple[str, ...] = ()
+    built: int | None = None  # see `RawCell`
     ran: Ran | None = None
 
 
@@ -128,6 +132,11 @@ class Session:
         self._ran[self._current] = replace(ran, state=state, duration=duration, reason=reason, count=count)
         self._current = None
 
+    def built(self, cells: Sequence[RawCell]) -> None:
+        """The cell that is running, a %%dag cell, has built these."""
+        if self._current is not None:
+            self._ran[self._current] = replace(self._ran[self._current], built=tuple(cells))
+
     def refuse(self) -> None:
         """The cell that was running was not run after all: its header cannot be read. It stays what it was."""
         if self._current is None:
@@ -151,20 +160,21 @@ class Session:
 
     def dag(self) -> Dag:
         """The notebook as it stands."""
-        return self._read(self._document())
+        return self._read(_expanded(self._document()))
 
     def look(self) -> tuple[Dag, dict[str, Mark]]:
         """The notebook as it stands, and how each task of it does."""
-        document = self._document()
+        document = _expanded(self._document())
         dag = self._read(document)
         return dag, _marks(dag, document)
 
     def _read(self, document: Sequence[_Standing]) -> Dag:
         path, file = self.path, self._file[2]
-        cells = tuple(RawCell(cell.source, cell.kind, cell.tags) for cell in document)
+        cells = tuple(RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document)
         if self._dag is None or self._dag[0] != (path, cells):
             name = path.name if path else _NAMELESS
-            self._dag = (path, cells), notebooks.read_cells(cells, name=name, metadata=file.metadata)
+            dag = notebooks.read_cells(cells, name=name, metadata=file.metadata)
+            self._dag = (path, cells), replace(dag, problems=(*_not_built(dag), *dag.problems))
         return self._dag[1]
 
     def _key(self, source: str) -> str:
@@ -229,6 +239,31 @@ class Session:
         return self._file[2]
 
 
+def _expanded(document: Sequence[_Standing]) -> list[_Standing]:
+    """The document with what its %%dag cells have built. A report that is open may hold what a run had built."""
+    found: list[_Standing] = []
+    anew = False
+    for cell in document:
+        if cell.built and anew:
+            continue
+        if not cell.built:
+            built = cell.ran.built if cell.ran is not None and cell.ran.source == cell.source else None
+            anew = built is not None
+            found.append(replace(cell, built=0) if anew else cell)
+            found += [_Standing(each.source, built=each.built) for each in built or ()]
+        else:
+            found.append(cell)
+    return found
+
+
+def _not_built(dag: Dag) -> list[Problem]:
+    return [
+        problem("NB115", "the tasks of %%dag are not built here", hint="run this cell", place=cell.at(1))
+        for cell in dag.cells
+        if cell.kind is CellKind.BUILDER
+    ]
+
+
 def _load(text: bytes, saved: float) -> _File:
     told = json.loads(text)
     cells = []
@@ -240,6 +275,7 @@ def _load(text: bytes, saved: float) -> _File:
                 cell.get("cell_type", "code"),
                 cell.get("id", ""),
                 tuple(map(str, cell.get("metadata", {}).get("tags", ()))),
+                cell.get("metadata", {}).get("nbdag", {}).get("built"),
             )
         )
     return _File(tuple(cells), told.get("metadata", {}), saved)
@@ -290,13 +326,14 @@ def split(source: str) -> tuple[str, str]:
 
 
 def _task(source: str) -> tuple[str | None, str]:
-    """The name of the task that a cell is, if it is one, and its body."""
+    """The name of the task that a cell is, if it is one, and its body. A %%dag cell goes by what no task is called."""
     said, body = split(source)
     try:
         read = header.parse(said) if said else None
     except NbdagError:
         read = None
-    return (read.name if read is not None and read.kind == "task" else None), body.strip()
+    name = "%%dag" if read is not None and read.builds else read.name if read and read.kind == "task" else None
+    return name, body.strip()
 
 
 def _marks(dag: Dag, document: Sequence[_Standing]) -> dict[str, Mark]:

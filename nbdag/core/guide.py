@@ -31,12 +31,23 @@ schedules belong to headless runs (nbdag run, nbdag scheduler).
     "dag": """\
 %dag                        draws the graph here
 %dag [NAME] [options]       names the pipeline and says how it runs
+%%dag [NAME] [options]      the same, and the code below makes tasks
 
 Examples
   %dag churn --schedule "0 6 * * *" --tz Europe/Paris --start-date 2026-01-01 --owner ml
   %dag churn --schedule @daily --start-date 2026-01-01 --catchup --tags sales weekly
   %dag churn --schedule 'every 15m' --max-active-runs 1 --fail-fast
   %dag churn --retries 2 --retry-delay 5m --task-timeout 1h
+
+Tasks made by code, for pipelines whose shape a program decides
+  %%dag sweep --retries 1
+  fits = [Python(f"fit_{d}", f"m_{d} = fit(X, y, depth={d})", timeout="10m") for d in depths]
+  best = Python("best", pick, [f"m_{d}" for d in depths])       # calls the function pick
+  fits >> best >> Bash("copy", "cp model.pkl /srv")
+
+Each becomes a cell %%task NAME, with the options of %%task in Python's spelling. The code sees
+parameters and setup; Python, Bash, Sensor, Operator and chain are there. Whatever reads the
+notebook runs it, for at most 30 s: nbdag check, show, run, deploy, and each run of its own.
 
 A schedule counts once the notebook is deployed (nbdag deploy) and a scheduler runs (nbdag
 scheduler). What is said here of tasks holds for all whose own header does not say otherwise.

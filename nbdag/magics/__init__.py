@@ -1,8 +1,9 @@
 """The magics: what `%load_ext nbdag` brings to a notebook.
 
-`transform` turns a tagged cell into ordinary code; `live` is what happens around it; `session` knows what ran;
-`picture` draws it; `completion` answers Tab; `commands` is the command line. This module hangs them into IPython and
-takes them out again. A header that cannot be read is answered in one sentence, and its cell does not run.
+`transform` turns a tagged cell into ordinary code; `live` is what happens around it, `builder` around the body of
+`%%dag`; `session` knows what ran; `picture` draws it; `completion` answers Tab; `commands` is the command line. This
+module hangs them into IPython and takes them out again. A header that cannot be read is answered in one sentence, and
+its cell does not run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..core import header
 from ..core.header import Header, HeaderError
 from ..kernels.tracebacks import show_headers
 from ..session import Session, notebook_path
+from .builder import Builder
 from .commands import run_command
 from .completion import matcher
 from .live import Around
@@ -64,7 +66,10 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        found = self._read("dag", line, cell)
+        if cell is not None and self.shell is not None:  # called by name: `transform` has not seen the cell
+            self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
+            return
+        found = self._read("dag", line)
         if found.is_bare:
             self.pictures.draw()
         else:
@@ -109,6 +114,7 @@ class _Extension:
         self.session = session = Session(notebook=lambda: notebook_path(shell.user_ns))
         self.around = Around(shell, session)
         self.pictures = Pictures(shell, session)
+        self.builder = Builder(shell, session, self.around, self.pictures.draw)
         self.unwrap = Unwrap(self.around.options_of)
         self.wrap = Wrap(self.around.options_of)
         self.matcher = matcher(lambda: session.dag().tasks, operators.names)
@@ -148,6 +154,7 @@ class _Extension:
         self.pictures.refresh()
 
     def after(self, result: Any) -> None:
+        self.builder.close()
         self.around.end(result.error_before_exec or result.error_in_exec)
         self.pictures.refresh()
 

@@ -43,6 +43,11 @@ class Around:
         self._count: int | None = None  # instances of a mapped task
         self._refused = False  # the header could not be read
 
+    @property
+    def source(self) -> str:
+        """The text of the cell that is running."""
+        return self._source
+
     def options_of(self, said: Mapping[str, Any]) -> TaskOptions:
         """A header's options, with what %dag says of all tasks."""
         return task_options(self.defaults, said)

@@ -2,8 +2,9 @@
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, so that the rest of the
 cell is IPython's to run, line for line: what it displays, its tracebacks, top-level await, `%time`, `!ls`, `?`, the
-debugger. Only `--when`, `--check`, `--map` and `nbdag.Skip` put something around the body, and they do so in its syntax
-tree, where every node keeps its line. An operator's cell becomes the code that the operator makes. Nothing is run here.
+debugger. A `%%dag` cell is framed by two calls, one in its header's line and one below it. Only `--when`, `--check`,
+`--map` and `nbdag.Skip` put something around the body, and they do so in its syntax tree, where every node keeps its
+line. An operator's cell becomes the code that the operator makes. Nothing is run here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..core.options import TaskOptions
 from ..errors import NbdagError
 
 CELL_MAGICS = ("task", "setup", "params", "skip")
+BUILDER = "get_ipython()._nbdag.builder"  # what the code of a %%dag cell calls: `builder.Builder`
 AROUND = "get_ipython()._nbdag.around"  # the object that the syntax tree calls: `live.Around`
 
 
@@ -37,9 +39,13 @@ class Unwrap:
             end += 1
         text = re.sub(r"\\\r?\n", " ", "".join(lines[first:end])).strip()
         kind = text.lstrip("%").split(None, 1)[0]
+        blank = ["\n"] * (end - first - 1)
+        if kind == "dag" and text.startswith("%%"):
+            below = "".join(_called(lines[end:])).rstrip("\n")
+            return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, f"{below}\n", f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # such as %%dag: IPython finds that magic, which says what is wrong
-        told = [f"%{text.lstrip('%')}\n", *["\n"] * (end - first - 1)]
+            return lines  # such as %%edges: IPython finds that magic, which says what is wrong
+        told = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *told, *self._body(text, lines[end:])]
 
     def _body(self, text: str, lines: list[str]) -> list[str]:

@@ -81,6 +81,21 @@ class OperatorError(NbdagError):
     def __str__(self) -> str:
         return f"{self.message}{'; ' if self.hint else ''}{self.hint}"
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for it. Of a cell that makes a task its author wrote this much, and not what is below it here.
+        from IPython.core.getipython import get_ipython
+
+        frame = last = self.__traceback__
+        while frame is not None:
+            if not frame.tb_frame.f_globals.get("__name__", "").startswith("nbdag."):
+                last = frame
+            frame = frame.tb_next
+        if last is not None:
+            last.tb_next = None
+        shell = get_ipython()
+        assert shell is not None
+        return list(shell.InteractiveTB.structured_traceback(type(self), self, self.__traceback__, tb_offset=1))
+
 
 class UnknownOperatorError(OperatorError):
     """No operator has this name."""

@@ -123,10 +123,6 @@ class Carried:
         found = self._bound[name]
         statement = self._statements[found[-1]]
         own = name == wanted_by
-        if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            makes = f"{name} makes tasks" if own else f"{wanted_by} reads {name}, which the body makes tasks with"
-            hint = "give a task a function of its own" if own else f"pass what it needs of {name} as an argument"
-            raise OperatorError(makes, hint=hint, line=statement.lineno)
         if len(found) > 1 or not isinstance(statement, _CARRIES):
             how = "in a loop" if not isinstance(statement, _CARRIES) else "more than once"
             said = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which the body sets {how}"
@@ -136,6 +132,10 @@ class Carried:
                 else f"pass it as an argument: Python('…', {wanted_by}, {name}={name})"
             )
             raise OperatorError(said, hint=hint, line=statement.lineno)
+        if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
+            makes = f"{name} makes tasks" if own else f"{wanted_by} reads {name}, which the body makes tasks with"
+            hint = "give a task a function of its own" if own else f"pass what it needs of {name} as an argument"
+            raise OperatorError(makes, hint=hint, line=statement.lineno)
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:
