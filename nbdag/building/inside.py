@@ -39,6 +39,7 @@ class _Failed(Exception):
 def main(asked: str, answer: str) -> None:
     """Do what is asked, and write down what came of it."""
     end_with_worker()
+    _find_modules_here()
     steps = json.loads(Path(asked).read_text(encoding="utf-8"))
     # Nobody looks at what was typed here, and the file of history is the person's own.
     shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
@@ -49,6 +50,13 @@ def main(asked: str, answer: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     Path(answer).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _find_modules_here() -> None:
+    """Where a kernel looks for modules: in the working directory too, but behind the standard library."""
+    names = [Path(path).name for path in sys.path]
+    at = next((n for n, name in enumerate(names) if name in ("site-packages", "dist-packages")), 0)
+    sys.path.insert(at, "")
 
 
 def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:

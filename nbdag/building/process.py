@@ -104,7 +104,7 @@ class _Printed:
 
     def text(self) -> str:
         self._thread.join(5)
-        return self._kept.decode("utf-8", "replace")
+        return self._kept.decode("utf-8", "replace").replace("\r\n", "\n")  # a shell's command has a terminal
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._stream:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .dag import Cell, CellKind
+from .globals import looked_up
 from .imports import changes_imports
-from .names import CellUses, uses
+from .names import uses
 from .source import SyntaxProblem, to_python
 
 _MOVES = re.compile(r"^\s*%cd\b|\bos\.chdir\(", re.MULTILINE)
@@ -22,19 +23,9 @@ _MOVES = re.compile(r"^\s*%cd\b|\bos\.chdir\(", re.MULTILINE)
 @dataclass(frozen=True, slots=True)
 class _Read:
     cell: Cell
-    uses: CellUses
-
-    @property
-    def hides(self) -> bool:
-        return any(note.kind in ("opaque", "tangle", "star") for note in self.uses.notes)
-
-    @property
-    def gives(self) -> set[str]:
-        return {*self.uses.bound, *self.uses.changes}
-
-    @property
-    def wants(self) -> set[str]:
-        return {*self.uses.reads, *self.uses.optional}
+    wants: frozenset[str]  # its functions' names too: which of them are called nobody knows
+    gives: frozenset[str]
+    hides: frozenset[str]  # in what way it hides what it wants or gives: opaque, tangle, star
 
 
 def before(cells: Sequence[Cell]) -> list[Cell]:
@@ -45,17 +36,12 @@ def before(cells: Sequence[Cell]) -> list[Cell]:
     first += [cell for cell in cells if cell.kind is CellKind.SETUP and cell.index < last]
     there = [read for cell in first if (read := _read(cell)) is not None]
     bodies = [read for cell in builders if (read := _read(cell)) is not None]
-    wanted = {name for body in bodies for name in body.wants}
-    if any(note.kind in ("opaque", "tangle") for body in bodies for note in body.uses.notes):
+    if any(body.hides & {"opaque", "tangle"} for body in bodies):
         return [each.cell for each in there]
+    wanted = {name for body in bodies for name in body.wants}
     chosen: set[int] = set()
     while True:
-        new = [
-            each
-            for each in there
-            if each.cell.index not in chosen
-            and (each.gives & wanted or (wanted and each.hides) or _changes_the_process(each.cell))
-        ]
+        new = [each for each in there if each.cell.index not in chosen and _is_needed(each, wanted)]
         if not new:
             return [each.cell for each in there if each.cell.index in chosen]
         for each in new:
@@ -65,7 +51,19 @@ def before(cells: Sequence[Cell]) -> list[Cell]:
 
 def _read(cell: Cell) -> _Read | None:
     python = to_python(cell.code)
-    return None if isinstance(python, SyntaxProblem) else _Read(cell, uses(python))
+    if isinstance(python, SyntaxProblem):
+        return None
+    found = uses(python)
+    return _Read(
+        cell,
+        wants=frozenset(looked_up(python.tree)),
+        gives=frozenset({*found.bound, *found.changes}),
+        hides=frozenset(note.kind for note in found.notes) & {"opaque", "tangle", "star"},
+    )
+
+
+def _is_needed(read: _Read, wanted: set[str]) -> bool:
+    return bool(read.gives & wanted or read.hides) or _changes_the_process(read.cell)
 
 
 def _changes_the_process(cell: Cell) -> bool:

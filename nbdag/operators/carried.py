@@ -13,7 +13,6 @@ import ast
 import builtins
 import math
 import re
-import symtable
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time, timedelta, tzinfo
@@ -21,6 +20,7 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
+from ..core.globals import bound, looked_up
 from ..core.source import SyntaxProblem, to_python
 from . import OperatorError
 
@@ -51,11 +51,10 @@ class Carried:
         self._reads: list[set[str]] = []  # by statement
         self._wanted: dict[str, str] = {}  # name → for which function
         for n, statement in enumerate(self._statements):
-            table = symtable.symtable(ast.unparse(statement), "body", "exec")
-            self._reads.append(set(_globals(table)))
-            for symbol in table.get_symbols():
-                if symbol.is_assigned() or symbol.is_imported():
-                    self._bound.setdefault(symbol.get_name(), []).append(n)
+            alone = ast.Module([statement], [])
+            self._reads.append(looked_up(alone))
+            for name in bound(alone):
+                self._bound.setdefault(name, []).append(n)
 
     def expression(self, value: Any) -> str:
         """Source whose value, in a task's kernel, is this one. Raises `OperatorError`."""
@@ -141,6 +140,7 @@ class Carried:
     def _text(self, statement: ast.stmt) -> str:
         first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
         last = statement.end_lineno or statement.lineno
+        # Where it shares a line with another, its text is not its own.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
             for other in self._statements
@@ -166,17 +166,6 @@ def _unwritable(value: Any) -> OperatorError:
     kind = type(value).__name__
     hint = "make it in setup or in a task, and give the task a text that names it: Python('train', 'model = fit(X)')"
     return OperatorError(f"a {kind} cannot be written into the cell of a task", hint=hint)
-
-
-def _globals(table: symtable.SymbolTable) -> Iterator[str]:
-    """The names that a statement looks up outside of its own functions, whenever these are called."""
-    ahead = [table]
-    while ahead:
-        each = ahead.pop()
-        for symbol in each.get_symbols():
-            if symbol.is_referenced() and (each is table or symbol.is_global()):
-                yield symbol.get_name()
-        ahead += each.get_children()
 
 
 def _imported(value: Any) -> str:

@@ -103,7 +103,7 @@ def test_a_sensor_without_a_question_is_refused_with_the_line(body, line):
 
 def test_the_docstring_s_example_is_an_operator(monkeypatch):
     example = operators.__doc__.split("    class Sql", 1)[1].split("\n\nand name it", 1)[0]
-    names = {}
+    names = {"Operator": operators.Operator}
     exec("class Sql" + example.replace("\n    ", "\n"), names)
     operators.register("sql")(names["Sql"])
     made = operators.source("SELECT 1\nFROM t", TaskOptions(operator="sql", out=("rows",)))

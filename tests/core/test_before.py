@@ -1,0 +1,39 @@
+"""What has to run before the code of `%%dag`."""
+
+import pytest
+
+from nbdag.core.before import before
+from nbdag.core.cells import RawCell, sort
+
+CASES = [
+    # above, body → which of the cells above
+    (["x = 1"], "for n in range(3): Python(f'a{n}', '1')", []),
+    (["x = 1"], "print(x)", [0]),
+    (["x = 1", "y = 2"], "print(y)", [1]),
+    (["x = 1", "y = x + 1", "z = 3"], "print(y)", [0, 1]),
+    (["def f():\n    return g()", "def g(): ...", "def h(): ..."], "f()", [0, 1]),
+    (["xs = []", "xs.append(1)", "ys = []"], "print(xs)", [0, 1]),
+    (["import pandas as pd\ndf = pd.read_csv('big.csv')", "import os"], "os.getcwd()", [1]),
+    (["from m import *"], "print(x)", [0]),
+    (["from m import *"], "Python('a', '1')", [0]),
+    (["import sys\nsys.path.insert(0, 'lib')"], "from lib import f\nPython('a', f)", [0]),
+    (["%cd data"], "Python('a', '1')", [0]),
+    (["import os\nos.environ['A'] = '1'"], "Python('a', '1')", [0]),
+    (["x = 1"], "eval('x')", [0]),
+    (["x = ("], "print(x)", []),
+    (["%%task a\nx = 1"], "print(x)", []),
+    (["%%skip\nx = 1"], "print(x)", []),
+]
+
+
+@pytest.mark.parametrize(("above", "body", "expected"), CASES)
+def test_only_what_the_code_needs_runs_before_it(above, body, expected):
+    cells = sort([*map(RawCell, above), RawCell(f"%%dag\n{body}"), RawCell("%%setup\nx = y = 1")]).cells
+    found = [cell.index for cell in before(cells)]
+    # Operators are a body's own; whatever it reads besides must not be missed.
+    assert found == expected
+
+
+def test_parameters_come_first_wherever_they_stand():
+    cells = sort([RawCell("y = n"), RawCell("%%dag\nprint(y)"), RawCell("%%params\nn = 3"), RawCell("%%params\nm = 3")])
+    assert [cell.index for cell in before(cells.cells)] == [2, 0]
