@@ -17,6 +17,7 @@ from typing import Any
 from .. import operators
 from ..core import header
 from ..core.options import TaskOptions
+from ..core.source import SyntaxProblem, to_python
 from ..errors import NbdagError
 
 CELL_MAGICS = ("task", "setup", "params", "skip")
@@ -41,8 +42,11 @@ class Unwrap:
         kind = text.lstrip("%").split(None, 1)[0]
         blank = ["\n"] * (end - first - 1)
         if kind == "dag" and text.startswith("%%"):
-            below = "".join(_called(lines[end:])).rstrip("\n")
-            return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, f"{below}\n", f"{BUILDER}.done()\n"]
+            if isinstance(to_python("".join(lines[end:])), SyntaxProblem):
+                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python says so, and where
+            *above, last = _called(lines[end:]) or ["\n"]
+            body = [*above, last if last.endswith("\n") else f"{last}\n"]
+            return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
             return lines  # such as %%edges: IPython finds that magic, which says what is wrong
         told = [f"%{text.lstrip('%')}\n", *blank]

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from nbdag.core.cells import RawCell
 from nbdag.session import Session, notebook_path
 
 
@@ -244,3 +245,53 @@ def test_the_notebooks_file_is_found_where_jupyter_or_vscode_tell_it(tmp_path, m
     assert notebook_path({"__vsc_ipynb_file__": str(other)}) == other.resolve()
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "gone.ipynb"))
     assert notebook_path({}) is None
+
+
+# -- what a %%dag cell has built ---------------------------------------------------------------------------------------
+
+
+BUILD = "%%dag\nPython('fit', 'model = df')"
+BUILT = [RawCell("%%task fit\nmodel = df", built=2)]
+
+
+def run_builder(session, source=BUILD, cells=BUILT, cell="build"):
+    session.begin(source, cell)
+    session.built(cells)
+    session.end("success")
+
+
+def test_what_a_cell_has_built_stands_below_it_and_has_not_run(session):
+    run(session, CHAIN["a"], "a")
+    run_builder(session)
+    run(session, "%%task report\nprint(model)", "r")
+    dag = session.dag()
+    assert list(dag.tasks) == ["extract", "fit", "report"]
+    assert states(session) == {"extract": "success", "fit": "none", "report": "stale"}
+    assert dag.problems == ()
+
+
+@pytest.mark.parametrize("cell", ["build", None])
+def test_a_cell_that_builds_again_replaces_what_it_had_built(session, cell):
+    run_builder(session, cell=cell)
+    run_builder(session, "%%dag\nPython('other', '1')", [RawCell("%%task other\n1", built=2)], cell)
+    assert list(session.dag().tasks) == ["other"]
+
+
+def test_a_cell_that_fails_to_build_has_built_nothing(session):
+    run_builder(session)
+    run(session, "%%dag\n1 / 0", "build", "failed")
+    dag = session.dag()
+    assert dag.unbuilt
+    assert [(each.code, each.place.cell) for each in dag.problems] == [("NB115", 0)]
+
+
+def test_a_report_that_is_open_holds_what_a_run_had_built_until_the_cell_runs(tmp_path, clock):
+    session = Session(notebook=lambda: tmp_path / "nb.ipynb", wall=clock, timer=clock)
+    cells = [
+        {"cell_type": "code", "id": "build", "source": BUILD, "metadata": {"nbdag": {"built": 0}}},
+        {"cell_type": "code", "id": "x", "source": "%%task old\n1", "metadata": {"nbdag": {"built": 2}}},
+    ]
+    (tmp_path / "nb.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    assert list(session.dag().tasks) == ["old"]
+    run_builder(session)
+    assert list(session.dag().tasks) == ["fit"]

@@ -1,0 +1,177 @@
+"""A `%%dag` cell in a live notebook: a real kernel, over the real protocol."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from kernel import Kernel
+
+CELLS = {
+    "load": "%load_ext nbdag",
+    "setup": "%%setup\nimport math\ndepths = (1, 2)\ndef fit(X, depth): return sum(X) * depth",
+    "extract": "%%task extract\nX = [1, 2, 3]",
+    "build": "%%dag sweep --retries 1\nfits = [Python(f'fit_{d}', f'm{d} = fit(X, {d})') for d in depths]\n"
+    "Python('best', f'best = max({\", \".join(f\"m{d}\" for d in depths)})') << fits",
+    "report": "%%task report\nprint(best)",
+}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernel")
+    path = folder / "sweep.ipynb"
+    env = {
+        **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
+        "JPY_SESSION_NAME": str(path),
+    }  # fmt: skip
+    kernel = Kernel(cwd=str(folder), env=env)
+    kernel.path = path
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def kernel(started):
+    """The kernel with nothing run, no file, and a page that shows no widget."""
+    started.path.unlink(missing_ok=True)
+    started.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
+    started.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
+    started.run("%load_ext nbdag", "load")
+    return started
+
+
+def run(kernel, *cells):
+    return [kernel.run(CELLS[cell], cell) for cell in cells][-1]
+
+
+def drawn(reply):
+    return [
+        [line.strip() for line in content["data"]["text/plain"].splitlines()[1:]]
+        for content in reply.of("display_data")
+    ]
+
+
+SWEEP = [
+    "✓ extract  [done]",
+    "○ fit_1    ← extract (X)",
+    "○ fit_2    ← extract (X)",
+    "○ best     ← fit_1 (m1), fit_2 (m2)",
+]
+
+
+def test_running_it_builds_in_the_kernel_and_draws_the_graph(kernel):
+    run(kernel, "setup", "extract")
+    reply = run(kernel, "build")
+    assert (reply.status, reply.stderr, reply.result) == ("ok", "", None)
+    assert drawn(reply) == [SWEEP]
+    assert kernel.value("fits[1].id") == "'fit_2'"  # what it made is there, as after any cell
+    assert kernel.value("'Python' in globals()") == "False"  # what it was lent is not
+    assert drawn(kernel.run("%dag", "picture")) == [SWEEP]
+
+
+def test_running_it_again_leaves_no_ghosts(kernel):
+    run(kernel, "setup", "extract", "build")
+    reply = kernel.run("%%dag sweep\nPython('only', 'm = fit(X, 1)')", "build")
+    assert drawn(reply) == [["✓ extract  [done]", "○ only     ← extract (X)"]]
+    kernel.run("%%dag\nPython('other', 'm = fit(X, 1)')")  # from a frontend that sends no id
+    kernel.run("%%dag\nPython('another', 'm = fit(X, 1)')")
+    last = drawn(kernel.run("%dag", "picture"))[0]
+    assert [line.split()[1] for line in last] == ["extract", "only", "another"]
+
+
+def test_a_task_of_a_cell_that_follows_a_built_one_is_stale_until_that_has_run(kernel):
+    run(kernel, "setup", "extract", "build")
+    kernel.quietly("best = 6")
+    assert run(kernel, "report").stdout == "6\n"
+    assert "△ report   ← best (best)  [stale: best, which it follows, has not run]" in drawn(kernel.run("%dag", "p"))[0]
+
+
+ERRORS = [
+    ("\nfor n in (1, 2):\n    1 / 0", 4, "ZeroDivisionError: division by zero"),
+    ("def f():\n    return Python('a', '1', retires=2)\n\nf()", 3, "OperatorError: Python takes no keyword retires; did you mean retries?"),
+    ("Python('a', '1')\nPython('a', '1')", 3, "OperatorError: there is a task a already, made in line 2"),
+    ("Python('a', fit)", 2, "OperatorError: fit cannot be called so"),
+    ("x = (", 2, "SyntaxError"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "line", "said"), ERRORS)
+def test_an_error_is_answered_as_in_any_cell(kernel, body, line, said):
+    run(kernel, "setup")
+    reply = kernel.run(f"%%dag\n{body}", "build")
+    assert reply.status == "error"
+    assert said in reply.traceback
+    assert f"line {line}" in reply.traceback
+    assert "nbdag/" not in reply.traceback  # what is nbdag's own is not shown
+    assert kernel.value("'Python' in globals()") == "False"
+    assert kernel.run("x = 1").status == "ok"
+
+
+def test_what_is_wrong_with_the_whole_is_one_sentence_with_the_line(kernel):
+    reply = kernel.run("%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)", "build")
+    assert (
+        reply.traceback
+        == "OperatorError: line 2: f is defined in a loop; define it once, outside of loops, and pass what differs as an argument"
+    )
+
+
+def test_a_header_that_cannot_be_read_keeps_the_body_from_running(kernel):
+    reply = kernel.run("%%dag sweep --retires 2\nnever = 1", "build")
+    assert reply.stderr == "UsageError: %%dag, column 13: unknown option --retires; did you mean --retries?\n"
+    assert kernel.value("'never' in globals()") == "False"
+
+
+def test_it_is_still_a_cell_of_ipythons(kernel):
+    reply = kernel.run(
+        "%%dag\nfiles = !echo a\nimport asyncio\nawait asyncio.sleep(0)\nPython(files[0], '1')\nprint('so')", "build"
+    )
+    assert (reply.status, reply.stdout) == ("ok", "so\n")
+    assert drawn(reply) == [["○ a"]]
+    assert kernel.run("%%dag\n%%time\nPython('b', '1')", "build").stdout.startswith("CPU times")
+    assert drawn(kernel.run("get_ipython().run_cell_magic('dag', 'x', \"Python('c', '1')\")", "named"))[0][-1] == "○ c"
+
+
+def test_what_the_header_says_of_tasks_holds_for_those_in_cells(kernel):
+    kernel.run("%%dag sweep --when False\nPython('a', '1')", "build")
+    assert kernel.run("%%task b\nnever = 1", "b").stdout == "skipped: --when False is false\n"
+
+
+def test_a_saved_cell_that_has_not_run_is_said_to_be_one(kernel):
+    told = [
+        {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+        for cell, source in CELLS.items()
+    ]
+    kernel.path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": told}))
+    reply = kernel.run("%dag", "picture")
+    assert "NB115 cell 4, line 1: the tasks of %%dag are not built here; run this cell" in drawn(reply)[0][-1] or any(
+        "NB115" in line and "run this cell" in line for line in drawn(reply)[0]
+    )
+    run(kernel, "setup", "build")
+    (lines,) = drawn(kernel.run("%dag", "picture"))
+    assert not any("NB115" in line for line in lines)
+    assert [line.split()[1] for line in lines] == ["extract", "fit_1", "fit_2", "best", "report"]
+
+
+def test_help_and_tab_know_it(kernel):
+    reply = kernel.run("%%dag?")
+    page = reply.content["payload"][0]["data"]["text/plain"]
+    assert "the same, and the code below makes tasks" in page
+    assert kernel.complete("%%dag sweep --sched")[0] == ["--schedule"]
+
+
+def test_what_was_built_here_runs_headlessly_from_the_file(kernel):
+    """As the widget's buttons have it run: by `nbdag run`, which builds again."""
+    told = [
+        {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+        for cell, source in CELLS.items()
+    ]
+    kernel.path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": told}))
+    run(kernel, "setup", "extract", "build")
+    reply = kernel.run("%nbdag run sweep.ipynb --upto fit_2 --no-progress", "run")
+    assert reply.status == "ok", reply.stderr
+    assert "success" in reply.stdout
+    assert "2 success" in reply.stdout
