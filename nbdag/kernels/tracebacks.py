@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-_HEADER = re.compile(r"# %%?(?:task|setup|params|skip)\b")
+_HEADER = re.compile(r"# (?:%%?(?:task|setup|params|skip)|%%dag)\b")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,8 +38,11 @@ def _as_written(part: str) -> str:
     return "\n".join(lines)
 
 
-def write_header(frame: FrameType | None, header: Sequence[str]) -> None:
-    """The line at which a cell's frame stands has come of these lines: let tracebacks show them there."""
+def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool = False) -> None:
+    """The line at which a cell's frame stands has come of these lines: let tracebacks show them there.
+
+    `framed`: the last line of the cell is nobody's, and is not shown.
+    """
     if frame is None:
         return
     name = frame.f_code.co_filename
@@ -49,4 +52,6 @@ def write_header(frame: FrameType | None, header: Sequence[str]) -> None:
     size, changed, lines, full_name = entry
     at = frame.f_lineno - 1
     told = [*lines[:at], *(f"# {line}\n" for line in header), *lines[at + len(header) :]]
+    if framed:
+        told[-1] = "\n"
     linecache.cache[name] = (size, changed, told, full_name)

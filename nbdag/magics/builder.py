@@ -34,6 +34,7 @@ class Builder:
 
     def begin(self, line: str) -> None:
         """The body begins; `line` is the header."""
+        self.around.show_header(line, framed=True)
         try:
             found = header.parse(line)
         except header.HeaderError as error:

@@ -77,7 +77,7 @@ class Around:
         """The header of a task's cell has been read."""
         self.options = self.options_of(header.options)
 
-    def show_header(self, text: str) -> None:
+    def show_header(self, text: str, *, framed: bool = False) -> None:
         """The cell's header runs now: from here on, tracebacks show it as it was written, which is `text` at least."""
         lines = self._source.lstrip("\n").split("\n")
         end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
@@ -85,7 +85,7 @@ class Around:
         frame: FrameType | None = sys._getframe()
         while frame is not None and frame.f_globals is not self.shell.user_ns:
             frame = frame.f_back
-        write_header(frame, written)
+        write_header(frame, written, framed=framed)
 
     def refuse(self) -> None:
         """The header of the cell cannot be read."""

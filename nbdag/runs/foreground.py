@@ -99,9 +99,8 @@ def run(
     `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
     core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead
     of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). Without `cache` tasks with
-    --cache run anew. `on_event` is told what happens, in order, from one thread: this one.
-    `built` is the notebook as `building.read_built` has just read it with the same parameters, folder and kernel, so that
-    its %%dag cell does not run twice.
+    --cache run anew. `on_event` is told what happens, in order, from one thread: this one. `built` is the notebook as
+    `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell runs once.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.

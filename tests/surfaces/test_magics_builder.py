@@ -106,7 +106,7 @@ def test_an_error_is_answered_as_in_any_cell(kernel, body, line, said):
     assert reply.status == "error"
     assert said in reply.traceback
     assert f"line {line}" in reply.traceback
-    assert "nbdag/" not in reply.traceback  # what is nbdag's own is not shown
+    assert "nbdag/" not in reply.traceback and "_nbdag" not in reply.traceback  # what is nbdag's own is not shown
     assert kernel.value("'Python' in globals()") == "False"
     assert kernel.run("x = 1").status == "ok"
 
