@@ -78,3 +78,12 @@ def test_the_engine_is_found_whatever_is_imported_first() -> None:
     for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.engine", "nbdag.executors.local"):
         code = f"import {first}, papermill.engines as e; e.papermill_engines.get_engine('nbdag')"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def test_tasks_made_by_code_run_too_with_papermills_parameters(notebook, tmp_path: Path) -> None:
+    notebook("%load_ext nbdag", "n = 1", "%%dag small\nfor k in range(n): Python(f'task_{k}', f\"print('so', {k})\")")
+    done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "n", "2")
+    assert done.returncode == 0, done.stderr
+    nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    nbformat.validate(nb)
+    assert [line for line in printed(nb).splitlines() if line.startswith("so")] == ["so 0", "so 1"]

@@ -28,6 +28,7 @@ RESULTS = {
     "ml_pipeline": ("winner", "accuracy", "agreement", "note"),
     "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
+    "tuning": ("best",),
 }
 
 
@@ -140,9 +141,33 @@ def test_the_quickstart_leaves_a_run_on_record(folder: Path, tmp_path: Path) -> 
     assert run.parameters == {"folds": 3}
 
 
+def test_the_shape_of_the_tuning_is_a_parameter(folder: Path) -> None:
+    assert len(nbdag.read(folder / "tuning.ipynb").tasks) == 3 * 2 + 3
+    run = nbdag.run(folder / "tuning.ipynb", parameters={"depths": [3], "leaves": [1, 20]})
+    assert run.state == "success", [task.error for task in run]
+    assert [task.id for task in run] == ["load", "depth_3_leaf_1", "depth_3_leaf_20", "best", "model"]
+    assert run.value("best")["depth"] == 3
+    assert run.value("accuracy") > 0.8
+
+
+def test_the_code_of_the_readme_makes_the_tasks_that_it_says(tmp_path: Path) -> None:
+    (body,) = (block.rstrip() for block in _blocks() if block.startswith("%%dag"))
+    setup = "def load(): ...\ndef trial(data, depth): ...\ndef pick(trials): ..."
+    cells = [nbformat.v4.new_code_cell(cell) for cell in ("%%params\ndepths = [2, 4, 8]", setup, body)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "tuning.ipynb")
+    dag = nbdag.read(tmp_path / "tuning.ipynb")
+    assert dag.problems == ()
+    assert list(dag.tasks) == ["load", "trial_2", "trial_4", "trial_8", "best", "copy"]
+    assert dag.upstream["best"] == ("trial_2", "trial_4", "trial_8")
+
+
+def _blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+
+
 def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
-    cells = [block.rstrip() for block in blocks if block.startswith("%")]
+    blocks = _blocks()
+    cells = [block.rstrip() for block in blocks if block.startswith("%") and not block.startswith("%%dag")]
     made_up = "read_orders = fit = score = publish = print"
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in (cells[0], made_up, *cells[1:])]
