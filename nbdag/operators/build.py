@@ -36,6 +36,7 @@ class Build:
         self.tasks: dict[str, Operator] = {}
         self.lines: dict[str, int] = {}  # where each was made
         self.edges: dict[tuple[str, str], int] = {}  # before, after → where that was said
+        self._leave: dict[str, str] = {}  # name → the task that was made to leave it
 
     def add(self, task: Operator) -> None:
         """A task has been made."""
@@ -43,10 +44,10 @@ class Build:
         if task.id in self.tasks:
             hint = "give each an id of its own, such as f'train_{n}' in a loop"
             raise OperatorError(f"there is a task {task.id} already, made in line {self.lines[task.id]}", hint=hint)
-        for other in self.tasks.values():
-            if shared := sorted({*task.binds} & {*other.binds}):
+        for name in task.binds:
+            if self._leave.setdefault(name, task.id) != task.id:
                 hint = "give each result a name of its own with out=…"
-                raise OperatorError(f"{other.id} and {task.id} would both leave {shared[0]}", hint=hint)
+                raise OperatorError(f"{self._leave[name]} and {task.id} would both leave {name}", hint=hint)
         self.tasks[task.id] = task
         self.lines[task.id] = self.line
         for before in task.said.pop("after", ()):
@@ -63,9 +64,17 @@ class Build:
         cells = []
         for text, line in self.carried.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
+        after: dict[str, list[str]] = {id: [] for id in self.tasks}
+        for before, task in self.edges:
+            after.get(task, []).append(before)
         for id in self._order():
-            after = [before for before, other in self.edges if other == id]
-            cells.append(RawCell(_cell(self.tasks[id], after), built=self.lines[id]))
+            try:
+                cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
+            except OperatorError as error:
+                raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
+            except Exception as error:  # of an operator's own code
+                message = f"{type(self.tasks[id]).__name__} failed to make the source of {id}"
+                raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
         # A cell that stands in the file says itself what it comes after; what is said of it here is said beside it.
         beside = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if beside:

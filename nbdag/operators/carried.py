@@ -2,9 +2,10 @@
 
 A task runs in a kernel of its own, where of the body nothing is left. So a value that is passed to a task is written as
 source: numbers, texts and what holds them as they are; a function or class by a name. A name that setup gives is there
-in the task's kernel too. What the body itself defines or imports is carried: its statement, with those that it needs,
-goes into a setup cell above the tasks. A name that the body binds in a loop or more than once has no one statement that
-could be carried, and is refused with what to do instead.
+in the task's kernel too. What the body itself defines, imports or sets is carried, with what that needs, into a setup
+cell above the tasks: a value that can be written as it is when the body is through, all else as the statement that made
+it. A name that the body binds in a loop or more than once, or whose value it changes, has no one statement that could
+be carried, and is refused with what to do instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ..core.globals import bound, looked_up
-from ..core.source import SyntaxProblem, to_python
+from ..core.names import uses
+from ..core.source import Python, SyntaxProblem, to_python
 from . import OperatorError
 
 _CARRIES = (
@@ -83,7 +85,8 @@ class Carried:
         """The name, or dotted name, that this function, class or other object goes by in a task's kernel."""
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
-        for name in names:
+        # A name that the body binds may be a loop's, and another is as good.
+        for name in sorted(names, key=lambda name: name != label and name in self._bound):
             if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
                 if name in self._bound:
                     if callable(value) or isinstance(value, ModuleType):
@@ -106,17 +109,39 @@ class Carried:
 
         Raises `OperatorError`.
         """
-        chosen: set[int] = set()
+        texts: dict[tuple[int, str], str] = {}  # by statement and, of a value, name
         ahead = list(self._wanted.items())
         while ahead:
             name, wanted_by = ahead.pop()
             number = self._statement(name, wanted_by, made_at)
-            if number not in chosen:
-                chosen.add(number)
+            written = self._written(name, number)
+            if written is not None:
+                texts[number, name] = written
+            elif (number, "") not in texts:
+                self._check_unchanged(name, wanted_by, number)
+                texts[number, ""] = self._text(self._statements[number])
                 ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
-        if chosen:
-            parts = [self._text(self._statements[number]) for number in sorted(chosen)]
-            yield "\n".join(parts), self._statements[min(chosen)].lineno
+        if texts:
+            yield "\n".join(texts[key] for key in sorted(texts)), self._statements[min(texts)[0]].lineno
+
+    def _written(self, name: str, number: int) -> str | None:
+        """A name that is set to a value, as an assignment; None where it is no value, or cannot be written."""
+        if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
+            return None
+        try:
+            text = self.expression(self._namespace[name])
+        except (OperatorError, KeyError):
+            return None
+        return None if text == name else f"{name} = {text}"
+
+    def _check_unchanged(self, name: str, wanted_by: str, number: int) -> None:
+        for n, statement in enumerate(self._statements):
+            if n == number or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if name in uses(Python(ast.Module([statement], []), "", shown=False)).changes:
+                hint = f"pass what it needs of {name} as an argument, or make {name} in setup"
+                message = f"{wanted_by} reads {name}, which the body changes in line {statement.lineno}"
+                raise OperatorError(message, hint=hint, line=statement.lineno)
 
     def _statement(self, name: str, wanted_by: str, made_at: Collection[int]) -> int:
         found = self._bound[name]

@@ -46,8 +46,11 @@ class Python(Operator):
             super().__init__(task_id, function, **options)
             return
         keywords = {**(op_kwargs or {}), **{name: options.pop(name) for name in _taken(function, options)}}
-        self.binds = _result(task_id, options.get("out"))
         arguments = (*args, *op_args)
+        while isinstance(function, functools.partial):
+            arguments, keywords = (*function.args, *arguments), {**function.keywords, **keywords}
+            function = function.func
+        self.binds = _result(task_id, options.get("out"))
         super().__init__(task_id, self._call(function, arguments, keywords), **options)
         for other in _tasks((arguments, keywords)):
             current().connect(str(other.id), str(self.id))
@@ -58,9 +61,6 @@ class Python(Operator):
         return self.binds or super().outputs
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-        while isinstance(function, functools.partial):
-            args, keywords = (*function.args, *args), {**function.keywords, **keywords}
-            function = function.func
         _check(function, args, keywords)
         write = current().carried
         parts = [write.expression(each) for each in args]

@@ -110,6 +110,15 @@ CELLS = [
         "def one(): ...\n@np.vectorize\ndef two(): return one()\nclass Model:\n    def __init__(self, x): ...\nPython('a', Model, two)",
         ["%%setup\ndef one(): ...\n@np.vectorize\ndef two(): return one()\nclass Model:\n    def __init__(self, x): ...", "%%task a\na_result = Model(two)"],
     ),
+    (
+        "xs = [1]\nxs.append(2)\nLOW, HIGH = 1, 2\ndef f(): return xs, HIGH\nPython('a', f)",
+        ["%%setup\nxs = [1, 2]\nHIGH = 2\ndef f(): return xs, HIGH", "%%task a\na_result = f()"],
+    ),
+    (
+        "rng = np.random.default_rng(0)\ndef f(): return rng.normal()\nPython('a', f)",
+        ["%%setup\nrng = np.random.default_rng(0)\ndef f(): return rng.normal()", "%%task a\na_result = f()"],
+    ),
+    ("for f in (load, pick):\n    if f is load: Python('a', f)", ["%%task a\na_result = load()"]),
     ("def unused(): ...\nPython('a', '1')", ["%%task a\n1"]),
     ("def one(): ...\nx = 2; Python('a', one, op_kwargs={})", ["%%setup\ndef one(): ...", "%%task a\na_result = one()"]),
     ("LOW = 1; HIGH = 2\ndef one(): return LOW\nPython('a', one)",
@@ -191,6 +200,10 @@ ERRORS = [
     ("for n in (1, 2):\n    def f(): return n\n    Python(f'a{n}', f)", 2, "f is defined in a loop", "pass what differs"),
     ("n = 1\nn = 2\ndef f(): return n\nPython('a', f)", 3, "f reads n, which the body sets more than once", "n=n)"),
     ("for n in (1, 2):\n    pass\ndef f(): return n\nPython('a', f)", 2, "f reads n, which the body sets in a loop", "n=n)"),
+    ("rng = np.random.default_rng(0)\nrng.normal()\ndef f(): return rng\nPython('a', f)", 3, "f reads rng, which the body changes in line 3", "in setup"),
+    ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make makes tasks", "a function of its own"),
+    ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to make the source of a (ZeroDivisionError", ""),
+    ("class Odd(Operator):\n    def source(self, body, options): raise KeyError(body)\n\nOdd('a', 'x')", 5, "(KeyError: 'x')", ""),
     ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, which the body makes tasks with", "as an argument"),
 ]  # fmt: skip
 
