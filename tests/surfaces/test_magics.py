@@ -218,7 +218,7 @@ def test_a_wrong_header_is_answered_in_one_sentence_and_its_cell_does_not_run(ke
         ("%dag --shedule @daily", "did you mean --schedule?"),
         ("%dag x --schedule '61 * * * *'", "take values from 0 to 59"),
         ("%edges a >>", "an edge needs a task on both sides"),
-        ("%%dag x\n1", "write %dag with one percent sign"),
+        ("%%dag x --retires 2\n1", "did you mean --retries?"),
         ("%%edges a >> b\n1", "is not a cell magic"),
         ("%nbdag chek x.ipynb", "check"),
         ("%nbdag check nosuch.ipynb", "nosuch.ipynb does not exist"),
