@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -133,3 +135,23 @@ def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: P
 
     assert jobs_of(store, store.named(run.id)[0]) == (5, 0)
     store.close()
+
+
+@pytest.mark.parametrize(("last", "code", "end"), [("x = 1", 0, "success"), ("1 / 0", 1, "failed")])
+def test_a_run_is_watched_until_it_ends(here: Site, last: str, code: int, end: str) -> None:
+    cells = (f"%%task a\n{WAITS}", f"%%task b --after a\n{last}")
+    runs.deploy(here.cells("seen", "%dag seen", *cells), home=here.home)
+    here.begin()
+    run = here.trigger("seen")
+    under_way(here, run, "a")
+    words = [sys.executable, "-m", "nbdag", "status", "-f"]
+    with subprocess.Popen(words, cwd=here.folder, env=here.environ, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        said = [watcher.stdout.readline()]
+        (here.folder / "go").touch()
+        said += watcher.stdout.readlines()
+    assert watcher.returncode == code
+    assert said[:3] == ["[0/2] a: running\n", said[1], "[1/2] b: running\n"]
+    assert re.fullmatch(r"\[1/2\] a: success after \S+ ?\S*\n", said[1])
+    assert re.match(rf"\[2/2\] b: {end}", said[3])
+    assert re.match(rf"run {run.id} of seen: \S+ {end}, started", said[4])
