@@ -124,6 +124,8 @@ class Look:
                 continue  # an attempt that nobody waits for any more
             if key in self.paused:
                 result = replace(result, started=self.paused.pop(key))
+            if result.ended < result.started:  # the clock was set back meanwhile
+                result = replace(result, ended=result.started)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._settle(key, instance, result)
@@ -192,7 +194,7 @@ class Look:
         """Move the tasks, and end the run, as the rules say."""
         if self.row.state in RUN_FINISHED or self.added:
             return  # the new instances have no number yet: they are planned in the next look, which follows at once
-        now = self.now.timestamp()
+        now = max(self.now.timestamp(), self.row.started or 0.0)  # the clock may have been set back since
         if cancelled:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
         elif self.row.state is RunState.QUEUED:

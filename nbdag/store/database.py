@@ -110,6 +110,7 @@ class Database:
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
         self.ear = None if self.sqlite else Ear(engine)
+        self.ahead = 0.0  # seconds by which the server's clock is ahead of ours: hosts that share it compare by that
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -165,6 +166,8 @@ def connect(home: Home) -> Database:
     try:
         with database._said():
             _bring_up(database)
+            if not database.sqlite:
+                database.ahead = _ahead(database)
     except BaseException:
         database.close()
         raise
@@ -262,6 +265,14 @@ def _bring_up(database: Database) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         _make_or_upgrade(connection, database.where)
         connection.commit()
+
+
+def _ahead(database: Database) -> float:
+    with database.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))  # what it takes to connect is not the clock's
+        before = time.time()
+        there = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        return float(there) - (before + time.time()) / 2
 
 
 def _make_or_upgrade(connection: Connection, where: str) -> None:

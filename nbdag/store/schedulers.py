@@ -1,8 +1,14 @@
-"""The processes that drive runs, and what those that are gone have left."""
+"""The processes that drive runs, and what those that are gone have left.
+
+A heartbeat is kept by the database server's clock, and given back by ours: hosts whose clocks differ do not take one
+another for gone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
@@ -29,9 +35,11 @@ class Schedulers:
             if alive is not None:
                 others = select(t.schedulers).where(t.schedulers.c.kind == "scheduler", t.schedulers.c.ended.is_(None))
                 for row in connection.execute(others):
-                    if alive(_scheduler_of(row)):
-                        return _scheduler_of(row)
+                    other = self.of(row)
+                    if alive(other):
+                        return other
             values = {column.name: getattr(scheduler, column.name) for column in t.schedulers.c}
+            values["heartbeat"] += self._database.ahead
             connection.execute(insert(t.schedulers).values(values))
         return None
 
@@ -39,7 +47,9 @@ class Schedulers:
         """The process is alive."""
         with self._database.writing(quietly=True) as connection:
             connection.execute(
-                update(t.schedulers).where(t.schedulers.c.id == scheduler).values(heartbeat=now, ended=None)
+                update(t.schedulers)
+                .where(t.schedulers.c.id == scheduler)
+                .values(heartbeat=now + self._database.ahead, ended=None)
             )
 
     def end(self, scheduler: str, now: float) -> None:
@@ -55,7 +65,7 @@ class Schedulers:
             .order_by(t.schedulers.c.started.desc())
         )
         with self._database.reading() as connection:
-            return [_scheduler_of(row) for row in connection.execute(query)]
+            return [self.of(row) for row in connection.execute(query)]
 
     def left_by(self, scheduler: str) -> list[int]:
         """The runs in which this scheduler has an attempt under way."""
@@ -68,6 +78,7 @@ class Schedulers:
         with self._database.reading() as connection:
             return list(connection.execute(query).scalars())
 
-
-def _scheduler_of(row: Row[tuple[object, ...]]) -> SchedulerRow:
-    return SchedulerRow(**row._mapping)
+    def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
+        """A row's process; `prefix` is what the names of its columns begin with."""
+        found = SchedulerRow(**{column.name: getattr(row, prefix + column.name) for column in t.schedulers.c})
+        return replace(found, heartbeat=found.heartbeat - self._database.ahead)

@@ -82,13 +82,7 @@ class Store:
             .where(t.runs.c.state.in_(ACTIVE_RUN))
         )
         with self._database.reading() as connection:
-            return [
-                (
-                    run_of(row),
-                    SchedulerRow(**{column.name: getattr(row, f"by_{column.name}") for column in t.schedulers.c}),
-                )
-                for row in connection.execute(query)
-            ]
+            return [(run_of(row), self.schedulers.of(row, "by_")) for row in connection.execute(query)]
 
     # Runs
 

@@ -292,6 +292,23 @@ def test_a_clock_that_steps_back_stops_nothing(bench: Any, shape: Shape) -> None
     assert bench.store.run(row.id).state is RunState.SUCCESS
 
 
+def test_nothing_ends_before_it_began_though_the_clock_was_set_back(bench: Any, shape: Shape) -> None:
+    bench.executor.script = lambda job: None
+    scheduler, row = bench.begin(shape({"a": ()}, {"a": {"reschedule": True, "poke": 60.0}}))
+    scheduler.tick(bench.now)
+    bench.executor.finish("a", TaskState.UP_FOR_RESCHEDULE)
+    scheduler.tick(bench.later(1))
+    scheduler.tick(bench.later(60))
+    bench.later(-3600)
+    bench.executor.finish("a")
+    while not scheduler.done:
+        scheduler.tick(bench.now)
+    row = bench.store.run(row.id)
+    (attempt,) = bench.store.attempts([row.id])[row.id]
+    assert (attempt.state, row.state) == (TaskState.SUCCESS, RunState.SUCCESS)
+    assert attempt.ended == attempt.started and row.ended == row.started
+
+
 def test_a_run_that_takes_longer_than_it_may_fails_and_skips_what_is_left(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape(CHAIN, timeout=60.0))

@@ -369,3 +369,18 @@ def test_the_run_before_is_the_newest_of_the_date_before_and_none_that_was_trigg
     assert before is not None and before.name == "c"
     assert store.deployments.before(store.named("a")[0]) is None
     assert [run.name for run in [store.deployments.before(before)] if run] == ["a"]
+
+
+def test_hosts_whose_clocks_differ_agree_on_when_a_process_was_last_heard_of(store: Store, home: Home) -> None:
+    """The other host's clock is an hour behind the server's; ours is right."""
+    other = nbdag.store.open(home)
+    ahead, other._database.ahead = store._database.ahead, store._database.ahead + 3600.0
+    assert abs(ahead) < 60  # the server is here
+    me = replace(ME, kind="scheduler", heartbeat=10_000.0)
+    other.schedulers.register(me)
+    assert [row.heartbeat for row in other.schedulers.unended()] == pytest.approx([10_000.0])
+    assert [row.heartbeat for row in store.schedulers.unended()] == pytest.approx([13_600.0])
+    store.create_run(a_run(scheduler=me.id), [])
+    other.schedulers.beat(me.id, 10_005.0)
+    assert [by.heartbeat for _, by in store.driven()] == pytest.approx([13_605.0])
+    other.close()
