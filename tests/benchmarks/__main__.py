@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks                          all of it, in about five minutes
     python -m tests.benchmarks --only overhead,cold
-    python -m tests.benchmarks --ploomber PROGRAM       beside Ploomber too, from an environment that has it
+    python -m tests.benchmarks --peers FOLDER           beside others too: see tests/benchmarks/peers.py
     python -m tests.benchmarks --markdown -o FILE       a table for the README
 
 Nothing here asserts: a figure that is missed is printed like one that is met. A row that cannot be measured says why.
@@ -14,8 +14,6 @@ import argparse
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +26,7 @@ from tests.browser.bare import broad_cells
 
 from . import full_store, inside, seen
 from .measure import Place, Timing, place, timings
+from .peers import Peers
 
 HEAVY = "import pandas, sklearn.linear_model"
 IDEAL = 1.5  # seconds: 20 tasks of half a second, eight at a time
@@ -38,8 +37,8 @@ class Settings:
     """How much is measured."""
 
     times: int  # of everything that counts as ours, and of papermill
-    ploomber: str | None  # program
-    ploomber_times: int = 1  # it takes half a minute, and varies little
+    peers: Peers
+    peer_times: int = 1  # of a peer that takes half a minute or more, and varies little
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +87,9 @@ def cold(at: Place, by: Settings) -> Iterator[Row]:
     peer = timings(by.times, lambda: at.papermill(whole))
     what = "ten tasks in a chain, whole process, cold"
     yield Row(what, "≤ papermill's", ours, "papermill, one notebook for all", peer)
-    if by.ploomber:
-        tasks = {f"t{n}": ("x = 1", [f"t{n - 1}"] if n else []) for n in range(10)}
-        pipeline = at.pipeline("ploomber", tasks)
-        yield Row(what, "", ours, "Ploomber", _ploomber(at, by, pipeline))
+    tasks = {f"t{n}": ("x = 1", [f"t{n - 1}"] if n else []) for n in range(10)}
+    for peer_too, run in by.peers.runs(at.folder / "peers", tasks):
+        yield Row(what, "", ours, peer_too.name, timings(by.peer_times, run))
 
 
 def heavy_cold(at: Place, by: Settings) -> Iterator[Row]:
@@ -114,9 +112,11 @@ def fan(at: Place, by: Settings) -> Iterator[Row]:
     yield Row(what.format("warm"), f"≤ {1.3 * IDEAL:.2f} s", warm, "ideal", Timing((IDEAL,)))
     from_nothing = timings(by.times, lambda: at.nbdag(notebook, "--jobs", "8") and None, at.forget_servers)
     tasks = {f"m{n}": ("import time; time.sleep(0.5)", ["first"]) for n in range(20)}
-    pipeline = at.pipeline("ploomber", {"first": ("x = 1", []), **tasks, "last": ("x = 1", list(tasks))}, jobs=8)
-    peer = _ploomber(at, by, pipeline) if by.ploomber else None
-    yield Row(what.format("whole process, cold"), "≤ 3.7 s", from_nothing, "Ploomber" if peer else "", peer)
+    tasks = {"first": ("x = 1", []), **tasks, "last": ("x = 1", list(tasks))}
+    yield Row(what.format("whole process, cold"), "≤ 3.7 s", from_nothing)
+    for peer, run in by.peers.runs(at.folder / "peers", tasks, jobs=8):
+        if peer.package != "dagstermill":  # it would take five minutes
+            yield Row(what.format("whole process, cold"), "", from_nothing, peer.name, timings(by.peer_times, run))
 
 
 def array(at: Place, by: Settings) -> Iterator[Row]:
@@ -192,12 +192,6 @@ def full(at: Place, by: Settings) -> Iterator[Row]:
         yield Row(f"{what}, 1,000 DAGs and 100,000 task instances", "≤ 0.05 s", timing)
 
 
-def _ploomber(at: Place, by: Settings, pipeline: Path) -> Timing:
-    assert by.ploomber is not None
-    program = by.ploomber
-    return timings(by.ploomber_times, lambda: at.ploomber(program, pipeline))
-
-
 ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
     each.__name__.replace("_", "-"): each
     for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, trigger, full, rules, commands, graph)
@@ -209,17 +203,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
-    parser.add_argument("--ploomber", default=shutil.which("ploomber"), help="the program, where it is installed")
+    parser.add_argument("--peers", type=Path, help="the folder of programs of an environment that has other tools")
     parser.add_argument("--markdown", action="store_true", help="the table and one sentence, for the README")
     parser.add_argument("-o", "--output", type=Path, help="write it to this file as well")
     options = parser.parse_args()
-    ploomber = str(Path(options.ploomber).absolute()) if options.ploomber else None
-    by = Settings(options.times, ploomber)
+    by = Settings(options.times, Peers(options.peers.absolute() if options.peers else None))
     load = "" if options.markdown else f" Load before: {os.getloadavg()[0]:.1f}."
     told = [
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} ({platform.machine()}), Python "
         f"{platform.python_version()}, {_versions(by)}. Medians of {by.times} (least–most)"
-        f"{'; of Ploomber a single run' if by.ploomber else ''}.{load}",
+        f"{'; of tools other than papermill a single run' if by.peers.found else ''}.{load}",
         "",
         "| what | to reach | nbdag | peer | ratio |",
         "| --- | --- | --- | --- | --- |",
@@ -239,9 +232,7 @@ def main() -> None:
 
 def _versions(by: Settings) -> str:
     found = [f"{each} {importlib.metadata.version(each)}" for each in ("nbdag", "papermill", "ipykernel")]
-    if by.ploomber:
-        said = subprocess.run([by.ploomber, "--version"], capture_output=True, text=True, check=True).stdout
-        found.append(f"Ploomber {said.split()[-1]}")
+    found += [f"{peer.package} {by.peers.version(peer)}" for peer in by.peers.found]
     return ", ".join(found)
 
 

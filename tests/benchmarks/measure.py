@@ -56,11 +56,9 @@ class Place:
         self.servers = folder / "s"
         self.env = {**os.environ, "NBDAG_HOME": str(folder / "home"), "NBDAG_RUNTIME_DIR": str(self.servers)}
 
-    def command(self, *words: str, folder: Path | None = None, env: dict[str, str] | None = None) -> str:
+    def command(self, *words: str) -> str:
         """Run a program to its end; what it prints."""
-        done = subprocess.run(
-            words, cwd=folder or self.folder, env=env or self.env, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(words, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
@@ -92,11 +90,6 @@ class Place:
         program = Path(sys.executable).parent / "papermill"
         self.command(str(program), str(notebook), "out.ipynb", "--no-progress-bar")
 
-    def ploomber(self, program: str, pipeline: Path) -> None:
-        """Ploomber, from an environment of its own."""
-        env = {**self.env, "PLOOMBER_STATS_ENABLED": "false", "PATH": f"{Path(program).parent}:{self.env['PATH']}"}
-        self.command(program, "build", "--force", folder=pipeline, env=env)
-
     def forget_servers(self) -> None:
         """End the fork servers, so that the next run starts from nothing."""
         code = "from nbdag.kernels import resident\nfor key in resident.keys(): resident.stop(key)"
@@ -120,20 +113,6 @@ class Place:
         middle = [f"%%task m{n} --after first\nimport time; time.sleep({seconds}); m{n} = {n}" for n in range(width)]
         last = "%%task last\ntotal = sum([" + ", ".join(f"m{n}" for n in range(width)) + "])"
         return self.notebook(name, [f"%load_ext nbdag\n%dag {name}", "%%task first\nx = 1", *middle, last])
-
-    def pipeline(self, name: str, tasks: dict[str, tuple[str, list[str]]], jobs: int = 1) -> Path:
-        """Ploomber's way to say the same: for each task its code, and what comes before it."""
-        folder = self.folder / name
-        folder.mkdir()
-        spec: dict[str, Any] = {"tasks": []}
-        for task, (code, before) in tasks.items():
-            head = f'# %% tags=["parameters"]\nupstream = {before or None}\nproduct = None\n'
-            (folder / f"{task}.py").write_text(f"{head}\n# %%\n{code}\n")
-            spec["tasks"].append({"source": f"{task}.py", "product": {"nb": f"out/{task}.ipynb"}})
-        if jobs > 1:
-            spec["executor"] = {"dotted_path": "ploomber.executors.Parallel", "processes": jobs}
-        (folder / "pipeline.yaml").write_text(json.dumps(spec))  # which is YAML, too
-        return folder
 
     def plain(self, name: str, cells: Sequence[str]) -> Path:
         """An ordinary notebook, for papermill."""
