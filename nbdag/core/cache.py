@@ -73,16 +73,20 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     The latter because an input may be of a class that such a module defines. None: it cannot be known which they are,
     since the code changes where modules are looked for.
     """
-    codes = _codes(dag, task)
-    if any(_HIDES.search(code) for code in codes):
+    codes = [code for each in (task, *dag.ancestors(task)) for code in _codes(dag, dag.tasks[each])]
+    if any(_hides(code) for code in codes):
         return None
     return tuple(sorted({name for code in codes for name in _imported(code)}))
 
 
 def doubts(dag: Dag) -> Iterator[Problem]:
     """What a person should know of tasks that ask for earlier outcomes and cannot have them."""
+    if not any(task.options.cache for task in dag.tasks.values()):
+        return
+    hiding = [task.id for task in dag.tasks.values() if any(map(_hides, _codes(dag, task)))]
+    hidden = {*hiding, *dag.descendants(*hiding)}
     for task in dag.tasks.values():
-        if task.options.cache and modules_of(dag, task.id) is None:
+        if task.options.cache and task.id in hidden:
             yield problem(
                 "NB307",
                 f"task {task.id} runs anew in spite of --cache: the code changes sys.path or runs another file, so "
@@ -108,14 +112,18 @@ def _imported(code: str) -> frozenset[str]:
     return frozenset(tops(python.tree)) if isinstance(python, Python) else frozenset()
 
 
-def _codes(dag: Dag, name: str) -> list[str]:
-    tasks = [dag.tasks[each] for each in (name, *dag.ancestors(name))]
-    setup = {index for task in tasks for index in task.setup}
-    return [
-        *(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS or cell.index in setup),
-        *(task.code for task in tasks),
-        *(each.source for task in tasks for each in task.definitions),
-    ]
+@lru_cache(maxsize=4096)
+def _hides(code: str) -> bool:
+    """Whether it changes where modules are looked for, or runs another file, whose imports cannot be seen."""
+    return _HIDES.search(code) is not None
+
+
+def _codes(dag: Dag, task: Task) -> Iterator[str]:
+    """All that runs in the kernel of a task."""
+    yield from (cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS)
+    yield from (dag.cells[index].code for index in task.setup)
+    yield task.code
+    yield from (each.source for each in task.definitions)
 
 
 @lru_cache(maxsize=4096)
