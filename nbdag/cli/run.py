@@ -114,7 +114,8 @@ def run(
     if dag.errors:
         return 1
     if dry_run:
-        return _say_plan(notebook, {**which, "parameters": values, "built": built}, as_json)
+        about = {**which, "parameters": values, "built": built, "cache": not no_cache}
+        return _say_plan(notebook, about, as_json)
     if no_resident:
         os.environ["NBDAG_IDLE"] = "0"
     chosen = choose(dag, only=only, upto=upto, from_=from_)

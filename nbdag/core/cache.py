@@ -104,6 +104,12 @@ def tops(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call):
+            match [ast.unparse(node.func).rpartition(".")[2], *node.args]:
+                case ["import_module" | "__import__", ast.Constant(value=str(name)), *_]:
+                    yield name.partition(".")[0]
+                case ["run_line_magic", ast.Constant(value="load_ext" | "reload_ext"), ast.Constant(value=str(name))]:
+                    yield name.strip().partition(".")[0]
 
 
 @lru_cache(maxsize=4096)

@@ -141,6 +141,7 @@ def plan_of(
     upto: Sequence[str] = (),
     from_: Sequence[str] = (),
     values_from: str | None = None,
+    cache: bool = True,
     home: Home | None = None,
     built: Built | None = None,
 ) -> list[Planned]:
@@ -159,6 +160,8 @@ def plan_of(
     for task in dag.order:
         if task in chosen:
             reason = chosen[task]
+            if cache and dag.tasks[task].options.cache:
+                reason += "; it takes the outcome of an earlier run where nothing has changed"
         elif task in borrowed.runs:
             reason = f"its values come from run {borrowed.runs[task].name}"
             reason += f" ({said[task]})" if said[task] else ""

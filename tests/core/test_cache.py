@@ -159,13 +159,13 @@ def read(*cells: str) -> Dag:
 
 def test_the_modules_of_a_task_are_those_of_its_cells_and_of_the_tasks_before_it() -> None:
     dag = read(
-        "import setups",
+        "import setups, importlib\nimportlib.import_module('named.one')\n%load_ext extension",
         "%%task a\nfrom models.tree import Tree\nx = Tree()",
         "%%task b --cache\ndef f():\n    import inner\n    return 1\ny = x.fit(f())",
         "%%task c\nimport apart",
     )
-    assert modules_of(dag, "b") == ("inner", "models", "setups")
-    assert modules_of(dag, "a") == ("models", "setups")
+    assert modules_of(dag, "b") == ("extension", "importlib", "inner", "models", "named", "setups")
+    assert modules_of(dag, "a") == ("extension", "importlib", "models", "named", "setups")
 
 
 @pytest.mark.parametrize("line", ["import sys\nsys.path.insert(0, '..')", "%run helpers.py", "from sys import path"])

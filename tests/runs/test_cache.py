@@ -17,6 +17,7 @@ from nbdag.runs import clean
 from nbdag.runs.clear import clear, mark
 from nbdag.runs.resume import resume
 from nbdag.runs.why import why
+from nbdag.views.standing import of_run
 
 Write = Callable[..., Path]
 
@@ -58,6 +59,7 @@ def test_what_is_unchanged_does_not_run_again_and_the_run_says_so(write: Write, 
     assert second.value("model") == 12
     assert [event.message for event in told if event.task == "load"] == [f"cached: as in run {first.id}"]
     assert second.to_dict()["tasks"][0]["cached"] == first.id
+    assert of_run(second)["load"].get("reason") == f"cached: as in run {first.id}"
     assert why(second, "load")[0].reasons[0].startswith(f"succeeded without running: cached, as in run {first.id}")
     assert runs.logs(second, "load").read_text() == "loaded 3\n"
     (cell,) = [c for c in json.loads(second.notebook.read_text())["cells"] if "%%task load" in "".join(c["source"])]
@@ -209,3 +211,14 @@ def test_a_failure_is_no_outcome_to_keep(write: Write, home: Home, ran: Callable
     for _ in range(2):
         assert nbdag.run(path, home=home).state.value == "failed"
     assert ran() == ["a", "a"]
+
+
+def test_a_dry_run_tells_what_may_be_spared(write: Write, home: Home) -> None:
+    path = write("%%task a --cache\nx = 1", "%%task b\nprint(x)")
+
+    def spared(**more: bool) -> list[str]:
+        planned = runs.plan_of(path, home=home, **more)
+        return [each.task for each in planned if "takes the outcome of an earlier run" in each.reason]
+
+    assert spared() == ["a"]
+    assert spared(cache=False) == []
