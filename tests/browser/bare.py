@@ -70,6 +70,7 @@ class Bare:
 
     def __init__(self, browser: Any, *, width: int = 1200, height: int = 900) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.fetched: list[str] = []  # what has left the page; what its policy keeps back has not
         self.page.route("**/*", self._answer)
         self.page.goto(URL)
         self.page.wait_for_function("window.bare")
@@ -105,8 +106,8 @@ class Bare:
         for _ in range(3):  # what is let go of by one round is found by the next
             self._devtools.send("HeapProfiler.collectGarbage")
 
-    @staticmethod
-    def _answer(route: Any) -> None:
+    def _answer(self, route: Any) -> None:
+        self.fetched.append(route.request.url)
         name = route.request.url.removeprefix(URL)
         if name in ("widget.js", "widget.css"):
             route.fulfill(path=Path(BUNDLE) / name)

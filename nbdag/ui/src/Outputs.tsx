@@ -6,7 +6,8 @@ const TALLEST = 420
 
 /** A page for a frame in which no script runs: no allow-scripts, and a policy that fetches nothing. */
 export function page(html: string, ink: string, scheme: string): string {
-  const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
+  const policy =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; base-uri 'none'; form-action 'none'"
   return `<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" content="${policy}"><title>Output</title><style>
 :root{color-scheme:${scheme}}body{margin:0;font:13px system-ui,sans-serif;color:${ink};background:transparent}table{border-collapse:collapse;font-size:12px;border:0}
 th,td{padding:3px 8px;text-align:right;border:0}thead{border-bottom:1px solid rgba(128,128,128,.6)}tbody tr:nth-child(odd){background:rgba(128,128,128,.12)}
