@@ -63,42 +63,32 @@ def live_values(dag: Dag, name: str, namespace: Mapping[str, Any]) -> tuple[list
 
 def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]:
     """What the task was given and left in a run."""
-    stored = {(each.id, output.name): output for each in run.tasks for output in each.outputs}
+    stored: dict[tuple[str, str], list[Output]] = {}
+    for each in run.tasks:
+        for output in each.outputs:
+            stored.setdefault((each.id, output.name), []).append(output)
+    mapped = {each.id for each in run.tasks if each.map_index >= 0}
     done = {each.id for each in run.tasks if each.state is TaskState.SUCCESS}
-    inputs: list[Value] = []
+    inputs = []
     for given in dag.tasks[name].inputs:
         source = next((source for source in given.sources if source in done), given.sources[0] if given.sources else "")
-        output = stored.get((source, given.name))
-        inputs.append(
-            {
-                "name": given.name,
-                "task": source,
-                "type": output.type if output else "",
-                "bytes": output.bytes if output else None,
-                "summary": output.summary if output else "",
-                "stored": output is not None,
-            }
-        )
-    outputs: dict[str, list[Output]] = {}
-    for each in run.tasks:
-        if each.id == name:
-            for output in each.outputs:
-                outputs.setdefault(output.name, []).append(output)
-    mapped = any(each.id == name and each.map_index >= 0 for each in run.tasks)
-    return inputs, [_left(name, of_name, found, mapped) for of_name, found in outputs.items()]
+        inputs.append(_stored(source, given.name, stored.get((source, given.name), ()), source in mapped))
+    left = [_stored(name, what, found, name in mapped) for (task, what), found in stored.items() if task == name]
+    return inputs, left
 
 
-def _left(task: str, name: str, found: Sequence[Output], mapped: bool) -> Value:
-    """What a task left under a name; of a mapped one that is a list of what each instance did."""
+def _stored(task: str, name: str, found: Sequence[Output], mapped: bool) -> Value:
+    """What a task left under a name; of a mapped one that is the list of what each instance did."""
     shown = ", ".join(output.summary for output in found[:_ELEMENTS])
     more = ", …" if len(found) > _ELEMENTS else ""
+    kind = found[0].type if found else ""
     return {
         "name": name,
         "task": task,
-        "type": f"list of {len(found)} × {found[0].type}" if mapped else found[0].type,
-        "bytes": sum(output.bytes for output in found),
-        "summary": f"[{shown}{more}]" if mapped else found[0].summary,
-        "stored": True,
+        "type": f"list of {len(found)} × {kind}" if mapped and found else kind,
+        "bytes": sum(output.bytes for output in found) if found else None,
+        "summary": f"[{shown}{more}]" if mapped and found else shown,
+        "stored": bool(found),
     }
 
 

@@ -52,6 +52,74 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
     assert nb.errors == []
 
 
+@pytest.mark.parametrize("at", ["lab", "notebook"])
+def test_the_graph_is_looked_at_in_every_way(notebook, at):
+    nb = notebook(
+        "%dag ways",
+        "%%task load --doc 'All there is'\nrows = [1, 2, 3]",
+        "%%task twice --map row=rows --retries 1 --retry-delay 0s\nfrom pathlib import Path\n"
+        f"seen = Path('seen_{at}_' + str(row))\nassert seen.exists() or seen.touch()\ntwo = row * 2",
+        "%%task total\nx = sum(two)",
+        "%%task tell --after total\nimport time; time.sleep(1)",
+        "%%task end --after tell\nlast = 1",
+        at=at,
+    )
+    nb.open_graph()
+    page, tip = nb.page, nb.page.locator(".nbdag-tip")
+
+    def point_between(a, b):
+        one, two = nb.box(a).bounding_box(), nb.box(b).bounding_box()
+        height = one["y"] + one["height"] / 2 + two["y"] + two["height"] / 2
+        page.mouse.move((one["x"] + one["width"] + two["x"]) / 2, height / 2)
+        return tip.inner_text()
+
+    assert re.search(
+        r"load → twice\s+inferred; carries rows\s+rows: written in cell 4, line 2", point_between("load", "twice")
+    )
+    assert "declared" in point_between("total", "tell")
+    page.mouse.move(0, 0)
+    tip.wait_for(state="detached")
+
+    where = nb.box("end").get_attribute("transform")
+    nb.button("Lay out top to bottom").click()
+    page.wait_for_function(
+        "(was) => document.querySelector('[data-id=end]').getAttribute('transform') !== was", arg=where
+    )
+    assert nb.box("end").bounding_box()["y"] > nb.box("load").bounding_box()["y"] + 100
+    nb.button("Chains").click()
+    chain = page.wait_for_selector(".nbdag-box:has-text('5 tasks')")
+    chain.click()
+    page.locator(".nbdag-members button", has_text="total").click()
+    page.wait_for_selector(".nbdag-panel[aria-label='Task total']")
+    nb.button("Close").click()
+    nb.button("Chains").click()
+    nb.button("Lay out left to right").click()
+    nb.box("total")
+
+    page.locator(".nbdag-app input[type=search]").fill("t")
+    assert page.locator(".nbdag-aside").evaluate_all("(all) => all.map((box) => box.dataset.id)") == ["load", "end"]
+    page.locator(".nbdag-app input[type=search]").fill("")
+
+    nb.button("Run all").click()
+    nb.box("end", "success")
+    page.wait_for_selector(".nbdag-what:has-text('success')")
+    assert "3 of 3" in nb.box("twice").text_content()
+    assert "try 2" in nb.box("twice").text_content()
+    assert "3 instances" in nb.box("twice").get_attribute("aria-label")
+    nb.button("Critical path").click()
+    page.wait_for_function("() => document.querySelectorAll('.nbdag-lit path').length")
+    nb.button("Timeline").click()
+    page.locator(".nbdag-timeline li", has_text="twice").locator(".nbdag-bar").nth(5).wait_for()  # two attempts each
+    assert page.locator(".nbdag-timeline .nbdag-critical").count() >= 3
+    nb.button("Grid").click()
+    page.locator(".nbdag-grid td[data-task=total]").click()
+    page.wait_for_selector(".nbdag-panel[aria-label='Task total'] .nbdag-values:has-text('[2, 4, 6]')")
+    page.locator(".nbdag-panel").get_by_role("button", name="cell 5, line 5").first.click()
+    flashed = page.wait_for_selector(".nbdag-flash", state="attached")
+    assert flashed.inner_text() == "two = row * 2"
+    assert nb.errors == []
+
+
 def test_a_run_is_cancelled_and_the_kernel_is_free_meanwhile(notebook):
     nb = notebook("%dag slow", "%%task wait\nimport time\ntime.sleep(600)", "%%skip\nfree = 1")
     nb.open_graph()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nbdag import notebooks, runs
+from nbdag.core.job import Output
 from nbdag.core.states import RunState, TaskState
 from nbdag.graphs import Mark
 from nbdag.home import Home
@@ -176,6 +177,18 @@ def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
         ("x", "a", "list", "[1, 2]")
     ]
     assert left == []
+
+
+def test_what_a_mapped_task_left_is_told_as_the_list_that_it_is():
+    notebook = dag("%%task a\nxs = [1, 2]", "%%task t --map x=xs\ny = x", "%%task b\ny")
+    left = [Output(name="y", type="int", bytes=28, summary=str(n), digest="d") for n in range(7)]
+    run = of(*(one(TaskState.SUCCESS, n, outputs=(output,)) for n, output in enumerate(left)))
+    inputs, _ = task.run_values(notebook, "b", run)
+    _, outputs = task.run_values(notebook, "t", run)
+    assert inputs == outputs
+    (told,) = outputs
+    assert (told["type"], told["summary"]) == ("list of 7 × int", "[0, 1, 2, 3, 4, …]")
+    assert task.run_values(notebook, "t", of())[1] == []
 
 
 @pytest.fixture(scope="module")

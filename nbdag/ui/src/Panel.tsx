@@ -26,7 +26,7 @@ export function Panel({ store, host, run, task, act, onChoose, onClose }: Props)
     'task',
     (told) => told.task === task && told.run === run,
     () => store.transport.send({ kind: 'task', task, run }),
-    `${run}\n${task}\n${standing.state}\n${standing.tries ?? ''}`,
+    `${run}\n${task}\n${standing.state}\n${standing.tries ?? ''}\n${standing.ended ?? ''}`,
   )
   const [shown, setShown] = useState<TellTask>()
   useEffect(() => {

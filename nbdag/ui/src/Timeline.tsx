@@ -1,12 +1,13 @@
 // A run over time: a row for each task, a bar for each attempt, one below the other where several were under way at once.
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { seconds, several } from './format'
 import { useAnswer, useNow, useTopics } from './hooks'
-import type { Bar } from './messages'
+import type { Bar, TellTimeline } from './messages'
 import { look } from './Sign'
 import { barsOf, isActive, type Store, topic } from './store'
 
 const TALL = 18 // pixels of a bar that has a row for itself
+const AGAIN = 1000 // milliseconds between an answer and the next question
 const MOST = 8 // bars below one another
 
 /** Round steps, so that about six marks stand on the axis. */
@@ -58,13 +59,23 @@ export function Timeline({ store, run, chosen, critical, onChoose }: Props) {
   const brief = store.run(run)
   const going = isActive(brief)
   const now = useNow(going)
-  const answer = useAnswer(
+  const [round, setRound] = useState(0)
+  const told = useAnswer(
     store,
     'timeline',
     (told) => told.run === run,
     () => run && store.transport.send({ kind: 'timeline', run }),
-    `${run}\n${brief?.state}`,
+    `${run}\n${brief?.state}\n${round}`,
   )
+  const last = useRef<TellTimeline | undefined>(undefined)
+  if (told) last.current = told
+  const answer = last.current?.run === run ? last.current : undefined
+  // What a change does not tell, attempts that failed and instances, is asked for again while the run goes on.
+  useEffect(() => {
+    if (!told || !going) return
+    const timer = setTimeout(() => setRound((before) => before + 1), AGAIN)
+    return () => clearTimeout(timer)
+  }, [told, going])
   const order = store.picture.order
   const rows = merged(
     answer?.bars ?? [],
