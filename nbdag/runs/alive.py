@@ -69,7 +69,7 @@ def standing(*, home: Home | None = None) -> Standing:
         return Standing(
             alive=tuple(schedulers(store, now)),
             deployed=len(store.deployments.all()),
-            waiting=len(store.deployments.unfinished("")),
+            waiting=store.deployments.waiting(),
             overdue=tuple((row.id, row.next_date) for row in due if row.next_date is not None),
         )
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
 
 from ..core.states import RunState
 from . import schema as t
@@ -17,6 +17,7 @@ from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+_LOOKED_AT = 100  # waiting runs of each DAG: a queue of thousands is not read anew whenever one of them ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +139,40 @@ class Deployments:
             return add_runs(connection, missing, instances) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
-        """Runs that this scheduler may drive: its own, and those that are nobody's."""
-        query = select(t.runs).where(
-            t.runs.c.state.in_(_UNFINISHED),
-            or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler),
+        """Runs that this scheduler may drive: its own, and those that are nobody's.
+
+        Of those that wait in a long queue, the first: so many of each DAG, of a backfill apart, in the order in which
+        they are to start.
+        """
+        may = or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler)
+        turn = func.row_number().over(
+            partition_by=[t.runs.c.dag_id, t.runs.c.kind == "backfill"],
+            order_by=[
+                case((t.backfills.c.backwards, -t.runs.c.logical_date), else_=t.runs.c.logical_date),
+                t.runs.c.id,
+            ],
         )
+        waiting = (
+            select(t.runs.c.id, turn.label("turn"))
+            .outerjoin(t.backfills, t.backfills.c.id == t.runs.c.backfill)
+            .where(t.runs.c.state == RunState.QUEUED, t.runs.c.cancel_asked.is_(None), may)
+            .subquery()
+        )
+        first = select(waiting.c.id).where(waiting.c.turn <= _LOOKED_AT)
+        under_way = or_(t.runs.c.state == RunState.RUNNING, t.runs.c.cancel_asked.is_not(None))
+        query = select(t.runs).where(t.runs.c.state.in_(_UNFINISHED), or_(and_(under_way, may), t.runs.c.id.in_(first)))
         with self._database.reading() as connection:
             return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))]
+
+    def waiting(self) -> int:
+        """How many runs there are that nobody has for their own, and that have not ended."""
+        query = (
+            select(func.count())
+            .select_from(t.runs)
+            .where(t.runs.c.state.in_(_UNFINISHED), t.runs.c.scheduler_id.is_(None))
+        )
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def running(self) -> dict[tuple[str, bool], int]:
         """How many runs are running, by DAG and whether they are of a backfill."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ def test_each_tick_of_the_past_gets_a_run_and_no_second_one(deployed: Home) -> N
     assert [run.state for run in done.runs] == [RunState.SUCCESS] * 3
     assert done.runs[0].id == "backfill__2026-01-01T00-00-00.000000Z"
     assert dates(fill(deployed)) == []
+
+
+def test_only_ticks_already_past_are_filled(deployed: Home) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    done = backfill("churn", today - timedelta(days=1), today + timedelta(days=9), dry_run=True, home=deployed)
+    assert [tick.date for tick in done.ticks] == [today - timedelta(days=1), today]
 
 
 @pytest.mark.parametrize(("backwards", "order"), [(False, ["01", "02", "03"]), (True, ["03", "02", "01"])])

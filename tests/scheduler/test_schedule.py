@@ -121,6 +121,20 @@ def test_without_catchup_only_the_last_missed_tick_runs(office: Office, shape: S
     assert office.dates() == ["01-01 10:00", "01-01 11:00"]
 
 
+def test_a_schedule_that_was_paused_runs_the_last_tick_that_it_missed(office: Office, shape: Shape) -> None:
+    row = office.deploy(shape({"a": []}), "@hourly")
+    scheduler = office.scheduler()
+    office.until(scheduler, START + timedelta(hours=1))
+    office.store.deployments.set_paused("churn", True, row.next_date)
+    office.until(scheduler, START + timedelta(hours=5, minutes=30))
+    assert office.dates() == ["01-01 01:00"]
+    seen = office.store.deployments.get("churn")
+    assert seen is not None
+    office.store.deployments.set_paused("churn", False, next_date(seen, office.now))
+    office.until(scheduler, START + timedelta(hours=6))
+    assert office.dates() == ["01-01 01:00", "01-01 05:00", "01-01 06:00"]
+
+
 @pytest.mark.parametrize(
     ("schedule", "more", "hours", "dates"),
     [

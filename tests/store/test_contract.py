@@ -384,3 +384,27 @@ def test_hosts_whose_clocks_differ_agree_on_when_a_process_was_last_heard_of(sto
     other.schedulers.beat(me.id, 10_005.0)
     assert [by.heartbeat for _, by in store.driven()] == pytest.approx([13_605.0])
     other.close()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_a_long_queue_the_first_are_read_and_all_that_goes_on(store: Store, backwards: bool) -> None:
+    said = {"now": 1.0, "first": 1.0, "last": 2.0, "max_active_runs": 3}
+    number = store.backfills.begin("churn", backwards=backwards, **said)  # type: ignore[arg-type]
+    made = [
+        store.create_run(a_run(f"b{n}", kind="backfill", backfill=number, logical_date=float(n)), [])
+        for n in range(130)
+    ]
+    for id in ("s", "t"):
+        store.schedulers.register(replace(ME, id=id))
+    store.create_run(a_run("m", logical_date=500.0), [])
+    store.create_run(a_run("own", scheduler="s", logical_date=501.0), [])
+    store.create_run(a_run("other's", scheduler="t", logical_date=502.0), [])
+    going_on, stopping = made[60], made[61]
+    assert store.save(Change(run=replace(going_on, state=RunState.RUNNING, started=101.0), at=101.0)) is not None
+    store.ask_to_cancel(stopping.id, 102.0)
+    names = [run.name for run in store.deployments.unfinished("s")]
+    queue = [f"b{n}" for n in range(130) if n not in (60, 61)]
+    first = queue[-100:] if backwards else queue[:100]
+    assert set(names) == {*first, "b60", "b61", "m", "own"}
+    assert len(names) == len(set(names))
+    assert store.deployments.waiting() == 131
