@@ -21,7 +21,7 @@ from ..core.timetable import Timetable
 from ..errors import NbdagError
 from ..home import Home
 from ..scheduler import new_instance, new_run, scheduled_name, timetable_of
-from ..store.rows import DagRow, RunRow
+from ..store.rows import DagRow, NewRun, RunRow
 from ..store.store import Store
 from .alive import schedulers
 from .ask import told
@@ -142,7 +142,8 @@ def backfill(
         if number is None:
             raise BackfillRunningError(dag)
         alive = schedulers(store)
-        rows = [asked.create(each, number, lent[each.date]) for each in wanted]
+        new = [asked.new(each, number, lent[each.date]) for each in wanted]
+        rows = store.create_runs(new, [new_instance(asked.notebook, task) for task in asked.choice.tasks])
         names = dict(zip((each.date for each in wanted), (made.name for made in rows), strict=True))
         driver = f"the scheduler (process {alive[0].pid})" if alive else ""
         done = Backfill(
@@ -203,7 +204,7 @@ class _Asked:
             )
         return {task: run.id for task, run in found.runs.items()}, found.notes
 
-    def create(self, tick: Filled, backfill: int, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> RunRow:
+    def new(self, tick: Filled, backfill: int, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
         date = tick.date.astimezone(UTC)
         start, _ = self.timetable.data_interval(date)
         name = scheduled_name(date, "backfill")
@@ -212,7 +213,7 @@ class _Asked:
         free = name
         while free in taken:
             free, number = f"{name}.{number}", number + 1
-        new = replace(
+        return replace(
             new_run(self.row, name=free, kind="backfill", at=self.now, date=date, start=start),
             created=time.time(),
             parameters=self.values,
@@ -221,7 +222,6 @@ class _Asked:
             borrowed=dict(lent[0]),
             backfill=backfill,
         )
-        return self.store.create_run(new, [new_instance(self.notebook, task) for task in self.choice.tasks])
 
 
 __all__ = ["REPROCESS", "Backfill", "BackfillError", "BackfillRunningError", "Filled", "backfill"]

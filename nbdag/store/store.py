@@ -88,10 +88,14 @@ class Store:
 
     def create_run(self, new: NewRun, instances: Sequence[NewInstance]) -> RunRow:
         """Record a run, queued, with its task instances."""
+        return self.create_runs([new], instances)[0]
+
+    def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
+        """Record runs of one version of a DAG, queued, each with these task instances: all of them, or none."""
         with self._database.writing() as connection:
-            if names_taken(connection, new.dag, [new.name]):
-                raise RunExistsError(new.dag, new.name)
-            return add_runs(connection, [new], instances)[0]
+            if taken := names_taken(connection, new[0].dag, [each.name for each in new]):
+                raise RunExistsError(new[0].dag, min(taken))
+            return add_runs(connection, new, instances)
 
     def run(self, id: int) -> RunRow:
         """A run by its number."""

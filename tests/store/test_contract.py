@@ -84,6 +84,9 @@ def test_two_runs_of_one_dag_cannot_share_an_id(store: Store) -> None:
     with pytest.raises(RunExistsError, match=r"already has a run manual__1"):
         store.create_run(a_run(), [])
     assert store.create_run(a_run(dag="other"), []).name == "manual__1"
+    with pytest.raises(RunExistsError):
+        store.create_runs([a_run("manual__0"), a_run()], [])
+    assert store.named("manual__0") == []  # all or none
 
 
 def test_instances_come_in_notebook_order_and_by_map_index(store: Store) -> None:
