@@ -65,14 +65,13 @@ def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[st
     """The cells of a notebook's text, and its metadata."""
     content = _content(text, name)
     metadata = content.get("metadata")
-    cells = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
-    return cells, metadata if isinstance(metadata, dict) else {}
+    return _raw_cells(content, name), metadata if isinstance(metadata, dict) else {}
 
 
 def without_built(text: str | bytes, *, name: str) -> bytes:
     """The notebook as it was before `with_built`: a report that is run again builds its tasks again."""
     content = _content(text, name)
-    raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
+    raw = _raw_cells(content, name)
     if all(cell.built is None for cell in raw):
         return text if isinstance(text, bytes) else text.encode()
     content["cells"] = [cell for cell, each in zip(content["cells"], raw, strict=True) if not each.built]
@@ -220,6 +219,17 @@ def _content(text: str | bytes, name: str) -> dict[str, Any]:
     if not isinstance(content.get("cells"), list):
         raise NotebookError(name, "is a notebook without a list of cells", _AGAIN)
     return dict(content)
+
+
+def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
+    raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
+    below = False  # a %%dag cell that has built, so that a cell which says that it was built is one of its
+    for n, cell in enumerate(raw):
+        if cell.type == "code":
+            below = cell.built == 0 or (below and cell.built is not None)
+        if not below and cell.built:
+            raw[n] = replace(cell, built=None)  # somebody has copied it, and it is theirs
+    return raw
 
 
 def _raw_cell(cell: object, n: int, name: str) -> RawCell:

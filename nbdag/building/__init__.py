@@ -3,12 +3,14 @@
 Building is an expansion. The body of `%%dag` runs and makes operators; each becomes a `%%task` cell below it; and what
 comes of that is a notebook like any other, to be analysed, drawn, pinned, run and reported as one. Where it happens:
 
-- `nbdag.read`, `check`, `show` and `deploy` build with the parameters' defaults, `run` with what `-p` says. So does
-  `deploy` only to see what is wrong: it pins the source, and every run builds anew.
+- `nbdag.read`, `check` and `show` build with the parameters' defaults, `run` with what `-p` says. `deploy` builds only
+  to see what is wrong: it pins the source, and every run of it builds anew.
 - A run that is triggered, due or left to a scheduler is built when its turn comes, by whoever drives it, with its own
   parameters. `backfill` builds once, for all its runs.
 - A run pins the built notebook. Once it is built, nothing that becomes of it (a retry, a clear, a resume) builds again.
 - In the live notebook the cell builds when it runs, in the kernel: see `nbdag.magics`.
+- What only looks (lists, a run's status, completion, the graph of the live notebook) never builds.
+- The report of a run holds what was built. Run as a notebook of its own, it builds again, as papermill injects again.
 
 The body sees parameters and setup, those cells that it needs (`core.before`), and no run: a shape that depended on the
 date of a run would be another in each. Where a notebook has no `%%dag` cell, nothing is run.

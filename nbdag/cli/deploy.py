@@ -34,7 +34,7 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     """Pin a notebook as it is now, and make its schedule live.
 
     Later edits change nothing until it is deployed again. Runs that there are already keep the version that they were
-    created with. `nbdag scheduler` makes and drives the runs.
+    created with. `nbdag scheduler` makes and drives the runs. What a %%dag cell makes is built anew for each of them.
     """
     built = read_aloud(notebook, cwd=cwd)
     say_problems(built.dag, notebook, err=True)

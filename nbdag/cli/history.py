@@ -144,6 +144,9 @@ def _print_status(run: api.Run) -> None:
     if run.parameters:
         said = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items())
         screen.print(f"parameters: {said}", soft_wrap=True)
+    if not run.tasks:  # a %%dag cell makes them
+        screen.print(run.error or "its tasks are built when its turn comes", soft_wrap=True)
+        return
     print_table(
         ["task", "state", "tries", "started", "time", "note"],
         [

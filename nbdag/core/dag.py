@@ -155,6 +155,11 @@ class Dag:
         return any(cell.kind is CellKind.BUILDER for cell in self.cells)
 
     @property
+    def built(self) -> bool:
+        """Whether %%dag cells have built tasks, so that this is not the file as it stands."""
+        return any(cell.made_at is not None for cell in self.cells)
+
+    @property
     def errors(self) -> tuple[Problem, ...]:
         """The problems that keep the notebook from running."""
         return tuple(problem for problem in self.problems if problem.severity == "error")

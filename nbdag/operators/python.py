@@ -65,7 +65,8 @@ class Python(Operator):
         write = current().carried
         parts = [write.expression(each) for each in args]
         parts += [f"{name}={write.expression(each)}" for name, each in keywords.items()]
-        return f"{', '.join(self.binds)} = {write.name(function)}({', '.join(parts)})"
+        wait = "await " if inspect.iscoroutinefunction(function) else ""
+        return f"{', '.join(self.binds)} = {wait}{write.name(function)}({', '.join(parts)})"
 
 
 def _taken(function: Callable[..., Any], said: Mapping[str, Any]) -> list[str]:

@@ -221,6 +221,7 @@ class _Asked:
             notes=(*self.notes, *lent[1]),
             borrowed=dict(lent[0]),
             backfill=backfill,
+            built=self.notebook.built,
         )
 
 

@@ -56,7 +56,7 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
     else:
         added = [new_instance(dag, task) for task in dag.tasks]
         # Where it is refused, somebody else has built it, or has ended the run.
-        store.save(Change(run=replace(row, digest=digest), added=added, version=True, at=at))
+        store.save(Change(run=replace(row, digest=digest), added=added, built=True, at=at))
     return store.run(row.id)
 
 

@@ -109,7 +109,7 @@ def clear(
         if deployed:
             digest, dag = pin_built(here, _deployed(store, row.dag), row.path, row.cwd, row.parameters)
             change, chosen = clearing(store, dag, replace(row, digest=digest), asked)
-            return replace(change, version=True), chosen
+            return replace(change, built=dag.built), chosen
         return clearing(store, pinned(here, row), row, asked)
 
     return _change(run, dag, home, step, dry_run=dry_run)

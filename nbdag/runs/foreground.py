@@ -295,6 +295,7 @@ def _create(
         dag=dag.id,
         name=new_name(now),
         digest=prepared.digest,
+        built=dag.built,
         path=str(prepared.path),
         cwd=str(prepared.cwd),
         created=at,

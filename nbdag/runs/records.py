@@ -29,7 +29,9 @@ class NoSuchTaskError(NbdagError):
         self.tasks = tasks
 
     def __str__(self) -> str:
-        return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks) or 'none'}"
+        if not self.tasks:
+            return f"run {self.run} has no task: they are not built, as `nbdag status {self.run}` says"
+        return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks)}"
 
 
 class ManyInstancesError(NbdagError):

@@ -22,7 +22,7 @@ def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[s
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
     """Record runs of one version of a DAG, queued, each with these task instances."""
-    pin(connection, new[0].dag, new[0].digest, new[0].created)
+    pin(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
         insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
     ).all()
@@ -40,13 +40,13 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
     return [run_of(row) for row in rows]
 
 
-def pin(connection: Connection, dag: str, digest: str, at: float) -> None:
+def pin(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
     """Record a version of a DAG, if that has not been done."""
     if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
         connection.execute(insert(t.dags).values(id=dag))
     version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
     if not connection.execute(select(t.versions.c.digest).where(version)).first():
-        connection.execute(insert(t.versions).values(dag_id=dag, digest=digest, created=at))
+        connection.execute(insert(t.versions).values(dag_id=dag, digest=digest, created=at, built=built))
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:

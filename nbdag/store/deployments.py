@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_
 
 from ..core.states import RunState
 from . import schema as t
-from .creation import add_runs, names_taken
+from .creation import add_runs, names_taken, pin
 from .database import Database
 from .mapping import run_of
 from .rows import DagRow, NewInstance, NewRun, RunRow
@@ -41,9 +41,7 @@ class Deployments:
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
-            version = (t.versions.c.dag_id == dag.id) & (t.versions.c.digest == dag.digest)
-            if not connection.execute(select(t.versions.c.digest).where(version)).first():
-                connection.execute(insert(t.versions).values(dag_id=dag.id, digest=dag.digest, created=now))
+            pin(connection, dag.id, dag.digest, now)
 
     def remove(self, dag: str) -> None:
         """Deploy it no more; its runs stay."""
@@ -68,7 +66,8 @@ class Deployments:
 
     def versions(self) -> dict[str, int]:
         """DAG → how many versions of it there have been."""
-        query = select(t.versions.c.dag_id, func.count().label("number")).group_by(t.versions.c.dag_id)
+        count = func.count().label("number")
+        query = select(t.versions.c.dag_id, count).where(~t.versions.c.built).group_by(t.versions.c.dag_id)
         with self._database.reading() as connection:
             return {row.dag_id: row.number for row in connection.execute(query)}
 

@@ -72,6 +72,7 @@ class NewRun:
     scheduler: str | None = None  # the only one that may drive it
     notes: tuple[Note, ...] = ()  # said of it before it starts
     borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
+    built: bool = False  # the notebook is what %%dag has made of another
     backfill: int | None = None  # of which it is a part
 
 
@@ -205,7 +206,7 @@ class Change:
     resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts that go on: a sensor looks again
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
     added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known; of a run, once it is built
-    version: bool = False  # the run's digest may be that of a version which is not on record
+    built: bool = False  # the run's notebook is what %%dag has made of another, and may not be on record
     dropped: Sequence[InstanceRow] = ()  # the placeholder of a mapped task, with its attempt
     notes: Sequence[Note] = ()  # of the run as a whole
     pools: Mapping[str, int] = field(default_factory=dict)  # sizes that must hold for what begins; −1: no limit

@@ -33,7 +33,7 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0005"  # the newest migration
+HEAD = "0006"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -91,6 +91,7 @@ versions = Table(
     Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
     Column("digest", String(64), primary_key=True),  # of the pinned notebook
     Column("created", Double, nullable=False),
+    Column("built", Boolean, nullable=False, server_default=false()),  # %%dag made it of another, so it does not count
 )
 
 schedulers = Table(

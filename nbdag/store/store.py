@@ -177,8 +177,8 @@ class Store:
         """
         run = change.run
         with self._database.writing() as connection:
-            if change.version:
-                pin(connection, run.dag, run.digest, change.at)
+            if change.built:
+                pin(connection, run.dag, run.digest, change.at, built=True)
             values = {
                 "which": run.id,
                 "seen": run.revision,

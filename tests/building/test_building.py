@@ -119,6 +119,20 @@ def test_a_built_notebook_is_built_again_from_what_it_was(write: Write) -> None:
     assert building.read_built(path).text == built.text
 
 
+def test_a_built_cell_that_was_copied_elsewhere_is_its_owners(write: Write) -> None:
+    path = write(*SWEEP)
+    nb = nbformat.reads(building.read_built(path).text.decode(), as_version=4)
+    (fit,) = [cell for cell in nb.cells if cell.source.startswith("%%task fit_1")]
+    copied = nbformat.from_dict({**fit, "id": "copied", "source": fit.source.replace("fit_1", "mine")})
+    note = nbformat.v4.new_markdown_cell("A report has such beside a task that failed.")
+    nb.cells = [*nb.cells[:6], note, *nb.cells[6:], copied]
+    path.write_text(json.dumps(nb))
+    dag = nbdag.read(path)
+    assert list(dag.tasks) == ["extract", "fit_0", "fit_1", "best", "report", "mine"]
+    place = dag.cells[dag.tasks["mine"].cell].at(1)
+    assert (place.cell, place.line) == (8, 1)  # the copy, below the note
+
+
 def test_a_notebook_without_a_dag_cell_is_its_own(write: Write) -> None:
     built = building.read_built(write("%dag x", TASK, "# as %%dag would"))
     assert built.text is built.source

@@ -5,6 +5,7 @@ import datetime
 import functools
 import math
 import textwrap
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -118,6 +119,7 @@ CELLS = [
         "rng = np.random.default_rng(0)\ndef f(): return rng.normal()\nPython('a', f)",
         ["%%setup\nrng = np.random.default_rng(0)\ndef f(): return rng.normal()", "%%task a\na_result = f()"],
     ),
+    ("async def f(): ...\nPython('a', f)", ["%%setup\nasync def f(): ...", "%%task a\na_result = await f()"]),
     ("for f in (load, pick):\n    if f is load: Python('a', f)", ["%%task a\na_result = load()"]),
     ("def unused(): ...\nPython('a', '1')", ["%%task a\n1"]),
     ("def one(): ...\nx = 2; Python('a', one, op_kwargs={})", ["%%setup\ndef one(): ...", "%%task a\na_result = one()"]),
@@ -281,6 +283,15 @@ def test_an_operator_of_the_notebooks_own_needs_no_other_process_to_know_it():
         "%%task b --operator bash\ncurl -fsSO https://x",
         "%%task c --operator sensor\nPath('in.csv').exists()",
     ]
+
+
+def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
+    monkeypatch.setattr(operators, "entry_points_of_this_test", Fetch, raising=False)
+    point = EntryPoint("fetch", "nbdag.operators:entry_points_of_this_test", operators.GROUP)
+    monkeypatch.setattr(operators, "_installed", lambda: {"fetch": point})
+    assert operators.offered(lambda name: name == "entry_points_of_this_test") == {"entry_points_of_this_test": Fetch}
+    monkeypatch.setattr(Fetch, "source", Bash.source)
+    assert texts("entry_points_of_this_test('a', 'x')") == ["%%task a --operator fetch\ncurl -fsSO x"]
 
 
 def test_outside_of_a_dag_cell_no_task_is_made():

@@ -141,6 +141,7 @@ def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: 
     done = runs.deploy(path, home=home)
     assert (done.changed, builds()) == ("", 1)
     assert home.notebook(done.digest).read_bytes() == path.read_bytes()
+    assert done.version == 1
     few, many = (runs.trigger("sweep", parameters={"n": n}, home=home) for n in (1, 4))
     assert (list(few), builds()) == ([], 1)  # not yet
     scheduler.start()
@@ -149,7 +150,22 @@ def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: 
     # And the tick that was due when it was deployed.
     (due,) = [run for run in runs.list_runs(dag="sweep", home=home) if run.id.startswith("scheduled")]
     assert (scheduler.wait(due).state, builds()) == (RunState.SUCCESS, 4)
-    assert runs.deployed("sweep", home=home)[0].changed == ""
+    (deployed,) = runs.deployed("sweep", home=home)
+    assert (deployed.changed, deployed.version) == ("", 1)  # what was built is no version of its own
+
+
+def test_a_build_that_takes_its_time_holds_nobody_up(write: Write, home: Home, scheduler: Any) -> None:
+    waits = "import time\nfrom pathlib import Path\nwhile n and not Path('go').exists(): time.sleep(0.05)"
+    slow = write("%%params\nn = 0", f"%%dag slow\n{waits}\nPython('a', '1')", name="slow.ipynb")
+    runs.deploy(slow, home=home)
+    runs.deploy(write("%dag quick", "%%task b\nx = 1", name="quick.ipynb"), home=home)
+    scheduler.start()
+    first = runs.trigger("slow", parameters={"n": 1}, home=home)
+    second = scheduler.wait(runs.trigger("quick", home=home))
+    assert second.state is RunState.SUCCESS
+    assert runs.find_run(first.id, "slow", home=home).state is RunState.QUEUED
+    Path("go").touch()
+    assert scheduler.wait(first).state is RunState.SUCCESS
 
 
 def test_a_run_that_cannot_be_built_has_failed_and_says_why(write: Write, home: Home, scheduler: Any) -> None:

@@ -55,6 +55,15 @@ def test_a_run_takes_its_shape_from_its_parameters(write_notebook: WriteNotebook
     ]  # fmt: skip
 
 
+def test_a_run_that_waits_to_be_built_says_so(write_notebook: WriteNotebook, nbdag: Any) -> None:
+    assert nbdag("deploy", write_notebook(*SWEEP)).returncode == 0
+    assert nbdag("trigger", "sweep", "-p", "n", "two").returncode == 0
+    assert "its tasks are built when its turn comes" in nbdag("status", "latest").stdout
+    assert "they are not built" in nbdag("why", "latest", "fit_0").stderr
+    assert nbdag("resume", "latest").returncode == 1
+    assert "cell 4, line 3: TypeError" in nbdag("status", "latest").stdout
+
+
 def test_what_cannot_be_built_is_said_once_and_nothing_runs(write_notebook: WriteNotebook, nbdag: Any) -> None:
     path = write_notebook(*SWEEP[:3], "%%dag\nPython('a', '1', retires=2)")
     for command in ("run", "deploy"):
