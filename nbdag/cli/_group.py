@@ -98,11 +98,19 @@ class Commands(click.Group):
             code = super().main(args, prog_name, complete_var, False, **extra)
             sys.stdout.flush()
         except Exception as error:
+            if isinstance(error, click.UsageError) and error.ctx is None:
+                error.ctx = self._context_of(sys.argv[1:] if args is None else args)
             sys.exit(_answer(error))
         except KeyboardInterrupt:
             _say("interrupted")
             sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _context_of(self, args: Sequence[str]) -> click.Context:
+        """Whose help to name where click does not say it, as of an option without its value."""
+        context = click.Context(self, info_name="nbdag")
+        command = self.get_command(context, args[0]) if args else None
+        return context if command is None else click.Context(command, parent=context, info_name=args[0])
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

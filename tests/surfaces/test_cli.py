@@ -53,6 +53,9 @@ def test_version_is_said() -> None:
         (["doctor", "extra"], "extra"),
         (["logs"], "missing argument '[RUN] TASK'"),
         (["logs", "latest", "a", "b"], "unexpected extra argument (b)"),
+        (["run", "churn.ipynb", "-p", "alpha"], "option '-p' requires 2 arguments (see 'nbdag run --help')"),
+        (["run", "churn.ipynb", "--jobs"], "option '--jobs' requires an argument (see 'nbdag run --help')"),
+        (["--outptu"], "(see 'nbdag --help')"),
     ],
 )
 def test_a_wrong_call_is_answered_in_one_sentence(words: list[str], said: str) -> None:
