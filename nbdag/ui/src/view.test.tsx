@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { App } from './App'
 import { BEGINNING, Carrier, node, picture } from './fixtures'
 import { Outputs, page } from './Outputs'
-import { drawn } from './saved'
+import { drawn, keepPicture, withPictures } from './saved'
 import { Store } from './store'
 
 let root: HTMLElement
@@ -126,8 +126,44 @@ describe('what a task put out', () => {
 })
 
 describe('the picture that is saved', () => {
+  const view = { 'application/vnd.jupyter.widget-view+json': { model_id: 'm' }, 'text/plain': 'as text' }
+
+  it('stands where the widget is, and nowhere else', () => {
+    const others = [{ outputs: [{ data: { 'text/plain': '1' } }] }, {}]
+    const written = withPictures(
+      { cells: [{ outputs: [{ data: view }] }, ...others] },
+      new Map([['m', () => '<svg/>']]),
+    )
+    expect(written.cells?.[0]?.outputs).toEqual([
+      { data: { 'image/svg+xml': '<svg/>', 'text/plain': 'as text' }, metadata: { nbdag: 'm' } },
+    ])
+    expect(written.cells?.slice(1)).toEqual(others)
+  })
+
+  it('makes way for the widget where that is there again, and outlives it', () => {
+    const changed: unknown[] = []
+    const output = {
+      data: { 'image/svg+xml': '' },
+      metadata: { nbdag: 'm' },
+      setData: (to: unknown) => changed.push(to),
+    }
+    const outputs = { length: 1, get: () => output }
+    const notebook = {
+      cells: { length: 1, get: () => ({ outputs }) },
+      toJSON: () => ({ cells: [{ outputs: [{ data: view }] }] }),
+    }
+    const store = new Store(new Carrier(), picture([node('a')]), structuredClone(BEGINNING))
+    const context = { model: notebook, save: async () => {} }
+    keepPicture(context, 'other', store)
+    expect(changed).toEqual([])
+    const stop = keepPicture(context, 'm', store)
+    expect(changed.length).toBe(1)
+    stop()
+    expect(JSON.stringify(notebook.toJSON())).toContain('>a</text>')
+  })
+
   it('holds nothing that a name could break out of', () => {
-    const svg = drawn(picture([node('<script>"&')]), () => 'none')
+    const svg = drawn(picture([node('<script>"&')]), () => ({ state: 'none' }))
     expect(svg).not.toContain('<script>')
     expect(svg).toContain('&#60;script&#62;&#34;&#38;')
   })

@@ -10,7 +10,7 @@ import type { Host, Transport } from './transport'
 interface Model {
   get(name: 'picture'): Picture
   get(name: 'beginning'): Beginning
-  get(name: 'identity' | '_model_module_version'): string
+  get(name: 'identity'): string
   send(content: Request): void
   on(event: string, call: (told: Told) => void): void
   off(event: string, call: (told: Told) => void): void
@@ -70,7 +70,7 @@ export default {
     const id = model.get('identity')
     stores.set(id, store)
     const context = documentOf(model.widget_manager)
-    const stop = context ? keepPicture(context, id, model.get('_model_module_version'), store) : undefined
+    const stop = context ? keepPicture(context, id, store) : undefined
     return () => {
       stop?.()
       store.close()
