@@ -256,9 +256,10 @@ class Store:
     def earlier(self, dag: str, task: str, cache_key: str) -> list[Earlier]:
         """The outcomes that may stand for that of an attempt of this key, those that were really made first.
 
-        One whose task was cleared, or marked, since is none of them: somebody did not trust it.
+        One whose task was cleared, or marked, since is none of them, and neither is what was taken from it: somebody
+        did not trust it.
         """
-        query: Select[Any] = (
+        attempts: Select[Any] = (
             select(
                 t.runs.c.name.label("run"),
                 t.instances.c.map_index,
@@ -271,17 +272,18 @@ class Store:
             .where(
                 t.attempts.c.cache_key == cache_key,
                 t.attempts.c.state == TaskState.SUCCESS,
-                t.attempts.c.try_number == t.instances.c.tries,
-                t.instances.c.state == TaskState.SUCCESS,
                 t.instances.c.task == task,
                 t.runs.c.dag_id == dag,
             )
-            .order_by(t.attempts.c.cached.is_not(None), t.attempts.c.ended.desc())
-            .limit(_EARLIER)
         )
+        made = t.attempts.c.cached.is_(None)
+        stands = (t.attempts.c.try_number == t.instances.c.tries) & (t.instances.c.state == TaskState.SUCCESS)
         found = []
         with self._database.reading() as connection:
-            for row in connection.execute(query).all():
+            fallen = {row.run for row in connection.execute(attempts.where(made, ~stands))}
+            trusted = attempts.where(stands, made | t.attempts.c.cached.not_in(fallen))
+            newest = trusted.order_by(~made, t.attempts.c.ended.desc()).limit(_EARLIER)
+            for row in connection.execute(newest).all():
                 of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
                 outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
                 notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))

@@ -181,6 +181,10 @@ def test_what_somebody_wants_anew_runs_anew(write: Write, home: Home, ran: Calla
     assert nbdag.run(path, home=home)["load"].cached == forced.id  # as it was made anew there
     mark("failed", forced, ["train"], home=home)
     assert nbdag.run(path, home=home)["train"].cached == first.id
+    mark("failed", first, ["train"], home=home)
+    ran()
+    assert nbdag.run(path, home=home)["train"].cached is None  # runs that took it are not trusted either
+    assert ran() == ["show", "train"]
 
 
 def test_values_outlive_the_run_that_made_them_and_without_them_the_task_runs(
