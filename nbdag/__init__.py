@@ -13,6 +13,7 @@ The way of the data, and where each step lives:
     .ipynb ── notebooks ──▶ cells ── core.dataflow ──▶ Dag ── runs, store ──▶ run
        (where a %%dag cell makes tasks by code, `building` runs it and puts them below it, in the notebook)
        scheduler: core.plan says what moves ▸ core.slots who gets a slot ▸ store records ▸ executors make the attempts
+          (with --cache, core.cache says which attempts are alike, and an earlier outcome may stand for one's own)
           an attempt: kernels write the task's notebook ▸ papermill executes it in a kernel of its own ▸ values are kept
        the result ──▶ store ──▶ reports (the notebook with every output), events (terminal, widget, web page)
 

@@ -2,7 +2,8 @@
 
 Of a module that lies in site-packages, where and when it was installed; of any other, the user's own, the content of
 its files, and the same of what these import. Modules of the standard library come with the interpreter and count for
-nothing. Nothing is imported to find out.
+nothing. They are looked for where this process finds them, so a kernel of another environment is judged by this
+one's packages. Nothing is imported to find out.
 """
 
 from __future__ import annotations
