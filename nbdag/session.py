@@ -206,18 +206,19 @@ class Session:
 
     def _document(self) -> list[_Standing]:
         file = self._saved()
+        known = list(self._ran.values())  # a page may ask while a cell begins
         if file is None:
-            return [_Standing(ran.source, ran=ran) for ran in self._ran.values()]
+            return [_Standing(ran.source, ran=ran) for ran in known]
         document = list(file.cells)
-        matched = _match(file.cells, self._ran.values())
+        matched = _match(file.cells, known)
         for index, ran in matched.items():
             cell = document[index]
             newer = cell.source if file.saved > ran.at else ran.source
             document[index] = replace(cell, source=newer, ran=ran)
         ids = {cell.id for cell in file.cells if cell.id}
-        comparable = any(ran.key in ids for ran in self._ran.values())
+        comparable = any(ran.key in ids for ran in known)
         placed = {ran.key for ran in matched.values()}
-        for ran in sorted(self._ran.values(), key=lambda ran: ran.changed):
+        for ran in sorted(known, key=lambda ran: ran.changed):
             if ran.key in placed:
                 continue
             if comparable and file.saved > ran.at:

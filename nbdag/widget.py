@@ -146,6 +146,8 @@ class Living:
         if request["kind"] == "hello":
             if request["number"] != self._number:
                 tell({"kind": "all", "all": self.begin()})
+        elif request["kind"] == "saved":
+            self.refresh()
         elif request["kind"] == "arrange":
             way, collapsed = request["direction"], request["collapsed"]
             drawn = picture(self._dag, direction=way, collapsed=collapsed, notebook=self.session.path)

@@ -175,6 +175,12 @@ class Hello(TypedDict):
     number: int  # the last change it has seen
 
 
+class Saved(TypedDict):
+    """The notebook's file has been written: cells may read otherwise than when they ran."""
+
+    kind: Literal["saved"]
+
+
 class Arrange(TypedDict):
     kind: Literal["arrange"]
     view: str
@@ -306,7 +312,7 @@ class TellNotice(TypedDict):
     text: str
 
 
-Request = Hello | Arrange | LookAt | AskTask | AskTry | AskValue | AskTimeline | AskGrid | Act
+Request = Hello | Saved | Arrange | LookAt | AskTask | AskTry | AskValue | AskTimeline | AskGrid | Act
 Told = (
     TellChange | TellAll | TellPicture | TellRun | TellTask | TellTry | TellValue | TellTimeline | TellGrid | TellNotice
 )

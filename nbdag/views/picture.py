@@ -21,6 +21,7 @@ from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
 SHORTEST = 3  # tasks in a chain that is worth a box of its own
+_APART = 3.0  # points between a line and its label, as pages' fonts are wider than Graphviz thinks
 _LONGEST = 3599.0  # seconds: as wide as a duration can be, 59 min 59 s
 
 
@@ -152,7 +153,7 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
         "path": line_path(curve),
         "tip": tip_path(curve),
         "label": edge_label(edge, crowded=crowded) if curve.label else "",
-        "x": round(x, 1),
+        "x": round(x + _APART, 1),
         "y": round(y, 1),
         "why": reasons(edge),
     }

@@ -194,6 +194,44 @@ def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
     nb.page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
 
 
+def test_a_task_alone_and_all_after_it_run_with_earlier_values_and_the_notebook_is_deployed(notebook):
+    nb = notebook("%dag some", "%%task one\nx = 41", "%%task two\ny = x + 1", "%%task three\nz = y")
+    nb.open_graph()
+    nb.button("Run all").click()
+    nb.box("three", "success")
+    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    for runs, (name, ran) in enumerate((("Run this", ["two"]), ("Run from here", ["two", "three"])), start=3):
+        nb.box("two").click()
+        nb.button(name).click()
+        nb.page.wait_for_function("(n) => document.querySelectorAll('.nbdag-runs option').length === n", arg=runs)
+        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+        done = nb.page.locator(".nbdag-box[data-state=success]")
+        assert done.evaluate_all("(all) => all.map((box) => box.dataset.id)") == ran
+    nb.button("Deploy").click()
+    nb.page.wait_for_selector(".nbdag-notice:has-text('some is deployed')")
+    assert nb.errors == []
+
+
+def test_an_edit_that_is_saved_makes_a_task_stale_though_nothing_ran(notebook):
+    nb = notebook("%dag edits", "%%task one\nx = 1", "%%task two\ny = x")
+    nb.open_graph()
+    nb.run(3, 4)
+    nb.box("two", "success")
+    nb.edit(3, "%%task one\nx = 2")
+    nb.page.keyboard.press("Control+s")
+    assert "its cell was edited after it ran" in nb.box("one", "stale").get_attribute("aria-label")
+    assert "one is stale" in nb.box("two", "stale").get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("at", ["lab", "notebook"])
+def test_a_jump_finds_a_cell_that_is_far_away_on_the_page(notebook, at):
+    nb = notebook("%dag far", *(f"%%skip\nfiller = {n}" for n in range(220)), "%%task last\nx = 1\ny = 2", at=at)
+    nb.open_graph()
+    nb.box("last").click()
+    nb.page.locator(".nbdag-panel").get_by_role("button", name="cell 224, line 1").click()
+    nb.page.wait_for_selector(".nbdag-flash:has-text('%%task last')")
+
+
 def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
     nb = notebook("%dag keys", "%%task first\na = 1", "%%task second\nb = a", "%%task third\nc = b")
     nb.open_graph()

@@ -149,6 +149,11 @@ export interface Hello {
   number: number
 }
 
+/** The notebook's file has been written: cells may read otherwise than when they ran. */
+export interface Saved {
+  kind: "saved"
+}
+
 export interface Arrange {
   kind: "arrange"
   view: string
@@ -278,6 +283,7 @@ export interface TellNotice {
 
 export type Request =
   | Hello
+  | Saved
   | Arrange
   | LookAt
   | AskTask

@@ -24,9 +24,23 @@ interface Notebook {
   cells: { length: number; get(n: number): { outputs?: { length: number; get(n: number): Output } } }
   dirty?: boolean
 }
+interface Signal {
+  connect(call: (context: unknown, state: string) => void): void
+  disconnect(call: (context: unknown, state: string) => void): void
+}
 interface Context {
   model: Notebook
+  saveState?: Signal
   save(): Promise<void>
+}
+
+/** Be told when the notebook has been written, until the returned function is called. */
+export function onSaved({ saveState }: Context, call: () => void): () => void {
+  const hear = (_: unknown, state: string) => {
+    if (state.startsWith('completed')) call()
+  }
+  saveState?.connect(hear)
+  return () => saveState?.disconnect(hear)
 }
 
 /** The notebook's document, where the page has one that can be saved: in JupyterLab and Notebook 7. */

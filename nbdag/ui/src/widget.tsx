@@ -1,8 +1,9 @@
 // What anywidget loads: the widget's comm as a transport, the notebook around it as a host.
 import { render as draw } from 'preact'
 import { App } from './App'
+import { jump } from './jump'
 import type { Beginning, Picture, Request, Told } from './messages'
-import { documentOf, keepPicture } from './saved'
+import { documentOf, keepPicture, onSaved } from './saved'
 import './style.css'
 import { Store } from './store'
 import type { Host, Transport } from './transport'
@@ -41,21 +42,11 @@ function transport(model: Model): Transport {
   }
 }
 
-/** The notebook's page: JupyterLab and Notebook 7 draw cells alike. */
+/** The page around the widget: what JupyterLab and Notebook 7 can do, others may not. */
 function host(model: Model): Host {
   const context = documentOf(model.widget_manager)
-  const found: Host = {
-    jump(from, cell, line) {
-      const cells = from.closest('.jp-Notebook')?.querySelectorAll('.jp-Cell') ?? []
-      const wanted = cells[cell]
-      if (!wanted) return false
-      const place = wanted.querySelectorAll('.cm-line')[line - 1] ?? wanted
-      place.scrollIntoView({ block: 'center', behavior: 'smooth' })
-      place.classList.add('nbdag-flash')
-      setTimeout(() => place.classList.remove('nbdag-flash'), 1600)
-      return true
-    },
-  }
+  const found: Host = {}
+  if (document.querySelector('.jp-Notebook')) found.jump = jump
   if (context) {
     found.save = async () => {
       if (context.model.dirty) await context.save()
@@ -70,9 +61,11 @@ export default {
     const id = model.get('identity')
     stores.set(id, store)
     const context = documentOf(model.widget_manager)
-    const stop = context ? keepPicture(context, id, store) : undefined
+    const stops = context
+      ? [keepPicture(context, id, store), onSaved(context, () => store.transport.send({ kind: 'saved' }))]
+      : []
     return () => {
-      stop?.()
+      for (const stop of stops) stop()
       store.close()
       stores.delete(id)
     }
