@@ -114,6 +114,12 @@ class Definition:
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
     place: Place  # of its first line
+    made_by: str = ""  # the task, where %%dag built its cell: `place` is a line of that
+
+    @property
+    def stands_in(self) -> str:
+        """What people call its cell."""
+        return f"task {self.made_by}" if self.made_by else f"cell {self.place.cell + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

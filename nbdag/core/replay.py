@@ -140,4 +140,7 @@ class Replayed:
 def _source(reading: Reading, definition: Defined) -> Definition:
     lines = reading.cell.code.split("\n")[definition.line - 1 : definition.end]
     text = definition.imports or "\n".join(lines)
-    return Definition(name=definition.name, source=text, place=Place(cell=reading.cell.index, line=definition.line))
+    cell = reading.cell
+    place = Place(cell=cell.in_file, line=definition.line)
+    made_by = "" if cell.made_at is None else cell.task or ""
+    return Definition(name=definition.name, source=text, place=place, made_by=made_by)

@@ -31,7 +31,7 @@ class Brief:
     spare: Sequence[str] = ()  # exports that nobody needs: those that cannot be stored are left out
     inputs: Sequence[Given] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    definitions: Sequence[tuple[int, int, str]] = ()  # cell, line within it, source
+    definitions: Sequence[tuple[str, int, str]] = ()  # what their cell is called, line within it, source
     when: str | None = None
     short_circuit: bool = False
     check: Sequence[str] = ()
@@ -60,7 +60,7 @@ class Brief:
             spare=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.place.cell, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple((each.stands_in, each.place.line, each.source) for each in task.definitions),
             when=options.when,
             short_circuit=options.short_circuit,
             check=options.check,

@@ -90,10 +90,10 @@ class Runtime:
         self._inside = False
 
     def _replay(self) -> None:
-        pages: dict[int, list[str]] = {}
+        pages: dict[str, list[str]] = {}
         for cell, line, source in self._brief.definitions:
             # Each stands at its own line of its own cell, so that tracebacks show where it was written.
-            file, page = f"<cell {cell + 1}>", pages.setdefault(cell, [])
+            file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
             lines = code.splitlines()
             page.extend([""] * (line - 1 + len(lines) - len(page)))

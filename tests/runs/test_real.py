@@ -62,3 +62,16 @@ def test_a_failed_task_shows_its_own_lines_wherever_it_is_looked_at(write: Calla
             "1 %%task use --retries 0 \\", "2 --doc 'divides'", "3 ", "4 y = (x +", "5   inverse(x))",
             "3 def inverse(n):", "4     return 1 / n",
         ]  # fmt: skip
+
+
+def test_a_traceback_names_the_cell_of_the_file_or_the_task_that_code_has_made(
+    write: Callable[..., Path], home: Home
+) -> None:
+    path = write(
+        "%%dag\nPython('one', 'def halve(n):\\n    return 1 / n')\nPython('two', '1')",
+        "%%task three\ndef twice(n):\n    return halve(n) * 2",
+        "%%task four\ntwice(0)",
+    )
+    trace = (nbdag.run(path, home=home)["four"].traceback or "").replace(", line ", ":")
+    assert "<cell 2>:3" in trace
+    assert "<task one>:3" in trace
