@@ -163,6 +163,10 @@ def _print_status(run: api.Run) -> None:
     )
     if run.error:
         screen.print(run.error, soft_wrap=True)
+    if run.state not in RUN_FINISHED and not api.driver(run):
+        screen.print(
+            f"nobody drives it: start `nbdag scheduler`, or go on here with `nbdag resume {run.id}`", soft_wrap=True
+        )
     screen.print(short_path(run.notebook), soft_wrap=True)
 
 

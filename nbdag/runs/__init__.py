@@ -9,6 +9,7 @@ run; `report` writes the report; `records` are the answers.
 """
 
 from ..core.events import Event
+from .alive import driver
 from .ask import ManyRunsError, NoSuchRunError, NotBegunError, find_run, follow, list_runs, logs
 from .borrow import MissingValueError
 from .daemon import Line, SchedulerRunningError, schedule
@@ -68,6 +69,7 @@ __all__ = [
     "cancel",
     "deploy",
     "deployed",
+    "driver",
     "find_run",
     "follow",
     "list_runs",

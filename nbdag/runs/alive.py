@@ -10,7 +10,9 @@ from .. import store as stores
 from ..home import Home
 from ..scheduler import is_gone
 from ..store.rows import RunRow, SchedulerRow
+from .ask import opened, the_row
 from .prepare import the_home
+from .records import Run
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -28,6 +30,12 @@ def driver_of(store: Store, run: RunRow) -> str:
         return next((f"process {by.pid}" for row, by in store.driven() if row.id == run.id), "")
     alive = schedulers(store)
     return f"the scheduler (process {alive[0].pid})" if alive else ""
+
+
+def driver(run: Run) -> str:
+    """Who drives this run, in words; "" where nobody does."""
+    with opened(run.home) as store:
+        return "" if store is None else driver_of(store, the_row(store, run.home, run.id, run.dag))
 
 
 def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:

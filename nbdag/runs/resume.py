@@ -59,7 +59,7 @@ class HeldError(NbdagError):
     def __str__(self) -> str:
         return (
             f"{listed(self.runs)} cannot go on, since a task depends on the past and the run before, {self.before}, is "
-            f"{self.state}: `nbdag clear {self.before} --only-failed --run`, then `nbdag resume {self.runs[0]}`"
+            f"{self.state}: `nbdag resume {self.before}`, then `nbdag resume {self.runs[0]}`"
         )
 
 

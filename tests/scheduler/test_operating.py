@@ -118,9 +118,14 @@ def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> 
     run = here.trigger("alone")
     nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id}`"
     assert reasons(here, run, "a") == [nobody]
+    status = [sys.executable, "-m", "nbdag", "status"]
+    said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
+    assert f"nobody drives it: start `nbdag scheduler`, or go on here with `nbdag resume {run.id}`" in said
     here.begin()
     assert here.ended(run).state is RunState.SUCCESS  # what is triggered runs, paused or not
     assert reasons(here, run, "a") == ["succeeded (try 1)"]
+    said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
+    assert "nobody" not in said
 
 
 def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: Path, here: Site) -> None:
