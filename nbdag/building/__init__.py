@@ -5,8 +5,8 @@ comes of that is a notebook like any other, to be analysed, drawn, pinned, run a
 
 - `nbdag.read`, `check` and `show` build with the parameters' defaults, `run` with what `-p` says. `deploy` builds only
   to see what is wrong: it pins the source, and every run of it builds anew.
-- A run that is triggered, due or left to a scheduler is built when its turn comes, by whoever drives it, with its own
-  parameters. `backfill` builds once, for all its runs.
+- A run that is triggered or due is built when its turn comes, by whoever drives it, with its own parameters.
+  `backfill` builds once, for all its runs.
 - A run pins the built notebook. Once it is built, nothing that becomes of it (a retry, a clear, a resume) builds again.
 - In the live notebook the cell builds when it runs, in the kernel: see `nbdag.magics`.
 - What only looks (lists, a run's status, completion, the graph of the live notebook) never builds.
@@ -83,20 +83,21 @@ def build(
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
         return Built(source=source, text=source, dag=dag)
-    in_the_way = _in_the_way(dag)
+    in_the_way, printed = _in_the_way(dag), ""
     if not in_the_way:
         from .process import BuildError, run_bodies  # most notebooks need no process
 
         try:
             answer = run_bodies(_steps(dag, parameters or {}), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
         except BuildError as error:
-            in_the_way = [_problem(dag, error)]
+            in_the_way, printed = [_problem(dag, error)], error.printed
         else:
             text = notebooks.with_built(plain, _cells(dag, answer), name=name, printed=answer.printed)
             return Built(source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed)
     # What depends on what cannot be known without the tasks that are missing.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
-    return Built(source=source, text=source, dag=replace(dag, problems=tuple(dict.fromkeys([*known, *in_the_way]))))
+    problems = tuple(dict.fromkeys([*known, *in_the_way]))
+    return Built(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
 
 
 def _builders(dag: Dag) -> list[Cell]:

@@ -39,6 +39,7 @@ class BuildError(NbdagError):
         self.hint = hint  # the next step
         self.cell = cell  # of the file, from 0; None: which one is not known
         self.line = line  # from 1
+        self.printed = ""  # by the code, until then
 
     def __str__(self) -> str:
         return f"{self.message}{'; ' if self.hint else ''}{self.hint}"
@@ -76,21 +77,25 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             raise BuildError(f"{command[0]}, the notebook's Python, cannot be started ({why})") from None
         assert process.stdout is not None
         printed = _Printed(process.stdout)
+        ended = False
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
-            hint = f"move slow work into tasks, or set {LIMIT} to more seconds"
-            raise BuildError(f"the code of %%dag was ended after {limit:g} s", hint=hint) from None
+            ended = True
         finally:
             _end(process, mark)
         text = printed.text()
-        try:
+        told: Any = None
+        with contextlib.suppress(OSError, ValueError):  # there is none where it has died
             told = json.loads(answer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise _died(process.returncode, text) from None
-    if wrong := told.get("error"):
-        raise BuildError(wrong["message"], hint=wrong["hint"], cell=wrong["cell"], line=wrong["line"])
-    return Answer(told["built"], text)
+    if not ended and told is not None and "built" in told:
+        return Answer(told["built"], text)
+    if ended:
+        wrong = _too_long(limit)
+    else:
+        wrong = _died(process.returncode, text) if told is None else BuildError(**told["error"])
+    wrong.printed = text
+    raise wrong
 
 
 class _Printed:
@@ -120,6 +125,11 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     elif hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _too_long(limit: float) -> BuildError:
+    hint = f"move slow work into tasks, or set {LIMIT} to more seconds"
+    return BuildError(f"the code of %%dag was ended after {limit:g} s", hint=hint)
 
 
 def _died(code: int, printed: str) -> BuildError:

@@ -191,6 +191,12 @@ def test_what_it_prints_is_kept_with_the_cell(write: Write) -> None:
     assert nb.cells[0].outputs == [{"output_type": "stream", "name": "stdout", "text": "three\nfour\n"}]
 
 
+@pytest.mark.parametrize("end", ["1 / 0", "import os; os._exit(3)"])
+def test_what_it_prints_before_it_fails_is_told(end: str, write: Write) -> None:
+    made = built(write, f"%%dag\nprint('three', flush=True)\n{end}")
+    assert (made.printed, made.dag.unbuilt) == ("three\n", True)
+
+
 def test_it_may_print_without_an_end(write: Write) -> None:
     assert len(built(write, "%%dag\nfor n in range(300_000): print('x' * 9)\nPython('a', '1')").printed) == 100_000
 
