@@ -65,7 +65,7 @@ class Builder:
         if self._build is None:
             return
         begin(None)
-        self._build = None
         for name, value in self._lent.items():
-            if self.shell.user_ns.get(name) is value:
+            if self.shell.user_ns.get(name) is value and not self._build.carried.binds(name):
                 del self.shell.user_ns[name]
+        self._build = None

@@ -58,6 +58,10 @@ class Carried:
             for name in bound(alone):
                 self._bound.setdefault(name, []).append(n)
 
+    def binds(self, name: str) -> bool:
+        """Whether the body itself sets this name."""
+        return name in self._bound
+
     def expression(self, value: Any) -> str:
         """Source whose value, in a task's kernel, is this one. Raises `OperatorError`."""
         from .tasks import Operator, Output

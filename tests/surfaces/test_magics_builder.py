@@ -70,6 +70,9 @@ def test_running_it_builds_in_the_kernel_and_draws_the_graph(kernel):
     assert drawn(reply) == [SWEEP]
     assert kernel.value("fits[1].id") == "'fit_2'"  # what it made is there, as after any cell
     assert kernel.value("'Python' in globals()") == "False"  # what it was lent is not
+    kernel.run("%%dag\nfrom nbdag.operators import Bash\nBash('a', 'ls')", "bash")
+    assert kernel.value("'Bash' in globals()") == "True"  # that it has imported itself
+    kernel.run("%%skip", "bash")
     assert drawn(kernel.run("%dag", "picture")) == [SWEEP]
 
 
