@@ -120,9 +120,7 @@ def server(browser: Any, runtime: Path) -> Iterator[Server]:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)
         work.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = _free_port()
         environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(root / "config"),
             "JUPYTER_DATA_DIR": str(root / "data"),
@@ -151,6 +149,15 @@ def server(browser: Any, runtime: Path) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _free_port() -> int:
+    """A port that is free, and none that the system gives away by itself: a kernel that starts meanwhile would take it."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _until_it_answers(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
