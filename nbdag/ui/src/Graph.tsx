@@ -5,13 +5,15 @@ import { memo } from 'preact/compat'
 import { useImperativeHandle, useMemo, useRef, useState } from 'preact/hooks'
 import { Box } from './Box'
 import { nearest, towards } from './geometry'
-import { type At, Lines, Lit, Tip, traced } from './Lines'
+import { type At, Lines, Lit, Tip, type Traced, traced } from './Lines'
 import type { Line, Picture } from './messages'
+import { Overview } from './Overview'
 import { Links } from './paths'
 import type { Store } from './store'
 import { useCamera } from './useCamera'
 
 const STEP = 1.3
+const MANY = 40 // boxes from which an overview helps
 const REACH = 7 // pixels from a line at which it is pointed at
 
 export interface GraphHandle {
@@ -38,7 +40,13 @@ export const Graph = memo(function Graph({ store, picture, run, chosen, marked, 
   const [hovered, setHovered] = useState('')
   const links = useMemo(() => new Links(picture.lines), [picture])
   const boxes = useMemo(() => new Map(picture.nodes.map((node) => [node.id, node])), [picture])
-  const lines = useMemo(() => traced(picture), [picture])
+  const lines = useMemo(() => {
+    let found: Traced[] | undefined // once somebody points
+    return () => {
+      found ??= traced(picture)
+      return found
+    }
+  }, [picture])
   const beginning = useMemo(
     () => picture.nodes.find((node) => node.members[0] === picture.order[0])?.id ?? picture.nodes[0]?.id ?? '',
     [picture],
@@ -90,19 +98,28 @@ export const Graph = memo(function Graph({ store, picture, run, chosen, marked, 
 
   const dragged = useRef(false) // a click that ends a drag chooses nothing
   function onClick(event: MouseEvent): void {
-    if (dragged.current) return
+    if (dragged.current || event.target instanceof HTMLCanvasElement) return
     const id = idOf(event.target)
     // So that keys go on from here; JupyterLab gives the cell the focus first.
     if (id !== undefined) setTimeout(() => focus(id))
     onChoose(id ?? '')
   }
 
+  function leave(): void {
+    setTip(undefined)
+    setHovered('')
+  }
+
   function onPointerMove(event: PointerEvent): void {
     view.drag(event)
+    if (event.target instanceof HTMLCanvasElement) {
+      leave()
+      return
+    }
     const id = event.buttons ? undefined : idOf(event.target)
     setHovered(id ?? '')
     const at = view.under(event)
-    const found = id === undefined && !event.buttons ? nearest(lines, at.x, at.y, REACH * at.pixel) : undefined
+    const found = id === undefined && !event.buttons ? nearest(lines(), at.x, at.y, REACH * at.pixel) : undefined
     if (found?.line === tip?.line) return
     const box = frame.current?.getBoundingClientRect()
     setTip(found && box ? { line: found.line, x: event.clientX - box.left, y: event.clientY - box.top } : undefined)
@@ -116,17 +133,14 @@ export const Graph = memo(function Graph({ store, picture, run, chosen, marked, 
       onKeyDown={onKeyDown}
       onClick={onClick}
       onPointerDown={(event) => {
-        if (event.button === 0) view.grasp(event)
+        if (event.button === 0 && !(event.target instanceof HTMLCanvasElement)) view.grasp(event)
       }}
       onPointerMove={onPointerMove}
       onPointerUp={() => {
         dragged.current = view.release()
       }}
       onPointerCancel={() => view.release()}
-      onPointerLeave={() => {
-        setTip(undefined)
-        setHovered('')
-      }}
+      onPointerLeave={leave}
     >
       <svg
         class="nbdag-graph"
@@ -151,6 +165,17 @@ export const Graph = memo(function Graph({ store, picture, run, chosen, marked, 
           ))}
         </g>
       </svg>
+      {picture.nodes.length >= MANY ? (
+        <Overview
+          store={store}
+          picture={picture}
+          run={run}
+          camera={view.camera}
+          size={view.size}
+          follow={view.follow}
+          onMove={view.centre}
+        />
+      ) : null}
       {tip ? <Tip at={tip} width={view.size.current?.width ?? 0} height={view.size.current?.height ?? 0} /> : null}
     </div>
   )

@@ -9,6 +9,11 @@ export const SMALL = 0.42 // the scale below which words are left out
 export interface View {
   seen: ReadonlySet<string> // boxes that are in view, or were: those that have words
   size: RefObject<Size>
+  camera: RefObject<Camera>
+  /** Be told when it has moved, until the returned function is called. */
+  follow(call: () => void): () => void
+  /** Have this place of the picture in the middle. */
+  centre(x: number, y: number): void
   all(): void
   nearer(by: number): void
   show(id: string): void
@@ -31,6 +36,7 @@ export function useCamera(
   const touched = useRef(false) // the reader has moved the view, so it is theirs
   const [seen, setSeen] = useState<{ picture: Picture; boxes: ReadonlySet<string> }>({ picture, boxes: NONE })
   const due = useRef(0)
+  const followers = useRef(new Set<() => void>())
 
   // Words are dear to lay out, so boxes have them once they are in view.
   const review = useCallback(() => {
@@ -51,6 +57,7 @@ export function useCamera(
       scene.current?.setAttribute('transform', `translate(${to.x} ${to.y}) scale(${to.scale})`)
       frame.current?.classList.toggle('nbdag-small', to.scale < SMALL)
       if (!due.current) due.current = requestAnimationFrame(review)
+      for (const call of followers.current) call()
     },
     [review],
   )
@@ -95,6 +102,17 @@ export function useCamera(
   const held = useRef<{ x: number; y: number; camera: Camera; moved: boolean } | undefined>(undefined)
   const moves = useMemo(
     () => ({
+      follow(call: () => void) {
+        followers.current.add(call)
+        return () => {
+          followers.current.delete(call)
+        }
+      },
+      centre(x: number, y: number) {
+        const { scale } = camera.current
+        touched.current = true
+        look({ scale, x: size.current.width / 2 - x * scale, y: size.current.height / 2 - y * scale })
+      },
       all() {
         touched.current = false
         look(whole(picture, size.current))
@@ -142,7 +160,7 @@ export function useCamera(
     }),
     [picture, look],
   )
-  return { ...moves, seen: seen.picture === picture ? seen.boxes : NONE, size }
+  return { ...moves, seen: seen.picture === picture ? seen.boxes : NONE, size, camera }
 }
 
 const NONE: ReadonlySet<string> = new Set()

@@ -1,0 +1,48 @@
+"""A graph that is larger than the view."""
+
+from __future__ import annotations
+
+import pytest
+
+from .bare import Bare, broad_cells, drawn
+
+
+@pytest.fixture
+def bare(browser):
+    page = Bare(browser)
+    page.begin(drawn(broad_cells(120)))
+    yield page
+    page.close()
+
+
+def test_an_overview_shows_all_of_it_and_takes_the_view_there(bare):
+    page, camera = bare.page, "document.querySelector('.nbdag-graph > g').getAttribute('transform')"
+    overview = page.locator(".nbdag-overview")
+    reds = (
+        "() => { const c = document.querySelector('.nbdag-overview');"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        " for (let i = 0; i < d.length; i += 4) if (d[i] > 180 && d[i + 1] < 110 && d[i + 3] > 200) n += 1; return n }"
+    )
+    page.wait_for_timeout(100)
+    assert page.evaluate(reds) == 0
+    bare.change({"step_119": {"state": "failed"}})  # far below what is in view
+    page.wait_for_function(f"({reds})() > 3")
+    before, place = page.evaluate(camera), overview.bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] - 6)
+    assert page.evaluate(camera) != before
+    # Its words come with it, and a press on the overview chooses nothing.
+    page.wait_for_function("document.querySelector('[data-id=step_110]').textContent.includes('step_110')")
+    assert page.locator(".nbdag-panel").count() == 0
+    page.get_by_role("button", name="Fit").click()
+    overview.wait_for(state="hidden")
+
+
+def test_what_is_looked_for_comes_into_view(bare):
+    bare.page.get_by_label("Find a task").fill("step_118")
+    bare.page.keyboard.press("Enter")
+    frame, box = (
+        bare.page.locator(".nbdag-frame").bounding_box(),
+        bare.page.locator("[data-id=step_118]").bounding_box(),
+    )
+    assert frame["x"] < box["x"] < frame["x"] + frame["width"]
+    assert frame["y"] < box["y"] < frame["y"] + frame["height"]
