@@ -73,7 +73,7 @@ def tasks_of_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     from ..runs import find_run
 
     try:
-        run = find_run(ctx.params.get("run") or "latest")
+        run = find_run(ctx.params.get("run") or "latest", ctx.params.get("dag"))
     except NbdagError:
         return []
     return [

@@ -90,7 +90,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
         with progress(console(stderr=form != "table"), [task.id for task in found if task.map_index < 0]) as watch:
             for event in api.follow(found):
                 watch.show(event)
-        found = api.find_run(found.id)
+        found = api.find_run(found.id, found.dag)
     if form == "table":
         _print_status(found)
     else:
@@ -120,11 +120,10 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
     run, task = words if len(words) == 2 else ("latest", words[0])
     found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
-    where = (found.id, task, try_number, map_index)
     if follow:
-        _follow_log(*where)
+        _follow_log(found, task, try_number, map_index)
     else:
-        _copy(api.logs(*where), 0)
+        _copy(api.logs(found, task, try_number, map_index), 0)
 
 
 @click.command(epilog=examples(("nbdag cancel latest", "stop it, and every process of it")))
@@ -181,17 +180,17 @@ def _so_far(task: api.TaskRun) -> float | None:
     return task.duration
 
 
-def _follow_log(run: str, task: str, try_number: int | None, map_index: int) -> None:
+def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:
     at = 0
     path: Path | None = None
     while True:
-        found = api.find_run(run)
+        found = api.find_run(run.id, run.dag)
         stands = found[(task, map_index) if map_index >= 0 else task]
         over = found.state in RUN_FINISHED or (
             stands.state in FINISHED or (try_number is not None and stands.tries > try_number)
         )
         if stands.tries or over:
-            now = api.logs(run, task, try_number, map_index)
+            now = api.logs(found, task, try_number, map_index)
             if path is not None and now != path:  # the task is tried again: what is left of the try before, first
                 _copy(path, at)
                 at = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..core.reasons import told
 from ..core.states import RunState
 from ..runs import Event, Run, find_run
 from ..runs import clear as api
@@ -154,7 +155,8 @@ def _say_driver(done: api.Cleared) -> None:
     if done.driver:
         click.echo(f"{said}, driven by {done.driver}")
     else:
-        click.echo(f"{said}; no scheduler is alive, so drive it with 'nbdag resume {run.id}' or 'nbdag scheduler'")
+        resume = f"nbdag resume {told(run.id, run.dag)}"
+        click.echo(f"{said}; no scheduler is alive, so drive it with '{resume}' or 'nbdag scheduler'")
 
 
 def _data(done: api.Cleared) -> dict[str, Any]:

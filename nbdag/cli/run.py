@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import runs
+from ..core.reasons import told as told_run
 from ..core.states import RunState, TaskState
 from ..runs.prepare import choose, plain_parameters
 from . import complete
@@ -173,7 +174,8 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
             trace = (task.traceback or "").rstrip().splitlines()
             for line in trace[-_LAST_LINES:] if len(trace) > 1 else ():  # one line says what has just been said
                 say(f"  {line}")
-            say(f"  (all of it: nbdag logs {run.id} {task.id})")
+            index = f" --index {task.map_index}" if task.map_index >= 0 else ""
+            say(f"  (all of it: nbdag logs {told_run(run.id, run.dag)} {task.id}{index})")
     if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
     counts: dict[str, int] = {}

@@ -35,6 +35,11 @@ def label(task: str, map_index: int = -1) -> str:
     return task if map_index < 0 else f"{task}[{map_index}]"
 
 
+def told(run: str, dag: str) -> str:
+    """A run as a command is told which one: DAGs that are due at the same time have runs of the same id."""
+    return f"{run} --dag {dag}"
+
+
 def standing(state: TaskState) -> str:
     """Where a task stands, as a verb: "is running"."""
     return _STANDING[state]

@@ -49,7 +49,7 @@ class ManyRunsError(NbdagError):
 
     def __str__(self) -> str:
         listed = ", ".join(f"{run} of {dag}" for dag, run in self.found)
-        return f"{self.run!r} may be any of {listed}: say more of the id, or name the DAG"
+        return f"{self.run!r} may be any of {listed}: say more of the id, or name the DAG (--dag)"
 
 
 class NotBegunError(NbdagError):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..core import reasons
 from ..core.dag import Dag
 from ..core.reasons import label
 from ..core.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
@@ -42,14 +43,16 @@ MARKS = {state.value: state for state in (TaskState.SUCCESS, TaskState.FAILED, T
 class NothingToClearError(NbdagError):
     """No task of a run is of the kind that was to be cleared."""
 
-    def __init__(self, run: str, what: str) -> None:
-        super().__init__(run, what)
+    def __init__(self, dag: str, run: str, what: str) -> None:
+        super().__init__(dag, run, what)
+        self.dag = dag
         self.run = run
         self.what = what
 
     def __str__(self) -> str:
         return (
-            f"no task of run {self.run} {self.what}, so there is nothing to clear; `nbdag status {self.run}` shows it"
+            f"no task of run {self.run} {self.what}, so there is nothing to clear; "
+            f"`nbdag status {reasons.told(self.run, self.dag)}` shows it"
         )
 
 
@@ -170,7 +173,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, asked: Asked) -> tuple[Change,
     ]
     if not chosen:
         which = "that was named " if asked.tasks else ""
-        raise NothingToClearError(row.name, f"{which}{'failed' if asked.only else 'has begun'}")
+        raise NothingToClearError(row.dag, row.name, f"{which}{'failed' if asked.only else 'has begun'}")
     moved = [_cleared(each) for each in chosen]
     change = Change(
         run=_queued_again(row), instances=moved, added=_placeholders(dag, instances, chosen), at=time.time()
@@ -185,7 +188,7 @@ def _marking(
     wanted = _wanted(row, dag, instances, tasks)
     chosen = [each for each in instances if _meant(each, wanted) and each.state is not to]
     if not chosen:
-        raise NothingToClearError(row.name, f"that was named is anything but {to.value}")
+        raise NothingToClearError(row.dag, row.name, f"that was named is anything but {to.value}")
     moved = [replace(each, state=move(each.state, to, by_user=True), wake=None) for each in chosen]
     names = {each.task for each in chosen}
     below = {other for task in names if task in dag.tasks for other in dag.descendants(task)} - names
@@ -239,7 +242,7 @@ def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], said: Seque
             found.append((part[1], int(part[2])))
         else:
             names = [task for task in dag.tasks if task in known]
-            raise NoSuchTaskError(row.name, word, tuple(names + sorted(known - set(names))))
+            raise NoSuchTaskError(row.dag, row.name, word, tuple(names + sorted(known - set(names))))
     return found
 
 

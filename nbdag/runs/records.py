@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..core import reasons
 from ..core.job import Note, Output
 from ..core.states import RunState, TaskState
 from ..errors import NbdagError
@@ -22,15 +23,17 @@ from ..home import Home
 class NoSuchTaskError(NbdagError):
     """A run has no such task."""
 
-    def __init__(self, run: str, task: str, tasks: tuple[str, ...]) -> None:
-        super().__init__(run, task)
+    def __init__(self, dag: str, run: str, task: str, tasks: tuple[str, ...]) -> None:
+        super().__init__(dag, run, task)
+        self.dag = dag
         self.run = run
         self.task = task
         self.tasks = tasks
 
     def __str__(self) -> str:
         if not self.tasks:
-            return f"run {self.run} has no task: they are not built, as `nbdag status {self.run}` says"
+            status = f"nbdag status {reasons.told(self.run, self.dag)}"
+            return f"run {self.run} has no task: they are not built, as `{status}` says"
         return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks)}"
 
 
@@ -120,7 +123,7 @@ class Run:
         task, index = which if isinstance(which, tuple) else (which, None)
         found = [each for each in self.tasks if each.id == task and index in (None, each.map_index)]
         if not found:
-            raise NoSuchTaskError(self.id, str(which), tuple(dict.fromkeys(each.id for each in self.tasks)))
+            raise NoSuchTaskError(self.dag, self.id, str(which), tuple(dict.fromkeys(each.id for each in self.tasks)))
         if len(found) > 1:
             raise ManyInstancesError(task, tuple(each.map_index for each in found))
         return found[0]

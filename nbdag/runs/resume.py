@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..core import reasons
 from ..core.dag import Dag
 from ..core.events import Event
-from ..core.reasons import listed
 from ..core.states import RUN_FINISHED, RunState
 from ..errors import NbdagError
 from ..home import Home
@@ -38,42 +38,46 @@ if TYPE_CHECKING:
 class DrivenError(NbdagError):
     """A run was to be driven that somebody drives already."""
 
-    def __init__(self, run: str, driver: str) -> None:
-        super().__init__(run, driver)
+    def __init__(self, dag: str, run: str, driver: str) -> None:
+        super().__init__(dag, run, driver)
+        self.dag = dag
         self.run = run
         self.driver = driver
 
     def __str__(self) -> str:
-        return f"run {self.run} is driven by {self.driver}; `nbdag status {self.run} --watch` shows how it goes"
+        watch = f"nbdag status {reasons.told(self.run, self.dag)} --watch"
+        return f"run {self.run} is driven by {self.driver}; `{watch}` shows how it goes"
 
 
 class HeldError(NbdagError):
     """Nothing that is driven here can go on, as each run waits for the one before."""
 
-    def __init__(self, runs: Sequence[str], before: str, state: str) -> None:
-        super().__init__(tuple(runs), before, state)
+    def __init__(self, dag: str, runs: Sequence[str], before: str, state: str) -> None:
+        super().__init__(dag, tuple(runs), before, state)
+        self.dag = dag
         self.runs = tuple(runs)
         self.before = before
         self.state = state
 
     def __str__(self) -> str:
+        before, first = (reasons.told(run, self.dag) for run in (self.before, self.runs[0]))
         return (
-            f"{listed(self.runs)} cannot go on, since a task depends on the past and the run before, {self.before}, is "
-            f"{self.state}: `nbdag resume {self.before}`, then `nbdag resume {self.runs[0]}`"
+            f"{reasons.listed(self.runs)} cannot go on, since a task depends on the past and the run before, "
+            f"{self.before}, is {self.state}: `nbdag resume {before}`, then `nbdag resume {first}`"
         )
 
 
 class SucceededError(NbdagError):
     """A run was to be resumed in which nothing is left to do."""
 
-    def __init__(self, run: str) -> None:
-        super().__init__(run)
+    def __init__(self, dag: str, run: str) -> None:
+        super().__init__(dag, run)
+        self.dag = dag
         self.run = run
 
     def __str__(self) -> str:
-        return (
-            f"run {self.run} succeeded, so nothing is left of it; `nbdag clear {self.run} TASK --run` runs a task anew"
-        )
+        clear = f"nbdag clear {reasons.told(self.run, self.dag)} TASK --run"
+        return f"run {self.run} succeeded, so nothing is left of it; `{clear}` runs a task anew"
 
 
 def resume(
@@ -96,11 +100,11 @@ def resume(
         clear_away(store, here)
         row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if row.state is RunState.SUCCESS:
-            raise SucceededError(row.name)
+            raise SucceededError(row.dag, row.name)
         if row.state in RUN_FINISHED:
             clear_unsuccessful(store, here, row)
         elif driver := driver_of(store, row):
-            raise DrivenError(row.name, driver)
+            raise DrivenError(row.dag, row.name, driver)
         drive(store, here, [store.run(row.id)], jobs=jobs, kernels=kernels, on_event=on_event)
         return told(store, here, [store.run(row.id)])[0]
 
@@ -184,7 +188,9 @@ def _until_all_end(
             if before is not None and before.state in RUN_FINISHED:
                 scheduler.turn()  # it may have ended, and well, since it was looked at
                 if scheduler.held:
-                    return HeldError([row.name for row in (*held, *waiting)], before.name, before.state.value)
+                    return HeldError(
+                        first.dag, [row.name for row in (*held, *waiting)], before.name, before.state.value
+                    )
                 continue
         if scheduler.driven >= most or not waiting or caught:
             scheduler.wait(wake)

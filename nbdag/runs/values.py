@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import store as stores
+from ..core import reasons
 from ..core.assemble import inputs
 from ..core.job import Given, Output
 from ..core.states import TaskState
@@ -22,8 +23,9 @@ from .records import Run, TaskRun
 class FailedWriterError(NbdagError):
     """A value of a task that did not succeed: nothing of it is kept."""
 
-    def __init__(self, run: str, name: str, task: str, state: TaskState) -> None:
-        super().__init__(run, name, task, state)
+    def __init__(self, dag: str, run: str, name: str, task: str, state: TaskState) -> None:
+        super().__init__(dag, run, name, task, state)
+        self.dag = dag
         self.run = run
         self.name = name
         self.task = task
@@ -32,7 +34,7 @@ class FailedWriterError(NbdagError):
     def __str__(self) -> str:
         return (
             f"run {self.run} has no {self.name!r}, since task {self.task}, which sets it, is {self.state.value} there: "
-            f"`nbdag why {self.run} {self.task}` says why"
+            f"`nbdag why {reasons.told(self.run, self.dag)} {self.task}` says why"
         )
 
 
@@ -120,5 +122,5 @@ def _not_stored(run: Run, name: str) -> NbdagError:
     writers = [task.id for task in notebook.tasks.values() if name in task.writes]
     for task in reversed(run.tasks):
         if task.id in writers and task.state is not TaskState.SUCCESS:
-            return FailedWriterError(run.id, name, task.id, task.state)
+            return FailedWriterError(run.dag, run.id, name, task.id, task.state)
     return NotStoredError(run.id, name, writers, stored)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.dag import Dag
 from ..core.plan import Plan, plan
-from ..core.reasons import label, standing
+from ..core.reasons import label, standing, told
 from ..core.slots import Claim, claims, take
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ..home import Home
@@ -69,7 +69,9 @@ class _Answer:
         if not mine and part:
             mine = [each for each in self.instances if (each.task, each.map_index) == (part[1], int(part[2]))]
         if not mine:
-            raise NoSuchTaskError(self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances)))
+            raise NoSuchTaskError(
+                self.row.dag, self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances))
+            )
         return [
             Why(
                 run=self.row.name,
@@ -88,9 +90,8 @@ class _Answer:
             return self._over(each, attempt)
         found = self._run_waits() + self._waits(each)
         if not self.driver:
-            found.append(
-                f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {self.row.name}`"
-            )
+            resume = f"nbdag resume {told(self.row.name, self.row.dag)}"
+            found.append(f"is driven by nobody: start `nbdag scheduler`, or drive it here with `{resume}`")
         return found or [f"is free to run: {self.driver} starts it in a moment"]
 
     def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:

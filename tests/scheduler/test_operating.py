@@ -116,7 +116,7 @@ def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> 
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
-    nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id}`"
+    nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id} --dag alone`"
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
