@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs as api
+from ..core.reasons import told
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from . import complete
 from ._group import examples
@@ -163,9 +164,8 @@ def _print_status(run: api.Run) -> None:
     if run.error:
         screen.print(run.error, soft_wrap=True)
     if run.state not in RUN_FINISHED and not api.driver(run):
-        screen.print(
-            f"nobody drives it: start `nbdag scheduler`, or go on here with `nbdag resume {run.id}`", soft_wrap=True
-        )
+        resume = f"nbdag resume {told(run.id, run.dag)}"
+        screen.print(f"nobody drives it: start `nbdag scheduler`, or go on here with `{resume}`", soft_wrap=True)
     screen.print(short_path(run.notebook), soft_wrap=True)
 
 
