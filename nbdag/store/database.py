@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ..core.slots import DEFAULT_POOLS
@@ -194,7 +194,7 @@ def revision_of(connection: Connection) -> str | None:
 def _sqlite(home: Home) -> Database:
     home.make()
     engine = create_engine(
-        f"sqlite:///{home.database}",
+        URL.create("sqlite", database=str(home.database)),  # in a text, `?` would end the path
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
         pool_size=1,  # see `changes`; a second thread gets a connection of its own

@@ -94,6 +94,16 @@ def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(home: Home) -> None:
     assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 30_000}
 
 
+@pytest.mark.parametrize("name", ["what?", "a?b=c", "no#1", "100%", "50%25", "a b:c@d"])
+def test_a_folder_of_any_name_holds_the_database(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / name / ".nbdag")
+    store = nbdag.store.open(home)
+    store.set_pool("gpu", 1)
+    store.close()
+    assert home.database.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_many_that_make_the_database_at_once_make_one(home: Home) -> None:
     failed: list[BaseException] = []
 
