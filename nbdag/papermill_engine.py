@@ -39,9 +39,7 @@ class DagEngine:
             # be anything that it can read (a bucket, standard input): so the run is given a file of its own.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
-            run = runs.run(
-                source, parameters=parameters, output=_local(output_path), cwd=Path.cwd(), kernels="warm", jobs=None
-            )
+            run = runs.run(source, parameters=parameters, output=_local(output_path), overwrite=True, cwd=Path.cwd())
         report = nbformat.read(str(run.notebook), as_version=4)
         said = nb.metadata.get("papermill", {})
         report.metadata.papermill = {**said, **report.metadata.get("papermill", {}), "parameters": dict(parameters)}

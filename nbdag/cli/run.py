@@ -76,6 +76,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default=True,
     help="Fork a kernel that has its imports done where possible, or start each anew.",
 )
+@click.option("--overwrite", is_flag=True, help="Let the report replace OUT, even if that is no report.")
 @click.option("--no-resident", is_flag=True, help="Keep no server of warm kernels for the next run.")
 @click.option("-k", "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's.")
 @click.option(
@@ -95,6 +96,7 @@ def run(
     fail_fast: bool | None,
     no_cache: bool,
     kernels: str,
+    overwrite: bool,
     no_resident: bool,
     kernel: str | None,
     cwd: Path | None,
@@ -138,6 +140,7 @@ def run(
                 parameters=values,
                 jobs=jobs,
                 output=output,
+                overwrite=overwrite,
                 kernels=kernels,
                 kernel_name=kernel,
                 cwd=cwd,

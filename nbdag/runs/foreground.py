@@ -84,6 +84,7 @@ def run(
     from_: Sequence[str] = (),
     values_from: str | None = None,
     output: str | PurePath | None = None,
+    overwrite: bool = False,
     kernels: str = "warm",
     kernel_name: str | None = None,
     cwd: str | PurePath | None = None,
@@ -97,10 +98,11 @@ def run(
 
     The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
     `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
-    core), `output` a second place for the report, `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead
-    of the notebook's, `cwd` the tasks' working directory (default: the notebook's folder). Without `cache` tasks with
-    --cache run anew. `on_event` is told what happens, in order, from one thread: this one. `built` is the notebook as
-    `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell runs once.
+    core), `output` a second place for the report (where a file is no report, only `overwrite` lets it be replaced),
+    `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead of the notebook's, `cwd` the tasks' working
+    directory (default: the notebook's folder). Without `cache` tasks with --cache run anew. `on_event` is told what
+    happens, in order, from one thread: this one. `built` is the notebook as `building.read_built` has just read it with
+    the same parameters, folder and kernel: its %%dag cell runs once.
 
     A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
     raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
@@ -117,6 +119,7 @@ def run(
             upto=upto,
             from_=from_,
             output=output,
+            overwrite=overwrite,
             cwd=cwd,
             kernel_name=kernel_name,
             built=built,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,6 +85,19 @@ class OutputError(NbdagError):
         return f"the report cannot be written to {self.path}: {self.why}"
 
 
+class OutputExistsError(NbdagError):
+    """The report would replace a file that is no report."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} exists and is no report of a run; name another file, or say --overwrite"
+
+
 class FolderMissingError(NbdagError):
     """The working directory that was asked for is not there."""
 
@@ -144,6 +158,7 @@ def prepare(
     upto: Sequence[str] = (),
     from_: Sequence[str] = (),
     output: str | PurePath | None = None,
+    overwrite: bool = False,
     cwd: str | PurePath | None = None,
     kernel_name: str | None = None,
     built: Built | None = None,
@@ -176,7 +191,7 @@ def prepare(
         parameters=said,
         choice=choose(dag, only=only, upto=upto, from_=from_),
         notes=notes,
-        output=_output(output),
+        output=_output(output, overwrite),
         cwd=folder,
     )
 
@@ -245,7 +260,7 @@ def the_home(home: Home | None) -> Home:
     return find() if home is None else home
 
 
-def _output(said: str | PurePath | None) -> Path | None:
+def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
     if said is None:
         return None
     path = Path(said).expanduser().absolute()
@@ -253,7 +268,18 @@ def _output(said: str | PurePath | None) -> Path | None:
         raise OutputError(Path(said), "it is a folder; name a file in it, such as out.ipynb")
     if not path.parent.is_dir():
         raise OutputError(Path(said), f"there is no folder {path.parent}; make it first")
+    if path.exists() and not (overwrite or _replaceable(path)):
+        raise OutputExistsError(Path(said))
     return path
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether it holds nothing that somebody may miss: it is empty, or the output of a run, ours or papermill's."""
+    try:
+        text = path.read_bytes() if path.is_file() else b"nothing that may be replaced"
+        return not text or isinstance(json.loads(text)["metadata"]["papermill"], dict)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def _folder(said: Path) -> Path:

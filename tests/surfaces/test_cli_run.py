@@ -63,6 +63,22 @@ def test_parameters_and_an_output_path_are_taken_as_papermill_takes_them(
     assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
 
 
+def test_a_file_that_is_no_report_is_never_replaced_unasked(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    first, second = (write_notebook("%%task a\nx = 1", name=name) for name in ("one.ipynb", "two.ipynb"))
+    kept = {second: second.read_bytes(), nbdag.folder / "a.yml": b"a: 1\n", nbdag.folder / "empty.json": b"{}"}
+    for path, text in kept.items():
+        path.write_bytes(text)
+        done = nbdag("run", first, path.name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{path.name} exists and is no report of a run; name another file, or say --overwrite" in done.stderr
+        assert path.read_bytes() == text
+    (nbdag.folder / "out.ipynb").touch()  # as mktemp makes one
+    for words in (["out.ipynb"], ["out.ipynb"], ["two.ipynb", "--overwrite"]):
+        assert nbdag("run", first, *words).returncode == 0
+        assert texts(nbdag.folder / words[0]).keys() == {"a"}
+        assert json.loads((nbdag.folder / words[0]).read_text())["metadata"]["nbdag"]["dag"] == "one"
+
+
 def test_json_tells_the_path_that_was_asked_for_as_long_as_it_is_there(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
