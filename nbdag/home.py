@@ -27,6 +27,8 @@ from .errors import NbdagError
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
+_PASSWORD = re.compile(r"(://[^:@/?]*:).*@")  # to the last @, as one in a password need not be written otherwise
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of them
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
 
@@ -135,6 +137,11 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
         if (folder / NAME).is_dir():
             return Home(folder / NAME, url)
     return Home(here / NAME, url)
+
+
+def without_secrets(url: str) -> str:
+    """A database's URL as it may be shown, and kept where others read: its passwords are replaced by ***."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
 def part(id: str) -> str:

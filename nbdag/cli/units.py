@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from .. import home
 
@@ -26,14 +25,14 @@ def unit(kind: str, *words: str) -> str:
 def _environment() -> dict[str, str]:
     here = home.find()
     said = {"NBDAG_HOME": str(here.root), "PATH": os.environ.get("PATH", os.defpath)}
-    if here.url is not None and not urlsplit(here.url).password:
+    if here.url is not None and not _secret():
         said["NBDAG_DB_URL"] = here.url
     return said
 
 
 def _secret() -> bool:
     url = home.find().url
-    return url is not None and bool(urlsplit(url).password)
+    return url is not None and home.without_secrets(url) != url
 
 
 def _systemd(command: list[str]) -> str:

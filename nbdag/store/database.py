@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from ..core.slots import DEFAULT_POOLS
 from ..errors import NbdagError
-from ..home import Home
+from ..home import Home, without_secrets
 from .ear import Ear
 from .schema import HEAD, metadata, pools
 
@@ -80,6 +80,12 @@ class StoreNewerError(StoreError):
     """The database was written by a newer nbdag."""
 
     advice = "upgrade nbdag, or set NBDAG_HOME to another folder"
+
+
+class StoreKindError(StoreError):
+    """The database that NBDAG_DB_URL names is not PostgreSQL."""
+
+    advice = "name one that is; for SQLite, unset it and set NBDAG_HOME to the folder that is to hold the database"
 
 
 class DriverMissingError(StoreError):
@@ -217,16 +223,17 @@ def _sqlite(home: Home) -> Database:
 
 
 def _elsewhere(said: str) -> Database:
+    where = without_secrets(said)
     try:
         url = make_url(said)
-        if url.drivername in ("postgres", "postgresql"):
-            url = url.set(drivername="postgresql+psycopg")
-        engine = create_engine(url, pool_pre_ping=True)
+        if url.get_backend_name() not in ("postgres", "postgresql"):
+            raise StoreKindError(where)
+        engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except exc.ArgumentError as error:
         raise StoreUnreachableError("NBDAG_DB_URL", "it is no database URL") from error
     except ImportError as error:
-        raise DriverMissingError(url.render_as_string(hide_password=True), str(error)) from error
-    return Database(engine, url.render_as_string(hide_password=True))
+        raise DriverMissingError(where, str(error)) from error
+    return Database(engine, where)
 
 
 def _enter_wal(connection: Any) -> None:

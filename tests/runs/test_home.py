@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbdag.core.job import Key
-from nbdag.home import Home, UnsafeIdError, find, write_atomically
+from nbdag.home import Home, UnsafeIdError, find, without_secrets, write_atomically
 
 
 def test_state_lives_where_nbdag_home_says(tmp_path: Path) -> None:
@@ -74,3 +74,22 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me@db/x", "postgresql://me@db/x"),
+        ("postgresql://db:5432/x?connect_timeout=3", "postgresql://db:5432/x?connect_timeout=3"),
+        ("postgresql://me:hunter2@db:5432/x", "postgresql://me:***@db:5432/x"),
+        ("postgresql://me:hun@ter/2?@db/x", "postgresql://me:***@db/x"),
+        ("postgresql://:hunter2@/x?host=/run", "postgresql://:***@/x?host=/run"),
+        ("postgresql+psycopg://h/db?password=hunter2&user=u", "postgresql+psycopg://h/db?password=***&user=u"),
+        (
+            "postgresql://h/db?user=u&sslpassword=hunter2&PassFile=/hunter2&application_name=a",
+            "postgresql://h/db?user=u&sslpassword=***&PassFile=***&application_name=a",
+        ),
+    ],
+)
+def test_a_database_is_shown_without_its_passwords(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

@@ -22,6 +22,7 @@ from nbdag.store.database import (
     StoreBusyError,
     StoreCorruptError,
     StoreFullError,
+    StoreKindError,
     StoreNewerError,
     StoreReadOnlyError,
     StoreUnreachableError,
@@ -178,7 +179,8 @@ def test_a_database_that_cannot_be_written_is_said_to_be(home: Home, raw: sqlite
     ("url", "says"),
     [
         ("not a url", r"it is no database URL"),
-        ("postgresql://nobody:s3cret@127.0.0.1:1/none", r"does not answer: postgresql\+psycopg://nobody:\*\*\*@"),
+        ("postgresql://nobody:s3cret@127.0.0.1:1/none", r"does not answer: postgresql://nobody:\*\*\*@"),
+        ("postgresql+psycopg://127.0.0.1:1/none?password=s3cret&user=u", r"/none\?password=\*\*\*&user=u"),
     ],
 )
 def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Path, url: str, says: str) -> None:
@@ -186,6 +188,16 @@ def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Pat
     with pytest.raises(StoreUnreachableError, match=says) as caught:
         nbdag.store.open(Home(tmp_path, url))
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://u:s3cret@h/db", "sqlite:////tmp/s.db", "oracle+oracledb://h/x"])
+def test_a_database_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(
+        StoreKindError, match=r"is not PostgreSQL: .*; name one that is; for SQLite, .*NBDAG_HOME"
+    ) as caught:
+        nbdag.store.open(Home(tmp_path, url))
+    assert "s3cret" not in str(caught.value)
+    assert "pip install" not in str(caught.value)
 
 
 def test_a_full_disk_is_said_to_be_and_leaves_the_database_whole(home: Home) -> None:

@@ -155,5 +155,11 @@ def test_a_unit_names_the_database_and_never_its_password(
 ) -> None:
     monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me@db/nbdag")
     assert "postgresql://me@db/nbdag" in call("scheduler", "--print-unit", kind).output
-    monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me:s3cret@db/nbdag")
-    assert "s3cret" not in call("scheduler", "--print-unit", kind).output
+    for secret in (
+        "me:s3cret@db/nbdag",
+        "me:s3cret/@db/nbdag",
+        "db/nbdag?user=me&password=s3cret",
+        "db/x?sslPassword=s3cret",
+    ):
+        monkeypatch.setenv("NBDAG_DB_URL", f"postgresql://{secret}")
+        assert "s3cret" not in call("scheduler", "--print-unit", kind).output
