@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -85,7 +85,7 @@ class Scheduler:
         self._kept: list[Result] = []  # came while waiting, or could not be saved yet
         self._others: tuple[Claim, ...] = ()  # what other schedulers' tasks take of the pools
         self._pools: dict[str, int] = {}
-        self._seen: int | None = None  # the store's count of changes
+        self._seen: Hashable | None = None  # the store's count of changes
         self._stopping = False
         self._draining = False
         self._cache = Cache(store, home)

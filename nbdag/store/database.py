@@ -10,9 +10,10 @@ where an older stamp is found.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from .schema import HEAD, metadata, pools
 
 BUSY = 30.0  # seconds to wait for another process that writes
 _WRITE = "nbdag_write"
+_NUMBER = "nbdag_number"  # of a connection; those of one engine are counted
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -132,15 +134,16 @@ class Database:
             if self.ear is not None and not quietly and transaction.is_active:
                 self.ear.tell(connection)
 
-    def changes(self) -> int | None:
-        """A number that differs once another connection has written; None where the database has no such thing."""
+    def changes(self) -> Hashable | None:
+        """What differs once another connection has written; None where the database has no such thing."""
         if self.ear is not None:
             return self.ear.heard
         with self._said():
-            # By the pool, the connection that this process last wrote with: its own writes do not count there.
+            # By the pool, the connection that this process last wrote with: its own writes do not count there. Where
+            # another thread has it, this is one more, whose count has nothing to do with that of the first.
             raw: Any = self.engine.raw_connection()
             try:
-                return int(raw.driver_connection.execute("PRAGMA data_version").fetchone()[0])
+                return raw.info[_NUMBER], raw.driver_connection.execute("PRAGMA data_version").fetchone()[0]
             finally:
                 raw.close()
 
@@ -207,8 +210,11 @@ def _sqlite(home: Home) -> Database:
         max_overflow=-1,
     )
 
+    numbers = itertools.count()
+
     @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
+    def prepare(connection: Any, record: Any) -> None:
+        record.info[_NUMBER] = next(numbers)
         connection.isolation_level = None  # the driver would begin transactions late, and as readers
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)

@@ -7,7 +7,7 @@ a task is handed out once, however many schedulers there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
@@ -64,8 +64,8 @@ class Store:
         """Whether it is a file of this machine's, which one scheduler drives."""
         return self._database.sqlite
 
-    def changes(self) -> int | None:
-        """A number that differs once another process has written; None where the database cannot tell."""
+    def changes(self) -> Hashable | None:
+        """What differs once another process has written; None where the database cannot tell."""
         return self._database.changes()
 
     def close(self) -> None:

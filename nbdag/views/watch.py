@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from .. import store as stores
 from ..errors import NbdagError
@@ -61,7 +61,7 @@ class Watch:
         store = stores.open(home)
         try:
             seen: dict[int, int] = {}
-            changes: int | None = None
+            changes: Hashable | None = None
             dag = ""
             buried = 0.0
             while not self._ended.is_set() and self._home() == home:

@@ -148,6 +148,20 @@ def test_the_count_of_changes_moves_for_the_writes_of_others_only(home: Home) ->
     theirs.close()
 
 
+def test_no_change_is_missed_where_another_thread_has_the_connection(home: Home) -> None:
+    mine, theirs = nbdag.store.open(home), nbdag.store.open(home)
+    mine.pools()
+    seen = mine.changes()
+    with mine._database.reading():  # as a report that is being written does
+        for slots in range(3):  # one of these times both connections have counted the same
+            theirs.set_pool("a", slots)
+            assert mine.changes() != seen
+    seen = mine.changes()
+    assert mine.changes() == seen
+    mine.close()
+    theirs.close()
+
+
 def _says(home: Home, kind: type[Exception], match: str) -> None:
     with pytest.raises(kind, match=match) as caught:
         nbdag.store.open(home).set_pool("gpu", 1)
