@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 AT_ONCE = 2  # builds of one scheduler
 
 
-def pin_built(home: Home, digest: str, path: str, cwd: str, parameters: Mapping[str, Any]) -> tuple[str, Dag]:
+def pin_built(
+    home: Home, digest: str, path: str, cwd: str, parameters: Mapping[str, Any], kernel: str | None = None
+) -> tuple[str, Dag]:
     """The built notebook of a pinned source, pinned too: its digest, and what it holds. Raises `NbdagError`."""
     source = text_of(home, digest, Path(path).name)
-    built = build(source, name=Path(path).name, cwd=Path(cwd), parameters=parameters)
+    built = build(source, name=Path(path).name, cwd=Path(cwd), parameters=parameters, kernel_name=kernel)
     if built.dag.errors:
         raise NotebookProblemsError(Path(path), built.dag.errors)
     if built.text == source:
@@ -50,7 +52,7 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
         return row
     at = time.time()
     try:
-        digest, dag = pin_built(home, row.digest, row.path, row.cwd, row.parameters)
+        digest, dag = pin_built(home, row.digest, row.path, row.cwd, row.parameters, row.kernel)
     except NotebookProblemsError as error:
         give_up(store, row, str(error), time.time())
     else:

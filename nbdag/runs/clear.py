@@ -110,7 +110,8 @@ def clear(
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         if deployed:
-            digest, dag = pin_built(here, _deployed(store, row.dag), row.path, row.cwd, row.parameters)
+            source = _deployed(store, row.dag)
+            digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             change, chosen = clearing(store, dag, replace(row, digest=digest), asked)
             return replace(change, built=dag.built), chosen
         return clearing(store, pinned(here, row), row, asked)

@@ -310,6 +310,7 @@ def _create(
         tasks=tuple(prepared.choice.tasks) if prepared.choice.partial else None,
         fail_fast=dag.options.fail_fast if fail_fast is None else fail_fast,
         cache=cache,
+        kernel=prepared.kernel,
         scheduler=scheduler,
         notes=(*prepared.notes, *borrowed.notes),
         borrowed={task: run.id for task, run in borrowed.runs.items()},

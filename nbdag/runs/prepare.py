@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -148,6 +148,7 @@ class Prepared:
     notes: tuple[Note, ...]  # to be said before it starts
     output: Path | None
     cwd: Path
+    kernel: str | None  # to use instead of the notebook's
 
 
 def prepare(
@@ -179,9 +180,7 @@ def prepare(
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), dag.errors)
     said, notes = record_parameters(dag, parameters or {})
-    if kernel_name is not None:
-        dag = replace(dag, kernel_name=kernel_name)
-    kernel_installed(dag.kernel_name)
+    kernel_installed(kernel_name or dag.kernel_name)
     return Prepared(
         path=path,
         dag=dag,
@@ -193,6 +192,7 @@ def prepare(
         notes=notes,
         output=_output(output, overwrite),
         cwd=folder,
+        kernel=kernel_name,
     )
 
 

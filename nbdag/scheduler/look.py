@@ -53,7 +53,11 @@ class Driven:
         """The run as the store has it."""
         run = cls(
             row=row,
-            dag=replace(dag, options=replace(dag.options, fail_fast=row.fail_fast)),
+            dag=replace(
+                dag,
+                options=replace(dag.options, fail_fast=row.fail_fast),
+                kernel_name=row.kernel or dag.kernel_name,
+            ),
             instances={(each.task, each.map_index): each for each in instances},
             left=leavings(attempts),
             lent=lent,

@@ -104,6 +104,7 @@ def _values_of(new: NewRun) -> dict[str, Any]:
         "tasks": None if new.tasks is None else list(new.tasks),
         "fail_fast": new.fail_fast,
         "cache": new.cache,
+        "kernel": new.kernel,
         "scheduler_id": new.scheduler,
         "backfill": new.backfill,
         "revision": 0,

@@ -52,6 +52,7 @@ def run_of(row: Row[Any]) -> RunRow:
         revision=row.revision,
         backfill=row.backfill,
         cache=row.cache,
+        kernel=row.kernel,
     )
 
 

@@ -69,6 +69,7 @@ class NewRun:
     tasks: tuple[str, ...] | None = None  # of a partial run, those chosen; None: all
     fail_fast: bool = False
     cache: bool = True  # earlier outcomes may stand for those of its tasks with --cache
+    kernel: str | None = None  # that its tasks get; None: the notebook's
     scheduler: str | None = None  # the only one that may drive it
     notes: tuple[Note, ...] = ()  # said of it before it starts
     borrowed: Mapping[str, int] = field(default_factory=dict)  # task → number of the run that gives its values
@@ -104,6 +105,7 @@ class RunRow:
     revision: int
     backfill: int | None = None  # of which it is a part
     cache: bool = True  # earlier outcomes may stand for those of its tasks with --cache
+    kernel: str | None = None  # that its tasks get; None: the notebook's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

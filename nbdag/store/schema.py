@@ -33,7 +33,7 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0006"  # the newest migration
+HEAD = "0007"  # the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -131,6 +131,7 @@ runs = Table(
     Column("tasks", Json),  # of a partial run, those chosen; None: all
     Column("fail_fast", Boolean, nullable=False),
     Column("cache", Boolean, nullable=False, server_default=true()),  # earlier outcomes may stand for its tasks'
+    Column("kernel", Text),  # that its tasks get instead of the notebook's
     Column("backfill", Number, index=True),  # of which it is a part
     Column("cancel_asked", Double),  # when somebody asked to stop it
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any

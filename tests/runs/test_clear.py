@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,3 +137,26 @@ def test_a_run_that_was_only_recorded_is_resumed(write: Write, home: Home) -> No
     store.create_run(new, [new_instance(dag, "a")])
     store.close()
     assert resume("m", home=home).state is RunState.SUCCESS
+
+
+@pytest.mark.parametrize("again", [resume, lambda run: resume(clear(run).run)])
+def test_the_kernel_that_a_run_was_asked_to_use_is_not_forgotten(
+    write: Write,
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_process: Any,
+    again: Callable[[runs.Run], runs.Run],
+) -> None:
+    spec = tmp_path / "jupyter" / "kernels" / "other"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["other"], "display_name": "Other"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    used: list[str] = []
+    submit = in_process.submit
+    monkeypatch.setattr(in_process, "submit", lambda self, job: (used.append(job.kernel_name), submit(self, job)))
+    failed = nbdag.run(write("%%task a\n1 / 0"), kernel_name="other", home=home)
+    again(failed)
+    assert used == ["other", "other"]
+    nbdag.run(write("%%task a\n1 / 0"), home=home)
+    assert used[2:] == ["python3"]
