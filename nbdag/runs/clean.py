@@ -112,7 +112,8 @@ def _forget(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
     bury(store, now)
     rows = store.upkeep.ended_before(now - keep)
     if rows and not dry_run:
-        store.upkeep.forget([row.id for row in rows])
+        forgotten = set(store.upkeep.forget([row.id for row in rows]))
+        rows = [row for row in rows if row.id in forgotten]
         store.upkeep.compact()
     return rows
 

@@ -57,7 +57,10 @@ class StoreBusyError(StoreError):
 class StoreCorruptError(StoreError):
     """The file is not a database, or is damaged."""
 
-    advice = "move it away and run again: a new one is made (its runs' notebooks stay where they are)"
+    advice = (
+        "move it away and run again: a new one is made (its runs' notebooks stay where they are until the next "
+        "`nbdag gc`, which removes what no run on record needs: copy them first)"
+    )
 
 
 class StoreFullError(StoreError):

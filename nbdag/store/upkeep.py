@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import delete, func, or_, select, text
+from sqlalchemy import Connection, delete, func, or_, select, text
 
 from ..core.states import RunState, TaskState
 from . import schema as t
@@ -30,16 +30,17 @@ class Upkeep:
         with self._database.reading() as connection:
             return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
-    def forget(self, runs: Sequence[int]) -> None:
-        """Delete the record of these runs, and what only they needed."""
+    def forget(self, runs: Sequence[int]) -> list[int]:
+        """Delete the record of these runs, and what only they needed; answers with those that are forgotten.
+
+        One that was cleared since it was looked at, or that lends its values to one that stays, stays as well.
+        """
         with self._database.writing() as connection:
-            for n in range(0, len(runs), 500):
-                some = list(runs[n : n + 500])
+            over = _forgettable(connection, runs)
+            for some in _portions(over):
                 connection.execute(delete(t.borrowed).where(t.borrowed.c.run_id.in_(some)))
-            for n in range(0, len(runs), 500):
-                some = list(runs[n : n + 500])
-                unfinished = t.runs.c.state.in_(_UNFINISHED)  # cleared since it was looked at
-                connection.execute(delete(t.runs).where(t.runs.c.id.in_(some), ~unfinished))
+            for some in _portions(over):
+                connection.execute(delete(t.runs).where(t.runs.c.id.in_(some)))
             needed = select(t.runs.c.dag_id, t.runs.c.digest)
             deployed = select(t.dags.c.id, t.dags.c.digest).where(t.dags.c.digest.is_not(None))
             for row in connection.execute(
@@ -54,6 +55,7 @@ class Upkeep:
             connection.execute(
                 delete(t.schedulers).where(t.schedulers.c.ended.is_not(None), t.schedulers.c.id.not_in(used))
             )
+        return over
 
     def in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
         """What files are needed: digests of values, digests of notebooks, runs as (DAG, id).
@@ -116,3 +118,22 @@ class Upkeep:
             with self._database.engine.connect() as connection:
                 raw = connection.connection.driver_connection
                 raw.execute("VACUUM")  # type: ignore[union-attr]
+
+
+def _forgettable(connection: Connection, runs: Sequence[int]) -> list[int]:
+    """Those of these runs that have ended and lend no value to one that stays; until the transaction's end."""
+    over: set[int] = set()
+    for some in _portions(runs):
+        ended = select(t.runs.c.id).where(t.runs.c.id.in_(some), t.runs.c.state.not_in(_UNFINISHED))
+        # PostgreSQL: nobody clears one of them, or borrows from it, meanwhile. SQLite has one writer anyway.
+        over |= set(connection.execute(ended.with_for_update()).scalars())
+    lent = connection.execute(select(t.borrowed.c.run_id, t.borrowed.c.from_run_id).distinct()).all()
+    while needed := {row.from_run_id for row in lent if row.run_id not in over} & over:
+        over -= needed  # what they borrowed themselves is needed as well
+    return sorted(over)
+
+
+def _portions(runs: Sequence[int]) -> Iterator[list[int]]:
+    """So many at a time as a statement takes."""
+    for n in range(0, len(runs), 500):
+        yield list(runs[n : n + 500])

@@ -269,6 +269,29 @@ def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(stor
     assert store.borrowed([partial.id, old.id]) == {partial.id: {"a": old.id}, old.id: {}}
 
 
+def test_what_is_forgotten_is_neither_a_run_that_goes_on_nor_one_that_lends(store: Store) -> None:
+    def over(name: str, **more: object) -> RunRow:
+        run = store.create_run(a_run(name, **more), tasks("a"))
+        assert store.save(Change(run=replace(run, state=RunState.SUCCESS, ended=150.0))) is not None
+        return store.run(run.id)
+
+    far, lender, plain, cleared = over("far"), over("lender"), over("plain"), over("cleared")
+    between = over("between", borrowed={"a": far.id})
+    both = over("both", borrowed={"a": between.id})
+    looked = [row.id for row in store.upkeep.ended_before(200.0)]
+    assert looked == [far.id, lender.id, plain.id, cleared.id, between.id, both.id]
+    # Since then one was cleared, and another has lent to a run that goes on, as has one that borrowed itself.
+    assert store.save(Change(run=replace(cleared, state=RunState.QUEUED, ended=None))) is not None
+    last = store.create_run(a_run("last", borrowed={"a": lender.id, "b": between.id}), tasks("c"))
+    assert store.upkeep.forget([*looked, last.id]) == [plain.id, both.id]
+    assert {row.name for row in store.runs()} == {"far", "lender", "cleared", "between", "last"}
+    assert store.borrowed([last.id, between.id]) == {
+        last.id: {"a": lender.id, "b": between.id},
+        between.id: {"a": far.id},
+    }
+    assert store.upkeep.faults() == []
+
+
 def test_what_is_said_of_a_run_before_it_starts_is_kept(store: Store) -> None:
     note = Note(code="NB411", name="alhpa", message="did you mean alpha?")
     run = store.create_run(a_run(notes=(note,)), [])
