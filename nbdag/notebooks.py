@@ -24,10 +24,12 @@ from typing import Any
 
 from . import operators
 from .core import cells as sorting
+from .core.analysis.scopes import names_of
 from .core.cells import RawCell, Sorted
 from .core.dag import Cell, CellKind, Dag, Problem
 from .core.dataflow import understand
 from .core.problems import problem
+from .core.source import Python, to_python
 from .core.words import ID, nearest
 from .errors import NbdagError
 
@@ -300,6 +302,25 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
 
 def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
     """The cells, with the code that operators make of their bodies."""
+    made, problems = _made(found, None)
+    if any(told.operator not in ("python", "sensor") for told in found.task_options.values()):
+        return _made(found, _names_of(made, found))  # of these some depend on what the others set
+    return made, problems
+
+
+def _names_of(cells: Sequence[Cell], found: Sorted) -> frozenset[str]:
+    """All names that some cell sets."""
+    names: set[str] = set()
+    for told in found.task_options.values():
+        names.update(told.out, (name for name, _ in told.map))
+    for cell in cells:
+        python = None if cell.kind is CellKind.PROSE else to_python(cell.code)
+        if isinstance(python, Python):
+            names.update(names_of(python.tree.body).bound, (name for name, _ in python.writes))
+    return frozenset(names)
+
+
+def _made(found: Sorted, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
     made: list[Cell] = []
     problems: list[Problem] = []
     for cell in found.cells:
@@ -311,7 +332,7 @@ def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
         lines = cell.code.split("\n")
         head, body = lines[: start - 1], "\n".join(lines[start - 1 :])
         try:
-            source = operators.source(body, told)
+            source = operators.source(body, told, known)
         except operators.UnknownOperatorError as error:
             place = cell.at(max(start - 1, 1))
             problems.append(problem("NB108", error.message, hint=error.hint, task=cell.task, place=place))
@@ -321,4 +342,6 @@ def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
             problems.append(problem("NB109", error.message, hint=error.hint, task=cell.task, place=place))
             source = "pass"
         made.append(replace(cell, code="\n".join([*head, source])))
+        for line, message, hint in operators.doubts(body, told, known) if known and source != "pass" else ():
+            problems.append(problem("NB116", message, hint=hint, task=cell.task, place=cell.at(start + line - 1)))
     return made, problems

@@ -24,6 +24,10 @@ Examples
   %%task score --map fold=folds
   %%task fetch --operator bash --doc "copies last night's files"
 
+A bash cell ends at the first command that fails (set -e). {name} is a value, quoted for the shell,
+and $name an environment variable, where parameters, setup or tasks set that name; all else is the
+shell's. A sensor looks again until its last expression is true.
+
 A task follows the tasks that made what it reads; --after adds order that no variable shows.
 In the notebook the cell simply runs, a mapped one once per element: retries, timeouts, pools and
 schedules belong to headless runs (nbdag run, nbdag scheduler).

@@ -49,6 +49,7 @@ TABLE: dict[str, Entry] = {
     "NB304": Entry("warning", "a task changes the environment or the working directory"),
     "NB305": Entry("warning", "a task needs a setup cell that stands below it"),
     "NB306": Entry("warning", "a function reads a name that nothing sets"),
+    "NB116": Entry("warning", "a script's {name} that no cell sets"),
     "NB307": Entry("warning", "a task that cannot be cached"),
     "NB401": Entry("warning", "a task changed an input in place, and its code does not show it"),
     "NB402": Entry("warning", "a task changed in place what setup makes for each task anew"),

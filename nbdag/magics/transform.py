@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 from .. import operators
 from ..core import header
 from ..core.options import TaskOptions
@@ -60,10 +62,16 @@ class Unwrap:
         options = self.options(found.options)
         if found.kind == "task" and options.operator != "python":
             try:
-                return operators.source("".join(lines), options).splitlines(keepends=True)
+                return operators.source("".join(lines), options, _set_here()).splitlines(keepends=True)
             except NbdagError as error:
                 return [f"{AROUND}.cannot({str(error)!r})\n"]
         return _called(lines)
+
+
+def _set_here() -> set[str]:
+    """The names that this kernel's cells have set."""
+    shell = get_ipython()
+    return set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
 
 
 def _called(lines: list[str]) -> list[str]:

@@ -29,7 +29,9 @@ touches nothing: no file, no network.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -110,6 +112,8 @@ class UnknownOperatorError(OperatorError):
 
 Registered = TypeVar("Registered", bound="type[MakesSource] | MakesSource")
 _registered: dict[str, MakesSource] = {}
+_known: ContextVar[Collection[str] | None] = ContextVar("known", default=None)
+Doubt = tuple[int, str, str]  # a line of the body, from 1; a message; a hint
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
@@ -167,11 +171,15 @@ def find(name: str) -> MakesSource:
         raise OperatorError(message, hint=f"mend or remove the package {package}") from error
 
 
-def source(body: str, options: TaskOptions) -> str:
-    """The code that a task's operator makes of its cell's body. Raises `OperatorError`."""
+def source(body: str, options: TaskOptions, known: Collection[str] | None = None) -> str:
+    """The code that a task's operator makes of its cell's body. Raises `OperatorError`.
+
+    `known` are the names that the notebook's cells set, which an operator may ask for (`known_names`).
+    """
     operator = find(options.operator)
     try:
-        made = operator.source(body, options)
+        with _knowing(known):
+            made = operator.source(body, options)
     except OperatorError:
         raise
     except Exception as error:
@@ -181,6 +189,27 @@ def source(body: str, options: TaskOptions) -> str:
         message = f"operator {options.operator!r} gave {type(made).__name__}, not source"
         raise OperatorError(message, hint="its method `source` returns text")
     return made
+
+
+def doubts(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[Doubt]:
+    """What a person should know of a cell's body, where its operator has a method `doubts`."""
+    with _knowing(known):
+        ask = getattr(find(options.operator), "doubts", None)
+        return () if ask is None else tuple(ask(body))
+
+
+def known_names() -> Collection[str] | None:
+    """The names that the cells of the notebook set whose cell is being made; None where that is not known."""
+    return _known.get()
+
+
+@contextmanager
+def _knowing(known: Collection[str] | None) -> Iterator[None]:
+    before = _known.set(known)
+    try:
+        yield
+    finally:
+        _known.reset(before)
 
 
 @cache

@@ -1,37 +1,51 @@
 """A cell that is a shell script.
 
     %%task fetch --operator bash
-    curl -fsS {url} -o data/{day:%Y-%m-%d}.csv
+    curl -fsS {url} -o "data/{day:%Y-%m-%d}.csv"
     wc -l data/*.csv
 
-`{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value in the
-notebook, as in IPython's `!` lines; `{{name}}` is `{name}` for the shell, and `$name`, `${name}` and `{a,b}` are the
-shell's own. The script is bash's, and ends at the first command that fails (`set +e` goes on). What it prints appears
+`{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value where
+the notebook's parameters, setup or tasks set that name. The value is quoted as its place needs it: whatever it holds,
+the shell takes it for text. What no cell sets stays as it stands, so `awk '{print}'` and `jq '{id}'` are the shell's,
+as `{a,b}` is; `{{name}}` is `{name}` for the shell, and comments are left alone. `$name` is the value as an environment
+variable, of which the shell makes several words where it is not in quotes; what the script itself sets, and PATH, HOME
+and the like, are the shell's.
+
+The script is bash's, under `set -e`: it ends at the first command that fails (`set +e` goes on). What it prints appears
 as it comes. A status other than 0 fails the task, 99 skips it, as in Airflow. With `--out NAME`, what it printed to
 standard output becomes the string NAME.
 """
 
 from __future__ import annotations
 
-import ast
 import codecs
+import difflib
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
-import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, Any
 
 from ..core.options import TaskOptions
 from ..errors import NbdagError, Skip
-from . import OperatorError
+from . import Doubt, OperatorError, known_names, script
 from .tasks import Operator
 
 SKIP = 99  # the exit status that skips the task
-_FIELD = re.compile(r"\{\{(?P<kept>[^{}\n]*)\}\}|(?<![$\\])\{(?P<field>[^\W\d][^{}\n]*)\}")
 _RUN = '__import__("nbdag.operators.bash", fromlist=["run"]).run('
+# How a value is written so that the shell takes it as it is, by what it stands in.
+_QUOTED: dict[str, Callable[[str], str]] = {
+    script.CODE: shlex.quote,
+    script.PAREN: shlex.quote,
+    script.SINGLE: lambda value: value.replace("'", r"'\''"),
+    script.DOUBLE: lambda value: re.sub(r'([\\"$`])', r"\\\1", value),
+    script.HERE: lambda value: re.sub(r"([\\$`])", r"\\\1", value),
+    script.RAW_HERE: lambda value: value,
+}
 
 
 class ScriptError(NbdagError):
@@ -66,55 +80,43 @@ class Bash(Operator):
             )
         target = f"{options.out[0]} = " if options.out else ""
         end = "" if options.out else ";"  # nothing to display
-        return f"{target}{_RUN}{', '.join(pieces(body))}){end}"
+        return f"{target}{_RUN}{', '.join(pieces(body, known_names()))}){end}"
+
+    def doubts(self, body: str) -> Iterator[Doubt]:
+        """Braces that are left to the shell, though a name that a cell sets is nearly the same."""
+        known = known_names() or ()
+        for left in script.take_apart(body, known)[1]:
+            for name in sorted(left.names):
+                near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+                if near:
+                    message = f"no cell sets {name}, so {{{left.field}}} is left to the shell as it stands"
+                    yield left.line, message, f"did you mean {near[0]}?"
 
 
-def pieces(script: str) -> list[str]:
-    """Python literals that, joined, are the script: strings for its text, f-strings for what Python fills in."""
-    found: list[str] = []
-    text, at = "", 0
-    for match in _FIELD.finditer(script):
-        text += script[at : match.start()]
-        at = match.end()
-        if match["kept"] is not None:
-            text += f"{{{match['kept']}}}"
-        elif _is_field(match["field"]):
-            found += [_literal(text), f'f"""{match.group()}"""']
-            text = ""
-        else:
-            text += match.group()
-    return [*found, _literal(text + script[at:])]
+def pieces(text: str, known: Collection[str] | None = None) -> list[str]:
+    """Python for what `run` takes: each piece on the script's own lines. `known`: see `script.take_apart`."""
+    made = []
+    for part in script.take_apart(text, known)[0]:
+        made.append(_literal(part.text) if part.within is None else f'({part.within!r}, f"""{{{part.text}}}""")')
+    return made
 
 
 def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\0", "\\0")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\0", "\\x00")
     return f'"""{escaped}"""'
 
 
-def _is_field(field: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(f'f"""{{{field}}}"""', mode="eval").body
-    except (SyntaxError, ValueError):
-        return False
-    # {a,b} is the shell's.
-    return (
-        isinstance(tree, ast.JoinedStr)
-        and len(tree.values) == 1
-        and isinstance(tree.values[0], ast.FormattedValue)
-        and not isinstance(tree.values[0].value, ast.Tuple)
-    )
-
-
-def run(*script: str) -> str:
+def run(*pieces: str | tuple[str, str]) -> str:
     """Run a script and pass on what it prints, as it comes; its standard output is the answer, as `$(…)` gives it.
 
-    Raises `ScriptError`, or skips the task where the script asks for it.
+    A piece is text of the script, or a value with what it stands in: quotes of the shell's, or `$name`. Raises
+    `ScriptError`, or skips the task where the script asks for it.
     """
+    text, variables = written(pieces)
     try:
         process = subprocess.Popen(
-            ["bash", "-e", "-c", "".join(script), "bash"],
+            ["bash", "-e", "-c", text, "bash"],
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -138,6 +140,19 @@ def run(*script: str) -> str:
         lines = errors.split("\n")
         raise ScriptError(status, next((line.strip() for line in reversed(lines) if line.strip()), ""))
     return printed.rstrip("\n")
+
+
+def written(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
+    """The script as bash is given it, and the variables that it finds in its environment."""
+    text, variables = "", {}
+    for piece in pieces:
+        if isinstance(piece, str):
+            text += piece
+        elif piece[0].startswith("$"):
+            variables[piece[0][1:]] = piece[1]
+        else:
+            text += _QUOTED[piece[0]](piece[1])
+    return text, variables
 
 
 def _pass_on(process: subprocess.Popen[bytes]) -> tuple[str, str]:

@@ -21,13 +21,13 @@ def source(body, *out):
 
 def script(body, **names):
     """What bash would be given."""
-    return "".join(eval(piece, names) for piece in bash.pieces(body))
+    return bash.written(eval(piece, names) for piece in bash.pieces(body, set(names)))[0]
 
 
 EXPANDED = [
     ("echo {x}", "echo 3"),
-    ("echo {x}{x} {y[0]} {y[1]:>4}", "echo 33 a    b"),
-    ("echo {y[0]!r}", "echo 'a'"),
+    ("echo {x}{x} {y[0]} {y[1]:>4}", "echo 33 a '   b'"),
+    ("echo {y[0]!r}", """echo ''"'"'a'"'"''"""),
     ('echo {d["k"]} {len(y)}', "echo v 2"),
     ("echo {x + 1} {x:.2f}", "echo 4 3.00"),
     ("echo {{x}}", "echo {x}"),
@@ -40,13 +40,66 @@ EXPANDED = [
     ("echo \\{x}", "echo \\{x}"),
     ('printf \'a\\n\\t%s\' "q" """', 'printf \'a\\n\\t%s\' "q" """'),
     ("line one\nline {x}\n\nlast", "line one\nline 3\n\nlast"),
+    ("awk '{print}' f; jq '{foo}'; {missing} {x + missing} {sorted}", None),
+    ("# it's {x}\necho {x} # {x}", "# it's {x}\necho 3 # {x}"),
+    ("{sum(i for i in z)} {dag_run}", "6 today"),
     ("", ""),
 ]
 
 
 @pytest.mark.parametrize(("body", "expected"), EXPANDED)
 def test_names_in_braces_are_filled_in_and_the_shell_keeps_its_own(body, expected):
-    assert script(body, x=3, y=["a", "b"], d={"k": "v"}) == expected
+    names = {"x": 3, "y": ["a", "b"], "d": {"k": "v"}, "z": [1, 2, 3], "dag_run": "today"}
+    assert script(body, **names) == (body if expected is None else expected)
+
+
+NASTY = [
+    "a; echo INJECTED",
+    "$(echo no) `echo no` $HOME",
+    'it\'s "quoted" \\ twice  ',
+    "two\nlines",
+    "*",
+    "",
+    "#",
+    "{x}",
+]
+PLACES = [
+    "printf %s {x}", 'printf %s "{x}"', "printf %s '{x}'", "printf %s a{x}b", "printf %s \"$(printf %s {x})\"",
+    "cat <<END\n{x}\nEND", "cat <<'END'\n{x}\nEND", "true # it's\nprintf %s {x}", 'printf %s "a \'{x}\' b"',
+    'printf %s "$x"',
+    "cat <<-END | tr -d '\\t'\n\t{x}\n\tEND\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("value", NASTY)
+def test_a_value_is_text_for_the_shell_wherever_it_stands(place, value, capfd):
+    names = {"x": value}
+    said = bash.run(*(eval(piece, names) for piece in bash.pieces(place, set(names))))
+    around = {PLACES[3]: f"a{value}b", PLACES[8]: f"a '{value}' b"}
+    assert said == around.get(place, value).rstrip("\n")
+
+
+VARIABLES = [
+    ("echo $x ${x%a}", {"x"}),
+    ("echo '$x' \\$x $$x # $x", set()),
+    ("x=1; echo $x", set()),
+    ("for x in a b; do echo $x; done", set()),
+    ("while read -r x; do echo $x; done < f", set()),
+    ('echo $PATH $missing "$y"', {"y"}),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), VARIABLES)
+def test_a_variable_is_the_notebook_s_where_a_cell_sets_it_and_the_script_does_not(body, expected):
+    names = {"x": 1, "y": 2, "PATH": "no"}
+    text, variables = bash.written(eval(piece, names) for piece in bash.pieces(body, set(names)))
+    assert (text, set(variables)) == (body, expected)
+
+
+def test_braces_that_are_nearly_a_name_of_the_notebook_s_are_asked_about():
+    found = list(operators.doubts("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
+    assert found == [(2, "no cell sets nmae, so {nmae} is left to the shell as it stands", "did you mean name?")]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

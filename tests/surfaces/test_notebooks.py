@@ -406,3 +406,14 @@ def test_an_operator_of_ones_own_makes_code_that_analysis_reads(monkeypatch):
     dag = dag_of("%%task a\nword = 'x'", "%%task b --operator shout --out loud\nword", "%%task c\nprint(loud)")
     assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b"), ("b", "c")]
     assert dag.problems == ()
+
+
+def test_braces_of_a_script_are_the_notebook_s_only_where_a_cell_sets_the_name():
+    dag = dag_of(
+        "%%params\nday = 1", "%%task a\nurl = f = 'x'",
+        "%%task b --operator bash\ncurl {url} {day} $url\nawk '{print}' x | jq '{id}' {ulr}\nfor f in *; do echo $f; done",
+    )  # fmt: skip
+    assert [(each.code, each.place.line, each.hint) for each in dag.problems] == [("NB116", 3, "did you mean url?")]
+    assert dag.tasks["b"].reads == ("url", "day")
+    below = dag_of("%%task b --operator bash\ncurl {url}", "%%task a\nurl = 'x'")
+    assert [each.code for each in below.errors] == ["NB201"]
