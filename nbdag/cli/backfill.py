@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, time
 from typing import Any
 
 import click
@@ -23,6 +24,12 @@ def _date(ctx: click.Context, param: click.Parameter, said: str) -> datetime:
         raise click.BadParameter(f"{said!r} is no date: write 2026-01-31 or 2026-01-31T06:00+01:00") from None
 
 
+def _last(ctx: click.Context, param: click.Parameter, said: str) -> datetime:
+    """A date alone is the whole day."""
+    found = _date(ctx, param, said)
+    return datetime.combine(found, time.max) if re.search(r"[T\s:]", said.strip()) is None else found
+
+
 def _split(ctx: click.Context, param: click.Parameter, said: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task for part in said for task in part.replace(",", " ").split()))
 
@@ -36,8 +43,12 @@ def _split(ctx: click.Context, param: click.Parameter, said: tuple[str, ...]) ->
     )
 )
 @DAG
-@click.option("--from", "first", required=True, metavar="DATE", callback=_date, help="The first date, in its zone.")
-@click.option("--to", "last", required=True, metavar="DATE", callback=_date, help="The last date, included.")
+@click.option(
+    "--from", "first", required=True, metavar="DATE", callback=_date, help="The first date, in the DAG's zone."
+)
+@click.option(
+    "--to", "last", required=True, metavar="DATE", callback=_last, help="The last date, included; all of that day."
+)
 @click.option(
     "--reprocess",
     type=click.Choice(list(api.REPROCESS)),

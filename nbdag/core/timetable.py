@@ -144,9 +144,10 @@ class Timetable:
         return tuple(islice(self._until(self._from(self.ticks, now), self.end), n))
 
     def between(self, first: datetime, last: datetime) -> Iterator[datetime]:
-        """The ticks from `first` to `last`, both included: what a backfill fills, whatever the start and end dates."""
+        """The ticks from `first` to `last`, both included, that its start and end dates let make a run."""
         if self.ticks is not None:
-            yield from self._until(self.ticks.after(first - timedelta(microseconds=1)), last)
+            begin = max(first, self.start or first) - timedelta(microseconds=1)
+            yield from self._until(self.ticks.after(begin), min(last, self.end or last))
 
     def data_interval(self, tick: datetime, last_run: datetime | None = None) -> tuple[datetime, datetime]:
         """From the tick before (of `@continuous`, from the last run) up to, and not including, this one."""

@@ -1,9 +1,9 @@
 """`backfill`: runs for ticks of the past.
 
-One run for each tick of the schedule between two dates, start and end dates notwithstanding: those that have no run
-yet, or with `reprocess` also those whose latest run failed, or ended in whatever way. Earlier runs stay on record. A
-DAG has one backfill at a time, with a limit of its own on the runs at once. A scheduler drives them where one is
-alive; otherwise they are driven here.
+One run for each tick of the schedule between two dates, but for those before its start and after its end date: those
+that have no run yet, or with `reprocess` also those whose latest run failed, or ended in whatever way. Earlier runs
+stay on record. A DAG has one backfill at a time, with a limit of its own on the runs at once. A scheduler drives them
+where one is alive; otherwise they are driven here.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ def backfill(
         ):
             raise BackfillError(dag, "a task depends on the run before, so it cannot go backwards")
         ticks = asked.ticks(start, min(end, now), REPROCESS[reprocess])
+        if not ticks:
+            raise BackfillError(dag, f"its schedule has no tick of the past between these dates{_bounds(timetable)}")
         if backwards:
             ticks.reverse()
         wanted = [each for each in ticks if each.made]
@@ -157,6 +159,12 @@ def backfill(
             clear_away(store, here)
             drive(store, here, rows, jobs=jobs, most=max_active_runs, on_event=on_event)
         return replace(done, runs=tuple(told(store, here, [store.run(made.id) for made in rows])))
+
+
+def _bounds(timetable: Timetable) -> str:
+    said = (("begins", timetable.start), ("ends", timetable.end))
+    told = [f"{does} on {at.astimezone(timetable.zone):%Y-%m-%d %H:%M}" for does, at in said if at is not None]
+    return f"; it {' and '.join(told)}" if told else ""
 
 
 class _Asked:

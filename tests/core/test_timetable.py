@@ -261,9 +261,11 @@ def test_a_continuous_run_covers_the_time_since_the_last():
     assert timetable.data_interval(at("2026-01-02"), at("2026-01-01")) == (at("2026-01-01"), at("2026-01-02"))
 
 
-def test_a_backfill_fills_what_the_expression_means_whatever_the_dates():
-    timetable = Timetable.parse("@daily", start_date=at("2026-01-05"), end_date=at("2026-01-06"))
-    assert [f"{t:%d}" for t in timetable.between(at("2026-01-01"), at("2026-01-03"))] == ["01", "02", "03"]
+def test_a_backfill_fills_the_ticks_between_the_start_and_the_end_date():
+    timetable = Timetable.parse("@daily", start_date=at("2026-01-02"), end_date=at("2026-01-05"))
+    for first, last, days in (("01", "03", ["02", "03"]), ("03", "09", ["03", "04", "05"]), ("06", "09", [])):
+        found = timetable.between(at(f"2026-01-{first}"), at(f"2026-01-{last}"))
+        assert [f"{tick:%d}" for tick in found] == days
     assert list(Timetable.parse(None).between(at("2026-01-01"), at("2026-01-03"))) == []
 
 

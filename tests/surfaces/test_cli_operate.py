@@ -163,3 +163,20 @@ def test_a_unit_names_the_database_and_never_its_password(
     ):
         monkeypatch.setenv("NBDAG_DB_URL", f"postgresql://{secret}")
         assert "s3cret" not in call("scheduler", "--print-unit", kind).output
+
+
+def test_the_last_day_of_a_backfill_is_filled_to_its_end(
+    call: Callable[..., Result], write_notebook: Callable[..., Path]
+) -> None:
+    said = "%dag churn --schedule '0 */12 * * *' --tz Europe/Paris --start-date 2025-01-01T12:00"
+    assert call("deploy", write_notebook(said, "%%task a\nx = 1")).exit_code == 0
+
+    def ticks(first: str, last: str) -> list[str]:
+        done = call("backfill", "churn", "--from", first, "--to", last, "--dry-run", "-o", "json")
+        return [tick["date"][8:16] for tick in json.loads(done.output)["ticks"]]
+
+    assert ticks("2025-01-01", "2025-01-02") == ["01T12:00", "02T00:00", "02T12:00"]
+    assert ticks("2025-01-01", "2025-01-02T00:00") == ["01T12:00", "02T00:00"]
+    early = call("backfill", "churn", "--from", "2024-01-01", "--to", "2024-01-02", "--dry-run")
+    assert early.exit_code == 2
+    assert "no tick of the past between these dates; it begins on 2025-01-01 12:00" in early.output
