@@ -26,6 +26,7 @@ from ..values import Loaded, UnstorableError, ValueStore
 from .brief import MIME, Brief, Report
 from .changes import Watch, sharing_notes
 from .expressions import check, elements, evaluate
+from .late import wait_for_streams
 from .orphans import end_with_worker
 from .tracebacks import show_headers
 
@@ -179,6 +180,7 @@ class Runtime:
     def _after_cell(self, result: ExecutionResult) -> None:
         if not self._inside:
             self._last = result
+            wait_for_streams()
         error = result.error_before_exec or result.error_in_exec
         if error is None or self._told or _is_quiet_exit(error):
             return

@@ -174,7 +174,7 @@ def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
                 assert await forked.run("import os; print(os.getcwd(), os.environ['WINDOWID'])") == f"{tmp_path} mine\n"
                 # What a subprocess writes is shown in the notebook, and goes where the kernel's owner wants it too.
                 assert (
-                    await forked.run("print(end=os.popen('echo said').read()); _ = os.system('echo raw')")
+                    await forked.run("print(end=os.popen('echo said').read()); _ = os.system('echo raw; sleep 1')")
                     == "said\nraw\n"
                 )
         assert (tmp_path / "raw").read_text() == "raw\n"
@@ -299,7 +299,7 @@ def test_kernels_do_not_cross(tmp_path):
         async def one(n: int) -> str:
             async with kernel() as forked:
                 await forked.run(f"n = {n}")
-                return await forked.run("import os; _ = os.system(f'echo {n}'); print(n)")
+                return await forked.run("import os, time; _ = os.system(f'echo {n}'); print(n); time.sleep(1)")
 
         said = await asyncio.gather(*(one(n) for n in range(4)))
         assert [sorted(each.split()) for each in said] == [[str(n), str(n)] for n in range(4)]
