@@ -24,22 +24,30 @@ def new_mark() -> str:
 
 
 def end_all(pid: int | None, mark: str) -> None:
-    """Kill the kernel, and all that it started."""
-    family = _family(pid) if pid else []
+    """Kill the kernel, and all that it started.
+
+    The kernel comes last but for what it started meanwhile: if this process is itself killed before, the kernel, which
+    watches it, ends the rest.
+    """
     if pid:
+        family = _family(pid)
+        end_marked(mark, but=pid)
+        for process in family[1:]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(pid) == pid:
                 os.killpg(pid, signal.SIGKILL)
-    for process in family:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+        for process in family[:1]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
     end_marked(mark)
 
 
-def end_marked(mark: str) -> None:
-    """Kill every process that carries the mark, but for this one."""
+def end_marked(mark: str, but: int | None = None) -> None:
+    """Kill every process that carries the mark, apart from this one and from `but`."""
     for _ in range(_ROUNDS):
-        found = _marked(mark)
+        found = [process for process in _marked(mark) if process.pid != but]
         if not found:
             return
         for process in found:

@@ -6,14 +6,13 @@ that is busy the last line of `os.system` comes after the answer, and is in no n
 
 from __future__ import annotations
 
-import struct
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_PATIENCE = 1.0  # seconds: a process that was left running may write for ever
+_PATIENCE = 5.0  # seconds: a process that was left running may write for ever
 _PAUSE = 0.0005  # seconds between two looks
 _DESCRIPTORS = 1 << 20  # more than there are; addresses are larger
 
@@ -41,7 +40,7 @@ def _is_empty(pipe: int) -> bool:
     import termios
 
     try:
-        return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0] == 0
+        return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
     except OSError:  # the cell has put something else there
         return True
 
