@@ -7,6 +7,7 @@ ended: the nearest one above that succeeded. Nothing here touches a file, a cloc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ def assemble(
         element=dict(element or {}),
         expand=expand,
         context=dict(context or {}),
-        read_elsewhere=read_elsewhere(dag, task),
+        held=held(dag, task),
         changed_later=changed_later(dag, task),
     )
 
@@ -92,10 +93,34 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
     return found
 
 
-def read_elsewhere(dag: Dag, task: Task) -> tuple[str, ...]:
-    """The names that the task reads and that others read too: a hidden change of one would be missed there."""
-    others = {name for other in dag.tasks.values() if other.id != task.id for name in other.reads}
-    return tuple(name for name in task.reads if name in others)
+def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Name that the task may change → the names by which others have that object: they would miss a hidden change.
+
+    What a task gave is missed by those below that are given it too; what setup makes, by all others that make it anew.
+    An outcome that is kept may stand for one in a notebook that reads more, so then everything that was given counts.
+    """
+    given = {each.name for each in task.inputs}
+    below: set[str] = set()
+    anywhere: set[str] = set()
+    for other in dag.tasks.values():
+        if other.id == task.id:
+            continue
+        sources = {each.name: dag.tasks[each.sources[0]].cell for each in other.inputs}
+        anywhere.update(name for name in other.reads if name not in sources)
+        if other.cell > task.cell:
+            below.update(name for name in other.reads if sources.get(name, -1) < task.cell)
+    found = {}
+    for name in dict.fromkeys((*task.reads, *(sorted(anywhere) if task.opaque else ()))):
+        names = (name, *task.aliases.get(name, ()))
+        if not (task.options.cache and name in given):
+            names = tuple(each for each in names if each in (below if name in given else anywhere | below))
+        if names:
+            found[name] = names
+    for name, expression in task.options.map:  # an element is a part of what these have
+        names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
+        if names:
+            found[name] = names
+    return found
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:

@@ -165,7 +165,7 @@ def _of_the_run(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.context.items() if name in asked or None in asked}
 
 
-def _watched(job: Job) -> list[list[str]]:
+def _watched(job: Job) -> list[list[Any]]:
     """What decides of which hidden changes, and of which shared objects, the attempt warns.
 
     A warning that was not given then must not be lost now: somebody else has come to read what setup makes, or to
@@ -174,6 +174,6 @@ def _watched(job: Job) -> list[list[str]]:
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}
     return [
-        sorted(name for name in job.read_elsewhere or () if name not in given),
+        sorted((name, *names) for name, names in (job.held or {}).items() if name not in given),
         sorted(name for name in job.changed_later if name in passed and len(passed) > 1),
     ]

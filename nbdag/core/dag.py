@@ -133,6 +133,8 @@ class Task:
     reads: tuple[str, ...] = ()  # names it needs from outside its cell, builtins left out
     writes: tuple[str, ...] = ()  # names it binds
     changes: tuple[str, ...] = ()  # names it changes in place
+    # Of a name that it reads, other names that may be the same object, or share one with it.
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     opaque: bool = False  # eval, exec or globals(): what it reads and writes cannot be known
     inputs: tuple[Input, ...] = ()  # values to load, those of names that some task wrote
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; those in one tuple share objects and are saved as one

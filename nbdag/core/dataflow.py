@@ -265,6 +265,7 @@ def _task(
         reads=tuple(each for each, read in account.reads.items() if not read.optional or read.version is not None),
         writes=tuple(each for each, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(account.changes),
+        aliases={each: tuple(sorted(others)) for each, others in account.aliases.items()},
         opaque=any(note.kind in ("opaque", "tangle") for note in reading.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),

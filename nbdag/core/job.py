@@ -55,7 +55,8 @@ class Job:
     element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
     context: Mapping[str, Any] = field(default_factory=dict)  # what `dag_run` says: logical_date, params, …
-    read_elsewhere: tuple[str, ...] | None = None  # names it reads that other tasks read too; None: not known
+    # Name that it reads → names by which others have that object, and would miss a hidden change; None: not known.
+    held: Mapping[str, tuple[str, ...]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first task below that changes it
 
 

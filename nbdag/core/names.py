@@ -134,8 +134,11 @@ def uses(
     for line in python.opaque:
         reader.note("opaque", "a magic", line)
     for name in change:
-        value = reader.load(name, 1)
-        reader.change_name(name, value, 1)
+        slot = reader.module.world.get(name)
+        if slot is not None:  # it is the object above that counts as well, whatever the name stands for by now
+            reader.change(reader.outer(name) or NOTHING, 1)
+        if slot is None or slot.bound is not Bound.NO:
+            reader.change_name(name, reader.load(name, 1), 1)
     for expression in after:
         reader.expr(expression)
     log, world = reader.log, reader.module.world

@@ -52,7 +52,7 @@ TABLE: dict[str, Entry] = {
     "NB116": Entry("warning", "a script's {name} that no cell sets"),
     "NB307": Entry("warning", "a task that cannot be cached"),
     "NB401": Entry("warning", "a task changed an input in place, and its code does not show it"),
-    "NB402": Entry("warning", "a task changed in place what setup makes for each task anew"),
+    "NB402": Entry("warning", "a task changed in place what each task makes anew, in setup or by a definition"),
     "NB403": Entry("warning", "two stored values share an object that a later task changes"),
     "NB411": Entry("warning", "a parameter that the notebook does not have"),
     "NB412": Entry("warning", "a value of an earlier run, whose code has changed since"),

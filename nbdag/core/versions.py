@@ -60,6 +60,7 @@ class Account:
     made: dict[str, Version] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)  # names whose object it changes, with the line
     groups: list[set[str]] = field(default_factory=list)  # names that stay together when saved
+    aliases: dict[str, set[str]] = field(default_factory=dict)  # of a name that it reads: others that share its object
 
 
 Visible = Callable[[Reading, Version | None], Version | None]
@@ -93,6 +94,9 @@ class Versions:
         for names, optional in ((uses.reads, False), (uses.optional, True)):
             for name, line in names.items():
                 self._read(account, name, line, optional, uses.values.get(name, NOTHING))
+        for name in account.reads:
+            if others := above.names(reaching(reached(above.values.get(name, NOTHING)))) - {name}:
+                account.aliases[name] = others
         lines = {thing: touch.line for thing, touch in uses.touched.items()}
         for name in sorted(above.names(changed_things(uses.touched))):
             within = reached(above.values[name]) & lines.keys()

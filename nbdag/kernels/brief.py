@@ -42,7 +42,7 @@ class Brief:
     poll: float | None = None  # of a sensor: seconds between two looks
     reschedule: bool = False
     opaque: bool = False
-    read_elsewhere: Sequence[str] | None = None
+    held: Mapping[str, Sequence[str]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -71,7 +71,7 @@ class Brief:
             poll=options.poke if options.operator == "sensor" else None,
             reschedule=options.reschedule,
             opaque=task.opaque,
-            read_elsewhere=job.read_elsewhere,
+            held=job.held,
             changed_later=job.changed_later,
         )
 
@@ -83,7 +83,7 @@ class Brief:
             if each.name == "inputs":
                 value = [(given.name, given.source, given.digests, given.is_list) for given in value]
             empty = isinstance(value, list | tuple | Mapping) and not value
-            if value != each.default and (not empty or each.name == "read_elsewhere"):
+            if value != each.default and (not empty or each.name == "held"):
                 said[each.name] = _plain(value)
         return said
 

@@ -1,8 +1,9 @@
 """What a cell changed in place, though its code does not show it.
 
 Analysis reads code, and code can hide things. So what the task reads is fingerprinted before its cell and compared
-after it: inputs, because others are given the value as it was stored; and what setup made, because others make it anew.
-A change that the task declares, by its code or by `--change`, is as it should be.
+after it: inputs, because others are given the value as it was stored; and what setup and definitions made, because
+others make it anew. The object counts, whatever its name stands for after the cell, as long as others have it by that
+name or another. A change that the task declares, by its code or by `--change`, is as it should be.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.job import Note
+from ..core.reasons import listed
 from ..values import Loaded, Pickled, Region, Saved, dump, fingerprint, shared
+from ..values.pickling import is_definition
 from .brief import Brief
 
-_FOREVER = (str, bytes, int, float, complex, bool, type(None), type, types.FunctionType, types.ModuleType)
+_FOREVER = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
+_DEFINED = (type, types.FunctionType)
 
 
 @dataclass(slots=True)
@@ -25,8 +29,9 @@ class _Watched:
 
     name: str
     value: Any
-    digest: str | None  # of the stored value it came from; None: setup made it
+    digest: str | None  # of the stored value it came from; None: setup or a definition made it
     print: bytes
+    held: Sequence[str]  # the names by which others have it
 
 
 @dataclass(slots=True)
@@ -55,27 +60,27 @@ class Watch:
         watched = []
         expected = _known(brief)
         for name in _looked_at(brief, names):
-            if name in expected or isinstance(names[name], _FOREVER):
+            value = names[name]
+            if name in expected or _stays(value, names):
                 continue
-            made_by_setup = name not in digests and name not in brief.element
-            if made_by_setup and brief.read_elsewhere is not None and name not in brief.read_elsewhere:
-                continue  # nobody else reads it, so nobody misses the change
-            mark = fingerprint(names[name], regions)
-            if mark is not None:
-                watched.append(_Watched(name, names[name], None if made_by_setup else digests.get(name, ""), mark))
+            held = (name,) if brief.held is None else brief.held.get(name, ())
+            if held and (mark := fingerprint(value, regions)) is not None:
+                digest = digests.get(name, "" if name in brief.element else None)
+                watched.append(_Watched(name, value, digest, mark, held))
         return cls(brief, regions, reload, watched)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """What to say, after the cell."""
         for each in self.watched:
-            if names.get(each.name) is not each.value:
-                continue  # the name stands for something else now, so what it stood for has gone
-            if fingerprint(each.value, self.regions) != each.print and self._really(each):
-                yield self._note(each)
+            # Who reads a name that stands for something else now is given that.
+            same = names.get(each.name) is each.value
+            held = [name for name in each.held if same or name != each.name]
+            if held and fingerprint(each.value, self.regions) != each.print and self._really(each):
+                yield self._note(each, held)
 
     def _really(self, each: _Watched) -> bool:
         """Not only laid out anew, or moved in memory."""
-        if not each.digest:
+        if not each.digest or isinstance(each.value, _DEFINED):  # the same one would be found by its name
             return True
         try:
             before = self.reload(each.digest)[each.name]
@@ -83,25 +88,20 @@ class Watch:
             return True
         return fingerprint(before) != fingerprint(each.value)
 
-    def _note(self, each: _Watched) -> Note:
-        task = self.brief.task
-        if each.digest is None:
-            return Note(
-                code="NB402",
-                name=each.name,
-                message=(
-                    f"{each.name}, which setup makes, was changed in place by task {task}, and other tasks make it "
-                    f"anew, without that change: make it in a task, or add `--change {each.name}` to `%%task {task}`"
-                ),
-            )
-        return Note(
-            code="NB401",
-            name=each.name,
-            message=(
-                f"{each.name} was changed in place by task {task}, which its code does not show, so later tasks do not "
-                f"see the change: add `--change {each.name}` to `%%task {task}`"
-            ),
-        )
+    def _note(self, each: _Watched, held: Sequence[str]) -> Note:
+        name, task = each.name, self.brief.task
+        under = "" if name in held else f", which they have as {listed(held)}"
+        remedy = f"add `--change {name}` to `%%task {task}`"
+        if each.digest is not None:
+            code = "NB401"
+            said = f"which its code does not show, so later tasks do not see the change{under}: {remedy}"
+        elif isinstance(each.value, _DEFINED):
+            code = "NB402"
+            said = f"and other tasks define it anew, without that change{under}: {remedy}"
+        else:
+            code = "NB402"
+            said = f"and other tasks make it anew, as setup does, without it{under}: make it in a task, or {remedy}"
+        return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {said}")
 
 
 def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
@@ -112,7 +112,7 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
         return []
     pickled: dict[str, Pickled] = dict(saved.pickled)
     for name in {*at_risk, *(given.name for given in brief.inputs)} - pickled.keys():
-        if name in names and not isinstance(names[name], _FOREVER):
+        if name in names and not isinstance(names[name], (*_FOREVER, *_DEFINED)):
             try:
                 pickled[name] = dump({name: names[name]}, keep_memo=True)
             except Exception:
@@ -137,6 +137,11 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
             )
         )
     return notes
+
+
+def _stays(value: object, names: Mapping[str, Any]) -> bool:
+    """Whether it cannot change, or is a module's, where every kernel has its own."""
+    return isinstance(value, _FOREVER) or (isinstance(value, _DEFINED) and not is_definition(value, names))
 
 
 def _known(brief: Brief) -> set[str]:

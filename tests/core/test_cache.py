@@ -62,7 +62,7 @@ ALIKE = {
     "its place in the notebook": job(task={"cell": 8}),
     "a parameter that it does not read": replace(JOB, parameters={"beta": 1}),
     "when it is for, which it does not ask": replace(JOB, context={**JOB.context, "logical_date": "2027-01-01"}),
-    "who else reads what it is given": replace(JOB, read_elsewhere=("df",), readers={"model": "deploy"}),
+    "who else reads what it is given": replace(JOB, held={"df": ("df",)}, readers={"model": "deploy"}),
     "who changes the one thing that it leaves": replace(
         job(task={"reads": ()}, inputs=()), changed_later={"other": "later"}
     ),
@@ -86,7 +86,7 @@ APART = {
     "what changes": job(options={"change": ("df",)}),
     "the kernel": replace(JOB, kernel_name="other"),
     "the folder": replace(JOB, cwd="/elsewhere"),
-    "who else reads what setup makes": replace(JOB, read_elsewhere=("fit",)),
+    "who else reads what setup makes": replace(JOB, held={"fit": ("fit",)}),
     "who changes one of the things that it has": replace(JOB, changed_later={"model": "later"}),
 }
 

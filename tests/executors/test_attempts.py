@@ -209,7 +209,7 @@ class TestHiddenChanges:
         (note,) = bench.make("x = rng.random()", **said).notes
         assert (note.code, note.name) == ("NB402", "rng")
         assert "make it in a task" in note.message
-        assert bench.make("x = rng.random()", read_elsewhere=("limit",), **said).notes == ()
+        assert bench.make("x = rng.random()", held={"limit": ("limit",)}, **said).notes == ()
 
     def test_a_part_in_common_that_a_later_task_changes(self, bench) -> None:
         one = bench.make("xs = [1]", exports=(("xs",),), name="one")

@@ -44,7 +44,7 @@ JOBS = [
         options=TaskOptions(when="a > 'b'", check=("x == 1", 'y != "\\n"'), map=(("q", "range(3)"),), zip=True),
         expand=True,
     ),
-    job(options=TaskOptions(operator="sensor", poke=5.0, reschedule=True), read_elsewhere=(), changed_later={"a": "b"}),
+    job(options=TaskOptions(operator="sensor", poke=5.0, reschedule=True), held={}, changed_later={"a": "b"}),
     job(context={"logical_date": datetime(2026, 1, 2, tzinfo=UTC), "params": {"n": float("nan"), "é": [None, True]}}),
 ]
 

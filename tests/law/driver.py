@@ -103,7 +103,20 @@ def running(dag: Dag) -> list[Cell]:
 
 def headless(dag: Dag, order: Sequence[str], root: str) -> dict[str, Seen]:
     """What each task's cell leaves, when each task runs for itself, in this order."""
-    seen, left = {}, {}
+    return {task: seen for task, seen, _ in attempts(dag, order, root)}
+
+
+def warnings(dag: Dag, root: str) -> dict[str, list[tuple[str, str]]]:
+    """What each task is warned of, as codes and names."""
+    found = {
+        task: [(note.code, note.name) for note in report.notes] for task, _, report in attempts(dag, dag.order, root)
+    }
+    return {task: notes for task, notes in found.items() if notes}
+
+
+def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, Seen, Report]]:
+    """Each task for itself, in this order: what its cell leaves, and what its kernel reports."""
+    left = {}
     for task in order:
         job = assemble(
             dag,
@@ -114,9 +127,9 @@ def headless(dag: Dag, order: Sequence[str], root: str) -> dict[str, Seen]:
             cwd=".",
             kernel_name="python3",
         )
-        seen[task], digests = attempt(job)
-        left[task] = [Left(-1, digests)]
-    return seen
+        seen, report = attempt(job)
+        left[task] = [Left(-1, {output.name: output.digest for output in report.outputs})]
+        yield task, seen, report
 
 
 class Shell:
@@ -146,7 +159,7 @@ class Shell:
         self.published.append(data[MIME])
 
 
-def attempt(job: Job) -> tuple[Seen, dict[str, str]]:
+def attempt(job: Job) -> tuple[Seen, Report]:
     """Run one task in a namespace of its own."""
     with main_namespace() as names:
         shell = Shell(names)
@@ -160,7 +173,7 @@ def attempt(job: Job) -> tuple[Seen, dict[str, str]]:
         (published,) = shell.published
         report = Report.from_dict(published)
         assert report.state == "success", report
-        return seen, {output.name: output.digest for output in report.outputs}
+        return seen, report
 
 
 @contextmanager

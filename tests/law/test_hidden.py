@@ -1,0 +1,100 @@
+"""Changes that the code hides: wherever a plain run shows what a headless run does not, that is said, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nbdag.core.options import TaskOptions
+
+from .driver import headless, notebook, plain, warnings, wrong
+
+Cells = list[tuple[str, str]]
+HIDDEN = "getattr(xs, 'app' + 'end')(2)"
+SET = "put = getattr(__import__('builtins'), 'set' + 'attr')"
+CLASS = ("a", "class Cfg:\n    n = 0\ndef f():\n    pass\nf.calls = 0")
+RNG = ("setup", "from random import Random\nrng = Random(0)\nagain = rng")
+
+# The notebook, and what a task is warned of: the two ways differ there.
+SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
+    "a change of an input": (
+        [("a", "xs = [1]"), ("b", HIDDEN), ("c", "n = len(xs)")],
+        {"b": [("NB401", "xs")]},
+    ),
+    "and the name is bound anew, with another on the object": (
+        [("a", "xs = [1]\nys = xs"), ("b", f"{HIDDEN}\nxs = None"), ("c", "n = len(ys)")],
+        {"b": [("NB401", "xs")]},
+    ),
+    "of a part that another name has": (
+        [("a", "xs = [1]\nbox = [xs]"), ("b", f"{HIDDEN}\ndel xs"), ("c", "n = len(box[0])")],
+        {"b": [("NB401", "xs")]},
+    ),
+    "and only another name is read below": (
+        [("a", "xs = [1]\nys = xs"), ("b", HIDDEN), ("c", "n = len(ys)")],
+        {"b": [("NB401", "xs")]},
+    ),
+    "what setup makes": (
+        [RNG, ("a", "u = rng.random()"), ("b", "v = rng.random()")],
+        {"a": [("NB402", "rng")], "b": [("NB402", "rng")]},
+    ),
+    "what setup makes, by another name": (
+        [RNG, ("a", "u = rng.random()\nrng = 1"), ("c", "v = again.random()")],
+        {"a": [("NB402", "rng")]},
+    ),
+    "a class and a function": (
+        [CLASS, ("b", f"{SET}\nput(Cfg, 'n', 5)\nput(f, 'calls', 7)"), ("c", "n = Cfg.n, f.calls")],
+        {"b": [("NB402", "Cfg"), ("NB401", "f")]},
+    ),
+    "a class of setup": (
+        [("setup", CLASS[1]), ("b", f"{SET}\nput(Cfg, 'n', 5)"), ("c", "n = Cfg.n")],
+        {"b": [("NB402", "Cfg")]},
+    ),
+    "what code in a text changes": (
+        [RNG, ("a", "eval('rng.random()')"), ("b", "u = rng.random()")],
+        {"a": [("NB402", "rng")]},
+    ),
+}
+
+# Nothing differs, and nothing is said.
+SILENT: dict[str, Cells] = {
+    "a name that is bound anew, and nothing else": [
+        ("a", "xs = [1]\nys = xs"), ("b", "xs = xs + [2]"), ("c", "n = len(xs) + len(ys)"),
+    ],
+    "a change of an object that nobody else has": [("a", "xs = [1]"), ("b", f"{HIDDEN}\nxs = None"), ("c", "n = xs")],
+    "the last reader's change": [("a", "xs = [1]"), ("b", "n = len(xs)"), ("c", HIDDEN)],
+    "a name that is made anew below": [("a", "xs = [1]"), ("b", HIDDEN), ("c", "xs = [3]"), ("d", "n = len(xs)")],
+    "a class that is only used": [CLASS, ("b", "c = Cfg()\nf()"), ("c", "n = Cfg.n, f.calls, c.n")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_hidden_change_that_somebody_would_miss_is_said(tmp_path: Path, name: str) -> None:
+    cells, expected = SAID[name]
+    dag = notebook(*cells)
+    assert not dag.errors
+    assert wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
+    assert warnings(dag, str(tmp_path)) == expected
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_what_nobody_would_miss_is_not_said(tmp_path: Path, name: str) -> None:
+    dag = notebook(*SILENT[name])
+    assert not dag.errors
+    assert not wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
+    assert warnings(dag, str(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("name", [name for name, (cells, _) in SAID.items() if cells[0][0] != "setup"])
+def test_its_remedy_helps(tmp_path: Path, name: str) -> None:
+    cells, said = SAID[name]
+    options = {task: TaskOptions(change=tuple(name for _, name in notes)) for task, notes in said.items()}
+    dag = notebook(*cells, options=options)
+    assert not wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
+    assert warnings(dag, str(tmp_path)) == {}
+
+
+def test_an_outcome_that_is_kept_tells_what_a_later_reader_would_miss(tmp_path: Path) -> None:
+    dag = notebook(("a", "xs = [1]"), ("b", HIDDEN), options={"b": TaskOptions(cache=True)})
+    assert warnings(dag, str(tmp_path)) == {"b": [("NB401", "xs")]}
