@@ -191,16 +191,16 @@ class LocalExecutor:
         self._server = server
 
     def _make(self, running: _Running) -> None:
-        self._warmth.expect(running.job)
         try:
             with contextlib.ExitStack() as open_ones:
-                with self._free:
-                    try:
+                try:
+                    self._warmth.expect(running.job)
+                    with self._free:
                         result = self._attempt(running, open_ones)
-                    except OSError as error:
-                        result = running.failed(f"the attempt could not be started: {_told(error)}")
-                    except Exception as error:
-                        result = running.failed(f"the attempt could not be made: {type(error).__name__}: {error}")
+                except OSError as error:
+                    result = running.failed(f"the attempt could not be started: {_told(error)}")
+                except Exception as error:
+                    result = running.failed(f"the attempt could not be made: {type(error).__name__}: {error}")
                 with self._lock:
                     self._running.pop(running.job.key, None)
                 self._on_result(result)

@@ -77,6 +77,14 @@ def idle_time() -> float:
         return 600.0
 
 
+def most_servers() -> int:
+    """How many servers there may be."""
+    try:
+        return max(1, int(os.environ.get("NBDAG_SERVERS", "4")))
+    except ValueError:
+        return 4
+
+
 def umask() -> int:
     """This process's umask, read without changing it."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -214,8 +222,7 @@ def make_room(limit: int, memory: int) -> None:
 def _start(recipe: Recipe, where: Files, idle: float) -> socket.socket:
     _reap()
     sweep()
-    limit = int(os.environ.get("NBDAG_SERVERS", "4"))
-    make_room(max(1, limit), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    make_room(most_servers(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
     where.folder.mkdir(mode=0o700, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.fspath(where.socket))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core.job import Job
 from .address import TARGET, arguments
-from .forkserver import ForkServerError, Hold, Server
+from .forkserver import Hold, Server
 from .preload import ahead
 from .recipe import Recipe
 
@@ -46,7 +46,7 @@ class Warmth:
         """A job is about to begin."""
         if job.kernels != "warm" or job.kernel_name not in _PYTHON:
             return
-        with self._lock, contextlib.suppress(ForkServerError, OSError):
+        with self._lock, contextlib.suppress(Exception):  # the attempt says what is wrong, if it is in its way
             kept = self._kept.get(_kind(job)) or self._keep(job)
             kept.jobs += 1
             if kept.leaving is not None:

@@ -302,3 +302,21 @@ def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
     assert bench.make("1/0").error == "ZeroDivisionError: division by zero"
     (said,) = [record.getMessage() for record in caplog.records if "fork" in record.getMessage()]
     assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
+
+
+def test_a_number_of_servers_that_is_none_is_the_usual_one(
+    new_bench, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBDAG_SERVERS", "many")
+    monkeypatch.setenv("NBDAG_TESTED", "another environment, so that servers are started")
+    assert new_bench(1).make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
+
+
+def test_what_goes_wrong_before_an_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = new_bench(1)
+
+    def expect(self: object, job: object) -> None:
+        raise ValueError("no way")
+
+    monkeypatch.setattr("nbdag.kernels.warmth.Warmth.expect", expect)
+    assert bench.make("1").error == "the attempt could not be made: ValueError: no way"
