@@ -28,6 +28,8 @@ from .core.analysis.scopes import names_of
 from .core.cells import RawCell, Sorted
 from .core.dag import Cell, CellKind, Dag, Problem
 from .core.dataflow import understand
+from .core.marks import built as built_by
+from .core.marks import metadata_of, ours, tags_of
 from .core.problems import problem
 from .core.source import Python, to_python
 from .core.words import ID, nearest
@@ -66,8 +68,7 @@ def read_text(text: str | bytes, *, name: str) -> Dag:
 def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[str, Any]]:
     """The cells of a notebook's text, and its metadata."""
     content = _content(text, name)
-    metadata = content.get("metadata")
-    return _raw_cells(content, name), metadata if isinstance(metadata, dict) else {}
+    return _raw_cells(content, name), metadata_of(content)
 
 
 def without_built(text: str | bytes, *, name: str) -> bytes:
@@ -78,7 +79,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
         return text if isinstance(text, bytes) else text.encode()
     content["cells"] = [cell for cell, each in zip(content["cells"], raw, strict=True) if not each.built]
     for cell in content["cells"]:
-        cell.get("metadata", {}).get("nbdag", {}).pop("built", None)
+        ours(cell).pop("built", None)
     return _written(content)
 
 
@@ -91,7 +92,7 @@ def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, nam
         cells.append(cell)
         if index not in built:
             continue
-        cell["metadata"] = _marked(cell.get("metadata"), 0)
+        cell["metadata"] = _marked(cell, 0)
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": printed}] if printed else []
         printed = ""
         for n, new in enumerate(built[index]):
@@ -251,18 +252,11 @@ def _raw_cell(cell: object, n: int, name: str) -> RawCell:
         source.encode()
     except UnicodeEncodeError:
         raise refuse("its source holds half of a character (a lone surrogate)") from None
-    metadata = cell.get("metadata")
-    tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    known = tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-    ours = metadata.get("nbdag") if isinstance(metadata, dict) else None
-    built = ours.get("built") if isinstance(ours, dict) else None
-    return RawCell(source, cell["cell_type"], known, built if isinstance(built, int) and built >= 0 else None)
+    return RawCell(source, cell["cell_type"], tags_of(cell), built_by(cell))
 
 
-def _marked(metadata: object, built: int | None) -> dict[str, Any]:
-    known = dict(metadata) if isinstance(metadata, dict) else {}
-    ours = known.get("nbdag")
-    return {**known, "nbdag": {**(ours if isinstance(ours, dict) else {}), "built": built}}
+def _marked(cell: Mapping[str, Any], built: int | None) -> dict[str, Any]:
+    return {**metadata_of(cell), "nbdag": {**ours(cell), "built": built}}
 
 
 def _written(content: Mapping[str, Any]) -> bytes:

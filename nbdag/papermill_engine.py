@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_MARKER = "papermill-error-cell-tag"
+from .core.marks import ERROR, INJECTED, tags_of
 
 
 class DagEngine:
@@ -44,7 +44,7 @@ class DagEngine:
         said = nb.metadata.get("papermill", {})
         report.metadata.papermill = {**said, **report.metadata.get("papermill", {}), "parameters": dict(parameters)}
         # Papermill marks the first failure itself.
-        report.cells = [cell for cell in report.cells if _MARKER not in cell.metadata.get("tags", [])]
+        report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]
         return report
 
     @classmethod
@@ -61,7 +61,7 @@ class DagEngine:
 
 def _source(nb: Any, kernel_name: str) -> dict[str, Any]:
     """The notebook without what papermill put into it, and with the kernel that it was told."""
-    cells = [cell for cell in nb.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    cells = [cell for cell in nb.cells if INJECTED not in tags_of(cell)]
     metadata = {name: value for name, value in nb.metadata.items() if name != "papermill"}
     metadata["kernelspec"] = {"display_name": kernel_name, **metadata.get("kernelspec", {}), "name": kernel_name}
     return {**nb, "cells": cells, "metadata": metadata}

@@ -22,12 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from .core.dag import CellKind, Dag
+from .core.marks import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
 from .core.states import TaskState
 
-# The tags of an attempt's notebook: see kernels.taskbook, which lies above.
-_TASK, _SETUP, _PARAMETERS, _HELPER = "nbdag-task", "nbdag-setup", "nbdag-parameters", "nbdag"
-_INJECTED = "injected-parameters"
-_MARKER = "papermill-error-cell-tag"  # papermill removes such cells when a report is run again
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
 _WITHOUT_A_TRY = {
@@ -96,11 +93,11 @@ def report(
     nb: dict[str, Any] = json.loads(source)
     cells: list[dict[str, Any]] = nb["cells"]
     for cell in cells:
-        cell.setdefault("metadata", {})
+        cell["metadata"] = metadata_of(cell)
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
             # What code of %%dag printed when it built the tasks is part of the source.
-            cell["outputs"] = cell.get("outputs", []) if cell["metadata"].get("nbdag", {}).get("built") == 0 else []
+            cell["outputs"] = cell.get("outputs", []) if built(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
     began = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
@@ -108,7 +105,7 @@ def report(
     _fill_first_cells(cells, dag, attempts)
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in began), 1)}
     failed = [_fill_task(cells[task.cell], id, shown, counts.get(id)) for id, task in dag.tasks.items()]
-    metadata = nb.setdefault("metadata", {})
+    metadata = nb["metadata"] = metadata_of(nb)
     metadata["papermill"] = _timing(began, failed=any(failed)) | {"parameters": dict(parameters or {})}
     metadata["nbdag"] = dict(about or {})
     _merge_widgets(metadata, [attempt for _, attempt in attempts])
@@ -122,7 +119,7 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
     for each, attempt in attempts:
         setup = [index for index in dag.tasks[each.task].setup if dag.cells[index].code.strip()]
-        for indices, tag in ((parameters, _PARAMETERS), (setup, _SETUP)):
+        for indices, tag in ((parameters, PARAMETERS), (setup, SETUP)):
             for index, ran in zip(indices, attempt.cells(tag), strict=False):
                 if index not in filled and ran["execution_count"] is not None:
                     filled.add(index)
@@ -150,7 +147,7 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
         status = "failed" if failed else "completed" if started else "pending"
         cell["metadata"]["papermill"] = _timing(started, failed=failed) | {"status": status}
         cell["metadata"]["nbdag"] = {
-            **cell["metadata"].get("nbdag", {}),
+            **ours(cell),
             "task": task,
             "state": mine[-1].state.value,
             "tries": max(each.try_number for each in mine),
@@ -165,7 +162,7 @@ def _outputs(each: Shown) -> list[dict[str, Any]]:
         said = _WITHOUT_A_TRY.get(each.state)
         return [_text(f"{each.task} {said}")] if said else []
     attempt = _attempt(each.notebook)
-    outputs = [output for tag in (_TASK, _HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
+    outputs = [output for tag in (TASK, HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
     outputs = [copy.deepcopy(output) for output in outputs]
     if each.state is TaskState.FAILED and not any(output["output_type"] == "error" for output in outputs):
         said = each.error or "failed"  # its process was ended, so it could not say so itself
@@ -185,14 +182,14 @@ def _insert(
     """Cells that the notebook does not have: injected parameters, and where to look first when a task failed."""
     before: dict[int, list[dict[str, Any]]] = {}
     if parameters:
-        injected = next((cell for _, attempt in attempts for cell in attempt.cells(_INJECTED)), None)
+        injected = next((cell for _, attempt in attempts for cell in attempt.cells(INJECTED)), None)
         last = max((cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS), default=-1)
         if injected is not None:
             before.setdefault(last + 1, []).append(
                 {
                     "cell_type": "code",
                     "source": injected["source"],
-                    "metadata": {"tags": [_INJECTED]},
+                    "metadata": {"tags": [INJECTED]},
                     "execution_count": None,
                     "outputs": [],
                 }
@@ -253,7 +250,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _prose(source: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "source": source, "metadata": {"tags": [_MARKER]}}
+    return {"cell_type": "markdown", "source": source, "metadata": {"tags": [ERROR]}}
 
 
 def _merge_widgets(metadata: dict[str, Any], attempts: Iterable[_Attempt]) -> None:
@@ -292,7 +289,7 @@ def _read(path: str, changed: int, size: int) -> _Attempt:
     nb = json.loads(Path(path).read_text(encoding="utf-8"))
     by_tag: dict[str, list[dict[str, Any]]] = {}
     for cell in nb["cells"]:
-        for tag in cell["metadata"].get("tags", ()):
+        for tag in tags_of(cell):
             if cell["cell_type"] == "code":
                 by_tag.setdefault(tag, []).append(cell)
     widgets = nb["metadata"].get("widgets", {}).get(_WIDGETS, {}).get("state", {})

@@ -25,6 +25,7 @@ from . import notebooks
 from .core import header
 from .core.cells import RawCell
 from .core.dag import Cell, CellKind, Dag, Problem, Task
+from .core.marks import built, metadata_of, tags_of
 from .core.names import uses
 from .core.problems import problem
 from .core.source import SyntaxProblem, to_python
@@ -275,11 +276,11 @@ def _load(text: bytes, saved: float) -> _File:
                 source if isinstance(source, str) else "".join(source),
                 cell.get("cell_type", "code"),
                 cell.get("id", ""),
-                tuple(map(str, cell.get("metadata", {}).get("tags", ()))),
-                cell.get("metadata", {}).get("nbdag", {}).get("built"),
+                tags_of(cell),
+                built(cell),
             )
         )
-    return _File(tuple(cells), told.get("metadata", {}), saved)
+    return _File(tuple(cells), metadata_of(told), saved)
 
 
 def _match(cells: Sequence[_Standing], ran: Sequence[Ran] | Any) -> dict[int, Ran]:

@@ -17,8 +17,8 @@ from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
+from ..core.marks import HELPER, tags_of
 from .brief import MIME, Report
-from .taskbook import HELPER
 
 ENGINE = "nbdag-task"
 
@@ -58,7 +58,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
 
     async def async_execute_cell(self, cell: Any, cell_index: int, *args: Any, **options: Any) -> Any:
         """Execute a cell; nbdag's own do not count, so the user's are numbered as in a live notebook."""
-        options["store_history"] = HELPER not in cell.metadata.get("tags", ())
+        options["store_history"] = HELPER not in tags_of(cell)
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except DeadKernelError:

@@ -8,19 +8,14 @@ costs a round trip to the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pprint import pformat
 from typing import Any
 
 from nbformat import v4
 
 from ..core.job import Job
+from ..core.marks import HELPER, PARAMETERS, SETUP, TASK
 from .brief import Brief
-
-HELPER = "nbdag"  # tag of nbdag's own steps
-SETUP = "nbdag-setup"
-PARAMETERS = "nbdag-parameters"  # and, for papermill, the last of them is `parameters`
-TASK = "nbdag-task"
 
 _INPUTS = "_nbdag.inputs()"
 _FINISH = "_nbdag.finish()"
@@ -52,11 +47,6 @@ def task_notebook(job: Job) -> Any:
             },
         },
     )
-
-
-def tagged(nb: Any, tag: str) -> Iterable[Any]:
-    """The cells of a notebook that bear a tag."""
-    return [cell for cell in nb["cells"] if tag in cell["metadata"].get("tags", ())]
 
 
 def _begin(job: Job) -> str:

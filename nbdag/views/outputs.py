@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.marks import PARAMETERS, SETUP, TASK, tags_of
 from .messages import Output
 
 LOG = 40_000  # characters of a log's end
@@ -19,7 +20,7 @@ LARGEST = 2_000_000  # characters of one output
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
 _BEST_FIRST = ("text/html", *_PICTURES, "text/markdown", "text/latex", "text/plain")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN = frozenset({"nbdag-task", "nbdag-setup", "nbdag-parameters"})  # the tags of kernels.taskbook
+_SHOWN = frozenset({TASK, SETUP, PARAMETERS})
 
 
 def of_attempt(notebook: Path) -> list[Output]:
@@ -30,8 +31,7 @@ def of_attempt(notebook: Path) -> list[Output]:
         return []
     found: list[Output] = []
     for cell in cells:
-        tags = cell.get("metadata", {}).get("tags", ())
-        own = _SHOWN & set(tags)
+        own = _SHOWN & set(tags_of(cell))
         for output in cell.get("outputs", ()):
             # A helper's cell says nothing, unless it fails: then what it says is why the task did.
             if own or output.get("output_type") == "error":

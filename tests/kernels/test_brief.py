@@ -11,9 +11,10 @@ import pytest
 
 from nbdag.core.dag import Definition, Place, Task
 from nbdag.core.job import Given, Job, Key, Note, Output
+from nbdag.core.marks import HELPER, TASK, tags_of
 from nbdag.core.options import TaskOptions
 from nbdag.kernels.brief import Brief, Report
-from nbdag.kernels.taskbook import HELPER, TASK, tagged, task_notebook
+from nbdag.kernels.taskbook import task_notebook
 
 
 def job(code: str = "x = 1", *, options: TaskOptions | None = None, **fields) -> Job:
@@ -99,9 +100,9 @@ def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[
         assert helpers.get(expected, expected) in cell.source
         assert (HELPER in cell.metadata.tags) == (expected in helpers)
     assert sum("parameters" in cell.metadata.tags for cell in nb.cells) == 1
-    assert len(list(tagged(nb, TASK))) == (0 if fields.get("expand") else 1)
+    assert sum(TASK in tags_of(cell) for cell in nb.cells) == (0 if fields.get("expand") else 1)
 
 
 def test_of_several_parameters_cells_the_overrides_come_after_the_last() -> None:
     nb = task_notebook(job(parameter_cells=("a = 1", "b = 2")))
-    assert [cell.source for cell in tagged(nb, "parameters")] == ["b = 2"]
+    assert [cell.source for cell in nb.cells if "parameters" in tags_of(cell)] == ["b = 2"]

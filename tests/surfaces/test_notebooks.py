@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from nbdag import notebooks, operators
 from nbdag.core.dag import CellKind
 from nbdag.core.problems import TABLE
-from nbdag.notebooks import NotebookError, read, read_text
+from nbdag.core.states import TaskState
+from nbdag.notebooks import NotebookError, read, read_text, without_built
+from nbdag.reports import Shown, report
 
 
 def cell(source, *, type="code", tags=None, **more):
@@ -261,6 +263,11 @@ ODD = [
         metadata={"kernelspec": {"name": "python3", "display_name": "Python"}, "language_info": {"name": "python"}},
     ),
     text_of(TASK, metadata={"kernelspec": "odd", "widgets": {"x": [1]}, "papermill": None}),
+    text_of(TASK, metadata=None),
+    text_of(TASK, metadata={"nbdag": "mine"}),
+    text_of(cell(TASK, metadata=None)),
+    text_of(cell(TASK, metadata={"nbdag": "mine", "tags": None})),
+    text_of(cell(TASK, metadata={"nbdag": {"built": "mine"}})),
     text_of(TASK, extra="ignored"),
     text_of(cell("# T", type="markdown", attachments={"a.png": {}}), cell("", type="raw")),
     "\ufeff" + text_of(TASK),
@@ -274,6 +281,11 @@ def test_odd_notebooks_of_format_4_are_read(text, tmp_path):
     dag = read(file)
     assert dag.id == "odd"
     assert [each.code for each in dag.errors] in ([], ["NB107"])
+    assert without_built(text, name="odd.ipynb")
+    bare = json.loads(text.removeprefix("\ufeff"))
+    shown = [Shown(task=task, state=TaskState.SUCCESS, started=1.0, ended=2.0) for task in dag.tasks]
+    nb = report(json.dumps(bare), dag, shown)
+    assert [each["metadata"]["nbdag"]["task"] for each in nb["cells"] if "nbdag" in each["metadata"]] == list(dag.tasks)
 
 
 def test_no_warning_escapes(recwarn):
