@@ -37,7 +37,7 @@ class Reporter:
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
-        self._run: Driven | None = None
+        self.run: Driven | None = None  # as it was when it changed last
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
@@ -45,7 +45,7 @@ class Reporter:
 
     def take(self, run: Driven) -> None:
         """The run has changed."""
-        self._run = run
+        self.run = run
         if not self._thread.ident:
             self._thread.start()
         self._news.set()
@@ -56,16 +56,16 @@ class Reporter:
         self._news.set()
         if self._thread.ident:
             self._thread.join()
-        if self._run is not None:
-            self._write(self._run)
+        if self.run is not None:
+            self._write(self.run)
 
     def _work(self) -> None:
         while self._news.wait() and not self._closing.is_set():
             self._news.clear()
-            assert self._run is not None
+            assert self.run is not None
             began = time.monotonic()
-            if any(left for left in self._run.left.values()) or self._run.finished:
-                self._write(self._run)
+            if any(left for left in self.run.left.values()) or self.run.finished:
+                self._write(self.run)
             self._closing.wait(max(LEAST, SHARE * (time.monotonic() - began)))
 
     def _write(self, run: Driven) -> None:
@@ -110,21 +110,23 @@ class Reports:
 
     def take(self, run: Driven) -> None:
         """A run has changed."""
-        reporter = self._of.setdefault(run.row.id, Reporter(self._store, self._home))
+        reporter = self._of.get(run.row.id)
+        if reporter is None:
+            reporter = self._of[run.row.id] = Reporter(self._store, self._home)
         reporter.take(run)
         if run.finished:
-            self._last.submit(self._finish, self._of.pop(run.row.id), run.row)
+            self._last.submit(self._finish, self._of.pop(run.row.id))
 
     def close(self) -> None:
         """Write what is unwritten."""
         for reporter in self._of.values():
-            reporter.close()
+            self._last.submit(self._finish, reporter)
         self._last.shutdown()
 
-    def _finish(self, reporter: Reporter, row: RunRow) -> None:
+    def _finish(self, reporter: Reporter) -> None:
         reporter.close()
-        if reporter.error is not None:
-            self._on_error(row, reporter.error)
+        if reporter.error is not None and reporter.run is not None:
+            self._on_error(reporter.run.row, reporter.error)
 
 
 def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> Shown:

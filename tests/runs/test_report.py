@@ -1,0 +1,62 @@
+"""Reports of many runs: who is told that one could not be written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import nbdag
+import nbdag.store
+from nbdag.core.states import RunState
+from nbdag.errors import NbdagError
+from nbdag.home import Home
+from nbdag.runs.pinned import pinned
+from nbdag.runs.report import Reports
+from nbdag.scheduler import Driven
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.SUCCESS])
+def test_what_could_not_be_written_is_told_though_the_run_has_not_ended(
+    write: Callable[..., Path], home: Home, state: RunState
+) -> None:
+    done = nbdag.run(write("%%task a\nx = 1"), home=home)
+    store = nbdag.store.open(home)
+    (row,) = store.named(done.id)
+    run = Driven.of(replace(row, state=state), pinned(home, row), (), (), {})
+    home.notebook(row.digest).unlink()
+    told: list[tuple[str, NbdagError]] = []
+    reports = Reports(store, home, lambda row, error: told.append((row.name, error)))
+    reports.take(run)
+    reports.close()
+    store.close()
+    assert [run for run, _ in told] == [done.id]
+    assert "is gone from" in str(told[0][1])
+
+
+def test_a_run_that_changes_often_has_one_thread(
+    write: Callable[..., Path], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = nbdag.run(write("%%task a\nx = 1"), home=home)
+    store = nbdag.store.open(home)
+    (row,) = store.named(done.id)
+    run = Driven.of(replace(row, state=RunState.RUNNING), pinned(home, row), (), (), {})
+    made: list[str] = []
+    begin = threading.Thread.__init__
+
+    def count(self: threading.Thread, *args: object, **more: object) -> None:
+        made.append(str(more.get("name")))
+        begin(self, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(threading.Thread, "__init__", count)
+    reports = Reports(store, home, lambda row, error: None)
+    for _ in range(5):
+        reports.take(run)
+    assert made.count("nbdag-report") == 1
+    reports.close()
+    store.close()
