@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 AT_ONCE = 2  # builds of one scheduler
+AGAIN = 5.0  # seconds before a build is begun again that the database or the disk did not allow
 
 
 def pin_built(
@@ -54,7 +55,7 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
     try:
         digest, dag = pin_built(home, row.digest, row.path, row.cwd, row.parameters, row.kernel)
     except NotebookProblemsError as error:
-        give_up(store, row, str(error), time.time())
+        give_up(store, row, error.sentence, time.time())
     else:
         added = [new_instance(dag, task) for task in dag.tasks]
         # Where it is refused, somebody else has built it, or has ended the run.
@@ -63,7 +64,7 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
 
 
 class Builder:
-    """Builds the runs of one scheduler, each in a thread of its own."""
+    """Builds the runs of one scheduler, each in a thread of its own; all else is done in the scheduler's."""
 
     def __init__(
         self,
@@ -71,14 +72,18 @@ class Builder:
         home: Home,
         *,
         read: Callable[[RunRow], Dag],
+        later: Callable[[Callable[[], None]], None],
         done: Callable[[RunRow], None],
+        on_trouble: Callable[[RunRow, str], None],
     ) -> None:
         self._store = store
         self._home = home
         self._read = read
-        self._done = done  # is told of a run that was built, or has failed, from the thread
+        self._later = later  # has something done by the scheduler's thread
+        self._done = done  # is told of a run that was built, or has failed
+        self._on_trouble = on_trouble  # is told, once, what keeps a run from being built now
         self._under_way: set[int] = set()
-        self._lock = threading.Lock()
+        self._trouble: dict[int, tuple[str, float]] = {}  # by run: what kept it, and until when it rests; monotonic
 
     def is_ready(self, row: RunRow) -> bool:
         """Whether the run has its tasks. If not, that is begun; ask again when `done` has been told."""
@@ -87,18 +92,28 @@ class Builder:
                 return True
         except NbdagError:
             return True  # who drives it says so
-        with self._lock:
-            if row.id not in self._under_way and len(self._under_way) < AT_ONCE:
-                self._under_way.add(row.id)
-                threading.Thread(target=self._build, args=(row,), name="nbdag-build-run", daemon=True).start()
+        _, rests = self._trouble.get(row.id, ("", 0.0))
+        if row.id not in self._under_way and len(self._under_way) < AT_ONCE and time.monotonic() >= rests:
+            self._under_way.add(row.id)
+            threading.Thread(target=self._build, args=(row,), name="nbdag-build-run", daemon=True).start()
         return False
 
     def _build(self, row: RunRow) -> None:
+        trouble = "its tasks could not be built"
         try:
             row = build_run(self._store, self._home, row)
-        except NbdagError:
-            pass  # the database or the disk cannot do it now: it is begun again with the next look
+            trouble = ""
+        except NbdagError as error:  # the database or the disk cannot do it now
+            trouble = str(error)
         finally:
-            with self._lock:
-                self._under_way.discard(row.id)
+            self._later(lambda: self._is_over(row, trouble))
+
+    def _is_over(self, row: RunRow, trouble: str) -> None:
+        self._under_way.discard(row.id)
+        told, _ = self._trouble.pop(row.id, ("", 0.0))
+        if not trouble:
             self._done(row)
+            return
+        self._trouble[row.id] = (trouble, time.monotonic() + AGAIN)
+        if trouble != told:
+            self._on_trouble(row, trouble)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,19 @@ class Daemon:
         self._on_line = on_line
         self._clock = clock
         self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
-        self._reports = Reports(store, home, on_error=lambda run, why: self._say(str(why), run.dag, run.name))
+        self._to_do: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what other threads leave to this one
+        self._reports = Reports(
+            store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
+        )
         self._notifier = Notifier(store)
-        self._builder = Builder(store, home, read=self._notebook, done=self._was_built)
+        self._builder = Builder(
+            store,
+            home,
+            read=self._notebook,
+            later=self._later,
+            done=self._was_built,
+            on_trouble=lambda run, why: self._say(f"{why} (its tasks are built once that is over)", run.dag, run.name),
+        )
         self._scheduler = Scheduler(
             store,
             executor,
@@ -171,6 +182,7 @@ class Daemon:
             finally:
                 self._executor.stop()
                 self._reports.close()
+                self._do_what_is_left()
                 self._notifier.close()
                 with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
                     again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
@@ -198,6 +210,7 @@ class Daemon:
         """Once round; whether that was the last time."""
         began = time.monotonic()
         now = self._clock()
+        self._do_what_is_left()
         self._mind_the_clock(now)
         self._recover(now)
         self._watch(now)
@@ -264,12 +277,11 @@ class Daemon:
         self._say(f"it cannot run: {error}", row.dag, row.name)
 
     def _was_built(self, row: RunRow) -> None:
-        """Its tasks are on record, or it has failed; said from the thread that built it."""
+        """Its tasks are on record, or it has failed."""
         if row.state in RUN_FINISHED:
             self._say(f"its tasks cannot be built: {row.error}", row.dag, row.name)
             with contextlib.suppress(NbdagError):
                 self._notifier.take(Driven.of(row, self._notebook(row), (), (), {}))
-        self._scheduler.wake()
 
     def _watch(self, now: datetime) -> None:
         """Go on with what those that are gone have left."""
@@ -296,6 +308,16 @@ class Daemon:
         looks = looks + 1 if heard == other.heartbeat else 0
         self._silent[other.id] = (other.heartbeat, looks)
         return looks * BEAT > SILENT
+
+    # What other threads leave to this one
+
+    def _later(self, do: Callable[[], None]) -> None:
+        self._to_do.put(do)
+        self._scheduler.wake()
+
+    def _do_what_is_left(self) -> None:
+        while not self._to_do.empty():
+            self._to_do.get()()
 
     # What it is told by, and tells
 

@@ -21,6 +21,7 @@ from .. import notebooks
 from ..building import Built, build
 from ..core.dag import Dag, Problem
 from ..core.job import Note
+from ..core.reasons import several
 from ..errors import NbdagError
 from ..home import Home, find
 
@@ -38,6 +39,13 @@ class NotebookProblemsError(NbdagError):
             return f"{self.path} cannot run: {_told(self.problems[0])}"
         lines = "".join(f"\n  {_told(problem)}" for problem in self.problems)
         return f"{self.path} cannot run, for {len(self.problems)} reasons:{lines}"
+
+    @property
+    def sentence(self) -> str:
+        """The first reason, where there is one line for it."""
+        more = len(self.problems) - 1
+        rest = f", and {several(more, 'more problem')}: `nbdag check {self.path}` lists them" if more else ""
+        return f"{self.path} cannot run: {_told(self.problems[0])}{rest}"
 
 
 class UnknownTaskError(NbdagError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import threading
@@ -15,11 +17,12 @@ import nbformat
 import pytest
 
 import nbdag
+import nbdag.runs.build
 import nbdag.store
 from nbdag import runs
 from nbdag.building import read_built
 from nbdag.core.states import RUN_FINISHED, RunState
-from nbdag.home import Home
+from nbdag.home import Home, HomeError
 from nbdag.runs.backfill import backfill
 from nbdag.runs.clear import clear
 from nbdag.runs.daemon import Daemon, Line
@@ -111,8 +114,14 @@ def scheduler(home: Home, in_process: Any) -> Any:
     """Drives what is deployed, in a thread, from `start` until the test ends."""
     store = nbdag.store.open(home)
     lines: list[Line] = []
+    threads: set[int] = set()
     executor = in_process(2)
-    daemon = Daemon(store, home, executor, on_line=lines.append)
+
+    def on_line(line: Line) -> None:
+        lines.append(line)
+        threads.add(threading.get_ident())
+
+    daemon = Daemon(store, home, executor, on_line=on_line)
     thread = threading.Thread(target=daemon.serve)
 
     class Started:
@@ -132,6 +141,7 @@ def scheduler(home: Home, in_process: Any) -> Any:
     if thread.ident:
         daemon.ask_to_end()
         thread.join(PATIENCE)
+        assert threads == {thread.ident}
     store.close()
 
 
@@ -187,6 +197,45 @@ def test_a_run_that_cannot_be_built_has_failed_and_says_why(write: Write, home: 
     assert clear(failed, home=home).queued_again
     assert scheduler.wait(failed).state is RunState.FAILED
     assert builds() == 3
+
+
+def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write, home: Home, scheduler: Any) -> None:
+    code = "for name in ('a', 'b') if n else (): Python(name, f'{name}1 = not_there')\nPython('c', '1')"
+    runs.deploy(write("%%params\nn = 0", f"%%dag many\n{code}"), home=home)
+    scheduler.start()
+    failed = scheduler.wait(runs.trigger("many", parameters={"n": 1}, home=home))
+    assert failed.error is not None
+    assert "\n" not in failed.error
+    assert "and 1 more problem: `nbdag check " in failed.error
+
+
+def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_said_once(
+    write: Write, home: Home, scheduler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("ready").touch()
+    runs.deploy(write(*SWEEP), home=home)
+    runs.pause("sweep", home=home)
+    pin, tried, full = Home.pin, [], True
+
+    def may_pin(self: Home, digest: str, text: bytes) -> Path:
+        tried.append(time.monotonic())
+        if full:
+            raise HomeError(self.root, OSError(errno.ENOSPC, "No space left on device"))
+        return pin(self, digest, text)
+
+    monkeypatch.setattr(Home, "pin", may_pin)
+    monkeypatch.setattr(nbdag.runs.build, "AGAIN", 0.5)
+    made = runs.trigger("sweep", parameters={"n": 1}, home=home)
+    scheduler.start()
+    end = time.monotonic() + PATIENCE
+    while len(tried) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    full = False
+    assert min(later - earlier for earlier, later in itertools.pairwise(tried)) >= 0.5
+    assert scheduler.wait(made).state is RunState.SUCCESS
+    said = [line for line in scheduler.said if "no space left" in line.message and line.run == made.id]
+    assert len(said) == 1
 
 
 def test_without_a_scheduler_a_triggered_run_is_built_where_it_is_driven(write: Write, home: Home) -> None:
