@@ -137,15 +137,19 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: asked.lent(each.date) for each in wanted}
-        number = store.backfills.begin(
-            dag, now=now.timestamp(), first=start.timestamp(), last=end.timestamp(), backwards=backwards,
+        rows = store.backfills.begin(
+            dag,
+            [asked.new(each, lent[each.date]) for each in wanted],
+            [new_instance(asked.notebook, task) for task in asked.choice.tasks],
+            now=now.timestamp(),
+            first=start.timestamp(),
+            last=end.timestamp(),
+            backwards=backwards,
             max_active_runs=max_active_runs,
-        )  # fmt: skip
-        if number is None:
+        )
+        if rows is None:
             raise BackfillRunningError(dag)
         alive = schedulers(store)
-        new = [asked.new(each, number, lent[each.date]) for each in wanted]
-        rows = store.create_runs(new, [new_instance(asked.notebook, task) for task in asked.choice.tasks])
         names = dict(zip((each.date for each in wanted), (made.name for made in rows), strict=True))
         driver = f"the scheduler (process {alive[0].pid})" if alive else ""
         done = Backfill(
@@ -212,7 +216,7 @@ class _Asked:
             )
         return {task: run.id for task, run in found.runs.items()}, found.notes
 
-    def new(self, tick: Filled, backfill: int, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
+    def new(self, tick: Filled, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
         date = tick.date.astimezone(UTC)
         start, _ = self.timetable.data_interval(date)
         name = scheduled_name(date, "backfill")
@@ -228,7 +232,6 @@ class _Asked:
             tasks=tuple(self.choice.tasks) if self.choice.partial else None,
             notes=(*self.notes, *lent[1]),
             borrowed=dict(lent[0]),
-            backfill=backfill,
             built=self.notebook.built,
         )
 

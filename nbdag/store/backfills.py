@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, select, text
 
 from ..core.states import RunState
 from . import schema as t
+from .creation import create_runs
 from .database import Database
 from .mapping import run_of
-from .rows import RunRow
+from .rows import NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
@@ -33,9 +34,18 @@ class Backfills:
         self._database = database
 
     def begin(
-        self, dag: str, *, now: float, first: float, last: float, backwards: bool, max_active_runs: int
-    ) -> int | None:
-        """Record a backfill, so that runs can be a part of it; None where one of the DAG is under way."""
+        self,
+        dag: str,
+        runs: Sequence[NewRun],
+        instances: Sequence[NewInstance],
+        *,
+        now: float,
+        first: float,
+        last: float,
+        backwards: bool,
+        max_active_runs: int,
+    ) -> list[RunRow] | None:
+        """Record a backfill with all of its runs, queued; None where one of the DAG is under way."""
         values = {
             "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
             "max_active_runs": max_active_runs,
@@ -48,7 +58,8 @@ class Backfills:
             )
             if connection.execute(going_on.limit(1)).first():
                 return None
-            return int(connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one())
+            number = connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one()
+            return create_runs(connection, [replace(each, backfill=number) for each in runs], instances)
 
     def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
         """DAG → its newest backfill."""

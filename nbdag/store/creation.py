@@ -9,15 +9,35 @@ from sqlalchemy import Connection, insert, select
 
 from ..core.job import Note
 from ..core.states import RunState
+from ..errors import NbdagError
 from . import schema as t
 from .mapping import instance_of, run_of
 from .rows import InstanceRow, NewInstance, NewRun, RunRow
+
+
+class RunExistsError(NbdagError):
+    """Two runs of one DAG under one id."""
+
+    def __init__(self, dag: str, name: str) -> None:
+        super().__init__(dag, name)
+        self.dag = dag
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.dag} already has a run {self.name}; give the new one another id"
 
 
 def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
     """Those of these ids that runs of the DAG have."""
     query = select(t.runs.c.name).where(t.runs.c.dag_id == dag, t.runs.c.name.in_(list(names)))
     return set(connection.execute(query).scalars())
+
+
+def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
+    """The same as `add_runs`, where no run of the DAG may have one of these ids yet. Raises `RunExistsError`."""
+    if taken := names_taken(connection, new[0].dag, [each.name for each in new]):
+        raise RunExistsError(new[0].dag, min(taken))
+    return add_runs(connection, new, instances)
 
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:

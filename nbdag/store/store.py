@@ -15,10 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from ..core.job import Note, Output
 from ..core.slots import INFINITE
 from ..core.states import ACTIVE, RunState, TaskState
-from ..errors import NbdagError
 from . import schema as t
 from .backfills import Backfills
-from .creation import add_instances, add_runs, names_taken, noted, pin
+from .creation import add_instances, create_runs, noted, pin
 from .database import Database
 from .deployments import Deployments, room
 from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
@@ -30,18 +29,6 @@ _EARLIER = 5  # outcomes to choose from: values of the newest may have been remo
 _POOLS_LOCK = 7236353  # any number that nobody else uses
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
-
-
-class RunExistsError(NbdagError):
-    """Two runs of one DAG under one id."""
-
-    def __init__(self, dag: str, name: str) -> None:
-        super().__init__(dag, name)
-        self.dag = dag
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.dag} already has a run {self.name}; give the new one another id"
 
 
 class Store:
@@ -93,9 +80,7 @@ class Store:
     def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
         """Record runs of one version of a DAG, queued, each with these task instances: all of them, or none."""
         with self._database.writing() as connection:
-            if taken := names_taken(connection, new[0].dag, [each.name for each in new]):
-                raise RunExistsError(new[0].dag, min(taken))
-            return add_runs(connection, new, instances)
+            return create_runs(connection, new, instances)
 
     def run(self, id: int) -> RunRow:
         """A run by its number."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import nbdag.store
 from nbdag import runs
 from nbdag.core.states import RunState
 from nbdag.home import Home
@@ -153,13 +152,3 @@ def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
     ]  # fmt: skip
     start = runs_to_start(queued, {}, {("churn", True): 2}, backwards={"churn"})
     assert [run.run_id for run in start] == ["r3", "r2"]
-
-
-def test_the_store_knows_one_backfill_at_a_time(home: Home) -> None:
-    store = nbdag.store.open(home)
-    said = {"now": 1.0, "first": 1.0, "last": 2.0, "backwards": True, "max_active_runs": 3}
-    number = store.backfills.begin("churn", **said)  # type: ignore[arg-type]
-    assert number is not None
-    assert store.backfills.most_of(number) == 3
-    assert store.backfills.newest(["churn"])["churn"].backwards
-    store.close()

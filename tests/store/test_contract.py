@@ -11,8 +11,9 @@ import nbdag.store
 from nbdag.core.job import Key, Note, Output, Result
 from nbdag.core.states import RunState, TaskState
 from nbdag.home import Home
+from nbdag.store.creation import RunExistsError
 from nbdag.store.rows import Begun, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
-from nbdag.store.store import RunExistsError, Store
+from nbdag.store.store import Store
 
 ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
 
@@ -412,14 +413,56 @@ def test_hosts_whose_clocks_differ_agree_on_when_a_process_was_last_heard_of(sto
     other.close()
 
 
+def fill(store: Store, *new: NewRun, backwards: bool = False) -> list[RunRow] | None:
+    return store.backfills.begin(
+        "churn", new, tasks("a"), now=1.0, first=1.0, last=2.0, backwards=backwards, max_active_runs=3
+    )
+
+
+def test_a_dag_has_one_backfill_at_a_time(store: Store) -> None:
+    made = fill(store, a_run("b1", kind="backfill"), a_run("b2", kind="backfill"), backwards=True)
+    assert made is not None
+    (number,) = {run.backfill for run in made}
+    assert number is not None
+    assert store.backfills.most_of(number) == 3
+    assert store.backfills.newest(["churn"])["churn"].backwards
+    assert fill(store, a_run("b3", kind="backfill")) is None
+    assert [run.name for run in store.runs()] == ["b2", "b1"]
+    for run in made:
+        assert store.save(Change(run=replace(run, state=RunState.SUCCESS))) is not None
+    assert fill(store, a_run("b3", kind="backfill")) is not None
+
+
+def test_of_many_backfills_that_begin_at_once_there_is_one(home: Home, store: Store) -> None:
+    others = [nbdag.store.open(home) for _ in range(4)]
+    made: list[list[RunRow] | None] = []
+    threads = [
+        threading.Thread(target=lambda n=n, other=other: made.append(fill(other, a_run(f"b{n}", kind="backfill"))))
+        for n, other in enumerate(others)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each is not None for each in made) == len(store.runs()) == 1
+    for other in others:
+        other.close()
+
+
+def test_a_backfill_of_which_a_run_cannot_be_made_is_none(store: Store) -> None:
+    store.create_run(a_run("b2"), [])
+    with pytest.raises(RunExistsError):
+        fill(store, a_run("b1", kind="backfill"), a_run("b2", kind="backfill"))
+    assert [run.name for run in store.runs()] == ["b2"]
+    assert store.backfills.newest(["churn"]) == {}
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_of_a_long_queue_the_first_are_read_and_all_that_goes_on(store: Store, backwards: bool) -> None:
-    said = {"now": 1.0, "first": 1.0, "last": 2.0, "max_active_runs": 3}
-    number = store.backfills.begin("churn", backwards=backwards, **said)  # type: ignore[arg-type]
-    made = [
-        store.create_run(a_run(f"b{n}", kind="backfill", backfill=number, logical_date=float(n)), [])
-        for n in range(130)
-    ]
+    made = fill(
+        store, *(a_run(f"b{n}", kind="backfill", logical_date=float(n)) for n in range(130)), backwards=backwards
+    )
+    assert made is not None
     for id in ("s", "t"):
         store.schedulers.register(replace(ME, id=id))
     store.create_run(a_run("m", logical_date=500.0), [])
