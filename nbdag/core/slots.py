@@ -56,6 +56,18 @@ class Taken:
     held: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True
 
 
+def unmade_pools(dags: Iterable[Dag]) -> dict[str, int]:
+    """Each pool that these notebooks name, just large enough for the largest of its tasks.
+
+    A pool that nobody has made holds for as much: its tasks run one at a time, which is never too many.
+    """
+    sizes: dict[str, int] = {}
+    for dag in dags:
+        for task in dag.tasks.values():
+            sizes[task.options.pool] = max(sizes.get(task.options.pool, 1), task.options.slots)
+    return {pool: slots for pool, slots in sizes.items() if pool not in DEFAULT_POOLS}
+
+
 def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim, ...]:
     """What these instances of a run want, or have."""
     of = layout(dag)

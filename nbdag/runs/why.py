@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.dag import Dag
 from ..core.plan import Plan, plan
 from ..core.reasons import label, standing, told
-from ..core.slots import Claim, claims, take
+from ..core.slots import Claim, claims, take, unmade_pools
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ..home import Home
 from ..scheduler.agenda import OF_BACKFILL, UNKNOWN
@@ -150,9 +150,7 @@ class _Answer:
             )
             for one in self.store.active()
         ]  # fmt: skip
-        pools = self.store.pools()
-        if mine.pool not in pools:
-            pools[mine.pool] = max(task.options.slots for task in self.dag.tasks.values())
+        pools = {**unmade_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
         taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
         return list(taken.held.get(mine.key, ()))

@@ -20,7 +20,7 @@ from ..core.assemble import assemble
 from ..core.dag import Dag
 from ..core.events import Event
 from ..core.job import Job, Key, Result
-from ..core.slots import DEFAULT_POOLS, Claim, take
+from ..core.slots import Claim, take, unmade_pools
 from ..core.states import TaskState
 from ..errors import NbdagError
 from ..executors import Executor
@@ -429,7 +429,7 @@ class Scheduler:
         if count is not None and count == self._seen:
             return
         self._seen = count
-        self._pools = {**_unmade_pools(run.dag for run in self._runs.values()), **self._store.pools()}
+        self._pools = {**unmade_pools(run.dag for run in self._runs.values()), **self._store.pools()}
         self._others = tuple(
             Claim(
                 dag_id=each.dag,
@@ -471,18 +471,6 @@ class Scheduler:
             if first is not None:
                 self._kept.append(first)
             return
-
-
-def _unmade_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Each pool that these notebooks name, just large enough for the largest of its tasks.
-
-    A pool that nobody has made holds for as much: its tasks run one at a time, which is never too many.
-    """
-    sizes: dict[str, int] = {}
-    for dag in dags:
-        for task in dag.tasks.values():
-            sizes[task.options.pool] = max(sizes.get(task.options.pool, 1), task.options.slots)
-    return {pool: slots for pool, slots in sizes.items() if pool not in DEFAULT_POOLS}
 
 
 def _drained(results: SimpleQueue[Result | None]) -> list[Result]:

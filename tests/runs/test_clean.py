@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import nbdag
+import nbdag.store
 from nbdag import runs
-from nbdag.core.states import TaskState
+from nbdag.core.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs import clean, pools
 from nbdag.runs.clear import clear
 from nbdag.runs.why import why
+from nbdag.store.rows import Begun, Change
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -98,3 +102,20 @@ def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
     assert said("d").startswith("waits for c, which waits for its turn; is driven by nobody: start `nbdag scheduler`")
     clear_a = runs.find_run(run.id, home=home)
     assert clear_a["a"].tries == 1
+
+
+def test_why_counts_the_slots_of_a_pool_that_nobody_made_as_the_scheduler_does(write: Write, home: Home) -> None:
+    cells = ("%%task a --pool gpu", "%%task b --pool gpu", "%%task large --slots 5")
+    run = nbdag.run(write(*(f"{cell}\nx_{n} = 1" for n, cell in enumerate(cells))), home=home)
+    clear(run)
+    store = nbdag.store.open(home)
+    (row,) = store.runs()
+    a = next(each for each in store.instances([row.id])[row.id] if each.task == "a")
+    going_on = replace(a, state=TaskState.RUNNING, tries=a.tries + 1)
+    change = Change(
+        run=replace(row, state=RunState.RUNNING), instances=[going_on], begun=[Begun(going_on, going_on.tries)],
+        at=time.time(), scheduler=store.attempts([row.id])[row.id][0].scheduler,
+    )  # fmt: skip
+    assert store.save(change) is not None
+    store.close()
+    assert why(run, "b")[0].reasons[0] == "waits for pool gpu: 1 of 1 slot taken by a"
