@@ -221,7 +221,9 @@ def _sqlite(home: Home) -> Database:
         connection.isolation_level = None  # the driver would begin transactions late, and as readers
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(
+            "PRAGMA synchronous=FULL"
+        )  # what was committed outlives a power cut, which NORMAL does not say
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")

@@ -92,7 +92,7 @@ def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(home: Home) -> None:
             for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
         }
     opened.close()
-    assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 30_000}
+    assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 30_000}
 
 
 @pytest.mark.parametrize("name", ["what?", "a?b=c", "no#1", "100%", "50%25", "a b:c@d"])
