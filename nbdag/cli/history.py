@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from click.shell_completion import CompletionItem
 from .. import runs as api
 from ..core.reasons import told
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..runs.why import never_begun
 from . import complete
 from ._group import examples
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
 from .progress import progress
 
+_MAY_NOT_HAVE_BEGUN = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED})
 _LOOK_AGAIN = 0.1  # seconds; a file has no way to tell that it has grown
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
@@ -133,7 +136,8 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
 def cancel(run: str, dag: str | None) -> None:
     """Stop a run that another process drives."""
     found = api.cancel(api.find_run(run, dag=dag))
-    click.echo(f"run {found.id} of {found.dag}: {found.state.value}")
+    stands = found.state.value if found.state in RUN_FINISHED else "asked to stop"
+    click.echo(f"run {found.id} of {found.dag}: {stands}")
 
 
 def _print_status(run: api.Run) -> None:
@@ -147,6 +151,7 @@ def _print_status(run: api.Run) -> None:
     if not run.tasks:  # a %%dag cell makes them
         screen.print(run.error or "its tasks are built when its turn comes", soft_wrap=True)
         return
+    never = never_begun(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
     print_table(
         ["task", "state", "tries", "started", "time", "note"],
         [
@@ -156,7 +161,7 @@ def _print_status(run: api.Run) -> None:
                 str(task.tries),
                 moment(task.started),
                 duration(_so_far(task)),
-                _note(task),
+                _note(task, never),
             ]
             for task in run
         ],
@@ -169,7 +174,11 @@ def _print_status(run: api.Run) -> None:
     screen.print(short_path(run.notebook), soft_wrap=True)
 
 
-def _note(task: api.TaskRun) -> str:
+def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
+    if task.by_hand:
+        return f"marked {task.state.value} by hand"
+    if (task.id, task.map_index) in never:
+        return never[task.id, task.map_index]
     cached = [f"cached: as in run {task.cached}"] if task.cached else []
     return (task.error or "; ".join([*cached, *(note.message for note in task.warnings)])).partition("\n")[0]
 

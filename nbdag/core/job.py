@@ -13,6 +13,8 @@ from typing import Any
 from .dag import Task
 from .states import TaskState
 
+CANCELLED = "cancelled"  # what is said of an attempt that its executor was asked to end
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:

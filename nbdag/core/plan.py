@@ -21,6 +21,7 @@ from .triggers import CONTENT_WITH_SUCCESS, Counts, Decision, Go, decide
 from .weights import weights
 from .words import write_duration
 
+NO_ELEMENT = "there is no element to map over"
 InstanceKey = tuple[str, int]  # task, map index
 
 
@@ -138,7 +139,7 @@ def expanded(task: str, length: int, instances: Iterable[Instance]) -> Expansion
     ]
     placeholder = next((instance for instance in mine if instance.map_index < 0), None)
     if placeholder is not None and length == 0:
-        moves.append(_move(placeholder, TaskState.SKIPPED, "there is no element to map over"))
+        moves.append(_move(placeholder, TaskState.SKIPPED, NO_ELEMENT))
     return Expansion(
         add=tuple(Instance(task=task, map_index=n) for n in range(length) if n not in there),
         drop=(placeholder.key,) if placeholder is not None and length else (),

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..core.job import Job, Key, Result
+from ..core.job import CANCELLED, Job, Key, Result
 from ..core.states import TaskState
 from ..kernels import wire
 from ..kernels.ending import end_all
@@ -37,7 +37,6 @@ from ..kernels.warmth import Warmth
 
 WORKER = "nbdag.kernels.worker"
 TARGET = f"{WORKER}:Worker"
-CANCELLED = "cancelled"
 GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
 SPARES = 2  # workers forked ahead
 MOST_SPARES = 8  # kernels forked ahead: each takes some 15 MB

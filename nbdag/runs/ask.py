@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .. import store as stores
 from ..core.events import Event
-from ..core.job import Key
-from ..core.states import RUN_FINISHED, RunState, TaskState
+from ..core.job import CANCELLED, Key
+from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..errors import NbdagError
 from ..home import Home
 from ..scheduler import bury
@@ -21,6 +21,8 @@ from .records import Run, TaskRun
 
 if TYPE_CHECKING:
     from ..store.store import Store
+
+WAS_CANCELLED = "the run was cancelled"
 
 
 class NoSuchRunError(NbdagError):
@@ -198,6 +200,9 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
             started=None,
             ended=None,
         )
+    # Of a mapped task without elements an attempt succeeded, that of finding them; it is skipped then.
+    moved = attempt.state in FINISHED and instance.state in FINISHED - {attempt.state, TaskState.SKIPPED}
+    by_hand = moved and row.state is not RunState.CANCELLED
     key = Key(
         dag=row.dag,
         run=row.name,
@@ -215,10 +220,18 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
         outputs=attempt.outputs,
         warnings=attempt.notes,
         notebook=home.attempt(key),
-        error=attempt.error,
-        traceback=attempt.traceback,
+        error=None if by_hand else error_of(row, attempt),
+        traceback=None if by_hand else attempt.traceback,
         cached=attempt.cached,
+        by_hand=by_hand,
     )
+
+
+def error_of(row: RunRow, attempt: AttemptRow) -> str | None:
+    """Why an attempt failed; where the run ended it, why the run did."""
+    if attempt.error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
+        return f"it was ended: {row.error or WAS_CANCELLED}"
+    return attempt.error
 
 
 def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunState | None) -> Iterator[Event]:

@@ -6,6 +6,7 @@ A `Run` does not change by itself; ask `find_run` again for news, or `follow` it
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,9 +48,25 @@ class ManyInstancesError(NbdagError):
 
     def __str__(self) -> str:
         return (
-            f"{self.task!r} is mapped and ran {len(self.indexes)} times: say which, such as run[{self.task!r}, "
-            f"{self.indexes[0]}]"
+            f"{self.task} is mapped and has {len(self.indexes)} instances: say which, such as "
+            f"'{reasons.label(self.task, self.indexes[0])}'"
         )
+
+
+class NoSuchInstanceError(NbdagError):
+    """An instance of a task that the task has not."""
+
+    def __init__(self, task: str, index: int, indexes: tuple[int, ...]) -> None:
+        super().__init__(task, index, indexes)
+        self.task = task
+        self.index = index
+        self.indexes = indexes  # -1 alone: it is not mapped, or has not been yet
+
+    def __str__(self) -> str:
+        if self.indexes == (-1,):
+            return f"{self.task} has no instance {self.index}: there is one {self.task} in this run, so leave out which"
+        instances = f"instances {self.indexes[0]} to {self.indexes[-1]}" if self.indexes[1:] else "instance 0 alone"
+        return f"{self.task} has no instance {self.index}: it has {instances}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +85,7 @@ class TaskRun:
     error: str | None = None  # one sentence, or the exception's last line
     traceback: str | None = None  # plain text
     cached: str | None = None  # the id of the run whose outcome stands for its own; None: it was made
+    by_hand: bool = False  # somebody marked it so, whatever its last try left
 
     @property
     def duration(self) -> float | None:
@@ -97,7 +115,7 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
-    """One run of a DAG. `run["train"]` is a task of it, `run["train", 3]` an instance of a mapped one."""
+    """One run of a DAG. `run["train"]` is a task of it, `run["train", 3]` or `run["train[3]"]` one of its instances."""
 
     id: str
     dag: str
@@ -121,11 +139,17 @@ class Run:
 
     def __getitem__(self, which: str | tuple[str, int]) -> TaskRun:
         task, index = which if isinstance(which, tuple) else (which, None)
-        found = [each for each in self.tasks if each.id == task and index in (None, each.map_index)]
-        if not found:
-            raise NoSuchTaskError(self.dag, self.id, str(which), tuple(dict.fromkeys(each.id for each in self.tasks)))
+        if index is None and (part := re.fullmatch(r"(.+)\[(\d+)\]", task)):
+            task, index = part[1], int(part[2])
+        mine = [each for each in self.tasks if each.id == task]
+        if not mine:
+            raise NoSuchTaskError(self.dag, self.id, task, tuple(dict.fromkeys(each.id for each in self.tasks)))
+        found = [each for each in mine if index in (None, each.map_index)]
+        indexes = tuple(each.map_index for each in mine)
+        if index is not None and not found:
+            raise NoSuchInstanceError(task, index, indexes)
         if len(found) > 1:
-            raise ManyInstancesError(task, tuple(each.map_index for each in found))
+            raise ManyInstancesError(task, indexes)
         return found[0]
 
     def __iter__(self) -> Iterator[TaskRun]:

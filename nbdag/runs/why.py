@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.dag import Dag
-from ..core.plan import Plan, plan
+from ..core.plan import NO_ELEMENT, Plan, plan
 from ..core.reasons import label, standing, told
 from ..core.slots import Claim, claims, take, unmade_pools
 from ..core.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
@@ -19,7 +19,7 @@ from ..scheduler.agenda import OF_BACKFILL, UNKNOWN
 from ..scheduler.look import as_planned, states_before, view
 from ..store.rows import AttemptRow, InstanceRow, RunRow
 from .alive import driver_of, jobs_of
-from .ask import NoSuchRunError, home_of, id_of, opened, the_row
+from .ask import WAS_CANCELLED, NoSuchRunError, error_of, home_of, id_of, opened, the_row
 from .pinned import pinned
 from .records import NoSuchTaskError, Run
 
@@ -51,6 +51,14 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
             raise NoSuchRunError(id_of(run), dag, here.root)
         row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         return _Answer(store, here, row).of(task)
+
+
+def never_begun(run: Run) -> dict[tuple[str, int], str]:
+    """Why each task of a run that ended without a try did so, where that is known."""
+    with opened(run.home) as store:
+        if store is None:
+            return {}
+        return _Answer(store, run.home, the_row(store, run.home, run.id, run.dag)).never_begun()
 
 
 class _Answer:
@@ -109,16 +117,45 @@ class _Answer:
                 "code nor what it is given has changed"
             ]
         if of_it and attempt is not None and attempt.error:
-            return [f"{standing(each.state)} (try {attempt.try_number}): {attempt.error}"]
+            return [f"{standing(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
         if of_it and attempt is not None:
             return [f"{standing(each.state)} (try {attempt.try_number})"]
+        if self._has_no_element(each):
+            return [f"{standing(each.state)}: {NO_ELEMENT}"]
         # No attempt says so: what would become of it, if it stood at the beginning?
         anew = replace(each, state=TaskState.NONE)
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:
             if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
                 return [f"{standing(each.state)}: {move.reason}"]
+        if each.state is TaskState.SKIPPED and self.row.state is RunState.CANCELLED:
+            return [f"did not begin: {WAS_CANCELLED}"]
         return [f"{standing(each.state)}{f': {self.row.error}' if self.row.error else ', as somebody marked it so'}"]
+
+    def _has_no_element(self, each: InstanceRow) -> bool:
+        task = self.dag.tasks.get(each.task)
+        attempt = self.attempts.get(each.id)
+        found = attempt is not None and attempt.state is TaskState.SUCCESS and each.map_index < 0
+        return found and each.state is TaskState.SKIPPED and task is not None and bool(task.options.map)
+
+    def never_begun(self) -> dict[tuple[str, int], str]:
+        never = {
+            each.id: each
+            for each in self.instances
+            if each.state in FINISHED
+            and (each.begun_anew or each.id not in self.attempts or self._has_no_element(each))
+        }
+        anew = [replace(each, state=TaskState.NONE) if each.id in never else each for each in self.instances]
+        moves = self._plan(anew).moves if never else ()
+        found = {(move.task, move.map_index, move.state): move.reason for move in moves}
+        cancelled = WAS_CANCELLED if self.row.state is RunState.CANCELLED else ""
+        said = {}
+        for each in never.values():
+            told = found.get(
+                (each.task, each.map_index, each.state), cancelled if each.state is TaskState.SKIPPED else ""
+            )
+            said[each.task, each.map_index] = NO_ELEMENT if self._has_no_element(each) else told
+        return said
 
     def _run_waits(self) -> list[str]:
         row = self.row

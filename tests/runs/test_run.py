@@ -18,6 +18,8 @@ from nbdag.core.events import Event
 from nbdag.core.states import RunState, TaskState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
+from nbdag.runs.clear import mark
+from nbdag.runs.why import never_begun, why
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -148,7 +150,9 @@ def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, ho
     run = runs.find_run(home=home)
     assert run.state is RunState.CANCELLED
     assert [task.state.value for task in run] == ["failed", "skipped"]
-    assert run["a"].error == "cancelled" and run["a"].ended is not None
+    assert run["a"].error == "it was ended: the run was cancelled" and run["a"].ended is not None
+    assert why(run, "b")[0].reasons == ("did not begin: the run was cancelled",)
+    assert never_begun(run) == {("b", -1): "the run was cancelled"}
 
 
 def test_somebody_else_may_cancel_a_run_and_follow_it(write: Write, home: Home) -> None:
@@ -289,3 +293,17 @@ def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
         on_event=lambda event: said.append(event.message) if event.state is TaskState.UP_FOR_RETRY else None,
     )  # fmt: skip
     assert said == ["division by zero (it is tried again in 1s)"]
+
+
+def test_what_has_not_begun_says_why(write: Write, home: Home) -> None:
+    run = nbdag.run(
+        write("%dag --fail-fast", "%%task a\n1 / 0", "%%task b --after a\n1", "%%task c\n1"), home=home, jobs=1
+    )
+    assert never_begun(run) == {("b", -1): "a failed", ("c", -1): "a failed, and the run fails fast"}
+
+
+def test_what_was_marked_by_hand_says_so_and_not_why_it_failed(write: Write, home: Home) -> None:
+    run = nbdag.run(write("%%task a\n1 / 0"), home=home)
+    assert run["a"].error is not None
+    marked = mark("success", run, ["a"], home=home).run["a"]
+    assert (marked.by_hand, marked.error, marked.traceback) == (True, None, None)

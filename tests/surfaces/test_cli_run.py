@@ -284,3 +284,20 @@ def test_papermill_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: W
     assert done.returncode == 0, done.stderr
     assert "joined 18 9" in texts(nbdag.folder / "out.ipynb")["join"]
     assert json.loads(nbdag("runs", "-o", "json").stdout)[0]["state"] == "success"
+
+
+def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    cells = ("%%task w --map x=[0,1,2]\nx / 0", "%%task u\n1", "%%task none --map x=[]\nx")
+    assert nbdag("run", write_notebook(*cells)).returncode == 1
+    assert "ZeroDivisionError" in nbdag("logs", "latest", "w[1]").stdout
+    for words, said in (
+        (["w"], "w is mapped and has 3 instances: say which, such as 'w[0]'"),
+        (["w", "--index", "7"], "w has no instance 7: it has instances 0 to 2"),
+        (["u[0]"], "there is one u in this run, so leave out which"),
+        (["v[0]"], "has no task 'v'; it has w, u, none"),
+    ):
+        assert said in nbdag("logs", "latest", *words).stderr
+    assert re.search(r"none .*skipped .* there is no element to map over", nbdag("status").stdout)
+    assert nbdag("why", "latest", "none").stdout == "none was skipped: there is no element to map over\n"
+    nbdag("mark", "success", "latest", "w[0]")
+    assert re.search(r"w\[0\] .*success .* marked success by hand", nbdag("status").stdout)
