@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from nbdag.core.job import Given
+from nbdag.core.marks import TASK, tags_of
 from nbdag.core.states import TaskState
-from nbdag.kernels.taskbook import TASK, tagged
 from nbdag.values import ValueStore
 
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
@@ -349,7 +349,8 @@ def test_the_last_words_of_a_cell_s_process_are_the_cell_s(new_bench, monkeypatc
     bench.make(
         "import os\ntext = ''.join(f'{n}\\n' for n in range(1, 2_001))\n_ = os.write(1, text.encode()), os.write(2, b'last\\n')"
     )
-    (cell,) = tagged(nbformat.read(bench.folder / "tasks/task/1.ipynb", as_version=4), TASK)
+    nb = nbformat.read(bench.folder / "tasks/task/1.ipynb", as_version=4)
+    (cell,) = (each for each in nb.cells if TASK in tags_of(each))
     said = {name: "".join(each.text for each in cell.outputs if each.name == name) for name in ("stdout", "stderr")}
     assert said["stdout"].split() == [str(n) for n in range(1, 2_001)]
     assert said["stderr"] == "last\n"
