@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .core.job import Key
 from .errors import NbdagError
+from .writing import write_atomically
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
@@ -104,7 +104,7 @@ class Home:
     def attempt(self, key: Key) -> Path:
         """The notebook of one attempt; its log stands beside it."""
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
-        return folder / f"{key.try_number}.ipynb"
+        return folder / f"{int(key.try_number)}.ipynb"
 
     def notebook(self, digest: str) -> Path:
         """A pinned source."""
@@ -113,7 +113,9 @@ class Home:
     def pin(self, digest: str, text: bytes) -> Path:
         """Keep a notebook's source for as long as a run needs it."""
         path = self.notebook(digest)
-        if not path.exists():
+        try:
+            os.utime(path)  # so that whoever removes old sources sees that it is in use
+        except OSError:
             self.write(path, text)
         return path
 
@@ -121,6 +123,7 @@ class Home:
         """Write a file of this home in one step."""
         self.make()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
         except OSError as error:
             raise HomeError(self.root, error) from error
@@ -151,31 +154,8 @@ def part(id: str) -> str:
     return id
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Readers see the old file or the new one, never a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp keeps others out; what we write is to be as readable as any file of this person's.
-        Path(draft).chmod(0o666 & ~_umask())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-
-
 def _instance(task: str, map_index: int) -> str:
     if map_index >= 0:
-        return f"{part(task)}.{map_index}"
+        return f"{part(task)}.{int(map_index)}"
     # A task may be called `a.1`; it must not share a folder with instance 1 of a mapped task `a`.
     return f"{part(task)}._" if _LIKE_AN_INSTANCE.search(task) else part(task)
-
-
-def _umask() -> int:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(status.partition("Umask:")[2].split(None, 1)[0], 8)
-    except (OSError, ValueError, IndexError):
-        return 0o022  # asking the system elsewhere means setting it, which other threads would notice

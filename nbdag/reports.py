@@ -12,8 +12,6 @@ import copy
 import html
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from typing import Any
 from .core.dag import CellKind, Dag
 from .core.marks import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
 from .core.states import TaskState
+from .writing import write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -67,17 +66,7 @@ def write(
     `displays` gives cells that did not run an output (nbformat's dict), by cell index: the graph of a bare `%dag`.
     """
     nb = report(source, dag, shown, parameters=parameters, about=about, displays=displays)
-    target = Path(path)
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(nb, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-        Path(draft).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(draft).unlink()
-        raise
+    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def report(

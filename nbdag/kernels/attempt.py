@@ -13,7 +13,6 @@ import pickle
 import re
 import signal
 import socket
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ..core.job import Job, Result
 from ..core.states import TaskState
+from ..writing import write_atomically
 from . import wire
 from .brief import Report
 from .ending import end_all, new_mark
@@ -210,7 +210,8 @@ class Attempt:
             cell.metadata.papermill.update(exception=True, status="failed")
             cell.outputs.append({"output_type": "error", "ename": "KernelDied", "evalue": why, "traceback": [why]})
         with contextlib.suppress(OSError):
-            _write(Path(self.job.path), self.drive.client.nb)
+            text = json.dumps(self.drive.client.nb, indent=1, ensure_ascii=False)
+            write_atomically(Path(self.job.path), text.encode())
 
 
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
@@ -237,16 +238,3 @@ def _death(code: int | None) -> str:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
-
-
-def _write(path: Path, nb: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(nb, file, indent=1, ensure_ascii=False)
-        Path(draft).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(draft).unlink()
-        raise

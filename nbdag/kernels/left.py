@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..processes import Process, is_alive, process_of
+from ..writing import write_atomically
 from .ending import end_all
 
 _ENOUGH = 5.0  # seconds: a killed process that is not gone by then is stuck in the kernel, and runs nothing
@@ -24,7 +25,7 @@ def remember(notebook: Path, pids: Iterable[int], mark: str) -> None:
     """These processes are at work for the attempt."""
     found = {"processes": [asdict(process_of(pid)) for pid in pids], "mark": mark}
     with contextlib.suppress(OSError):
-        _place(notebook).write_text(json.dumps(found), encoding="utf-8")
+        write_atomically(_place(notebook), json.dumps(found).encode())
 
 
 def forget(notebook: Path) -> None:

@@ -17,7 +17,6 @@ import os
 import re
 import secrets
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError
+from ..writing import write_atomically
 from .memory import address_of, written_to
 
 ALIGNMENT = 64  # bytes: what numpy and Arrow like best
@@ -162,16 +162,7 @@ class LocalFiles:
                 os.utime(path)  # so that whoever removes old values sees that it is in use
                 return digest
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb", buffering=0) as file:
-                    for piece in _pieces(about, parts):
-                        _write_all(file.fileno(), piece)
-                Path(draft).replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(draft).unlink()
-                raise
+            write_atomically(path, *_pieces(about, parts))
         except OSError as error:
             raise StoreWriteError(str(self.root), error) from error
         return digest
@@ -304,9 +295,3 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
     except (ValueError, struct.error, KeyError):
         raise MissingValueError(digest, root, "is damaged") from None
     return Content(about=header["about"], pickle=found[0], buffers=tuple(found[1:]), region=region)
-
-
-def _write_all(handle: int, piece: bytes | memoryview) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(handle, left) :]

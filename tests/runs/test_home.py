@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from nbdag.core.job import Key
-from nbdag.home import Home, UnsafeIdError, find, without_secrets, write_atomically
+from nbdag.home import Home, UnsafeIdError, find, without_secrets
+from nbdag.notebooks import read_text
+from nbdag.reports import write
+from nbdag.values import ValueStore
+from nbdag.writing import write_atomically
 
 
 def test_state_lives_where_nbdag_home_says(tmp_path: Path) -> None:
@@ -64,16 +69,39 @@ def test_no_two_attempts_share_a_notebook() -> None:
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
+    path.parent.mkdir()
     write_atomically(path, b"one")
-    write_atomically(path, b"two")
+    write_atomically(path, b"t", memoryview(b"wo"))
     assert path.read_bytes() == b"two"
     with pytest.raises(TypeError):
-        write_atomically(path, "no bytes")  # type: ignore[arg-type]
+        write_atomically(path, b"half", "no bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"two"
     assert [each.name for each in path.parent.iterdir()] == ["file"]
-    plain = tmp_path / "plain"
-    plain.write_bytes(b"")
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_what_is_pinned_again_counts_as_new(tmp_path: Path) -> None:
+    """Else it would be removed as old, just before the run that needs it is recorded."""
+    home = Home(tmp_path / "home")
+    path = home.pin("d1", b"text")
+    os.utime(path, (1, 1))
+    assert home.pin("d1", b"text").stat().st_mtime > 1e9
+    assert path.read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_have_the_mode_that_the_umask_makes(tmp_path: Path, mask: int) -> None:
+    store = ValueStore(str(tmp_path / "values"))
+    dag = read_text('{"nbformat": 4, "cells": []}', name="n.ipynb")
+    home = Home(tmp_path / "home")
+    before = os.umask(mask)
+    try:
+        store.save({"x": 1})
+        write('{"nbformat": 4, "cells": []}', dag, [], tmp_path / "report.ipynb")
+        home.pin("d1", b"text")
+    finally:
+        os.umask(before)
+    files = [each for each in tmp_path.rglob("*") if each.is_file() and each.name != ".gitignore"]
+    assert [stat.S_IMODE(each.stat().st_mode) for each in files] == [0o666 & ~mask] * 3
 
 
 @pytest.mark.parametrize(
