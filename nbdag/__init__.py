@@ -19,8 +19,8 @@ The way of the data, and where each step lives:
 
 Which way imports point: surfaces (cli, magics) → runs, session → scheduler → executors, store, building → kernels →
 notebooks, reports, graphs, operators, values → core → errors. `core` is pure: no file, kernel, clock, network or
-database. `home` says where state lives, `writing` how a file is written whole, `processes` whether a process is still there, `context` what a task
-knows of its run.
+database. `home` says where state lives, `writing` how a file is written whole, `processes` whether a process is still
+there, `context` what a task knows of its run.
 
 Importing this package is quick: each public name is loaded when it is first used.
 """
