@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import notebooks
+from ..core import overrides
 from ..core.before import before
 from ..core.cells import RawCell
 from ..core.dag import Cell, CellKind, Dag, Place, Problem
@@ -83,6 +84,7 @@ def build(
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
         return Built(source=source, text=source, dag=dag)
+    overrides.refuse_text(dag.parameters, parameters or {})
     in_the_way, printed = _in_the_way(dag), ""
     if not in_the_way:
         from .process import BuildError, run_bodies  # most notebooks need no process

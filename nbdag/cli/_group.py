@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
@@ -100,7 +102,7 @@ class Commands(click.Group):
         except Exception as error:
             if isinstance(error, click.UsageError) and error.ctx is None:
                 error.ctx = self._context_of(sys.argv[1:] if args is None else args)
-            sys.exit(_answer(error))
+            sys.exit(_answer(error, sys.argv[1:] if args is None else args))
         except KeyboardInterrupt:
             _say("interrupted")
             sys.exit(INTERRUPTED)
@@ -119,7 +121,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-def _answer(error: Exception) -> int:
+def _answer(error: Exception, args: Sequence[str]) -> int:
     """Tell the person what happened; the exit code."""
     if isinstance(error, BrokenPipeError):
         # Whoever read our output has gone: nothing is left to be said, not even by the interpreter as it closes.
@@ -130,6 +132,9 @@ def _answer(error: Exception) -> int:
         return 2
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "nbdag"
+        if equals := _with_equals(args):
+            _say(f"{equals} (see '{command} --help')")
+            return error.exit_code
         _say(f"{_sentence(error.format_message())} (see '{command} --help')")
         return error.exit_code
     if isinstance(error, click.ClickException):
@@ -148,6 +153,14 @@ def _answer(error: Exception) -> int:
         _show_if_debugging(error)
         return 1
     return _confess(error)
+
+
+def _with_equals(args: Sequence[str]) -> str:
+    """What `-p n=3` is answered, which other tools take; empty where nobody says so."""
+    for option, said in pairwise(args):
+        if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", said):
+            return f"{option} takes a name and a value: write {option} {said.replace('=', ' ', 1)}"
+    return ""
 
 
 def _confess(error: Exception) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import keyword
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,14 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("-p", "--parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter."),
+    click.option(
+        "-p",
+        "--parameters",
+        nargs=2,
+        multiple=True,
+        metavar="NAME VALUE",
+        help="Set a parameter to a number, True, False, None or a text; -y sets lists and mappings.",
+    ),
     click.option(
         "-r",
         "--parameters_raw",
@@ -71,7 +79,7 @@ def parameters(
         said[name] = typed(text)
     said.update(parameters_raw)
     for name in said:
-        if not name.isidentifier():
+        if not name.isidentifier() or keyword.iskeyword(name):
             raise click.BadParameter(f"{name!r} cannot be the name of a variable", param_hint="parameters")
     return said
 

@@ -59,6 +59,7 @@ TABLE: dict[str, Entry] = {
     "NB413": Entry("warning", "a value of an earlier run, which had other parameters"),
     "NB414": Entry("warning", "a pool that nobody has made"),
     "NB415": Entry("warning", "a notification that could not be sent"),
+    "NB416": Entry("warning", "a text for a parameter that is a number"),
 }
 
 

@@ -16,6 +16,7 @@ from .. import store as stores
 from ..building import Built
 from ..core.states import RunState
 from ..core.timetable import Timetable
+from ..core.words import nearest
 from ..errors import NbdagError
 from ..home import Home
 from ..scheduler import instances_of, is_gone, new_run, next_date, timetable_of
@@ -186,6 +187,24 @@ def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: 
         ]
 
 
+class UnknownParameterError(NbdagError):
+    """A parameter that the deployed notebook does not have."""
+
+    exit_code = 2
+
+    def __init__(self, dag: str, name: str, names: Iterable[str]) -> None:
+        super().__init__(dag, name)
+        self.dag = dag
+        self.name = name
+        self.names = tuple(names)
+
+    def __str__(self) -> str:
+        there = f"they are {', '.join(self.names)}" if self.names else "it has none"
+        near = nearest(self.name, self.names)
+        hint = f"did you mean {near!r}?" if near else there
+        return f"the parameters cell of {self.dag} sets no {self.name!r}; {hint}"
+
+
 def trigger(
     dag: str,
     *,
@@ -204,6 +223,9 @@ def trigger(
         now = datetime.now(UTC)
         notebook = notebook_of(here, row.digest, row.path)
         values, notes = record_parameters(notebook, parameters or {})
+        for name in values:
+            if name not in notebook.parameters:  # nobody looks on, as with `nbdag run`: a misspelling would do harm
+                raise UnknownParameterError(dag, name, notebook.parameters)
         start = end = now
         if logical_date is not None:
             timetable = timetable_of(row)

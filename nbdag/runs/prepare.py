@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import notebooks
 from ..building import Built, build
+from ..core import overrides
 from ..core.dag import Dag, Problem
 from ..core.job import Note
 from ..core.reasons import several
@@ -215,9 +216,10 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """The values as they are recorded, and what there is to say of them."""
+    """The values as they are recorded, and what there is to say of them. Raises `ParameterKindError`."""
     plain = plain_parameters(said)
-    return plain, tuple(_unknown_parameters(dag, plain))
+    overrides.refuse_text(dag.parameters, plain)
+    return plain, tuple(_doubtful_parameters(dag, plain))
 
 
 def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from_: Sequence[str] = ()) -> Choice:
@@ -297,7 +299,7 @@ def _folder(said: Path) -> Path:
     return path
 
 
-def _unknown_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
+def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
     for name in said:
         if name not in dag.parameters:
             yield Note(
@@ -306,6 +308,9 @@ def _unknown_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
                 message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; "
                 "it is injected all the same",
             )
+    for name, text in overrides.texts_for_numbers(dag.parameters, said):
+        message = f"{name} is a number in the parameters cell, and is given the text {text!r}"
+        yield Note(code="NB416", name=name, message=message)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 import nbdag
 from nbdag import runs
+from nbdag.core.overrides import ParameterKindError
 from nbdag.home import Home, HomeError
 from nbdag.runs.prepare import new_name, prepare
 from nbdag.store.database import StoreReadOnlyError
@@ -94,6 +95,31 @@ def test_a_parameter_is_kept_as_plain_data(write: Write, given: object, kept: ob
     found = prepare(write("%%params\np = None", TASK), parameters={"p": given}).parameters["p"]
     assert found == kept
     assert type(found) is type(kept)
+
+
+KINDS = [
+    ("[2]", "[1, 2]", r"p is a list in the parameters cell, and is given the text '\[1, 2\]'; write -y 'p: \[1, 2\]'"),
+    ("(2,)", "x", r"p is a tuple .* write -y 'p: \[1, 2\]'"),
+    ("dict(a=1)", "{a: 2}", r"p is a dict .* write -y 'p: {a: 2}'"),
+    ("{}", "a", r"p is a dict .* write -y 'p: {name: value}'"),
+]
+
+
+@pytest.mark.parametrize(("default", "said", "match"), KINDS)
+@pytest.mark.parametrize("below", [TASK, "%%dag\nraise SystemExit('it ran')"])
+def test_a_text_for_a_list_is_refused_before_anything_runs(
+    write: Write, default: str, said: str, match: str, below: str
+) -> None:
+    with pytest.raises(ParameterKindError, match=match):
+        prepare(write(f"%%params\np = {default}", below), parameters={"p": said})
+
+
+@pytest.mark.parametrize(
+    ("default", "code"), [("2", "NB416"), ("-0.5", "NB416"), ("True", ""), ("'a'", ""), ("abs(2)", "")]
+)
+def test_a_text_for_a_number_is_asked_about(write: Write, default: str, code: str) -> None:
+    notes = prepare(write(f"%%params\np = {default}", TASK), parameters={"p": "x"}).notes
+    assert [note.code for note in notes] == ([code] if code else [])
 
 
 def test_a_task_works_in_the_notebooks_folder_unless_told_otherwise(write: Write, tmp_path: Path) -> None:

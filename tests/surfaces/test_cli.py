@@ -53,6 +53,7 @@ def test_version_is_said() -> None:
         (["doctor", "extra"], "extra"),
         (["logs"], "missing argument '[RUN] TASK'"),
         (["logs", "latest", "a", "b"], "unexpected extra argument (b)"),
+        (["run", "churn.ipynb", "-p", "n=3"], "-p takes a name and a value: write -p n 3 (see 'nbdag run --help')"),
         (["run", "churn.ipynb", "-p", "alpha"], "option '-p' requires 2 arguments (see 'nbdag run --help')"),
         (["run", "churn.ipynb", "--jobs"], "option '--jobs' requires an argument (see 'nbdag run --help')"),
         (["--outptu"], "(see 'nbdag --help')"),
@@ -197,6 +198,7 @@ def test_the_more_particular_way_wins(tmp_path: Path) -> None:
         (["-y", "just text"], "a mapping of names to values is needed"),
         (["-b", "***"], "not base64"),
         (["-p", "not a name", "1"], "cannot be the name of a variable"),
+        (["-p", "class", "1"], "'class' cannot be the name of a variable"),
     ],
 )
 def test_a_bad_parameter_is_said(words: list[str], said: str) -> None:

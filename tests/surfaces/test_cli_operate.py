@@ -180,3 +180,14 @@ def test_the_last_day_of_a_backfill_is_filled_to_its_end(
     early = call("backfill", "churn", "--from", "2024-01-01", "--to", "2024-01-02", "--dry-run")
     assert early.exit_code == 2
     assert "no tick of the past between these dates; it begins on 2025-01-01 12:00" in early.output
+
+
+def test_a_run_that_nobody_watches_takes_no_unknown_parameter(
+    call: Callable[..., Result], write_notebook: Callable[..., Path]
+) -> None:
+    assert call("deploy", write_notebook("%dag churn", "%%params\nalpha = 1", "%%task a\nx = alpha")).exit_code == 0
+    done = call("trigger", "churn", "-p", "alhpa", "2")
+    assert (done.exit_code, done.output) == (
+        2, "nbdag: the parameters cell of churn sets no 'alhpa'; did you mean 'alpha'?\n",
+    )  # fmt: skip
+    assert call("trigger", "churn", "-p", "alpha", "2").exit_code == 0
