@@ -21,7 +21,7 @@ from typing import Any
 
 from .core.dag import CellKind, Dag
 from .core.marks import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
-from .core.states import TaskState
+from .core.states import TaskState, told_of
 from .writing import write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
@@ -138,7 +138,7 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
         cell["metadata"]["nbdag"] = {
             **ours(cell),
             "task": task,
-            "state": mine[-1].state.value,
+            "state": told_of({each.state for each in mine}).value,
             "tries": max(each.try_number for each in mine),
         }
         if cached := sorted({each.cached for each in mine if each.cached}):

@@ -185,6 +185,13 @@ def test_instances_of_a_mapped_task_stand_one_below_the_other(dag: Dag, attempt)
     ]
 
 
+def test_instances_that_stand_differently_are_told_by_what_matters_most(dag: Dag) -> None:
+    states = (TaskState.FAILED, TaskState.RUNNING, TaskState.SUCCESS)
+    shown = [Shown(task="one", state=state, map_index=n, started=1.0) for n, state in enumerate(states)]
+    nb = report(source(), dag, shown)
+    assert [cell["metadata"]["nbdag"]["state"] for cell in nb["cells"] if "nbdag" in cell["metadata"]] == ["failed"]
+
+
 def test_overrides_are_shown_as_papermill_does(dag: Dag, attempt) -> None:
     nb = report(source(), dag, [done("one", attempt("one"), 1.0)], parameters={"alpha": 5})
     nbformat.validate(nb)

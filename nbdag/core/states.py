@@ -7,7 +7,7 @@ finished task stays finished unless somebody says otherwise. A state is no move 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -47,6 +47,12 @@ RUN_FINISHED = frozenset({R.SUCCESS, R.FAILED, R.CANCELLED})
 FINISHED = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
 ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has, or will have, an attempt at it
 WAITING = frozenset(T) - FINISHED - ACTIVE  # nothing of it runs; what may run next is looked for among these
+
+# Of several that are shown as one, such as a mapped task's instances, the state that is told: the first that any is in.
+TOLD_FIRST = (
+    T.FAILED, T.RUNNING, T.RESTARTING, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.QUEUED, T.SCHEDULED, T.UPSTREAM_FAILED,
+    T.NONE, T.SUCCESS, T.SKIPPED, T.REMOVED,
+)  # fmt: skip
 
 RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.QUEUED: frozenset({R.RUNNING, R.FAILED, R.CANCELLED}),
@@ -91,6 +97,11 @@ def _requests(state: TaskState) -> frozenset[TaskState]:
 TASK_REQUESTS: Mapping[TaskState, frozenset[TaskState]] = {state: _requests(state) for state in T}
 
 State = TypeVar("State", RunState, TaskState)
+
+
+def told_of(states: Collection[TaskState]) -> TaskState:
+    """How these stand, where they are shown as one."""
+    return next(state for state in TOLD_FIRST if state in states)
 
 
 class IllegalMove(NbdagError):

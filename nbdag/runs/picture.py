@@ -7,21 +7,9 @@ from typing import Any
 
 from ..core import header
 from ..core.dag import CellKind, Dag
-from ..core.states import TaskState
+from ..core.states import told_of
 from ..errors import NbdagError
 from ..reports import Shown
-
-# What counts for a mapped task whose instances stand differently: the first of these that one of them is in.
-_WORST_FIRST = (
-    TaskState.RUNNING,
-    TaskState.FAILED,
-    TaskState.UP_FOR_RETRY,
-    TaskState.UP_FOR_RESCHEDULE,
-    TaskState.UPSTREAM_FAILED,
-    TaskState.SCHEDULED,
-    TaskState.NONE,
-    TaskState.SUCCESS,
-)
 
 
 def places(dag: Dag) -> list[int]:
@@ -49,8 +37,7 @@ def _mark(task: str, shown: Sequence[Shown]) -> Any:
     mine = [each for each in shown if each.task == task]
     if not mine:
         return Mark()
-    states = {each.state for each in mine}
-    state = next((each for each in _WORST_FIRST if each in states), mine[0].state)
+    state = told_of({each.state for each in mine})
     began = [each.started for each in mine if each.started is not None]
     ended = [each.ended for each in mine if each.ended is not None]
     return Mark(

@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from nbdag.core.states import TOLD_FIRST
 from nbdag.graphs.marks import LOOKS
 from nbdag.views import messages
 
@@ -25,7 +26,7 @@ def typescript() -> str:
     """The whole file."""
     named = {name: each for name, each in vars(messages).items() if is_typeddict(each)}
     parts = [
-        "// Written by nbdag/ui/messages.py from nbdag/views/messages.py and nbdag/graphs/marks.py: change those.",
+        "// Written by nbdag/ui/messages.py from views/messages.py, graphs/marks.py and core/states.py: change those.",
         "",
     ]
     for name in ("Direction", "Arrangement"):
@@ -56,6 +57,9 @@ def typescript() -> str:
         "}",
         "",
         f"export const LOOKS: Record<string, Look> = {told}",
+        "",
+        "/** Of several that are shown as one, the state that is told: the first that any of them is in. */",
+        f"export const TOLD_FIRST = {json.dumps([state.value for state in TOLD_FIRST], indent=2)}",
         "",
     ]
     return "\n".join(parts)

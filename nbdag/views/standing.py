@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..core.states import FINISHED, RUN_FINISHED, TaskState
+from ..core.states import FINISHED, RUN_FINISHED, TaskState, told_of
 from ..graphs.marks import Mark
 from ..runs import Run, TaskRun
 from .messages import RunBrief, Standing
 
-# Of a mapped task's instances, the state that is told is the first of these that any of them has.
-_FIRST = (
-    TaskState.FAILED, TaskState.RUNNING, TaskState.RESTARTING, TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE,
-    TaskState.QUEUED, TaskState.SCHEDULED, TaskState.NONE, TaskState.UPSTREAM_FAILED, TaskState.SUCCESS,
-    TaskState.SKIPPED, TaskState.REMOVED,
-)  # fmt: skip
 _LONGEST = 300  # characters of a reason
 
 
@@ -66,7 +60,7 @@ def _of_mark(mark: Mark) -> Standing:
 
 def _of_instances(found: Sequence[TaskRun]) -> Standing:
     states = Counter(each.state for each in found)
-    state = next(state for state in _FIRST if states[state])
+    state = told_of(states)
     told: Standing = {"state": state.value}
     started = [each.started for each in found if each.started is not None]
     ended = [each.ended for each in found if each.ended is not None]

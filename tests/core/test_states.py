@@ -2,7 +2,18 @@ import itertools
 
 import pytest
 
-from nbdag.core.states import ACTIVE, FINISHED, RUN_FINISHED, WAITING, IllegalMove, RunState, TaskState, move
+from nbdag.core.states import (
+    ACTIVE,
+    FINISHED,
+    RUN_FINISHED,
+    TOLD_FIRST,
+    WAITING,
+    IllegalMove,
+    RunState,
+    TaskState,
+    move,
+    told_of,
+)  # fmt: skip
 
 # what nbdag itself may do, as whole words, written down apart from the code
 TASK = {
@@ -75,3 +86,10 @@ def test_every_state_is_waiting_active_or_finished_and_only_one_of_these():
     assert len(TaskState) == len(WAITING) + len(ACTIVE) + len(FINISHED)
     assert {state for state in TaskState if not TASK[state.value]} == FINISHED
     assert {state for state in RunState if not RUN[state.value]} == RUN_FINISHED
+
+
+def test_of_several_any_state_can_be_told_and_a_failure_is_told_first() -> None:
+    assert sorted(TOLD_FIRST) == sorted(TaskState)
+    assert told_of({TaskState.SUCCESS, TaskState.RUNNING, TaskState.FAILED}) is TaskState.FAILED
+    assert told_of({TaskState.SUCCESS, TaskState.RUNNING}) is TaskState.RUNNING
+    assert told_of({TaskState.SKIPPED, TaskState.SUCCESS}) is TaskState.SUCCESS

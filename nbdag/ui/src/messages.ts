@@ -1,4 +1,4 @@
-// Written by nbdag/ui/messages.py from nbdag/views/messages.py and nbdag/graphs/marks.py: change those.
+// Written by nbdag/ui/messages.py from views/messages.py, graphs/marks.py and core/states.py: change those.
 
 export type Direction = "LR" | "TB"
 
@@ -393,3 +393,19 @@ export const LOOKS: Record<string, Look> = {
     filled: ""
   }
 }
+
+/** Of several that are shown as one, the state that is told: the first that any of them is in. */
+export const TOLD_FIRST = [
+  "failed",
+  "running",
+  "restarting",
+  "up_for_retry",
+  "up_for_reschedule",
+  "queued",
+  "scheduled",
+  "upstream_failed",
+  "none",
+  "success",
+  "skipped",
+  "removed"
+]

@@ -1,5 +1,5 @@
 // All that is known of the pipeline. Views subscribe to what they show, so that a task that moves draws one box anew.
-import type { Bar, Beginning, Picture, RunBrief, Standing, Told } from './messages'
+import { type Bar, type Beginning, type Picture, type RunBrief, type Standing, TOLD_FIRST, type Told } from './messages'
 import type { Transport } from './transport'
 
 type Tasks = Record<string, Standing>
@@ -171,22 +171,12 @@ export function topic(run: string, task: string): string {
   return `${run}\n${task}`
 }
 
-const FIRST = [
-  'failed',
-  'running',
-  'restarting',
-  'up_for_retry',
-  'up_for_reschedule',
-  'queued',
-  'scheduled',
-  'upstream_failed',
-  'stale',
-]
+const FIRST = TOLD_FIRST.flatMap((each) => (each === 'none' ? ['stale', each] : [each]))
 
 function joined(all: readonly Standing[]): Standing {
   const states = new Set(all.map((each) => each.state))
   const done = all.filter((each) => each.state === 'success' || each.state === 'skipped').length
-  const state = FIRST.find((each) => states.has(each)) ?? (done === all.length ? 'success' : 'none')
+  const state = FIRST.find((each) => states.has(each)) ?? 'none'
   const durations = all.flatMap((each) => each.duration ?? [])
   const told: Standing = { state, count: all.length, ended: done }
   if (durations.length) told.duration = durations.reduce((sum, each) => sum + each, 0)
