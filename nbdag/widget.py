@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import anywidget
@@ -23,7 +23,7 @@ from .core.dag import Dag
 from .errors import NbdagError
 from .graphs import Mark
 from .session import Session
-from .views import outputs, standing, task
+from .views import outputs, requests, standing, task
 from .views.acts import Acts
 from .views.history import LATEST, History
 from .views.messages import (
@@ -55,13 +55,13 @@ class GraphWidget(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
     beginning = traitlets.Dict().tag(sync=True, to_json=lambda _, widget: widget.begin())
 
-    def __init__(self, drawn: Picture, begin: Callable[[], Beginning], hear: Callable[[Request], None]) -> None:
+    def __init__(self, drawn: Picture, begin: Callable[[], Beginning], hear: Callable[[object], None]) -> None:
         self.begin = begin
         identity = uuid4().hex
         self._esm = (BUNDLE / "widget.js").read_text(encoding="utf-8")
         self._css = (BUNDLE / "widget.css").read_text(encoding="utf-8")
         super().__init__(model_id=identity, identity=identity, picture=drawn)
-        self.on_msg(lambda _, content, buffers: hear(cast(Request, content)))
+        self.on_msg(lambda _, content, buffers: hear(content))
 
     def tell(self, told: Told) -> None:
         """Say something to whoever shows the widget."""
@@ -133,11 +133,11 @@ class Living:
             if moved:
                 self._tell("", moved, None)
 
-    def hear(self, request: Request) -> None:
+    def hear(self, content: object) -> None:
         """The front end asks. What cannot be answered is said there in one sentence."""
         self.answered = True
         try:
-            self._answer(request)
+            self._answer(requests.read(content))
         except NbdagError as error:
             self.widget.tell({"kind": "notice", "level": "error", "text": str(error)})
 
@@ -172,8 +172,11 @@ class Living:
 
     def _value(self, history: History, asked: AskValue) -> TellValue:
         run, task, name = asked["run"], asked["task"], asked["name"]
-        found = runs.load(self._dag.id, run=run, task=task, home=history.home)[name]
-        shown = outputs.of_bundle(self._display(found))
+        found = runs.load(self._dag.id, run=run, task=task, home=history.home)
+        if name not in found:
+            writes = task in self._dag.tasks and name in self._dag.tasks[task].writes
+            raise runs.NotStoredError(run, name, [task] if writes else [], found)
+        shown = outputs.of_bundle(self._display(found[name]))
         return {"kind": "value", "run": run, "task": task, "name": name, "outputs": shown}
 
     def _detail(self, history: History, name: str, run: str) -> TellTask:

@@ -96,6 +96,36 @@ def test_a_notebook_that_is_renamed_has_other_runs(living):
     assert [each["id"] for each in living.begin()["runs"]] == ["r3"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "hello",
+        {},
+        {"kind": "format"},
+        {"kind": "hello", "number": "1"},
+        {"kind": "hello", "number": True},
+        {"kind": "look"},
+        {"kind": "try", "run": "r", "task": "a", "map_index": 0, "number": "../../secret"},
+        {"kind": "act", "what": "rm", "task": "", "run": ""},
+        {"kind": "arrange", "view": "v", "direction": "up", "collapsed": False},
+    ],
+)
+def test_what_is_no_request_is_refused_in_a_sentence(living, content):
+    living.hear(content)
+    (told,) = living.told
+    assert (told["kind"], told["level"]) == ("notice", "error")
+    assert told["text"].endswith("reload the page")
+
+
+def test_a_value_that_is_not_there_is_said_in_a_sentence(living, monkeypatch):
+    monkeypatch.setattr(widget.runs, "load", lambda *_, **__: {"x": 1})
+    living.hear({"kind": "value", "run": "r1", "task": "a", "name": "z"})
+    living.hear({"kind": "value", "run": "r1", "task": "a", "name": "x"})
+    assert [told["kind"] for told in living.told] == ["notice", "value"]
+    assert living.told[0]["text"] == "no task of run r1 sets 'z'; it stored x"
+
+
 def test_what_cannot_be_done_is_said_in_a_sentence(living):
     living.hear({"kind": "act", "what": "cancel", "task": "", "run": "gone"})
     (told,) = living.told
