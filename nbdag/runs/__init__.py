@@ -10,7 +10,7 @@ run; `report` writes the report; `records` are the answers.
 
 from ..core.events import Event
 from .alive import driver
-from .ask import ManyRunsError, NoSuchRunError, NotBegunError, find_run, follow, list_runs, logs
+from .ask import ManyRunsError, NoSuchRunError, NoSuchStateError, NotBegunError, find_run, follow, list_runs, logs
 from .borrow import MissingValueError
 from .daemon import Line, SchedulerRunningError, schedule
 from .deploy import (
@@ -52,6 +52,7 @@ __all__ = [
     "ManyRunsError",
     "MissingValueError",
     "NoSuchRunError",
+    "NoSuchStateError",
     "NoSuchTaskError",
     "NotBegunError",
     "NotDeployedError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from .. import store as stores
 from ..core.events import Event
 from ..core.job import CANCELLED, Key
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..core.words import nearest
 from ..errors import NbdagError
 from ..home import Home
-from ..scheduler import bury
 from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .gone import bury
 from .prepare import the_home
 from .records import Run, TaskRun
 
@@ -54,6 +55,22 @@ class ManyRunsError(NbdagError):
         return f"{self.run!r} may be any of {listed}: say more of the id, or name the DAG (--dag)"
 
 
+class NoSuchStateError(NbdagError):
+    """A state was named that there is not."""
+
+    exit_code = 2
+
+    def __init__(self, state: str, states: Iterable[str]) -> None:
+        super().__init__(state)
+        self.state = str(state)
+        self.states = tuple(states)
+
+    def __str__(self) -> str:
+        near = nearest(self.state, self.states)
+        like = f" (did you mean {near!r}?)" if near else ""
+        return f"{self.state!r} is no state here{like}: it is one of {', '.join(self.states)}"
+
+
 class NotBegunError(NbdagError):
     """A task was asked for its log, and has not begun."""
 
@@ -77,7 +94,7 @@ def opened(home: Home) -> Iterator[Store | None]:
         return
     store = stores.open(home)
     try:
-        bury(store, time.time())
+        bury(store, home)
         yield store
     finally:
         store.close()
@@ -88,7 +105,10 @@ def list_runs(
 ) -> list[Run]:
     """The latest runs, the newest first."""
     here = the_home(home)
-    states = () if state is None else (RunState(state),)
+    known = {each.value: each for each in RunState}
+    if state is not None and state not in known:
+        raise NoSuchStateError(state, known)
+    states = () if state is None else (known[state],)
     with opened(here) as store:
         return [] if store is None else told(store, here, store.runs(dag=dag, states=states, limit=limit))
 
@@ -119,7 +139,7 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
                 return
             while store.revision(row.id) == row.revision:
                 time.sleep(poll)
-                bury(store, time.time())
+                bury(store, here)
 
 
 def logs(

@@ -121,6 +121,8 @@ def backfill(
             raise BackfillError(dag, "the end is before the beginning; exchange --from and --to")
         if start > now:
             raise BackfillError(dag, "the beginning is in the future; only ticks already past can be filled")
+        if reprocess not in REPROCESS:
+            raise BackfillError(dag, f"reprocess is {reprocess!r}; it may be {', '.join(REPROCESS)}")
         if max_active_runs < 1:
             raise BackfillError(dag, f"{max_active_runs} runs at once are none; give 1 or more")
         asked = _Asked(store, here, row, timetable, tasks, parameters or {}, now)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .. import store as stores
 from ..home import Home
-from ..scheduler import bury
+from .gone import bury
 from .prepare import the_home
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def clean(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cl
         return Cleaned()
     store = stores.open(here)
     try:
-        return Cleaned(runs=tuple(row.name for row in _forget(store, keep, dry_run)))
+        return Cleaned(runs=tuple(row.name for row in _forget(store, here, keep, dry_run)))
     finally:
         store.close()
 
@@ -67,7 +67,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         return Cleaned()
     store = stores.open(here)
     try:
-        gone = [] if keep is None else _forget(store, keep, dry_run)
+        gone = [] if keep is None else _forget(store, here, keep, dry_run)
         under_way = store.upkeep.earliest_under_way()
         values, books, runs = store.upkeep.in_use(without={row.id for row in gone})
     finally:
@@ -107,9 +107,9 @@ def check(home: Home | None = None) -> Health:
         store.close()
 
 
-def _forget(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
+def _forget(store: Store, home: Home, keep: float, dry_run: bool) -> list[RunRow]:
     now = time.time()
-    bury(store, now)
+    bury(store, home)
     rows = store.upkeep.ended_before(now - keep)
     if rows and not dry_run:
         forgotten = set(store.upkeep.forget([row.id for row in rows]))

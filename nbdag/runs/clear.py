@@ -25,7 +25,7 @@ from ..home import Home
 from ..scheduler import new_instance
 from ..store.rows import Change, InstanceRow, NewInstance, RunRow
 from .alive import driver_of
-from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
+from .ask import NoSuchRunError, NoSuchStateError, home_of, id_of, opened, the_row, told
 from .build import pin_built
 from .deploy import NotDeployedError
 from .pinned import pinned
@@ -140,7 +140,9 @@ def mark(
 
     Tasks further down that could not run, or failed, are cleared, so that they run after all.
     """
-    to = TaskState(state)
+    if state not in MARKS:
+        raise NoSuchStateError(state, MARKS)
+    to = MARKS[state]
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         return _marking(store, pinned(here, row), row, tasks, to)

@@ -30,7 +30,7 @@ from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes import Process, is_alive
-from ..scheduler import BEAT, SILENT, Agenda, Driven, Scheduler, bury, give_up, is_gone, take_over
+from ..scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
 from ..store.rows import DagRow, RunRow, SchedulerRow
 from .build import Builder
 from .foreground import JobsError, cores, local_executor
@@ -280,8 +280,7 @@ class Daemon:
         """Its tasks are on record, or it has failed."""
         if row.state in RUN_FINISHED:
             self._say(f"its tasks cannot be built: {row.error}", row.dag, row.name)
-            with contextlib.suppress(NbdagError):
-                self._notifier.take(Driven.of(row, self._notebook(row), (), (), {}))
+            self._notifier.has_ended(row, self._home)
 
     def _watch(self, now: datetime) -> None:
         """Go on with what those that are gone have left."""
@@ -290,7 +289,8 @@ class Daemon:
         self._watched = time.monotonic()
         at = now.timestamp()
         for run in bury(self._store, at):
-            self._say("the process that drove it is gone", "", run)
+            self._say("the process that drove it is gone", run.dag, run.name)
+            self._notifier.has_ended(run, self._home)
         for other in self._store.schedulers.unended():
             if other.id == self._scheduler.id or not self._is_gone(other):
                 continue

@@ -19,10 +19,11 @@ from ..core.slots import INFINITE
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
-from ..scheduler import Scheduler, bury, new_instance
+from ..scheduler import Scheduler, new_instance
 from ..store.rows import NewRun, RunRow
 from .ask import the_row, told
 from .borrow import Borrowed, borrow
+from .gone import bury
 from .notify import Notifier, both
 from .pinned import pinned
 from .prepare import Prepared, new_name, prepare, the_home
@@ -127,7 +128,7 @@ def run(
         store = stores.open(here)
         try:
             now = datetime.now(UTC)
-            bury(store, now.timestamp())
+            bury(store, here)
             borrowed = _borrowed(store, here, prepared, values_from)
             prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store, prepared)))
             here.pin(prepared.digest, prepared.text)

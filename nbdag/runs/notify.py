@@ -21,7 +21,10 @@ from ..core.job import Note
 from ..core.reasons import label
 from ..core.states import ACTIVE, RunState, TaskState
 from ..errors import NbdagError
+from ..home import Home
 from ..scheduler import Driven
+from ..store.rows import RunRow
+from .pinned import pinned
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -47,6 +50,11 @@ class Notifier:
         for whom, what in self._news(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
             self._pool.submit(self._tell, run.row.id, run.row.cwd, whom, what)
+
+    def has_ended(self, run: RunRow, home: Home) -> None:
+        """A run has ended that nobody drives."""
+        with contextlib.suppress(NbdagError):  # its notebook is gone, and with it whom to tell
+            self.take(Driven.of(run, pinned(home, run), (), (), {}))
 
     def close(self) -> None:
         """Wait until all are told, each for no longer than its limit."""

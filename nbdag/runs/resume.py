@@ -18,13 +18,14 @@ from ..core.events import Event
 from ..core.states import RUN_FINISHED, RunState
 from ..errors import NbdagError
 from ..home import Home
-from ..scheduler import Scheduler, bury, is_gone, take_over
+from ..scheduler import Scheduler, is_gone, take_over
 from ..store.rows import Change, RunRow
 from .alive import driver_of
 from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
 from .build import build_run
 from .clear import TooBusyError, clear_unsuccessful
 from .foreground import JobsError, cores, local_executor
+from .gone import bury
 from .notify import Notifier, both
 from .pinned import pinned
 from .records import Run
@@ -112,7 +113,7 @@ def resume(
 def clear_away(store: Store, home: Home) -> None:
     """Give an outcome to every attempt that a scheduler left behind when it was killed."""
     now = datetime.now(UTC).timestamp()
-    bury(store, now)
+    bury(store, home)
     for scheduler in store.schedulers.unended():
         if is_gone(scheduler, now):
             take_over(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")

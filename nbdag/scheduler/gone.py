@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 SILENT = 30.0  # seconds without a heartbeat after which a process elsewhere counts as gone
 
 
-def bury(store: Store, now: float) -> list[str]:
-    """Record the end of every run whose process is gone; answers with their ids."""
+def bury(store: Store, now: float) -> list[RunRow]:
+    """Record the end of every run whose process is gone; answers with these, as they stand then."""
     return [
-        row.name for row, scheduler in store.driven() if is_gone(scheduler, now) and _bury(store, row, scheduler, now)
+        store.run(row.id)
+        for row, scheduler in store.driven()
+        if is_gone(scheduler, now) and _bury(store, row, scheduler, now)
     ]
 
 

@@ -16,7 +16,7 @@ from ..errors import NbdagError
 from ..home import Home
 from ..runs import Run
 from ..runs.ask import told
-from ..scheduler.gone import bury
+from ..runs.gone import bury
 from ..store.rows import RunRow
 from ..store.store import Store
 from .history import LATEST
@@ -68,7 +68,7 @@ class Watch:
                 at = time.monotonic()
                 if at - buried >= _AT_LEAST:
                     buried = at
-                    bury(store, time.time())
+                    bury(store, home)
                     changes = None
                 now, named = store.changes(), self._dag()
                 if now is None or now != changes or named != dag:

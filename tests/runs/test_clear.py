@@ -105,6 +105,16 @@ def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
         clear(done, only_failed=True)
     with pytest.raises(runs.NoSuchTaskError, match=r"has no task 'b'; it has a"):
         clear(done, ["b"])
+    with pytest.raises(
+        runs.NoSuchStateError, match=r"'sucess' is no state here \(did you mean 'success'\?\): it is one"
+    ):
+        mark("sucess", done, ["a"])
+    with pytest.raises(
+        runs.NoSuchStateError, match=r"'running' is no state here: it is one of success, failed, skipped"
+    ):
+        mark(TaskState.RUNNING, done, ["a"])
+    with pytest.raises(runs.NoSuchStateError, match=r"'canceled' is no state .*'cancelled'"):
+        runs.list_runs(state="canceled", home=home)
     with pytest.raises(SucceededError, match="succeeded, so nothing is left of it"):
         resume(done)
 

@@ -52,6 +52,20 @@ def test_a_run_that_was_killed_is_found_to_have_failed(write: Callable[..., Path
     assert run["a"].error == run.error and run["a"].ended is not None
 
 
+def test_who_finds_a_run_that_was_killed_tells_whom_it_would_have_told(
+    write: Callable[..., Path], home: Home, tmp_path: Path
+) -> None:
+    (tmp_path / "tell.py").write_text("def told(what): open('told', 'a').write(what['message'] + '\\n')")
+    path = write("%dag churn --on-failure tell:told --on-success tell:told", "%%task a\nx = 1")
+    with subprocess.Popen([sys.executable, "-c", HANGS, str(path), str(home.root)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGKILL)
+    for _ in range(2):  # the second finds nothing more to tell
+        runs.list_runs(home=home)
+    assert (tmp_path / "told").read_text() == f"its process is gone (`nbdag run`, process {process.pid})\n"
+
+
 @pytest.mark.parametrize(
     ("process", "silent", "asked", "state"),
     [
