@@ -6,8 +6,10 @@ or was cancelled, all that did not succeed runs anew first. `drive` is for many 
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from ..core.events import Event
 from ..core.states import RUN_FINISHED, RunState
 from ..errors import NbdagError
 from ..home import Home
-from ..scheduler import Scheduler, is_gone, take_over
+from ..scheduler import BEAT, Scheduler, is_gone, take_over
 from ..store.rows import Change, RunRow
 from .alive import driver_of
 from .ask import NoSuchRunError, home_of, id_of, opened, the_row, told
@@ -150,7 +152,8 @@ def drive(
         )
         with stopped_by_signals(scheduler) as caught:
             scheduler.begin()
-            taken = deque(build_run(store, home, _take(store, row.id, scheduler.id)) for row in waiting)
+            with _beating(store, scheduler.id):
+                taken = deque(build_run(store, home, _take(store, row.id, scheduler.id)) for row in waiting)
             try:
                 held = _until_all_end(store, scheduler, taken, most or len(taken), caught)
                 if held is not None:
@@ -203,6 +206,25 @@ def _take(store: Store, run: int, scheduler: str) -> RunRow:
         if row.state in RUN_FINISHED or store.save(Change(run=replace(row, scheduler=scheduler))) is not None:
             return store.run(run)
     raise TooBusyError(row.name)
+
+
+@contextlib.contextmanager
+def _beating(store: Store, scheduler: str) -> Iterator[None]:
+    """Others hear that this process is alive, though its loop has not begun."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with contextlib.suppress(NbdagError):  # whoever needs the database says so
+                store.schedulers.beat(scheduler, datetime.now(UTC).timestamp())
+
+    thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _reader(home: Home) -> Callable[[RunRow], Dag]:

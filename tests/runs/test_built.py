@@ -18,15 +18,19 @@ import pytest
 
 import nbdag
 import nbdag.runs.build
+import nbdag.runs.resume
 import nbdag.store
 from nbdag import runs
 from nbdag.building import read_built
 from nbdag.core.states import RUN_FINISHED, RunState
 from nbdag.home import Home, HomeError
 from nbdag.runs.backfill import backfill
+from nbdag.runs.build import build_run
 from nbdag.runs.clear import clear
 from nbdag.runs.daemon import Daemon, Line
 from nbdag.runs.resume import resume
+from nbdag.store.rows import RunRow
+from nbdag.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -244,6 +248,26 @@ def test_without_a_scheduler_a_triggered_run_is_built_where_it_is_driven(write: 
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     done = resume(made, home=home)
     assert (done.state, list(states(done))) == (RunState.SUCCESS, ["extract", "fit_0", "best", "report"])
+
+
+def test_a_process_that_builds_many_runs_says_that_it_is_alive(
+    write: Write, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("ready").touch()
+    runs.deploy(write(*SWEEP), home=home)
+    made = runs.trigger("sweep", parameters={"n": 1}, home=home)
+    heard: list[float] = []
+
+    def slow(store: Store, home: Home, row: RunRow) -> RunRow:
+        end = time.monotonic() + PATIENCE
+        while len(set(heard)) < 3:
+            assert time.monotonic() < end
+            heard.extend(by.heartbeat for _, by in store.driven())
+        return build_run(store, home, row)
+
+    monkeypatch.setattr(nbdag.runs.resume, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.resume, "build_run", slow)
+    assert resume(made, home=home).state is RunState.SUCCESS
 
 
 def test_a_backfill_builds_once_for_all_its_runs(write: Write, home: Home) -> None:
