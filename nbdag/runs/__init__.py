@@ -5,7 +5,7 @@ goes through here into the store, and one scheduler drives what stands there.
 
 `prepare` looks at everything that must be right first, and `borrow` for the values of a partial run; `foreground` runs
 a notebook now; `ask` answers questions, `values` brings values into this process, `operate` is what a person does to a
-run; `report` writes the report; `records` are the answers.
+run, `gone` finds runs whose process was killed; `report` writes the report; `records` are the answers.
 """
 
 from ..core.events import Event

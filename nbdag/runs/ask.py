@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 WAS_CANCELLED = "the run was cancelled"
+
+
+_BURY_EVERY = 5.0  # seconds between two looks for runs whose process is gone, while nobody asks for anything
 
 
 class NoSuchRunError(NbdagError):
@@ -140,6 +143,39 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
             while store.revision(row.id) == row.revision:
                 time.sleep(poll)
                 bury(store, here)
+
+
+def moves(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
+    """The latest runs of a DAG, then, whenever the next is asked for, those that have moved since; the oldest first.
+
+    To ask costs next to nothing while nobody writes to the database. Runs whose process is gone are found now and then.
+    """
+    with opened(home) as store:
+        seen: dict[int, int] = {}  # by run, the revision that was told
+        changes: Hashable | None = None
+        named, buried = "", time.monotonic()
+        while store is not None:
+            if time.monotonic() - buried >= _BURY_EVERY:
+                bury(store, home)
+                changes, buried = None, time.monotonic()
+            before, changes = (changes, named), store.changes()
+            named = dag()
+            if changes is not None and before == (changes, named):
+                yield []
+                continue
+            rows = store.runs(dag=named, limit=limit)
+            moved = [row for row in reversed(rows) if seen.get(row.id) != row.revision]
+            seen = {row.id: row.revision for row in rows}
+            yield told(store, home, moved) if moved else []
+
+
+def attempts(run: str, dag: str, *, home: Home) -> list[AttemptRow]:
+    """Every attempt of a run, in the order in which they began."""
+    with opened(home) as store:
+        if store is None:
+            return []
+        row = the_row(store, home, run, dag)
+        return store.attempts([row.id])[row.id]
 
 
 def logs(

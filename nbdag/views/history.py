@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..core.job import Key
 from ..home import Home
 from ..runs import Run, find_run, list_runs, logs
-from ..runs.ask import opened, the_row
+from ..runs.ask import attempts
 from ..store.rows import AttemptRow
 from . import outputs
 from .messages import Bar, GridRun, Past, TellGrid, TellRun, TellTimeline, TellTry, Try
 from .standing import brief, of_run
-
-if TYPE_CHECKING:
-    from ..store.store import Store
 
 LATEST = 20  # runs that are offered
 _PAST = 12  # runs whose durations are shown
@@ -109,13 +103,4 @@ class History:
         return {"kind": "grid", "runs": columns[::-1]}
 
     def _attempts(self, run: str) -> list[AttemptRow]:
-        with self._store() as store:
-            if store is None:
-                return []
-            row = the_row(store, self.home, run, self.dag)
-            return store.attempts([row.id])[row.id]
-
-    @contextmanager
-    def _store(self) -> Iterator[Store | None]:
-        with opened(self.home) as store:
-            yield store
+        return attempts(run, self.dag, home=self.home)

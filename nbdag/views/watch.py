@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
-from .. import store as stores
 from ..errors import NbdagError
 from ..home import Home
 from ..runs import Run
-from ..runs.ask import told
-from ..runs.gone import bury
-from ..store.rows import RunRow
-from ..store.store import Store
+from ..runs.ask import moves
 from .history import LATEST
 
 POLL = 0.2  # seconds between two looks at whether anything changed
-_AT_LEAST = 5.0  # seconds between two looks for runs whose process is gone
 
 
 class Watch:
@@ -58,31 +52,9 @@ class Watch:
             self._ended.wait(self._poll)
 
     def _follow(self, home: Home) -> None:
-        store = stores.open(home)
-        try:
-            seen: dict[int, int] = {}
-            changes: Hashable | None = None
-            dag = ""
-            buried = 0.0
-            while not self._ended.is_set() and self._home() == home:
-                at = time.monotonic()
-                if at - buried >= _AT_LEAST:
-                    buried = at
-                    bury(store, home)
-                    changes = None
-                now, named = store.changes(), self._dag()
-                if now is None or now != changes or named != dag:
-                    changes, dag = now, named
-                    self._look(store, home, dag, seen)
-                self._ended.wait(self._poll)
-        finally:
-            store.close()
-
-    def _look(self, store: Store, home: Home, dag: str, seen: dict[int, int]) -> None:
-        rows: list[RunRow] = store.runs(dag=dag, limit=LATEST)
-        moved = [row for row in reversed(rows) if seen.get(row.id) != row.revision]
-        for row, run in zip(moved, told(store, home, moved) if moved else (), strict=True):
-            seen[row.id] = row.revision
-            self._tell(run)
-        for gone in seen.keys() - {row.id for row in rows}:
-            del seen[gone]
+        with contextlib.closing(moves(self._dag, limit=LATEST, home=home)) as looks:
+            for moved in looks:
+                for run in moved:
+                    self._tell(run)
+                if self._ended.wait(self._poll) or self._home() != home:
+                    return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,6 @@ from nbdag.core.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
 from nbdag.session import Session
-from nbdag.views import watch
 from nbdag.views.history import LATEST
 
 
@@ -71,17 +69,6 @@ def test_of_old_runs_nothing_is_kept_however_many_come(living):
         living._moved(run(number, RunState.SUCCESS, TaskState.SUCCESS))
     assert sorted(living._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
     assert [each["id"] for each in living.begin()["runs"]] == [f"r{n}" for n in reversed(range(200 - LATEST, 200))]
-
-
-def test_a_watch_remembers_no_more_runs_than_it_looks_at(monkeypatch):
-    monkeypatch.setattr(watch, "told", lambda store, home, rows: rows)
-    told = []
-    looking, seen = watch.Watch(lambda: None, lambda: "h", told.append), {}
-    for newest in range(1, 100):
-        rows = [SimpleNamespace(id=n, revision=1) for n in range(newest, max(0, newest - LATEST), -1)]
-        looking._look(SimpleNamespace(runs=lambda rows=rows, **_: rows), None, "h", seen)
-    assert [row.id for row in told] == list(range(1, 100))
-    assert sorted(seen) == list(range(100 - LATEST, 100))
 
 
 def test_a_notebook_that_is_renamed_has_other_runs(living):

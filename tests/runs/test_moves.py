@@ -1,0 +1,64 @@
+"""What has moved among a DAG's latest runs, whoever moved it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+import nbdag.runs.ask
+import nbdag.store
+from nbdag import runs
+from nbdag.core.states import RunState
+from nbdag.home import Home
+from nbdag.runs.ask import moves
+from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
+
+LIMIT = 3
+
+
+def new(name: str, created: float, dag: str = "churn", **more: str) -> NewRun:
+    return NewRun(
+        dag=dag, name=name, digest="d", path="/churn.ipynb", cwd="/", created=created, logical_date=created,
+        interval_start=created, interval_end=created, **more,
+    )  # fmt: skip
+
+
+def test_what_has_moved_is_told_once_and_the_oldest_first(home: Home) -> None:
+    store = nbdag.store.open(home)
+    named = ["churn"]
+
+    def create(name: str, created: float, dag: str = "churn") -> None:
+        store.create_run(new(name, created, dag), [NewInstance(task="a", position=0)])
+
+    for n in range(4):
+        create(f"r{n}", float(n))
+    with contextlib.closing(moves(lambda: named[0], limit=LIMIT, home=home)) as looks:
+
+        def moved() -> list[str]:
+            return [run.id for run in next(looks)]
+
+        assert moved() == ["r1", "r2", "r3"]
+        assert moved() == moved() == []
+        create("r4", 4.0)
+        create("other", 5.0, dag="other")
+        assert moved() == ["r4"]
+        runs.cancel("r2", home=home)
+        assert moved() == ["r2"]
+        runs.cancel("r0", home=home)  # an old one
+        assert moved() == []
+        named[0] = "other"
+        assert moved() == ["other"]
+    store.close()
+
+
+def test_a_run_whose_process_falls_silent_moves(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nbdag.runs.ask, "_BURY_EVERY", 0.0)
+    store = nbdag.store.open(home)
+    gone = SchedulerRow(id="s", host="elsewhere", pid=1, birth="0", started=0.0, heartbeat=0.0)
+    with contextlib.closing(moves(lambda: "churn", limit=LIMIT, home=home)) as looks:
+        assert next(looks) == []
+        store.schedulers.register(gone)
+        store.create_run(new("r", 1.0, scheduler="s"), [NewInstance(task="a", position=0)])
+        assert [run.state for run in next(looks)] == [RunState.FAILED]
+    store.close()
