@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,15 @@ def list_(form: str) -> None:
             [
                 each.id,
                 each.schedule or "on demand",
-                "paused" if each.paused else _moment(each.next_run),
+                "paused" if each.paused else _next(each),
                 "" if each.last_state is None else state_text(each.last_state.value, screen),
                 short_path(each.path) + {"changed": " (changed since)", "gone": " (gone)"}.get(each.changed, ""),
             ]
             for each in found
         ],
     )
+    if any(_is_due(each) for each in found):
+        _say_if_nobody_drives()
 
 
 @click.command(
@@ -142,8 +144,10 @@ def next_(dag: str, number: int, form: str) -> None:
     (about,) = runs.deployed(dag)
     if about.paused:
         click.echo(f"{dag} is paused: 'nbdag unpause {dag}' lets these happen", err=True)
+    if _is_due(about):
+        click.echo(_next(about))
     if not found:
-        click.echo(f"{dag} has no next run: {_when(about)}", err=True)
+        click.echo(f"{dag} has no next run{' after that' if _is_due(about) else f': {_when(about)}'}", err=True)
         return
     print_table(
         ["run", "for the data from", ""],
@@ -186,7 +190,15 @@ def _when(dag: runs.Deployed) -> str:
         return "on demand"
     if dag.paused:
         return f"schedule {dag.schedule!r}, paused"
-    return f"schedule {dag.schedule!r}, next run {_moment(dag.next_run) or 'never'}"
+    return f"schedule {dag.schedule!r}, {'' if _is_due(dag) else 'next run '}{_next(dag) or 'never'}"
+
+
+def _next(dag: runs.Deployed) -> str:
+    return f"due now (tick of {_moment(dag.next_run)})" if _is_due(dag) else _moment(dag.next_run)
+
+
+def _is_due(dag: runs.Deployed) -> bool:
+    return not dag.paused and dag.next_run is not None and dag.next_run <= datetime.now(UTC)
 
 
 def _moment(at: datetime | None) -> str:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from .. import runs as api
 from ..core.reasons import told
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..core.words import nearest
 from ..runs.why import never_begun
 from . import complete
 from ._group import examples
@@ -53,7 +54,7 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
         print_data([run.to_dict() for run in found], form)
         return
     if not found:
-        click.echo("no runs yet: 'nbdag run NOTEBOOK' makes one" if not (dag or state) else "no such runs", err=True)
+        click.echo(_no_runs(dag, state), err=True)
         return
     screen = console()
     print_table(
@@ -64,13 +65,17 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
                 run.dag,
                 state_text(run.state.value, screen),
                 moment(run.started),
-                duration(run.duration),
+                duration(_so_far(run)),
                 f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
                 ", ".join(_name(task) for task in run if task.state is TaskState.FAILED),
             ]
             for run in found
         ],
     )
+    left = [run for run in found if run.state not in RUN_FINISHED and not api.driver(run)]
+    if left:
+        which = f"run {left[0].id}" if len(left) == 1 else f"{len(left)} of these"
+        click.echo(f"nobody drives {which}: start 'nbdag scheduler', or see 'nbdag resume'", err=True)
 
 
 @click.command(
@@ -166,6 +171,8 @@ def _print_status(run: api.Run) -> None:
             for task in run
         ],
     )
+    for note in run.warnings:
+        screen.print(f"warning {note.code}: {note.message}", style="yellow", soft_wrap=True)
     if run.error:
         screen.print(run.error, soft_wrap=True)
     if run.state not in RUN_FINISHED and not api.driver(run):
@@ -180,13 +187,22 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
     cached = [f"cached: as in run {task.cached}"] if task.cached else []
-    return (task.error or "; ".join([*cached, *(note.message for note in task.warnings)])).partition("\n")[0]
+    said = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
+    return next((line.strip() for line in said.splitlines() if line.strip()), "")
 
 
-def _so_far(task: api.TaskRun) -> float | None:
-    if task.duration is None and task.started is not None and task.state is TaskState.RUNNING:
-        return max(0.0, time.time() - task.started)
-    return task.duration
+def _so_far(what: api.TaskRun | api.Run) -> float | None:
+    if what.duration is None and what.started is not None and what.state.value == "running":
+        return max(0.0, time.time() - what.started)
+    return what.duration
+
+
+def _no_runs(dag: str | None, state: str | None) -> str:
+    if not (dag or state):
+        return "no runs yet: 'nbdag run NOTEBOOK' makes one"
+    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.deployed()} if dag else set()
+    near = nearest(dag, known) if dag and dag not in known else None
+    return f"no such runs: did you mean --dag {near}?" if near else "no such runs"
 
 
 def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:

@@ -60,7 +60,7 @@ def list_(form: str) -> None:
 def set_(name: str, slots: int) -> None:
     """Make a pool, or change its size; -1 slots are no limit."""
     pool = api.set_pool(name, slots)
-    click.echo(f"pool {pool.name}: {_size(pool.slots)} slots, {pool.used} in use")
+    click.echo(f"pool {pool.name}: {_size(pool.slots, ' slots')}, {pool.used} in use")
 
 
 @pools.command(epilog=examples(("nbdag pools delete gpu", "tasks that name it then run one at a time")))
@@ -72,5 +72,5 @@ def delete(name: str) -> None:
     click.echo(f"pool {pool.name} is deleted: tasks that name it run one at a time{held}")
 
 
-def _size(slots: int) -> str:
-    return "no limit" if slots < 0 else str(slots)
+def _size(slots: int, unit: str = "") -> str:
+    return "no limit" if slots < 0 else f"{slots}{unit}"

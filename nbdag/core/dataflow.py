@@ -381,7 +381,9 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     for source, target in pairwise(path):
         names = ", ".join(use.name for use in edges[source, target].names)
         steps.append(f" -({names})-> {target}" if names else f" -> {target}")
+    # What no variable shows is the easiest to drop.
     declared = [pair for pair in pairwise(path) if edges[pair].declared]
+    declared.sort(key=lambda pair: len(edges[pair].names))
     hint = "drop one of these dependencies"
     if declared:
         hint = f"drop what says that {declared[0][1]} comes after {declared[0][0]}"

@@ -150,6 +150,14 @@ class Doubts:
             maker = below.reading
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
             place = f"cell {maker.cell.in_file + 1}"
+            reader = reading.cell.task or ""
+            if maker.cell.task and reader in self._said_before(maker.cell.task):
+                message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
+                hint = f"drop what says that {maker.cell.task} comes after {reader}"
+                return _problem("NB202", reading, line, message, hint)
+            if maker.cell.in_file == reading.cell.in_file:  # one %%dag cell makes both
+                hint = f"make {maker.cell.task} before {reader}, or let {reader} come after it"
+                return _problem("NB201", reading, line, f"{name} is read here, but set only below, by {where}", hint)
             return _problem(
                 "NB201",
                 reading,
@@ -166,6 +174,17 @@ class Doubts:
             hint = f"if task {hidden[-1]} sets it, add --out {name} to its header"
         hint = f"did you mean {near[0]}?" if near else hint
         return _problem("NB201", reading, line, f"nothing above sets {name}", hint)
+
+    def _said_before(self, task: str) -> set[str]:
+        """The tasks that a task comes after, as far as headers say."""
+        after = {each.reading.cell.task: each.reading.options.after for each in self.versions.accounts}
+        found: set[str] = set()
+        ahead = [task]
+        while ahead:
+            new = set(after.get(ahead.pop(), ())) - found
+            found |= new
+            ahead += new
+        return found
 
     def _too_early(self, reading: Reading, name: str, line: int) -> Problem:
         message = f"{name} is read here, but this cell sets it only later, and nothing above does"

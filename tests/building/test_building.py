@@ -329,3 +329,17 @@ def test_reading_without_building_runs_nothing(write: Write, tmp_path: Path) -> 
     dag = notebooks.read(write("%%dag\nopen('ran', 'w')\nPython('a', '1')", TASK))
     assert dag.unbuilt
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hint"),
+    [
+        ("a = Python('a', 'x = 1')\nb = Python('b', 'y = x')\nb >> a", "NB202", "drop what says that a comes after b"),
+        ("a = Python('a', 'x = 1', out='x')\nb = Python('b', abs, a.output, out='y')\nb >> a", "NB202",
+         "drop what says that a comes after b"),
+        ("b = Python('b', 'y = x')\na = Python('a', 'x = 1')", "NB201", "make a before b, or let b come after it"),
+    ],
+)  # fmt: skip
+def test_a_circle_is_said_to_be_one_and_what_closes_it(write: Any, body: str, code: str, hint: str) -> None:
+    (found,) = building.read_built(write(f"%%dag\n{body}")).dag.errors
+    assert (found.code, found.hint) == (code, hint)

@@ -191,3 +191,17 @@ def test_a_run_that_nobody_watches_takes_no_unknown_parameter(
         2, "nbdag: the parameters cell of churn sets no 'alhpa'; did you mean 'alpha'?\n",
     )  # fmt: skip
     assert call("trigger", "churn", "-p", "alpha", "2").exit_code == 0
+
+
+def test_a_tick_that_is_due_is_said_so_everywhere(
+    call: Callable[..., Result], write_notebook: Callable[..., Path]
+) -> None:
+    path = write_notebook("%dag churn --schedule @daily --start-date 2020-01-01 --catchup", "%%task a\nx = 1")
+    for words in (("deploy", path), ("list",), ("next", "churn")):
+        assert "due now (tick of 2020-01-01 00:00:00 UTC)" in call(*words).output
+    assert "no scheduler is alive here" in call("list").output
+    assert call("runs", "--dag", "chrun").output == "no such runs: did you mean --dag churn?\n"
+    assert call("runs", "--dag", "churn").output == "no such runs\n"
+    call("trigger", "churn")
+    assert "nobody drives run manual__" in call("runs").output
+    assert call("pools", "set", "gpu", "-1").output == "pool gpu: no limit, 0 in use\n"

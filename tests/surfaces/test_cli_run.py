@@ -287,7 +287,12 @@ def test_papermill_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: W
 
 
 def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write_notebook: WriteNotebook) -> None:
-    cells = ("%%task w --map x=[0,1,2]\nx / 0", "%%task u\n1", "%%task none --map x=[]\nx")
+    cells = (
+        "%dag --on-failure no_such_module:f",
+        "%%task w --map x=[0,1,2]\nx / 0",
+        "%%task u\n1",
+        "%%task none --map x=[]\nx",
+    )
     assert nbdag("run", write_notebook(*cells)).returncode == 1
     assert "ZeroDivisionError" in nbdag("logs", "latest", "w[1]").stdout
     for words, said in (
@@ -297,6 +302,7 @@ def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write
         (["v[0]"], "has no task 'v'; it has w, u, none"),
     ):
         assert said in nbdag("logs", "latest", *words).stderr
+    assert "warning NB415: no_such_module:f could not be told of the failure: ModuleNotFound" in nbdag("status").stdout
     assert re.search(r"none .*skipped .* there is no element to map over", nbdag("status").stdout)
     assert nbdag("why", "latest", "none").stdout == "none was skipped: there is no element to map over\n"
     nbdag("mark", "success", "latest", "w[0]")
