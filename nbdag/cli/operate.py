@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from ..runs.resume import resume as drive
 from ..runs.why import why as ask
 from . import complete
 from ._group import INTERRUPTED, examples, fail
+from .failures import row
 from .history import DAG
 from .output import console, output_option, print_data
 from .progress import progress
@@ -128,9 +130,12 @@ def why(run: str, task: str, dag: str | None, form: str) -> None:
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return
-    for each in found:
-        for reason in each.reasons:
-            click.echo(f"{each.task} {reason}")
+    for reasons, group in groupby(found, key=lambda each: each.reasons):
+        first, *others = [each.task for each in group]
+        for reason in reasons:
+            click.echo(f"{first} {reason}")
+        if others:
+            click.echo(f"{row(others)}: the same")
 
 
 def _drive(run: Run, jobs: int | None, *, quiet: bool = False) -> int:

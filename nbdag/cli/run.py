@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import runs
-from ..core.reasons import told as told_run
 from ..core.states import RunState, TaskState
 from ..runs.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
+from .failures import say_failures
 from .notebook import NOTEBOOK, read_aloud, say_problems
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_LAST_LINES = 12  # of a failed task's traceback
 
 
 def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
@@ -170,15 +168,7 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
     for task in run:
         for note in task.warnings:
             say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
-    for task in run:
-        if task.state is TaskState.FAILED:
-            say("")
-            say(f"{_name(task)} failed: {task.error or 'no reason is on record'}", "bold red")
-            trace = (task.traceback or "").rstrip().splitlines()
-            for line in trace[-_LAST_LINES:] if len(trace) > 1 else ():  # one line says what has just been said
-                say(f"  {line}")
-            index = f" --index {task.map_index}" if task.map_index >= 0 else ""
-            say(f"  (all of it: nbdag logs {told_run(run.id, run.dag)} {task.id}{index})")
+    say_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
     if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
     counts: dict[str, int] = {}

@@ -19,6 +19,14 @@ def evaluate(expression: str, names: dict[str, Any]) -> Any:
     return eval(compile(expression.strip(), "<header>", "eval"), names)
 
 
+def allows(expression: str, names: dict[str, Any]) -> bool:
+    """Whether `--when` lets the task run. Raises `Fail`."""
+    try:
+        return bool(evaluate(expression, names))
+    except Exception as error:
+        raise Fail(f"--when {expression} cannot be told: {type(error).__name__}: {error}") from error
+
+
 def check(expression: str, names: dict[str, Any]) -> None:
     """Raise `Fail` where a `--check` does not hold, with the values that it is made of."""
     try:

@@ -25,7 +25,7 @@ from ..errors import Fail, NbdagError, Skip
 from ..values import Loaded, UnstorableError, ValueStore
 from .brief import MIME, Brief, Report
 from .changes import Watch, sharing_notes
-from .expressions import check, elements, evaluate
+from .expressions import allows, check, elements
 from .late import wait_for_streams
 from .orphans import end_with_worker
 from .tracebacks import show_headers
@@ -85,7 +85,7 @@ class Runtime:
             self._names[given.name] = parts if given.is_list else parts[0]
         for name, digest in self._brief.element.items():
             self._names[name] = self._value(digest, name, self._brief.task)
-        if self._brief.when is not None and not self._brief.expand and not self._evaluate(self._brief.when):
+        if self._brief.when is not None and not self._brief.expand and not allows(self._brief.when, self._names):
             raise Skip(f"--when {self._brief.when} is false")
         self._watch = Watch.of(self._brief, self._names, self._loaded, self._reload)
         self._inside = False
@@ -195,9 +195,6 @@ class Runtime:
         self._told = True
         self._shell.display_pub.publish({MIME: report.to_dict()})
 
-    def _evaluate(self, expression: str) -> Any:
-        return evaluate(expression, self._names)
-
 
 class _Hook:
     """Takes what a cell's last expression is, as long as it stands in for the display."""
@@ -211,7 +208,7 @@ class _Hook:
 def _told(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text = str(error)
+    text = str(error).strip()  # what is shown in one line is its first
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

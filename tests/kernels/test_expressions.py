@@ -3,7 +3,7 @@
 import pytest
 
 from nbdag.errors import Fail
-from nbdag.kernels.expressions import check, elements, evaluate
+from nbdag.kernels.expressions import allows, check, elements, evaluate
 
 NAMES = {"accuracy": 0.62, "best": 0.9, "rows": [1, 2, 3], "text": "x" * 500}
 
@@ -71,3 +71,10 @@ def test_a_map_that_cannot_be_had_is_answered_in_one_sentence(maps, in_step, mes
     with pytest.raises(Fail) as raised:
         elements(maps, dict(NAMES), in_step=in_step, limit=1024)
     assert str(raised.value).startswith(message)
+
+
+def test_a_when_that_cannot_be_told_fails_for_good():
+    assert allows("accuracy < best", dict(NAMES)) and not allows("rows == 1", dict(NAMES))
+    with pytest.raises(Fail) as raised:
+        allows("1/0", {})
+    assert str(raised.value) == "--when 1/0 cannot be told: ZeroDivisionError: division by zero"

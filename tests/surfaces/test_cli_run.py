@@ -307,3 +307,26 @@ def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write
     assert nbdag("why", "latest", "none").stdout == "none was skipped: there is no element to map over\n"
     nbdag("mark", "success", "latest", "w[0]")
     assert re.search(r"w\[0\] .*success .* marked success by hand", nbdag("status").stdout)
+
+
+def test_failures_are_told_by_the_lines_of_cells_and_once_where_they_are_alike(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag(
+        "run", "--no-progress",
+        write_notebook(
+            "import json\ndef read(text):\n    return json.loads(text)",
+            "%%task b\nu = 1\nread('{')",
+            "%%task r --map x=[0,1,2,3]\nraise ValueError(f'\\n{x > 2}')",
+            "%%task q --when 1/0\n1",
+        ),
+    )  # fmt: skip
+    assert (
+        "\n  line 3 of b: read('{')\n  line 3 of setup, in read(text): return json.loads(text)\n  (all" in done.stdout
+    )
+    assert "decoder.py" not in done.stdout and "decoder.py" in nbdag("logs", "b").stdout
+    assert "q failed: --when 1/0 cannot be told: ZeroDivisionError: division by zero\n  (all of it" in done.stdout
+    assert "r[0] failed: ValueError: False\n  line 2 of r: raise" in done.stdout
+    assert "r[1] and r[2] failed alike\n" in done.stdout
+    assert re.search(r"r\[3\] .* ValueError: True", nbdag("status").stdout)
+    assert "r[1] and r[2]: the same\n" in nbdag("why", "latest", "r").stdout
