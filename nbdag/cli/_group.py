@@ -38,7 +38,9 @@ class Commands(click.Group):
             name,
             help=help,
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-            epilog="'nbdag COMMAND --help' shows a command's options, with examples.",
+            epilog="'nbdag COMMAND --help' shows a command's options, with examples. Runs are kept in the nearest "
+            ".nbdag folder at or above this one, else in a new one here, or in what NBDAG_HOME names. Exit codes: 0 "
+            "done, 1 the run failed or problems were found, 2 usage, 130 interrupted.",
             params=[
                 click.Option(
                     ["--version"],

@@ -103,6 +103,8 @@ def gc(keep: float | None, dry_run: bool, form: str) -> None:
     click.echo(
         f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
     )
+    if keep is not None and keep < api.GRACE:
+        click.echo("files younger than an hour stay for now: a later 'nbdag gc' removes them")
 
 
 def _bytes(number: int) -> str:

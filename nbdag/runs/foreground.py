@@ -167,8 +167,7 @@ def plan_of(
             if cache and dag.tasks[task].options.cache:
                 reason += "; it takes the outcome of an earlier run where nothing has changed"
         elif task in borrowed.runs:
-            reason = f"its values come from run {borrowed.runs[task].name}"
-            reason += f" ({said[task]})" if said[task] else ""
+            reason = said[task] or f"its values come from run {borrowed.runs[task].name}"
         else:
             reason = "not asked for"
         after = tuple(other for other in dag.upstream[task] if other in chosen)

@@ -137,7 +137,7 @@ def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(write: Write, 
     run = nbdag.run(path, home=home)
     lines = {line.task: line for line in runs.plan_of(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
     assert lines["extract"].reason == "not asked for"
-    assert lines["prep"].reason.startswith(f"its values come from run {run.id} (prep has changed since")
+    assert lines["prep"].reason.startswith(f"prep has changed since run {run.id}, whose values of prep are used")
     assert lines["train"].reason == "asked for by --from"
     assert (lines["report"].reason, lines["report"].after) == ("it follows train", ("train",))
     assert len(runs.list_runs(home=home)) == 1

@@ -65,6 +65,8 @@ def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
     assert {"name": "gpu", "slots": 2, "used": 0, "tasks": []} in json.loads(call("pools", "list", "-o", "json").output)
     assert call("db", "check").exit_code == 0
     assert "0 values, 0 notebooks, 0 folders" in call("gc").output
+    assert "younger than an hour stay for now" in call("gc", "--keep", "1m").output
+    assert "younger" not in call("gc", "--keep", "2h").output
 
 
 LINES = [
