@@ -309,8 +309,9 @@ class _Sorter:
 
     def _bad_header(self, reading: _Reading, line: int, error: HeaderError) -> None:
         found = _TASK_NAME.match(reading.lines[line])
-        message = f"{error.magic}, column {error.column}: {error.message}"
-        self._say("NB101", reading.place(line), message, hint=error.hint, task=found[1] if found else None)
+        for each in (error, *error.others):
+            message = f"{each.magic}, column {each.column}: {each.message}"
+            self._say("NB101", reading.place(line), message, hint=each.hint, task=found[1] if found else None)
 
     def _not_first(self, reading: _Reading, line: int, hint: str) -> None:
         magic = _MAGIC.match(reading.lines[line])

@@ -2,7 +2,7 @@
 
 A header is a line such as `%%task train --retries 2`, read by a shell's quoting, with a comment allowed at its end and
 a backslash to go on in the next line. `parse(format(header)) == header` for every header that `parse` can give.
-Whatever is wrong is one `HeaderError` with the column and, for a word that nearly is right, the right one. Which
+Whatever is wrong is a `HeaderError` with the column and, for a word that nearly is right, the right one. Which
 options there are is `core.options`, what a value may be is `core.words`; help and completion are `core.guide`.
 """
 
@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby, pairwise
+from itertools import dropwhile, groupby, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -82,6 +82,7 @@ class HeaderError(NbdagError):
         self.hint = hint  # the next step; empty where the message says it
         self.magic = magic  # such as %%task
         self.column = column  # from 1, in the header's line
+        self.others: tuple[HeaderError, ...] = ()  # what else is wrong with the line
 
     def __str__(self) -> str:
         place = f"{self.magic}, column {self.column}: " if self.magic else ""
@@ -208,12 +209,20 @@ class _Reader:
 
     def read(self) -> Header:
         ahead = list(self.words)
+        wrong: list[HeaderError] = []
         while ahead:
             word = ahead.pop(0)
-            if word.is_option:
-                del ahead[: self._option(word, ahead)]
-            else:
-                self._name(word)
+            try:
+                if word.is_option:
+                    del ahead[: self._option(word, ahead)]
+                else:
+                    self._name(word)
+            except HeaderError as error:
+                wrong.append(error)
+                ahead = list(dropwhile(lambda other: not other.is_option, ahead))
+        if wrong:
+            wrong[0].others = tuple(wrong[1:])
+            raise wrong[0]
         if self.kind == "task" and self.name is None:
             raise self._error("the task has no name", None, hint="it comes first: %%task NAME --option …")
         options: dict[str, Any] = {}

@@ -414,3 +414,12 @@ def test_tab_offers_what_can_stand_at_the_cursor(typed, offered):
 def test_what_tab_offers_replaces_the_piece_that_was_typed():
     text = "%%task a --after prep,tr"
     assert text[headers.word_start(text, len(text)) :] == "tr"
+
+
+def test_all_that_is_wrong_with_a_line_is_said():
+    with pytest.raises(HeaderError) as caught:
+        parse("%%task a --retreis 1 --timeout soon --pool gpu --whne x more")
+    found = [caught.value, *caught.value.others]
+    assert [(error.column, error.message.split()[0]) for error in found] == [
+        (10, "unknown"), (32, "--timeout"), (48, "unknown"),
+    ]  # fmt: skip
