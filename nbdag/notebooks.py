@@ -12,7 +12,6 @@ thousand cells takes no longer than parsing them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -120,7 +119,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
         message = f"the file's name {stem!r} makes no id that can be told from others"
         problems.append(problem("NB113", message, hint="give the pipeline a name: %dag NAME"))
-    dag = understand(
+    return understand(
         made,
         dag_id=named or id_of(stem),
         options=found.options,
@@ -130,17 +129,11 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
         language=language.lower(),
         kernel_name=kernel,
     )
-    return replace(dag, parameters=sorting.parameters_of(made))
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
     """A notebook's text. Raises `NotebookError`."""
     return _bytes(path)
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """What pins a notebook's source: the SHA-256 of its bytes. Raises `NotebookError`."""
-    return hashlib.sha256(_bytes(path)).hexdigest()
 
 
 def id_of(stem: str) -> str:

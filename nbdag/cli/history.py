@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs as api
-from ..core.reasons import told
+from ..core.reasons import label, told
 from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..core.words import nearest
 from ..runs.why import never_begun
@@ -67,7 +67,7 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
                 moment(run.started),
                 duration(_so_far(run)),
                 f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
-                ", ".join(_name(task) for task in run if task.state is TaskState.FAILED),
+                ", ".join(label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
             ]
             for run in found
         ],
@@ -161,7 +161,7 @@ def _print_status(run: api.Run) -> None:
         ["task", "state", "tries", "started", "time", "note"],
         [
             [
-                _name(task),
+                label(task.id, task.map_index),
                 state_text(task.state.value, screen),
                 str(task.tries),
                 moment(task.started),
@@ -241,10 +241,6 @@ def _copy(path: Path, start: int, *, wanted: bool = True) -> int:
                 f"there is no log at {short_path(path)}: it was removed, or nothing ran"
             ) from None
         return start
-
-
-def _name(task: api.TaskRun) -> str:
-    return task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]"
 
 
 __all__: list[Any] = ["cancel", "logs", "runs", "status"]

@@ -12,6 +12,7 @@ import click
 from .. import building
 from ..core.dag import Dag, Place, Problem
 from ..core.describe import describe
+from ..core.reasons import several
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json
@@ -128,14 +129,10 @@ def _source(dag: Dag, problem: Problem) -> str:
 def _count(dag: Dag) -> str:
     errors = len(dag.errors)
     warnings = len(dag.problems) - errors
-    said = [_plural(len(dag.tasks), "task")]
-    said += [_plural(errors, "error")] if errors else []
-    said += [_plural(warnings, "warning")] if warnings else []
+    said = [several(len(dag.tasks), "task")]
+    said += [several(errors, "error")] if errors else []
+    said += [several(warnings, "warning")] if warnings else []
     return ", ".join(said) if len(said) > 1 else f"{said[0]}, no problems"
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from ..core.reasons import label
 from ..core.states import FINISHED, RUN_FINISHED, TaskState
 from ..runs import Event
 from .output import duration, state_text
@@ -134,7 +135,7 @@ class Lines(Silence):
             return
         length = row.duration(event.at) if moved and row.state is not TaskState.RUNNING else ""
         attempt = f" (try {row.tries})" if row.tries > 1 else ""
-        line = f"{_count(self._rows)} {_name((str(event.task), event.map_index))}: {row.state.value}{attempt}"
+        line = f"{_count(self._rows)} {label(str(event.task), event.map_index)}: {row.state.value}{attempt}"
         if length:
             line += f" after {length}"
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
@@ -185,7 +186,7 @@ class Live(Silence):
             shown = _most_telling(self._rows.of, self._console.size.height - 4)
             for which, row in shown:
                 table.add_row(
-                    Text(_name(which)),
+                    Text(label(*which)),
                     state_text(row.state.value, self._console),
                     str(row.tries) if row.tries > 1 else "",
                     row.duration(now),
@@ -215,11 +216,6 @@ def _most_telling(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance,
 def _count(rows: _Rows) -> str:
     total = len(rows.of)
     return f"[{rows.over:>{len(str(total))}}/{total}]"
-
-
-def _name(which: Instance) -> str:
-    task, index = which
-    return task if index < 0 else f"{task}[{index}]"
 
 
 def _first_line(message: str) -> str:

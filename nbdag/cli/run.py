@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import runs
+from ..core.reasons import label
 from ..core.states import RunState, TaskState
 from ..runs.prepare import choose, plain_parameters
 from . import complete
@@ -167,7 +168,7 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
             say(f"warning {note.code}: {note.message}", "yellow")
     for task in run:
         for note in task.warnings:
-            say(f"{_name(task)}: warning {note.code}: {note.message}", "yellow")
+            say(f"{label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
     say_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
     if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
@@ -178,10 +179,6 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
     say("")
     say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
     say(short_path(run.notebook))
-
-
-def _name(task: runs.TaskRun) -> str:
-    return task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]"
 
 
 def _say_plan(notebook: Path, which: dict[str, Any], as_json: bool) -> int:

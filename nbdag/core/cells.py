@@ -11,7 +11,6 @@ Which code an operator makes of a cell, and what the code means, is decided else
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 import tokenize
@@ -24,7 +23,6 @@ from .dag import Cell, CellKind, Place, Problem
 from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, task_options
 from .options import DagOptions, TaskOptions
 from .problems import problem
-from .source import Python, to_python
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"  # what papermill left in a notebook that it ran
@@ -101,24 +99,6 @@ class _Reading:
 def sort(cells: Sequence[RawCell]) -> Sorted:
     """Tell the kind of every cell, and read all headers."""
     return _Sorter(cells).sort()
-
-
-def parameters_of(cells: Sequence[Cell]) -> dict[str, str]:
-    """The names that the parameters cells set, each with the source of its default; the last one counts."""
-    found: dict[str, str] = {}
-    for cell in cells:
-        python = to_python(cell.code) if cell.kind is CellKind.PARAMETERS else None
-        if not isinstance(python, Python):
-            continue
-        for statement in python.tree.body:
-            if isinstance(statement, ast.Assign):
-                targets, value = statement.targets, statement.value
-            elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-                targets, value = [statement.target], statement.value
-            else:
-                continue
-            found.update({target.id: ast.unparse(value) for target in targets if isinstance(target, ast.Name)})
-    return found
 
 
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:

@@ -393,6 +393,7 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
 
 
 def _parameters(cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, str]:
+    """The names that the parameters cells set, each with the source of its default; the last one counts."""
     found: dict[str, str] = {}
     for cell in cells:
         if cell.kind is not CellKind.PARAMETERS:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import store as stores
 from ..core.dag import Dag
 from ..core.events import Event
-from ..core.reasons import several
+from ..core.reasons import listed, several
 from ..core.states import RUN_FINISHED, TaskState
 from ..core.words import write_duration
 from ..errors import NbdagError
@@ -187,7 +187,7 @@ class Daemon:
                 with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
                     again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
                     if again:
-                        self._say(f"stopped at once: {_listed(again)} will begin anew")
+                        self._say(f"stopped at once: {listed(again)} will begin anew")
             self._say("the scheduler has ended")
 
     def _work(self) -> None:
@@ -297,7 +297,7 @@ class Daemon:
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
             again = take_over(self._store, self._home, other.id, at, why)
             self._scheduler.look_again()
-            left = f": {_listed(again)} will begin anew" if again else ", and left nothing undone"
+            left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")
 
     def _is_gone(self, other: SchedulerRow) -> bool:
@@ -363,7 +363,3 @@ class Daemon:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _listed(tasks: list[str]) -> str:
-    return ", ".join(tasks[:5]) + (f" and {len(tasks) - 5} more" if len(tasks) > 5 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,8 +39,8 @@ class NotDeployedError(NbdagError):
         self.deployed = tuple(deployed)
 
     def __str__(self) -> str:
-        near = difflib.get_close_matches(self.dag, self.deployed, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`nbdag list` shows what is, `nbdag deploy NOTEBOOK` deploys"
+        near = nearest(self.dag, self.deployed)
+        hint = f"did you mean {near}?" if near else "`nbdag list` shows what is, `nbdag deploy NOTEBOOK` deploys"
         if self.dag.endswith(".ipynb"):
             hint = f"deploy it with `nbdag deploy {self.dag}`, then name its DAG"
         return f"no DAG {self.dag!r} is deployed here; {hint}"

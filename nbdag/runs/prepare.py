@@ -7,7 +7,6 @@ been written or started.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from ..core import overrides
 from ..core.dag import Dag, Problem
 from ..core.job import Note
 from ..core.reasons import several
+from ..core.words import nearest
 from ..errors import NbdagError
 from ..home import Home, find
 
@@ -332,8 +332,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _nearest(name: str, among: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(among), n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    found = nearest(name, among)
+    return f" (did you mean {found!r}?)" if found else ""
 
 
 def _told(problem: Problem) -> str:

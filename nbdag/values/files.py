@@ -121,9 +121,6 @@ class Files(Protocol):
     def read(self, digest: str) -> Content:
         """What was kept."""
 
-    def about(self, digest: str) -> Mapping[str, Any]:
-        """What is kept about it, without reading it."""
-
     def keep(self, digest: str) -> bool:
         """Whether it is there still; if so, it counts as new to whoever removes old values."""
 
@@ -177,12 +174,6 @@ class LocalFiles:
         except (OSError, ValueError) as error:  # ValueError: an empty file
             raise MissingValueError(digest, str(self.root), f"cannot be read ({error})") from error
         return _parse(memory, digest, str(self.root), path)
-
-    def about(self, digest: str) -> Mapping[str, Any]:
-        with self._path(digest).open("rb") as file:
-            length = _LENGTH.unpack(file.read(len(_MAGIC) + _LENGTH.size)[len(_MAGIC) :])[0]
-            about: Mapping[str, Any] = json.loads(file.read(length))["about"]
-            return about
 
     def keep(self, digest: str) -> bool:
         try:
@@ -238,13 +229,6 @@ class RemoteFiles:
         except FileNotFoundError:
             raise MissingValueError(digest, self.root, "is not") from None
         return _parse(memory, digest, self.root, None)
-
-    def about(self, digest: str) -> Mapping[str, Any]:
-        head = self._fs.cat_file(self._path(digest), 0, len(_MAGIC) + _LENGTH.size)
-        start = len(_MAGIC) + _LENGTH.size
-        length = _LENGTH.unpack(head[len(_MAGIC) :])[0]
-        about: Mapping[str, Any] = json.loads(self._fs.cat_file(self._path(digest), start, start + length))["about"]
-        return about
 
     def keep(self, digest: str) -> bool:
         return bool(self._fs.exists(self._path(digest)))

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextvars
 import io
-import itertools
 import pickle
 import sys
 import types
@@ -268,8 +267,3 @@ def _take(buffer: pickle.PickleBuffer, buffers: list[memoryview]) -> bool:
         return True
     buffers.append(raw)
     return False
-
-
-def chunks(pickled: Pickled) -> Iterator[bytes | memoryview]:
-    """All bytes of it, in order."""
-    return itertools.chain((pickled.data,), pickled.buffers)

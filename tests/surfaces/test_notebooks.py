@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag import notebooks, operators
+from nbdag import operators
 from nbdag.core.dag import CellKind
 from nbdag.core.problems import TABLE
 from nbdag.core.states import TaskState
@@ -379,15 +379,6 @@ def test_a_path_that_leads_nowhere_is_answered_with_the_nearest_that_leads_somew
     with pytest.raises(NotebookError) as caught:
         read(f"{tmp_path}/{path}" if path != "." else str(tmp_path))
     assert words_of_it.format(tmp_path) in str(caught.value)
-
-
-def test_a_digest_tells_one_version_from_another(tmp_path):
-    file = tmp_path / "x.ipynb"
-    file.write_text(text_of(TASK))
-    before = notebooks.digest(file)
-    file.write_text(text_of(TASK, "x"))
-    assert before != notebooks.digest(file)
-    assert len(before) == 64
 
 
 # -- operators ---------------------------------------------------------------------------------------------------------
