@@ -48,6 +48,11 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
     assert not loaded_by(code) & set(HEAVY)
 
 
+@pytest.mark.parametrize("module", ["backfill", "clean", "clear", "health", "pools", "resume", "why"])
+def test_the_database_is_loaded_by_who_asks_it(module: str) -> None:
+    assert "sqlalchemy" not in loaded_by(f"import nbdag.runs.{module}")
+
+
 def test_a_worker_starts_with_papermill_and_without_what_papermill_only_drags_along() -> None:
     loaded = loaded_by("import nbdag.kernels.worker")
     assert "papermill" in loaded

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.events import Event
 from ..core.job import Note
@@ -22,7 +22,6 @@ from ..errors import NbdagError
 from ..home import Home
 from ..scheduler import new_instance, new_run, scheduled_name, timetable_of
 from ..store.rows import DagRow, NewRun, RunRow
-from ..store.store import Store
 from .alive import schedulers
 from .ask import told
 from .borrow import borrow
@@ -32,6 +31,9 @@ from .pinned import pinned
 from .prepare import choose, plain_parameters, record_parameters, the_home
 from .records import Run
 from .resume import clear_away, drive
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 REPROCESS: Mapping[str, frozenset[RunState]] = {
     "none": frozenset(),
