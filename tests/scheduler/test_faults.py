@@ -63,7 +63,12 @@ def check_record(site: Site, run: runs.Run) -> None:
 def test_what_is_triggered_runs_and_knows_its_date(site: Site) -> None:
     path = site.folder / "one.ipynb"
     cell = "%%task one\nassert dag_run.params == {'a': 2}\nsaid = str(dag_run.logical_date), str(dag_run.data_interval_start)"
-    cells = ['%dag one --schedule "@daily" --start-date 2030-01-01', cell, "%%task two\nfound = said"]
+    cells = [
+        '%dag one --schedule "@daily" --start-date 2030-01-01',
+        "%%params\na = 1",
+        cell,
+        "%%task two\nfound = said",
+    ]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells]), path)
     runs.deploy(path, home=site.home)
     site.begin()
