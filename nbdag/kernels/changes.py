@@ -90,17 +90,17 @@ class Watch:
 
     def _note(self, each: _Watched, held: Sequence[str]) -> Note:
         name, task = each.name, self.brief.task
-        under = "" if name in held else f", which they have as {listed(held)}"
+        under = "" if name in held else f", which have it as {listed(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
             code = "NB401"
-            said = f"which its code does not show, so later tasks do not see the change{under}: {remedy}"
+            said = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
         elif isinstance(each.value, _DEFINED):
             code = "NB402"
-            said = f"and other tasks define it anew, without that change{under}: {remedy}"
+            said = f"and other tasks{under} define it anew, without that change: {remedy}"
         else:
             code = "NB402"
-            said = f"and other tasks make it anew, as setup does, without it{under}: make it in a task, or {remedy}"
+            said = f"and other tasks{under} make it anew, as setup does, without it: make it in a task, or {remedy}"
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {said}")
 
 
