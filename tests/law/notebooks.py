@@ -6,8 +6,11 @@ raises there. So the notebooks are as tangled as one likes, and still run.
 
 from __future__ import annotations
 
+import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,6 +20,8 @@ from .driver import main_namespace, notebook, rightly_refused
 NUMBERS, LISTS, DICTS = ("n", "m", "k"), ("xs", "ys", "zs"), ("d", "e")
 FUNCTIONS, CLASSES, OBJECTS, RESULTS = ("f", "g", "h"), ("A", "B"), ("o", "p"), ("r", "s")
 EVERY = (*NUMBERS, *LISTS, *DICTS, *FUNCTIONS, *CLASSES, *OBJECTS, *RESULTS)
+
+_MORE = 200_000_000  # bytes that a statement may take
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Cells = list[tuple[str, str]]
@@ -263,13 +268,31 @@ def _cell(draw: Draw, kind: str, above: Cells, beginning: bool = False) -> str:
             exec("\n".join(kept), names)
             statement = lines[number] if number < len(lines) else Writer(draw, names).statement()
             try:
-                exec(statement, names)
+                with _little_memory():
+                    exec(statement, names)
             except Exception:
                 continue
             small = _size(list(names.values())) < 300
         if small and not _refused([*above, (kind, "\n".join([*kept, statement]))]):
             kept.append(statement)
     return "\n".join(kept) or "pass"
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """A statement that goes on for ever, such as a loop over what it appends to, raises in the end, as others do."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + _MORE, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, most))
 
 
 def _size(value: Any, depth: int = 0) -> int:
