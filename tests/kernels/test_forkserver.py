@@ -396,7 +396,7 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
     for _ in range(times):
         live()
     until(lambda: state() == before)
-    assert psutil.Process().num_fds() == ours
+    assert psutil.Process().num_fds() <= ours  # what tests before have left may go meanwhile
 
 
 def test_an_abandoned_child_is_not_forgotten(own):
