@@ -10,9 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,74 +25,8 @@ from nbdag.kernels.forkserver import Server
 from nbdag.kernels.manager import TaskKernelManager
 from nbdag.kernels.provisioner import ForkProvisioner, kernel_recipe
 
-LONG = 90.0
-QUIET = ["--HistoryManager.hist_file=:memory:"]
-
-
-class Kernel:
-    """A running kernel and its client."""
-
-    def __init__(self, manager: TaskKernelManager, client: Any) -> None:
-        self.manager, self.client = manager, client
-
-    @property
-    def pid(self) -> int:
-        return int(self.manager.provisioner.pid)
-
-    async def run(self, code: str) -> str:
-        """What a cell prints; AssertionError with its traceback when it fails."""
-        said = await self.messages(code)
-        errors = ["\n".join(each["traceback"]) for kind, each in said if kind == "error"]
-        assert not errors, errors[0]
-        return "".join(each["text"] for kind, each in said if kind == "stream")
-
-    async def messages(self, code: str) -> list[tuple[str, dict[str, Any]]]:
-        request = self.client.execute(textwrap.dedent(code))
-        said = []
-        while True:
-            message = await self.client.get_iopub_msg(timeout=LONG)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            if message["content"].get("execution_state") == "idle":
-                break
-            said.append((message["msg_type"], message["content"]))
-        await self.client.get_shell_msg(timeout=LONG)
-        return said
-
-
-@asynccontextmanager
-async def kernel(*modules: str, warm: bool = True, **options: Any):
-    manager = TaskKernelManager(kernel_name="python3", modules=list(modules), warm=warm)
-    env = {**(options.pop("env", None) or os.environ)}
-    env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel does not look at descriptors where it believes to be tested itself
-    await manager.start_kernel(extra_arguments=QUIET, env=env, **options)
-    forked = Kernel(manager, manager.client())
-    forked.client.start_channels()
-    try:
-        await forked.client.wait_for_ready(timeout=LONG)
-        yield forked
-    finally:
-        forked.client.stop_channels()
-        await manager.shutdown_kernel()
-
-
-def run(what: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(what())
-
-
-def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-    return found
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+sys.path.insert(0, str(Path(__file__).parent))
+from live import LONG, QUIET, Kernel, gone, kernel, run, until
 
 
 @pytest.fixture(autouse=True)
@@ -299,7 +231,10 @@ def test_kernels_do_not_cross(tmp_path):
         async def one(n: int) -> str:
             async with kernel() as forked:
                 await forked.run(f"n = {n}")
-                return await forked.run("import os, time; _ = os.system(f'echo {n}'); print(n); time.sleep(1)")
+                # One after the other: two that write at once may share a line.
+                return await forked.run(
+                    "import os, time; print(n, flush=True); _ = os.system(f'echo {n}'); time.sleep(1)"
+                )
 
         said = await asyncio.gather(*(one(n) for n in range(4)))
         assert [sorted(each.split()) for each in said] == [[str(n), str(n)] for n in range(4)]
@@ -320,92 +255,6 @@ def test_kernels_draw_different_random_numbers():
 
     one, other = run(live), run(live)
     assert not set(one) & set(other)
-
-
-USES = {
-    "numpy": "import numpy as np; a = np.random.rand(400, 400); print(bool(np.allclose(a @ np.linalg.inv(a), np.eye(400), atol=1e-4)))",
-    "scipy.linalg": "import numpy as np, scipy.linalg as s; a = np.random.rand(300, 300); print(s.svdvals(a).shape == (300,))",
-    "sklearn.ensemble": """
-        from sklearn.datasets import make_classification
-        from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-        from sklearn.cluster import KMeans
-        X, y = make_classification(400, random_state=0)
-        HistGradientBoostingClassifier(max_iter=5).fit(X, y)              # OpenMP
-        KMeans(3, n_init=1).fit(X)                                        # OpenMP and BLAS
-        RandomForestClassifier(10, n_jobs=2).fit(X, y)                    # joblib's threads
-        print(True)
-    """,
-    "joblib": """
-        import joblib
-        print(joblib.Parallel(2, prefer="threads")(joblib.delayed(abs)(-n) for n in range(8)) == list(range(8)))
-        print(joblib.Parallel(2)(joblib.delayed(abs)(-n) for n in range(8)) == list(range(8)))
-    """,
-    "pandas": "import pandas as pd; f = pd.DataFrame({'a': range(9999), 'b': 1}); print(int(f.groupby('b').a.sum().iloc[0]) == 49985001)",
-    "pyarrow.parquet": """
-        import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
-        pq.write_table(pa.table({"a": list(range(100000))}), "t.parquet")
-        print(pc.sum(pq.read_table("t.parquet", use_threads=True)["a"]).as_py() == 4999950000)
-    """,
-    "polars": """
-        import polars as pl
-        f = pl.DataFrame({"a": range(100000)}).lazy().with_columns(b=pl.col("a") % 7).group_by("b").agg(pl.sum("a"))
-        print(f.collect()["a"].sum() == 4999950000)
-    """,
-    "duckdb": "import duckdb; print(duckdb.sql('select sum(range) from range(100000)').fetchall() == [(4999950000,)])",
-    "sqlite3": "import sqlite3; print(sqlite3.connect('x.db').execute('select 40 + 2').fetchone() == (42,))",
-    "ssl": "import ssl; print(len(ssl.RAND_bytes(8)) == 8 and ssl.create_default_context() is not None)",
-    "asyncio": """
-        import asyncio
-        async def f(n):
-            await asyncio.sleep(0.01)
-            return n
-        print(await asyncio.gather(f(1), f(2)) == [1, 2])
-        process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)
-        print((await process.communicate())[0] == b"hello\\n")
-    """,
-    "concurrent.futures": """
-        import concurrent.futures as c
-        with c.ThreadPoolExecutor(4) as pool:
-            print(list(pool.map(abs, [-1, -2])) == [1, 2])
-        with c.ProcessPoolExecutor(2) as pool:
-            print(list(pool.map(abs, [-1, -2])) == [1, 2])
-    """,
-    "multiprocessing": """
-        import multiprocessing
-        for method in ("fork", "spawn", "forkserver"):
-            with multiprocessing.get_context(method).Pool(2) as pool:
-                print(pool.map(abs, [-1, -2]) == [1, 2])
-    """,
-    "subprocess": "import subprocess; print(subprocess.run(['echo', 'hello'], capture_output=True).stdout == b'hello\\n')",
-}
-
-
-@pytest.mark.parametrize("module", USES)
-def test_a_library_that_was_imported_in_the_server_works_in_the_kernel(module, tmp_path):
-    pytest.importorskip(module)
-
-    async def live() -> str:
-        async with kernel(*USES, cwd=str(tmp_path)) as forked:
-            assert forked.manager.is_forked
-            assert await forked.run(f"import sys; print({module!r} in sys.modules)") == "True\n"
-            return await forked.run(USES[module])
-
-    assert set(run(live).split()) == {"True"}
-
-
-def test_figures_are_shown_inline_and_matplotlibrc_is_heeded(tmp_path):
-    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 7.5\n")
-    pytest.importorskip("matplotlib")
-
-    async def live() -> None:
-        async with kernel("matplotlib.pyplot", cwd=str(tmp_path)) as forked:
-            said = await forked.messages("import matplotlib.pyplot as plt\nplt.plot([1, 2]);")
-            assert [sorted(content["data"]) for kind, content in said if kind == "display_data"] == [
-                ["image/png", "text/plain"]
-            ]
-            assert await forked.run("print(plt.rcParams['lines.linewidth'])") == "7.5\n"
-
-    run(live)
 
 
 def test_children_of_a_kernel_show_what_they_print():

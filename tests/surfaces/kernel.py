@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
@@ -51,6 +55,8 @@ class Reply:
 
 class Kernel:
     """One kernel and its client."""
+
+    path: Path  # of its notebook, where it has one
 
     def __init__(self, **options: Any) -> None:
         self.manager = KernelManager()
@@ -136,3 +142,28 @@ class Kernel:
                 raise AssertionError("the kernel does not answer") from None
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return reply["content"]
+
+
+@contextmanager
+def of_a_notebook(folder: Path, name: str) -> Iterator[Kernel]:
+    """A kernel whose notebook is a file that each test may write: its `path`."""
+    path = folder / name
+    env = {
+        **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
+        "JPY_SESSION_NAME": str(path),
+    }  # fmt: skip
+    kernel = Kernel(cwd=str(folder), env=env)
+    kernel.path = path
+    try:
+        yield kernel
+    finally:
+        kernel.stop()
+
+
+def begun_anew(kernel: Kernel) -> Kernel:
+    """With nothing run, no file, and a page that shows no widget and is given no time to."""
+    kernel.path.unlink(missing_ok=True)
+    kernel.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
+    kernel.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
+    kernel.run("%load_ext nbdag", "load")
+    return kernel

@@ -1,14 +1,13 @@
 """A `%%dag` cell in a live notebook: a real kernel, over the real protocol."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel import Kernel
+from kernel import begun_anew, of_a_notebook
 
 CELLS = {
     "load": "%load_ext nbdag",
@@ -22,26 +21,15 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernel")
-    path = folder / "sweep.ipynb"
-    env = {
-        **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
-        "JPY_SESSION_NAME": str(path),
-    }  # fmt: skip
-    kernel = Kernel(cwd=str(folder), env=env)
-    kernel.path = path
-    yield kernel
-    kernel.stop()
+    """One kernel for all tests."""
+    with of_a_notebook(tmp_path_factory.mktemp("kernel"), "sweep.ipynb") as kernel:
+        yield kernel
 
 
 @pytest.fixture
 def kernel(started):
-    """The kernel with nothing run, no file, and a page that shows no widget."""
-    started.path.unlink(missing_ok=True)
-    started.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
-    started.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
-    started.run("%load_ext nbdag", "load")
-    return started
+    """The kernel as if it were new."""
+    return begun_anew(started)
 
 
 def run(kernel, *cells):

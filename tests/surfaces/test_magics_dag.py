@@ -12,7 +12,7 @@ import pytest
 from nbdag.widget import is_built
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel import Kernel
+from kernel import begun_anew, of_a_notebook
 
 CELLS = {
     "load": "%load_ext nbdag",
@@ -27,27 +27,15 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """One kernel for all tests, whose notebook is a file that each test may write."""
-    folder = tmp_path_factory.mktemp("kernel")
-    path = folder / "churn_notebook.ipynb"
-    env = {
-        **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
-        "JPY_SESSION_NAME": str(path),
-    }  # fmt: skip
-    kernel = Kernel(cwd=str(folder), env=env)
-    kernel.path = path
-    yield kernel
-    kernel.stop()
+    """One kernel for all tests."""
+    with of_a_notebook(tmp_path_factory.mktemp("kernel"), "churn_notebook.ipynb") as kernel:
+        yield kernel
 
 
 @pytest.fixture
 def kernel(started):
-    """The kernel with nothing run, no file, and a page that shows no widget and is given no time to."""
-    started.path.unlink(missing_ok=True)
-    started.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
-    started.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
-    started.run("%load_ext nbdag", "load")
-    return started
+    """The kernel as if it were new."""
+    return begun_anew(started)
 
 
 def save(kernel, cells, seconds=0):

@@ -1,0 +1,84 @@
+"""A kernel of a task, running, for tests that ask it things over Jupyter's own protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import textwrap
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psutil
+
+from nbdag.kernels.manager import TaskKernelManager
+
+LONG = 90.0
+QUIET = ["--HistoryManager.hist_file=:memory:"]
+
+
+class Kernel:
+    """A running kernel and its client."""
+
+    def __init__(self, manager: TaskKernelManager, client: Any) -> None:
+        self.manager, self.client = manager, client
+
+    @property
+    def pid(self) -> int:
+        return int(self.manager.provisioner.pid)
+
+    async def run(self, code: str) -> str:
+        """What a cell prints; AssertionError with its traceback when it fails."""
+        said = await self.messages(code)
+        errors = ["\n".join(each["traceback"]) for kind, each in said if kind == "error"]
+        assert not errors, errors[0]
+        return "".join(each["text"] for kind, each in said if kind == "stream")
+
+    async def messages(self, code: str) -> list[tuple[str, dict[str, Any]]]:
+        request = self.client.execute(textwrap.dedent(code))
+        said = []
+        while True:
+            message = await self.client.get_iopub_msg(timeout=LONG)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["content"].get("execution_state") == "idle":
+                break
+            said.append((message["msg_type"], message["content"]))
+        await self.client.get_shell_msg(timeout=LONG)
+        return said
+
+
+@asynccontextmanager
+async def kernel(*modules: str, warm: bool = True, **options: Any):
+    manager = TaskKernelManager(kernel_name="python3", modules=list(modules), warm=warm)
+    env = {**(options.pop("env", None) or os.environ)}
+    env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel does not look at descriptors where it believes to be tested itself
+    await manager.start_kernel(extra_arguments=QUIET, env=env, **options)
+    forked = Kernel(manager, manager.client())
+    forked.client.start_channels()
+    try:
+        await forked.client.wait_for_ready(timeout=LONG)
+        yield forked
+    finally:
+        forked.client.stop_channels()
+        await manager.shutdown_kernel()
+
+
+def run(what: Callable[[], Awaitable[Any]]) -> Any:
+    return asyncio.run(what())
+
+
+def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
