@@ -33,14 +33,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .building import read
-    from .core.dag import Dag
+    from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
     from .runs import Run, load, run
 
 __all__ = ["Dag", "Fail", "NbdagError", "Run", "Skip", "load", "read", "run"]
 
 _WHERE = {
-    "Dag": "core.dag",
+    "Dag": "core.model.dag",
     "Fail": "errors",
     "NbdagError": "errors",
     "Run": "runs",

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .core.job import Key
+from .core.model.job import Key
 from .errors import NbdagError
 from .writing import write_atomically
 

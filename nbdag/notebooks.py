@@ -22,16 +22,16 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from . import operators
-from .core import cells as sorting
 from .core.analysis.scopes import names_of
-from .core.cells import RawCell, Sorted
-from .core.dag import Cell, CellKind, Dag, Problem
-from .core.dataflow import understand
-from .core.marks import built as built_by
-from .core.marks import metadata_of, ours, tags_of
-from .core.problems import problem
-from .core.source import Python, to_python
-from .core.words import ID, nearest
+from .core.cells import cells as sorting
+from .core.cells.cells import RawCell, Sorted
+from .core.cells.source import Python, to_python
+from .core.dataflow.graph import understand
+from .core.model.cell_tags import built as built_by
+from .core.model.cell_tags import metadata_of, ours, tags_of
+from .core.model.dag import Cell, CellKind, Dag, Problem
+from .core.model.problems import problem
+from .core.options.option_types import ID, nearest
 from .errors import NbdagError
 
 _TYPES = ("code", "markdown", "raw")

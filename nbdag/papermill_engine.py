@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .core.marks import ERROR, INJECTED, tags_of
+from .core.model.cell_tags import ERROR, INJECTED, tags_of
 
 
 class DagEngine:

@@ -19,9 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .core.dag import CellKind, Dag
-from .core.marks import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
-from .core.states import TaskState, told_of
+from .core.model.cell_tags import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
+from .core.model.dag import CellKind, Dag
+from .core.model.states import TaskState, told_of
 from .writing import write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'

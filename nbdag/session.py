@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from . import notebooks
-from .core import header
-from .core.cells import RawCell
-from .core.dag import Cell, CellKind, Dag, Problem, Task
-from .core.marks import built, metadata_of, tags_of
-from .core.names import uses
-from .core.problems import problem
-from .core.source import SyntaxProblem, to_python
-from .core.states import TaskState
+from .core.analysis.names import uses
+from .core.cells import header
+from .core.cells.cells import RawCell
+from .core.cells.source import SyntaxProblem, to_python
+from .core.model.cell_tags import built, metadata_of, tags_of
+from .core.model.dag import Cell, CellKind, Dag, Problem, Task
+from .core.model.problems import problem
+from .core.model.states import TaskState
 from .errors import NbdagError
 from .graphs import STALE, Mark
 

@@ -48,13 +48,24 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
     assert not loaded_by(code) & set(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["backfill", "clean", "clear", "health", "pools", "resume", "why"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "actions.backfill",
+        "actions.gc",
+        "actions.clear",
+        "queries.health",
+        "actions.pools",
+        "actions.resume",
+        "queries.why",
+    ],
+)
 def test_the_database_is_loaded_by_who_asks_it(module: str) -> None:
     assert "sqlalchemy" not in loaded_by(f"import nbdag.runs.{module}")
 
 
 def test_a_worker_starts_with_papermill_and_without_what_papermill_only_drags_along() -> None:
-    loaded = loaded_by("import nbdag.kernels.worker")
+    loaded = loaded_by("import nbdag.kernels.worker.worker")
     assert "papermill" in loaded
     assert not loaded & {"lark", "numpy"}  # of the grammar of IRIs; of pyarrow
 

@@ -75,7 +75,7 @@ def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Pat
 
 
 def test_the_engine_is_found_whatever_is_imported_first() -> None:
-    for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.engine", "nbdag.executors.local"):
+    for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.jupyter.engine", "nbdag.executors.local"):
         code = f"import {first}, papermill.engines as e; e.papermill_engines.get_engine('nbdag')"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 

@@ -9,9 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from nbdag.core.dag import Cell, CellKind, Dag, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.states import TaskState
+from nbdag.core.model.dag import Cell, CellKind, Dag, Task
+from nbdag.core.model.states import TaskState
+from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.reports import Shown, report, write
 
 KINDS = [

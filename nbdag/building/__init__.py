@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import notebooks
-from ..core import overrides
-from ..core.before import before
-from ..core.cells import RawCell
-from ..core.dag import Cell, CellKind, Dag, Place, Problem
-from ..core.problems import problem
-from ..core.source import SyntaxProblem, to_python
-from ..core.words import nearest
+from ..core.cells import parameter_types
+from ..core.cells.cells import RawCell
+from ..core.cells.source import SyntaxProblem, to_python
+from ..core.dataflow.build_prefix import before
+from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
+from ..core.model.problems import problem
+from ..core.options.option_types import nearest
 
 if TYPE_CHECKING:
     from .process import Answer, BuildError
@@ -84,7 +84,7 @@ def build(
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
         return Built(source=source, text=source, dag=dag)
-    overrides.refuse_text(dag.parameters, parameters or {})
+    parameter_types.refuse_text(dag.parameters, parameters or {})
     in_the_way, printed = _in_the_way(dag), ""
     if not in_the_way:
         from .process import BuildError, run_bodies  # most notebooks need no process

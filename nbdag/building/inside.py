@@ -17,9 +17,9 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from ..kernels.orphans import end_with_worker
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
+from ..processes.parent_watchdog import end_with_worker
 
 
 class _Shell(InteractiveShell):

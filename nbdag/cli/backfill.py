@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from ..core.states import RunState
+from ..core.model.states import RunState
 from ..runs import Event
-from ..runs import backfill as api
+from ..runs.actions import backfill as api
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
 from .output import output_option, print_data

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from ..core.words import read_duration
-from ..runs import clean as api
+from ..core.options.option_types import read_duration
+from ..runs.actions import gc as api
 from ._group import examples
 from .output import output_option, print_data
 

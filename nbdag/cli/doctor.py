@@ -29,12 +29,12 @@ def doctor(form: str, stop_servers: bool) -> int:
     found.
     """
     if stop_servers:
-        from ..kernels import resident
+        from ..kernels.forkserver import server_registry
 
-        with contextlib.suppress(resident.NoServerError, OSError):
-            for server in resident.running():
-                resident.stop(server.key)
-    from ..runs.health import findings
+        with contextlib.suppress(server_registry.NoServerError, OSError):
+            for server in server_registry.running():
+                server_registry.stop(server.key)
+    from ..runs.queries.health import findings
 
     found = list(findings())
     if form == "table":

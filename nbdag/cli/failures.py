@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from .. import runs
-from ..core.reasons import label, told
+from ..core.planning.explain import label, told
 
 _LAST_LINES = 12  # of a traceback that shows no cell
 _FRAME = re.compile(

@@ -12,10 +12,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs as api
-from ..core.reasons import label, told
-from ..core.states import FINISHED, RUN_FINISHED, RunState, TaskState
-from ..core.words import nearest
-from ..runs.why import never_begun
+from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..core.options.option_types import nearest
+from ..core.planning.explain import label, told
+from ..runs.queries.why import never_begun
 from . import complete
 from ._group import examples
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from .. import building
-from ..core.dag import Dag, Place, Problem
-from ..core.describe import describe
-from ..core.reasons import several
+from ..core.cells.describe import describe
+from ..core.model.dag import Dag, Place, Problem
+from ..core.planning.explain import several
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from ..core.reasons import told
-from ..core.states import RunState
+from ..core.model.states import RunState
+from ..core.planning.explain import told
 from ..runs import Event, Run, find_run
-from ..runs import clear as api
-from ..runs.resume import resume as drive
-from ..runs.why import why as ask
+from ..runs.actions import clear as api
+from ..runs.actions.resume import resume as drive
+from ..runs.queries.why import why as ask
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import row

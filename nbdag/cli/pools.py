@@ -7,9 +7,9 @@ from dataclasses import asdict
 import click
 from click.shell_completion import CompletionItem
 
-from ..core.reasons import listed
+from ..core.planning.explain import listed
 from ..errors import NbdagError
-from ..runs import pools as api
+from ..runs.actions import pools as api
 from ._group import examples
 from .output import output_option, print_data, print_table
 

@@ -13,8 +13,8 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ..core.reasons import label
-from ..core.states import FINISHED, RUN_FINISHED, TaskState
+from ..core.model.states import FINISHED, RUN_FINISHED, TaskState
+from ..core.planning.explain import label
 from ..runs import Event
 from .output import duration, state_text
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import runs
-from ..core.reasons import label
-from ..core.states import RunState, TaskState
-from ..runs.prepare import choose, plain_parameters
+from ..core.model.states import RunState, TaskState
+from ..core.planning.explain import label
+from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import say_failures

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from .. import runs
-from ..core.reasons import label
+from ..core.planning.explain import label
 from . import units
 from ._group import examples
 from .output import to_json

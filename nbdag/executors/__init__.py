@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..core.job import Job, Key, Result
+from ..core.model.job import Job, Key, Result
 
 
 class Executor(Protocol):

@@ -27,15 +27,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..core.job import CANCELLED, Job, Key, Result
-from ..core.states import TaskState
-from ..kernels import wire
-from ..kernels.ending import end_all
-from ..kernels.forkserver import ForkServerError, Hold, Server
-from ..kernels.recipe import Recipe
-from ..kernels.warmth import Warmth
+from ..core.model.job import CANCELLED, Job, Key, Result
+from ..core.model.states import TaskState
+from ..kernels.forkserver import framing
+from ..kernels.forkserver.client import ForkServerError, Hold, Server
+from ..kernels.forkserver.server_spec import Recipe
+from ..kernels.jupyter.kernel_pool import Warmth
+from ..processes.process_tree import end_all
 
-WORKER = "nbdag.kernels.worker"
+WORKER = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER}:Worker"
 GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
 SPARES = 2  # workers forked ahead
@@ -90,22 +90,22 @@ class _Running:
             self.cancelled = True
             if self.connection is not None:
                 with contextlib.suppress(OSError):
-                    wire.send(self.connection, {"end": CANCELLED})
+                    framing.send(self.connection, {"end": CANCELLED})
 
     def begin(self, connection: socket.socket, beat: float) -> None:
         """Hand over the job, and how often to say that it is alive."""
         with self.lock:
-            wire.send(connection, {"job": True, "beat": beat}, pickle.dumps(self.job))
+            framing.send(connection, {"job": True, "beat": beat}, pickle.dumps(self.job))
             self.connection = connection
             if self.cancelled:
-                wire.send(connection, {"end": CANCELLED})
+                framing.send(connection, {"end": CANCELLED})
 
     def ended(self, told: bool) -> None:
         """It takes no orders any more; the worker, if it has told the result, may take the next job."""
         with self.lock:
             if told and not self.cancelled and self.connection is not None:
                 with contextlib.suppress(OSError):
-                    wire.send(self.connection, {"next": True})
+                    framing.send(self.connection, {"next": True})
             self.connection = None
 
     def failed(self, error: str) -> Result:
@@ -265,7 +265,7 @@ class LocalExecutor:
             if running.cancelled and not told_to_end:
                 told_to_end, deadline = True, min(deadline, time.monotonic() + GRACE)
             left = deadline - time.monotonic()
-            if not wire.speaks(connection, within=max(0.0, min(self._beat, left))):
+            if not framing.speaks(connection, within=max(0.0, min(self._beat, left))):
                 if left <= self._beat:
                     running.lost = f"timed out after {timeout or GRACE:g} s, and its process did not end by itself"
                     return None
@@ -273,7 +273,7 @@ class LocalExecutor:
                 continue
             missed = 0
             try:
-                frame = wire.receive(connection)
+                frame = framing.receive(connection)
             except TimeoutError:
                 break
             if frame is None:
@@ -319,7 +319,7 @@ def _is_free(connection: socket.socket) -> bool:
     """Whether the worker says, in time, that it could make another attempt."""
     connection.settimeout(GRACE)
     try:
-        frame = wire.receive(connection)
+        frame = framing.receive(connection)
     except OSError:
         return False
     return frame is not None and "free" in frame.data

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..core.dag import Dag
+from ..core.model.dag import Dag
 from ..errors import NbdagError
 from .dot import dot
 from .html import bundle, html

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import graphviz
 
-from ..core.dag import Dag
+from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
 from .marks import Mark, look
 

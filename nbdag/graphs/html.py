@@ -12,7 +12,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..core.dag import Dag, Problem
+from ..core.model.dag import Dag, Problem
 from .labels import listing
 from .marks import Mark
 from .svg import size, svg

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from ..core.dag import Dag, Edge, Task
-from ..core.options import TaskOptions
-from ..core.states import TaskState
+from ..core.model.dag import Dag, Edge, Task
+from ..core.model.states import TaskState
+from ..core.options.options import TaskOptions
 from .marks import STALE, Mark, look, seconds
 
 NAME = 28  # characters of a task's id on its node

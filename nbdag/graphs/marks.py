@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.states import TaskState
+from ..core.model.states import TaskState
 
 STALE = "stale"  # ran, but what it read or its own code has changed since
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..core.dag import Dag
+from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, shorten, task_note
 from .marks import LOOKS, Mark, look
 

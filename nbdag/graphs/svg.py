@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from xml.sax.saxutils import escape, quoteattr
 
-from ..core.dag import Dag, Edge, Task
+from ..core.model.dag import Dag, Edge, Task
 from .dot import dot
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, shorten, standing, task_note, task_tooltip, title
 from .layout import Box, Curve, Layout, Point, lay_out

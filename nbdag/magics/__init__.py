@@ -15,9 +15,9 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from .. import operators
 from ..context import DagRun
-from ..core import header
-from ..core.header import Header, HeaderError
-from ..kernels.tracebacks import show_headers
+from ..core.cells import header
+from ..core.cells.header import Header, HeaderError
+from ..kernels.runtime.tracebacks import show_headers
 from ..session import Session, notebook_path
 from .builder import Builder
 from .commands import run_command
@@ -174,4 +174,4 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def show_dags(shell: Any) -> None:
     """A Dag that is a cell's last value draws itself."""
-    shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.dag", "Dag", mimebundle)
+    shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.model.dag", "Dag", mimebundle)

@@ -13,7 +13,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..core import header
+from ..core.cells import header
 from ..operators import OperatorError, offered
 from ..operators.build import Build
 from ..operators.tasks import begin

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from ..core.header import complete, is_header, word_start
+from ..core.cells.header import complete, is_header, word_start
 
 Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 

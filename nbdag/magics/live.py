@@ -16,14 +16,14 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..core.header import Header, is_header, task_options
-from ..core.names import uses
-from ..core.options import TaskOptions
-from ..core.source import SyntaxProblem, to_python
-from ..core.states import TaskState
+from ..core.analysis.names import uses
+from ..core.cells.header import Header, is_header, task_options
+from ..core.cells.source import SyntaxProblem, to_python
+from ..core.model.states import TaskState
+from ..core.options.options import TaskOptions
 from ..errors import Fail, NbdagError, Skip
-from ..kernels.expressions import check, elements, evaluate
-from ..kernels.tracebacks import write_header
+from ..kernels.runtime.expressions import check, elements, evaluate
+from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
 
 _NOTHING: Any = object()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .. import graphs
-from ..core.dag import Dag
+from ..core.model.dag import Dag
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ..widget import Living
+    from ..frontend.widget import Living
 
 _KEPT = 4  # pictures that are kept alive: of one that was drawn again elsewhere, the latest
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -77,7 +77,7 @@ class Pictures:
             self._living = None
 
     def _begin(self) -> Living | None:
-        from ..widget import Living, is_built  # heavy, and needed once a graph is drawn
+        from ..frontend.widget import Living, is_built  # heavy, and needed once a graph is drawn
 
         if not is_built():
             return None

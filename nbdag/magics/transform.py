@@ -17,9 +17,9 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 from .. import operators
-from ..core import header
-from ..core.options import TaskOptions
-from ..core.source import SyntaxProblem, to_python
+from ..core.cells import header
+from ..core.cells.source import SyntaxProblem, to_python
+from ..core.options.options import TaskOptions
 from ..errors import NbdagError
 
 CELL_MAGICS = ("task", "setup", "params", "skip")

@@ -36,8 +36,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from ..core.options import TaskOptions
-from ..core.words import nearest
+from ..core.options.option_types import nearest
+from ..core.options.options import TaskOptions
 from ..errors import NbdagError
 
 if TYPE_CHECKING:

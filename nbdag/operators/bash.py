@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, Any
 
-from ..core.options import TaskOptions
+from ..core.options.options import TaskOptions
 from ..errors import NbdagError, Skip
 from . import Doubt, OperatorError, known_names, script
 from .tasks import Operator

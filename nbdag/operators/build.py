@@ -14,12 +14,12 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
-from ..core import words
-from ..core.cells import RawCell
-from ..core.dag import Edge
-from ..core.dataflow import run_order
-from ..core.header import Header, format, instead_of
-from ..core.options import OPTIONS, Option, TaskOptions
+from ..core.cells.cells import RawCell
+from ..core.cells.header import Header, format, instead_of
+from ..core.dataflow.graph import run_order
+from ..core.model.dag import Edge
+from ..core.options import option_types
+from ..core.options.options import OPTIONS, Option, TaskOptions
 from . import OperatorError, name_of
 from .carried import Carried
 from .tasks import Operator, begin, ids_of
@@ -102,7 +102,7 @@ class Build:
             option = _OPTIONS.get(name)
             if option is None:
                 known = [*_OPTIONS, *also]
-                near = instead_of(name.replace("_", "-")).replace("-", "_") or words.nearest(name, known)
+                near = instead_of(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"{who} takes no keyword {name}", hint=hint)
             if value is None and not option.kind.none:
@@ -133,7 +133,7 @@ class Build:
             read = [kind.read(str(text)) for text in texts]
             return kind.join(read) if kind.join else tuple(dict.fromkeys(read))
         if isinstance(value, timedelta):
-            value = words.write_duration(value.total_seconds())
+            value = option_types.write_duration(value.total_seconds())
         return kind.read(str(value))
 
     def _mapped(self, option: Option, value: Any) -> Any:

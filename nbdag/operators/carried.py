@@ -21,9 +21,9 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..core.globals import bound, looked_up
-from ..core.names import uses
-from ..core.source import Python, SyntaxProblem, to_python
+from ..core.analysis.names import uses
+from ..core.analysis.symbols import bound, looked_up
+from ..core.cells.source import Python, SyntaxProblem, to_python
 from . import OperatorError
 
 _CARRIES = (

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..core.options import OPTIONS
+from ..core.options.options import OPTIONS
 from . import OperatorError
 from .tasks import Operator, Output, current
 

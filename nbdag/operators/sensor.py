@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ast
 
-from ..core.options import TaskOptions
-from ..core.source import SyntaxProblem, to_python
+from ..core.cells.source import SyntaxProblem, to_python
+from ..core.options.options import TaskOptions
 from . import OperatorError
 from .tasks import Operator
 

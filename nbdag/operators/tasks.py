@@ -14,8 +14,8 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from ..core import words
-from ..core.options import TaskOptions
+from ..core.options import option_types
+from ..core.options.options import TaskOptions
 from . import OperatorError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _id(said: Any, who: str) -> str:
     if not isinstance(said, str):
         raise OperatorError(f"a task made by {who} needs an id", hint=f"write {who}('train', …)")
     try:
-        return words.read_id(said)
+        return option_types.read_id(said)
     except ValueError as error:
         message, _, hint = str(error).partition("; ")
         raise OperatorError(f"{said!r} {message}", hint=hint) from None

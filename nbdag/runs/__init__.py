@@ -8,12 +8,9 @@ a notebook now; `ask` answers questions, `values` brings values into this proces
 run, `gone` finds runs whose process was killed; `report` writes the report; `records` are the answers.
 """
 
-from ..core.events import Event
-from .alive import driver
-from .ask import ManyRunsError, NoSuchRunError, NoSuchStateError, NotBegunError, find_run, follow, list_runs, logs
-from .borrow import MissingValueError
-from .daemon import Line, SchedulerRunningError, schedule
-from .deploy import (
+from ..core.model.events import Event
+from .actions.cancel import EndedError, cancel
+from .actions.deploy import (
     Deployed,
     NotDeployedError,
     Tick,
@@ -26,10 +23,8 @@ from .deploy import (
     trigger,
     unpause,
 )
-from .foreground import JobsError, Planned, plan_of, run
-from .operate import EndedError, cancel
-from .pinned import PinnedGoneError
-from .prepare import (
+from .creation.partial_runs import MissingValueError
+from .creation.prepare import (
     FolderMissingError,
     KernelMissingError,
     NotebookProblemsError,
@@ -37,8 +32,22 @@ from .prepare import (
     ParameterValueError,
     UnknownTaskError,
 )
-from .records import ManyInstancesError, NoSuchTaskError, Run, TaskRun
-from .values import NotStoredError, load
+from .execution.daemon import Line, SchedulerRunningError, schedule
+from .execution.foreground import JobsError, Planned, plan_of, run
+from .queries.liveness import driver
+from .queries.pinned import PinnedGoneError
+from .queries.records import ManyInstancesError, NoSuchTaskError, Run, TaskRun
+from .queries.runs import (
+    ManyRunsError,
+    NoSuchRunError,
+    NoSuchStateError,
+    NotBegunError,
+    find_run,
+    follow,
+    list_runs,
+    logs,
+)
+from .queries.values import NotStoredError, load
 
 __all__ = [
     "Deployed",

@@ -6,10 +6,10 @@ of `tick`; the loop around it waits for what comes first: a result, the next mom
 from outside.
 """
 
-from .agenda import Agenda, Turn, instances_of, new_run, next_date, scheduled_name, timetable_of
-from .gone import SILENT, bury, give_up, is_gone, take_over
-from .look import Driven, Leavings, leavings, new_instance, when
-from .loop import BEAT, Scheduler
+from .due_runs import Agenda, Turn, instances_of, new_run, next_date, scheduled_name, timetable_of
+from .recovery import SILENT, bury, give_up, is_gone, take_over
+from .run_step import Driven, Leavings, leavings, new_instance, when
+from .scheduler import BEAT, Scheduler
 
 __all__ = [
     "BEAT",

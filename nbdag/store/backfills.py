@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, select, text
 
-from ..core.states import RunState
+from ..core.model.states import RunState
 from . import schema as t
-from .creation import create_runs
 from .database import Database
+from .inserts import create_runs
 from .mapping import run_of
 from .rows import NewInstance, NewRun, RunRow
 

@@ -21,10 +21,10 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 
-from ..core.slots import DEFAULT_POOLS
+from ..core.planning.pools import DEFAULT_POOLS
 from ..errors import NbdagError
 from ..home import Home, without_secrets
-from .ear import Ear
+from .change_listener import Ear
 from .schema import HEAD, metadata, pools
 
 BUSY = 30.0  # seconds to wait for another process that writes

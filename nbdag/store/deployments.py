@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
 
-from ..core.states import RunState
+from ..core.model.states import RunState
 from . import schema as t
-from .creation import add_runs, names_taken, pin
 from .database import Database
+from .inserts import add_runs, names_taken, pin
 from .mapping import run_of
 from .rows import DagRow, NewInstance, NewRun, RunRow
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from sqlalchemy import Row
 
-from ..core.job import Note, Output
-from ..core.states import RunState, TaskState
+from ..core.model.job import Note, Output
+from ..core.model.states import RunState, TaskState
 from .rows import AttemptRow, Earlier, InstanceRow, RunRow
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.job import Note, Output, Result
-from ..core.states import RunState, TaskState
+from ..core.model.job import Note, Output, Result
+from ..core.model.states import RunState, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

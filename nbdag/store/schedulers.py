@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
-from ..core.states import TaskState
+from ..core.model.states import TaskState
 from . import schema as t
 from .database import Database
 from .rows import SchedulerRow

@@ -12,18 +12,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
-from ..core.job import Note, Output
-from ..core.slots import INFINITE
-from ..core.states import ACTIVE, RunState, TaskState
+from ..core.model.job import Note, Output
+from ..core.model.states import ACTIVE, RunState, TaskState
+from ..core.planning.pools import INFINITE
 from . import schema as t
 from .backfills import Backfills
-from .creation import add_instances, create_runs, noted, pin
 from .database import Database
 from .deployments import Deployments, room
+from .inserts import add_instances, create_runs, noted, pin
+from .maintenance import Upkeep
 from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
 from .rows import ActiveRow, AttemptRow, Change, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
-from .upkeep import Upkeep
 
 _EARLIER = 5  # outcomes to choose from: values of the newest may have been removed
 _POOLS_LOCK = 7236353  # any number that nobody else uses

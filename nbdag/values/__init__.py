@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.job import Output
+from ..core.model.job import Output
 from ..errors import NbdagError
 from . import files
 from .files import MissingValueError, Region, StoreWriteError

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.job import Job, Key, Result
+from nbdag.core.model.job import Job, Key, Result
 from nbdag.home import Home
 from nbdag.scheduler import Agenda, Scheduler
 from nbdag.store.store import Store

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nbdag import notebooks
-from nbdag.core.dag import Dag, Edge, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.plan import Instance, RunView, plan
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.dag import Dag, Edge, Task
+from nbdag.core.model.states import RunState, TaskState
+from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning.plan import Instance, RunView, plan
 
 
 def plan_of(size: int) -> Callable[[], None]:

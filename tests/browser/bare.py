@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nbdag import notebooks
-from nbdag.views.messages import Picture, Standing, Told
-from nbdag.views.picture import picture
-from nbdag.widget import BUNDLE
+from nbdag.frontend.graph import picture
+from nbdag.frontend.messages import Picture, Standing, Told
+from nbdag.frontend.widget import BUNDLE
 
 URL = "http://nbdag.test/"
 # A model as anywidget gives one; `told` are its listeners, as a leak would make them grow.

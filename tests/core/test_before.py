@@ -2,8 +2,8 @@
 
 import pytest
 
-from nbdag.core.before import before
-from nbdag.core.cells import RawCell, sort
+from nbdag.core.cells.cells import RawCell, sort
+from nbdag.core.dataflow.build_prefix import before
 
 CASES = [
     # above, body → which of the cells above

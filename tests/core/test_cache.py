@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.cache import cache_key, is_cached, modules_of
-from nbdag.core.dag import Dag, Definition, Place, Task
-from nbdag.core.job import Given, Job, Key
-from nbdag.core.options import TaskOptions
+from nbdag.core.model.dag import Dag, Definition, Place, Task
+from nbdag.core.model.job import Given, Job, Key
+from nbdag.core.options.options import TaskOptions
+from nbdag.core.planning.cache_key import cache_key, is_cached, modules_of
 from nbdag.notebooks import read_text
 
 CODE = "# %%task train --cache\nmodel = fit(df, alpha)"

@@ -2,9 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from nbdag.core.cells import RawCell, sort
-from nbdag.core.dag import CellKind
-from nbdag.core.problems import TABLE
+from nbdag.core.cells.cells import RawCell, sort
+from nbdag.core.model.dag import CellKind
+from nbdag.core.model.problems import TABLE
 
 LINES = [
     "%%task a",

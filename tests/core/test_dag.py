@@ -1,5 +1,5 @@
-from nbdag.core.dag import Dag, Edge, Task
-from nbdag.core.options import DagOptions, TaskOptions
+from nbdag.core.model.dag import Dag, Edge, Task
+from nbdag.core.options.options import DagOptions, TaskOptions
 
 
 def diamond() -> Dag:

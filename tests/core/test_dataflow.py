@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.dag import Cell, CellKind, Dag, Place
-from nbdag.core.dataflow import understand
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.problems import TABLE
+from nbdag.core.dataflow.graph import understand
+from nbdag.core.model.dag import Cell, CellKind, Dag, Place
+from nbdag.core.model.problems import TABLE
+from nbdag.core.options.options import DagOptions, TaskOptions
 
 
 def notebook(*cells: tuple[str, str], **said: Mapping[str, Any] | DagOptions) -> Dag:

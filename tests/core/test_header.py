@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core import header as headers
-from nbdag.core import triggers, weights, words
-from nbdag.core.header import OPTIONS, Header, HeaderError, parse
-from nbdag.core.options import DagOptions, TaskOptions
+from nbdag.core.cells import header as headers
+from nbdag.core.cells.header import OPTIONS, Header, HeaderError, parse
+from nbdag.core.model import weights
+from nbdag.core.options import option_types
+from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning import triggers
 
 # -- parse, then format, then parse ------------------------------------------------------------------------------------
 
@@ -40,27 +42,29 @@ def unique(of):
 
 
 VALUES = {
-    words.FLAG: st.booleans(),
-    words.TEXT: line_text,
-    words.TEXTS: unique(line_text),
-    words.TAGS: unique(line_text.filter(lambda text: "," not in text)),
-    words.DURATION: durations,
-    words.POSITIVE_DURATION: durations.filter(bool),
-    words.TIMEOUT: st.none() | durations.filter(bool),
-    words.FACTOR: st.none() | st.floats(1, 1000),
-    words.NAME: ids,
-    words.OPERATOR: ids,
-    words.TASKS: unique(ids),
-    words.VARIABLES: unique(names),
-    words.EXPRESSIONS: unique(expressions),
-    words.CONDITION: expressions,
-    words.MAPS: st.dictionaries(names, expressions, min_size=1, max_size=3).map(lambda pairs: tuple(pairs.items())),
-    words.DATE: st.none() | dates,
-    words.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),
-    words.SCHEDULE: st.none()
+    option_types.FLAG: st.booleans(),
+    option_types.TEXT: line_text,
+    option_types.TEXTS: unique(line_text),
+    option_types.TAGS: unique(line_text.filter(lambda text: "," not in text)),
+    option_types.DURATION: durations,
+    option_types.POSITIVE_DURATION: durations.filter(bool),
+    option_types.TIMEOUT: st.none() | durations.filter(bool),
+    option_types.FACTOR: st.none() | st.floats(1, 1000),
+    option_types.NAME: ids,
+    option_types.OPERATOR: ids,
+    option_types.TASKS: unique(ids),
+    option_types.VARIABLES: unique(names),
+    option_types.EXPRESSIONS: unique(expressions),
+    option_types.CONDITION: expressions,
+    option_types.MAPS: st.dictionaries(names, expressions, min_size=1, max_size=3).map(
+        lambda pairs: tuple(pairs.items())
+    ),
+    option_types.DATE: st.none() | dates,
+    option_types.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),
+    option_types.SCHEDULE: st.none()
     | st.sampled_from(["0 6 * * *", "@daily", "every 15m", "*/5 0-3 1,15 * MON-FRI", "@once"]),
-    words.TRIGGER: st.sampled_from(list(words.TRIGGER.choices())),
-    words.WEIGHT: st.sampled_from(list(words.WEIGHT.choices())),
+    option_types.TRIGGER: st.sampled_from(list(option_types.TRIGGER.choices())),
+    option_types.WEIGHT: st.sampled_from(list(option_types.WEIGHT.choices())),
 }
 
 
@@ -110,7 +114,7 @@ def test_whatever_stands_in_a_header_is_read_or_refused_in_one_sentence(text, ma
 
 @given(durations)
 def test_a_duration_that_is_written_reads_as_the_same_duration(seconds):
-    assert words.read_duration(words.write_duration(seconds)) == seconds
+    assert option_types.read_duration(option_types.write_duration(seconds)) == seconds
 
 
 # -- what is read ------------------------------------------------------------------------------------------------------
@@ -352,8 +356,8 @@ def test_every_field_can_be_said_in_a_header():
 
 
 def test_headers_know_the_rules_that_the_scheduler_knows():
-    assert set(words.TRIGGER.choices()) == set(triggers.RULES)
-    assert set(words.WEIGHT.choices()) == set(weights.RULES)
+    assert set(option_types.TRIGGER.choices()) == set(triggers.RULES)
+    assert set(option_types.WEIGHT.choices()) == set(weights.RULES)
 
 
 # -- help and completion -----------------------------------------------------------------------------------------------

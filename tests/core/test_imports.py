@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbdag.core.imports import imported
+from nbdag.core.cells.imports import imported
 
 CASES = [
     (["import a"], ["a"]),

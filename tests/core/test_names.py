@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbdag.core.analysis.names import CellUses, uses
 from nbdag.core.analysis.scopes import names_of
-from nbdag.core.names import CellUses, uses
-from nbdag.core.source import Python, to_python
+from nbdag.core.cells.source import Python, to_python
 
 
 def read(source: str) -> CellUses:

@@ -2,10 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nbdag.core.dag import Dag, Edge, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.plan import Instance, Plan, RunView, expanded, plan
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.dag import Dag, Edge, Task
+from nbdag.core.model.states import RunState, TaskState
+from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning.plan import Instance, Plan, RunView, expanded, plan
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.options import TaskOptions
-from nbdag.core.retries import delay, retry_at
+from nbdag.core.options.options import TaskOptions
+from nbdag.core.planning.retries import delay, retry_at
 
 TICK = datetime(2026, 1, 1, 6, tzinfo=UTC)
 NAME = {"dag": "churn", "task": "train", "logical_date": TICK}
@@ -81,7 +81,7 @@ def test_the_same_attempt_waits_as_long_in_every_process_and_zone():
     elsewhere = TICK.astimezone(timezone(timedelta(hours=5, minutes=45)))
     assert delay(options, dag="churn", task="train", logical_date=elsewhere, tries=3) == here
     program = (
-        "from datetime import datetime, UTC; from nbdag.core.options import TaskOptions; from nbdag.core.retries import delay;"
+        "from datetime import datetime, UTC; from nbdag.core.options.options import TaskOptions; from nbdag.core.planning.retries import delay;"
         "print(delay(TaskOptions(retry_delay=600.0, retry_backoff=2.0), dag='churn', task='train',"
         " logical_date=datetime(2026, 1, 1, 6, tzinfo=UTC), tries=3))"
     )

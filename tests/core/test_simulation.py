@@ -11,12 +11,12 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbdag.core.dag import Dag, Edge, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.plan import Instance, RunView, expanded, plan
-from nbdag.core.retries import retry_at
-from nbdag.core.slots import claims, runs_to_start, take
-from nbdag.core.states import RunState, TaskState, move
+from nbdag.core.model.dag import Dag, Edge, Task
+from nbdag.core.model.states import RunState, TaskState, move
+from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning.plan import Instance, RunView, expanded, plan
+from nbdag.core.planning.pools import claims, runs_to_start, take
+from nbdag.core.planning.retries import retry_at
 
 T = TaskState
 START = datetime(2026, 1, 1, tzinfo=UTC)

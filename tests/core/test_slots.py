@@ -2,11 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nbdag.core.dag import Dag, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.plan import Instance, RunView
-from nbdag.core.slots import Claim, claims, runs_to_start, take
-from nbdag.core.states import RunState
+from nbdag.core.model.dag import Dag, Task
+from nbdag.core.model.states import RunState
+from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning.plan import Instance, RunView
+from nbdag.core.planning.pools import Claim, claims, runs_to_start, take
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 

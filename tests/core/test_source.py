@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from nbdag.core.source import Python, SyntaxProblem, expanded_names, to_python
+from nbdag.core.cells.source import Python, SyntaxProblem, expanded_names, to_python
 
 LINES = [
     ("x = 1\ny = 2", [1, 2]),

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from nbdag.core.states import (
+from nbdag.core.model.states import (  # fmt: skip
     ACTIVE,
     FINISHED,
     RUN_FINISHED,
@@ -13,7 +13,7 @@ from nbdag.core.states import (
     TaskState,
     move,
     told_of,
-)  # fmt: skip
+)
 
 # what nbdag itself may do, as whole words, written down apart from the code
 TASK = {

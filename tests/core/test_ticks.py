@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.ticks import Cron, Days, Seconds, instants, latest
+from nbdag.core.schedule.cron import Cron, Days, Seconds, instants, latest
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.options import DagOptions
-from nbdag.core.timetable import ScheduleError, Timetable
+from nbdag.core.options.options import DagOptions
+from nbdag.core.schedule.timetable import ScheduleError, Timetable
 
 DAY = timedelta(days=1)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.states import TaskState
-from nbdag.core.triggers import RULES, Counts, Go, TriggerError, decide
+from nbdag.core.model.states import TaskState
+from nbdag.core.planning.triggers import RULES, Counts, Go, TriggerError, decide
 
 RUN, WAIT = Go.RUN, Go.WAIT
 SKIP, FAIL = TaskState.SKIPPED, TaskState.UPSTREAM_FAILED

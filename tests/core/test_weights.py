@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.dag import Dag, Edge, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.weights import WeightRuleError, weights
+from nbdag.core.model.dag import Dag, Edge, Task
+from nbdag.core.model.weights import WeightRuleError, weights
+from nbdag.core.options.options import DagOptions, TaskOptions
 
 
 def dag_of(priorities, edges, rule="downstream"):

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 import nbdag
 from nbdag import graphs
-from nbdag.core.dag import CellKind
+from nbdag.core.model.dag import CellKind
 from nbdag.home import Home
 
 ROOT = Path(__file__).parents[2]

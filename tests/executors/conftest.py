@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.dag import Definition, Place, Task
-from nbdag.core.job import Given, Job, Key, Result
-from nbdag.core.options import TaskOptions
+from nbdag.core.model.dag import Definition, Place, Task
+from nbdag.core.model.job import Given, Job, Key, Result
+from nbdag.core.options.options import TaskOptions
 from nbdag.executors.local import LocalExecutor
 
 WAIT = 100.0  # seconds: longer than anything here takes on a slow machine

@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from nbdag.core.job import Given
-from nbdag.core.marks import TASK, tags_of
-from nbdag.core.states import TaskState
+from nbdag.core.model.cell_tags import TASK, tags_of
+from nbdag.core.model.job import Given
+from nbdag.core.model.states import TaskState
 from nbdag.values import ValueStore
 
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED

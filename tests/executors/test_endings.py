@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nbdag.core.states import TaskState
+from nbdag.core.model.states import TaskState
 
 FAILED = TaskState.FAILED
 # Starts what a task may start, notes who they are, and waits: a child, one in a session of its own, and a daemon.
@@ -318,5 +318,5 @@ def test_what_goes_wrong_before_an_attempt_is_its_result(new_bench, monkeypatch:
     def expect(self: object, job: object) -> None:
         raise ValueError("no way")
 
-    monkeypatch.setattr("nbdag.kernels.warmth.Warmth.expect", expect)
+    monkeypatch.setattr("nbdag.kernels.jupyter.kernel_pool.Warmth.expect", expect)
     assert bench.make("1").error == "the attempt could not be made: ValueError: no way"

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from nbdag import graphs
-from nbdag.core.dag import Dag, Edge, NameUse, Place, Problem, Task
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.states import TaskState
+from nbdag.core.model.dag import Dag, Edge, NameUse, Place, Problem, Task
+from nbdag.core.model.states import TaskState
+from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.graphs import Mark, layout
 from nbdag.graphs.labels import edge_label, listing, shorten
 from nbdag.graphs.marks import LOOKS, seconds

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from nbdag.kernels.birth import Nest, Streams
+from nbdag.kernels.forkserver.child import Nest, Streams
 
 
 def describe(payload: bytes) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from nbdag.kernels.manager import TaskKernelManager
+from nbdag.kernels.jupyter.manager import TaskKernelManager
 
 LONG = 90.0
 QUIET = ["--HistoryManager.hist_file=:memory:"]

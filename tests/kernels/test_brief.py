@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import nbformat
 import pytest
 
-from nbdag.core.dag import Definition, Place, Task
-from nbdag.core.job import Given, Job, Key, Note, Output
-from nbdag.core.marks import HELPER, TASK, tags_of
-from nbdag.core.options import TaskOptions
-from nbdag.kernels.brief import Brief, Report
-from nbdag.kernels.taskbook import task_notebook
+from nbdag.core.model.cell_tags import HELPER, TASK, tags_of
+from nbdag.core.model.dag import Definition, Place, Task
+from nbdag.core.model.job import Given, Job, Key, Note, Output
+from nbdag.core.options.options import TaskOptions
+from nbdag.kernels.runtime.messages import Brief, Report
+from nbdag.kernels.worker.task_notebook import task_notebook
 
 
 def job(code: str = "x = 1", *, options: TaskOptions | None = None, **fields) -> Job:

@@ -3,7 +3,7 @@
 import pytest
 
 from nbdag.errors import Fail
-from nbdag.kernels.expressions import allows, check, elements, evaluate
+from nbdag.kernels.runtime.expressions import allows, check, elements, evaluate
 
 NAMES = {"accuracy": 0.62, "best": 0.9, "rows": [1, 2, 3], "text": "x" * 500}
 

@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
-from nbdag.kernels import resident, wire
-from nbdag.kernels.forkserver import Child, ForkServerError, Server
-from nbdag.kernels.recipe import Recipe
+from nbdag.kernels.forkserver import framing, server_registry
+from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
+from nbdag.kernels.forkserver.server_spec import Recipe
 
 HERE = str(Path(__file__).parent)
 T = {name: f"children:{name}" for name in ("describe", "exits", "leaves_a_child", "at_exit", "Prepared")}
@@ -82,7 +82,7 @@ def test_a_child_is_what_its_owner_asked_for(server, tmp_path):
     assert seen["argv"] == ["prog", "a"]
     assert {name: seen["env"].get(name) for name in env} == env
     assert not seen["env"].keys() - env.keys() - {"LC_CTYPE"}
-    assert seen["umask"] == resident.umask()
+    assert seen["umask"] == server_registry.umask()
 
 
 def test_a_child_leads_its_own_session_and_group_with_pythons_own_signals(server, tmp_path):
@@ -160,7 +160,7 @@ def test_standard_streams_go_where_the_owner_says(server, tmp_path):
             os.open(tmp_path / f"err{n}", os.O_WRONLY | os.O_CREAT),
         ]
         children.append(server.fork(T["exits"], f"speak answer {n}".encode(), stdio=tuple(handles)))
-        wire.close(handles)
+        framing.close(handles)
     for n, child in enumerate(children):
         with child:
             assert child.wait(LONG) == 0
@@ -199,7 +199,7 @@ def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
         import os, sys, time
         sys.path.insert(0, {HERE!r})
         from test_forkserver import T, recipe
-        from nbdag.kernels.forkserver import Server
+        from nbdag.kernels.forkserver.client import Server
         child = Server.connect(recipe()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
         print(child.pid, flush=True)
         time.sleep(600)
@@ -230,7 +230,7 @@ def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, t
     old = server.status(LONG)
     os.kill(old.pid, signal.SIGKILL)
     until(lambda: gone(old.pid))
-    files = resident.files(server.recipe.key)
+    files = server_registry.files(server.recipe.key)
     stray = files.folder / "stray"
     stray.mkdir()
     assert files.socket.exists()
@@ -277,15 +277,15 @@ def test_a_server_without_work_ends_after_its_idle_time(own, tmp_path):
         described(server, tmp_path)
         pid = server.status(LONG).pid
     until(lambda: gone(pid))
-    assert not resident.files(server.recipe.key).socket.exists()
-    assert not resident.files(server.recipe.key).folder.exists()
+    assert not server_registry.files(server.recipe.key).socket.exists()
+    assert not server_registry.files(server.recipe.key).folder.exists()
 
 
 def test_running_servers_are_listed_and_stopped_with_their_children(own):
     server = own()
     with server.fork(T["exits"], b"sleep 600") as child:
         assert child.wait_ready(LONG)
-        listed = {status.key: status for status in resident.running()}[server.recipe.key]
+        listed = {status.key: status for status in server_registry.running()}[server.recipe.key]
         assert (listed.busy, listed.children, listed.spares) == (False, 1, 0)
         assert listed.memory > 0
         assert server.stop()
@@ -299,28 +299,28 @@ def test_the_server_idle_longest_makes_room(own, monkeypatch):
     first, second = own(), own()
     for each in (first, second):
         until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
-    monkeypatch.setenv("NBDAG_SERVERS", str(len(resident.running())))
+    monkeypatch.setenv("NBDAG_SERVERS", str(len(server_registry.running())))
     with second.hold():
         third = own()
-        until(lambda: len(resident.running()) <= int(os.environ["NBDAG_SERVERS"]))
+        until(lambda: len(server_registry.running()) <= int(os.environ["NBDAG_SERVERS"]))
         assert second.status(LONG) is not None and third.status(LONG) is not None
 
 
 def test_the_server_idle_longest_makes_room_for_memory_too(own):
     for each in (own(), own()):
         until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
-    found = resident.running()
+    found = server_registry.running()
     longest = min((each for each in found if each.idle_since), key=lambda each: each.idle_since)
-    resident.make_room(100, sum(each.memory for each in found) - longest.memory // 2)
+    server_registry.make_room(100, sum(each.memory for each in found) - longest.memory // 2)
     until(lambda: gone(longest.pid))
-    assert {each.pid for each in resident.running()} == {each.pid for each in found} - {longest.pid}
+    assert {each.pid for each in server_registry.running()} == {each.pid for each in found} - {longest.pid}
 
 
 def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
-    assert resident.runtime_dir().stat().st_mode & 0o777 == 0o700
+    assert server_registry.runtime_dir().stat().st_mode & 0o777 == 0o700
     open_to_all = tmp_path / "open"
     open_to_all.mkdir(mode=0o755)
-    (tmp_path / "link").symlink_to(resident.runtime_dir())
+    (tmp_path / "link").symlink_to(server_registry.runtime_dir())
     for name in ("open", "link"):
         monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / name))
         with pytest.raises(ForkServerError, match="only you can enter"):
@@ -329,7 +329,7 @@ def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_is_turned_away(server):
-    path = resident.files(server.recipe.key).socket
+    path = server_registry.files(server.recipe.key).socket
     # The folder keeps others out; should it ever not, the server itself looks who is there.
     path.parent.chmod(0o755)
     path.chmod(0o777)
@@ -340,7 +340,7 @@ def test_another_user_is_turned_away(server):
                 os.setresuid(65534, 65534, 65534)
                 with socket.socket(socket.AF_UNIX) as sock:
                     sock.connect(str(path))
-                    wire.send(sock, {"op": "status"})
+                    framing.send(sock, {"op": "status"})
                     said = sock.recv(1)
             except (BrokenPipeError, ConnectionResetError):
                 said = b""
@@ -358,7 +358,7 @@ def test_what_is_no_request_harms_nobody(server, tmp_path):
         b"\x00\x00\x00\x02\x00\x00\x00\x00{}",
         b"\x00\x00\x00\x04\x00\x00\x00\x00null",
     ):
-        with resident.connect(server.recipe, LONG) as sock:
+        with server_registry.connect(server.recipe, LONG) as sock:
             sock.sendall(noise)
     assert described(server, tmp_path)["threads"] == 1
 
@@ -385,7 +385,11 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
 
     def state() -> tuple[int, int, int]:
         process = psutil.Process(server.status(LONG).pid)
-        return process.num_fds(), len(process.children()), len(list(resident.files(server.recipe.key).folder.iterdir()))
+        return (
+            process.num_fds(),
+            len(process.children()),
+            len(list(server_registry.files(server.recipe.key).folder.iterdir())),
+        )
 
     def live() -> None:
         with server.fork(T["Prepared"], str(tmp_path / "seen").encode()) as child:
@@ -401,10 +405,10 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
 
 def test_an_abandoned_child_is_not_forgotten(own):
     server = own(idle=LONG)
-    sock = resident.connect(server.recipe, LONG)
+    sock = server_registry.connect(server.recipe, LONG)
     request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
-    wire.send(sock, request, b"sleep 600", (0, 1, 2))
-    child = Child(sock, wire.receive(sock).data)
+    framing.send(sock, request, b"sleep 600", (0, 1, 2))
+    child = Child(sock, framing.receive(sock).data)
     sock.close()
     until(lambda: gone(child.pid))
     until(lambda: (seen := server.status(LONG)) is not None and seen.children == 0)

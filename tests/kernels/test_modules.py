@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nbdag.kernels.modules import states
+from nbdag.scheduler.module_fingerprints import states
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from nbdag.kernels import recipe as recipes
-from nbdag.kernels.forkserver import Server
-from nbdag.kernels.importing import import_ahead
-from nbdag.kernels.preload import ahead
-from nbdag.kernels.recipe import Recipe
+from nbdag.kernels.forkserver import server_spec as recipes
+from nbdag.kernels.forkserver.client import Server
+from nbdag.kernels.forkserver.importing import import_ahead
+from nbdag.kernels.forkserver.preload import ahead
+from nbdag.kernels.forkserver.server_spec import Recipe
 
 HERE = str(Path(__file__).parent)
 DESCRIBE = "children:describe"
@@ -63,7 +63,7 @@ def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, mo
     (work / "__init__.py").write_text("")
     (site / "linked").symlink_to(work)
     (site / "installed.py").write_text("")
-    monkeypatch.setattr("nbdag.kernels.preload.site_dirs", lambda: (site,))
+    monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
     (work.parent / "editable.py").write_text("")
     monkeypatch.syspath_prepend(str(work.parent))  # what an editable install's .pth file does
     assert ahead(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
@@ -73,7 +73,7 @@ def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
     site = tmp_path / "site-packages"
     site.mkdir()
     (site / "explodes.py").write_text("raise SystemExit('imported')")
-    monkeypatch.setattr("nbdag.kernels.preload.site_dirs", lambda: (site,))
+    monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
     assert ahead(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
 
 

@@ -19,11 +19,11 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from nbdag.kernels import resident
-from nbdag.kernels.address import TARGET, arguments
-from nbdag.kernels.forkserver import Server
-from nbdag.kernels.manager import TaskKernelManager
-from nbdag.kernels.provisioner import ForkProvisioner, kernel_recipe
+from nbdag.kernels.forkserver import server_registry
+from nbdag.kernels.forkserver.client import Server
+from nbdag.kernels.jupyter.connection import TARGET, arguments
+from nbdag.kernels.jupyter.manager import TaskKernelManager
+from nbdag.kernels.jupyter.provisioner import ForkProvisioner, kernel_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from live import LONG, QUIET, Kernel, gone, kernel, run, until
@@ -31,7 +31,7 @@ from live import LONG, QUIET, Kernel, gone, kernel, run, until
 
 @pytest.fixture(autouse=True)
 def _fresh_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nbdag.kernels.provisioner._refused", set())
+    monkeypatch.setattr("nbdag.kernels.jupyter.provisioner._refused", set())
 
 
 def test_jupyter_finds_the_provisioner_by_its_name():
@@ -274,7 +274,7 @@ def test_children_of_a_kernel_show_what_they_print():
 def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
     code = """
         import asyncio, sys
-        from nbdag.kernels.manager import TaskKernelManager
+        from nbdag.kernels.jupyter.manager import TaskKernelManager
         async def live():
             manager = TaskKernelManager(kernel_name="python3")
             await manager.start_kernel()
@@ -349,7 +349,9 @@ def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monk
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that no other test meets."""
-    monkeypatch.setattr("nbdag.kernels.recipe._own_state", lambda: 0)  # nbdag may be edited while this runs
+    monkeypatch.setattr(
+        "nbdag.kernels.forkserver.server_spec._own_state", lambda: 0
+    )  # nbdag may be edited while this runs
     server = Server.connect(kernel_recipe(["this_names_a_server"]))
     with server.hold():
         yield server
@@ -361,7 +363,11 @@ def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
 
     def state() -> tuple[int, int, int]:
         process = psutil.Process(alone.status(LONG).pid)
-        return process.num_fds(), len(process.children()), len(list(resident.files(alone.recipe.key).folder.iterdir()))
+        return (
+            process.num_fds(),
+            len(process.children()),
+            len(list(server_registry.files(alone.recipe.key).folder.iterdir())),
+        )
 
     async def live() -> None:
         async with kernel("this_names_a_server") as forked:
@@ -370,11 +376,11 @@ def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
 
     run(live)
     settled = until(lambda: state() if state()[1:] == (0, 0) else None)
-    files = set(resident.runtime_dir().iterdir())
+    files = set(server_registry.runtime_dir().iterdir())
     ours, memory = psutil.Process().num_fds(), psutil.Process(alone.status(LONG).pid).memory_info().rss
     for _ in range(times):
         run(live)
     until(lambda: state() == settled)
-    assert set(resident.runtime_dir().iterdir()) == files
+    assert set(server_registry.runtime_dir().iterdir()) == files
     assert psutil.Process().num_fds() <= ours + 2
     assert psutil.Process(alone.status(LONG).pid).memory_info().rss < memory + 4_000_000

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nbdag.core.assemble import Left, assemble
-from nbdag.core.dag import Cell, CellKind, Dag, Problem
-from nbdag.core.dataflow import understand
-from nbdag.core.job import Job, Key
-from nbdag.core.options import TaskOptions
-from nbdag.kernels.brief import MIME, Brief, Report
-from nbdag.kernels.runtime import Runtime
+from nbdag.core.dataflow.graph import understand
+from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
+from nbdag.core.model.job import Job, Key
+from nbdag.core.options.options import TaskOptions
+from nbdag.core.planning.assemble import Left, assemble
+from nbdag.kernels.runtime.messages import MIME, Brief, Report
+from nbdag.kernels.runtime.runtime import Runtime
 
 Seen = dict[str, Any]  # name → a canonical form of its value
 UNBOUND = "unbound"

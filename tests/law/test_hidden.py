@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbdag.core.options import TaskOptions
+from nbdag.core.options.options import TaskOptions
 
 from .driver import headless, notebook, plain, warnings, wrong
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag import operators
-from nbdag.core.options import TaskOptions
+from nbdag.core.options.options import TaskOptions
 from nbdag.errors import Skip
 from nbdag.operators import OperatorError, bash
 from nbdag.operators.bash import ScriptError

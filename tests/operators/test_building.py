@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nbdag import operators
-from nbdag.core.cells import RawCell
+from nbdag.core.cells.cells import RawCell
 from nbdag.notebooks import read_cells
 from nbdag.operators import Bash, Operator, OperatorError, Python, Sensor, chain
 from nbdag.operators.build import Build, building

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nbdag import operators
-from nbdag.core.options import TaskOptions
+from nbdag.core.options.options import TaskOptions
 from nbdag.operators import OperatorError, UnknownOperatorError
 
 

@@ -22,8 +22,8 @@ import pytest
 import nbdag.executors.local
 from nbdag import Fail, Skip
 from nbdag.context import DagRun
-from nbdag.core.job import Job, Key, Result
-from nbdag.core.states import TaskState
+from nbdag.core.model.job import Job, Key, Result
+from nbdag.core.model.states import TaskState
 from nbdag.home import Home
 from nbdag.values import ValueStore
 

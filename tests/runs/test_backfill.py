@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nbdag import runs
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.runs.backfill import Backfill, BackfillError, BackfillRunningError, backfill
-from nbdag.runs.deploy import deploy
-from nbdag.runs.resume import HeldError, resume
+from nbdag.runs.actions.backfill import Backfill, BackfillError, BackfillRunningError, backfill
+from nbdag.runs.actions.deploy import deploy
+from nbdag.runs.actions.resume import HeldError, resume
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -142,8 +142,8 @@ def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: da
 
 
 def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
-    from nbdag.core.plan import RunView
-    from nbdag.core.slots import runs_to_start
+    from nbdag.core.planning.plan import RunView
+    from nbdag.core.planning.pools import runs_to_start
 
     queued = [
         RunView(run_id=f"r{day}", dag_id="churn", logical_date=datetime(2026, 1, day, tzinfo=UTC),

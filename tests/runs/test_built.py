@@ -17,18 +17,18 @@ import nbformat
 import pytest
 
 import nbdag
-import nbdag.runs.build
-import nbdag.runs.resume
+import nbdag.runs.actions.resume
+import nbdag.runs.creation.build
 import nbdag.store
 from nbdag import runs
 from nbdag.building import read_built
-from nbdag.core.states import RUN_FINISHED, RunState
+from nbdag.core.model.states import RUN_FINISHED, RunState
 from nbdag.home import Home, HomeError
-from nbdag.runs.backfill import backfill
-from nbdag.runs.build import build_run
-from nbdag.runs.clear import clear
-from nbdag.runs.daemon import Daemon, Line
-from nbdag.runs.resume import resume
+from nbdag.runs.actions.backfill import backfill
+from nbdag.runs.actions.clear import clear
+from nbdag.runs.actions.resume import resume
+from nbdag.runs.creation.build import build_run
+from nbdag.runs.execution.daemon import Daemon, Line
 from nbdag.store.rows import RunRow
 from nbdag.store.store import Store
 
@@ -228,7 +228,7 @@ def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_s
         return pin(self, digest, text)
 
     monkeypatch.setattr(Home, "pin", may_pin)
-    monkeypatch.setattr(nbdag.runs.build, "AGAIN", 0.5)
+    monkeypatch.setattr(nbdag.runs.creation.build, "AGAIN", 0.5)
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     scheduler.start()
     end = time.monotonic() + PATIENCE
@@ -265,8 +265,8 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
             heard.extend(by.heartbeat for _, by in store.driven())
         return build_run(store, home, row)
 
-    monkeypatch.setattr(nbdag.runs.resume, "BEAT", 0.02)
-    monkeypatch.setattr(nbdag.runs.resume, "build_run", slow)
+    monkeypatch.setattr(nbdag.runs.actions.resume, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.actions.resume, "build_run", slow)
     assert resume(made, home=home).state is RunState.SUCCESS
 
 

@@ -11,13 +11,13 @@ import pytest
 
 import nbdag
 from nbdag import runs
-from nbdag.core.events import Event
+from nbdag.core.model.events import Event
+from nbdag.frontend.status import of_run
 from nbdag.home import Home
-from nbdag.runs import clean
-from nbdag.runs.clear import clear, mark
-from nbdag.runs.resume import resume
-from nbdag.runs.why import why
-from nbdag.views.standing import of_run
+from nbdag.runs.actions import gc
+from nbdag.runs.actions.clear import clear, mark
+from nbdag.runs.actions.resume import resume
+from nbdag.runs.queries.why import why
 
 Write = Callable[..., Path]
 
@@ -198,7 +198,7 @@ def test_values_outlive_the_run_that_made_them_and_without_them_the_task_runs(
     store.close()
     for each in home.root.rglob("*"):
         os.utime(each, (1.0, 1.0))
-    assert clean.gc(home=home).folders == 1
+    assert gc.gc(home=home).folders == 1
     assert runs.find_run(second.id, home=home).value("rows") == [1, 2, 3]
     third = nbdag.run(path, home=home)
     assert third["load"].cached == first.id

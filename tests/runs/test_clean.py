@@ -13,11 +13,11 @@ import pytest
 import nbdag
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.runs import clean, pools
-from nbdag.runs.clear import clear
-from nbdag.runs.why import why
+from nbdag.runs.actions import gc, pools
+from nbdag.runs.actions.clear import clear
+from nbdag.runs.queries.why import why
 from nbdag.store.rows import Begun, Change
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -36,19 +36,19 @@ def age(home: Home) -> None:
 def test_files_go_with_the_runs_that_needed_them(write: Write, home: Home) -> None:
     run = nbdag.run(write(*CELLS), home=home)
     age(home)
-    assert clean.gc(home=home) == clean.Cleaned()
-    planned = clean.gc(0.0, dry_run=True, home=home)
+    assert gc.gc(home=home) == gc.Cleaned()
+    planned = gc.gc(0.0, dry_run=True, home=home)
     assert (planned.runs, planned.values, planned.notebooks, planned.folders) == ((run.id,), 1, 1, 1)
     assert planned.bytes > 0
     assert runs.find_run(home=home).id == run.id
-    assert clean.gc(0.0, home=home) == planned
+    assert gc.gc(0.0, home=home) == planned
     assert runs.list_runs(home=home) == []
     assert not list(home.values.glob("*/*"))
 
 
 def test_what_is_new_stays(write: Write, home: Home) -> None:
     nbdag.run(write(*CELLS), home=home)
-    done = clean.gc(0.0, home=home)
+    done = gc.gc(0.0, home=home)
     assert (len(done.runs), done.values, done.folders) == (1, 0, 0)
 
 
@@ -65,11 +65,11 @@ def test_a_run_whose_values_a_kept_run_uses_stays(write: Write, home: Home) -> N
 
 def test_a_database_in_good_order_has_no_faults(write: Write, home: Home) -> None:
     nbdag.run(write(*CELLS), home=home)
-    found = clean.check(home)
+    found = gc.check(home)
     assert (found.faults, found.missing_values, found.counts["runs"]) == ((), 0, 1)
     for path in home.values.glob("*/*"):
         path.unlink()
-    assert clean.check(home).missing_values == 1
+    assert gc.check(home).missing_values == 1
 
 
 def test_pools_are_made_and_deleted(home: Home) -> None:

@@ -11,11 +11,11 @@ import pytest
 import nbdag
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.runs.clear import NothingToClearError, clear, mark
-from nbdag.runs.deploy import deploy
-from nbdag.runs.resume import SucceededError, resume
+from nbdag.runs.actions.clear import NothingToClearError, clear, mark
+from nbdag.runs.actions.deploy import deploy
+from nbdag.runs.actions.resume import SucceededError, resume
 from nbdag.scheduler import new_instance
 from nbdag.store.rows import NewRun
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
 
 def test_a_run_that_somebody_drives_is_not_driven_twice(write: Write, home: Home) -> None:
     resuming = f"resume(home=Home(Path({str(home.root)!r})))"
-    cell = f"from pathlib import Path\nfrom nbdag.home import Home\nfrom nbdag.runs.resume import resume\n{resuming}"
+    cell = f"from pathlib import Path\nfrom nbdag.home import Home\nfrom nbdag.runs.actions.resume import resume\n{resuming}"
     run = nbdag.run(write(f"%%task a\n{cell}"), home=home)
     assert run.state is RunState.FAILED
     assert "is driven by process" in str(run["a"].error)

@@ -14,10 +14,10 @@ import pytest
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.processes import Process, is_alive, this_process
-from nbdag.scheduler.gone import SILENT, bury
+from nbdag.processes.identity import Process, is_alive, this_process
+from nbdag.scheduler.recovery import SILENT, bury
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 HANGS = """

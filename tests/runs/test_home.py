@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbdag.core.job import Key
+from nbdag.core.model.job import Key
 from nbdag.home import Home, UnsafeIdError, find, without_secrets
 from nbdag.notebooks import read_text
 from nbdag.reports import write

@@ -6,12 +6,12 @@ import contextlib
 
 import pytest
 
-import nbdag.runs.ask
+import nbdag.runs.queries.runs
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.runs.ask import moves
+from nbdag.runs.queries.runs import moves
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 LIMIT = 3
@@ -53,7 +53,7 @@ def test_what_has_moved_is_told_once_and_the_oldest_first(home: Home) -> None:
 
 
 def test_a_run_whose_process_falls_silent_moves(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nbdag.runs.ask, "_BURY_EVERY", 0.0)
+    monkeypatch.setattr(nbdag.runs.queries.runs, "_BURY_EVERY", 0.0)
     store = nbdag.store.open(home)
     gone = SchedulerRow(id="s", host="elsewhere", pid=1, birth="0", started=0.0, heartbeat=0.0)
     with contextlib.closing(moves(lambda: "churn", limit=LIMIT, home=home)) as looks:

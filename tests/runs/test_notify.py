@@ -13,9 +13,9 @@ import pytest
 
 import nbdag
 from nbdag import runs
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.runs.notify import tell
+from nbdag.runs.execution.notify import tell
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]

@@ -12,9 +12,9 @@ import pytest
 
 import nbdag
 from nbdag import runs
-from nbdag.core.overrides import ParameterKindError
+from nbdag.core.cells.parameter_types import ParameterKindError
 from nbdag.home import Home, HomeError
-from nbdag.runs.prepare import new_name, prepare
+from nbdag.runs.creation.prepare import new_name, prepare
 from nbdag.store.database import StoreReadOnlyError
 
 pytestmark = pytest.mark.usefixtures("in_process")

@@ -11,11 +11,11 @@ import pytest
 
 import nbdag
 import nbdag.store
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
-from nbdag.runs.pinned import pinned
-from nbdag.runs.report import Reports
+from nbdag.runs.execution.report import Reports
+from nbdag.runs.queries.pinned import pinned
 from nbdag.scheduler import Driven
 
 pytestmark = pytest.mark.usefixtures("in_process")

@@ -14,12 +14,12 @@ import pytest
 
 import nbdag
 from nbdag import runs
-from nbdag.core.events import Event
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.events import Event
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
-from nbdag.runs.clear import mark
-from nbdag.runs.why import never_begun, why
+from nbdag.runs.actions.clear import mark
+from nbdag.runs.queries.why import never_begun, why
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]

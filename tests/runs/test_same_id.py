@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from nbdag import runs
 from nbdag.cli import main
 from nbdag.home import Home
-from nbdag.runs.backfill import backfill
+from nbdag.runs.actions.backfill import backfill
 
 pytestmark = pytest.mark.usefixtures("in_process")
 DAY = datetime(2026, 1, 1)

@@ -17,11 +17,11 @@ import pytest
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.dag import Dag, Edge, Input, Task
-from nbdag.core.events import Event
-from nbdag.core.job import Job, Key, Output, Result
-from nbdag.core.options import DagOptions, TaskOptions
-from nbdag.core.states import RUN_FINISHED, TaskState
+from nbdag.core.model.dag import Dag, Edge, Input, Task
+from nbdag.core.model.events import Event
+from nbdag.core.model.job import Job, Key, Output, Result
+from nbdag.core.model.states import RUN_FINISHED, TaskState
+from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.home import Home
 from nbdag.scheduler import Driven, Scheduler, new_instance
 from nbdag.store.rows import NewRun, RunRow

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import nbdag.store
-from nbdag.core.dag import Dag
-from nbdag.core.job import Job
-from nbdag.core.states import RunState, TaskState
-from nbdag.runs.clear import Asked, clearing
+from nbdag.core.model.dag import Dag
+from nbdag.core.model.job import Job
+from nbdag.core.model.states import RunState, TaskState
+from nbdag.runs.actions.clear import Asked, clearing
 from nbdag.scheduler import Scheduler
 from nbdag.store.rows import RunRow
 

@@ -15,13 +15,13 @@ import nbformat
 import pytest
 from sqlalchemy import event
 
-import nbdag.runs.daemon
-import nbdag.scheduler.loop
+import nbdag.runs.execution.daemon
+import nbdag.scheduler.scheduler
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RUN_FINISHED, RunState, TaskState
+from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.home import Home
-from nbdag.runs.daemon import Daemon, Line
+from nbdag.runs.execution.daemon import Daemon, Line
 from nbdag.store.rows import Begun, Change, SchedulerRow
 from nbdag.store.store import Store
 
@@ -123,9 +123,9 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
     works: Works, monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
     """Its clock is an hour behind ours: what counts is whether it is heard of."""
-    for module in (nbdag.runs.daemon, nbdag.scheduler.loop):
+    for module in (nbdag.runs.execution.daemon, nbdag.scheduler.scheduler):
         monkeypatch.setattr(module, "BEAT", 0.02)
-    monkeypatch.setattr(nbdag.runs.daemon, "SILENT", 1.0 if silent else 20.0)
+    monkeypatch.setattr(nbdag.runs.execution.daemon, "SILENT", 1.0 if silent else 20.0)
     there, at = nbdag.store.open(works.home), time.time() - 3600
     monkeypatch.setattr(type(works.store), "is_sqlite", property(lambda store: False))  # which may have only one
     other = SchedulerRow(id="o", host="elsewhere", pid=1, birth="0", started=at, heartbeat=at, kind="scheduler")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.dag import Task
-from nbdag.core.job import Job, Key, Result
-from nbdag.core.options import TaskOptions
-from nbdag.core.states import TaskState
+from nbdag.core.model.dag import Task
+from nbdag.core.model.job import Job, Key, Result
+from nbdag.core.model.states import TaskState
+from nbdag.core.options.options import TaskOptions
 from nbdag.executors.local import LocalExecutor
 
 PATIENCE = 100.0  # seconds

@@ -19,7 +19,7 @@ import pytest
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.states import RunState, TaskState
 
 ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something is killed during one run
 PATIENCE = 120.0  # seconds for what takes a few

@@ -14,11 +14,11 @@ import pytest
 
 import nbdag.store
 from nbdag import runs
-from nbdag.core.states import RunState
-from nbdag.processes import this_process
-from nbdag.runs.backfill import BackfillRunningError, backfill
-from nbdag.runs.pools import set_pool
-from nbdag.runs.why import why
+from nbdag.core.model.states import RunState
+from nbdag.processes.identity import this_process
+from nbdag.runs.actions.backfill import BackfillRunningError, backfill
+from nbdag.runs.actions.pools import set_pool
+from nbdag.runs.queries.why import why
 from nbdag.store.rows import SchedulerRow
 
 Site = Any  # a home, and the schedulers that work in it
@@ -136,7 +136,7 @@ def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: P
     for n in (2, 3):
         said = {"host": me.host, "pid": me.pid, "birth": me.birth, "started": 0.0, "heartbeat": 0.0}
         store.schedulers.register(SchedulerRow(id=str(n), kind="scheduler", jobs=n, **said))  # type: ignore[arg-type]
-    from nbdag.runs.alive import jobs_of
+    from nbdag.runs.queries.liveness import jobs_of
 
     assert jobs_of(store, store.named(run.id)[0]) == (5, 0)
     store.close()

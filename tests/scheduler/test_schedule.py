@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import nbdag.store
-from nbdag.core.dag import Dag
-from nbdag.core.states import RunState
+from nbdag.core.model.dag import Dag
+from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.scheduler import Agenda, Scheduler, instances_of, new_run, next_date, take_over

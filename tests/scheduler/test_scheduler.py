@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import nbdag.store
-from nbdag.core.dag import Dag
-from nbdag.core.job import Job
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.dag import Dag
+from nbdag.core.model.job import Job
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.store.rows import Change
 
 Shape = Callable[..., Dag]

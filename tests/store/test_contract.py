@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 import nbdag.store
-from nbdag.core.job import Key, Note, Output, Result
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.job import Key, Note, Output, Result
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.store.creation import RunExistsError
+from nbdag.store.inserts import RunExistsError
 from nbdag.store.rows import Begun, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from nbdag.store.store import Store
 

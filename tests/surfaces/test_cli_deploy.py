@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import nbdag.store
 from nbdag import runs
 from nbdag.cli import main
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
 from nbdag.home import Home
 
 Call = Callable[..., Result]

@@ -75,7 +75,7 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
     if number is signal.SIGINT:
         assert "interrupted: run " in err
     assert "Traceback" not in out + err
-    wait_until(lambda: not nbdag.processes(), "no process is left")
+    wait_until(lambda: not nbdag.processes.identity(), "no process is left")
     (run,) = runs_of(nbdag)
     assert run["state"] == "cancelled"
     states = {task["id"]: task["state"] for task in run["tasks"]}
@@ -87,7 +87,7 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
 def test_a_killed_run_leaves_no_kernel_and_a_store_that_opens(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     hanging.kill()
     hanging.communicate(timeout=WAIT)
-    wait_until(lambda: not nbdag.processes(), "no process is left")
+    wait_until(lambda: not nbdag.processes.identity(), "no process is left")
     (run,) = runs_of(nbdag)
     assert run["state"] in ("running", "failed", "cancelled")
     done = nbdag("status")
@@ -103,7 +103,7 @@ def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subpr
     out, err = hanging.communicate(timeout=WAIT)
     assert hanging.returncode in (1, 130), out + err
     assert runs_of(nbdag)[0]["state"] == "cancelled"
-    wait_until(lambda: not nbdag.processes(), "no process is left")
+    wait_until(lambda: not nbdag.processes.identity(), "no process is left")
 
 
 def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -133,7 +133,7 @@ def test_a_timeout_ends_the_task_and_every_process_of_it(nbdag: Any, write_noteb
     assert tasks["other"]["state"] == "success"
     child = int((nbdag.folder / "started").read_text())
     wait_until(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child), "the child is gone")
-    wait_until(lambda: not nbdag.processes(), "no process is left")
+    wait_until(lambda: not nbdag.processes.identity(), "no process is left")
 
 
 def _is_zombie(process: int) -> bool:
@@ -225,7 +225,7 @@ def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted:
     told = done.stdout + done.stderr
     assert "bug" not in told
     assert "no space left" in told.lower() or "disk" in told.lower()
-    wait_until(lambda: not nbdag.processes(), "no process is left")
+    wait_until(lambda: not nbdag.processes.identity(), "no process is left")
     assert nbdag("status").returncode == 0
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from nbdag.cli.console import PatientConsole
 from nbdag.cli.progress import Lines, Live, Silence, progress
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.runs import Event
 
 R, S, F, Q = TaskState.RUNNING, TaskState.SUCCESS, TaskState.FAILED, TaskState.QUEUED

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag import operators
-from nbdag.core.dag import CellKind
-from nbdag.core.problems import TABLE
-from nbdag.core.states import TaskState
+from nbdag.core.model.dag import CellKind
+from nbdag.core.model.problems import TABLE
+from nbdag.core.model.states import TaskState
 from nbdag.notebooks import NotebookError, read, read_text, without_built
 from nbdag.reports import Shown, report
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from nbdag.core.cells import RawCell
+from nbdag.core.cells.cells import RawCell
 from nbdag.session import Session, notebook_path
 
 

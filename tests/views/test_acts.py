@@ -9,10 +9,10 @@ from queue import Queue
 import pytest
 
 from nbdag import runs
-from nbdag.core.states import RunState
+from nbdag.core.model.states import RunState
+from nbdag.frontend.actions import Acts, NoFileError
 from nbdag.home import Home
-from nbdag.runs.clear import NothingToClearError
-from nbdag.views.acts import Acts, NoFileError
+from nbdag.runs.actions.clear import NothingToClearError
 
 
 def written(path, *cells):

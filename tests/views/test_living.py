@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nbdag import widget
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.states import RunState, TaskState
+from nbdag.frontend import widget
+from nbdag.frontend.history import LATEST
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
 from nbdag.session import Session
-from nbdag.views.history import LATEST
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from nbdag import notebooks, runs
-from nbdag.core.job import Output
-from nbdag.core.states import RunState, TaskState
+from nbdag.core.model.job import Output
+from nbdag.core.model.states import RunState, TaskState
+from nbdag.frontend import outputs, status, task
+from nbdag.frontend.graph import chains, picture
+from nbdag.frontend.history import History
+from nbdag.frontend.watcher import Watch
 from nbdag.graphs import Mark
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
-from nbdag.views import outputs, standing, task
-from nbdag.views.history import History
-from nbdag.views.picture import chains, picture
-from nbdag.views.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,8 +47,8 @@ LONG = dag(
 
 
 def test_both_sides_are_held_to_one_description():
-    """`python nbdag/ui/messages.py` writes the TypeScript; it is what is committed."""
-    written = runpy.run_path(str(ROOT / "nbdag" / "ui" / "messages.py"))
+    """`python nbdag/frontend/ui/messages.py` writes the TypeScript; it is what is committed."""
+    written = runpy.run_path(str(ROOT / "nbdag" / "frontend" / "ui" / "messages.py"))
     assert written["typescript"]() == written["TARGET"].read_text(encoding="utf-8")
 
 
@@ -124,16 +124,16 @@ def of(*tasks):
     ],
 )
 def test_instances_of_a_task_stand_as_one(tasks, told):
-    assert standing.of_run(of(*tasks)).get("t") == told
+    assert status.of_run(of(*tasks)).get("t") == told
 
 
 def test_only_what_moved_is_told_and_it_is_short():
-    before = standing.of_session({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
-    now = before | standing.of_session({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
-    moved = standing.changes(before, now)
+    before = status.of_session({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
+    now = before | status.of_session({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
+    moved = status.changes(before, now)
     assert list(moved) == ["t7"]
     assert len(json.dumps(moved)) < 500
-    assert standing.changes(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
+    assert status.changes(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,7 @@ from contextlib import ExitStack
 
 from . import known
 from .follow import Follow, Way
-from .objects import (
-    CODE,
-    NOTHING,
-    SYMBOLIC,
-    Call,
-    Given,
-    Kind,
-    Thing,
-    Value,
-    contents,
-    instance_of,
-    method_of,
-)
+from .objects import CODE, NOTHING, SYMBOLIC, Call, Given, Kind, Thing, Value, contents, instance_of, method_of
 
 DECORATOR = "a decorator of a library"
 

@@ -11,18 +11,7 @@ from typing import Any
 from . import known
 from .calls import Calls
 from .follow import Way
-from .objects import (
-    NOTHING,
-    SYMBOLIC,
-    Code,
-    Given,
-    Kind,
-    Thing,
-    Value,
-    class_attributes,
-    contents,
-    method_of,
-)
+from .objects import NOTHING, SYMBOLIC, Code, Given, Kind, Thing, Value, class_attributes, contents, method_of
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
 

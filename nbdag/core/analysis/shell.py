@@ -6,7 +6,7 @@ import ast
 import re
 from contextlib import ExitStack
 
-from ..source import NAME, PLACEHOLDER, expanded_names, parse_line
+from ..cells.source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
 from .expressions import Expressions
 from .follow import Way

@@ -1,0 +1,254 @@
+"""What one cell reads, binds and changes.
+
+Python's own rules: a name is read from outside where it is not certainly bound before; a name that some ways through
+the cell bind and others do not is bound perhaps, and read softly. Functions are followed when they are called, so a
+call reads and changes what the function does. What stands above the cell is asked through `outer`; without it, every
+name that is not Python's or IPython's own is taken to be an object from elsewhere.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..cells.source import Python
+from . import known
+from .effects import Gone, Seen, Touch
+from .objects import NOTHING, Kind, Note, Thing, Value, reaching
+from .scopes import Bound, Slot
+from .statements import Statements
+
+PRIVATE = "_nbdag"
+
+
+class Defined(NamedTuple):
+    """A def, class or import at the top level of a cell."""
+
+    name: str
+    line: int  # of its first line, decorators included
+    end: int  # its last line
+    value: Value  # what the statement made
+    imports: str  # of an import: what exactly it imports, so that equal ones can be told; else empty
+    reads: Collection[str]  # names that the statement itself looks up
+    pure: bool  # it does nothing but define
+
+
+@dataclass(frozen=True, slots=True)
+class CellUses:
+    """What a cell does with names and objects."""
+
+    reads: Mapping[str, int] = field(default_factory=dict)  # names it needs from outside, with the first line
+    optional: Mapping[str, int] = field(default_factory=dict)  # names it reads if they are there
+    latent: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
+    unknown: frozenset[str] = frozenset()  # of all that it reads, what nothing above sets
+    bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, certainly or perhaps
+    changed: Mapping[str, int] = field(default_factory=dict)  # outside names whose object it changes in place
+    touched: Mapping[Thing, Touch] = field(default_factory=dict)  # objects it changes in place
+    compared: frozenset[Thing] = frozenset()  # objects it asks the identity of
+    gone: tuple[Gone, ...] = ()  # reads of names that it has deleted
+    definitions: tuple[Defined, ...] = ()
+    notes: tuple[Note, ...] = ()
+    values: Mapping[str, Value] = field(default_factory=dict)  # what the names that it reads were taken to be
+    future_annotations: bool = False  # annotations are not evaluated, from here on
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Names that it certainly binds."""
+        return self._bound(Bound.YES)
+
+    @property
+    def maybe_writes(self) -> tuple[str, ...]:
+        """Names that some ways through it bind."""
+        return self._bound(Bound.MAYBE)
+
+    @property
+    def deletes(self) -> tuple[str, ...]:
+        """Names that it certainly deletes."""
+        return self._bound(Bound.NO)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Outside names whose object it changes, under this name or another."""
+        things = changed_things(self.touched)
+        found = dict.fromkeys(self.changed)
+        for name, value in self.values.items():
+            if value & things:
+                found[name] = None
+        return tuple(found)
+
+    @property
+    def aliases(self) -> tuple[tuple[str, ...], ...]:
+        """Names that may be one object when it has run, where it bound one of them."""
+        after = {name: value for name, value in self.values.items() if name not in self.bound}
+        after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
+        groups: dict[Thing, list[str]] = {}
+        for name, value in sorted(after.items()):
+            for thing in value:
+                if thing.kind is Kind.OBJECT or thing.kind is Kind.CLASS or thing.kind is Kind.FUNCTION:
+                    groups.setdefault(thing, []).append(name)
+        found = {tuple(names) for names in groups.values() if len(names) > 1 and set(names) & set(self.bound)}
+        return tuple(sorted(found))
+
+    def _bound(self, bound: Bound) -> tuple[str, ...]:
+        return tuple(name for name, slot in self.bound.items() if slot.bound is bound)
+
+
+def changed_things(touched: Mapping[Thing, Touch]) -> set[Thing]:
+    """All objects that look different after these were changed: they, and what holds them."""
+    strong = reaching(thing for thing, touch in touched.items() if touch.strong)
+    return strong | reaching((thing for thing, touch in touched.items() if not touch.strong), strong=False)
+
+
+def uses(
+    python: Python,
+    outer: Callable[[str], Value | None] | None = None,
+    *,
+    before: Sequence[ast.expr] = (),
+    mapped: Mapping[str, ast.expr] | None = None,
+    after: Sequence[ast.expr] = (),
+    change: Sequence[str] = (),
+    future_annotations: bool = False,
+) -> CellUses:
+    """What a cell does.
+
+    `before` and `after` are evaluated around it, as `--when` and `--check` are; `mapped` names are bound to elements
+    of these expressions; `change` are names that it is said to change.
+    """
+    reader = Statements(outer or _elsewhere(), future_annotations)
+    for expression in before:
+        reader.expr(expression)
+    elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
+    for name, value in elements.items():
+        reader.store(name, value, 1)
+    given = {name: reader.module.world[name] for name in elements}
+    for name, line in python.reads:
+        reader.use(reader.load(name, line), line)
+    with reader.softly():
+        for name, line in python.soft_reads:
+            reader.load(name, line)
+    definitions = _run(reader, python)
+    for name, line in python.writes:
+        reader.store(name, frozenset({reader.fresh("magic", name)}), line)
+    for line in python.opaque:
+        reader.note("opaque", "a magic", line)
+    for name in change:
+        slot = reader.module.world.get(name)
+        if slot is not None:  # it is the object above that counts as well, whatever the name stands for by now
+            reader.change(reader.outer(name) or NOTHING, 1)
+        if slot is None or slot.bound is not Bound.NO:
+            reader.change_name(name, reader.load(name, 1), 1)
+    for expression in after:
+        reader.expr(expression)
+    log, world = reader.log, reader.module.world
+    bound = {name: slot for name, slot in world.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
+    own = known.BUILTINS | known.IPYTHON
+    reads = {name: seen for name, seen in log.reads.items() if name not in own or reader.outer(name) is not None}
+    return CellUses(
+        reads=_lines(reads, soft=False),
+        optional=_lines(reads, soft=True),
+        unknown=frozenset(name for name in reads if reader.outer(name) is None),
+        latent=frozenset(name for name, seen in reads.items() if seen.latent),
+        bound={} if python.closed else bound,
+        changed=log.changed,
+        touched=log.touched,
+        compared=frozenset(log.compared),
+        gone=tuple(log.gone),
+        definitions=() if python.closed else tuple(each for each in definitions if each.name in bound),
+        notes=tuple(log.notes),
+        values={name: reader.outer(name) or NOTHING for name in reads},
+        future_annotations=reader.future_annotations,
+    )
+
+
+def _run(reader: Statements, python: Python) -> list[Defined]:
+    definitions: list[Defined] = []
+    last = python.tree.body[-1] if python.tree.body else None
+    for statement in python.tree.body:
+        if reader.dead:
+            break
+        if isinstance(statement, ast.Expr) and statement is last and python.shown:
+            reader.show(statement)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+            definitions += _define(reader, statement)
+        else:
+            reader.statement(statement)
+    return definitions
+
+
+def _define(
+    reader: Statements,
+    statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom,
+) -> list[Defined]:
+    touched, world = len(reader.log.touched), dict(reader.module.world)
+    reader.captured = set()
+    reader.statement(statement)
+    reads, reader.captured = frozenset(reader.captured), None
+    after = reader.module.world
+    names = [name for name, slot in after.items() if world.get(name) is not slot]
+    # What it looks up within its own cell counts as well.
+    inner = {node.id for part in _evaluated(statement) for node in ast.walk(part) if isinstance(node, ast.Name)}
+    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return [
+            Defined(
+                alias.asname or (alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name),
+                first,
+                statement.end_lineno or first,
+                NOTHING,
+                _import(statement, alias),
+                frozenset(),
+                True,
+            )
+            for alias in statement.names
+            if alias.name != "*"
+        ]
+    value = after[statement.name].value if statement.name in after else NOTHING
+    pure = touched == len(reader.log.touched) and names == [statement.name]
+    return [
+        Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(world)), pure)
+    ]
+
+
+def _import(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    if isinstance(statement, ast.ImportFrom):
+        return ast.unparse(ast.ImportFrom(statement.module, [alias], statement.level))
+    return ast.unparse(ast.Import([alias]))
+
+
+def _evaluated(statement: ast.stmt) -> list[ast.AST]:
+    """What of a definition is evaluated when it is made: not the bodies of functions."""
+    found: list[ast.AST] = []
+    ahead: list[ast.AST] = [statement]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            arguments = node.args
+            ahead += [*arguments.defaults, *(each for each in arguments.kw_defaults if each is not None)]
+            if not isinstance(node, ast.Lambda):
+                ahead += node.decorator_list
+                everything = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+                ahead += [each.annotation for each in everything if each.annotation is not None]
+                ahead += [node.returns] if node.returns is not None else []
+        else:
+            if isinstance(node, ast.Name):
+                found.append(node)
+            ahead += list(ast.iter_child_nodes(node))
+    return found
+
+
+def _lines(reads: Mapping[str, Seen], *, soft: bool) -> dict[str, int]:
+    return {name: seen.line for name, seen in reads.items() if seen.soft is soft}
+
+
+def _elsewhere() -> Callable[[str], Value | None]:
+    """Every name that is not Python's or IPython's own is some object from elsewhere."""
+    found: dict[str, Value] = {}
+
+    def outer(name: str) -> Value | None:
+        if name in known.BUILTINS or name in known.IPYTHON:
+            return None
+        return found.setdefault(name, frozenset({Thing(label=name)}))
+
+    return outer

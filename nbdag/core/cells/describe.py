@@ -1,0 +1,91 @@
+"""A notebook in plain data: what `check --json` and `show --json` print.
+
+The shape is a promise to other programs: keys are added, never renamed or removed. Cells count from 0 over all cells
+of the file, lines from 1 within the cell. Everything in it is JSON's own: no tuple, no date, no enum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from ..model.dag import Dag, Edge, Place, Problem, Task
+from ..options.options import DagOptions, TaskOptions
+
+
+def describe(dag: Dag) -> dict[str, Any]:
+    """The whole of a notebook as nbdag understands it."""
+    return {
+        "dag": {
+            "id": dag.id,
+            **_options(dag.options),
+            "parameters": dict(dag.parameters),
+            "language": dag.language,
+            "kernel": dag.kernel_name,
+        },
+        "tasks": [_task(task, dag.cells[task.cell].in_file) for task in dag.tasks.values()],
+        "edges": [_edge(edge) for edge in dag.edges],
+        "order": list(dag.order),
+        "problems": [_problem(problem) for problem in dag.problems],
+    }
+
+
+def _task(task: Task, cell: int) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "cell": cell,
+        "operator": task.options.operator,
+        "after": list(task.options.after),
+        "reads": list(task.reads),
+        "writes": list(task.writes),
+        "changes": list(task.changes),
+        "opaque": task.opaque,
+        "options": _options(task.options),
+    }
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {
+        "from": edge.source,
+        "to": edge.target,
+        "kind": "declared" if edge.declared else "inferred",
+        "names": [
+            {"name": use.name, "read_at": _place(use.read_at), "written_at": _place(use.written_at)}
+            for use in edge.names
+        ],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "code": problem.code,
+        "severity": problem.severity,
+        "task": problem.task,
+        "cell": None if problem.place is None else problem.place.cell,
+        "line": None if problem.place is None else problem.place.line,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
+    return {field.name: _plain(getattr(options, field.name)) for field in fields(options)}
+
+
+def _place(place: Place) -> list[int]:
+    return [place.cell, place.line]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,102 @@
+"""What a notebook's cells import, as far as it could be imported ahead of them.
+
+In notebook order, up to the first line that changes what an import means: the environment, or the front of the module
+path. What is imported below that line must be imported after it. Only imports that the cell itself makes count, not
+those inside functions, which may never be called.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from ..model.dag import CellKind, Dag
+from .source import SyntaxProblem, to_python
+
+_CODE = {CellKind.PARAMETERS, CellKind.SETUP, CellKind.TASK}
+_CHANGERS = {"os.putenv", "os.unsetenv", "load_dotenv", "dotenv.load_dotenv", "sys.path.insert", "site.addsitedir"}
+_ENVIRON_CHANGES = {"update", "setdefault", "pop", "popitem", "clear"}
+_MAGICS = {"env", "set_env", "dotenv"}
+
+
+def imports(dag: Dag) -> tuple[str, ...]:
+    """`a.b` for `import a.b`, and `a:b` for `from a import b`; each once, in order."""
+    return imported(tuple(cell.code for cell in dag.cells if cell.kind in _CODE))
+
+
+@lru_cache(maxsize=64)  # every job of a run asks the same
+def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """The same of the code of some cells."""
+    found: dict[str, None] = {}
+    for code in cells:
+        python = to_python(code)
+        if isinstance(python, SyntaxProblem):
+            continue
+        for statement in _statements(python.tree.body):
+            if _changes_imports(statement):
+                return tuple(found)
+            found.update(dict.fromkeys(_names(statement)))
+    return tuple(found)
+
+
+def changes_imports(code: str) -> bool:
+    """Whether a cell changes what an import below it means."""
+    python = to_python(code)
+    return not isinstance(python, SyntaxProblem) and any(map(_changes_imports, _statements(python.tree.body)))
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run with the cell, those inside `if`, `try`, `with` and loops among them."""
+    for statement in body:
+        blocks = [
+            block for name in ("body", "handlers", "orelse", "finalbody") for block in getattr(statement, name, [])
+        ]
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or not blocks:
+            yield statement
+        else:
+            for block in blocks:
+                yield from _statements(block.body if isinstance(block, ast.ExceptHandler) else [block])
+
+
+def _names(statement: ast.stmt) -> Iterator[str]:
+    match statement:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=str(module), level=0, names=names) if module != "__future__":
+            yield from (module if alias.name == "*" else f"{module}:{alias.name}" for alias in names)
+
+
+def _changes_imports(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    targets: list[ast.expr] = []
+    match statement:
+        case ast.Assign(targets=several) | ast.Delete(targets=several):
+            targets = several
+        case ast.AugAssign(target=one) | ast.AnnAssign(target=one):
+            targets = [one]
+    for target in targets:
+        owner = target.value if isinstance(target, ast.Subscript) else target
+        if _dotted(owner) in {"os.environ", "environ", "sys.path"}:
+            return True
+    return any(_call_changes(node) for node in ast.walk(statement) if isinstance(node, ast.Call))
+
+
+def _call_changes(call: ast.Call) -> bool:
+    name = _dotted(call.func)
+    owner, _, method = name.rpartition(".")
+    if name in _CHANGERS or (owner in {"os.environ", "environ"} and method in _ENVIRON_CHANGES):
+        return True
+    if method == "run_line_magic" and len(call.args) == 2:
+        magic, line = (getattr(arg, "value", None) for arg in call.args)
+        return magic in _MAGICS and (magic == "dotenv" or bool(str(line).strip()))
+    return False
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return ""

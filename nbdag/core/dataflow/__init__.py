@@ -1,0 +1,1 @@
+"""What each task takes from which: all cells of a notebook become a `Dag`."""

@@ -1,0 +1,179 @@
+"""When the outcome of an earlier attempt may stand for a new one.
+
+Two attempts at a task have one key when all that can make their outcomes differ is alike: the code that runs, what it
+is given, which interpreter, and the modules that it imports. Comments, layout and the options that say how, rather
+than what, to run (retries, timeouts, pools) are no part of it; nor are other tasks, but for what they hand over. What
+no code of the notebook shows, a key cannot see: files, services, the environment, the clock.
+
+Which files a module consists of is for others to find out. Nothing here touches a file, a clock or a database.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..cells.source import Python, to_python
+from ..model.dag import CellKind, Dag, Place, Problem, Task
+from ..model.job import Job
+from ..model.problems import problem
+
+_VERSION = 1  # raised when a key of before must not be found any more
+_HIDES = re.compile(r"\bsys\s*\.\s*path\b|\bfrom\s+sys\s+import\b.*\bpath\b|\baddsitedir\b|^\s*%run\b", re.MULTILINE)
+_RUN = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
+
+
+def is_cached(job: Job) -> bool:
+    """Whether an earlier outcome may stand for this attempt's, if there is one.
+
+    Never that of a sensor, which looks at what is outside, nor the elements of a mapped task, which cost little.
+    """
+    return job.task.options.cache and job.task.options.operator != "sensor" and not job.expand
+
+
+def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
+    """A digest of all that the attempt's outcome depends on, as far as it can be seen.
+
+    `modules` is what `modules_of` names, each with a text that differs when its code does; `python` the interpreter.
+    """
+    task, options = job.task, job.task.options
+    code, setup = _meaning(task.code), [_meaning(each) for each in job.setup_cells]
+    definitions = [_meaning(each.source) for each in task.definitions]
+    text = "\n".join((code, *setup, *definitions, options.when or "", *options.check))
+    read = _read(task, text)
+    parts = {
+        "version": _VERSION,
+        "task": job.key.task,
+        "code": code,
+        "definitions": definitions,
+        "setup": setup,
+        "parameter cells": [_meaning(each) for each in job.parameter_cells],
+        "options": [options.operator, options.when, options.check, options.out, options.change],
+        "exports": task.exports,
+        "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
+        "run": _of_the_run(job),
+        "inputs": {each.name: [each.digests, each.is_list] for each in job.inputs if each.name in read or task.opaque},
+        "element": dict(job.element),
+        "watched": _watched(job),
+        "kernel": [job.kernel_name, python],
+        "modules": dict(modules),
+        "folder": job.cwd,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
+    """The modules whose code a task's outcome depends on: those that its own cells and the tasks before it import.
+
+    The latter because an input may be of a class that such a module defines. None: it cannot be known which they are,
+    since the code changes where modules are looked for.
+    """
+    codes = [code for each in (task, *dag.ancestors(task)) for code in _codes(dag, dag.tasks[each])]
+    if any(_hides(code) for code in codes):
+        return None
+    return tuple(sorted({name for code in codes for name in _imported(code)}))
+
+
+def doubts(dag: Dag) -> Iterator[Problem]:
+    """What a person should know of tasks that ask for earlier outcomes and cannot have them."""
+    if not any(task.options.cache for task in dag.tasks.values()):
+        return
+    hiding = [task.id for task in dag.tasks.values() if any(map(_hides, _codes(dag, task)))]
+    hidden = {*hiding, *dag.descendants(*hiding)}
+    for task in dag.tasks.values():
+        if task.options.cache and task.id in hidden:
+            yield problem(
+                "NB307",
+                f"task {task.id} runs anew in spite of --cache: the code changes sys.path or runs another file, so "
+                "whether modules have changed cannot be seen",
+                hint="set PYTHONPATH, or install them with `pip install -e`, instead",
+                task=task.id,
+                place=Place(cell=task.cell, line=1),
+            )
+
+
+def tops(tree: ast.AST) -> Iterator[str]:
+    """The top of each module that the code imports, wherever in it: `a` of `import a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call):
+            match [ast.unparse(node.func).rpartition(".")[2], *node.args]:
+                case ["import_module" | "__import__", ast.Constant(value=str(name)), *_]:
+                    yield name.partition(".")[0]
+                case ["run_line_magic", ast.Constant(value="load_ext" | "reload_ext"), ast.Constant(value=str(name))]:
+                    yield name.strip().partition(".")[0]
+
+
+@lru_cache(maxsize=4096)
+def _imported(code: str) -> frozenset[str]:
+    python = to_python(code)
+    return frozenset(tops(python.tree)) if isinstance(python, Python) else frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _hides(code: str) -> bool:
+    """Whether it changes where modules are looked for, or runs another file, whose imports cannot be seen."""
+    return _HIDES.search(code) is not None
+
+
+def _codes(dag: Dag, task: Task) -> Iterator[str]:
+    """All that runs in the kernel of a task."""
+    yield from (cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS)
+    yield from (dag.cells[index].code for index in task.setup)
+    yield task.code
+    yield from (each.source for each in task.definitions)
+
+
+@lru_cache(maxsize=4096)
+def _meaning(code: str) -> str:
+    """The code without what changes nothing: comments, a header among them, and layout."""
+    lines = code.split("\n")
+    head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
+    if head < len(lines) and lines[head].startswith("%%"):
+        return "\n".join(lines[head:])  # what its body means is for that magic to say
+    python = to_python(code)
+    return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
+
+
+def _read(task: Task, text: str) -> frozenset[str]:
+    """The names that an attempt may read: those that the code holds, and those that what it calls reads.
+
+    What only `--map` reads is none: an instance is given its element of it.
+    """
+    only_mapped = {word for _, expression in task.options.map for word in _words(expression)}
+    return frozenset(_words(text) | (set(task.reads) - only_mapped))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def _of_the_run(job: Job) -> dict[str, Any]:
+    """What the code asks of `dag_run`: a task that asks for the run's date has an outcome for each date."""
+    task = job.task
+    codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
+    said = (*codes, task.options.when or "", *task.options.check)
+    asked = {match[1] for each in said for match in _RUN.finditer(each)}
+    return {name: value for name, value in job.context.items() if name in asked or None in asked}
+
+
+def _watched(job: Job) -> list[list[Any]]:
+    """What decides of which hidden changes, and of which shared objects, the attempt warns.
+
+    A warning that was not given then must not be lost now: somebody else has come to read what setup makes, or to
+    change what the task leaves together with something else.
+    """
+    given = {each.name for each in job.inputs} | set(job.element)
+    passed = given | {name for group in job.task.exports for name in group}
+    return [
+        sorted((name, *names) for name, names in (job.held or {}).items() if name not in given),
+        sorted(name for name in job.changed_later if name in passed and len(passed) > 1),
+    ]

@@ -1,0 +1,174 @@
+"""When a task runs, given what became of the tasks before it: Airflow's thirteen trigger rules.
+
+Each rule is a row of the table below: what settles a task without running it, looked at first and in order, and
+when it runs. Else it waits. Every upstream instance is counted, those of a mapped task one by one. A task with
+nothing upstream runs. A rule knows only numbers, no tasks and no run.
+
+Airflow's setup and teardown tasks are not to be had: a setup cell runs in every task's kernel, and `--trigger all_done`
+cleans up whatever happened. So `all_done_setup_success` is `all_done`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from ...errors import NbdagError
+from ..model.states import TaskState
+from ..options.option_types import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many upstream instances there are, and how many have come to what end."""
+
+    all: int
+    success: int = 0
+    skipped: int = 0
+    failed: int = 0
+    upstream_failed: int = 0
+    removed: int = 0
+    setup: int = 0  # setup tasks among all
+    setup_success: int = 0
+    setup_skipped: int = 0
+
+    @property
+    def bad(self) -> int:
+        """Failed, here or further up."""
+        return self.failed + self.upstream_failed
+
+    @property
+    def done(self) -> bool:
+        """Every one has come to an end."""
+        return self.success + self.skipped + self.failed + self.upstream_failed + self.removed >= self.all
+
+
+class Go(Enum):
+    """What to do with a task that is not settled."""
+
+    RUN = "run"
+    WAIT = "wait"
+
+
+Decision = Go | TaskState  # a state: settled so, without running
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table."""
+
+    runs: Callable[[Counts], bool]
+    settles: tuple[tuple[Callable[[Counts], bool], TaskState], ...]
+    words: str  # "runs ..."
+
+
+_SKIPPED, _UPSTREAM_FAILED = TaskState.SKIPPED, TaskState.UPSTREAM_FAILED
+
+RULES: Mapping[str, Rule] = {
+    "all_success": Rule(
+        lambda n: n.success + n.removed == n.all,
+        ((lambda n: n.bad > 0, _UPSTREAM_FAILED), (lambda n: n.skipped > 0, _SKIPPED)),
+        "when all have succeeded",
+    ),
+    "all_failed": Rule(
+        lambda n: n.bad + n.removed == n.all,
+        ((lambda n: n.success > 0 or n.skipped > 0, _SKIPPED),),
+        "when all have failed",
+    ),
+    "all_done": Rule(lambda n: n.done, (), "when all have ended"),
+    "all_skipped": Rule(
+        lambda n: n.skipped == n.all,
+        ((lambda n: n.success > 0 or n.bad > 0, _SKIPPED),),
+        "when all were skipped",
+    ),
+    "one_success": Rule(
+        lambda n: n.success > 0,
+        (
+            (lambda n: n.done and n.skipped == n.all, _SKIPPED),
+            (lambda n: n.done and n.success == 0, _UPSTREAM_FAILED),
+        ),
+        "as soon as one has succeeded",
+    ),
+    "one_failed": Rule(
+        lambda n: n.bad > 0,
+        ((lambda n: n.done and n.bad == 0, _SKIPPED),),
+        "as soon as one has failed",
+    ),
+    "one_done": Rule(
+        lambda n: n.success + n.failed > 0,
+        ((lambda n: n.done and n.success == 0 and n.failed == 0, _SKIPPED),),
+        "as soon as one has succeeded or failed",
+    ),
+    "none_failed": Rule(
+        lambda n: n.success + n.skipped + n.removed == n.all,
+        ((lambda n: n.bad > 0, _UPSTREAM_FAILED),),
+        "when all have ended and none has failed",
+    ),
+    "none_failed_min_one_success": Rule(
+        lambda n: n.success + n.skipped + n.removed == n.all and n.success > 0,
+        (
+            (lambda n: n.bad > 0, _UPSTREAM_FAILED),
+            (lambda n: n.skipped == n.all, _SKIPPED),
+            (lambda n: n.done and n.success == 0, _UPSTREAM_FAILED),
+        ),
+        "when all have ended, none has failed and one has succeeded",
+    ),
+    "none_skipped": Rule(
+        lambda n: n.done and n.skipped == 0,
+        ((lambda n: n.skipped > 0, _SKIPPED),),
+        "when all have ended and none was skipped",
+    ),
+    "all_done_min_one_success": Rule(
+        lambda n: n.skipped == 0 and n.success + n.bad >= n.all - n.removed and n.success > 0,
+        (
+            (lambda n: n.skipped > 0, _SKIPPED),
+            (lambda n: n.success + n.bad + n.removed >= n.all and n.success == 0, _UPSTREAM_FAILED),
+        ),
+        "when all have ended, none was skipped and one has succeeded",
+    ),
+    "all_done_setup_success": Rule(
+        lambda n: n.done and (n.setup == 0 or n.setup_success > 0),
+        (
+            (lambda n: n.done and 0 < n.setup == n.setup_skipped, _SKIPPED),
+            (lambda n: n.done and n.setup > 0 and n.setup_success == 0, _UPSTREAM_FAILED),
+        ),
+        "when all have ended, and a setup task with success where there is one",
+    ),
+    "always": Rule(lambda n: True, (), "at once"),
+}
+
+# what such a rule asks for is that something went wrong, or nowhere: an upstream's success does not bring it nearer
+CONTENT_WITH_SUCCESS = frozenset(RULES) - {"all_failed", "all_skipped", "one_failed"}
+
+
+class TriggerError(NbdagError):
+    """There is no such trigger rule."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+    def __str__(self) -> str:
+        like = nearest(self.rule, RULES)
+        advice = f"did you mean {like}?" if like else f"take one of {', '.join(RULES)}"
+        return f"there is no trigger rule {self.rule!r}; {advice}"
+
+
+def rule_named(name: str) -> Rule:
+    """The row of the table, or a TriggerError."""
+    try:
+        return RULES[name]
+    except KeyError:
+        raise TriggerError(name) from None
+
+
+def decide(rule: str, counts: Counts) -> Decision:
+    """Whether a task runs, waits, or is settled without running."""
+    row = rule_named(rule)
+    if counts.all == 0:
+        return Go.RUN
+    for holds, state in row.settles:
+        if holds(counts):
+            return state
+    return Go.RUN if row.runs(counts) else Go.WAIT

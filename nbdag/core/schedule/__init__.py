@@ -1,0 +1,1 @@
+"""When a pipeline runs: cron ticks, intervals and time zones."""

@@ -1,0 +1,1 @@
+"""Creating a run: check all that must be right first, then record it in the store."""

@@ -1,0 +1,57 @@
+"""The graph in the report: where the notebook says a bare `%dag`, how every task of the run stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...core.cells import header
+from ...core.model.dag import CellKind, Dag
+from ...core.model.states import told_of
+from ...errors import NbdagError
+from ...reports import Shown
+
+
+def places(dag: Dag) -> list[int]:
+    """The cells that draw the graph: those of a bare %dag, and of %%dag."""
+    return [cell.index for cell in dag.cells if cell.kind is CellKind.CONTROL and _draws(cell.source)]
+
+
+def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
+    """Cell → its output. A picture that cannot be drawn keeps no report from being written."""
+    where = places(dag)
+    if not where:
+        return {}
+    from ... import graphs
+
+    try:
+        bundle = graphs.bundle(dag, {task: _mark(task, shown) for task in dag.tasks})
+    except NbdagError:
+        return {}
+    return {index: {"output_type": "display_data", "data": bundle, "metadata": {}} for index in where}
+
+
+def _mark(task: str, shown: Sequence[Shown]) -> Any:
+    from ...graphs import Mark
+
+    mine = [each for each in shown if each.task == task]
+    if not mine:
+        return Mark()
+    state = told_of({each.state for each in mine})
+    began = [each.started for each in mine if each.started is not None]
+    ended = [each.ended for each in mine if each.ended is not None]
+    return Mark(
+        state=state,
+        duration=max(ended) - min(began) if began and len(ended) == len(began) else None,
+        count=len(mine) if mine[0].map_index >= 0 else None,
+        reason=next((each.error for each in mine if each.error and each.state is state), None) or "",
+    )
+
+
+def _draws(source: str) -> bool:
+    for line in source.splitlines():
+        if header.is_header(line):
+            found = header.parse(line)
+            if found.kind == "dag" and (found.is_bare or found.builds):
+                return True
+    return False

@@ -1,0 +1,1 @@
+"""Questions about runs. They read the store, and neither write, recover nor notify."""

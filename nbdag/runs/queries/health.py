@@ -1,0 +1,152 @@
+"""What could keep notebooks from running here, each with its remedy: what `nbdag doctor` shows."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from ...core.planning.explain import several
+from ...errors import NbdagError
+from ...home import Home, without_secrets
+from ..creation.prepare import the_home
+from .liveness import standing
+from .runs import list_runs
+
+_LITTLE = 200 * 2**20  # bytes: less free space than this is worth a word
+_PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    level: str  # "ok", "note" or "problem"
+    said: str  # one sentence; for a problem with its remedy
+
+
+def findings(home: Home | None = None) -> Iterator[Finding]:
+    """All that is looked at, one after the other."""
+    here = the_home(home)
+    yield Finding(
+        what="nbdag",
+        level="ok",
+        said=f"{version('nbdag')} on Python {platform.python_version()} ({sys.executable}), {platform.platform()}",
+    )
+    yield from _packages()
+    yield _kernel()
+    yield _warm()
+    yield _graphviz()
+    yield from _state(here)
+    if here.exists:
+        yield from _store(here)
+        yield from _schedule(here)
+
+
+def _packages() -> Iterator[Finding]:
+    present = []
+    for name in _PACKAGES:
+        try:
+            present.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding(what=name, level="problem", said=f"it is not installed: python -m pip install {name}")
+    yield Finding(what="packages", level="ok", said=", ".join(present))
+
+
+def _kernel() -> Finding:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = KernelSpecManager().find_kernel_specs()
+    if "python3" in known:
+        return Finding(what="kernels", level="ok", said=", ".join(sorted(known)))
+    return Finding(
+        what="kernels", level="problem", said="no python3 kernel is installed: python -m ipykernel install --sys-prefix"
+    )
+
+
+def _warm() -> Finding:
+    from ...kernels.forkserver import server_registry
+
+    what = "warm kernels"
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return Finding(what=what, level="note", said="this system cannot fork them; tasks get ordinary kernels, slower")
+    try:
+        servers = server_registry.running()
+    except (server_registry.NoServerError, OSError) as error:
+        return Finding(what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, slower")
+    waiting = ", ".join(f"process {server.pid}, {server.memory >> 20} MB" for server in servers)
+    return Finding(what=what, level="ok", said=f"forked on demand; servers now: {waiting or 'none'}")
+
+
+def _graphviz() -> Finding:
+    from ...graphs import engine
+
+    try:
+        return Finding(what="pictures", level="ok", said=f"laid out by {engine()}")
+    except NbdagError as error:
+        return Finding(what="pictures", level="note", said=str(error))
+
+
+def _state(home: Home) -> Iterator[Finding]:
+    place = home.root
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        yield Finding(
+            what="state",
+            level="problem",
+            said=f"{home.root} cannot be written: make it writable, or set NBDAG_HOME to another folder",
+        )
+        return
+    used = "" if home.root.exists() else " (nothing is there yet)"
+    yield Finding(what="state", level="ok", said=f"{home.root}{used}")
+    if home.url is not None:
+        yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL names {without_secrets(home.url)}")
+    free = shutil.disk_usage(place).free
+    if free < _LITTLE:
+        yield Finding(
+            what="disk", level="note", said=f"only {free >> 20} MB are free at {place}: values of tasks are kept there"
+        )
+
+
+def _store(home: Home) -> Iterator[Finding]:
+    try:
+        latest = list_runs(limit=1, home=home)
+    except NbdagError as error:
+        yield Finding(what="store", level="problem", said=str(error))
+        return
+    said = f"the latest run is {latest[0].id} of {latest[0].dag}, {latest[0].state.value}" if latest else "no runs"
+    yield Finding(what="store", level="ok", said=said)
+
+
+def _schedule(home: Home) -> Iterator[Finding]:
+    """Whether a scheduler is alive, since when, and what is overdue."""
+    try:
+        found = standing(home=home)
+    except NbdagError:
+        return  # said already
+    for by in found.alive:
+        yield Finding(
+            what="scheduler",
+            level="ok",
+            said=f"process {by.pid} on {by.host.partition('/')[0]} is alive, since {_moment(by.started)}",
+        )
+    if not found.alive and (found.deployed or found.waiting):
+        yield Finding(
+            what="scheduler",
+            level="problem" if found.overdue or found.waiting else "note",
+            said=f"none is alive; deployed: {several(found.deployed, 'DAG')}; waiting: {several(found.waiting, 'run')} "
+            "('nbdag scheduler' starts one)",
+        )
+    for dag, since in found.overdue:
+        yield Finding(what="overdue", level="problem", said=f"{dag} was to run at {_moment(since)}")
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")

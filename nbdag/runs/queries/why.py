@@ -1,0 +1,201 @@
+"""`why`: what keeps a task from running, or what came of it, in words."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ...core.model.dag import Dag
+from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
+from ...core.planning.explain import label, standing, told
+from ...core.planning.plan import NO_ELEMENT, Plan, plan
+from ...core.planning.pools import Claim, claims, take, unmade_pools
+from ...home import Home
+from ...scheduler.due_runs import OF_BACKFILL, UNKNOWN
+from ...scheduler.run_step import as_planned, states_before, view
+from ...store.rows import AttemptRow, InstanceRow, RunRow
+from .liveness import driver_of, jobs_of
+from .pinned import pinned
+from .records import NoSuchTaskError, Run
+from .runs import WAS_CANCELLED, NoSuchRunError, error_of, home_of, id_of, opened, the_row
+
+if TYPE_CHECKING:
+    from ...store.store import Store
+
+_MANY = 1 << 30  # jobs, where nobody has any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Where a task instance stands, and each reason for it."""
+
+    run: str
+    task: str  # `train`, or `train[3]`
+    state: TaskState
+    reasons: tuple[str, ...]  # each goes on from the task's name: "waits for prep, which is running"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `why -o json` prints it."""
+        return {"run_id": self.run, "task": self.task, "state": self.state.value, "reasons": list(self.reasons)}
+
+
+def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None = None) -> list[Why]:
+    """Why each instance of a task (`train`), or one of them (`train[3]`), stands where it stands."""
+    here = home_of(run, home)
+    with opened(here) as store:
+        if store is None:
+            raise NoSuchRunError(id_of(run), dag, here.root)
+        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+        return _Answer(store, here, row).of(task)
+
+
+def never_begun(run: Run) -> dict[tuple[str, int], str]:
+    """Why each task of a run that ended without a try did so, where that is known."""
+    with opened(run.home) as store:
+        if store is None:
+            return {}
+        return _Answer(store, run.home, the_row(store, run.home, run.id, run.dag)).never_begun()
+
+
+class _Answer:
+    def __init__(self, store: Store, home: Home, row: RunRow) -> None:
+        self.store, self.row = store, row
+        self.dag: Dag = pinned(home, row)
+        self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
+        self.instances = store.instances([row.id])[row.id]
+        self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
+        self.driver = driver_of(store, row)
+        self.now = datetime.now(UTC)
+
+    def of(self, said: str) -> list[Why]:
+        part = re.fullmatch(r"(.+)\[(\d+)\]", said)
+        mine = [each for each in self.instances if each.task == said]
+        if not mine and part:
+            mine = [each for each in self.instances if (each.task, each.map_index) == (part[1], int(part[2]))]
+        if not mine:
+            raise NoSuchTaskError(
+                self.row.dag, self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances))
+            )
+        return [
+            Why(
+                run=self.row.name,
+                task=label(each.task, each.map_index),
+                state=each.state,
+                reasons=tuple(self._reasons(each)),
+            )
+            for each in mine
+        ]
+
+    def _reasons(self, each: InstanceRow) -> list[str]:
+        attempt = None if each.begun_anew else self.attempts.get(each.id)
+        if each.state in ACTIVE:
+            return self._under_way(each, attempt)
+        if each.state in FINISHED:
+            return self._over(each, attempt)
+        found = self._run_waits() + self._waits(each)
+        if not self.driver:
+            resume = f"nbdag resume {told(self.row.name, self.row.dag)}"
+            found.append(f"is driven by nobody: start `nbdag scheduler`, or drive it here with `{resume}`")
+        return found or [f"is free to run: {self.driver} starts it in a moment"]
+
+    def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+        length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
+        found = [f"{standing(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
+        if not self.driver:
+            found.append("is begun anew by the next `nbdag scheduler`")
+        return found
+
+    def _over(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+        of_it = attempt is not None and attempt.state is each.state
+        if of_it and attempt is not None and attempt.cached:
+            return [
+                f"{standing(each.state)} without running: cached, as in run {attempt.cached}, since when neither its "
+                "code nor what it is given has changed"
+            ]
+        if of_it and attempt is not None and attempt.error:
+            return [f"{standing(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
+        if of_it and attempt is not None:
+            return [f"{standing(each.state)} (try {attempt.try_number})"]
+        if self._has_no_element(each):
+            return [f"{standing(each.state)}: {NO_ELEMENT}"]
+        # No attempt says so: what would become of it, if it stood at the beginning?
+        anew = replace(each, state=TaskState.NONE)
+        moves = self._plan([anew if other is each else other for other in self.instances]).moves
+        for move in moves:
+            if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
+                return [f"{standing(each.state)}: {move.reason}"]
+        if each.state is TaskState.SKIPPED and self.row.state is RunState.CANCELLED:
+            return [f"did not begin: {WAS_CANCELLED}"]
+        return [f"{standing(each.state)}{f': {self.row.error}' if self.row.error else ', as somebody marked it so'}"]
+
+    def _has_no_element(self, each: InstanceRow) -> bool:
+        task = self.dag.tasks.get(each.task)
+        attempt = self.attempts.get(each.id)
+        found = attempt is not None and attempt.state is TaskState.SUCCESS and each.map_index < 0
+        return found and each.state is TaskState.SKIPPED and task is not None and bool(task.options.map)
+
+    def never_begun(self) -> dict[tuple[str, int], str]:
+        never = {
+            each.id: each
+            for each in self.instances
+            if each.state in FINISHED
+            and (each.begun_anew or each.id not in self.attempts or self._has_no_element(each))
+        }
+        anew = [replace(each, state=TaskState.NONE) if each.id in never else each for each in self.instances]
+        moves = self._plan(anew).moves if never else ()
+        found = {(move.task, move.map_index, move.state): move.reason for move in moves}
+        cancelled = WAS_CANCELLED if self.row.state is RunState.CANCELLED else ""
+        said = {}
+        for each in never.values():
+            told = found.get(
+                (each.task, each.map_index, each.state), cancelled if each.state is TaskState.SKIPPED else ""
+            )
+            said[each.task, each.map_index] = NO_ELEMENT if self._has_no_element(each) else told
+        return said
+
+    def _run_waits(self) -> list[str]:
+        row = self.row
+        if row.state is not RunState.QUEUED:
+            return []
+        backfill = row.kind == "backfill"
+        most = self.store.deployments.most([row.dag]).get(row.dag, UNKNOWN)
+        if backfill:
+            most = OF_BACKFILL if row.backfill is None else self.store.backfills.most_of(row.backfill)
+        running = self.store.deployments.running().get((row.dag, backfill), 0)
+        if running >= most:
+            kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
+            return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
+        return ["waits for its run to begin"] if self.driver else []
+
+    def _waits(self, each: InstanceRow) -> list[str]:
+        found = self._plan(self.instances)
+        key = (each.task, each.map_index)
+        if key in found.waiting:
+            return list(found.waiting[key])
+        ready = claims(self.dag, view(self.row), found.ready)
+        mine = next((claim for claim in ready if (claim.task, claim.map_index) == key), None)
+        if mine is None:
+            return []
+        active = [
+            Claim(
+                dag_id=one.dag, run_id=one.run, task=one.task, map_index=one.map_index, weight=0, logical_date=None,
+                position=0, pool=one.pool, slots=one.slots,
+            )
+            for one in self.store.active()
+        ]  # fmt: skip
+        pools = {**unmade_pools([self.dag]), **self.store.pools()}
+        jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
+        taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        return list(taken.held.get(mine.key, ()))
+
+    def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
+        state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
+        row = self.row if state is None else replace(self.row, state=state, started=None)
+        planned = [as_planned(each) for each in instances]
+        return plan(
+            self.dag, view(row), planned, now=self.now, previous=states_before(self.store, self.row), explain=True
+        )

@@ -1,0 +1,189 @@
+"""What is to be driven: runs that their schedule makes due, and runs that wait for their turn.
+
+A tick's run is recorded together with the step of the schedule to the next, and its name says the tick: whoever comes
+second finds it there. Catching up makes no more runs than may run at once, so a year of ticks fills no queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from ..core.model.dag import Dag
+from ..core.model.states import RunState
+from ..core.planning.pools import runs_to_start
+from ..core.schedule.timetable import Timetable
+from ..errors import NbdagError
+from ..store.rows import DagRow, NewInstance, NewRun, RunRow
+from .run_step import new_instance, view, when
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+OF_BACKFILL = 10  # a backfill's runs at once
+UNKNOWN = 16  # runs at once of a DAG that is deployed no more
+AGAIN = 60.0  # seconds before a notebook that could not be read is looked at again
+
+Say = Callable[[str, str, str], None]  # what happened, of which DAG, of which run
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run whose turn it is."""
+
+    row: RunRow
+    most: int | None  # how many of its kind may run at once; None: it runs already
+
+
+class Agenda:
+    """What one scheduler has to drive, besides what it drives already."""
+
+    def __init__(
+        self, store: Store, *, read: Callable[[DagRow], Dag], say: Say, most_of_backfill: int = OF_BACKFILL
+    ) -> None:
+        self._store = store
+        self._read = read
+        self._say = say
+        self._most_of_backfill = most_of_backfill
+        self._later: dict[tuple[str, str], datetime] = {}  # what could not be made, and when to try again
+
+    def look(self, now: datetime, scheduler: str, driven: Collection[int]) -> tuple[list[Turn], datetime | None]:
+        """The runs whose turn it is, and when to look again though nothing happens."""
+        self._make_due(now)
+        return self._turns(scheduler, driven), self._wake(now)
+
+    def _wake(self, now: datetime) -> datetime | None:
+        times = [at for at in self._later.values() if at > now]
+        date = self._store.deployments.next_date_after(now.timestamp())
+        if date is not None:
+            times.append(when(date))
+        return min(times, default=None)
+
+    def _make_due(self, now: datetime) -> None:
+        for row in self._store.deployments.due(now.timestamp()):
+            key = (row.id, row.digest)
+            if self._later.get(key, now) > now:
+                continue
+            try:
+                self._make(row, now)
+                self._later.pop(key, None)
+            except NbdagError as error:
+                self._later[key] = now + timedelta(seconds=AGAIN)
+                self._say(f"cannot make its run, and tries again in {AGAIN:g} s: {error}", row.id, "")
+
+    def _make(self, row: DagRow, now: datetime) -> None:
+        """Make the runs that are due, as many as there is room for; the others wait for those to end."""
+        timetable, deployed = timetable_of(row), when(row.deployed)
+        last = None if row.last_date is None else when(row.last_date)
+        first = timetable.next_run(last, now, deployed)
+        if first is None or first > now:
+            next_ = None if first is None else first.timestamp()
+            if row.next_date != next_:
+                self._store.deployments.advance(row, next_)
+            return
+        most = row.max_active_runs if row.catchup else timetable.max_active_runs
+        room = None if most is None else max(0, most - self._store.deployments.open_runs(row.id))
+        ticks = list(islice(timetable.due(last, now, deployed), room))
+        if ticks:
+            self._record(row, timetable, ticks, last, now, timetable.next_run(ticks[-1], now, deployed))
+
+    def _record(
+        self,
+        row: DagRow,
+        timetable: Timetable,
+        ticks: Sequence[datetime],
+        last: datetime | None,
+        now: datetime,
+        next_: datetime | None,
+    ) -> None:
+        starts = (timetable.data_interval(ticks[0], last)[0], *ticks)
+        due = [
+            new_run(row, name=scheduled_name(tick), kind="scheduled", at=now, date=tick, start=start)
+            for start, tick in zip(starts, ticks, strict=False)
+        ]
+        next_at = None if next_ is None else next_.timestamp()
+        made = self._store.deployments.create_due(row, due, instances_of(self._read(row)), next_at)
+        for run in made or ():
+            late = (now - when(run.logical_date)).total_seconds()
+            said = f" ({late:.0f} s late)" if late >= 60 else ""
+            local = when(run.logical_date).astimezone(timetable.zone)
+            self._say(
+                f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, run.name
+            )
+
+    def _turns(self, scheduler: str, driven: Collection[int]) -> list[Turn]:
+        rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in driven]
+        turns = [Turn(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
+        queued = {(row.dag, row.name): row for row in rows if row.state is RunState.QUEUED and row.cancel_asked is None}
+        if not queued:
+            return turns
+        most = self._store.deployments.most(sorted({dag for dag, _ in queued}))
+        limits: dict[tuple[str, bool], int] = {}
+        for row in queued.values():
+            backfill = row.kind == "backfill"
+            limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, UNKNOWN)
+        filling = self._store.backfills.newest({row.dag for row in queued.values() if row.backfill})
+        limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
+        start = runs_to_start(
+            map(view, queued.values()),
+            self._store.deployments.running(),
+            limits,
+            backwards={dag for dag, each in filling.items() if each.backwards},
+        )
+        for each in start:
+            row = queued[each.dag_id, each.run_id]
+            turns.append(Turn(row, limits[row.dag, row.kind == "backfill"]))
+        return turns
+
+
+def timetable_of(row: DagRow) -> Timetable:
+    """When a deployed notebook runs by itself."""
+    return _timetable(row.schedule, row.tz, row.start_date, row.end_date, row.catchup)
+
+
+def next_date(row: DagRow, now: datetime) -> float | None:
+    """The logical date of its next scheduled run."""
+    last = None if row.last_date is None else when(row.last_date)
+    tick = timetable_of(row).next_run(last, now, when(row.deployed))
+    return None if tick is None else tick.timestamp()
+
+
+def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, start: datetime) -> NewRun:
+    """A run of what is deployed, of the data from `start` up to its logical date."""
+    return NewRun(
+        dag=row.id,
+        name=name,
+        digest=row.digest,
+        kind=kind,
+        path=row.path,
+        cwd=row.cwd,
+        created=at.timestamp(),
+        logical_date=date.timestamp(),
+        interval_start=start.timestamp(),
+        interval_end=date.timestamp(),
+        fail_fast=row.fail_fast,
+    )
+
+
+def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
+    """The id of a tick's run."""
+    return f"{kind}__{tick.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
+
+
+def instances_of(dag: Dag) -> Sequence[NewInstance]:
+    """The tasks of a run of the whole notebook; none while they are not built, which is done when its turn comes."""
+    if dag.unbuilt:
+        return []
+    return [new_instance(dag, task) for task in dag.tasks]
+
+
+@lru_cache(maxsize=4096)
+def _timetable(schedule: str | None, tz: str, start: float | None, end: float | None, catchup: bool) -> Timetable:
+    zone = ZoneInfo(tz)
+    first, last = (None if at is None else datetime.fromtimestamp(at, zone) for at in (start, end))
+    return Timetable.parse(schedule, tz=tz, start_date=first, end_date=last, catchup=catchup and schedule is not None)

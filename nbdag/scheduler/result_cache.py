@@ -1,0 +1,66 @@
+"""Tasks that need not run, since they have before.
+
+A task with `--cache` takes the outcome of an earlier attempt of the same key (`core.cache`), if its values are stored
+still. It gets an attempt of its own all the same, with the values of the other on record and a copy of its notebook
+and log: so whatever is asked of the run, it has, and what the other run left may be removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.model.dag import Dag
+from ..core.model.job import Job, Key
+from ..core.planning.cache_key import cache_key, is_cached, modules_of
+from ..home import Home
+from ..store.rows import Earlier
+from .module_fingerprints import states
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+
+class Cache:
+    """What earlier attempts have left."""
+
+    def __init__(self, store: Store, home: Home) -> None:
+        self._store = store
+        self._home = home
+
+    def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, Earlier | None]:
+        """The key of an attempt, if it has one, and the outcome that stands for its own, if that is `wanted`."""
+        modules = modules_of(dag, job.key.task) if is_cached(job) else None
+        if modules is None:
+            return None, None
+        key = cache_key(job, states(modules, Path(job.cwd)), sys.version)
+        outcomes = self._store.earlier(job.key.dag, job.key.task, key) if wanted else []
+        return key, next((each for each in outcomes if self._is_whole(each) and self._copy(each, job)), None)
+
+    def _is_whole(self, earlier: Earlier) -> bool:
+        from ..values import ValueStore  # needs what pickles
+
+        values = ValueStore(str(self._home.values))
+        return all(values.keep(digest) for digest in {output.digest for output in earlier.outputs})
+
+    def _copy(self, earlier: Earlier, job: Job) -> bool:
+        """Copy the attempt's notebook and log; without them the report would have nothing to show."""
+        source = self._home.attempt(
+            Key(
+                dag=job.key.dag,
+                run=earlier.run,
+                task=job.key.task,
+                map_index=earlier.map_index,
+                try_number=earlier.try_number,
+            )
+        )
+        target = Path(job.path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for suffix in (".ipynb", ".log"):
+                shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,131 @@
+"""What comes into being: runs, their task instances, and what is said of them; in a transaction of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from ..core.model.job import Note
+from ..core.model.states import RunState
+from ..errors import NbdagError
+from . import schema as t
+from .mapping import instance_of, run_of
+from .rows import InstanceRow, NewInstance, NewRun, RunRow
+
+
+class RunExistsError(NbdagError):
+    """Two runs of one DAG under one id."""
+
+    def __init__(self, dag: str, name: str) -> None:
+        super().__init__(dag, name)
+        self.dag = dag
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.dag} already has a run {self.name}; give the new one another id"
+
+
+def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
+    """Those of these ids that runs of the DAG have."""
+    query = select(t.runs.c.name).where(t.runs.c.dag_id == dag, t.runs.c.name.in_(list(names)))
+    return set(connection.execute(query).scalars())
+
+
+def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
+    """The same as `add_runs`, where no run of the DAG may have one of these ids yet. Raises `RunExistsError`."""
+    if taken := names_taken(connection, new[0].dag, [each.name for each in new]):
+        raise RunExistsError(new[0].dag, min(taken))
+    return add_runs(connection, new, instances)
+
+
+def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
+    """Record runs of one version of a DAG, queued, each with these task instances."""
+    pin(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
+    rows = connection.execute(
+        insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
+    ).all()
+    add_instances(connection, [(row.id, instance) for row in rows for instance in instances])
+    notes = [noted(row.id, note) for row, each in zip(rows, new, strict=True) for note in each.notes]
+    if notes:
+        connection.execute(insert(t.notes), notes)
+    lent = [
+        {"run_id": row.id, "task": task, "from_run_id": run}
+        for row, each in zip(rows, new, strict=True)
+        for task, run in each.borrowed.items()
+    ]
+    if lent:
+        connection.execute(insert(t.borrowed), lent)
+    return [run_of(row) for row in rows]
+
+
+def pin(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
+    """Record a version of a DAG, if that has not been done."""
+    if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
+        connection.execute(insert(t.dags).values(id=dag))
+    version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
+    if not connection.execute(select(t.versions.c.digest).where(version)).first():
+        connection.execute(insert(t.versions).values(dag_id=dag, digest=digest, created=at, built=built))
+
+
+def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
+    """Record task instances, each of the run of this number."""
+    if not new:
+        return []
+    rows = connection.execute(
+        insert(t.instances).returning(t.instances, sort_by_parameter_order=True),
+        [
+            {
+                "run_id": run,
+                "task": instance.task,
+                "map_index": instance.map_index,
+                "position": instance.position,
+                "state": instance.state,
+                "tries": 0,
+                "pool": instance.pool,
+                "slots": instance.slots,
+                "short_circuit": False,
+                "element": dict(instance.element) or None,
+            }
+            for run, instance in new
+        ],
+    )
+    return [instance_of(row) for row in rows]
+
+
+def noted(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
+    """What is recorded of something said; of the run as a whole, or of an attempt."""
+    return {
+        "run_id": run,
+        "instance_id": instance,
+        "try_number": try_number,
+        "code": note.code,
+        "name": note.name,
+        "message": note.message,
+    }
+
+
+def _values_of(new: NewRun) -> dict[str, Any]:
+    return {
+        "dag_id": new.dag,
+        "name": new.name,
+        "digest": new.digest,
+        "kind": new.kind,
+        "state": RunState.QUEUED,
+        "created": new.created,
+        "logical_date": new.logical_date,
+        "interval_start": new.interval_start,
+        "interval_end": new.interval_end,
+        "path": new.path,
+        "cwd": new.cwd,
+        "output": new.output,
+        "parameters": dict(new.parameters),
+        "tasks": None if new.tasks is None else list(new.tasks),
+        "fail_fast": new.fail_fast,
+        "cache": new.cache,
+        "kernel": new.kernel,
+        "scheduler_id": new.scheduler,
+        "backfill": new.backfill,
+        "revision": 0,
+    }
