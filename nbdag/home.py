@@ -142,6 +142,11 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
     return Home(here / NAME, url)
 
 
+def the_home(home: Home | None) -> Home:
+    """Return the given home, else that of the working directory."""
+    return find() if home is None else home
+
+
 def without_secrets(url: str) -> str:
     """A database's URL as it may be shown, and kept where others read: its passwords are replaced by ***."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))

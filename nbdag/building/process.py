@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import NbdagError
-from ..processes.parent_watchdog import MARK, WORKER
+from ..processes.identity import MARK, WORKER
 from ..processes.process_tree import end_all, new_mark
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable: seconds; Airflow gives the import of a DAG as many

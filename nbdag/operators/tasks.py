@@ -10,18 +10,32 @@ becomes of them. This module is quick to import, for the kernel of a task may ne
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..core.options import option_types
 from ..core.options.options import TaskOptions
 from . import OperatorError
 
-if TYPE_CHECKING:
-    from .build import Build
 
-_building: Build | None = None
+class Builder(Protocol):
+    """Collects the tasks that a body makes; `build.Build` is the one there is."""
+
+    carried: Any  # writes values of the body as source: `carried.Carried`
+
+    def add(self, task: Operator) -> None:
+        """Add a task."""
+
+    def connect(self, before: str, after: str) -> None:
+        """Declare that one task follows another."""
+
+    def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
+        """Return options of `%%task` given as keywords, by field."""
+
+
+_building: Builder | None = None
 
 
 class Node:
@@ -114,14 +128,14 @@ class Operator(Node):
         return f"<{type(self).__name__} {self.id}>"
 
 
-def current() -> Build:
+def current() -> Builder:
     """The build under way."""
     if _building is None:
         raise OperatorError("tasks are made in a %%dag cell", hint="begin this cell with %%dag")
     return _building
 
 
-def begin(build: Build | None) -> Build | None:
+def begin(build: Builder | None) -> Builder | None:
     """From now on, what is made belongs to this build; answers with the one before."""
     global _building
     before, _building = _building, build

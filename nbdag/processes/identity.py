@@ -11,6 +11,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+MARK = "NBDAG_ATTEMPT"  # environment variable: inherited by all that an attempt starts
+WORKER = "NBDAG_WORKER"  # environment variable: the pid of the worker, where the kernel is its child
+
 
 @dataclass(frozen=True, slots=True)
 class Process:

@@ -13,8 +13,8 @@ import signal
 import threading
 import time
 
-MARK = "NBDAG_ATTEMPT"  # environment variable: inherited by all that an attempt starts
-WORKER = "NBDAG_WORKER"  # environment variable: the pid of the worker, where the kernel is its child
+from .identity import MARK, WORKER
+
 _EVERY = 0.5  # seconds
 
 

@@ -13,7 +13,7 @@ import signal
 
 import psutil
 
-from .parent_watchdog import MARK
+from .identity import MARK
 
 _ROUNDS = 5  # looks for marked processes: one that is being ended may just have started another
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from ..core.planning.cache_key import tops
+from ..core.cells.imports import tops
 from ..kernels.forkserver.preload import lies_in
 from ..kernels.forkserver.server_spec import site_dirs
 

@@ -8,16 +8,20 @@ those inside functions, which may never be called.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from ..model.dag import CellKind, Dag
-from .source import SyntaxProblem, to_python
+from .source import Python, SyntaxProblem, to_python
 
 _CODE = {CellKind.PARAMETERS, CellKind.SETUP, CellKind.TASK}
 _CHANGERS = {"os.putenv", "os.unsetenv", "load_dotenv", "dotenv.load_dotenv", "sys.path.insert", "site.addsitedir"}
 _ENVIRON_CHANGES = {"update", "setdefault", "pop", "popitem", "clear"}
 _MAGICS = {"env", "set_env", "dotenv"}
+_CHANGES_PATH = re.compile(
+    r"\bsys\s*\.\s*path\b|\bfrom\s+sys\s+import\b.*\bpath\b|\baddsitedir\b|^\s*%run\b", re.MULTILINE
+)
 
 
 def imports(dag: Dag) -> tuple[str, ...]:
@@ -100,3 +104,31 @@ def _dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value)}.{node.attr}"
     return ""
+
+
+def tops(tree: ast.AST) -> Iterator[str]:
+    """The top of each module that the code imports, wherever in it: `a` of `import a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call):
+            match [ast.unparse(node.func).rpartition(".")[2], *node.args]:
+                case ["import_module" | "__import__", ast.Constant(value=str(name)), *_]:
+                    yield name.partition(".")[0]
+                case ["run_line_magic", ast.Constant(value="load_ext" | "reload_ext"), ast.Constant(value=str(name))]:
+                    yield name.strip().partition(".")[0]
+
+
+@lru_cache(maxsize=4096)
+def imported_tops(code: str) -> frozenset[str]:
+    """Return the top of each module that a cell's code imports."""
+    python = to_python(code)
+    return frozenset(tops(python.tree)) if isinstance(python, Python) else frozenset()
+
+
+@lru_cache(maxsize=4096)
+def changes_module_path(code: str) -> bool:
+    """Return whether the code changes where modules are found, or runs another file whose imports cannot be seen."""
+    return _CHANGES_PATH.search(code) is not None

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
 from ..analysis.scopes import names_of
+from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import Cell, CellKind, Problem
+from ..model.dag import Cell, CellKind, Dag, Place, Problem
 from ..model.problems import problem
 from .reaching_definitions import Account, Version, Versions
 from .read_cells import Reading, parse
@@ -267,3 +268,21 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """A hint with the nearest of these names; empty where none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def cache_problems(dag: Dag) -> Iterator[Problem]:
+    """Yield a warning for each task with --cache whose imported modules cannot be known."""
+    if not any(task.options.cache for task in dag.tasks.values()):
+        return
+    hiding = [task.id for task in dag.tasks.values() if any(map(changes_module_path, dag.kernel_code(task.id)))]
+    hidden = {*hiding, *dag.descendants(*hiding)}
+    for task in dag.tasks.values():
+        if task.options.cache and task.id in hidden:
+            yield problem(
+                "NB307",
+                f"task {task.id} runs anew in spite of --cache: the code changes sys.path or runs another file, so "
+                "whether modules have changed cannot be seen",
+                hint="set PYTHONPATH, or install them with `pip install -e`, instead",
+                task=task.id,
+                place=Place(cell=task.cell, line=1),
+            )

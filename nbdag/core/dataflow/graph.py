@@ -25,8 +25,7 @@ from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from ..planning import cache_key
-from .diagnostics import Doubts, nearest
+from .diagnostics import Doubts, cache_problems, nearest
 from .reaching_definitions import Account, Version, Versions
 from .read_cells import Reading, in_order, parse, sweep
 from .shipped_definitions import Replayed
@@ -113,7 +112,7 @@ def _understand(
         language=language,
         kernel_name=kernel_name,
     )
-    return replace(dag, problems=(*dag.problems, *cache_key.doubts(dag)))
+    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]

@@ -6,7 +6,7 @@ within a cell. `core.dataflow.understand` makes a `Dag`; nothing here reads a fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -185,6 +185,13 @@ class Dag:
     def cell_in_file(self, number: int) -> Cell | None:
         """A cell of the user's file, from 0."""
         return next((cell for cell in self.cells if cell.in_file == number and cell.made_at is None), None)
+
+    def kernel_code(self, task: str) -> Iterator[str]:
+        """Yield the source of everything that runs in the kernel of a task."""
+        yield from (cell.code for cell in self.cells if cell.kind is CellKind.PARAMETERS)
+        yield from (self.cells[index].code for index in self.tasks[task].setup)
+        yield self.tasks[task].code
+        yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
         """All that must run before these tasks; the tasks themselves only where one precedes another."""

@@ -14,17 +14,16 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from ..cells.imports import changes_module_path, imported_tops
 from ..cells.source import Python, to_python
-from ..model.dag import CellKind, Dag, Place, Problem, Task
+from ..model.dag import Dag, Task
 from ..model.job import Job
-from ..model.problems import problem
 
 _VERSION = 1  # raised when a key of before must not be found any more
-_HIDES = re.compile(r"\bsys\s*\.\s*path\b|\bfrom\s+sys\s+import\b.*\bpath\b|\baddsitedir\b|^\s*%run\b", re.MULTILINE)
 _RUN = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
 
@@ -73,63 +72,10 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     The latter because an input may be of a class that such a module defines. None: it cannot be known which they are,
     since the code changes where modules are looked for.
     """
-    codes = [code for each in (task, *dag.ancestors(task)) for code in _codes(dag, dag.tasks[each])]
-    if any(_hides(code) for code in codes):
+    codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
+    if any(changes_module_path(code) for code in codes):
         return None
-    return tuple(sorted({name for code in codes for name in _imported(code)}))
-
-
-def doubts(dag: Dag) -> Iterator[Problem]:
-    """What a person should know of tasks that ask for earlier outcomes and cannot have them."""
-    if not any(task.options.cache for task in dag.tasks.values()):
-        return
-    hiding = [task.id for task in dag.tasks.values() if any(map(_hides, _codes(dag, task)))]
-    hidden = {*hiding, *dag.descendants(*hiding)}
-    for task in dag.tasks.values():
-        if task.options.cache and task.id in hidden:
-            yield problem(
-                "NB307",
-                f"task {task.id} runs anew in spite of --cache: the code changes sys.path or runs another file, so "
-                "whether modules have changed cannot be seen",
-                hint="set PYTHONPATH, or install them with `pip install -e`, instead",
-                task=task.id,
-                place=Place(cell=task.cell, line=1),
-            )
-
-
-def tops(tree: ast.AST) -> Iterator[str]:
-    """The top of each module that the code imports, wherever in it: `a` of `import a.b`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
-        elif isinstance(node, ast.Call):
-            match [ast.unparse(node.func).rpartition(".")[2], *node.args]:
-                case ["import_module" | "__import__", ast.Constant(value=str(name)), *_]:
-                    yield name.partition(".")[0]
-                case ["run_line_magic", ast.Constant(value="load_ext" | "reload_ext"), ast.Constant(value=str(name))]:
-                    yield name.strip().partition(".")[0]
-
-
-@lru_cache(maxsize=4096)
-def _imported(code: str) -> frozenset[str]:
-    python = to_python(code)
-    return frozenset(tops(python.tree)) if isinstance(python, Python) else frozenset()
-
-
-@lru_cache(maxsize=4096)
-def _hides(code: str) -> bool:
-    """Whether it changes where modules are looked for, or runs another file, whose imports cannot be seen."""
-    return _HIDES.search(code) is not None
-
-
-def _codes(dag: Dag, task: Task) -> Iterator[str]:
-    """All that runs in the kernel of a task."""
-    yield from (cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS)
-    yield from (dag.cells[index].code for index in task.setup)
-    yield task.code
-    yield from (each.source for each in task.definitions)
+    return tuple(sorted({name for code in codes for name in imported_tops(code)}))
 
 
 @lru_cache(maxsize=4096)

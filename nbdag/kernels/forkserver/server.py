@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...processes.parent_watchdog import MARK, WORKER
+from ...processes.identity import MARK, WORKER
 from . import framing, importing
 from .child import Born, Orders, changes
 from .importing import flush

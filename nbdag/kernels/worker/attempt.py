@@ -25,8 +25,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.job import Job, Result
 from ...core.model.states import TaskState
+from ...processes.identity import MARK, WORKER
 from ...processes.leftovers import forget, remember
-from ...processes.parent_watchdog import MARK, WORKER
 from ...processes.process_tree import end_all, new_mark
 from ...writing import write_atomically
 from ..forkserver import framing

@@ -19,12 +19,12 @@ from ...core.model.job import Note
 from ...core.model.states import RunState
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError
-from ...home import Home
+from ...home import Home, the_home
 from ...scheduler import new_instance, new_run, scheduled_name, timetable_of
 from ...store.rows import DagRow, NewRun, RunRow
 from ..creation.build import pin_built
 from ..creation.partial_runs import borrow
-from ..creation.prepare import choose, plain_parameters, record_parameters, the_home
+from ..creation.prepare import choose, plain_parameters, record_parameters
 from ..queries.liveness import schedulers
 from ..queries.pinned import pinned
 from ..queries.records import Run

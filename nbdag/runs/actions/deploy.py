@@ -17,10 +17,10 @@ from ...core.model.states import RunState
 from ...core.options.option_types import nearest
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError
-from ...home import Home
+from ...home import Home, the_home
 from ...scheduler import instances_of, is_gone, new_run, next_date, timetable_of
 from ...store.rows import DagRow, SchedulerRow
-from ..creation.prepare import digest_of, new_name, prepare, record_parameters, the_home
+from ..creation.prepare import digest_of, new_name, prepare, record_parameters
 from ..execution.foreground import pool_notes
 from ..queries.pinned import notebook_of
 from ..queries.records import Run

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import store as stores
-from ...home import Home
-from ..creation.prepare import the_home
+from ...home import Home, the_home
 from ..execution.recovery import bury
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from ... import store as stores
 from ...core.planning.explain import label
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
 from ...errors import NbdagError
-from ...home import Home
-from ..creation.prepare import the_home
+from ...home import Home, the_home
 
 
 class PoolNameError(NbdagError):

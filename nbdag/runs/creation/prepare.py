@@ -24,7 +24,6 @@ from ...core.model.job import Note
 from ...core.options.option_types import nearest
 from ...core.planning.explain import several
 from ...errors import NbdagError
-from ...home import Home, find
 
 
 class NotebookProblemsError(NbdagError):
@@ -263,11 +262,6 @@ def kernel_installed(name: str | None) -> None:
 def new_name(now: datetime, kind: str = "manual") -> str:
     """An id for a run: sorts by time, and may be a folder's name on every system (so no colon)."""
     return f"{kind}__{now.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
-
-
-def the_home(home: Home | None) -> Home:
-    """The home that was given, else the one of the working directory."""
-    return find() if home is None else home
 
 
 def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:

@@ -28,12 +28,11 @@ from ...core.options.option_types import write_duration
 from ...core.planning.explain import listed, several
 from ...errors import NbdagError
 from ...executors import Executor
-from ...home import Home
+from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
 from ...scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
-from ..creation.prepare import the_home
 from ..queries.pinned import notebook_of
 from .foreground import JobsError, cores, local_executor
 from .notify import Notifier, both

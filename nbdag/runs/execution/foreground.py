@@ -18,11 +18,11 @@ from ...core.model.job import Note
 from ...core.planning.pools import INFINITE
 from ...errors import NbdagError
 from ...executors import Executor
-from ...home import Home
+from ...home import Home, the_home
 from ...scheduler import Scheduler, new_instance
 from ...store.rows import NewRun, RunRow
 from ..creation.partial_runs import Borrowed, borrow
-from ..creation.prepare import Prepared, new_name, prepare, the_home
+from ..creation.prepare import Prepared, new_name, prepare
 from ..queries.pinned import pinned
 from ..queries.records import Run
 from ..queries.runs import the_row, told

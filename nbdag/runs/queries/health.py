@@ -13,8 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ...core.planning.explain import several
 from ...errors import NbdagError
-from ...home import Home, without_secrets
-from ..creation.prepare import the_home
+from ...home import Home, the_home, without_secrets
 from .liveness import standing
 from .runs import list_runs
 

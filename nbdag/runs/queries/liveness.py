@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import store as stores
-from ...home import Home
+from ...home import Home, the_home
 from ...scheduler import is_gone
 from ...store.rows import RunRow, SchedulerRow
-from ..creation.prepare import the_home
 from .records import Run
 from .runs import opened, the_row
 

@@ -14,9 +14,8 @@ from ...core.model.job import CANCELLED, Key
 from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.options.option_types import nearest
 from ...errors import NbdagError
-from ...home import Home
+from ...home import Home, the_home
 from ...store.rows import AttemptRow, InstanceRow, RunRow
-from ..creation.prepare import the_home
 from ..execution.recovery import bury
 from .records import Run, TaskRun
 

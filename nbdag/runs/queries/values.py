@@ -11,10 +11,9 @@ from ...core.model.states import TaskState
 from ...core.planning import explain
 from ...core.planning.assemble import inputs
 from ...errors import NbdagError
-from ...home import Home
+from ...home import Home, the_home
 from ...scheduler import leavings
 from ...values import ValueStore
-from ..creation.prepare import the_home
 from .pinned import pinned
 from .records import Run, TaskRun
 from .runs import find_run, the_row
