@@ -20,9 +20,32 @@ from pathlib import Path
 import psutil
 import pytest
 
+SECONDS_ON_TWO_CORES = 490  # measured with `pytest -n auto`, before bytecode was kept: an upper bound
+
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_bytecode(config)
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "worksteal"  # neighbours stay on one worker, and share its kernels
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Return how long the whole suite takes here, and what it skips; nothing where only some tests are chosen."""
+    if config.args_source is not config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
+        return []
+    workers = len(config.getoption("tx", None) or ["this process"])
+    minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, os.cpu_count() or 1) / 60
+    length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show how far it is"
+    return [length, *(f"skipped here: {each}" for each in _missing())]
+
+
+def _missing() -> Iterator[str]:
+    chromium = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    if not (chromium or os.environ.get("NBDAG_CHROMIUM") or os.environ.get("NBDAG_REQUIRE_BROWSER")):
+        yield "tests/browser, for want of Chromium (apt-get install chromium, or set NBDAG_CHROMIUM)"
+    postgres = os.environ.get("NBDAG_TEST_POSTGRES_URL") or _postgres_programs()
+    if not (postgres or os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1"):
+        yield "tests on PostgreSQL, for want of a server (apt-get install postgresql, or set NBDAG_TEST_POSTGRES_URL)"
 
 
 def _keep_bytecode(config: pytest.Config) -> None:
@@ -46,7 +69,7 @@ def runtime() -> Iterator[Path]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("NBDAG_RUNTIME_DIR", folder)
-        patch.setenv("NBDAG_IDLE", "30")
+        patch.setenv("NBDAG_IDLE", "120")
         for name in ("NBDAG_HOME", "NBDAG_DB_URL", "NBDAG_DEBUG"):
             patch.delenv(name, raising=False)
         yield Path(folder)

@@ -48,7 +48,7 @@ class CommandLine:
     folder: Path
     home: Path
     runtime: Path  # where fork servers are met
-    idle: int = 30  # seconds that a fork server stays
+    idle: int = 120  # seconds that a fork server stays
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of what we start
 
     @property
