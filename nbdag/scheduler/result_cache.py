@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 
-class Cache:
+class ResultCache:
     """What earlier attempts have left."""
 
     def __init__(self, store: Store, home: Home) -> None:

@@ -124,8 +124,8 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
 ) -> None:
     """Its clock is an hour behind ours: what counts is whether it is heard of."""
     for module in (nbdag.runs.execution.daemon, nbdag.scheduler.scheduler):
-        monkeypatch.setattr(module, "BEAT", 0.02)
-    monkeypatch.setattr(nbdag.runs.execution.daemon, "SILENT", 1.0 if silent else 20.0)
+        monkeypatch.setattr(module, "HEARTBEAT_INTERVAL", 0.02)
+    monkeypatch.setattr(nbdag.runs.execution.daemon, "HEARTBEAT_TIMEOUT", 1.0 if silent else 20.0)
     there, at = nbdag.store.open(works.home), time.time() - 3600
     monkeypatch.setattr(type(works.store), "is_sqlite", property(lambda store: False))  # which may have only one
     other = SchedulerRow(id="o", host="elsewhere", pid=1, birth="0", started=at, heartbeat=at, kind="scheduler")

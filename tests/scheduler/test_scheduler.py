@@ -208,7 +208,7 @@ def test_a_stop_ends_the_attempts_and_records_the_run_as_cancelled(bench: Any, s
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
     scheduler.stop()
-    scheduler.until_done()
+    scheduler.run_until_done()
     row = bench.store.run(row.id)
     assert (row.state, row.ended) == (RunState.CANCELLED, bench.now.timestamp())
     assert bench.states(row) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "skipped"}
@@ -222,7 +222,7 @@ def test_a_run_that_somebody_else_cancels_is_stopped(bench: Any, shape: Shape) -
     scheduler.tick(bench.now)
     other = nbdag.store.open(bench.home)
     threading.Timer(0.05, lambda: other.ask_to_cancel(row.id, bench.now.timestamp())).start()
-    scheduler.until_done()
+    scheduler.run_until_done()
     other.close()
     assert bench.store.run(row.id).state is RunState.CANCELLED
     assert bench.executor.open == {}
@@ -326,7 +326,7 @@ def test_what_cannot_be_given_to_the_store_ends_the_attempts(bench: Any, shape: 
     bench.executor.script = lambda job: None
     scheduler, _ = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
-    scheduler.abandon()
+    scheduler.terminate()
     assert bench.executor.open == {}
     assert bench.store.runs()[0].state is RunState.CANCELLED
 

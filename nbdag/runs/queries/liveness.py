@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ... import store as stores
 from ...home import Home, the_home
-from ...scheduler import is_gone
+from ...scheduler import is_dead
 from ...store.rows import RunRow, SchedulerRow
 from .records import Run
 from .runs import opened, the_row
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def schedulers(store: Store, now: float | None = None) -> list[SchedulerRow]:
     """The schedulers that are alive, the newest first."""
     at = time.time() if now is None else now
-    return [row for row in store.schedulers.unended() if not is_gone(row, at)]
+    return [row for row in store.schedulers.unended() if not is_dead(row, at)]
 
 
 def driver_of(store: Store, run: RunRow) -> str:

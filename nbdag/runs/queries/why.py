@@ -15,8 +15,8 @@ from ...core.planning.explain import label, standing, told
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
 from ...core.planning.pools import Claim, claims, take, unmade_pools
 from ...home import Home
-from ...scheduler.due_runs import OF_BACKFILL, UNKNOWN
-from ...scheduler.run_step import as_planned, states_before, view
+from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
+from ...scheduler.run_step import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import driver_of, jobs_of
 from .pinned import pinned
@@ -162,9 +162,9 @@ class _Answer:
         if row.state is not RunState.QUEUED:
             return []
         backfill = row.kind == "backfill"
-        most = self.store.deployments.most([row.dag]).get(row.dag, UNKNOWN)
+        most = self.store.deployments.most([row.dag]).get(row.dag, DEFAULT_RUN_LIMIT)
         if backfill:
-            most = OF_BACKFILL if row.backfill is None else self.store.backfills.most_of(row.backfill)
+            most = DEFAULT_BACKFILL_LIMIT if row.backfill is None else self.store.backfills.most_of(row.backfill)
         running = self.store.deployments.running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
@@ -176,7 +176,7 @@ class _Answer:
         key = (each.task, each.map_index)
         if key in found.waiting:
             return list(found.waiting[key])
-        ready = claims(self.dag, view(self.row), found.ready)
+        ready = claims(self.dag, run_view(self.row), found.ready)
         mine = next((claim for claim in ready if (claim.task, claim.map_index) == key), None)
         if mine is None:
             return []
@@ -195,7 +195,7 @@ class _Answer:
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
         row = self.row if state is None else replace(self.row, state=state, started=None)
-        planned = [as_planned(each) for each in instances]
+        planned = [planning_instance(each) for each in instances]
         return plan(
-            self.dag, view(row), planned, now=self.now, previous=states_before(self.store, self.row), explain=True
+            self.dag, run_view(row), planned, now=self.now, previous=previous_states(self.store, self.row), explain=True
         )
