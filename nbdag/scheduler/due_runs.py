@@ -92,7 +92,7 @@ class DueRuns:
                 self._store.deployments.advance(row, next_)
             return
         most = row.max_active_runs if row.catchup else timetable.max_active_runs
-        room = None if most is None else max(0, most - self._store.deployments.open_runs(row.id))
+        room = None if most is None else max(0, most - self._store.deployments.count_scheduled(row.id))
         ticks = list(islice(timetable.due(last, now, deployed), room))
         if ticks:
             self._record(row, timetable, ticks, last, now, timetable.next_run(ticks[-1], now, deployed))
@@ -127,7 +127,7 @@ class DueRuns:
         queued = {(row.dag, row.name): row for row in rows if row.state is RunState.QUEUED and row.cancel_asked is None}
         if not queued:
             return turns
-        most = self._store.deployments.most(sorted({dag for dag, _ in queued}))
+        most = self._store.deployments.max_active_runs(sorted({dag for dag, _ in queued}))
         limits: dict[tuple[str, bool], int] = {}
         for row in queued.values():
             backfill = row.kind == "backfill"
@@ -136,7 +136,7 @@ class DueRuns:
         limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
         start = runs_to_start(
             map(run_view, queued.values()),
-            self._store.deployments.running(),
+            self._store.deployments.count_running(),
             limits,
             backwards={dag for dag, each in filling.items() if each.backwards},
         )

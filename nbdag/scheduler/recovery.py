@@ -30,7 +30,7 @@ def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
     """Record the end of every run whose process is gone; answers with these, as they stand then."""
     return [
         store.run(row.id)
-        for row, scheduler in store.driven()
+        for row, scheduler in store.owned_runs()
         if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now)
     ]
 
@@ -68,7 +68,7 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
 def reset_attempts(store: Store, home: Home, scheduler: str, now: float, why: str) -> list[str]:
     """Give every attempt of this scheduler an outcome, and let its tasks begin anew; answers with the tasks."""
     tasks = []
-    for number in store.schedulers.left_by(scheduler):
+    for number in store.schedulers.runs_in_progress(scheduler):
         while True:  # until nobody was quicker
             row = store.run(number)
             found = _reset(store, home, row, scheduler, now, why)

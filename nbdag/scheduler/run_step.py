@@ -22,7 +22,7 @@ from ..core.planning.assemble import Left
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
-from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
+from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -116,7 +116,7 @@ class RunStep:
         self.paused = dict(run.paused)
         self.plan = Plan()
         self.ended: list[tuple[InstanceRow, Result]] = []
-        self.begun: list[Begun] = []
+        self.begun: list[NewAttempt] = []
         self.resumed: list[tuple[InstanceRow, int]] = []
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
@@ -246,7 +246,7 @@ class RunStep:
         busy = [planning_instance(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, run_view(self.row), busy)
 
-    def start(self, claim: Claim, cache_key: str | None = None, earlier: Earlier | None = None) -> None:
+    def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
         """A task has been given a slot; where an earlier outcome stands for its own, it has ended already."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
@@ -257,7 +257,7 @@ class RunStep:
         else:
             instance = replace(instance, state=TaskState.RUNNING, wake=None, tries=instance.tries + 1)
             cached = None if earlier is None else earlier.made_in
-            self.begun.append(Begun(instance, instance.tries, cache_key, cached))
+            self.begun.append(NewAttempt(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
         self._messages.pop(key, None)  # why it was free to run
         if earlier is not None:
@@ -398,7 +398,7 @@ def planning_instance(row: InstanceRow) -> Instance:
 
 def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
     """The states of the scheduled run before, by task; None for a first run."""
-    before = store.deployments.before(row)
+    before = store.deployments.previous_run(row)
     if before is None:
         return None
     states: dict[str, list[TaskState]] = {}

@@ -26,7 +26,7 @@ from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes.identity import this_process
-from ..store.rows import AttemptRow, Earlier, InstanceRow, RunRow, SchedulerRow
+from ..store.rows import AttemptRow, CachedOutcome, InstanceRow, RunRow, SchedulerRow
 from .result_cache import ResultCache
 from .run_step import OwnedRun, RunStep, TaskOutputs, previous_states, task_outputs, utc_datetime
 
@@ -215,7 +215,7 @@ class Scheduler:
             or now - self._last_heartbeat >= timedelta(seconds=HEARTBEAT_INTERVAL)
             or now < self._last_heartbeat
         ):
-            self._store.schedulers.beat(self.id, now.timestamp())
+            self._store.schedulers.record_heartbeat(self.id, now.timestamp())
             self._last_heartbeat = now
         self._received += _drained(self._results)
         self._poll_store()
@@ -312,7 +312,7 @@ class Scheduler:
             step = by_run[claim.dag_id, claim.run_id]
             step.start(claim, *self._earlier(step, claim))
 
-    def _earlier(self, step: RunStep, claim: Claim) -> tuple[str | None, Earlier | None]:
+    def _earlier(self, step: RunStep, claim: Claim) -> tuple[str | None, CachedOutcome | None]:
         """The key of the attempt that is to begin, and the outcome of an earlier one that may stand for its own."""
         if not step.run.dag.tasks[claim.task].options.cache:
             return None, None
@@ -450,7 +450,7 @@ class Scheduler:
                 pool=each.pool,
                 slots=each.slots,
             )
-            for each in self._store.active()
+            for each in self._store.active_instances()
             if each.number not in self._runs
         )
         revisions = self._store.revisions(list(self._runs))

@@ -89,7 +89,7 @@ def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
     )  # fmt: skip
     row = store.create_run(new, [NewInstance(task="a", position=0)])
     if asked:
-        store.ask_to_cancel(row.id, 1000.0)
+        store.request_cancel(row.id, 1000.0)
     fail_dead_runs(store, 1000.0 + silent)
     assert store.run(row.id).state is state
     store.close()

@@ -60,7 +60,7 @@ class Office:
             due_runs=DueRuns(self.store, read=read, report=lambda message, dag, run: self.said.append(message)),
             on_error=lambda row, error: self.trouble.append(row.name),
         )  # fmt: skip
-        made.begin()
+        made.register()
         return made
 
     def until(self, scheduler: Scheduler, end: datetime) -> None:

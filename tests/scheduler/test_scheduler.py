@@ -221,7 +221,7 @@ def test_a_run_that_somebody_else_cancels_is_stopped(bench: Any, shape: Shape) -
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
     other = nbdag.store.open(bench.home)
-    threading.Timer(0.05, lambda: other.ask_to_cancel(row.id, bench.now.timestamp())).start()
+    threading.Timer(0.05, lambda: other.request_cancel(row.id, bench.now.timestamp())).start()
     scheduler.run_until_done()
     other.close()
     assert bench.store.run(row.id).state is RunState.CANCELLED
@@ -280,7 +280,7 @@ def test_the_scheduler_says_that_it_is_alive(bench: Any, shape: Shape) -> None:
     began = bench.now.timestamp()
     for seconds, beat in [(1, 0), (4, 5), (3, 5), (2, 10)]:
         scheduler.tick(bench.later(seconds))
-        ((_, row),) = bench.store.driven()
+        ((_, row),) = bench.store.owned_runs()
         assert row.heartbeat == began + beat
 
 

@@ -159,7 +159,7 @@ def drive(
                 if held is not None:
                     scheduler.stop()
                 for row in taken:
-                    store.ask_to_cancel(row.id, datetime.now(UTC).timestamp())
+                    store.request_cancel(row.id, datetime.now(UTC).timestamp())
                     scheduler.own(store.run(row.id))
                 scheduler.run_until_done()
             except BaseException:
@@ -188,7 +188,7 @@ def _until_all_end(
             return None
         if held := scheduler.blocked:
             first = min(held, key=lambda row: row.logical_date)
-            before = store.deployments.before(first)
+            before = store.deployments.previous_run(first)
             if before is not None and before.state in RUN_FINISHED:
                 scheduler.tick_now()  # it may have ended, and well, since it was looked at
                 if scheduler.blocked:
@@ -216,7 +216,7 @@ def _beating(store: Store, scheduler: str) -> Iterator[None]:
     def beat() -> None:
         while not over.wait(HEARTBEAT_INTERVAL):
             with contextlib.suppress(NbdagError):  # whoever needs the database says so
-                store.schedulers.beat(scheduler, datetime.now(UTC).timestamp())
+                store.schedulers.record_heartbeat(scheduler, datetime.now(UTC).timestamp())
 
     thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)
     thread.start()

@@ -274,11 +274,11 @@ class Daemon:
             reset_attempts(
                 self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database"
             )
-            self._store.schedulers.beat(self._scheduler.id, now.timestamp())
+            self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._scheduler.refresh()
             self._lost = False
         if self._trouble:
-            self._store.schedulers.beat(self._scheduler.id, now.timestamp())
+            self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._trouble = ""
             self._say("the database answers again")
 

@@ -91,7 +91,7 @@ class Notifier:
             named = whom.partition("://")[0] if "://" in whom else whom  # the rest of a URL may be a password
             note = Note(code="NB415", name=named, message=f"{named} could not be told of the {what['event']}: {why}")
             with contextlib.suppress(NbdagError):
-                self._store.remark(run, note)
+                self._store.add_note(run, note)
 
 
 def tell(whom: str, what: Told, *, cwd: str, limit: float = LIMIT) -> str:

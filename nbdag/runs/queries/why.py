@@ -91,7 +91,7 @@ class _Answer:
         ]
 
     def _reasons(self, each: InstanceRow) -> list[str]:
-        attempt = None if each.begun_anew else self.attempts.get(each.id)
+        attempt = None if each.is_reset else self.attempts.get(each.id)
         if each.state in ACTIVE:
             return self._under_way(each, attempt)
         if each.state in FINISHED:
@@ -142,8 +142,7 @@ class _Answer:
         never = {
             each.id: each
             for each in self.instances
-            if each.state in FINISHED
-            and (each.begun_anew or each.id not in self.attempts or self._has_no_element(each))
+            if each.state in FINISHED and (each.is_reset or each.id not in self.attempts or self._has_no_element(each))
         }
         anew = [replace(each, state=TaskState.NONE) if each.id in never else each for each in self.instances]
         moves = self._plan(anew).moves if never else ()
@@ -162,10 +161,12 @@ class _Answer:
         if row.state is not RunState.QUEUED:
             return []
         backfill = row.kind == "backfill"
-        most = self.store.deployments.most([row.dag]).get(row.dag, DEFAULT_RUN_LIMIT)
+        most = self.store.deployments.max_active_runs([row.dag]).get(row.dag, DEFAULT_RUN_LIMIT)
         if backfill:
-            most = DEFAULT_BACKFILL_LIMIT if row.backfill is None else self.store.backfills.most_of(row.backfill)
-        running = self.store.deployments.running().get((row.dag, backfill), 0)
+            most = (
+                DEFAULT_BACKFILL_LIMIT if row.backfill is None else self.store.backfills.max_active_runs(row.backfill)
+            )
+        running = self.store.deployments.count_running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
             return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
@@ -185,7 +186,7 @@ class _Answer:
                 dag_id=one.dag, run_id=one.run, task=one.task, map_index=one.map_index, weight=0, logical_date=None,
                 position=0, pool=one.pool, slots=one.slots,
             )
-            for one in self.store.active()
+            for one in self.store.active_instances()
         ]  # fmt: skip
         pools = {**unmade_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
