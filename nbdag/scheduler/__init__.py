@@ -6,29 +6,29 @@ of `tick`; the loop around it waits for what comes first: a result, the next mom
 from outside.
 """
 
-from .due_runs import Agenda, Turn, instances_of, new_run, next_date, scheduled_name, timetable_of
-from .recovery import SILENT, bury, give_up, is_gone, take_over
-from .run_step import Driven, Leavings, leavings, new_instance, when
-from .scheduler import BEAT, Scheduler
+from .due_runs import DueRun, DueRuns, instances_of, new_run, next_date, scheduled_name, timetable_of
+from .recovery import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
+from .run_step import OwnedRun, TaskOutputs, new_instance, task_outputs, utc_datetime
+from .scheduler import HEARTBEAT_INTERVAL, Scheduler
 
 __all__ = [
-    "BEAT",
-    "SILENT",
-    "Agenda",
-    "Driven",
-    "Leavings",
+    "HEARTBEAT_INTERVAL",
+    "HEARTBEAT_TIMEOUT",
+    "DueRun",
+    "DueRuns",
+    "OwnedRun",
     "Scheduler",
-    "Turn",
-    "bury",
-    "give_up",
+    "TaskOutputs",
+    "fail_dead_runs",
+    "fail_run",
     "instances_of",
-    "is_gone",
-    "leavings",
+    "is_dead",
     "new_instance",
     "new_run",
     "next_date",
+    "reset_attempts",
     "scheduled_name",
-    "take_over",
+    "task_outputs",
     "timetable_of",
-    "when",
+    "utc_datetime",
 ]

@@ -20,66 +20,71 @@ from ..core.planning.pools import runs_to_start
 from ..core.schedule.timetable import Timetable
 from ..errors import NbdagError
 from ..store.rows import DagRow, NewInstance, NewRun, RunRow
-from .run_step import new_instance, view, when
+from .run_step import new_instance, run_view, utc_datetime
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-OF_BACKFILL = 10  # a backfill's runs at once
-UNKNOWN = 16  # runs at once of a DAG that is deployed no more
-AGAIN = 60.0  # seconds before a notebook that could not be read is looked at again
+DEFAULT_BACKFILL_LIMIT = 10  # a backfill's runs at once
+DEFAULT_RUN_LIMIT = 16  # runs at once of a DAG that is deployed no more
+RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is looked at again
 
-Say = Callable[[str, str, str], None]  # what happened, of which DAG, of which run
+Report = Callable[[str, str, str], None]  # what happened, of which DAG, of which run
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class DueRun:
     """A run whose turn it is."""
 
     row: RunRow
     most: int | None  # how many of its kind may run at once; None: it runs already
 
 
-class Agenda:
+class DueRuns:
     """What one scheduler has to drive, besides what it drives already."""
 
     def __init__(
-        self, store: Store, *, read: Callable[[DagRow], Dag], say: Say, most_of_backfill: int = OF_BACKFILL
+        self,
+        store: Store,
+        *,
+        read: Callable[[DagRow], Dag],
+        report: Report,
+        most_of_backfill: int = DEFAULT_BACKFILL_LIMIT,
     ) -> None:
         self._store = store
         self._read = read
-        self._say = say
+        self._report = report
         self._most_of_backfill = most_of_backfill
         self._later: dict[tuple[str, str], datetime] = {}  # what could not be made, and when to try again
 
-    def look(self, now: datetime, scheduler: str, driven: Collection[int]) -> tuple[list[Turn], datetime | None]:
+    def poll(self, now: datetime, scheduler: str, driven: Collection[int]) -> tuple[list[DueRun], datetime | None]:
         """The runs whose turn it is, and when to look again though nothing happens."""
-        self._make_due(now)
-        return self._turns(scheduler, driven), self._wake(now)
+        self._create_due(now)
+        return self._due_or_running(scheduler, driven), self._wake(now)
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [at for at in self._later.values() if at > now]
         date = self._store.deployments.next_date_after(now.timestamp())
         if date is not None:
-            times.append(when(date))
+            times.append(utc_datetime(date))
         return min(times, default=None)
 
-    def _make_due(self, now: datetime) -> None:
+    def _create_due(self, now: datetime) -> None:
         for row in self._store.deployments.due(now.timestamp()):
             key = (row.id, row.digest)
             if self._later.get(key, now) > now:
                 continue
             try:
-                self._make(row, now)
+                self._create(row, now)
                 self._later.pop(key, None)
             except NbdagError as error:
-                self._later[key] = now + timedelta(seconds=AGAIN)
-                self._say(f"cannot make its run, and tries again in {AGAIN:g} s: {error}", row.id, "")
+                self._later[key] = now + timedelta(seconds=RETRY_INTERVAL)
+                self._report(f"cannot make its run, and tries again in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
-    def _make(self, row: DagRow, now: datetime) -> None:
+    def _create(self, row: DagRow, now: datetime) -> None:
         """Make the runs that are due, as many as there is room for; the others wait for those to end."""
-        timetable, deployed = timetable_of(row), when(row.deployed)
-        last = None if row.last_date is None else when(row.last_date)
+        timetable, deployed = timetable_of(row), utc_datetime(row.deployed)
+        last = None if row.last_date is None else utc_datetime(row.last_date)
         first = timetable.next_run(last, now, deployed)
         if first is None or first > now:
             next_ = None if first is None else first.timestamp()
@@ -87,7 +92,7 @@ class Agenda:
                 self._store.deployments.advance(row, next_)
             return
         most = row.max_active_runs if row.catchup else timetable.max_active_runs
-        room = None if most is None else max(0, most - self._store.deployments.open_runs(row.id))
+        room = None if most is None else max(0, most - self._store.deployments.count_scheduled(row.id))
         ticks = list(islice(timetable.due(last, now, deployed), room))
         if ticks:
             self._record(row, timetable, ticks, last, now, timetable.next_run(ticks[-1], now, deployed))
@@ -109,35 +114,35 @@ class Agenda:
         next_at = None if next_ is None else next_.timestamp()
         made = self._store.deployments.create_due(row, due, instances_of(self._read(row)), next_at)
         for run in made or ():
-            late = (now - when(run.logical_date)).total_seconds()
+            late = (now - utc_datetime(run.logical_date)).total_seconds()
             said = f" ({late:.0f} s late)" if late >= 60 else ""
-            local = when(run.logical_date).astimezone(timetable.zone)
-            self._say(
+            local = utc_datetime(run.logical_date).astimezone(timetable.zone)
+            self._report(
                 f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, run.name
             )
 
-    def _turns(self, scheduler: str, driven: Collection[int]) -> list[Turn]:
+    def _due_or_running(self, scheduler: str, driven: Collection[int]) -> list[DueRun]:
         rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in driven]
-        turns = [Turn(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
+        turns = [DueRun(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
         queued = {(row.dag, row.name): row for row in rows if row.state is RunState.QUEUED and row.cancel_asked is None}
         if not queued:
             return turns
-        most = self._store.deployments.most(sorted({dag for dag, _ in queued}))
+        most = self._store.deployments.max_active_runs(sorted({dag for dag, _ in queued}))
         limits: dict[tuple[str, bool], int] = {}
         for row in queued.values():
             backfill = row.kind == "backfill"
-            limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, UNKNOWN)
+            limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, DEFAULT_RUN_LIMIT)
         filling = self._store.backfills.newest({row.dag for row in queued.values() if row.backfill})
         limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
         start = runs_to_start(
-            map(view, queued.values()),
-            self._store.deployments.running(),
+            map(run_view, queued.values()),
+            self._store.deployments.count_running(),
             limits,
             backwards={dag for dag, each in filling.items() if each.backwards},
         )
         for each in start:
             row = queued[each.dag_id, each.run_id]
-            turns.append(Turn(row, limits[row.dag, row.kind == "backfill"]))
+            turns.append(DueRun(row, limits[row.dag, row.kind == "backfill"]))
         return turns
 
 
@@ -148,8 +153,8 @@ def timetable_of(row: DagRow) -> Timetable:
 
 def next_date(row: DagRow, now: datetime) -> float | None:
     """The logical date of its next scheduled run."""
-    last = None if row.last_date is None else when(row.last_date)
-    tick = timetable_of(row).next_run(last, now, when(row.deployed))
+    last = None if row.last_date is None else utc_datetime(row.last_date)
+    tick = timetable_of(row).next_run(last, now, utc_datetime(row.deployed))
     return None if tick is None else tick.timestamp()
 
 

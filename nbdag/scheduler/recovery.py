@@ -23,29 +23,29 @@ from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 if TYPE_CHECKING:
     from ..store.store import Store
 
-SILENT = 30.0  # seconds without a heartbeat after which a process elsewhere counts as gone
+HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process elsewhere counts as gone
 
 
-def bury(store: Store, now: float) -> list[RunRow]:
+def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
     """Record the end of every run whose process is gone; answers with these, as they stand then."""
     return [
         store.run(row.id)
-        for row, scheduler in store.driven()
-        if is_gone(scheduler, now) and _bury(store, row, scheduler, now)
+        for row, scheduler in store.owned_runs()
+        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now)
     ]
 
 
-def is_gone(scheduler: SchedulerRow, now: float) -> bool:
+def is_dead(scheduler: SchedulerRow, now: float) -> bool:
     """Whether the process has ended; of one elsewhere, whether it is silent."""
     alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
-    return now - scheduler.heartbeat > SILENT if alive is None else not alive
+    return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
 
-def _bury(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
-    return give_up(store, row, f"its process is gone (`nbdag run`, process {scheduler.pid})", now)
+def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
+    return fail_run(store, row, f"its process is gone (`nbdag run`, process {scheduler.pid})", now)
 
 
-def give_up(store: Store, row: RunRow, why: str, now: float) -> bool:
+def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
     """Record that a run cannot go on; False when somebody else has changed it meanwhile."""
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
@@ -65,10 +65,10 @@ def give_up(store: Store, row: RunRow, why: str, now: float) -> bool:
     return store.save(Change(run=run, instances=moved, ended=ended, at=now)) is not None
 
 
-def take_over(store: Store, home: Home, scheduler: str, now: float, why: str) -> list[str]:
+def reset_attempts(store: Store, home: Home, scheduler: str, now: float, why: str) -> list[str]:
     """Give every attempt of this scheduler an outcome, and let its tasks begin anew; answers with the tasks."""
     tasks = []
-    for number in store.schedulers.left_by(scheduler):
+    for number in store.schedulers.runs_in_progress(scheduler):
         while True:  # until nobody was quicker
             row = store.run(number)
             found = _reset(store, home, row, scheduler, now, why)

@@ -16,36 +16,36 @@ from ..core.model.dag import Dag
 from ..core.model.job import Job, Key
 from ..core.planning.cache_key import cache_key, is_cached, modules_of
 from ..home import Home
-from ..store.rows import Earlier
+from ..store.rows import CachedOutcome
 from .module_fingerprints import states
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
 
-class Cache:
+class ResultCache:
     """What earlier attempts have left."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
 
-    def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, Earlier | None]:
+    def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
         """The key of an attempt, if it has one, and the outcome that stands for its own, if that is `wanted`."""
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:
             return None, None
         key = cache_key(job, states(modules, Path(job.cwd)), sys.version)
-        outcomes = self._store.earlier(job.key.dag, job.key.task, key) if wanted else []
+        outcomes = self._store.cached_outcomes(job.key.dag, job.key.task, key) if wanted else []
         return key, next((each for each in outcomes if self._is_whole(each) and self._copy(each, job)), None)
 
-    def _is_whole(self, earlier: Earlier) -> bool:
+    def _is_whole(self, earlier: CachedOutcome) -> bool:
         from ..values import ValueStore  # needs what pickles
 
         values = ValueStore(str(self._home.values))
         return all(values.keep(digest) for digest in {output.digest for output in earlier.outputs})
 
-    def _copy(self, earlier: Earlier, job: Job) -> bool:
+    def _copy(self, earlier: CachedOutcome, job: Job) -> bool:
         """Copy the attempt's notebook and log; without them the report would have nothing to show."""
         source = self._home.attempt(
             Key(

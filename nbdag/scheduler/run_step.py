@@ -1,6 +1,6 @@
 """One look at one run: what came in, what moves, what may start.
 
-A `Driven` is a run as this scheduler last saw it. A `Look` begins as a copy of that, takes in results, moves the
+A `OwnedRun` is a run as this scheduler last saw it. A `RunStep` begins as a copy of that, takes in results, moves the
 tasks as `core.plan` says, starts those that got a slot, and ends as one `Change` for the store. Nothing is kept of a
 look whose change the store refused, so a look may always be made anew.
 """
@@ -22,34 +22,39 @@ from ..core.planning.assemble import Left
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
-from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
+from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
+TaskOutputs = dict[str, dict[int, Left]]  # task → map index → what it left
 
 
 @dataclass
-class Driven:
+class OwnedRun:
     """A run, its notebook, and where its tasks stand, as last seen or saved."""
 
     row: RunRow
     dag: Dag
     instances: dict[InstanceKey, InstanceRow]
-    left: Leavings  # of tasks of the run
-    lent: Leavings  # of tasks that are not in it, from other runs
+    outputs: TaskOutputs  # of tasks of the run
+    borrowed: TaskOutputs  # of tasks that are not in it, from other runs
     paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
     most: int | None = None  # how many of its DAG and kind may run at once, while it waits for its turn
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(default_factory=dict)  # as planning saw them last
-    rests: bool = False  # nothing can come of a look, until `wake` or until something changes
+    idle: bool = False  # nothing can come of a look, until `wake` or until something changes
     wake: datetime | None = None
-    held: bool = False  # nothing goes on until something becomes of the run before
+    blocked: bool = False  # nothing goes on until something becomes of the run before
 
     @classmethod
     def of(
-        cls, row: RunRow, dag: Dag, instances: Iterable[InstanceRow], attempts: Iterable[AttemptRow], lent: Leavings
-    ) -> Driven:
+        cls,
+        row: RunRow,
+        dag: Dag,
+        instances: Iterable[InstanceRow],
+        attempts: Iterable[AttemptRow],
+        borrowed: TaskOutputs,
+    ) -> OwnedRun:
         """The run as the store has it."""
         run = cls(
             row=row,
@@ -59,8 +64,8 @@ class Driven:
                 kernel_name=row.kernel or dag.kernel_name,
             ),
             instances={(each.task, each.map_index): each for each in instances},
-            left=leavings(attempts),
-            lent=lent,
+            outputs=task_outputs(attempts),
+            borrowed=borrowed,
         )
         for attempt in attempts:
             key = (attempt.task, attempt.map_index)
@@ -74,7 +79,7 @@ class Driven:
         return self.row.state in RUN_FINISHED
 
     @cached_property
-    def looks_back(self) -> bool:
+    def depends_on_previous(self) -> bool:
         """Whether a task of it waits for the run before."""
         return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
 
@@ -89,9 +94,9 @@ class Driven:
         )
 
 
-def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
+def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
     """What succeeded attempts left; a later one counts, where there are several."""
-    found: Leavings = {}
+    found: TaskOutputs = {}
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
             digests = {output.name: output.digest for output in attempt.outputs}
@@ -99,27 +104,27 @@ def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
     return found
 
 
-class Look:
+class RunStep:
     """What is about to become of a run."""
 
-    def __init__(self, run: Driven, now: datetime) -> None:
+    def __init__(self, run: OwnedRun, now: datetime) -> None:
         self.run = run
         self.now = now
         self.row = run.row
         self.instances = dict(run.instances)
-        self.left = {task: dict(each) for task, each in run.left.items()}
+        self.outputs = {task: dict(each) for task, each in run.outputs.items()}
         self.paused = dict(run.paused)
         self.plan = Plan()
         self.ended: list[tuple[InstanceRow, Result]] = []
-        self.begun: list[Begun] = []
+        self.begun: list[NewAttempt] = []
         self.resumed: list[tuple[InstanceRow, int]] = []
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
-        self._said: dict[InstanceKey, str] = {}
+        self._messages: dict[InstanceKey, str] = {}
 
     # What came in
 
-    def take_in(self, results: Iterable[Result]) -> None:
+    def record_results(self, results: Iterable[Result]) -> None:
         """Attempts have ended."""
         for result in results:
             key = (result.key.task, result.key.map_index)
@@ -132,9 +137,9 @@ class Look:
                 result = replace(result, ended=result.started)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
-                self._settle(key, instance, result)
+                self._apply_result(key, instance, result)
 
-    def _settle(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
+    def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
             self._move(key, TaskState.NONE)
             return
@@ -145,7 +150,7 @@ class Look:
             case TaskState.SUCCESS:
                 self._move(key, TaskState.SUCCESS)
                 digests = {output.name: output.digest for output in result.outputs}
-                self.left.setdefault(instance.task, {})[instance.map_index] = Left(instance.map_index, digests)
+                self.outputs.setdefault(instance.task, {})[instance.map_index] = Left(instance.map_index, digests)
             case TaskState.SKIPPED:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE:
@@ -156,21 +161,22 @@ class Look:
                     task.options,
                     dag=self.row.dag,
                     task=instance.task,
-                    logical_date=when(self.row.logical_date),
+                    logical_date=utc_datetime(self.row.logical_date),
                     tries=instance.tries - instance.forgiven,
-                    ended=when(result.ended),
+                    ended=utc_datetime(result.ended),
                     final=result.final,
                 )
                 if again is None:
                     self._move(key, TaskState.FAILED, result.error or "")
                 else:
-                    wait = f"it is tried again in {write_duration(round((again - when(result.ended)).total_seconds()))}"
-                    said = f"{result.error} ({wait})" if result.error else wait
-                    self._move(key, TaskState.UP_FOR_RETRY, said, wake=again.timestamp())
+                    wait = round(again.timestamp() - result.ended)
+                    retry = f"it is tried again in {write_duration(wait)}"
+                    message = f"{result.error} ({retry})" if result.error else retry
+                    self._move(key, TaskState.UP_FOR_RETRY, message, wake=again.timestamp())
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
-        outcome = expanded(key[0], result.length or 0, [as_planned(each) for each in self.instances.values()])
+        outcome = expanded(key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
         for there in [each for each in self.instances.values() if each.task == key[0]]:
@@ -194,7 +200,7 @@ class Look:
 
     # What moves
 
-    def decide(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
+    def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
         """Move the tasks, and end the run, as the rules say."""
         if self.row.state in RUN_FINISHED or self.added:
             return  # the new instances have no number yet: they are planned in the next look, which follows at once
@@ -205,7 +211,7 @@ class Look:
             self.row = replace(self.row, state=move(self.row.state, RunState.RUNNING), started=now)
         self.plan = plan(
             self.run.dag,
-            view(self.row),
+            run_view(self.row),
             [self._planned(key, each) for key, each in self.instances.items()],
             now=self.now,
             previous=previous,
@@ -216,31 +222,31 @@ class Look:
             self._move((step.task, step.map_index), step.state, step.reason)
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
-            self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._why())
+            self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._failure_reason())
 
     def _planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
         known = self.run.planned.get(key)
         if known is None or known[0] is not row:
-            known = self.run.planned[key] = (row, as_planned(row))
+            known = self.run.planned[key] = (row, planning_instance(row))
         return known[1]
 
-    def _why(self) -> str | None:
+    def _failure_reason(self) -> str | None:
         stuck = "; ".join(
             f"{task if index < 0 else f'{task}[{index}]'} {' and '.join(why)}"
             for (task, index), why in self.plan.deadlock.items()
         )
         return (f"{self.plan.reason}: {stuck}" if stuck else self.plan.reason) or self.row.error
 
-    def ready(self) -> tuple[Claim, ...]:
+    def ready_claims(self) -> tuple[Claim, ...]:
         """What could start now."""
-        return claims(self.run.dag, view(self.row), self.plan.ready)
+        return claims(self.run.dag, run_view(self.row), self.plan.ready)
 
-    def active(self) -> tuple[Claim, ...]:
+    def active_claims(self) -> tuple[Claim, ...]:
         """What has a slot."""
-        busy = [as_planned(each) for each in self.instances.values() if each.state in ACTIVE]
-        return claims(self.run.dag, view(self.row), busy)
+        busy = [planning_instance(each) for each in self.instances.values() if each.state in ACTIVE]
+        return claims(self.run.dag, run_view(self.row), busy)
 
-    def start(self, claim: Claim, cache_key: str | None = None, earlier: Earlier | None = None) -> None:
+    def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
         """A task has been given a slot; where an earlier outcome stands for its own, it has ended already."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
@@ -251,9 +257,9 @@ class Look:
         else:
             instance = replace(instance, state=TaskState.RUNNING, wake=None, tries=instance.tries + 1)
             cached = None if earlier is None else earlier.made_in
-            self.begun.append(Begun(instance, instance.tries, cache_key, cached))
+            self.begun.append(NewAttempt(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
-        self._said.pop(key, None)  # why it was free to run
+        self._messages.pop(key, None)  # why it was free to run
         if earlier is not None:
             at = self.now.timestamp()
             result = Result(
@@ -265,8 +271,8 @@ class Look:
                 notes=earlier.notes,
             )
             self.ended.append((instance, result))
-            self._settle(key, instance, result)
-            self._said[key] = f"cached: as in run {earlier.made_in}"
+            self._apply_result(key, instance, result)
+            self._messages[key] = f"cached: as in run {earlier.made_in}"
 
     def _move(
         self,
@@ -283,7 +289,7 @@ class Look:
             instance, state=move(instance.state, state), wake=wake, forgiven=forgiven, short_circuit=short_circuit
         )
         if reason:
-            self._said[key] = reason
+            self._messages[key] = reason
 
     # What comes of it
 
@@ -292,12 +298,12 @@ class Look:
         """Whether the run itself begins now."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
-    def left_by(self, task: str) -> list[Left]:
+    def outputs_of(self, task: str) -> list[Left]:
         """What a task of the run, or one that it borrows from, has left."""
         # What an attempt left counts no more once its task has been cleared.
-        if task not in self.left:
-            return list(self.run.lent.get(task, {}).values())
-        return [left for index, left in self.left[task].items() if self._succeeded((task, index))]
+        if task not in self.outputs:
+            return list(self.run.borrowed.get(task, {}).values())
+        return [left for index, left in self.outputs[task].items() if self._succeeded((task, index))]
 
     def _succeeded(self, key: InstanceKey) -> bool:
         return key in self.instances and self.instances[key].state is TaskState.SUCCESS
@@ -308,7 +314,7 @@ class Look:
         return [*(each.instance for each in self.begun if each.cached is None), *(each for each, _ in self.resumed)]
 
     @property
-    def spared(self) -> bool:
+    def used_cache(self) -> bool:
         """Whether a task ended without being made, so that what follows it may run at once."""
         return any(each.cached is not None for each in self.begun)
 
@@ -349,7 +355,7 @@ class Look:
                     task=each.task,
                     map_index=each.map_index,
                     try_number=each.tries,
-                    message=self._said.get(key, ""),
+                    message=self._messages.get(key, ""),
                     dag=self.row.dag,
                 )
             )
@@ -358,41 +364,41 @@ class Look:
             told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=why, dag=self.row.dag))
         return told
 
-    def keep(self, added: Iterable[InstanceRow]) -> None:
+    def commit(self, added: Iterable[InstanceRow]) -> None:
         """The change has been saved: the run now stands so."""
         run = self.run
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
-        run.left, run.paused = self.left, self.paused
-        self.rest()
+        run.outputs, run.paused = self.outputs, self.paused
+        self.mark_idle()
 
-    def rest(self) -> None:
+    def mark_idle(self) -> None:
         """Nothing more can be done now."""
         # What waits for a slot, or for another run, has to be looked at whenever one ends.
-        self.run.rests = not self.plan.ready and not self.added and not self.run.looks_back
+        self.run.idle = not self.plan.ready and not self.added and not self.run.depends_on_previous
         self.run.wake = self.plan.wake
-        self.run.held = self.plan.held
+        self.run.blocked = self.plan.held
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances
         return [(key, each) for key, each in self.instances.items() if each is not before.get(key)]
 
 
-def as_planned(row: InstanceRow) -> Instance:
+def planning_instance(row: InstanceRow) -> Instance:
     """A task instance, as planning sees it."""
     return Instance(
         task=row.task,
         map_index=row.map_index,
         state=row.state,
         tries=row.tries - row.forgiven,
-        ready_at=None if row.wake is None else when(row.wake),
+        ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
     )
 
 
-def states_before(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
+def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
     """The states of the scheduled run before, by task; None for a first run."""
-    before = store.deployments.before(row)
+    before = store.deployments.previous_run(row)
     if before is None:
         return None
     states: dict[str, list[TaskState]] = {}
@@ -407,20 +413,20 @@ def new_instance(dag: Dag, task: str) -> NewInstance:
     return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
 
 
-def view(row: RunRow) -> RunView:
+def run_view(row: RunRow) -> RunView:
     """A run, as planning sees it."""
     return RunView(
         run_id=row.name,
         dag_id=row.dag,
-        logical_date=when(row.logical_date),
+        logical_date=utc_datetime(row.logical_date),
         state=row.state,
-        started=None if row.started is None else when(row.started),
+        started=None if row.started is None else utc_datetime(row.started),
         kind=row.kind,
         selection=None if row.tasks is None else frozenset(row.tasks),
     )
 
 
-def when(at: float) -> datetime:
+def utc_datetime(at: float) -> datetime:
     """An instant of the store's."""
     return datetime.fromtimestamp(at, UTC)
 

@@ -33,7 +33,7 @@ class Backfills:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(
+    def create(
         self,
         dag: str,
         runs: Sequence[NewRun],
@@ -72,7 +72,7 @@ class Backfills:
                 for row in connection.execute(query)
             }
 
-    def most_of(self, backfill: int) -> int:
+    def max_active_runs(self, backfill: int) -> int:
         """How many runs of a backfill may run at once."""
         query = select(t.backfills.c.max_active_runs).where(t.backfills.c.id == backfill)
         with self._database.reading() as connection:

@@ -15,27 +15,27 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 CHANNEL = "nbdag"
-_AGAIN = 1.0  # seconds before a lost connection is tried again
-_TURN = 0.2  # seconds: how long closing may take
+_RECONNECT_INTERVAL = 1.0  # seconds before a lost connection is tried again
+_POLL_INTERVAL = 0.2  # seconds: how long closing may take
 
 
-class Ear:
+class ChangeListener:
     """Hears what others write."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._name = uuid.uuid4().hex
-        self._heard = 0
+        self._count = 0
         self._listening = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
-    def heard(self) -> int | None:
+    def count(self) -> int | None:
         """How many changes of others have been heard of; None while nobody listens."""
-        return self._heard if self._listening else None
+        return self._count if self._listening else None
 
-    def tell(self, connection: Connection) -> None:
+    def notify(self, connection: Connection) -> None:
         """Let others know of this transaction, once it is committed."""
         connection.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": self._name})
 
@@ -56,7 +56,7 @@ class Ear:
             with contextlib.suppress(Exception):  # whatever it is, others say it: here it is tried again
                 self._listen_once()
             self._listening = False
-            self._closing.wait(_AGAIN)
+            self._closing.wait(_RECONNECT_INTERVAL)
 
     def _listen_once(self) -> None:
         import psycopg
@@ -64,12 +64,12 @@ class Ear:
         url = self._engine.url.set(drivername="postgresql")
         with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
-            self._heard += 1
+            self._count += 1
             self._listening = True
             while not self._closing.is_set():
-                told: Any
-                for told in connection.notifies(timeout=_TURN):
-                    if told.payload != self._name:
-                        self._heard += 1
+                notification: Any
+                for notification in connection.notifies(timeout=_POLL_INTERVAL):
+                    if notification.payload != self._name:
+                        self._count += 1
                     if self._closing.is_set():
                         return

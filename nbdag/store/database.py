@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from ..core.planning.pools import DEFAULT_POOLS
 from ..errors import NbdagError
 from ..home import Home, without_secrets
-from .change_listener import Ear
+from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
 BUSY = 30.0  # seconds to wait for another process that writes
@@ -120,28 +120,28 @@ class Database:
         self.where = where  # for people; no password in it
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
-        self.ear = None if self.sqlite else Ear(engine)
-        self.ahead = 0.0  # seconds by which the server's clock is ahead of ours: hosts that share it compare by that
+        self.listener = None if self.sqlite else ChangeListener(engine)
+        self.clock_offset = 0.0  # seconds by which the clock of the server is ahead of ours
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view."""
-        with self._said(), self.engine.connect() as connection, connection.begin():
+        with self._translated_errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
         """One transaction: all of it, or nothing. Those who listen hear of it, unless it is done quietly."""
-        with self._said(), self._writer.connect() as connection, connection.begin() as transaction:
+        with self._translated_errors(), self._writer.connect() as connection, connection.begin() as transaction:
             yield connection
-            if self.ear is not None and not quietly and transaction.is_active:
-                self.ear.tell(connection)
+            if self.listener is not None and not quietly and transaction.is_active:
+                self.listener.notify(connection)
 
     def changes(self) -> Hashable | None:
         """What differs once another connection has written; None where the database has no such thing."""
-        if self.ear is not None:
-            return self.ear.heard
-        with self._said():
+        if self.listener is not None:
+            return self.listener.count
+        with self._translated_errors():
             # By the pool, the connection that this process last wrote with: its own writes do not count there. Where
             # another thread has it, this is one more, whose count has nothing to do with that of the first.
             raw: Any = self.engine.raw_connection()
@@ -152,21 +152,21 @@ class Database:
 
     def listen(self) -> None:
         """Begin to count the changes that others make, where the database does not count them itself."""
-        if self.ear is not None:
-            self.ear.listen()
+        if self.listener is not None:
+            self.listener.listen()
 
     def close(self) -> None:
         """Let go of every connection."""
-        if self.ear is not None:
-            self.ear.close()
+        if self.listener is not None:
+            self.listener.close()
         self.engine.dispose()
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except exc.DBAPIError as error:
-            said = _in_words(error, self.where)
+            said = _store_error(error, self.where)
             if said is None:
                 raise
             raise said from error
@@ -174,12 +174,12 @@ class Database:
 
 def connect(home: Home) -> Database:
     """The home's database, made or brought up to date where need be."""
-    database = _sqlite(home) if home.url is None else _elsewhere(home.url)
+    database = _sqlite(home) if home.url is None else _postgresql(home.url)
     try:
-        with database._said():
-            _bring_up(database)
+        with database._translated_errors():
+            _migrate(database)
             if not database.sqlite:
-                database.ahead = _ahead(database)
+                database.clock_offset = _clock_offset(database)
     except BaseException:
         database.close()
         raise
@@ -233,7 +233,7 @@ def _sqlite(home: Home) -> Database:
     return Database(engine, str(home.database))
 
 
-def _elsewhere(said: str) -> Database:
+def _postgresql(said: str) -> Database:
     where = without_secrets(said)
     try:
         url = make_url(said)
@@ -262,7 +262,7 @@ def _enter_wal(connection: Any) -> None:
             time.sleep(0.01)
 
 
-def _bring_up(database: Database) -> None:
+def _migrate(database: Database) -> None:
     with database.engine.connect() as connection, connection.begin():
         found = revision_of(connection)
     if found == HEAD:
@@ -285,7 +285,7 @@ def _bring_up(database: Database) -> None:
         connection.commit()
 
 
-def _ahead(database: Database) -> float:
+def _clock_offset(database: Database) -> float:
     with database.engine.connect() as connection:
         connection.execute(text("SELECT 1"))  # what it takes to connect is not the clock's
         before = time.time()
@@ -327,7 +327,7 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
-def _in_words(error: exc.DBAPIError, where: str) -> StoreError | None:
+def _store_error(error: exc.DBAPIError, where: str) -> StoreError | None:
     name = getattr(error.orig, "sqlite_errorname", None)
     if name is not None:
         if name.startswith("SQLITE_IOERR") and _is_full(Path(where).parent):

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_
 from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
-from .inserts import add_runs, names_taken, pin
+from .inserts import add_runs, existing_names, record_version
 from .mapping import run_of
 from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
-_LOOKED_AT = 100  # waiting runs of each DAG: a queue of thousands is not read anew whenever one of them ends
+_QUEUE_WINDOW = 100  # waiting runs of each DAG: a queue of thousands is not read anew whenever one of them ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Deployments:
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
-            pin(connection, dag.id, dag.digest, now)
+            record_version(connection, dag.id, dag.digest, now)
 
     def remove(self, dag: str) -> None:
         """Deploy it no more; its runs stay."""
@@ -107,7 +107,7 @@ class Deployments:
             found = connection.execute(query).scalar()
             return None if found is None else float(found)
 
-    def open_runs(self, dag: str) -> int:
+    def count_scheduled(self, dag: str) -> int:
         """How many of its scheduled runs have not ended."""
         query = (
             select(func.count())
@@ -133,7 +133,7 @@ class Deployments:
             if not _advance(connection, seen, new[-1].logical_date, next_date):
                 return None
             # Made for the schedule as it was deployed before.
-            there = names_taken(connection, seen.id, (each.name for each in new))
+            there = existing_names(connection, seen.id, (each.name for each in new))
             missing = [each for each in new if each.name not in there]
             return add_runs(connection, missing, instances) if missing else []
 
@@ -157,13 +157,13 @@ class Deployments:
             .where(t.runs.c.state == RunState.QUEUED, t.runs.c.cancel_asked.is_(None), may)
             .subquery()
         )
-        first = select(waiting.c.id).where(waiting.c.turn <= _LOOKED_AT)
+        first = select(waiting.c.id).where(waiting.c.turn <= _QUEUE_WINDOW)
         under_way = or_(t.runs.c.state == RunState.RUNNING, t.runs.c.cancel_asked.is_not(None))
         query = select(t.runs).where(t.runs.c.state.in_(_UNFINISHED), or_(and_(under_way, may), t.runs.c.id.in_(first)))
         with self._database.reading() as connection:
             return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))]
 
-    def waiting(self) -> int:
+    def count_unowned(self) -> int:
         """How many runs there are that nobody has for their own, and that have not ended."""
         query = (
             select(func.count())
@@ -173,7 +173,7 @@ class Deployments:
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def running(self) -> dict[tuple[str, bool], int]:
+    def count_running(self) -> dict[tuple[str, bool], int]:
         """How many runs are running, by DAG and whether they are of a backfill."""
         is_backfill = t.runs.c.kind == "backfill"
         query = (
@@ -184,7 +184,7 @@ class Deployments:
         with self._database.reading() as connection:
             return {(row.dag_id, bool(row.backfill)): row.number for row in connection.execute(query)}
 
-    def most(self, dags: Sequence[str]) -> dict[str, int]:
+    def max_active_runs(self, dags: Sequence[str]) -> dict[str, int]:
         """DAG → its max_active_runs, where it was ever deployed."""
         query = select(t.dags.c.id, t.dags.c.max_active_runs).where(
             t.dags.c.id.in_(dags), t.dags.c.max_active_runs.is_not(None)
@@ -192,7 +192,7 @@ class Deployments:
         with self._database.reading() as connection:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
-    def before(self, run: RunRow) -> RunRow | None:
+    def previous_run(self, run: RunRow) -> RunRow | None:
         """The run before this one by the schedule's dates: a scheduled or a backfilled one, of several the newest."""
         query = (
             select(t.runs)
@@ -220,7 +220,7 @@ def _advance(connection: Connection, seen: DagRow, last_date: float | None, next
     return connection.execute(update(t.dags).where(as_seen).values(values)).rowcount > 0
 
 
-def room(connection: Connection, run: RunRow, most: int) -> bool:
+def has_room(connection: Connection, run: RunRow, most: int) -> bool:
     """Whether no more than `most` runs of this one's DAG and kind are running."""
     count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
     return int(count) <= most

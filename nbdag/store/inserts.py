@@ -27,7 +27,7 @@ class RunExistsError(NbdagError):
         return f"{self.dag} already has a run {self.name}; give the new one another id"
 
 
-def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
+def existing_names(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
     """Those of these ids that runs of the DAG have."""
     query = select(t.runs.c.name).where(t.runs.c.dag_id == dag, t.runs.c.name.in_(list(names)))
     return set(connection.execute(query).scalars())
@@ -35,19 +35,19 @@ def names_taken(connection: Connection, dag: str, names: Iterable[str]) -> set[s
 
 def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
     """The same as `add_runs`, where no run of the DAG may have one of these ids yet. Raises `RunExistsError`."""
-    if taken := names_taken(connection, new[0].dag, [each.name for each in new]):
+    if taken := existing_names(connection, new[0].dag, [each.name for each in new]):
         raise RunExistsError(new[0].dag, min(taken))
     return add_runs(connection, new, instances)
 
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
     """Record runs of one version of a DAG, queued, each with these task instances."""
-    pin(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
+    record_version(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
         insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
     ).all()
     add_instances(connection, [(row.id, instance) for row in rows for instance in instances])
-    notes = [noted(row.id, note) for row, each in zip(rows, new, strict=True) for note in each.notes]
+    notes = [note_values(row.id, note) for row, each in zip(rows, new, strict=True) for note in each.notes]
     if notes:
         connection.execute(insert(t.notes), notes)
     lent = [
@@ -60,7 +60,7 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
     return [run_of(row) for row in rows]
 
 
-def pin(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
+def record_version(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
     """Record a version of a DAG, if that has not been done."""
     if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
         connection.execute(insert(t.dags).values(id=dag))
@@ -94,7 +94,7 @@ def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]
     return [instance_of(row) for row in rows]
 
 
-def noted(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
+def note_values(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
     """What is recorded of something said; of the run as a whole, or of an attempt."""
     return {
         "run_id": run,

@@ -1,4 +1,4 @@
-"""Upkeep: what may be forgotten, what is still needed, and how the database itself is."""
+"""Maintenance: what may be forgotten, what is still needed, and how the database itself is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .rows import RunRow
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
-class Upkeep:
+class Maintenance:
     """All that is asked to keep a store small and sound. A part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
@@ -30,13 +30,13 @@ class Upkeep:
         with self._database.reading() as connection:
             return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
-    def forget(self, runs: Sequence[int]) -> list[int]:
+    def delete_runs(self, runs: Sequence[int]) -> list[int]:
         """Delete the record of these runs, and what only they needed; answers with those that are forgotten.
 
         One that was cleared since it was looked at, or that lends its values to one that stays, stays as well.
         """
         with self._database.writing() as connection:
-            over = _forgettable(connection, runs)
+            over = _deletable(connection, runs)
             for some in _portions(over):
                 connection.execute(delete(t.borrowed).where(t.borrowed.c.run_id.in_(some)))
             for some in _portions(over):
@@ -57,7 +57,7 @@ class Upkeep:
             )
         return over
 
-    def in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
+    def files_in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
         """What files are needed: digests of values, digests of notebooks, runs as (DAG, id).
 
         `without` are runs that count as forgotten.
@@ -76,7 +76,7 @@ class Upkeep:
             books |= set(connection.execute(select(t.dags.c.digest).where(t.dags.c.digest.is_not(None))).scalars())
         return digests, books, {(row.dag_id, row.name) for row in kept}
 
-    def earliest_under_way(self) -> float | None:
+    def earliest_running(self) -> float | None:
         """When the oldest attempt began that is under way."""
         query = select(func.min(t.attempts.c.started)).where(
             t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE))
@@ -92,7 +92,7 @@ class Upkeep:
         with self._database.reading() as connection:
             return revision_of(connection) or ""
 
-    def faults(self) -> list[str]:
+    def integrity_errors(self) -> list[str]:
         """What is wrong with the database, in its own words; nothing, mostly."""
         with self._database.reading() as connection:
             if not self._database.sqlite:
@@ -120,7 +120,7 @@ class Upkeep:
                 raw.execute("VACUUM")  # type: ignore[union-attr]
 
 
-def _forgettable(connection: Connection, runs: Sequence[int]) -> list[int]:
+def _deletable(connection: Connection, runs: Sequence[int]) -> list[int]:
     """Those of these runs that have ended and lend no value to one that stays; until the transaction's end."""
     over: set[int] = set()
     for some in _portions(runs):

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from ..core.model.job import Note, Output
 from ..core.model.states import RunState, TaskState
-from .rows import AttemptRow, Earlier, InstanceRow, RunRow
+from .rows import AttemptRow, CachedOutcome, InstanceRow, RunRow
 
 
 def values_of(instance: InstanceRow) -> dict[str, Any]:
@@ -93,9 +93,9 @@ def attempt_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) 
     )
 
 
-def earlier_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> Earlier:
+def cached_outcome_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> CachedOutcome:
     """The outcome of an attempt."""
-    return Earlier(
+    return CachedOutcome(
         run=row.run,
         map_index=row.map_index,
         try_number=row.try_number,

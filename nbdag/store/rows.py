@@ -139,7 +139,7 @@ class InstanceRow:
     forgiven: int = 0  # of its tries, those before it was last cleared: they count no more
 
     @property
-    def begun_anew(self) -> bool:
+    def is_reset(self) -> bool:
         """Whether it was cleared, and has not been tried since."""
         return self.forgiven == self.tries and self.tries > 0
 
@@ -177,7 +177,7 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
+class CachedOutcome:
     """The outcome of a successful attempt, which may stand for that of another."""
 
     run: str  # the id of the run that has it
@@ -189,7 +189,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class NewAttempt:
     """An attempt that begins."""
 
     instance: InstanceRow
@@ -204,7 +204,7 @@ class Change:
 
     run: RunRow  # as it will stand; its revision is the one that was seen
     instances: Sequence[InstanceRow] = ()  # as they will stand
-    begun: Sequence[Begun] = ()  # attempts that begin now
+    begun: Sequence[NewAttempt] = ()  # attempts that begin now
     resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts that go on: a sensor looks again
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
     added: Sequence[NewInstance] = ()  # of a mapped task, once its elements are known; of a run, once it is built

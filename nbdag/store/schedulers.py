@@ -39,17 +39,17 @@ class Schedulers:
                     if alive(other):
                         return other
             values = {column.name: getattr(scheduler, column.name) for column in t.schedulers.c}
-            values["heartbeat"] += self._database.ahead
+            values["heartbeat"] += self._database.clock_offset
             connection.execute(insert(t.schedulers).values(values))
         return None
 
-    def beat(self, scheduler: str, now: float) -> None:
+    def record_heartbeat(self, scheduler: str, now: float) -> None:
         """The process is alive."""
         with self._database.writing(quietly=True) as connection:
             connection.execute(
                 update(t.schedulers)
                 .where(t.schedulers.c.id == scheduler)
-                .values(heartbeat=now + self._database.ahead, ended=None)
+                .values(heartbeat=now + self._database.clock_offset, ended=None)
             )
 
     def end(self, scheduler: str, now: float) -> None:
@@ -67,7 +67,7 @@ class Schedulers:
         with self._database.reading() as connection:
             return [self.of(row) for row in connection.execute(query)]
 
-    def left_by(self, scheduler: str) -> list[int]:
+    def runs_in_progress(self, scheduler: str) -> list[int]:
         """The runs in which this scheduler has an attempt under way."""
         query = (
             select(t.instances.c.run_id)
@@ -81,4 +81,4 @@ class Schedulers:
     def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
         """A row's process; `prefix` is what the names of its columns begin with."""
         found = SchedulerRow(**{column.name: getattr(row, prefix + column.name) for column in t.schedulers.c})
-        return replace(found, heartbeat=found.heartbeat - self._database.ahead)
+        return replace(found, heartbeat=found.heartbeat - self._database.clock_offset)

@@ -18,14 +18,14 @@ from ..core.planning.pools import INFINITE
 from . import schema as t
 from .backfills import Backfills
 from .database import Database
-from .deployments import Deployments, room
-from .inserts import add_instances, create_runs, noted, pin
-from .maintenance import Upkeep
-from .mapping import attempt_of, earlier_of, instance_of, note_of, output_of, run_of, values_of
-from .rows import ActiveRow, AttemptRow, Change, Earlier, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .deployments import Deployments, has_room
+from .inserts import add_instances, create_runs, note_values, record_version
+from .maintenance import Maintenance
+from .mapping import attempt_of, cached_outcome_of, instance_of, note_of, output_of, run_of, values_of
+from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
-_EARLIER = 5  # outcomes to choose from: values of the newest may have been removed
+_MAX_OUTCOMES = 5  # outcomes to choose from: values of the newest may have been removed
 _POOLS_LOCK = 7236353  # any number that nobody else uses
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
@@ -39,7 +39,7 @@ class Store:
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
         self.backfills = Backfills(database)
-        self.upkeep = Upkeep(database)
+        self.maintenance = Maintenance(database)
 
     @property
     def where(self) -> str:
@@ -61,7 +61,7 @@ class Store:
 
     # Schedulers
 
-    def driven(self) -> list[tuple[RunRow, SchedulerRow]]:
+    def owned_runs(self) -> list[tuple[RunRow, SchedulerRow]]:
         """Unfinished runs that only one scheduler may drive, each with that scheduler."""
         query = (
             select(t.runs, *(column.label(f"by_{column.name}") for column in t.schedulers.c))
@@ -114,7 +114,7 @@ class Store:
         with self._database.reading() as connection:
             return list(connection.execute(select(t.dags.c.id).order_by(t.dags.c.id)).scalars())
 
-    def ask_to_cancel(self, run: int, now: float) -> bool:
+    def request_cancel(self, run: int, now: float) -> bool:
         """Ask whoever drives the run to stop it; False when it has ended already."""
         query = (
             update(t.runs)
@@ -148,7 +148,7 @@ class Store:
                 found[row.run_id] += (note_of(row),)
         return found
 
-    def remark(self, run: int, note: Note) -> None:
+    def add_note(self, run: int, note: Note) -> None:
         """Say something of a run as a whole."""
         values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
         with self._database.writing(quietly=True) as connection:
@@ -163,7 +163,7 @@ class Store:
         run = change.run
         with self._database.writing() as connection:
             if change.built:
-                pin(connection, run.dag, run.digest, change.at, built=True)
+                record_version(connection, run.dag, run.digest, change.at, built=True)
             values = {
                 "which": run.id,
                 "seen": run.revision,
@@ -195,7 +195,7 @@ class Store:
                 connection.rollback()
                 return None
             if change.notes:
-                connection.execute(insert(t.notes), [noted(run.id, note) for note in change.notes])
+                connection.execute(insert(t.notes), [note_values(run.id, note) for note in change.notes])
             return add_instances(connection, [(run.id, each) for each in change.added])
 
     # Tasks
@@ -238,7 +238,7 @@ class Store:
                 found[row.run_id].append(attempt_of(row, left.get(which, ()), said.get(which, ())))
         return found
 
-    def earlier(self, dag: str, task: str, cache_key: str) -> list[Earlier]:
+    def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
         """The outcomes that may stand for that of an attempt of this key, those that were really made first.
 
         One whose task was cleared, or marked, since is none of them, and neither is what was taken from it: somebody
@@ -267,12 +267,12 @@ class Store:
         with self._database.reading() as connection:
             fallen = {row.run for row in connection.execute(attempts.where(made, ~stands))}
             trusted = attempts.where(stands, made | t.attempts.c.cached.not_in(fallen))
-            newest = trusted.order_by(~made, t.attempts.c.ended.desc()).limit(_EARLIER)
+            newest = trusted.order_by(~made, t.attempts.c.ended.desc()).limit(_MAX_OUTCOMES)
             for row in connection.execute(newest).all():
                 of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
                 outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
                 notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))
-                found.append(earlier_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
+                found.append(cached_outcome_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
@@ -313,7 +313,7 @@ class Store:
         with self._database.writing() as connection:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
 
-    def active(self) -> list[ActiveRow]:
+    def active_instances(self) -> list[ActiveRow]:
         """The queued and running task instances of all runs."""
         query = (
             select(
@@ -419,7 +419,7 @@ def _fits(connection: Connection, change: Change) -> bool:
 def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_RUNS_LOCK)))
-    return room(connection, run, most)
+    return has_room(connection, run, most)
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:
@@ -454,6 +454,10 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     ]
     if left:
         connection.execute(insert(t.outputs), left)
-    said = [noted(run, note, instance.id, result.key.try_number) for instance, result in ended for note in result.notes]
+    said = [
+        note_values(run, note, instance.id, result.key.try_number)
+        for instance, result in ended
+        for note in result.notes
+    ]
     if said:
         connection.execute(insert(t.notes), said)

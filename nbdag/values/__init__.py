@@ -25,7 +25,7 @@ from . import files
 from .files import MissingValueError, Region, StoreWriteError
 from .fingerprints import fingerprint
 from .pickling import MissingDefinitionError, Pickled, dump, load, using_namespace
-from .sharing import Sharing, shared
+from .sharing import Sharing, find_sharing
 from .summaries import summarise, type_name
 from .views import is_view
 
@@ -42,8 +42,8 @@ __all__ = [
     "UnstorableError",
     "ValueStore",
     "dump",
+    "find_sharing",
     "fingerprint",
-    "shared",
     "summarise",
     "type_name",
 ]
@@ -113,10 +113,10 @@ class ValueStore:
         """Store values by name. `readers` says, for messages, who needs a name; `namespace` is the notebook's."""
         with using_namespace(namespace):
             pickled = {name: self._dump(name, value, readers or {}) for name, value in values.items()}
-            sharing = shared(pickled)
+            sharing = find_sharing(pickled)
             links = [*groups, *((pair.one, pair.other) for pair in sharing)]
             outputs: dict[str, Output] = {}
-            for names in _joined(values, links):
+            for names in _linked_groups(values, links):
                 digest = self._write(names, values, pickled)
                 for name in names:
                     outputs[name] = Output(
@@ -166,7 +166,7 @@ class ValueStore:
         return files.files(self.root).write({"names": list(names)}, [one.data, *one.buffers])
 
 
-def _joined(names: Iterable[str], links: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+def _linked_groups(names: Iterable[str], links: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """The names, in sets that are linked to one another; names and sets in their given order."""
     members = {name: [name] for name in names}
     for link in links:

@@ -81,11 +81,11 @@ class Region:
         self._source = source
         self._spans: dict[int, tuple[int, int]] = {}  # address of a buffer → (offset in the file, length)
 
-    def place(self, buffer: memoryview, offset: int) -> None:
+    def add_buffer(self, buffer: memoryview, offset: int) -> None:
         """Take note of where a buffer lies."""
         self._spans[address_of(buffer)] = (offset, buffer.nbytes)
 
-    def same(self, buffer: memoryview) -> tuple[int, int] | None:
+    def unchanged_span(self, buffer: memoryview) -> tuple[int, int] | None:
         """Where in the file this memory comes from, if it lies in this region and still holds what the file does."""
         if self._source is None:
             return None
@@ -273,7 +273,7 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
                 raise ValueError
             part = view[at : at + size]
             if found and size:
-                region.place(part, at)
+                region.add_buffer(part, at)
             found.append(part)
             at += size
     except (ValueError, struct.error, KeyError):

@@ -19,9 +19,9 @@ from typing import Any
 import cloudpickle
 import xxhash
 
+from .definitions import definition_digest
 from .files import Region
 from .pickling import is_definition, user_namespace
-from .shapes import shape_of
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
@@ -51,7 +51,7 @@ class _Hashing(io.RawIOBase):
 def _count(buffer: pickle.PickleBuffer, state: xxhash.xxh3_128, regions: Sequence[Region]) -> bool:
     raw = buffer.raw()
     for number, region in enumerate(regions):
-        if (place := region.same(raw)) is not None:
+        if (place := region.unchanged_span(raw)) is not None:
             state.update(f"{number}:{place}".encode())
             return False
     state.update(raw)
@@ -69,10 +69,10 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         if isinstance(obj, types.FunctionType):
             if obj.__globals__ is not user_namespace():
                 return super().reducer_override(obj)
-            return _Function, (shape_of(obj), obj.__defaults__, obj.__kwdefaults__, _cells(obj), vars(obj))
+            return _Function, (definition_digest(obj), obj.__defaults__, obj.__kwdefaults__, _cells(obj), vars(obj))
         if isinstance(obj, type):
             if is_definition(obj, user_namespace()):
-                return _Class, (obj.__qualname__, shape_of(obj))
+                return _Class, (obj.__qualname__, definition_digest(obj))
             return super().reducer_override(obj)
         if isinstance(obj, types.GeneratorType):
             frame = obj.gi_frame

@@ -28,10 +28,10 @@ from typing import Any
 
 import cloudpickle
 
-from .shapes import shape_of
+from .definitions import definition_digest
 from .views import Owners, is_array
 
-MOST_CAPTURED = 1 << 16  # bytes of data that may travel with a function that names it
+MAX_CAPTURED = 1 << 16  # bytes of data that may travel with a function that names it
 
 _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvars.ContextVar("namespace", default=None)
 
@@ -177,7 +177,7 @@ class _FullError(Exception):
 
 class _Limited(io.BytesIO):
     def write(self, data: Any, /) -> int:
-        if self.tell() + len(data) > MOST_CAPTURED:
+        if self.tell() + len(data) > MAX_CAPTURED:
             raise _FullError
         return super().write(data)
 
@@ -201,7 +201,7 @@ def _small(value: object) -> bytes | None:
 
 
 def _by_name(obj: types.FunctionType | type) -> Any:
-    return _definition, (obj.__qualname__, shape_of(obj), _by_value(obj))
+    return _definition, (obj.__qualname__, definition_digest(obj), _by_value(obj))
 
 
 def _by_value(obj: types.FunctionType | type) -> bytes | None:
@@ -244,7 +244,11 @@ _made = _Made()
 def _definition(name: str, shape: str, value: bytes | None) -> Any:
     namespace = user_namespace()
     here = namespace.get(name)
-    if isinstance(here, types.FunctionType | type) and is_definition(here, namespace) and shape_of(here) == shape:
+    if (
+        isinstance(here, types.FunctionType | type)
+        and is_definition(here, namespace)
+        and definition_digest(here) == shape
+    ):
         return here
     if value is None:
         raise MissingDefinitionError(name)

@@ -24,7 +24,7 @@ from typing import Any
 from .pickling import Pickled
 from .summaries import type_name
 
-_MOST = 1 << 27  # bytes of pickles beyond which looking would cost more than it is worth
+_MAX_PICKLES = 1 << 27  # bytes of pickles beyond which looking would cost more than it is worth
 
 _UNCHANGING: tuple[type, ...] = (
     str, bytes, tuple, frozenset, type, range, slice, numbers.Number, type(None), type(Ellipsis), types.FunctionType,
@@ -50,9 +50,9 @@ class Sharing:
     type: str
 
 
-def shared(pickled: Mapping[str, Pickled]) -> list[Sharing]:
+def find_sharing(pickled: Mapping[str, Pickled]) -> list[Sharing]:
     """The pairs of names that share an object that can be changed."""
-    if len(pickled) < 2 or sum(len(value.data) for value in pickled.values()) > _MOST:
+    if len(pickled) < 2 or sum(len(value.data) for value in pickled.values()) > _MAX_PICKLES:
         return []
     unchanging = _UNCHANGING + tuple(_abroad())
     found = []

@@ -13,8 +13,8 @@ import sys
 import threading
 from typing import Any
 
-LONGEST = 120  # characters
-PATIENCE = 0.2  # seconds for a repr that is not Python's own
+MAX_LENGTH = 120  # characters
+REPR_TIMEOUT = 0.2  # seconds for a repr that is not Python's own
 
 
 def type_name(obj: object) -> str:
@@ -66,7 +66,7 @@ class _Bounded(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 6
-        self.maxstring = self.maxother = LONGEST
+        self.maxstring = self.maxother = MAX_LENGTH
         self.maxlong = 60
         self.maxlevel = 4
 
@@ -96,20 +96,20 @@ class _Bounded(reprlib.Repr):
             return f"{cls.__qualname__} of {_count(len(x))}"
         if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes it for bound
             return f"<{type_name(x)}>"
-        return _patiently(x)
+        return _repr_with_timeout(x)
 
 
-def _patiently(obj: object) -> str:
+def _repr_with_timeout(obj: object) -> str:
     """The object's own repr, unless it takes long."""
     answer: list[str] = []
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            answer.append(repr(obj)[: 4 * LONGEST])
+            answer.append(repr(obj)[: 4 * MAX_LENGTH])
 
     thread = threading.Thread(target=ask, name="nbdag-repr", daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(REPR_TIMEOUT)
     return answer[0] if answer else f"<{type_name(obj)}>"
 
 
@@ -121,7 +121,7 @@ def _repr(obj: object) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
 def _module(name: str) -> Any:

@@ -21,7 +21,7 @@ import nbdag.store
 from nbdag import runs
 from nbdag.core.model.job import Job, Key, Result
 from nbdag.home import Home
-from nbdag.scheduler import Agenda, Scheduler
+from nbdag.scheduler import DueRuns, Scheduler
 from nbdag.store.store import Store
 
 from .measure import Timing, timings
@@ -71,9 +71,9 @@ def measured(folder: Path, times: int, url: str | None = None) -> Iterator[tuple
     home = Home(folder / "full", url)
     store = nbdag.store.open(home)
     _fill(store, folder / "deployed.ipynb")
-    agenda = Agenda(store, read=_none, say=lambda message, dag, run: None)
-    scheduler = Scheduler(store, Idle(), home=home, read=_none, agenda=agenda)
-    scheduler.begin()
+    due_runs = DueRuns(store, read=_none, report=lambda message, dag, run: None)
+    scheduler = Scheduler(store, Idle(), home=home, read=_none, due_runs=due_runs)
+    scheduler.register()
     actions: dict[str, Callable[[], object]] = {
         "one tick of an idle scheduler": lambda: scheduler.tick(datetime.now(UTC)),
         "`nbdag runs`": lambda: runs.list_runs(home=home),

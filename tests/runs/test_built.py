@@ -262,10 +262,10 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
         end = time.monotonic() + PATIENCE
         while len(set(heard)) < 3:
             assert time.monotonic() < end
-            heard.extend(by.heartbeat for _, by in store.driven())
+            heard.extend(by.heartbeat for _, by in store.owned_runs())
         return build_run(store, home, row)
 
-    monkeypatch.setattr(nbdag.runs.actions.resume, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.actions.resume, "HEARTBEAT_INTERVAL", 0.02)
     monkeypatch.setattr(nbdag.runs.actions.resume, "build_run", slow)
     assert resume(made, home=home).state is RunState.SUCCESS
 

@@ -194,7 +194,7 @@ def test_values_outlive_the_run_that_made_them_and_without_them_the_task_runs(
     first = nbdag.run(path, home=home)
     second = nbdag.run(path, home=home)
     store = nbdag.store.open(home)
-    store.upkeep.forget([row.id for row in store.named(first.id)])
+    store.maintenance.delete_runs([row.id for row in store.named(first.id)])
     store.close()
     for each in home.root.rglob("*"):
         os.utime(each, (1.0, 1.0))

@@ -18,7 +18,7 @@ from nbdag.home import Home
 from nbdag.runs.actions import gc, pools
 from nbdag.runs.actions.clear import clear
 from nbdag.runs.queries.why import why
-from nbdag.store.rows import Begun, Change
+from nbdag.store.rows import Change, NewAttempt
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -58,8 +58,8 @@ def test_a_run_whose_values_a_kept_run_uses_stays(write: Write, home: Home) -> N
     nbdag.run(path, only=["b"], home=home)
     store = nbdag.store.open(home)
     ended = [row.ended or 0 for row in store.runs()]
-    assert store.upkeep.ended_before(ended[0]) == []
-    assert {row.name for row in store.upkeep.ended_before(ended[0] + 1)} > {first.id}
+    assert store.maintenance.ended_before(ended[0]) == []
+    assert {row.name for row in store.maintenance.ended_before(ended[0] + 1)} > {first.id}
     store.close()
 
 
@@ -113,7 +113,7 @@ def test_why_counts_the_slots_of_a_pool_that_nobody_made_as_the_scheduler_does(w
     a = next(each for each in store.instances([row.id])[row.id] if each.task == "a")
     going_on = replace(a, state=TaskState.RUNNING, tries=a.tries + 1)
     change = Change(
-        run=replace(row, state=RunState.RUNNING), instances=[going_on], begun=[Begun(going_on, going_on.tries)],
+        run=replace(row, state=RunState.RUNNING), instances=[going_on], begun=[NewAttempt(going_on, going_on.tries)],
         at=time.time(), scheduler=store.attempts([row.id])[row.id][0].scheduler,
     )  # fmt: skip
     assert store.save(change) is not None

@@ -17,7 +17,7 @@ from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.processes.identity import Process, is_alive, this_process
-from nbdag.scheduler.recovery import SILENT, bury
+from nbdag.scheduler.recovery import HEARTBEAT_TIMEOUT, fail_dead_runs
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 HANGS = """
@@ -71,9 +71,9 @@ def test_who_finds_a_run_that_was_killed_tells_whom_it_would_have_told(
     [
         (this_process(), 9_999, False, RunState.QUEUED),  # it is here, however long it says nothing
         (replace(this_process(), birth="0"), 0, False, RunState.FAILED),  # its number went to another process
-        (replace(this_process(), host="elsewhere"), SILENT - 1, False, RunState.QUEUED),
-        (replace(this_process(), host="elsewhere"), SILENT + 1, False, RunState.FAILED),
-        (replace(this_process(), host="elsewhere"), SILENT + 1, True, RunState.CANCELLED),
+        (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT - 1, False, RunState.QUEUED),
+        (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT + 1, False, RunState.FAILED),
+        (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT + 1, True, RunState.CANCELLED),
     ],
 )
 def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
@@ -89,8 +89,8 @@ def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
     )  # fmt: skip
     row = store.create_run(new, [NewInstance(task="a", position=0)])
     if asked:
-        store.ask_to_cancel(row.id, 1000.0)
-    bury(store, 1000.0 + silent)
+        store.request_cancel(row.id, 1000.0)
+    fail_dead_runs(store, 1000.0 + silent)
     assert store.run(row.id).state is state
     store.close()
 

@@ -16,7 +16,7 @@ from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.runs.execution.report import Reports
 from nbdag.runs.queries.pinned import pinned
-from nbdag.scheduler import Driven
+from nbdag.scheduler import OwnedRun
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -28,7 +28,7 @@ def test_what_could_not_be_written_is_told_though_the_run_has_not_ended(
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     store = nbdag.store.open(home)
     (row,) = store.named(done.id)
-    run = Driven.of(replace(row, state=state), pinned(home, row), (), (), {})
+    run = OwnedRun.of(replace(row, state=state), pinned(home, row), (), (), {})
     home.notebook(row.digest).unlink()
     told: list[tuple[str, NbdagError]] = []
     reports = Reports(store, home, lambda row, error: told.append((row.name, error)))
@@ -45,7 +45,7 @@ def test_a_run_that_changes_often_has_one_thread(
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     store = nbdag.store.open(home)
     (row,) = store.named(done.id)
-    run = Driven.of(replace(row, state=RunState.RUNNING), pinned(home, row), (), (), {})
+    run = OwnedRun.of(replace(row, state=RunState.RUNNING), pinned(home, row), (), (), {})
     made: list[str] = []
     begin = threading.Thread.__init__
 

@@ -23,7 +23,7 @@ from nbdag.core.model.job import Job, Key, Output, Result
 from nbdag.core.model.states import RUN_FINISHED, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.home import Home
-from nbdag.scheduler import Driven, Scheduler, new_instance
+from nbdag.scheduler import OwnedRun, Scheduler, new_instance
 from nbdag.store.rows import NewRun, RunRow
 from nbdag.store.store import Store
 
@@ -119,7 +119,7 @@ class Bench:
     executor: Scripted
     now: datetime = START
     events: list[Event] = field(default_factory=list)
-    saved: list[Driven] = field(default_factory=list)
+    saved: list[OwnedRun] = field(default_factory=list)
 
     def begin(self, dag: Dag, **more: Any) -> tuple[Scheduler, RunRow]:
         self.executor.now = lambda: self.now.timestamp()
@@ -127,7 +127,7 @@ class Bench:
             self.store, self.executor, home=self.home, read=lambda row: dag,
             on_event=self.events.append, on_saved=self.saved.append, clock=lambda: self.now,
         )  # fmt: skip
-        scheduler.begin()
+        scheduler.register()
         at = self.now.timestamp()
         chosen = more.get("tasks") or tuple(dag.tasks)
         new = NewRun(
@@ -136,7 +136,7 @@ class Bench:
             fail_fast=dag.options.fail_fast,
         )  # fmt: skip
         row = self.store.create_run(replace(new, **more), [new_instance(dag, task) for task in chosen])
-        scheduler.drive(row)
+        scheduler.own(row)
         return scheduler, row
 
     def run(self, dag: Dag, **more: Any) -> RunRow:

@@ -33,8 +33,8 @@ def again(bench: Any, dag: Dag, row: RunRow) -> Scheduler:
     scheduler = Scheduler(
         bench.store, bench.executor, home=bench.home, read=lambda row: dag, clock=lambda: bench.now
     )  # fmt: skip
-    scheduler.begin()
-    scheduler.drive(bench.store.run(row.id))
+    scheduler.register()
+    scheduler.own(bench.store.run(row.id))
     for _ in range(100):
         scheduler.tick(bench.now)
         if scheduler.done:

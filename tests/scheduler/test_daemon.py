@@ -22,7 +22,7 @@ from nbdag import runs
 from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs.execution.daemon import Daemon, Line
-from nbdag.store.rows import Begun, Change, SchedulerRow
+from nbdag.store.rows import Change, NewAttempt, SchedulerRow
 from nbdag.store.store import Store
 
 PATIENCE = 60.0  # seconds for what takes one
@@ -124,8 +124,8 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
 ) -> None:
     """Its clock is an hour behind ours: what counts is whether it is heard of."""
     for module in (nbdag.runs.execution.daemon, nbdag.scheduler.scheduler):
-        monkeypatch.setattr(module, "BEAT", 0.02)
-    monkeypatch.setattr(nbdag.runs.execution.daemon, "SILENT", 1.0 if silent else 20.0)
+        monkeypatch.setattr(module, "HEARTBEAT_INTERVAL", 0.02)
+    monkeypatch.setattr(nbdag.runs.execution.daemon, "HEARTBEAT_TIMEOUT", 1.0 if silent else 20.0)
     there, at = nbdag.store.open(works.home), time.time() - 3600
     monkeypatch.setattr(type(works.store), "is_sqlite", property(lambda store: False))  # which may have only one
     other = SchedulerRow(id="o", host="elsewhere", pid=1, birth="0", started=at, heartbeat=at, kind="scheduler")
@@ -135,13 +135,15 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
     task = there.instances([row.id])[row.id][0]
     begun = replace(task, state=TaskState.RUNNING, tries=1)
     run = replace(row, state=RunState.RUNNING, started=at)
-    assert there.save(Change(run=run, instances=[begun], begun=[Begun(begun, 1)], at=at, scheduler="o")) is not None
+    assert (
+        there.save(Change(run=run, instances=[begun], begun=[NewAttempt(begun, 1)], at=at, scheduler="o")) is not None
+    )
     with works.going_on():
         if silent:
             assert works.ended(made).state is RunState.SUCCESS
         else:
             for n in range(60):
-                there.schedulers.beat("o", at + n)
+                there.schedulers.record_heartbeat("o", at + n)
                 time.sleep(0.02)
     there.close()
     assert works.says("three.t0 will begin anew") is silent

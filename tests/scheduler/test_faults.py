@@ -55,7 +55,7 @@ def check_record(site: Site, run: runs.Run) -> None:
         won = [each.task for each in attempts if each.state is TaskState.SUCCESS]
         assert sorted(won) == sorted({each.task for each in attempts})
         assert {each.state for each in store.instances([row.id])[row.id]} == {TaskState.SUCCESS}
-        assert store.active() == []
+        assert store.active_instances() == []
     finally:
         store.close()
 

@@ -16,7 +16,7 @@ from nbdag.core.model.dag import Dag
 from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
-from nbdag.scheduler import Agenda, Scheduler, instances_of, new_run, next_date, take_over
+from nbdag.scheduler import DueRuns, Scheduler, instances_of, new_run, next_date, reset_attempts
 from nbdag.store.rows import DagRow, RunRow
 from nbdag.store.store import Store
 
@@ -57,10 +57,10 @@ class Office:
 
         made = Scheduler(
             self.store, self.executor, home=self.home, read=read, clock=lambda: self.now,
-            agenda=Agenda(self.store, read=read, say=lambda message, dag, run: self.said.append(message)),
-            on_trouble=lambda row, error: self.trouble.append(row.name),
+            due_runs=DueRuns(self.store, read=read, report=lambda message, dag, run: self.said.append(message)),
+            on_error=lambda row, error: self.trouble.append(row.name),
         )  # fmt: skip
-        made.begin()
+        made.register()
         return made
 
     def until(self, scheduler: Scheduler, end: datetime) -> None:
@@ -235,7 +235,7 @@ def test_what_a_scheduler_left_begins_anew_and_costs_no_retry(
     first.tick(office.now)
     asleep = office.store
     office.store = nbdag.store.open(office.home)  # another process has a connection of its own
-    again = take_over(office.store, office.home, first.id, office.now.timestamp(), "it is gone")
+    again = reset_attempts(office.store, office.home, first.id, office.now.timestamp(), "it is gone")
     assert again == ["churn.a"]
     office.executor = scripted()
     second = office.scheduler()

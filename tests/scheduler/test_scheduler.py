@@ -208,7 +208,7 @@ def test_a_stop_ends_the_attempts_and_records_the_run_as_cancelled(bench: Any, s
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
     scheduler.stop()
-    scheduler.until_done()
+    scheduler.run_until_done()
     row = bench.store.run(row.id)
     assert (row.state, row.ended) == (RunState.CANCELLED, bench.now.timestamp())
     assert bench.states(row) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "skipped"}
@@ -221,8 +221,8 @@ def test_a_run_that_somebody_else_cancels_is_stopped(bench: Any, shape: Shape) -
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
     other = nbdag.store.open(bench.home)
-    threading.Timer(0.05, lambda: other.ask_to_cancel(row.id, bench.now.timestamp())).start()
-    scheduler.until_done()
+    threading.Timer(0.05, lambda: other.request_cancel(row.id, bench.now.timestamp())).start()
+    scheduler.run_until_done()
     other.close()
     assert bench.store.run(row.id).state is RunState.CANCELLED
     assert bench.executor.open == {}
@@ -280,7 +280,7 @@ def test_the_scheduler_says_that_it_is_alive(bench: Any, shape: Shape) -> None:
     began = bench.now.timestamp()
     for seconds, beat in [(1, 0), (4, 5), (3, 5), (2, 10)]:
         scheduler.tick(bench.later(seconds))
-        ((_, row),) = bench.store.driven()
+        ((_, row),) = bench.store.owned_runs()
         assert row.heartbeat == began + beat
 
 
@@ -326,7 +326,7 @@ def test_what_cannot_be_given_to_the_store_ends_the_attempts(bench: Any, shape: 
     bench.executor.script = lambda job: None
     scheduler, _ = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
-    scheduler.abandon()
+    scheduler.terminate()
     assert bench.executor.open == {}
     assert bench.store.runs()[0].state is RunState.CANCELLED
 

@@ -12,7 +12,7 @@ from nbdag.core.model.job import Key, Note, Output, Result
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.store.inserts import RunExistsError
-from nbdag.store.rows import Begun, Change, DagRow, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from nbdag.store.rows import Change, DagRow, InstanceRow, NewAttempt, NewInstance, NewRun, RunRow, SchedulerRow
 from nbdag.store.store import Store
 
 ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
@@ -50,7 +50,7 @@ def begin(store: Store, run: RunRow, task: str, at: float = 101.0) -> RunRow:
     instance = next(each for each in instances(store, run) if each.task == task)
     begun = replace(instance, state=TaskState.RUNNING, tries=instance.tries + 1)
     assert (
-        store.save(Change(run=run, instances=[begun], begun=[Begun(begun, begun.tries)], at=at, scheduler=ME.id))
+        store.save(Change(run=run, instances=[begun], begun=[NewAttempt(begun, begun.tries)], at=at, scheduler=ME.id))
         is not None
     )
     return store.run(run.id)
@@ -161,7 +161,7 @@ def test_an_attempt_cannot_begin_twice(store: Store) -> None:
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     instance = instances(store, run)[0]
     with pytest.raises(Exception, match=r"(?i)unique"):
-        store.save(Change(run=run, begun=[Begun(instance, 1)], at=105.0, scheduler=ME.id))
+        store.save(Change(run=run, begun=[NewAttempt(instance, 1)], at=105.0, scheduler=ME.id))
     assert store.revision(run.id) == run.revision
 
 
@@ -206,22 +206,22 @@ def test_a_run_is_found_by_its_id_or_the_beginning_of_it(
 
 def test_asking_to_cancel_is_kept_once_and_refused_once_the_run_has_ended(store: Store) -> None:
     run = store.create_run(a_run(), [])
-    assert store.ask_to_cancel(run.id, 105.0)
-    assert store.ask_to_cancel(run.id, 106.0)
+    assert store.request_cancel(run.id, 105.0)
+    assert store.request_cancel(run.id, 106.0)
     asked = store.run(run.id)
     assert (asked.cancel_asked, asked.revision) == (105.0, 2)
     store.save(Change(run=replace(asked, state=RunState.CANCELLED, ended=107.0)))
-    assert not store.ask_to_cancel(run.id, 108.0)
+    assert not store.request_cancel(run.id, 108.0)
 
 
 def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(store: Store) -> None:
     store.schedulers.register(ME)
-    store.schedulers.beat(ME.id, 9.0)
+    store.schedulers.record_heartbeat(ME.id, 9.0)
     run = store.create_run(a_run(scheduler=ME.id), [])
     store.create_run(a_run("anybody's"), [])
-    assert store.driven() == [(run, replace(ME, heartbeat=9.0))]
+    assert store.owned_runs() == [(run, replace(ME, heartbeat=9.0))]
     store.save(Change(run=replace(run, state=RunState.SUCCESS)))
-    assert store.driven() == []
+    assert store.owned_runs() == []
 
 
 def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
@@ -229,7 +229,7 @@ def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
     for dag in ("a", "b"):
         run = store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu", slots=2), *tasks("u")])
         begin(store, run, "t")
-    assert [(each.dag, each.task, each.pool, each.slots) for each in store.active()] == [
+    assert [(each.dag, each.task, each.pool, each.slots) for each in store.active_instances()] == [
         ("a", "t", "gpu", 2), ("b", "t", "gpu", 2),
     ]  # fmt: skip
 
@@ -242,7 +242,9 @@ def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: 
     begin(store, theirs, "t")
     waiting = instances(store, mine)[0]
     begun = replace(waiting, state=TaskState.RUNNING, tries=1)
-    change = Change(run=mine, instances=[begun], begun=[Begun(begun, 1)], pools={"gpu": 1}, at=101.0, scheduler=ME.id)
+    change = Change(
+        run=mine, instances=[begun], begun=[NewAttempt(begun, 1)], pools={"gpu": 1}, at=101.0, scheduler=ME.id
+    )
     assert store.save(change) is None
     assert (instances(store, mine), store.revision(mine.id)) == ([waiting], 0)
     assert store.save(replace(change, pools={"gpu": 2})) == []
@@ -279,18 +281,18 @@ def test_what_is_forgotten_is_neither_a_run_that_goes_on_nor_one_that_lends(stor
     far, lender, plain, cleared = over("far"), over("lender"), over("plain"), over("cleared")
     between = over("between", borrowed={"a": far.id})
     both = over("both", borrowed={"a": between.id})
-    looked = [row.id for row in store.upkeep.ended_before(200.0)]
+    looked = [row.id for row in store.maintenance.ended_before(200.0)]
     assert looked == [far.id, lender.id, plain.id, cleared.id, between.id, both.id]
     # Since then one was cleared, and another has lent to a run that goes on, as has one that borrowed itself.
     assert store.save(Change(run=replace(cleared, state=RunState.QUEUED, ended=None))) is not None
     last = store.create_run(a_run("last", borrowed={"a": lender.id, "b": between.id}), tasks("c"))
-    assert store.upkeep.forget([*looked, last.id]) == [plain.id, both.id]
+    assert store.maintenance.delete_runs([*looked, last.id]) == [plain.id, both.id]
     assert {row.name for row in store.runs()} == {"far", "lender", "cleared", "between", "last"}
     assert store.borrowed([last.id, between.id]) == {
         last.id: {"a": lender.id, "b": between.id},
         between.id: {"a": far.id},
     }
-    assert store.upkeep.faults() == []
+    assert store.maintenance.integrity_errors() == []
 
 
 def test_what_is_said_of_a_run_before_it_starts_is_kept(store: Store) -> None:
@@ -317,7 +319,7 @@ def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store
         )
         done = replace(begun, state=TaskState.SUCCESS)
         change = Change(
-            run=run, instances=[done], begun=[Begun(begun, 1, "k" * 64, cached)], ended=[(begun, result)],
+            run=run, instances=[done], begun=[NewAttempt(begun, 1, "k" * 64, cached)], ended=[(begun, result)],
             at=at, scheduler=ME.id,
         )  # fmt: skip
         assert store.save(change) is not None
@@ -328,16 +330,16 @@ def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store
     made = attempt("r2", at=102.0)
     attempt("r3", "r2", at=103.0)
     attempt("r4", at=104.0, dag="other")
-    found = store.earlier("churn", "a", "k" * 64)
+    found = store.cached_outcomes("churn", "a", "k" * 64)
     assert [(each.run, each.made_in, each.map_index, each.try_number) for each in found] == [
         ("r2", "r2", -1, 1), ("r1", "r1", -1, 1), ("r3", "r2", -1, 1),
     ]  # fmt: skip
     assert (found[0].outputs, found[0].notes) == ((OUT,), (SAID,))
     assert [each.cached for each in store.attempts([3])[3]] == ["r2"]
-    assert store.earlier("churn", "b", "k" * 64) == store.earlier("churn", "a", "l" * 64) == []
+    assert store.cached_outcomes("churn", "b", "k" * 64) == store.cached_outcomes("churn", "a", "l" * 64) == []
     cleared = replace(instances(store, made)[0], state=TaskState.NONE, forgiven=1)
     assert store.save(Change(run=made, instances=[cleared])) is not None
-    assert [each.run for each in store.earlier("churn", "a", "k" * 64)] == ["r1"]  # and r3 had it from r2
+    assert [each.run for each in store.cached_outcomes("churn", "a", "k" * 64)] == ["r1"]  # and r3 had it from r2
 
 
 def test_a_run_remembers_that_it_wants_no_earlier_outcomes(store: Store) -> None:
@@ -392,29 +394,29 @@ def test_the_run_before_is_the_newest_of_the_date_before_and_none_that_was_trigg
     for n, (name, (kind, date)) in enumerate(said.items()):
         store.create_run(a_run(name, kind=kind, logical_date=date, created=100.0 + n), [])
     last = store.named("e")[0]
-    before = store.deployments.before(last)
+    before = store.deployments.previous_run(last)
     assert before is not None and before.name == "c"
-    assert store.deployments.before(store.named("a")[0]) is None
-    assert [run.name for run in [store.deployments.before(before)] if run] == ["a"]
+    assert store.deployments.previous_run(store.named("a")[0]) is None
+    assert [run.name for run in [store.deployments.previous_run(before)] if run] == ["a"]
 
 
 def test_hosts_whose_clocks_differ_agree_on_when_a_process_was_last_heard_of(store: Store, home: Home) -> None:
     """The other host's clock is an hour behind the server's; ours is right."""
     other = nbdag.store.open(home)
-    ahead, other._database.ahead = store._database.ahead, store._database.ahead + 3600.0
+    ahead, other._database.clock_offset = store._database.clock_offset, store._database.clock_offset + 3600.0
     assert abs(ahead) < 60  # the server is here
     me = replace(ME, kind="scheduler", heartbeat=10_000.0)
     other.schedulers.register(me)
     assert [row.heartbeat for row in other.schedulers.unended()] == pytest.approx([10_000.0])
     assert [row.heartbeat for row in store.schedulers.unended()] == pytest.approx([13_600.0])
     store.create_run(a_run(scheduler=me.id), [])
-    other.schedulers.beat(me.id, 10_005.0)
-    assert [by.heartbeat for _, by in store.driven()] == pytest.approx([13_605.0])
+    other.schedulers.record_heartbeat(me.id, 10_005.0)
+    assert [by.heartbeat for _, by in store.owned_runs()] == pytest.approx([13_605.0])
     other.close()
 
 
 def fill(store: Store, *new: NewRun, backwards: bool = False) -> list[RunRow] | None:
-    return store.backfills.begin(
+    return store.backfills.create(
         "churn", new, tasks("a"), now=1.0, first=1.0, last=2.0, backwards=backwards, max_active_runs=3
     )
 
@@ -424,7 +426,7 @@ def test_a_dag_has_one_backfill_at_a_time(store: Store) -> None:
     assert made is not None
     (number,) = {run.backfill for run in made}
     assert number is not None
-    assert store.backfills.most_of(number) == 3
+    assert store.backfills.max_active_runs(number) == 3
     assert store.backfills.newest(["churn"])["churn"].backwards
     assert fill(store, a_run("b3", kind="backfill")) is None
     assert [run.name for run in store.runs()] == ["b2", "b1"]
@@ -470,10 +472,10 @@ def test_of_a_long_queue_the_first_are_read_and_all_that_goes_on(store: Store, b
     store.create_run(a_run("other's", scheduler="t", logical_date=502.0), [])
     going_on, stopping = made[60], made[61]
     assert store.save(Change(run=replace(going_on, state=RunState.RUNNING, started=101.0), at=101.0)) is not None
-    store.ask_to_cancel(stopping.id, 102.0)
+    store.request_cancel(stopping.id, 102.0)
     names = [run.name for run in store.deployments.unfinished("s")]
     queue = [f"b{n}" for n in range(130) if n not in (60, 61)]
     first = queue[-100:] if backwards else queue[:100]
     assert set(names) == {*first, "b60", "b61", "m", "own"}
     assert len(names) == len(set(names))
-    assert store.deployments.waiting() == 131
+    assert store.deployments.count_unowned() == 131

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from nbdag.values import summarise, type_name
-from nbdag.values.summaries import LONGEST
+from nbdag.values.summaries import MAX_LENGTH
 
 
 @dataclasses.dataclass
@@ -84,7 +84,7 @@ LONG = {
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_summary_is_short(name: str) -> None:
-    assert len(summarise(LONG[name])) <= LONGEST
+    assert len(summarise(LONG[name])) <= MAX_LENGTH
 
 
 def test_a_slow_repr_is_not_waited_for() -> None:

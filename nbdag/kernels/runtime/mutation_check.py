@@ -15,7 +15,7 @@ from typing import Any
 
 from ...core.model.job import Note
 from ...core.planning.explain import listed
-from ...values import Loaded, Pickled, Region, Saved, dump, fingerprint, shared
+from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint
 from ...values.pickling import is_definition
 from .messages import Brief
 
@@ -119,7 +119,7 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
                 continue
     together = {frozenset(group) for group in brief.exports}
     notes = []
-    for pair in shared(pickled):
+    for pair in find_sharing(pickled):
         changer = brief.changed_later.get(pair.one) or brief.changed_later.get(pair.other)
         changed, other = (pair.one, pair.other) if pair.one in brief.changed_later else (pair.other, pair.one)
         if changer is None or other not in outputs or brief.changed_later.get(other) == changer:

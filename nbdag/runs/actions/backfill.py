@@ -141,7 +141,7 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: asked.lent(each.date) for each in wanted}
-        rows = store.backfills.begin(
+        rows = store.backfills.create(
             dag,
             [asked.new(each, lent[each.date]) for each in wanted],
             [new_instance(asked.notebook, task) for task in asked.choice.tasks],

@@ -40,7 +40,7 @@ def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) 
         if store is None:
             raise NoSuchRunError(id_of(run), dag, here.root)
         row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
-        if not store.ask_to_cancel(row.id, time.time()):
+        if not store.request_cancel(row.id, time.time()):
             raise EndedError(row.name, row.state.value)
         if not driver_of(store, row):
             _cancel_at_once(store, row.id)

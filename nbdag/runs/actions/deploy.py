@@ -18,7 +18,7 @@ from ...core.options.option_types import nearest
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError
 from ...home import Home, the_home
-from ...scheduler import instances_of, is_gone, new_run, next_date, timetable_of
+from ...scheduler import instances_of, is_dead, new_run, next_date, timetable_of
 from ...store.rows import DagRow, SchedulerRow
 from ..creation.prepare import digest_of, new_name, prepare, record_parameters
 from ..execution.foreground import pool_notes
@@ -243,7 +243,7 @@ def scheduler_alive(*, home: Home | None = None) -> SchedulerRow | None:
     store = stores.open(here)
     try:
         now = time.time()
-        return next((row for row in store.schedulers.unended() if not is_gone(row, now)), None)
+        return next((row for row in store.schedulers.unended() if not is_dead(row, now)), None)
     finally:
         store.close()
 

@@ -67,8 +67,8 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
     store = stores.open(here)
     try:
         gone = [] if keep is None else _forget(store, here, keep, dry_run)
-        under_way = store.upkeep.earliest_under_way()
-        values, books, runs = store.upkeep.in_use(without={row.id for row in gone})
+        under_way = store.maintenance.earliest_running()
+        values, books, runs = store.maintenance.files_in_use(without={row.id for row in gone})
     finally:
         store.close()
     newest = min(time.time(), under_way or time.time()) - GRACE
@@ -93,13 +93,13 @@ def check(home: Home | None = None) -> Health:
     here = the_home(home)
     store = stores.open(here)
     try:
-        values, _, _ = store.upkeep.in_use()
+        values, _, _ = store.maintenance.files_in_use()
         there = {path.name.partition(".")[0] for path in _files(here.values, 2)}
         return Health(
             where=store.where,
-            revision=store.upkeep.revision(),
-            faults=tuple(store.upkeep.faults()),
-            counts=store.upkeep.counts(),
+            revision=store.maintenance.revision(),
+            faults=tuple(store.maintenance.integrity_errors()),
+            counts=store.maintenance.counts(),
             missing_values=len(values - there),
         )
     finally:
@@ -109,11 +109,11 @@ def check(home: Home | None = None) -> Health:
 def _forget(store: Store, home: Home, keep: float, dry_run: bool) -> list[RunRow]:
     now = time.time()
     bury(store, home)
-    rows = store.upkeep.ended_before(now - keep)
+    rows = store.maintenance.ended_before(now - keep)
     if rows and not dry_run:
-        forgotten = set(store.upkeep.forget([row.id for row in rows]))
+        forgotten = set(store.maintenance.delete_runs([row.id for row in rows]))
         rows = [row for row in rows if row.id in forgotten]
-        store.upkeep.compact()
+        store.maintenance.compact()
     return rows
 
 

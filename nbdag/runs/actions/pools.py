@@ -82,7 +82,7 @@ def pools(home: Home | None = None) -> list[Pool]:
         return [Pool(name=name, slots=slots) for name, slots in sorted(DEFAULT_POOLS.items())]
     store = stores.open(here)
     try:
-        active = store.active()
+        active = store.active_instances()
         found = store.pools()
     finally:
         store.close()

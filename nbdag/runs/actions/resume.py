@@ -20,7 +20,7 @@ from ...core.model.states import RUN_FINISHED, RunState
 from ...core.planning import explain
 from ...errors import NbdagError
 from ...home import Home
-from ...scheduler import BEAT, Scheduler, is_gone, take_over
+from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, is_dead, reset_attempts
 from ...store.rows import Change, RunRow
 from ..creation.build import build_run
 from ..execution.foreground import JobsError, cores, local_executor
@@ -117,8 +117,8 @@ def clear_away(store: Store, home: Home) -> None:
     now = datetime.now(UTC).timestamp()
     bury(store, home)
     for scheduler in store.schedulers.unended():
-        if is_gone(scheduler, now):
-            take_over(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
+        if is_dead(scheduler, now):
+            reset_attempts(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
 
 
 def drive(
@@ -151,7 +151,7 @@ def drive(
             on_saved=on_saved,
         )
         with stopped_by_signals(scheduler) as caught:
-            scheduler.begin()
+            scheduler.register()
             with _beating(store, scheduler.id):
                 taken = deque(build_run(store, home, _take(store, row.id, scheduler.id)) for row in waiting)
             try:
@@ -159,11 +159,11 @@ def drive(
                 if held is not None:
                     scheduler.stop()
                 for row in taken:
-                    store.ask_to_cancel(row.id, datetime.now(UTC).timestamp())
-                    scheduler.drive(store.run(row.id))
-                scheduler.until_done()
+                    store.request_cancel(row.id, datetime.now(UTC).timestamp())
+                    scheduler.own(store.run(row.id))
+                scheduler.run_until_done()
             except BaseException:
-                scheduler.abandon()
+                scheduler.terminate()
                 raise
             finally:
                 reports.close()
@@ -181,22 +181,22 @@ def _until_all_end(
 ) -> HeldError | None:
     """Drive until nothing is left to do; what is held by a run that has ended would wait for ever."""
     while True:
-        while waiting and scheduler.driven < most and not caught:
-            scheduler.drive(waiting.popleft())
-        wake = scheduler.turn()
+        while waiting and scheduler.unfinished < most and not caught:
+            scheduler.own(waiting.popleft())
+        wake = scheduler.tick_now()
         if scheduler.done and (not waiting or caught):
             return None
-        if held := scheduler.held:
+        if held := scheduler.blocked:
             first = min(held, key=lambda row: row.logical_date)
-            before = store.deployments.before(first)
+            before = store.deployments.previous_run(first)
             if before is not None and before.state in RUN_FINISHED:
-                scheduler.turn()  # it may have ended, and well, since it was looked at
-                if scheduler.held:
+                scheduler.tick_now()  # it may have ended, and well, since it was looked at
+                if scheduler.blocked:
                     return HeldError(
                         first.dag, [row.name for row in (*held, *waiting)], before.name, before.state.value
                     )
                 continue
-        if scheduler.driven >= most or not waiting or caught:
+        if scheduler.unfinished >= most or not waiting or caught:
             scheduler.wait(wake)
 
 
@@ -214,9 +214,9 @@ def _beating(store: Store, scheduler: str) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT):
+        while not over.wait(HEARTBEAT_INTERVAL):
             with contextlib.suppress(NbdagError):  # whoever needs the database says so
-                store.schedulers.beat(scheduler, datetime.now(UTC).timestamp())
+                store.schedulers.record_heartbeat(scheduler, datetime.now(UTC).timestamp())
 
     thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)
     thread.start()

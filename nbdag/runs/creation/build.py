@@ -20,7 +20,7 @@ from ...core.model.dag import Dag
 from ...core.model.states import RUN_FINISHED
 from ...errors import NbdagError
 from ...home import Home
-from ...scheduler import give_up, new_instance
+from ...scheduler import fail_run, new_instance
 from ...store.rows import Change, RunRow
 from ..queries.pinned import pinned, text_of
 from .prepare import NotebookProblemsError, digest_of
@@ -55,7 +55,7 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
     try:
         digest, dag = pin_built(home, row.digest, row.path, row.cwd, row.parameters, row.kernel)
     except NotebookProblemsError as error:
-        give_up(store, row, error.sentence, time.time())
+        fail_run(store, row, error.sentence, time.time())
     else:
         added = [new_instance(dag, task) for task in dag.tasks]
         # Where it is refused, somebody else has built it, or has ended the run.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...core.model.dag import CellKind, Dag, Input, Task
 from ...core.model.job import Note
 from ...errors import NbdagError
-from ...scheduler import leavings
+from ...scheduler import task_outputs
 from ...store.rows import RunRow
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Lenders:
         run = self._store.latest_with(self._dag, task) if self._named is None else self._in_named(self._named, task)
         if run is None:
             return None, None
-        left = leavings(self._store.attempts([run.id])[run.id]).get(task)
+        left = task_outputs(self._store.attempts([run.id])[run.id]).get(task)
         if left is None:
             return run, None
         return run, frozenset(name for each in left.values() for name in each.digests)

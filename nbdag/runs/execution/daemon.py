@@ -1,6 +1,6 @@
 """`nbdag scheduler`: drive all that is due, triggered or waiting, until told to end.
 
-The same `Scheduler` as `nbdag run` has, with an `Agenda` that says whose turn it is. What the database or the disk
+The same `Scheduler` as `nbdag run` has, with `DueRuns` that says whose turn it is. What the database or the disk
 cannot do for a while is said, and tried again; nothing is lost by it, since what is on record is never less than what
 was begun. The first SIGTERM (or Ctrl-C) drains: what runs may end, nothing new begins. The second stops at once: what
 ran begins anew under the next scheduler.
@@ -30,7 +30,16 @@ from ...errors import NbdagError
 from ...executors import Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
-from ...scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
+from ...scheduler import (
+    HEARTBEAT_INTERVAL,
+    HEARTBEAT_TIMEOUT,
+    DueRuns,
+    Scheduler,
+    fail_dead_runs,
+    fail_run,
+    is_dead,
+    reset_attempts,
+)
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import notebook_of
@@ -145,10 +154,10 @@ class Daemon:
             on_event=self._tell,
             on_saved=both(self._reports.take, self._notifier.take),
             clock=clock,
-            agenda=Agenda(store, read=self._notebook, say=self._say),
-            on_trouble=self._give_up,
+            due_runs=DueRuns(store, read=self._notebook, report=self._say),
+            on_error=self._fail_run,
             is_ready=self._builder.is_ready,
-            glance=GLANCE,
+            poll_interval=GLANCE,
         )
         self._ahead: float | None = None  # the clock's time, less what has passed
         self._asked = 0  # how often it was asked to end
@@ -168,8 +177,8 @@ class Daemon:
     def serve(self) -> None:
         """Until it is asked to end."""
         now = self._clock().timestamp()
-        only = (lambda row: not is_gone(row, now)) if self._store.is_sqlite else None
-        other = self._scheduler.begin(only)
+        only = (lambda row: not is_dead(row, now)) if self._store.is_sqlite else None
+        other = self._scheduler.register(only)
         if other is not None:
             raise SchedulerRunningError(self._store.where, other)
         self._store.listen()
@@ -184,7 +193,7 @@ class Daemon:
                 self._do_what_is_left()
                 self._notifier.close()
                 with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
-                    again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
+                    again = reset_attempts(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
                     if again:
                         self._say(f"stopped at once: {listed(again)} will begin anew")
             self._say("the scheduler has ended")
@@ -244,7 +253,7 @@ class Daemon:
         silent = time.monotonic() - self._well
         if not self._store.is_sqlite and silent > LETS_GO and self._scheduler.busy and not self._lost:
             self._lost = True
-            self._scheduler.let_go()
+            self._scheduler.cancel_attempts()
             self._say(
                 f"no word with the database for {silent:.0f} s: running tasks are ended, as others may take them over"
             )
@@ -262,17 +271,19 @@ class Daemon:
 
     def _recover(self, now: datetime) -> None:
         if self._lost:
-            take_over(self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database")
-            self._store.schedulers.beat(self._scheduler.id, now.timestamp())
-            self._scheduler.look_again()
+            reset_attempts(
+                self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database"
+            )
+            self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
+            self._scheduler.refresh()
             self._lost = False
         if self._trouble:
-            self._store.schedulers.beat(self._scheduler.id, now.timestamp())
+            self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._trouble = ""
             self._say("the database answers again")
 
-    def _give_up(self, row: RunRow, error: NbdagError) -> None:
-        give_up(self._store, row, str(error), self._clock().timestamp())
+    def _fail_run(self, row: RunRow, error: NbdagError) -> None:
+        fail_run(self._store, row, str(error), self._clock().timestamp())
         self._say(f"it cannot run: {error}", row.dag, row.name)
 
     def _was_built(self, row: RunRow) -> None:
@@ -283,19 +294,19 @@ class Daemon:
 
     def _watch(self, now: datetime) -> None:
         """Go on with what those that are gone have left."""
-        if self._watched is not None and time.monotonic() - self._watched < BEAT:
+        if self._watched is not None and time.monotonic() - self._watched < HEARTBEAT_INTERVAL:
             return
         self._watched = time.monotonic()
         at = now.timestamp()
-        for run in bury(self._store, at):
+        for run in fail_dead_runs(self._store, at):
             self._say("the process that drove it is gone", run.dag, run.name)
             self._notifier.has_ended(run, self._home)
         for other in self._store.schedulers.unended():
             if other.id == self._scheduler.id or not self._is_gone(other):
                 continue
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
-            again = take_over(self._store, self._home, other.id, at, why)
-            self._scheduler.look_again()
+            again = reset_attempts(self._store, self._home, other.id, at, why)
+            self._scheduler.refresh()
             left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")
 
@@ -306,7 +317,7 @@ class Daemon:
         heard, looks = self._silent.get(other.id, (other.heartbeat, -1))
         looks = looks + 1 if heard == other.heartbeat else 0
         self._silent[other.id] = (other.heartbeat, looks)
-        return looks * BEAT > SILENT
+        return looks * HEARTBEAT_INTERVAL > HEARTBEAT_TIMEOUT
 
     # What other threads leave to this one
 

@@ -263,16 +263,16 @@ def _drive(
         on_saved=on_saved,
     )
     with stopped_by_signals(scheduler) as caught:
-        scheduler.begin()
+        scheduler.register()
         row = _create(store, scheduler.id, prepared, borrowed, now, fail_fast, cache)
         for note in (*prepared.notes, *borrowed.notes):
             if on_event is not None:
                 on_event(Event(kind="run", run_id=row.name, state=row.state, at=now.timestamp(), message=note.message))
-        scheduler.drive(row)
+        scheduler.own(row)
         try:
-            scheduler.until_done()
+            scheduler.run_until_done()
         except BaseException:
-            scheduler.abandon()
+            scheduler.terminate()
             raise
         finally:
             reporter.close()

@@ -22,7 +22,7 @@ from ...core.model.states import ACTIVE, RunState, TaskState
 from ...core.planning.explain import label
 from ...errors import NbdagError
 from ...home import Home
-from ...scheduler import Driven
+from ...scheduler import OwnedRun
 from ...store.rows import RunRow
 from ..queries.pinned import pinned
 
@@ -42,7 +42,7 @@ class Notifier:
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[int, set[tuple[str, int, int]]] = {}  # by run, those told of
 
-    def take(self, run: Driven) -> None:
+    def take(self, run: OwnedRun) -> None:
         """A run has changed."""
         options = run.dag.options
         if not (options.on_failure or options.on_success or options.on_retry):
@@ -54,14 +54,14 @@ class Notifier:
     def has_ended(self, run: RunRow, home: Home) -> None:
         """A run has ended that nobody drives."""
         with contextlib.suppress(NbdagError):  # its notebook is gone, and with it whom to tell
-            self.take(Driven.of(run, pinned(home, run), (), (), {}))
+            self.take(OwnedRun.of(run, pinned(home, run), (), (), {}))
 
     def close(self) -> None:
         """Wait until all are told, each for no longer than its limit."""
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _news(self, run: Driven) -> Iterator[tuple[str, Told]]:
+    def _news(self, run: OwnedRun) -> Iterator[tuple[str, Told]]:
         row, options = run.row, run.dag.options
         about: dict[str, Any] = {"dag": row.dag, "run_id": row.name}
         seen = self._retries.setdefault(row.id, set())
@@ -91,7 +91,7 @@ class Notifier:
             named = whom.partition("://")[0] if "://" in whom else whom  # the rest of a URL may be a password
             note = Note(code="NB415", name=named, message=f"{named} could not be told of the {what['event']}: {why}")
             with contextlib.suppress(NbdagError):
-                self._store.remark(run, note)
+                self._store.add_note(run, note)
 
 
 def tell(whom: str, what: Told, *, cwd: str, limit: float = LIMIT) -> str:
@@ -112,10 +112,10 @@ def tell(whom: str, what: Told, *, cwd: str, limit: float = LIMIT) -> str:
     return lines[-1][:300] if lines else f"exit code {done.returncode}"
 
 
-def both(*listeners: Callable[[Driven], None]) -> Callable[[Driven], None]:
+def both(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
     """One listener that tells several."""
 
-    def take(run: Driven) -> None:
+    def take(run: OwnedRun) -> None:
         for each in listeners:
             each(run)
 

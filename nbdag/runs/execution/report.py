@@ -18,7 +18,7 @@ from ...core.model.job import Key
 from ...errors import NbdagError
 from ...home import Home, HomeError
 from ...reports import Shown
-from ...scheduler import Driven
+from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ..creation.prepare import OutputError
 from ..queries.pinned import source
@@ -37,13 +37,13 @@ class Reporter:
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
-        self.run: Driven | None = None  # as it was when it changed last
+        self.run: OwnedRun | None = None  # as it was when it changed last
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
         self.error: NbdagError | None = None  # why the last writing failed
 
-    def take(self, run: Driven) -> None:
+    def take(self, run: OwnedRun) -> None:
         """The run has changed."""
         self.run = run
         if not self._thread.ident:
@@ -64,17 +64,17 @@ class Reporter:
             self._news.clear()
             assert self.run is not None
             began = time.monotonic()
-            if any(left for left in self.run.left.values()) or self.run.finished:
+            if any(left for left in self.run.outputs.values()) or self.run.finished:
                 self._write(self.run)
             self._closing.wait(max(LEAST, SHARE * (time.monotonic() - began)))
 
-    def _write(self, run: Driven) -> None:
+    def _write(self, run: OwnedRun) -> None:
         try:
             self._write_all(run)
         except NbdagError as error:  # the store's, or of a source that is gone
             self.error = error
 
-    def _write_all(self, run: Driven) -> None:
+    def _write_all(self, run: OwnedRun) -> None:
         row, instances = run.row, [each for each in run.instances.values() if each.task in run.dag.tasks]
         text = source(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
@@ -108,7 +108,7 @@ class Reports:
         self._of: dict[int, Reporter] = {}
         self._last = ThreadPoolExecutor(1, thread_name_prefix="nbdag-reports")
 
-    def take(self, run: Driven) -> None:
+    def take(self, run: OwnedRun) -> None:
         """A run has changed."""
         reporter = self._of.get(run.row.id)
         if reporter is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ... import store as stores
 from ...home import Home, the_home
-from ...scheduler import is_gone
+from ...scheduler import is_dead
 from ...store.rows import RunRow, SchedulerRow
 from .records import Run
 from .runs import opened, the_row
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def schedulers(store: Store, now: float | None = None) -> list[SchedulerRow]:
     """The schedulers that are alive, the newest first."""
     at = time.time() if now is None else now
-    return [row for row in store.schedulers.unended() if not is_gone(row, at)]
+    return [row for row in store.schedulers.unended() if not is_dead(row, at)]
 
 
 def driver_of(store: Store, run: RunRow) -> str:
     """Who drives this run, in words; "" where nobody does."""
     if run.scheduler is not None:
-        return next((f"process {by.pid}" for row, by in store.driven() if row.id == run.id), "")
+        return next((f"process {by.pid}" for row, by in store.owned_runs() if row.id == run.id), "")
     alive = schedulers(store)
     return f"the scheduler (process {alive[0].pid})" if alive else ""
 
@@ -39,14 +39,14 @@ def driver(run: Run) -> str:
 
 def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
     """How many tasks whoever drives this run makes at once, and how many they are making; None where nobody does."""
-    own = {row.id: by for row, by in store.driven()}
+    own = {row.id: by for row, by in store.owned_runs()}
     if run.scheduler is not None:
         drivers, busy = (
             [own[run.id]] if run.id in own else [],
-            [each for each in store.active() if each.number == run.id],
+            [each for each in store.active_instances() if each.number == run.id],
         )
     else:
-        drivers, busy = schedulers(store), [each for each in store.active() if each.number not in own]
+        drivers, busy = schedulers(store), [each for each in store.active_instances() if each.number not in own]
     if not drivers or any(each.jobs is None for each in drivers):
         return None
     return sum(each.jobs or 0 for each in drivers), len(busy)
@@ -76,7 +76,7 @@ def standing(*, home: Home | None = None) -> Standing:
         return Standing(
             alive=tuple(schedulers(store, now)),
             deployed=len(store.deployments.all()),
-            waiting=store.deployments.waiting(),
+            waiting=store.deployments.count_unowned(),
             overdue=tuple((row.id, row.next_date) for row in due if row.next_date is not None),
         )
     finally:

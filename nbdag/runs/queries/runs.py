@@ -246,7 +246,7 @@ def _tasks(
 
 
 def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskRun:
-    if attempt is None or instance.begun_anew:
+    if attempt is None or instance.is_reset:
         return TaskRun(
             id=instance.task,
             map_index=instance.map_index,
@@ -315,13 +315,13 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
 
 def _moment(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
     """When it came to stand so, which may be long before it is looked at; None where no attempt says so."""
-    if attempt is None or each.begun_anew:
+    if attempt is None or each.is_reset:
         return None
     return attempt.started if each.state is TaskState.RUNNING else attempt.ended
 
 
 def _message(each: InstanceRow, attempt: AttemptRow | None) -> str:
-    if attempt is None or each.begun_anew:
+    if attempt is None or each.is_reset:
         return ""
     return f"cached: as in run {attempt.cached}" if attempt.cached else attempt.error or ""
 

@@ -12,7 +12,7 @@ from ...core.planning import explain
 from ...core.planning.assemble import inputs
 from ...errors import NbdagError
 from ...home import Home, the_home
-from ...scheduler import leavings
+from ...scheduler import task_outputs
 from ...values import ValueStore
 from .pinned import pinned
 from .records import Run, TaskRun
@@ -83,9 +83,9 @@ def load(
         row = the_row(store, here, found.id, dag)
         borrowed = store.borrowed([row.id])[row.id]
         attempts = store.attempts([row.id, *borrowed.values()])
-        left = leavings(attempts[row.id])
+        left = task_outputs(attempts[row.id])
         for other, number in borrowed.items():
-            left[other] = leavings(attempts[number]).get(other, {})
+            left[other] = task_outputs(attempts[number]).get(other, {})
         notebook = pinned(here, row)
         given = inputs(notebook, notebook.tasks[task], lambda source: list(left.get(source, {}).values()))
     finally:

@@ -15,8 +15,8 @@ from ...core.planning.explain import label, standing, told
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
 from ...core.planning.pools import Claim, claims, take, unmade_pools
 from ...home import Home
-from ...scheduler.due_runs import OF_BACKFILL, UNKNOWN
-from ...scheduler.run_step import as_planned, states_before, view
+from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
+from ...scheduler.run_step import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import driver_of, jobs_of
 from .pinned import pinned
@@ -91,7 +91,7 @@ class _Answer:
         ]
 
     def _reasons(self, each: InstanceRow) -> list[str]:
-        attempt = None if each.begun_anew else self.attempts.get(each.id)
+        attempt = None if each.is_reset else self.attempts.get(each.id)
         if each.state in ACTIVE:
             return self._under_way(each, attempt)
         if each.state in FINISHED:
@@ -142,8 +142,7 @@ class _Answer:
         never = {
             each.id: each
             for each in self.instances
-            if each.state in FINISHED
-            and (each.begun_anew or each.id not in self.attempts or self._has_no_element(each))
+            if each.state in FINISHED and (each.is_reset or each.id not in self.attempts or self._has_no_element(each))
         }
         anew = [replace(each, state=TaskState.NONE) if each.id in never else each for each in self.instances]
         moves = self._plan(anew).moves if never else ()
@@ -162,10 +161,12 @@ class _Answer:
         if row.state is not RunState.QUEUED:
             return []
         backfill = row.kind == "backfill"
-        most = self.store.deployments.most([row.dag]).get(row.dag, UNKNOWN)
+        most = self.store.deployments.max_active_runs([row.dag]).get(row.dag, DEFAULT_RUN_LIMIT)
         if backfill:
-            most = OF_BACKFILL if row.backfill is None else self.store.backfills.most_of(row.backfill)
-        running = self.store.deployments.running().get((row.dag, backfill), 0)
+            most = (
+                DEFAULT_BACKFILL_LIMIT if row.backfill is None else self.store.backfills.max_active_runs(row.backfill)
+            )
+        running = self.store.deployments.count_running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
             return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
@@ -176,7 +177,7 @@ class _Answer:
         key = (each.task, each.map_index)
         if key in found.waiting:
             return list(found.waiting[key])
-        ready = claims(self.dag, view(self.row), found.ready)
+        ready = claims(self.dag, run_view(self.row), found.ready)
         mine = next((claim for claim in ready if (claim.task, claim.map_index) == key), None)
         if mine is None:
             return []
@@ -185,7 +186,7 @@ class _Answer:
                 dag_id=one.dag, run_id=one.run, task=one.task, map_index=one.map_index, weight=0, logical_date=None,
                 position=0, pool=one.pool, slots=one.slots,
             )
-            for one in self.store.active()
+            for one in self.store.active_instances()
         ]  # fmt: skip
         pools = {**unmade_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
@@ -195,7 +196,7 @@ class _Answer:
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
         row = self.row if state is None else replace(self.row, state=state, started=None)
-        planned = [as_planned(each) for each in instances]
+        planned = [planning_instance(each) for each in instances]
         return plan(
-            self.dag, view(row), planned, now=self.now, previous=states_before(self.store, self.row), explain=True
+            self.dag, run_view(row), planned, now=self.now, previous=previous_states(self.store, self.row), explain=True
         )

@@ -23,7 +23,7 @@ _OF_PYTHON = frozenset(
 )
 
 
-def shape_of(obj: object) -> str:
+def definition_digest(obj: object) -> str:
     """Equal for equal definitions: 32 hex digits."""
     return xxhash.xxh3_128_hexdigest(_text(obj, _DEPTH).encode(errors="surrogatepass"))
 
