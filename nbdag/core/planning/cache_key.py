@@ -22,7 +22,9 @@ from ..cells.imports import changes_module_path, imported_tops
 from ..cells.source import Python, to_python
 from ..model.dag import Dag, Task
 from ..model.job import Job
+from ..options.options import RESULT_OPTIONS
 
+_IN_ELEMENT = frozenset({"map", "zip"})  # options that reach an instance only through its element, which the key holds
 _VERSION = 1  # raised when a key of before must not be found any more
 _RUN = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
@@ -52,7 +54,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "definitions": definitions,
         "setup": setup,
         "parameter cells": [_meaning(each) for each in job.parameter_cells],
-        "options": [options.operator, options.when, options.check, options.out, options.change],
+        "options": {name: getattr(options, name) for name in RESULT_OPTIONS if name not in _IN_ELEMENT},
         "exports": task.exports,
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
         "run": _of_the_run(job),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...core.model.dag import CellKind, Dag, Input, Task
 from ...core.model.job import Note
+from ...core.options.options import RESULT_OPTIONS
 from ...errors import NbdagError
 from ...scheduler import leavings
 from ...store.rows import RunRow
@@ -154,9 +155,7 @@ def _made_of(dag: Dag, task: Task) -> tuple[object, ...]:
     """All the code that makes a task's values, but for what comes from other tasks."""
     return (
         task.code,
-        task.options.map,
-        task.options.zip,
-        task.options.when,
+        [getattr(task.options, name) for name in RESULT_OPTIONS],
         [definition.source for definition in task.definitions],
         [dag.cells[index].code for index in task.setup],
         [cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS],
