@@ -43,8 +43,8 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
     `modules` is what `modules_of` names, each with a text that differs when its code does; `python` the interpreter.
     """
     task, options = job.task, job.task.options
-    code, setup = _meaning(task.code), [_meaning(each) for each in job.setup_cells]
-    definitions = [_meaning(each.source) for each in task.definitions]
+    code, setup = normalized(task.code), [normalized(each) for each in job.setup_cells]
+    definitions = [normalized(each.source) for each in task.definitions]
     text = "\n".join((code, *setup, *definitions, options.when or "", *options.check))
     read = _read(task, text)
     parts = {
@@ -53,7 +53,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "code": code,
         "definitions": definitions,
         "setup": setup,
-        "parameter cells": [_meaning(each) for each in job.parameter_cells],
+        "parameter cells": [normalized(each) for each in job.parameter_cells],
         "options": {name: getattr(options, name) for name in RESULT_OPTIONS if name not in _IN_ELEMENT},
         "exports": task.exports,
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
@@ -81,8 +81,8 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=4096)
-def _meaning(code: str) -> str:
-    """The code without what changes nothing: comments, a header among them, and layout."""
+def normalized(code: str) -> str:
+    """Return the code without what changes nothing: comments (the header is one by now) and layout."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
