@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.options.options import OPTIONS
 from . import OperatorError
-from .tasks import Operator, Output, current
+from .tasks import Operator, TaskOutput, current
 
 _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
@@ -105,7 +105,7 @@ def _tasks(said: Any) -> Iterator[Operator]:
     """The tasks whose output is among these values."""
     if isinstance(said, Operator):
         yield said
-    elif isinstance(said, Output):
+    elif isinstance(said, TaskOutput):
         yield said.task
     elif isinstance(said, Mapping):
         for pair in said.items():

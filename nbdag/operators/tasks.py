@@ -63,7 +63,7 @@ class Named(Node):
         self.id = _id(id, "its name")
 
 
-class Output:
+class TaskOutput:
     """What a task leaves, passed to another. In a text it is the name that the notebook knows it by."""
 
     def __init__(self, task: Operator, name: str) -> None:
@@ -111,13 +111,13 @@ class Operator(Node):
         return body
 
     @property
-    def output(self) -> Output:
+    def output(self) -> TaskOutput:
         """What it leaves, to be passed to another task."""
         names = self.outputs
         if len(names) != 1:
             left = f"leaves {', '.join(names)}" if names else "does not say what it leaves"
             raise OperatorError(f"{self.id} {left}", hint="name one variable of its body with out='…'")
-        return Output(self, names[0])
+        return TaskOutput(self, names[0])
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def ids_of(said: Any) -> list[str]:
     """The tasks that these are: operators, outputs, ids, and lists of them."""
     if isinstance(said, str):
         return [Named(said).id or ""]
-    if isinstance(said, Output):
+    if isinstance(said, TaskOutput):
         said = said.task
     if isinstance(said, Node) and said.id is not None:
         return [said.id]
