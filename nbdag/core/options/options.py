@@ -104,7 +104,7 @@ class TaskOptions:
         affects_result=True,
     )
     retries: int = _option(
-        0, option_types.whole(0), _ATTEMPTS, "tries after the first; default 0", affects_result=False
+        0, option_types.integer(0), _ATTEMPTS, "tries after the first; default 0", affects_result=False
     )
     retry_delay: float = _option(
         30.0,
@@ -140,7 +140,7 @@ class TaskOptions:
     )
     priority: int = _option(
         1,
-        option_types.whole(),
+        option_types.integer(),
         _QUEUE,
         "of the ready tasks, higher numbers start first; default 1",
         affects_result=False,
@@ -153,7 +153,7 @@ class TaskOptions:
         affects_result=False,
     )
     slots: int = _option(
-        1, option_types.whole(1), _QUEUE, "slots that it occupies in its pool; default 1", affects_result=False
+        1, option_types.integer(1), _QUEUE, "slots that it occupies in its pool; default 1", affects_result=False
     )
     operator: str = _option(
         "python",
@@ -196,7 +196,7 @@ class TaskOptions:
     )
     max_map_length: int = _option(
         1024,
-        option_types.whole(1),
+        option_types.integer(1),
         _MAPPING,
         "fail when there are more instances than this; default 1024",
         affects_result=False,
@@ -234,9 +234,9 @@ class DagOptions:
     catchup: bool = _dag_option(
         False, option_types.FLAG, _SCHEDULE, "run every missed tick since --start-date, not only the last"
     )
-    max_active_runs: int = _dag_option(16, option_types.whole(1), _LIMITS, "most runs at the same time; default 16")
+    max_active_runs: int = _dag_option(16, option_types.integer(1), _LIMITS, "most runs at the same time; default 16")
     max_active_tasks: int = _dag_option(
-        16, option_types.whole(1), _LIMITS, "most tasks of one run at the same time; default 16"
+        16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
     timeout: float | None = _dag_option(
         None, option_types.TIMEOUT, _LIMITS, "longest duration of a whole run; default none"

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..cells.imports import changes_module_path, imported_tops
+from ..cells.imports import changes_module_path, imported_modules
 from ..cells.source import Python, to_python
 from ..model.dag import Dag, Task
 from ..model.job import Job
@@ -77,7 +77,7 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
         return None
-    return tuple(sorted({name for code in codes for name in imported_tops(code)}))
+    return tuple(sorted({name for code in codes for name in imported_modules(code)}))
 
 
 @lru_cache(maxsize=4096)

@@ -60,7 +60,7 @@ class Brief:
             spare=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.stands_in, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
             when=options.when,
             short_circuit=options.short_circuit,
             check=options.check,

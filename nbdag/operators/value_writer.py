@@ -40,7 +40,7 @@ _CARRIES = (
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
 
 
-class Carried:
+class ValueWriter:
     """What of a body its tasks need."""
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
