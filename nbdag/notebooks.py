@@ -24,11 +24,10 @@ from typing import Any
 from . import operators
 from .core.analysis.scopes import names_of
 from .core.cells import cells as sorting
-from .core.cells.cells import RawCell, Sorted
+from .core.cells.cells import ClassifiedCells, RawCell
 from .core.cells.source import Python, to_python
 from .core.dataflow.graph import understand
-from .core.model.cell_tags import built as built_by
-from .core.model.cell_tags import metadata_of, ours, tags_of
+from .core.model.cell_tags import built_line, metadata_of, nbdag_metadata, tags_of
 from .core.model.dag import Cell, CellKind, Dag, Problem
 from .core.model.problems import problem
 from .core.options.option_types import ID, nearest
@@ -78,7 +77,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
         return text if isinstance(text, bytes) else text.encode()
     content["cells"] = [cell for cell, each in zip(content["cells"], raw, strict=True) if not each.built]
     for cell in content["cells"]:
-        ours(cell).pop("built", None)
+        nbdag_metadata(cell).pop("built", None)
     return _written(content)
 
 
@@ -113,7 +112,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
     stem = PurePath(name).name.removesuffix(".ipynb")
     if language.lower() not in ("python", "python3", "ipython"):
         return _foreign(raw, id_of(stem), kernel, language)
-    found = sorting.sort(raw)
+    found = sorting.classify(raw)
     made, problems = _made_by_operators(found)
     named = found.dag.name if found.dag else None
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
@@ -245,11 +244,11 @@ def _raw_cell(cell: object, n: int, name: str) -> RawCell:
         source.encode()
     except UnicodeEncodeError:
         raise refuse("its source holds half of a character (a lone surrogate)") from None
-    return RawCell(source, cell["cell_type"], tags_of(cell), built_by(cell))
+    return RawCell(source, cell["cell_type"], tags_of(cell), built_line(cell))
 
 
 def _marked(cell: Mapping[str, Any], built: int | None) -> dict[str, Any]:
-    return {**metadata_of(cell), "nbdag": {**ours(cell), "built": built}}
+    return {**metadata_of(cell), "nbdag": {**nbdag_metadata(cell), "built": built}}
 
 
 def _written(content: Mapping[str, Any]) -> bytes:
@@ -278,7 +277,7 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
     said = problem("NB110", f"the notebook's language is {language}, and nbdag reads Python", hint=hint)
     return Dag(
         id=dag_id,
-        options=sorting.sort(()).options,
+        options=sorting.classify(()).options,
         cells=tuple(made),
         tasks={},
         problems=(said,),
@@ -287,7 +286,7 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
     )
 
 
-def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
+def _made_by_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
     """The cells, with the code that operators make of their bodies."""
     made, problems = _made(found, None)
     if any(told.operator not in ("python", "sensor") for told in found.task_options.values()):
@@ -295,7 +294,7 @@ def _made_by_operators(found: Sorted) -> tuple[list[Cell], list[Problem]]:
     return made, problems
 
 
-def _names_of(cells: Sequence[Cell], found: Sorted) -> frozenset[str]:
+def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
     """All names that some cell sets."""
     names: set[str] = set()
     for told in found.task_options.values():
@@ -307,7 +306,7 @@ def _names_of(cells: Sequence[Cell], found: Sorted) -> frozenset[str]:
     return frozenset(names)
 
 
-def _made(found: Sorted, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
+def _made(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
     made: list[Cell] = []
     problems: list[Problem] = []
     for cell in found.cells:
@@ -329,6 +328,6 @@ def _made(found: Sorted, known: frozenset[str] | None) -> tuple[list[Cell], list
             problems.append(problem("NB109", error.message, hint=error.hint, task=cell.task, place=place))
             source = "pass"
         made.append(replace(cell, code="\n".join([*head, source])))
-        for line, message, hint in operators.doubts(body, told, known) if known and source != "pass" else ():
+        for line, message, hint in operators.body_warnings(body, told, known) if known and source != "pass" else ():
             problems.append(problem("NB116", message, hint=hint, task=cell.task, place=cell.at(start + line - 1)))
     return made, problems

@@ -19,9 +19,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .core.model.cell_tags import ERROR, HELPER, INJECTED, PARAMETERS, SETUP, TASK, built, metadata_of, ours, tags_of
+from .core.model.cell_tags import (
+    ERROR,
+    HELPER,
+    INJECTED,
+    PARAMETERS,
+    SETUP,
+    TASK,
+    built_line,
+    metadata_of,
+    nbdag_metadata,
+    tags_of,
+)
 from .core.model.dag import CellKind, Dag
-from .core.model.states import TaskState, told_of
+from .core.model.states import TaskState, combined_state
 from .writing import write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
@@ -86,7 +97,7 @@ def report(
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
             # What code of %%dag printed when it built the tasks is part of the source.
-            cell["outputs"] = cell.get("outputs", []) if built(cell) == 0 else []
+            cell["outputs"] = cell.get("outputs", []) if built_line(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
     began = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
@@ -136,9 +147,9 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
         status = "failed" if failed else "completed" if started else "pending"
         cell["metadata"]["papermill"] = _timing(started, failed=failed) | {"status": status}
         cell["metadata"]["nbdag"] = {
-            **ours(cell),
+            **nbdag_metadata(cell),
             "task": task,
-            "state": told_of({each.state for each in mine}).value,
+            "state": combined_state({each.state for each in mine}).value,
             "tries": max(each.try_number for each in mine),
         }
         if cached := sorted({each.cached for each in mine if each.cached}):

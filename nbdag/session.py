@@ -26,7 +26,7 @@ from .core.analysis.names import uses
 from .core.cells import header
 from .core.cells.cells import RawCell
 from .core.cells.source import SyntaxProblem, to_python
-from .core.model.cell_tags import built, metadata_of, tags_of
+from .core.model.cell_tags import built_line, metadata_of, tags_of
 from .core.model.dag import Cell, CellKind, Dag, Problem, Task
 from .core.model.problems import problem
 from .core.model.states import TaskState
@@ -277,7 +277,7 @@ def _load(text: bytes, saved: float) -> _File:
                 cell.get("cell_type", "code"),
                 cell.get("id", ""),
                 tags_of(cell),
-                built(cell),
+                built_line(cell),
             )
         )
     return _File(tuple(cells), metadata_of(told), saved)

@@ -34,11 +34,11 @@ from ..core.model.problems import problem
 from ..core.options.option_types import nearest
 
 if TYPE_CHECKING:
-    from .process import Answer, BuildError
+    from .process import BuildError, BuildResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class BuiltNotebook:
     """A notebook with its tasks built."""
 
     source: bytes  # as the file has it
@@ -61,7 +61,7 @@ def read_built(
     parameters: Mapping[str, Any] | None = None,
     cwd: Path | None = None,
     kernel_name: str | None = None,
-) -> Built:
+) -> BuiltNotebook:
     """The same, with its text. `cwd` is where its tasks run: its own folder, if nothing else is said."""
     text = notebooks.read_file(path)
     folder = Path(path).expanduser().absolute().parent if cwd is None else cwd
@@ -75,16 +75,16 @@ def build(
     cwd: Path,
     parameters: Mapping[str, Any] | None = None,
     kernel_name: str | None = None,
-) -> Built:
+) -> BuiltNotebook:
     """Build the tasks of a notebook's text. `parameters` are what a run says in place of the defaults."""
     if b"%%dag" not in source:
-        return Built(source=source, text=source, dag=notebooks.read_text(source, name=name))
+        return BuiltNotebook(source=source, text=source, dag=notebooks.read_text(source, name=name))
     plain = notebooks.without_built(source, name=name)
     raw, metadata = notebooks.read_raw(plain, name=name)
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
-        return Built(source=source, text=source, dag=dag)
-    parameter_types.refuse_text(dag.parameters, parameters or {})
+        return BuiltNotebook(source=source, text=source, dag=dag)
+    parameter_types.reject_text(dag.parameters, parameters or {})
     in_the_way, printed = _in_the_way(dag), ""
     if not in_the_way:
         from .process import BuildError, run_bodies  # most notebooks need no process
@@ -95,11 +95,13 @@ def build(
             in_the_way, printed = [_problem(dag, error)], error.printed
         else:
             text = notebooks.with_built(plain, _cells(dag, answer), name=name, printed=answer.printed)
-            return Built(source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed)
+            return BuiltNotebook(
+                source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed
+            )
     # What depends on what cannot be known without the tasks that are missing.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
     problems = tuple(dict.fromkeys([*known, *in_the_way]))
-    return Built(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
+    return BuiltNotebook(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
 
 
 def _builders(dag: Dag) -> list[Cell]:
@@ -135,7 +137,7 @@ def _step(cell: Cell) -> dict[str, Any]:
     return {"cell": cell.in_file, "code": cell.code, "makes": cell.kind is CellKind.BUILDER}
 
 
-def _cells(dag: Dag, answer: Answer) -> dict[int, list[RawCell]]:
+def _cells(dag: Dag, answer: BuildResult) -> dict[int, list[RawCell]]:
     return {
         cell.index: [RawCell(each["source"], built=each["line"]) for each in made]
         for cell, made in zip(_builders(dag), answer.built, strict=True)

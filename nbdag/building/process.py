@@ -46,14 +46,14 @@ class BuildError(NbdagError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BuildResult:
     """What the bodies made."""
 
     built: Sequence[Sequence[Mapping[str, Any]]]  # of each body, its cells: source, and the line that made it
     printed: str  # what they printed
 
 
-def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> Answer:
+def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> BuildResult:
     """Run these cells and bodies, in order, in a process of their own. Raises `BuildError`."""
     if not cwd.is_dir():
         raise BuildError(f"%%dag cannot run in {cwd}: there is no such folder", hint="make it first")
@@ -89,7 +89,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
         with contextlib.suppress(OSError, ValueError):  # there is none where it has died
             told = json.loads(answer.read_text(encoding="utf-8"))
     if not ended and told is not None and "built" in told:
-        return Answer(told["built"], text)
+        return BuildResult(told["built"], text)
     if ended:
         wrong = _too_long(limit)
     else:

@@ -93,7 +93,7 @@ def show(notebook: Path, output: str | None, form: str | None, direction: str, a
     say_problems(dag, notebook, err=True)
 
 
-def read_aloud(path: Path, **said: Any) -> building.Built:
+def read_aloud(path: Path, **said: Any) -> building.BuiltNotebook:
     """Read a notebook and build its tasks; what that prints goes to standard error."""
     built = building.read_built(path, **said)
     if built.printed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..core.model.states import FINISHED, RUN_FINISHED, TaskState, told_of
+from ..core.model.states import FINISHED, RUN_FINISHED, TaskState, combined_state
 from ..graphs.marks import Mark
 from ..runs import Run, TaskRun
 from .messages import RunBrief, Standing
@@ -60,7 +60,7 @@ def _of_mark(mark: Mark) -> Standing:
 
 def _of_instances(found: Sequence[TaskRun]) -> Standing:
     states = Counter(each.state for each in found)
-    state = told_of(states)
+    state = combined_state(states)
     told: Standing = {"state": state.value}
     started = [each.started for each in found if each.started is not None]
     ended = [each.ended for each in found if each.ended is not None]

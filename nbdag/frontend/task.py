@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.model.dag import Dag, Edge, Task
-from ..core.model.job import Output
+from ..core.model.job import StoredOutput
 from ..core.model.states import TaskState
 from ..graphs.labels import said
 from ..runs import Run
@@ -63,7 +63,7 @@ def live_values(dag: Dag, name: str, namespace: Mapping[str, Any]) -> tuple[list
 
 def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]:
     """What the task was given and left in a run."""
-    stored: dict[tuple[str, str], list[Output]] = {}
+    stored: dict[tuple[str, str], list[StoredOutput]] = {}
     for each in run.tasks:
         for output in each.outputs:
             stored.setdefault((each.id, output.name), []).append(output)
@@ -77,7 +77,7 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
     return inputs, left
 
 
-def _stored(task: str, name: str, found: Sequence[Output], mapped: bool) -> Value:
+def _stored(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
     """What a task left under a name; of a mapped one that is the list of what each instance did."""
     shown = ", ".join(output.summary for output in found[:_ELEMENTS])
     more = ", …" if len(found) > _ELEMENTS else ""

@@ -16,7 +16,7 @@ from IPython.core.error import UsageError
 from ..core.cells import header
 from ..operators import OperatorError, offered
 from ..operators.build import Build
-from ..operators.tasks import begin
+from ..operators.tasks import set_build
 from ..session import Session, split
 from .live import Around, plain
 
@@ -48,7 +48,7 @@ class Builder:
         self._lent = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", body) is not None)
         namespace.update(self._lent)
         self._build = Build(namespace, code)
-        begin(self._build)
+        set_build(self._build)
 
     def done(self) -> None:
         """The body is through: what it made is there."""
@@ -64,8 +64,8 @@ class Builder:
         """The cell has ended, in whatever way."""
         if self._build is None:
             return
-        begin(None)
+        set_build(None)
         for name, value in self._lent.items():
-            if self.shell.user_ns.get(name) is value and not self._build.carried.binds(name):
+            if self.shell.user_ns.get(name) is value and not self._build.writer.binds(name):
                 del self.shell.user_ns[name]
         self._build = None

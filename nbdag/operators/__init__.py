@@ -64,7 +64,7 @@ OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
 
-class MakesSource(Protocol):
+class OperatorProtocol(Protocol):
     """Makes the source of a cell."""
 
     def source(self, body: str, options: TaskOptions) -> str:
@@ -110,10 +110,10 @@ class UnknownOperatorError(OperatorError):
         self.name = name
 
 
-Registered = TypeVar("Registered", bound="type[MakesSource] | MakesSource")
-_registered: dict[str, MakesSource] = {}
+Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
+_registered: dict[str, OperatorProtocol] = {}
 _known: ContextVar[Collection[str] | None] = ContextVar("known", default=None)
-Doubt = tuple[int, str, str]  # a line of the body, from 1; a message; a hint
+BodyWarning = tuple[int, str, str]  # a line of the body, from 1; a message; a hint
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
@@ -154,7 +154,7 @@ def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
     return found
 
 
-def find(name: str) -> MakesSource:
+def find(name: str) -> OperatorProtocol:
     """The operator of this name. Raises `UnknownOperatorError`, or `OperatorError` where it cannot be loaded."""
     if name in _registered:
         return _registered[name]
@@ -191,10 +191,10 @@ def source(body: str, options: TaskOptions, known: Collection[str] | None = None
     return made
 
 
-def doubts(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[Doubt]:
-    """What a person should know of a cell's body, where its operator has a method `doubts`."""
+def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:
+    """What a person should know of a cell's body, where its operator has a method `body_warnings`."""
     with _knowing(known):
-        ask = getattr(find(options.operator), "doubts", None)
+        ask = getattr(find(options.operator), "body_warnings", None)
         return () if ask is None else tuple(ask(body))
 
 
@@ -220,13 +220,13 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 @cache
-def _loaded(where: str) -> MakesSource:
+def _loaded(where: str) -> OperatorProtocol:
     module, _, name = where.partition(":")
     return _instance(getattr(import_module(module), name))
 
 
-def _instance(operator: object) -> MakesSource:
-    return cast(MakesSource, operator() if isinstance(operator, type) else operator)
+def _instance(operator: object) -> OperatorProtocol:
+    return cast(OperatorProtocol, operator() if isinstance(operator, type) else operator)
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ from typing import IO, Any
 
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, Skip
-from . import Doubt, OperatorError, known_names, script
+from . import BodyWarning, OperatorError, known_names, script
 from .tasks import Operator
 
 SKIP = 99  # the exit status that skips the task
@@ -80,12 +80,12 @@ class Bash(Operator):
             )
         target = f"{options.out[0]} = " if options.out else ""
         end = "" if options.out else ";"  # nothing to display
-        return f"{target}{_RUN}{', '.join(pieces(body, known_names()))}){end}"
+        return f"{target}{_RUN}{', '.join(script_pieces(body, known_names()))}){end}"
 
-    def doubts(self, body: str) -> Iterator[Doubt]:
+    def body_warnings(self, body: str) -> Iterator[BodyWarning]:
         """Braces that are left to the shell, though a name that a cell sets is nearly the same."""
         known = known_names() or ()
-        for left in script.take_apart(body, known)[1]:
+        for left in script.parse_script(body, known)[1]:
             for name in sorted(left.names):
                 near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
                 if near:
@@ -93,10 +93,10 @@ class Bash(Operator):
                     yield left.line, message, f"did you mean {near[0]}?"
 
 
-def pieces(text: str, known: Collection[str] | None = None) -> list[str]:
-    """Python for what `run` takes: each piece on the script's own lines. `known`: see `script.take_apart`."""
+def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
+    """Python for what `run` takes: each piece on the script's own lines. `known`: see `script.parse_script`."""
     made = []
-    for part in script.take_apart(text, known)[0]:
+    for part in script.parse_script(text, known)[0]:
         made.append(_literal(part.text) if part.within is None else f'({part.within!r}, f"""{{{part.text}}}""")')
     return made
 
@@ -112,7 +112,7 @@ def run(*pieces: str | tuple[str, str]) -> str:
     A piece is text of the script, or a value with what it stands in: quotes of the shell's, or `$name`. Raises
     `ScriptError`, or skips the task where the script asks for it.
     """
-    text, variables = written(pieces)
+    text, variables = assemble(pieces)
     try:
         process = subprocess.Popen(
             ["bash", "-e", "-c", text, "bash"],
@@ -142,7 +142,7 @@ def run(*pieces: str | tuple[str, str]) -> str:
     return printed.rstrip("\n")
 
 
-def written(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
+def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
     """The script as bash is given it, and the variables that it finds in its environment."""
     text, variables = "", {}
     for piece in pieces:

@@ -15,14 +15,14 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from ..core.cells.cells import RawCell
-from ..core.cells.header import Header, format, instead_of
+from ..core.cells.header import Header, flag_for_airflow, format
 from ..core.dataflow.graph import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from . import OperatorError, name_of
-from .carried import Carried
-from .tasks import Operator, begin, ids_of
+from .tasks import Operator, set_build, task_ids
+from .value_writer import ValueWriter
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}
 
@@ -32,7 +32,7 @@ class Build:
 
     def __init__(self, namespace: dict[str, Any], code: str) -> None:
         self.namespace = namespace
-        self.carried = Carried(code, namespace)
+        self.writer = ValueWriter(code, namespace)
         self.tasks: dict[str, Operator] = {}
         self.lines: dict[str, int] = {}  # where each was made
         self.edges: dict[tuple[str, str], int] = {}  # before, after → where that was said
@@ -44,13 +44,13 @@ class Build:
         if task.id in self.tasks:
             hint = "give each an id of its own, such as f'train_{n}' in a loop"
             raise OperatorError(f"there is a task {task.id} already, made in line {self.lines[task.id]}", hint=hint)
-        for name in task.binds:
+        for name in task.result_names:
             if self._leave.setdefault(name, task.id) != task.id:
                 hint = "give each result a name of its own with out=…"
                 raise OperatorError(f"{self._leave[name]} and {task.id} would both leave {name}", hint=hint)
         self.tasks[task.id] = task
         self.lines[task.id] = self.line
-        for before in task.said.pop("after", ()):
+        for before in task.options.pop("after", ()):
             self.connect(before, task.id)
 
     def connect(self, before: str, after: str) -> None:
@@ -62,7 +62,7 @@ class Build:
     def cells(self) -> list[RawCell]:
         """The cells that the body comes to, in order. Raises `OperatorError`."""
         cells = []
-        for text, line in self.carried.cells(set(self.lines.values())):
+        for text, line in self.writer.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
         after: dict[str, list[str]] = {id: [] for id in self.tasks}
         for before, task in self.edges:
@@ -102,7 +102,7 @@ class Build:
             option = _OPTIONS.get(name)
             if option is None:
                 known = [*_OPTIONS, *also]
-                near = instead_of(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
+                near = flag_for_airflow(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"{who} takes no keyword {name}", hint=hint)
             if value is None and not option.kind.none:
@@ -125,7 +125,7 @@ class Build:
         if option.field == "map":
             return self._mapped(option, value)
         if kind.tasks:
-            return tuple(dict.fromkeys(kind.read(id) for id in ids_of(value)))
+            return tuple(dict.fromkeys(kind.read(id) for id in task_ids(value)))
         if kind.many or kind.repeat:
             texts = [value] if isinstance(value, str) else list(value)
             if kind.commas:
@@ -139,7 +139,7 @@ class Build:
     def _mapped(self, option: Option, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError("is not a mapping; write map={'x': 'xs'}: one instance for each x of xs")
-        texts = {name: each if isinstance(each, str) else self.carried.expression(each) for name, each in value.items()}
+        texts = {name: each if isinstance(each, str) else self.writer.expression(each) for name, each in value.items()}
         return tuple(option.kind.read(f"{name}={text}") for name, text in texts.items())
 
 
@@ -147,16 +147,16 @@ class Build:
 def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
     """While a body runs in this namespace, what it makes belongs to one `Build`. `code` is the whole cell."""
     build = Build(namespace, code)
-    before = begin(build)
+    before = set_build(build)
     try:
         yield build
     finally:
-        begin(before)
+        set_build(before)
 
 
 def _cell(task: Operator, after: Iterable[str]) -> str:
     """The cell that it comes to."""
-    options: dict[str, Any] = {**task.said}
+    options: dict[str, Any] = {**task.options}
     if names := tuple(after):
         options["after"] = names
     kind, body = _kind(task)
@@ -177,7 +177,7 @@ def _kind(task: Operator) -> tuple[str, str]:
             if found is not None:
                 return found, task.body
             break
-    made = task.source(task.body, TaskOptions(**task.said))
+    made = task.source(task.body, TaskOptions(**task.options))
     asks = any(name_of(each) == "sensor" for each in type(task).__mro__)
     return ("sensor" if asks else "python"), made
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.options.options import OPTIONS
 from . import OperatorError
-from .tasks import Operator, Output, current
+from .tasks import Operator, TaskOutput, current_build
 
 _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
@@ -50,23 +50,23 @@ class Python(Operator):
         while isinstance(function, functools.partial):
             arguments, keywords = (*function.args, *arguments), {**function.keywords, **keywords}
             function = function.func
-        self.binds = _result(task_id, options.get("out"))
+        self.result_names = _result(task_id, options.get("out"))
         super().__init__(task_id, self._call(function, arguments, keywords), **options)
         for other in _tasks((arguments, keywords)):
-            current().connect(str(other.id), str(self.id))
+            current_build().connect(str(other.id), str(self.id))
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of what it leaves, as far as that was said."""
-        return self.binds or super().outputs
+        return self.result_names or super().outputs
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
         _check(function, args, keywords)
-        write = current().carried
+        write = current_build().writer
         parts = [write.expression(each) for each in args]
         parts += [f"{name}={write.expression(each)}" for name, each in keywords.items()]
         wait = "await " if inspect.iscoroutinefunction(function) else ""
-        return f"{', '.join(self.binds)} = {wait}{write.name(function)}({', '.join(parts)})"
+        return f"{', '.join(self.result_names)} = {wait}{write.name(function)}({', '.join(parts)})"
 
 
 def _taken(function: Callable[..., Any], said: Mapping[str, Any]) -> list[str]:
@@ -80,7 +80,7 @@ def _taken(function: Callable[..., Any], said: Mapping[str, Any]) -> list[str]:
         return other
     for name in other:
         if name not in parameters:
-            current().read_options({name: said[name]}, getattr(function, "__name__", "the function"), parameters)
+            current_build().read_options({name: said[name]}, getattr(function, "__name__", "the function"), parameters)
     return other
 
 
@@ -98,14 +98,14 @@ def _check(function: Callable[..., Any], args: tuple[Any, ...], keywords: Mappin
 def _result(task_id: Any, out: Any) -> tuple[str, ...]:
     if out is None:
         return (re.sub(r"\W", "_", f"{task_id}_result"),)
-    return tuple(current().read_options({"out": out}, "Python")["out"])
+    return tuple(current_build().read_options({"out": out}, "Python")["out"])
 
 
 def _tasks(said: Any) -> Iterator[Operator]:
     """The tasks whose output is among these values."""
     if isinstance(said, Operator):
         yield said
-    elif isinstance(said, Output):
+    elif isinstance(said, TaskOutput):
         yield said.task
     elif isinstance(said, Mapping):
         for pair in said.items():

@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class UnresolvedField:
     """What could be the notebook's, if any of its names were set there."""
 
     field: str
@@ -56,11 +56,11 @@ class Left:
     names: frozenset[str]
 
 
-def take_apart(script: str, known: Collection[str] | None) -> tuple[list[Part], list[Left]]:
+def parse_script(script: str, known: Collection[str] | None) -> tuple[list[Part], list[UnresolvedField]]:
     """`known` are the names that the notebook sets; None where that is not known: all names then but Python's own."""
     reading = _Reading(script, known)
     reading.read()
-    return reading.parts, reading.left
+    return reading.parts, reading.unresolved
 
 
 class _Reading:
@@ -69,7 +69,7 @@ class _Reading:
     def __init__(self, script: str, known: Collection[str] | None) -> None:
         self.script = script
         self.parts: list[Part] = []
-        self.left: list[Left] = []
+        self.unresolved: list[UnresolvedField] = []
         self._known = known
         self._own = {
             name for match in _ASSIGNED.finditer(script) for words in match.groups("") for name in words.split()
@@ -136,7 +136,9 @@ class _Reading:
         known = {*self._known, *_ALWAYS}
         if names & known and names <= known | _BUILTINS:
             return True
-        self.left.append(Left(field, self.script.count("\n", 0, at) + 1, frozenset(names - known - _BUILTINS)))
+        self.unresolved.append(
+            UnresolvedField(field, self.script.count("\n", 0, at) + 1, frozenset(names - known - _BUILTINS))
+        )
         return False
 
     def _is_variable(self, name: str) -> bool:

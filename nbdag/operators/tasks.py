@@ -23,7 +23,7 @@ from . import OperatorError
 class Builder(Protocol):
     """Collects the tasks that a body makes; `build.Build` is the one there is."""
 
-    carried: Any  # writes values of the body as source: `carried.Carried`
+    writer: Any  # writes values of the body as source: `value_writer.ValueWriter`
 
     def add(self, task: Operator) -> None:
         """Add a task."""
@@ -56,14 +56,14 @@ class Node:
         return _connected([self], others, self)
 
 
-class Named(Node):
+class ExistingTask(Node):
     """A task that a cell of the notebook is, by its id."""
 
     def __init__(self, id: str) -> None:
         self.id = _id(id, "its name")
 
 
-class Output:
+class TaskOutput:
     """What a task leaves, passed to another. In a text it is the name that the notebook knows it by."""
 
     def __init__(self, task: Operator, name: str) -> None:
@@ -87,11 +87,11 @@ class Operator(Node):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
-    binds: tuple[str, ...] = ()  # names that a task was made to leave, beyond what its options say
+    result_names: tuple[str, ...] = ()  # names that a task was made to leave, beyond what its options say
 
     def __init__(self, task_id: str | None = None, body: str = "", **options: Any) -> None:
         self.id = None  # without one it only makes sources, as `%%task NAME --operator KIND` has it do
-        self.said: dict[str, Any] = {}  # by field of TaskOptions
+        self.options: dict[str, Any] = {}  # by field of TaskOptions
         self.body = ""
         if task_id is None and _building is None and not (body or options):
             return
@@ -103,39 +103,39 @@ class Operator(Node):
         self.body = dedent(body).strip("\n")
         if not self.body.strip():
             raise OperatorError(f"{self.id} has no body", hint=f"write {type(self).__name__}({self.id!r}, 'its code')")
-        self.said = current().read_options(options, type(self).__name__)
-        current().add(self)
+        self.options = current_build().read_options(options, type(self).__name__)
+        current_build().add(self)
 
     def source(self, body: str, options: TaskOptions) -> str:
         """IPython source for the body; line n for line n. Raises `OperatorError`."""
         return body
 
     @property
-    def output(self) -> Output:
+    def output(self) -> TaskOutput:
         """What it leaves, to be passed to another task."""
         names = self.outputs
         if len(names) != 1:
             left = f"leaves {', '.join(names)}" if names else "does not say what it leaves"
             raise OperatorError(f"{self.id} {left}", hint="name one variable of its body with out='…'")
-        return Output(self, names[0])
+        return TaskOutput(self, names[0])
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of what it leaves, as far as that was said."""
-        return tuple(self.said.get("out", ()))
+        return tuple(self.options.get("out", ()))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
 
 
-def current() -> Builder:
+def current_build() -> Builder:
     """The build under way."""
     if _building is None:
         raise OperatorError("tasks are made in a %%dag cell", hint="begin this cell with %%dag")
     return _building
 
 
-def begin(build: Builder | None) -> Builder | None:
+def set_build(build: Builder | None) -> Builder | None:
     """From now on, what is made belongs to this build; answers with the one before."""
     global _building
     before, _building = _building, build
@@ -155,26 +155,26 @@ def chain(*links: Any) -> None:
             _connected(left, right, right)
 
 
-def ids_of(said: Any) -> list[str]:
+def task_ids(said: Any) -> list[str]:
     """The tasks that these are: operators, outputs, ids, and lists of them."""
     if isinstance(said, str):
-        return [Named(said).id or ""]
-    if isinstance(said, Output):
+        return [ExistingTask(said).id or ""]
+    if isinstance(said, TaskOutput):
         said = said.task
     if isinstance(said, Node) and said.id is not None:
         return [said.id]
     if isinstance(said, list | tuple | set | frozenset):
-        return [id for each in said for id in ids_of(each)]
+        return [id for each in said for id in task_ids(each)]
     raise OperatorError(f"{said!r} is not a task", hint="name operators, ids of tasks, or lists of these")
 
 
 def _connected(before: Any, after: Any, answer: Any) -> Any:
     """Say it, and answer with what the next `>>` of the line goes on from."""
-    build = current()
-    for a in ids_of(before):
-        for b in ids_of(after):
+    build = current_build()
+    for a in task_ids(before):
+        for b in task_ids(after):
             build.connect(a, b)
-    return Named(answer) if isinstance(answer, str) else answer
+    return ExistingTask(answer) if isinstance(answer, str) else answer
 
 
 def _id(said: Any, who: str) -> str:

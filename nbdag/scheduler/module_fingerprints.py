@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from ..core.cells.imports import tops
+from ..core.cells.imports import top_level_modules
 from ..kernels.forkserver.preload import lies_in
 from ..kernels.forkserver.server_spec import site_dirs
 
@@ -87,6 +87,6 @@ def _source(path: Path, changed: int, size: int) -> tuple[str, frozenset[str]]:
     if path.suffix != ".py":
         return digest, frozenset()
     try:
-        return digest, frozenset(tops(ast.parse(content)))
+        return digest, frozenset(top_level_modules(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError):
         return digest, frozenset()

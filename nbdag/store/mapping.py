@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from sqlalchemy import Row
 
-from ..core.model.job import Note, Output
+from ..core.model.job import Note, StoredOutput
 from ..core.model.states import RunState, TaskState
 from .rows import AttemptRow, CachedOutcome, InstanceRow, RunRow
 
@@ -74,7 +74,7 @@ def instance_of(row: Row[Any]) -> InstanceRow:
     )
 
 
-def attempt_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> AttemptRow:
+def attempt_of(row: Row[Any], outputs: Sequence[StoredOutput], notes: Sequence[Note]) -> AttemptRow:
     """An attempt, with what it left and what was said of it."""
     return AttemptRow(
         instance=row.instance_id,
@@ -93,7 +93,7 @@ def attempt_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) 
     )
 
 
-def cached_outcome_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[Note]) -> CachedOutcome:
+def cached_outcome_of(row: Row[Any], outputs: Sequence[StoredOutput], notes: Sequence[Note]) -> CachedOutcome:
     """The outcome of an attempt."""
     return CachedOutcome(
         run=row.run,
@@ -105,9 +105,9 @@ def cached_outcome_of(row: Row[Any], outputs: Sequence[Output], notes: Sequence[
     )
 
 
-def output_of(row: Row[Any]) -> Output:
+def output_of(row: Row[Any]) -> StoredOutput:
     """A stored value."""
-    return Output(name=row.name, digest=row.digest, type=row.type, bytes=row.bytes, summary=row.summary)
+    return StoredOutput(name=row.name, digest=row.digest, type=row.type, bytes=row.bytes, summary=row.summary)
 
 
 def note_of(row: Row[Any]) -> Note:

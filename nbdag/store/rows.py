@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.model.job import Note, Output, Result
+from ..core.model.job import Note, Result, StoredOutput
 from ..core.model.states import RunState, TaskState
 
 
@@ -172,7 +172,7 @@ class AttemptRow:
     traceback: str | None
     scheduler: str
     cached: str | None = None  # it was not made: its outcome is that of this run of the DAG
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -184,7 +184,7 @@ class CachedOutcome:
     map_index: int
     try_number: int
     made_in: str  # the id of the run in which the attempt was really made
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
-from ..core.model.job import Note, Output
+from ..core.model.job import Note, StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
 from ..core.planning.pools import INFINITE
 from . import schema as t
@@ -225,7 +225,7 @@ class Store:
             .order_by(t.outputs.c.name)
         )
         notes = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
-        left: dict[tuple[int, int], list[Output]] = {}
+        left: dict[tuple[int, int], list[StoredOutput]] = {}
         said: dict[tuple[int, int], list[Note]] = {}
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.model.job import Output
+from ..core.model.job import StoredOutput
 from ..errors import NbdagError
 from . import files
 from .files import MissingValueError, Region, StoreWriteError
@@ -83,7 +83,7 @@ class UnreadableValueError(NbdagError):
 class Saved:
     """What was stored."""
 
-    outputs: tuple[Output, ...]
+    outputs: tuple[StoredOutput, ...]
     sharing: tuple[Sharing, ...] = ()  # found among names of different groups
     pickled: Mapping[str, Pickled] = field(default_factory=dict)  # what each name was pickled from
 
@@ -115,11 +115,11 @@ class ValueStore:
             pickled = {name: self._dump(name, value, readers or {}) for name, value in values.items()}
             sharing = find_sharing(pickled)
             links = [*groups, *((pair.one, pair.other) for pair in sharing)]
-            outputs: dict[str, Output] = {}
+            outputs: dict[str, StoredOutput] = {}
             for names in _linked_groups(values, links):
                 digest = self._write(names, values, pickled)
                 for name in names:
-                    outputs[name] = Output(
+                    outputs[name] = StoredOutput(
                         name=name,
                         digest=digest,
                         type=type_name(values[name]),

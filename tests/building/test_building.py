@@ -16,7 +16,7 @@ import pytest
 
 import nbdag
 from nbdag import building, notebooks
-from nbdag.building import Built
+from nbdag.building import BuiltNotebook
 from nbdag.building.process import LIMIT
 
 Write = Callable[..., Path]
@@ -138,7 +138,7 @@ def test_a_notebook_without_a_dag_cell_is_its_own(write: Write) -> None:
     assert built.text is built.source
 
 
-def built(write: Write, *cells: str, **said: Any) -> Built:
+def built(write: Write, *cells: str, **said: Any) -> BuiltNotebook:
     return building.read_built(write(*cells), **said)
 
 

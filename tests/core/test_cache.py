@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbdag.core.model.dag import Dag, Definition, Place, Task
-from nbdag.core.model.job import Given, Job, Key
+from nbdag.core.model.job import Job, Key, StoredInput
 from nbdag.core.options.options import TaskOptions
 from nbdag.core.planning.cache_key import cache_key, is_cached, modules_of
 from nbdag.notebooks import read_text
@@ -32,7 +32,7 @@ JOB = Job(
     kernel_name="python3",
     parameter_cells=("alpha = 1",),
     setup_cells=("import lib\nfit = lib.fit",),
-    inputs=(Given(name="df", source="load", digests=("d1",)),),
+    inputs=(StoredInput(name="df", source="load", digests=("d1",)),),
     context={"run_id": "r1", "logical_date": "2026-01-01", "try_number": 1},
 )
 MODULES = {"lib": "1"}
@@ -75,7 +75,7 @@ APART = {
     "a default": replace(JOB, parameter_cells=("alpha = 2",)),
     "a parameter that it reads": replace(JOB, parameters={"alpha": 2}),
     "a parameter that setup reads": replace(JOB, parameters={"lib": 2}),
-    "an input": replace(JOB, inputs=(Given(name="df", source="load", digests=("d2",)),)),
+    "an input": replace(JOB, inputs=(StoredInput(name="df", source="load", digests=("d2",)),)),
     "an element": replace(JOB, element={"fold": "e1"}),
     "a definition": job(
         task={"definitions": (Definition(name="f", source="def f(): 1", place=Place(cell=0, line=1)),)}
@@ -131,9 +131,9 @@ def test_what_only_the_map_reads_does_not_count_for_an_instance() -> None:
         options={"map": (("fold", "folds"),)},
         task={"code": "y = fold", "reads": ("folds",)},
         element={"fold": "e"},
-        inputs=(Given(name="folds", source="load", digests=("d1",)),),
+        inputs=(StoredInput(name="folds", source="load", digests=("d1",)),),
     )
-    other = replace(mapped, inputs=(Given(name="folds", source="load", digests=("d2",)),))
+    other = replace(mapped, inputs=(StoredInput(name="folds", source="load", digests=("d2",)),))
     assert key(mapped) == key(other)
     assert key(replace(mapped, task=replace(mapped.task, code="y = folds[0]"))) != key(mapped)
 

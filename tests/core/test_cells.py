@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from nbdag.core.cells.cells import RawCell, sort
+from nbdag.core.cells.cells import RawCell, classify
 from nbdag.core.model.dag import CellKind
 from nbdag.core.model.problems import TABLE
 
@@ -47,7 +47,7 @@ raw_cells = st.builds(
 
 @given(st.lists(raw_cells, max_size=5))
 def test_whatever_cells_hold_they_are_sorted_and_every_line_keeps_its_number(cells):
-    found = sort(cells)
+    found = classify(cells)
     assert len(found.cells) == len(cells)
     for raw, cell in zip(cells, found.cells, strict=True):
         assert cell.source == raw.source
@@ -64,12 +64,12 @@ def test_whatever_cells_hold_they_are_sorted_and_every_line_keeps_its_number(cel
 
 def test_a_cell_magic_below_a_header_still_is_one_for_ipython():
     for source in ("%%task a\n%%time\nx = 1", "%%task a \\\n --cache\n\n# a remark\n%%time\nx = 1"):
-        code = sort([RawCell(source)]).cells[0].code
+        code = classify([RawCell(source)]).cells[0].code
         assert TransformerManager().transform_cell(code).startswith("get_ipython().run_cell_magic('time', '', 'x = 1")
 
 
 def test_the_text_of_a_string_is_nobodys_magic():
     source = 'x = """\n%%task b\n%edges a >> b\n%dag y\n"""'
-    found = sort([RawCell("%%task a"), RawCell(f"%%task c\n{source}")])
+    found = classify([RawCell("%%task a"), RawCell(f"%%task c\n{source}")])
     assert (found.problems, found.declared, found.dag) == ((), (), None)
     assert found.cells[1].code == f"# %%task c\n{source}"

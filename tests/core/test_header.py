@@ -374,7 +374,7 @@ def test_the_help_names_every_option_and_fits_a_terminal(kind):
 def test_the_help_of_a_task_says_what_belongs_to_headless_runs():
     text = headers.help("task")
     assert "retries, timeouts, pools and schedules belong to headless runs" in " ".join(text.split())
-    assert "default 30s (Airflow's is 300s)" in text
+    assert "default 30s (Airflow: 300s)" in text
 
 
 @pytest.mark.parametrize("kind", headers.MAGICS)

@@ -6,13 +6,13 @@ from nbdag.core.model.states import (  # fmt: skip
     ACTIVE,
     FINISHED,
     RUN_FINISHED,
-    TOLD_FIRST,
+    STATE_PRECEDENCE,
     WAITING,
-    IllegalMove,
+    IllegalMoveError,
     RunState,
     TaskState,
+    combined_state,
     move,
-    told_of,
 )
 
 # what nbdag itself may do, as whole words, written down apart from the code
@@ -69,15 +69,15 @@ def test_every_pair_of_states_is_a_legal_move_or_is_refused(kind, table, by_user
     if new.value in table[old.value].split():
         assert move(old, new, by_user=by_user) is new
     else:
-        with pytest.raises(IllegalMove) as refused:
+        with pytest.raises(IllegalMoveError) as refused:
             move(old, new, by_user=by_user)
         assert (refused.value.old, refused.value.new) == (old, new)
 
 
 def test_a_refusal_says_what_cannot_become_what_and_the_next_step():
-    with pytest.raises(IllegalMove, match=r"a task that is success cannot become running; .*clear it"):
+    with pytest.raises(IllegalMoveError, match=r"a task that is success cannot become running; .*clear it"):
         move(TaskState.SUCCESS, TaskState.RUNNING)
-    with pytest.raises(IllegalMove, match=r"the run is failed already; .*status"):
+    with pytest.raises(IllegalMoveError, match=r"the run is failed already; .*status"):
         move(RunState.FAILED, RunState.FAILED)
 
 
@@ -89,7 +89,7 @@ def test_every_state_is_waiting_active_or_finished_and_only_one_of_these():
 
 
 def test_of_several_any_state_can_be_told_and_a_failure_is_told_first() -> None:
-    assert sorted(TOLD_FIRST) == sorted(TaskState)
-    assert told_of({TaskState.SUCCESS, TaskState.RUNNING, TaskState.FAILED}) is TaskState.FAILED
-    assert told_of({TaskState.SUCCESS, TaskState.RUNNING}) is TaskState.RUNNING
-    assert told_of({TaskState.SKIPPED, TaskState.SUCCESS}) is TaskState.SUCCESS
+    assert sorted(STATE_PRECEDENCE) == sorted(TaskState)
+    assert combined_state({TaskState.SUCCESS, TaskState.RUNNING, TaskState.FAILED}) is TaskState.FAILED
+    assert combined_state({TaskState.SUCCESS, TaskState.RUNNING}) is TaskState.RUNNING
+    assert combined_state({TaskState.SKIPPED, TaskState.SUCCESS}) is TaskState.SUCCESS

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nbdag.core.model.dag import Definition, Place, Task
-from nbdag.core.model.job import Given, Job, Key, Result
+from nbdag.core.model.job import Job, Key, Result, StoredInput
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors.local import LocalExecutor
 
@@ -42,7 +42,7 @@ class Bench:
         **fields: Any,
     ) -> Job:
         inputs = tuple(
-            Given(
+            StoredInput(
                 name=each,
                 source=result.key.task,
                 digests=tuple(output.digest for output in result.outputs if output.name == each),

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from nbdag.core.model.cell_tags import TASK, tags_of
-from nbdag.core.model.job import Given
+from nbdag.core.model.job import StoredInput
 from nbdag.core.model.states import TaskState
 from nbdag.values import ValueStore
 
@@ -282,7 +282,7 @@ class TestMapped:
 
     def test_what_instances_wrote_is_a_list(self, bench) -> None:
         digests = [bench.make(f"y = {n}", exports=(("y",),)).outputs[0].digest for n in range(3)]
-        given = Given(name="y", source="m", digests=tuple(digests), is_list=True)
+        given = StoredInput(name="y", source="m", digests=tuple(digests), is_list=True)
         result = bench.make("r = y", inputs=(given,), exports=(("r",),), name="after")
         assert value(bench, result, "r") == [0, 1, 2]
 

@@ -11,7 +11,7 @@ import pytest
 
 from nbdag.core.model.cell_tags import HELPER, TASK, tags_of
 from nbdag.core.model.dag import Definition, Place, Task
-from nbdag.core.model.job import Given, Job, Key, Note, Output
+from nbdag.core.model.job import Job, Key, Note, StoredInput, StoredOutput
 from nbdag.core.options.options import TaskOptions
 from nbdag.kernels.runtime.messages import Brief, Report
 from nbdag.kernels.worker.task_notebook import task_notebook
@@ -40,7 +40,9 @@ def job(code: str = "x = 1", *, options: TaskOptions | None = None, **fields) ->
 
 JOBS = [
     job(),
-    job(inputs=(Given(name="a", source="s", digests=("0" * 32, "1" * 32), is_list=True),), element={"e": "2" * 32}),
+    job(
+        inputs=(StoredInput(name="a", source="s", digests=("0" * 32, "1" * 32), is_list=True),), element={"e": "2" * 32}
+    ),
     job(
         options=TaskOptions(when="a > 'b'", check=("x == 1", 'y != "\\n"'), map=(("q", "range(3)"),), zip=True),
         expand=True,
@@ -68,7 +70,7 @@ def test_a_brief_says_only_what_matters() -> None:
 def test_a_report_survives_json() -> None:
     report = Report(
         state="success",
-        outputs=(Output(name="x", digest="0" * 32, type="int", bytes=3, summary="1"),),
+        outputs=(StoredOutput(name="x", digest="0" * 32, type="int", bytes=3, summary="1"),),
         notes=(Note(code="NB401", name="x", message="…"),),
         length=2,
         elements=({"a": "1" * 32},),

@@ -21,7 +21,7 @@ def source(body, *out):
 
 def script(body, **names):
     """What bash would be given."""
-    return bash.written(eval(piece, names) for piece in bash.pieces(body, set(names)))[0]
+    return bash.assemble(eval(piece, names) for piece in bash.script_pieces(body, set(names)))[0]
 
 
 EXPANDED = [
@@ -75,7 +75,7 @@ PLACES = [
 @pytest.mark.parametrize("value", NASTY)
 def test_a_value_is_text_for_the_shell_wherever_it_stands(place, value, capfd):
     names = {"x": value}
-    said = bash.run(*(eval(piece, names) for piece in bash.pieces(place, set(names))))
+    said = bash.run(*(eval(piece, names) for piece in bash.script_pieces(place, set(names))))
     around = {PLACES[3]: f"a{value}b", PLACES[8]: f"a '{value}' b"}
     assert said == around.get(place, value).rstrip("\n")
 
@@ -93,12 +93,12 @@ VARIABLES = [
 @pytest.mark.parametrize(("body", "expected"), VARIABLES)
 def test_a_variable_is_the_notebook_s_where_a_cell_sets_it_and_the_script_does_not(body, expected):
     names = {"x": 1, "y": 2, "PATH": "no"}
-    text, variables = bash.written(eval(piece, names) for piece in bash.pieces(body, set(names)))
+    text, variables = bash.assemble(eval(piece, names) for piece in bash.script_pieces(body, set(names)))
     assert (text, set(variables)) == (body, expected)
 
 
 def test_braces_that_are_nearly_a_name_of_the_notebook_s_are_asked_about():
-    found = list(operators.doubts("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
+    found = list(operators.body_warnings("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
     assert found == [(2, "no cell sets nmae, so {nmae} is left to the shell as it stands", "did you mean name?")]
 
 

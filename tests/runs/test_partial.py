@@ -104,6 +104,19 @@ def test_a_value_whose_code_has_changed_since_is_used_and_said(
     assert run.value("model") == 12
 
 
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [("--check scaled", True), ("--change alpha", True), ("--out row", True), ("--retries 3 --doc text", False)],
+)
+def test_a_changed_option_is_reported_if_it_affects_the_result(
+    write: Write, home: Home, options: str, warned: bool
+) -> None:
+    nbdag.run(write(*cells()), home=home)
+    edited = (cell.replace("%%task prep", f"%%task prep {options}") for cell in cells())
+    run = nbdag.run(write(*edited), home=home, only=["train"])
+    assert [(each.code, each.name) for each in run.warnings] == ([("NB412", "prep")] if warned else [])
+
+
 def test_a_value_that_was_made_with_other_parameters_is_used_and_said(write: Write, home: Home) -> None:
     path = write(*cells())
     nbdag.run(path, home=home)

@@ -12,7 +12,7 @@ import pytest
 
 import nbdag
 from nbdag import runs
-from nbdag.core.cells.parameter_types import ParameterKindError
+from nbdag.core.cells.parameter_types import ParameterTypeError
 from nbdag.home import Home, HomeError
 from nbdag.runs.creation.prepare import new_name, prepare
 from nbdag.store.database import StoreReadOnlyError
@@ -110,7 +110,7 @@ KINDS = [
 def test_a_text_for_a_list_is_refused_before_anything_runs(
     write: Write, default: str, said: str, match: str, below: str
 ) -> None:
-    with pytest.raises(ParameterKindError, match=match):
+    with pytest.raises(ParameterTypeError, match=match):
         prepare(write(f"%%params\np = {default}", below), parameters={"p": said})
 
 

@@ -19,7 +19,7 @@ import nbdag.store
 from nbdag import runs
 from nbdag.core.model.dag import Dag, Edge, Input, Task
 from nbdag.core.model.events import Event
-from nbdag.core.model.job import Job, Key, Output, Result
+from nbdag.core.model.job import Job, Key, Result, StoredOutput
 from nbdag.core.model.states import RUN_FINISHED, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.home import Home
@@ -88,7 +88,9 @@ class Scripted:
         if state is TaskState.SUCCESS and "outputs" not in more and not job.expand:
             given = "+".join(",".join(each.digests) for each in job.inputs)
             more["outputs"] = (
-                Output(name=task, digest=f"{task}{max(map_index, 0) or ''}({given})", type="int", bytes=1, summary="1"),
+                StoredOutput(
+                    name=task, digest=f"{task}{max(map_index, 0) or ''}({given})", type="int", bytes=1, summary="1"
+                ),
             )
         at = self.now()
         self._on_result(Result(key=key, state=state, started=at, ended=at, **more))

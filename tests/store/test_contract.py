@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import nbdag.store
-from nbdag.core.model.job import Key, Note, Output, Result
+from nbdag.core.model.job import Key, Note, Result, StoredOutput
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.store.inserts import RunExistsError
@@ -64,7 +64,7 @@ def end(store: Store, run: RunRow, task: str, state: TaskState = TaskState.SUCCE
     return store.run(run.id)
 
 
-OUT = Output(name="df", digest="ab12", type="pandas.DataFrame", bytes=1 << 40, summary="10 rows × 2 columns")
+OUT = StoredOutput(name="df", digest="ab12", type="pandas.DataFrame", bytes=1 << 40, summary="10 rows × 2 columns")
 
 
 def test_a_new_run_is_queued_and_holds_what_it_was_given(store: Store) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nbdag import notebooks, runs
-from nbdag.core.model.job import Output
+from nbdag.core.model.job import StoredOutput
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.frontend import outputs, status, task
 from nbdag.frontend.graph import chains, picture
@@ -181,7 +181,7 @@ def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
 
 def test_what_a_mapped_task_left_is_told_as_the_list_that_it_is():
     notebook = dag("%%task a\nxs = [1, 2]", "%%task t --map x=xs\ny = x", "%%task b\ny")
-    left = [Output(name="y", type="int", bytes=28, summary=str(n), digest="d") for n in range(7)]
+    left = [StoredOutput(name="y", type="int", bytes=28, summary=str(n), digest="d") for n in range(7)]
     run = of(*(one(TaskState.SUCCESS, n, outputs=(output,)) for n, output in enumerate(left)))
     inputs, _ = task.run_values(notebook, "b", run)
     _, outputs = task.run_values(notebook, "t", run)

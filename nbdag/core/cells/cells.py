@@ -54,7 +54,7 @@ class RawCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sorted:
+class ClassifiedCells:
     """The cells of a notebook by kind, and what its headers say."""
 
     cells: tuple[Cell, ...]
@@ -96,9 +96,9 @@ class _Reading:
         return Place(cell=self.number, line=self.raw.built or line + 1)
 
 
-def sort(cells: Sequence[RawCell]) -> Sorted:
+def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
     """Tell the kind of every cell, and read all headers."""
-    return _Sorter(cells).sort()
+    return _Classifier(cells).classify()
 
 
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
@@ -116,7 +116,7 @@ def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
     return "\n".join(kept)
 
 
-class _Sorter:
+class _Classifier:
     def __init__(self, cells: Sequence[RawCell]) -> None:
         self.problems: list[Problem] = []
         self.dag: Header | None = None
@@ -129,7 +129,7 @@ class _Sorter:
             lines = [line.removesuffix("\r") for line in raw.source.split("\n")]
             self.readings.append(_Reading(index, number, raw, lines))
 
-    def sort(self) -> Sorted:
+    def classify(self) -> ClassifiedCells:
         for reading in self.readings:
             if reading.raw.type == "code":
                 self._read(reading)
@@ -144,7 +144,7 @@ class _Sorter:
         self._check_tasks()
         self._check_parameters()
         self.problems.sort(key=lambda each: (each.place.cell, each.place.line) if each.place else (-1, 0))
-        return Sorted(
+        return ClassifiedCells(
             cells=tuple(self._cell(reading, said.get(reading.index)) for reading in self.readings),
             dag=self.dag,
             options=options,

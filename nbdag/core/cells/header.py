@@ -29,9 +29,9 @@ __all__ = [
     "HeaderError",
     "complete",
     "dag_options",
+    "flag_for_airflow",
     "format",
     "help",
-    "instead_of",
     "is_header",
     "parse",
     "task_options",
@@ -148,7 +148,7 @@ def format(header: Header) -> str:
     return " ".join(parts)
 
 
-def instead_of(flag: str) -> str:
+def flag_for_airflow(flag: str) -> str:
     """What an option of Airflow's is called here; empty where it has no other name."""
     return _ALIASES.get(flag, "")
 
@@ -306,7 +306,7 @@ class _Reader:
         if not self.known:
             raise self._error(message, word, hint=f"{self.magic} takes no options")
         spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
-        near = instead_of(flag) if instead_of(flag) in self.known else option_types.nearest(flag, spellings)
+        near = flag_for_airflow(flag) if flag_for_airflow(flag) in self.known else option_types.nearest(flag, spellings)
         hint = f"did you mean --{near}?" if near else f"{self.magic}? lists them all"
         raise self._error(message, word, hint=hint)
 

@@ -106,7 +106,7 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def tops(tree: ast.AST) -> Iterator[str]:
+def top_level_modules(tree: ast.AST) -> Iterator[str]:
     """The top of each module that the code imports, wherever in it: `a` of `import a.b`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -122,10 +122,10 @@ def tops(tree: ast.AST) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def imported_tops(code: str) -> frozenset[str]:
+def imported_modules(code: str) -> frozenset[str]:
     """Return the top of each module that a cell's code imports."""
     python = to_python(code)
-    return frozenset(tops(python.tree)) if isinstance(python, Python) else frozenset()
+    return frozenset(top_level_modules(python.tree)) if isinstance(python, Python) else frozenset()
 
 
 @lru_cache(maxsize=4096)

@@ -23,7 +23,7 @@ _KINDS: Mapping[type[ast.expr], str] = {
 }
 
 
-class ParameterKindError(NbdagError):
+class ParameterTypeError(NbdagError):
     """A text for a parameter whose default is a list, or the like."""
 
     exit_code = 2
@@ -44,15 +44,15 @@ class ParameterKindError(NbdagError):
         )
 
 
-def refuse_text(defaults: Mapping[str, str], said: Mapping[str, Any]) -> None:
-    """Raise `ParameterKindError` where a text is given for a list, tuple, set or dict; `defaults` are sources."""
+def reject_text(defaults: Mapping[str, str], said: Mapping[str, Any]) -> None:
+    """Raise `ParameterTypeError` where a text is given for a list, tuple, set or dict; `defaults` are sources."""
     for name, value in said.items():
         kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
         if isinstance(value, str) and kind not in ("", "number"):
-            raise ParameterKindError(name, kind, value)
+            raise ParameterTypeError(name, kind, value)
 
 
-def texts_for_numbers(defaults: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def texts_given_for_numbers(defaults: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The names, with their texts, whose default is a number."""
     for name, value in said.items():
         if isinstance(value, str) and _kind(defaults.get(name)) == "number":

@@ -257,7 +257,7 @@ class Doubts:
 
 def _problem(code: str, reading: Reading, line: int, message: str, hint: str) -> Problem:
     cell = reading.cell
-    return problem(code, f"{message}{cell.within(line)}", hint=hint, task=cell.task, place=cell.at(line))
+    return problem(code, f"{message}{cell.built_line_suffix(line)}", hint=hint, task=cell.task, place=cell.at(line))
 
 
 def _of(task: str | None) -> str:

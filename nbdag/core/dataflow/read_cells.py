@@ -244,7 +244,7 @@ def _mapped(options: TaskOptions, cell: Cell, problems: list[Problem]) -> dict[s
 def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     return problem(
         "NB208",
-        f"this is not Python: {found.message}{cell.within(found.line)}",
+        f"this is not Python: {found.message}{cell.built_line_suffix(found.line)}",
         hint="mend the cell, or mark it with %%skip",
         task=cell.task,
         place=cell.at(found.line),

@@ -28,14 +28,14 @@ def tags_of(cell: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
-def ours(cell: Mapping[str, Any]) -> dict[str, Any]:
+def nbdag_metadata(cell: Mapping[str, Any]) -> dict[str, Any]:
     """What nbdag has written into a cell's metadata."""
     return _dict(metadata_of(cell).get("nbdag"))
 
 
-def built(cell: Mapping[str, Any]) -> int | None:
+def built_line(cell: Mapping[str, Any]) -> int | None:
     """Of a cell that %%dag has built, the line that made it; 0 of the %%dag cell itself."""
-    line = ours(cell).get("built")
+    line = nbdag_metadata(cell).get("built")
     return line if isinstance(line, int) and line >= 0 else None
 
 

@@ -62,7 +62,7 @@ class Cell:
         """Where a line of it, from 1, stands in the user's file. All of what %%dag built is where it was made."""
         return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
 
-    def within(self, line: int) -> str:
+    def built_line_suffix(self, line: int) -> str:
         """Of what %%dag built, what `at` cannot say: which line below the header it is."""
         return f" (line {line - 1} of {self.task or 'what it needs'})" if self.made_at is not None and line > 1 else ""
 
@@ -117,7 +117,7 @@ class Definition:
     made_by: str = ""  # the task, where %%dag built its cell: `place` is a line of that
 
     @property
-    def stands_in(self) -> str:
+    def cell_label(self) -> str:
         """What people call its cell."""
         return f"task {self.made_by}" if self.made_by else f"cell {self.place.cell + 1}"
 

@@ -28,7 +28,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class StoredInput:
     """An input value: what `name` is to be."""
 
     name: str
@@ -52,7 +52,7 @@ class Job:
     readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
     imports: tuple[str, ...] = ()  # what the notebook's cells import (core.imports), alike for all its tasks
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
-    inputs: tuple[Given, ...] = ()
+    inputs: tuple[StoredInput, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class StoredOutput:
     """A value that an attempt stored."""
 
     name: str
@@ -90,7 +90,7 @@ class Result:
     state: TaskState  # success, failed, skipped, or up_for_reschedule
     started: float  # seconds since the epoch
     ended: float
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
     error: str | None = None  # one sentence, or the exception's last line
     traceback: str | None = None  # plain text

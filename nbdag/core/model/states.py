@@ -49,7 +49,7 @@ ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has, or w
 WAITING = frozenset(T) - FINISHED - ACTIVE  # nothing of it runs; what may run next is looked for among these
 
 # Of several that are shown as one, such as a mapped task's instances, the state that is told: the first that any is in.
-TOLD_FIRST = (
+STATE_PRECEDENCE = (
     T.FAILED, T.RUNNING, T.RESTARTING, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.QUEUED, T.SCHEDULED, T.UPSTREAM_FAILED,
     T.NONE, T.SUCCESS, T.SKIPPED, T.REMOVED,
 )  # fmt: skip
@@ -99,12 +99,12 @@ TASK_REQUESTS: Mapping[TaskState, frozenset[TaskState]] = {state: _requests(stat
 State = TypeVar("State", RunState, TaskState)
 
 
-def told_of(states: Collection[TaskState]) -> TaskState:
+def combined_state(states: Collection[TaskState]) -> TaskState:
     """How these stand, where they are shown as one."""
-    return next(state for state in TOLD_FIRST if state in states)
+    return next(state for state in STATE_PRECEDENCE if state in states)
 
 
-class IllegalMove(NbdagError):
+class IllegalMoveError(NbdagError):
     """A run or task was to go to a state that cannot follow the one it is in."""
 
     def __init__(self, old: RunState | TaskState, new: RunState | TaskState) -> None:
@@ -128,5 +128,5 @@ def move(old: State, new: State, *, by_user: bool = False) -> State:
     else:
         allowed = TASK_MOVES[old] | (TASK_REQUESTS[old] if by_user else frozenset())
     if new not in allowed:
-        raise IllegalMove(old, new)
+        raise IllegalMoveError(old, new)
     return new

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 ID_RULE = "letters, digits, _ . and -, beginning with a letter or _, at most 250 characters"
-CENTURY = 36_525 * 86_400.0  # seconds; no duration is longer
+MAX_DURATION = 36_525 * 86_400.0  # seconds; no duration is longer
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@once", "@continuous")
 
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
@@ -110,7 +110,7 @@ def read_duration(text: str) -> float:
         seconds = float(match["bare"])
     else:
         seconds = sum(float(match[unit]) * size for unit, size in _UNITS.items() if match[unit])
-    if seconds > CENTURY:
+    if seconds > MAX_DURATION:
         raise ValueError("is longer than a hundred years; write 90, 30s, 5m, 1h30m or 2d")
     return seconds
 
@@ -135,7 +135,7 @@ def _read_positive_duration(text: str) -> float:
     return seconds
 
 
-def whole(least: int | None = None) -> Kind:
+def integer(least: int | None = None) -> Kind:
     """A whole number, not below `least`."""
 
     def read(text: str) -> int:

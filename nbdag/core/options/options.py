@@ -1,8 +1,8 @@
-"""What a header can say of a task, and of the whole DAG.
+"""The options of a task and of a whole DAG.
 
-Durations are seconds. A default here is what holds when neither the task's header nor `%dag` says otherwise. Each
-field is declared once, with how its value reads and what it means: `core.header` parses and writes headers by it, and
-the help and the completion are made from it.
+Durations are in seconds. A field's default applies when neither the task's header nor `%dag` sets the option. Each
+field is declared once, with the type of its value, its help text, and whether it affects the task's result. The parser
+(`core.cells.header`), the help, the completion, the cache key and partial runs all follow these declarations.
 """
 
 from __future__ import annotations
@@ -18,239 +18,298 @@ from .option_types import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option of a header, as a person writes it."""
+    """An option of a header, as a user writes it."""
 
     flag: str  # such as retry-delay, without the dashes
     field: str  # of TaskOptions or DagOptions
     kind: Kind
     help: str
     group: str  # heading in the help
-    is_default: bool = False  # on %dag, and about its tasks
+    affects_result: bool  # whether a task with another value may compute other values or reach another outcome
+    is_default: bool = False  # an option of %dag that sets the default of all tasks
 
 
-def _told(kind: Kind, group: str, help: str, *, own: bool = False) -> Mapping[str, Any]:
-    """That a header can set a field. `own`: it is about one task, so `%dag` cannot give it to all."""
-    return {"kind": kind, "group": group, "help": help, "own": own}
+def _option(
+    default: Any, kind: Kind, group: str, help: str, *, affects_result: bool, per_task: bool = False
+) -> Any:  # Any, as `dataclasses.field` does it: the field keeps its own type
+    """Return a dataclass field that a header can set; `per_task` options cannot be given to all tasks by `%dag`."""
+    declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
+    return field(default=default, metadata=declared)
 
 
-_ORDER, _ATTEMPTS, _PLACE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
-_CONDITIONS, _VALUES, _MAPPING, _ABOUT = "Conditions", "Values", "Mapping (headless runs)", "About it"
+def _dag_option(default: Any, kind: Kind, group: str, help: str) -> Any:
+    """Return a dataclass field that `%dag` can set; it decides when and whether tasks run, not what one computes."""
+    return _option(default, kind, group, help, affects_result=False)
+
+
+_ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
+_CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping (headless runs)", "Description"
 _SENSOR = "Sensors (headless runs)"
-_SCHEDULE, _LIMITS, _NOTICES = "Schedule (headless runs)", "Runs and limits (headless runs)", "Notices (headless runs)"
+_SCHEDULE, _LIMITS, _NOTICES = (
+    "Schedule (headless runs)",
+    "Runs and limits (headless runs)",
+    "Notifications (headless runs)",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """What one task was told, after `%dag`'s defaults have been applied."""
+    """The options of one task, with `%dag`'s defaults applied."""
 
-    after: tuple[str, ...] = field(
-        default=(),
-        metadata=_told(option_types.TASKS, _ORDER, "tasks that come first, though no variable shows it", own=True),
+    after: tuple[str, ...] = _option(
+        (),
+        option_types.TASKS,
+        _ORDER,
+        "tasks that run first, in addition to those whose variables it reads",
+        affects_result=False,
+        per_task=True,
     )
-    trigger: str = field(
-        default="all_success",
-        metadata=_told(
-            option_types.TRIGGER,
-            _ORDER,
-            "which outcomes of the tasks before it let it run; default all_success (there are no setup tasks, so "
-            "all_done_setup_success is all_done)",
-        ),
+    trigger: str = _option(
+        "all_success",
+        option_types.TRIGGER,
+        _ORDER,
+        "outcomes of the upstream tasks that let it run; default all_success (all_done_setup_success equals "
+        "all_done here)",
+        affects_result=False,
     )
-    depends_on_past: bool = field(
-        default=False,
-        metadata=_told(
-            option_types.FLAG, _ORDER, "waits until this task succeeded, or was skipped, in the scheduled run before"
-        ),
+    depends_on_past: bool = _option(
+        False,
+        option_types.FLAG,
+        _ORDER,
+        "wait until this task succeeded or was skipped in the previous scheduled run",
+        affects_result=False,
     )
-    wait_for_downstream: bool = field(
-        default=False,
-        metadata=_told(
-            option_types.FLAG, _ORDER, "waits until the tasks right after it are done too, in the run before"
-        ),
+    wait_for_downstream: bool = _option(
+        False,
+        option_types.FLAG,
+        _ORDER,
+        "also wait for its direct downstream tasks in the previous scheduled run",
+        affects_result=False,
     )
-    when: str | None = field(
-        default=None, metadata=_told(option_types.CONDITION, _CONDITIONS, "false: the task is skipped")
+    when: str | None = _option(
+        None, option_types.CONDITION, _CONDITIONS, "skip the task when this is false", affects_result=True
     )
-    short_circuit: bool = field(
-        default=False,
-        metadata=_told(
-            option_types.FLAG, _CONDITIONS, "a false --when skips every task below it, whatever its trigger rule"
-        ),
+    short_circuit: bool = _option(
+        False,
+        option_types.FLAG,
+        _CONDITIONS,
+        "a false --when also skips every downstream task, whatever its trigger rule",
+        affects_result=False,
     )
-    check: tuple[str, ...] = field(
-        default=(),
-        metadata=_told(
-            option_types.EXPRESSIONS,
-            _CONDITIONS,
-            "must hold after the cell has run, and what it names is kept; false: the task fails, without a retry",
-        ),
+    check: tuple[str, ...] = _option(
+        (),
+        option_types.EXPRESSIONS,
+        _CONDITIONS,
+        "evaluated after the cell; fail the task without a retry when false, and store the names that it reads",
+        affects_result=True,
     )
-    retries: int = field(
-        default=0, metadata=_told(option_types.whole(0), _ATTEMPTS, "tries after the first; default 0")
+    retries: int = _option(
+        0, option_types.integer(0), _ATTEMPTS, "tries after the first; default 0", affects_result=False
     )
-    retry_delay: float = field(
-        default=30.0,
-        metadata=_told(
-            option_types.DURATION, _ATTEMPTS, "wait before the first retry; default 30s (Airflow's is 300s)"
-        ),
+    retry_delay: float = _option(
+        30.0,
+        option_types.DURATION,
+        _ATTEMPTS,
+        "wait before the first retry; default 30s (Airflow: 300s)",
+        affects_result=False,
     )
-    retry_backoff: float | None = field(
-        default=None,
-        metadata=_told(
-            option_types.FACTOR, _ATTEMPTS, "how much longer each further wait is, such as 2; none keeps it constant"
-        ),
+    retry_backoff: float | None = _option(
+        None,
+        option_types.FACTOR,
+        _ATTEMPTS,
+        "multiply the wait by this after each retry, such as 2; default none (constant wait)",
+        affects_result=False,
     )
-    max_retry_delay: float = field(
-        default=86_400.0, metadata=_told(option_types.DURATION, _ATTEMPTS, "the longest wait; default 1d")
+    max_retry_delay: float = _option(
+        86_400.0, option_types.DURATION, _ATTEMPTS, "longest wait before a retry; default 1d", affects_result=False
     )
-    timeout: float | None = field(
-        default=None,
-        metadata=_told(
-            option_types.TIMEOUT, _ATTEMPTS, "how long one try may take; then it and all its processes are ended"
-        ),
+    timeout: float | None = _option(
+        None,
+        option_types.TIMEOUT,
+        _ATTEMPTS,
+        "longest duration of one try; then all its processes are killed and the try fails; default none",
+        affects_result=False,
     )
-    cache: bool = field(
-        default=False,
-        metadata=_told(
-            option_types.FLAG,
-            _ATTEMPTS,
-            "does not run where an earlier run had the same code, inputs, parameters and modules, but takes its "
-            "outcome; files, services, the environment and the time are not looked at",
-        ),
+    cache: bool = _option(
+        False,
+        option_types.FLAG,
+        _ATTEMPTS,
+        "reuse the result of an earlier run with the same code, inputs, parameters and modules; changes of files, "
+        "services, the environment and the time are not detected",
+        affects_result=False,
     )
-    priority: int = field(
-        default=1,
-        metadata=_told(
-            option_types.whole(), _PLACE, "a higher number goes first among those that are ready; default 1"
-        ),
+    priority: int = _option(
+        1,
+        option_types.integer(),
+        _QUEUE,
+        "of the ready tasks, higher numbers start first; default 1",
+        affects_result=False,
     )
-    pool: str = field(
-        default="default_pool", metadata=_told(option_types.NAME, _PLACE, "whose slots it takes; default default_pool")
+    pool: str = _option(
+        "default_pool",
+        option_types.NAME,
+        _QUEUE,
+        "pool whose slots it occupies; default default_pool",
+        affects_result=False,
     )
-    slots: int = field(
-        default=1, metadata=_told(option_types.whole(1), _PLACE, "how many of the pool's slots; default 1")
+    slots: int = _option(
+        1, option_types.integer(1), _QUEUE, "slots that it occupies in its pool; default 1", affects_result=False
     )
-    operator: str = field(
-        default="python",
-        metadata=_told(option_types.OPERATOR, _VALUES, "what the cell is written in: python, bash, sensor, yours"),
+    operator: str = _option(
+        "python",
+        option_types.OPERATOR,
+        _VALUES,
+        "type of the cell: python, bash, sensor, or your own; default python",
+        affects_result=True,
     )
-    out: tuple[str, ...] = field(
-        default=(), metadata=_told(option_types.VARIABLES, _VALUES, "names to pass on as well", own=True)
+    out: tuple[str, ...] = _option(
+        (),
+        option_types.VARIABLES,
+        _VALUES,
+        "variables to store as well, besides those that later tasks read",
+        affects_result=True,
+        per_task=True,
     )
-    change: tuple[str, ...] = field(
-        default=(),
-        metadata=_told(
-            option_types.VARIABLES, _VALUES, "names changed in place, though the code does not show it", own=True
-        ),
+    change: tuple[str, ...] = _option(
+        (),
+        option_types.VARIABLES,
+        _VALUES,
+        "variables that the cell changes in place where its code does not show it",
+        affects_result=True,
+        per_task=True,
     )
-    map: tuple[tuple[str, str], ...] = field(
-        default=(),
-        metadata=_told(
-            option_types.MAPS, _MAPPING, "one instance for each x of EXPR; several: for each combination", own=True
-        ),
+    map: tuple[tuple[str, str], ...] = _option(
+        (),
+        option_types.MAPS,
+        _MAPPING,
+        "one instance for each element x of EXPR; with several, one for each combination",
+        affects_result=True,
+        per_task=True,
     )
-    zip: bool = field(
-        default=False,
-        metadata=_told(
-            option_types.FLAG, _MAPPING, "several maps go in step rather than in all combinations", own=True
-        ),
+    zip: bool = _option(
+        False,
+        option_types.FLAG,
+        _MAPPING,
+        "pair the elements of several maps, instead of all combinations",
+        affects_result=True,
+        per_task=True,
     )
-    max_map_length: int = field(
-        default=1024, metadata=_told(option_types.whole(1), _MAPPING, "more instances than this fail; default 1024")
+    max_map_length: int = _option(
+        1024,
+        option_types.integer(1),
+        _MAPPING,
+        "fail when there are more instances than this; default 1024",
+        affects_result=False,
     )
-    poke: float = field(
-        default=60.0,
-        metadata=_told(option_types.POSITIVE_DURATION, _SENSOR, "time between two looks of a sensor; default 60s"),
+    poke: float = _option(
+        60.0, option_types.POSITIVE_DURATION, _SENSOR, "time between two polls; default 60s", affects_result=False
     )
-    reschedule: bool = field(
-        default=False, metadata=_told(option_types.FLAG, _SENSOR, "a sensor gives its slot back between two looks")
+    reschedule: bool = _option(
+        False, option_types.FLAG, _SENSOR, "free the slot between two polls", affects_result=False
     )
-    doc: str | None = field(
-        default=None, metadata=_told(option_types.TEXT, _ABOUT, "a sentence about the task", own=True)
+    doc: str | None = _option(
+        None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagOptions:
-    """What `%dag` says of the whole pipeline."""
+    """The options of the whole pipeline, set by `%dag`."""
 
-    schedule: str | None = field(
-        default=None,
-        metadata=_told(
-            option_types.SCHEDULE, _SCHEDULE, "cron, @daily and its like, 'every 15m', @once; none: on demand only"
-        ),
+    schedule: str | None = _dag_option(
+        None,
+        option_types.SCHEDULE,
+        _SCHEDULE,
+        "cron expression, preset such as @daily or @once, 'every 15m'; default none (runs only on request)",
     )
-    start_date: datetime | None = field(
-        default=None, metadata=_told(option_types.DATE, _SCHEDULE, "no tick before this; in --tz")
-    )  # aware, in `tz`, once `header.dag_options` has resolved it
-    end_date: datetime | None = field(
-        default=None, metadata=_told(option_types.DATE, _SCHEDULE, "no tick after this; in --tz")
-    )  # aware, inclusive
-    tz: str = field(
-        default="UTC", metadata=_told(option_types.ZONE, _SCHEDULE, "time zone of schedule and dates; default UTC")
+    # aware, in `tz`, once `header.dag_options` has resolved it
+    start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
+        None, option_types.DATE, _SCHEDULE, "first date of the schedule; in the time zone of --tz"
     )
-    catchup: bool = field(
-        default=False,
-        metadata=_told(option_types.FLAG, _SCHEDULE, "runs every tick since --start-date, not only the last"),
+    # aware; inclusive
+    end_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
+        None, option_types.DATE, _SCHEDULE, "last date of the schedule; in the time zone of --tz"
     )
-    max_active_runs: int = field(
-        default=16, metadata=_told(option_types.whole(1), _LIMITS, "runs at the same time; default 16")
+    tz: str = _dag_option("UTC", option_types.ZONE, _SCHEDULE, "time zone of the schedule and dates; default UTC")
+    catchup: bool = _dag_option(
+        False, option_types.FLAG, _SCHEDULE, "run every missed tick since --start-date, not only the last"
     )
-    max_active_tasks: int = field(
-        default=16, metadata=_told(option_types.whole(1), _LIMITS, "tasks of a run at the same time; default 16")
+    max_active_runs: int = _dag_option(16, option_types.integer(1), _LIMITS, "most runs at the same time; default 16")
+    max_active_tasks: int = _dag_option(
+        16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
-    timeout: float | None = field(
-        default=None, metadata=_told(option_types.TIMEOUT, _LIMITS, "how long a whole run may take")
+    timeout: float | None = _dag_option(
+        None, option_types.TIMEOUT, _LIMITS, "longest duration of a whole run; default none"
     )
-    fail_fast: bool = field(
-        default=False, metadata=_told(option_types.FLAG, _LIMITS, "the first task that fails ends the run")
+    fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "end the run when the first task fails")
+    weight_rule: str = _dag_option(
+        "downstream",
+        option_types.WEIGHT,
+        _LIMITS,
+        "priorities that count for a task: its own and those downstream or upstream of it, or its own only "
+        "(absolute); default downstream",
     )
-    weight_rule: str = field(
-        default="downstream",
-        metadata=_told(option_types.WEIGHT, _LIMITS, "how priorities add up along the graph; default downstream"),
+    infer: bool = _dag_option(
+        True, option_types.FLAG, _LIMITS, "order tasks only by --after and %edges, not by the variables they read"
     )
-    infer: bool = field(
-        default=True,
-        metadata=_told(option_types.FLAG, _LIMITS, "tasks follow what --after and %edges say, whatever they read"),
+    owner: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "person or team responsible for it")
+    tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels to filter lists by")
+    description: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
+    on_failure: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails"
     )
-    owner: str | None = field(default=None, metadata=_told(option_types.TEXT, _ABOUT, "who answers for it"))
-    tags: tuple[str, ...] = field(default=(), metadata=_told(option_types.TAGS, _ABOUT, "words to find it by"))
-    description: str | None = field(
-        default=None, metadata=_told(option_types.TEXT, _ABOUT, "a sentence about the pipeline")
+    on_success: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds"
     )
-    on_failure: tuple[str, ...] = field(
-        default=(), metadata=_told(option_types.TEXTS, _NOTICES, "whom to tell when a run fails: an apprise URL")
-    )
-    on_success: tuple[str, ...] = field(
-        default=(), metadata=_told(option_types.TEXTS, _NOTICES, "whom to tell when a run succeeds")
-    )
-    on_retry: tuple[str, ...] = field(
-        default=(), metadata=_told(option_types.TEXTS, _NOTICES, "whom to tell when a task is tried again")
+    on_retry: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried"
     )
     defaults: Mapping[str, Any] = field(default_factory=dict)  # task options by field name: Airflow's default_args
 
 
-def _options(of: type, *, as_defaults: bool = False, taken: frozenset[str] = frozenset()) -> tuple[Option, ...]:
-    declared = [(each.name, each.metadata) for each in fields(of) if each.metadata]
-    return tuple(
-        Option(
-            flag=("task-" if name in taken else "") + name.replace("_", "-"),
-            field=name,
-            kind=told["kind"],
-            help=told["help"],
-            group=told["group"],
-            is_default=as_defaults,
+_NOT_IN_HEADERS = frozenset({"defaults"})  # fields that no option sets
+
+
+def options_of(
+    declaration: type, *, as_defaults: bool = False, taken: frozenset[str] = frozenset()
+) -> tuple[Option, ...]:
+    """Return the options that a dataclass declares.
+
+    Raise `TypeError` for a field that does not declare its option, so that a new option cannot be forgotten by the
+    cache key and by partial runs. `as_defaults`: as options of `%dag`; those in `taken` get the prefix task-.
+    """
+    options = []
+    for each in fields(declaration):
+        if each.name in _NOT_IN_HEADERS:
+            continue
+        if "affects_result" not in each.metadata:
+            raise TypeError(
+                f"{declaration.__name__}.{each.name} does not declare affects_result; declare it with _option"
+            )
+        if as_defaults and each.metadata["per_task"]:
+            continue
+        options.append(
+            Option(
+                flag=("task-" if each.name in taken else "") + each.name.replace("_", "-"),
+                field=each.name,
+                kind=each.metadata["kind"],
+                help=each.metadata["help"],
+                group=each.metadata["group"],
+                affects_result=each.metadata["affects_result"],
+                is_default=as_defaults,
+            )
         )
-        for name, told in declared
-        if not (as_defaults and told["own"])
-    )
+    return tuple(options)
 
 
-_DAG = _options(DagOptions)
+_TASK, _DAG = options_of(TaskOptions), options_of(DagOptions)
 
-# By kind of header, the options that it takes, in the order in which they are written. On %dag a task's option stands
-# for the default of all tasks; one that a DAG has too (timeout) is written with task- before it.
+# The options of each kind of header, in the order in which they are written. On %dag a task's option sets the default
+# of all tasks; one whose name the DAG itself uses (timeout) gets the prefix task-.
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
-    "task": _options(TaskOptions),
-    "dag": _DAG + _options(TaskOptions, as_defaults=True, taken=frozenset(option.field for option in _DAG)),
+    "task": _TASK,
+    "dag": _DAG + options_of(TaskOptions, as_defaults=True, taken=frozenset(option.field for option in _DAG)),
 }
+
+# Fields of TaskOptions with which a task may compute other values or reach another outcome.
+RESULT_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.affects_result)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
-from ..model.job import Given, Job, Key
+from ..model.job import Job, Key, StoredInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def assemble(
     )
 
 
-def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[Given, ...]:
+def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[StoredInput, ...]:
     """The values that the task is given. A name that its writer did not leave is not among them."""
     given = []
     for wanted in task.inputs:
@@ -78,7 +78,7 @@ def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[Given, ...]:
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
-                given.append(Given(name=wanted.name, source=source, digests=digests, is_list=mapped))
+                given.append(StoredInput(name=wanted.name, source=source, digests=digests, is_list=mapped))
             break
     return tuple(given)
 

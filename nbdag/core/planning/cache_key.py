@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..cells.imports import changes_module_path, imported_tops
+from ..cells.imports import changes_module_path, imported_modules
 from ..cells.source import Python, to_python
 from ..model.dag import Dag, Task
 from ..model.job import Job
+from ..options.options import RESULT_OPTIONS
 
+_IN_ELEMENT = frozenset({"map", "zip"})  # options that reach an instance only through its element, which the key holds
 _VERSION = 1  # raised when a key of before must not be found any more
 _RUN = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
@@ -41,8 +43,8 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
     `modules` is what `modules_of` names, each with a text that differs when its code does; `python` the interpreter.
     """
     task, options = job.task, job.task.options
-    code, setup = _meaning(task.code), [_meaning(each) for each in job.setup_cells]
-    definitions = [_meaning(each.source) for each in task.definitions]
+    code, setup = normalized(task.code), [normalized(each) for each in job.setup_cells]
+    definitions = [normalized(each.source) for each in task.definitions]
     text = "\n".join((code, *setup, *definitions, options.when or "", *options.check))
     read = _read(task, text)
     parts = {
@@ -51,8 +53,8 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "code": code,
         "definitions": definitions,
         "setup": setup,
-        "parameter cells": [_meaning(each) for each in job.parameter_cells],
-        "options": [options.operator, options.when, options.check, options.out, options.change],
+        "parameter cells": [normalized(each) for each in job.parameter_cells],
+        "options": {name: getattr(options, name) for name in RESULT_OPTIONS if name not in _IN_ELEMENT},
         "exports": task.exports,
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
         "run": _of_the_run(job),
@@ -75,12 +77,12 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
         return None
-    return tuple(sorted({name for code in codes for name in imported_tops(code)}))
+    return tuple(sorted({name for code in codes for name in imported_modules(code)}))
 
 
 @lru_cache(maxsize=4096)
-def _meaning(code: str) -> str:
-    """The code without what changes nothing: comments, a header among them, and layout."""
+def normalized(code: str) -> str:
+    """Return the code without what changes nothing: comments (the header is one by now) and layout."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):

@@ -21,10 +21,10 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadDateError, croniter
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-WIDEST = DAY  # no zone is further from UTC
+MAX_UTC_OFFSET = DAY  # no zone is further from UTC
 ANCHOR = datetime(1970, 1, 5)  # intervals without a start date count from here: a midnight, of a Monday
 # how far to look back for the tick before: near first, because a dense expression has many
-LOOKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
+LOOKBACKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
 
 
 class Ticks(Protocol):
@@ -33,15 +33,15 @@ class Ticks(Protocol):
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The ticks later than this, in order, without end or until the calendar ends."""
 
-    def walls(self, tick: datetime) -> list[datetime]:
+    def wall_times(self, tick: datetime) -> list[datetime]:
         """The wall-clock times that mean this tick; empty where it was not told by a wall clock."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:
     """The last tick before this moment, or at it; None if there is none within centuries."""
-    for look in LOOKS:
+    for lookback in LOOKBACKS:
         try:
-            begin = moment - look
+            begin = moment - lookback
         except OverflowError:
             return None
         found = None
@@ -96,7 +96,7 @@ class Cron:
             pending.update(self._ticks(day, moment))
         yield from sorted(pending)
 
-    def walls(self, tick: datetime) -> list[datetime]:
+    def wall_times(self, tick: datetime) -> list[datetime]:
         today = tick.astimezone(self.zone).date()
         return [
             wall
@@ -111,7 +111,7 @@ class Cron:
         midnight = datetime.combine(day, time(), self.zone)
         if midnight.utcoffset() == midnight.replace(fold=1).utcoffset():
             return midnight.astimezone(UTC)
-        return datetime.combine(day, time(), UTC) - WIDEST  # it comes twice, or never: no need to be exact
+        return datetime.combine(day, time(), UTC) - MAX_UTC_OFFSET  # it comes twice, or never: no need to be exact
 
     def _ticks(self, day: date, moment: datetime) -> Iterator[datetime]:
         """The ticks of a day that are later than this."""
@@ -154,7 +154,7 @@ class Days:
                 last = tick
             n += 1
 
-    def walls(self, tick: datetime) -> list[datetime]:
+    def wall_times(self, tick: datetime) -> list[datetime]:
         local = tick.astimezone(self.zone).replace(tzinfo=None, fold=0)
         step = timedelta(days=self._count)
         n = (local - self._anchor) // step
@@ -177,5 +177,5 @@ class Seconds:
                 return
             n += 1
 
-    def walls(self, tick: datetime) -> list[datetime]:
+    def wall_times(self, tick: datetime) -> list[datetime]:
         return []

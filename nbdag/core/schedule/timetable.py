@@ -159,7 +159,7 @@ class Timetable:
         """What daylight saving does to this tick, in words; mostly nothing."""
         local = tick.astimezone(self.zone)
         wall = local.replace(tzinfo=None, fold=0)
-        told = [] if self.ticks is None else self.ticks.walls(tick.astimezone(UTC))
+        told = [] if self.ticks is None else self.ticks.wall_times(tick.astimezone(UTC))
         if told and wall not in told:
             return (
                 f"{told[0]:%H:%M} does not exist on {told[0]:%Y-%m-%d}, when the clocks go forward: it is {wall:%H:%M}"

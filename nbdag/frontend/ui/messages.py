@@ -14,7 +14,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from nbdag.core.model.states import TOLD_FIRST
+from nbdag.core.model.states import STATE_PRECEDENCE
 from nbdag.frontend import messages
 from nbdag.graphs.marks import LOOKS
 
@@ -59,7 +59,7 @@ def typescript() -> str:
         f"export const LOOKS: Record<string, Look> = {told}",
         "",
         "/** Of several that are shown as one, the state that is told: the first that any of them is in. */",
-        f"export const TOLD_FIRST = {json.dumps([state.value for state in TOLD_FIRST], indent=2)}",
+        f"export const STATE_PRECEDENCE = {json.dumps([state.value for state in STATE_PRECEDENCE], indent=2)}",
         "",
     ]
     return "\n".join(parts)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import Given, Job, Note, Output
+from ...core.model.job import Job, Note, StoredInput, StoredOutput
 
 MIME = "application/vnd.nbdag.report+json"
 
@@ -29,7 +29,7 @@ class Brief:
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
     spare: Sequence[str] = ()  # exports that nobody needs: those that cannot be stored are left out
-    inputs: Sequence[Given] = ()
+    inputs: Sequence[StoredInput] = ()
     element: Mapping[str, str] = field(default_factory=dict)
     definitions: Sequence[tuple[str, int, str]] = ()  # what their cell is called, line within it, source
     when: str | None = None
@@ -60,7 +60,7 @@ class Brief:
             spare=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.stands_in, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
             when=options.when,
             short_circuit=options.short_circuit,
             check=options.check,
@@ -91,7 +91,7 @@ class Brief:
     def from_dict(cls, said: Mapping[str, Any]) -> Brief:
         """The inverse of `to_dict`."""
         inputs = [
-            Given(name=name, source=source, digests=tuple(digests), is_list=is_list)
+            StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
             for name, source, digests, is_list in said.get("inputs", ())
         ]
         return cls(**{**said, "inputs": inputs})
@@ -102,7 +102,7 @@ class Report:
     """What the kernel says of an attempt; an attempt whose kernel says nothing has failed."""
 
     state: str  # a TaskState
-    outputs: Sequence[Output] = ()
+    outputs: Sequence[StoredOutput] = ()
     notes: Sequence[Note] = ()
     error: str | None = None
     final: bool = False
@@ -127,7 +127,7 @@ class Report:
     def from_dict(cls, said: Mapping[str, Any]) -> Report:
         """The inverse of `to_dict`."""
         outputs = tuple(
-            Output(name=name, digest=digest, type=type, bytes=size, summary=summary)
+            StoredOutput(name=name, digest=digest, type=type, bytes=size, summary=summary)
             for name, digest, type, size, summary in said["outputs"]
         )
         notes = tuple(Note(code=code, name=name, message=message) for code, name, message in said["notes"])

@@ -20,7 +20,7 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ...context import DagRun
-from ...core.model.job import Note, Output
+from ...core.model.job import Note, StoredOutput
 from ...errors import Fail, NbdagError, Skip
 from ...processes.parent_watchdog import end_with_worker
 from ...values import Loaded, UnstorableError, ValueStore
@@ -162,7 +162,7 @@ class Runtime:
                 return False
         return True
 
-    def _save(self) -> tuple[tuple[Output, ...], list[Note]]:
+    def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._brief.exports]
         values = {name: self._names[name] for group in groups for name in group}
         while True:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ... import store as stores
-from ...building import Built
+from ...building import BuiltNotebook
 from ...core.model.states import RunState
 from ...core.options.option_types import nearest
 from ...core.schedule.timetable import Timetable
@@ -95,7 +95,7 @@ def deploy(
     *,
     cwd: str | PurePath | None = None,
     home: Home | None = None,
-    built: Built | None = None,
+    built: BuiltNotebook | None = None,
 ) -> Deployed:
     """Pin a notebook as it is now, and make its schedule live; deployed again, it is a new version.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from ...core.model.dag import CellKind, Dag, Input, Task
 from ...core.model.job import Note
+from ...core.options.options import RESULT_OPTIONS
+from ...core.planning.cache_key import normalized
 from ...errors import NbdagError
 from ...scheduler import task_outputs
 from ...store.rows import RunRow
@@ -153,10 +155,8 @@ def _differs(before: Dag, now: Dag, task: str) -> bool:
 def _made_of(dag: Dag, task: Task) -> tuple[object, ...]:
     """All the code that makes a task's values, but for what comes from other tasks."""
     return (
-        task.code,
-        task.options.map,
-        task.options.zip,
-        task.options.when,
+        normalized(task.code),  # without the header: its options count below
+        [getattr(task.options, name) for name in RESULT_OPTIONS],
         [definition.source for definition in task.definitions],
         [dag.cells[index].code for index in task.setup],
         [cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS],

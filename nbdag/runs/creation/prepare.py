@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ... import notebooks
-from ...building import Built, build
+from ...building import BuiltNotebook, build
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
@@ -170,7 +170,7 @@ def prepare(
     overwrite: bool = False,
     cwd: str | PurePath | None = None,
     kernel_name: str | None = None,
-    built: Built | None = None,
+    built: BuiltNotebook | None = None,
 ) -> Prepared:
     """Look at all that the store need not be asked for. `built` is the notebook, where it has been read already."""
     path = Path(notebook).expanduser().absolute()
@@ -215,9 +215,9 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """The values as they are recorded, and what there is to say of them. Raises `ParameterKindError`."""
+    """The values as they are recorded, and what there is to say of them. Raises `ParameterTypeError`."""
     plain = plain_parameters(said)
-    parameter_types.refuse_text(dag.parameters, plain)
+    parameter_types.reject_text(dag.parameters, plain)
     return plain, tuple(_doubtful_parameters(dag, plain))
 
 
@@ -302,7 +302,7 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
                 message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; "
                 "it is injected all the same",
             )
-    for name, text in parameter_types.texts_for_numbers(dag.parameters, said):
+    for name, text in parameter_types.texts_given_for_numbers(dag.parameters, said):
         message = f"{name} is a number in the parameters cell, and is given the text {text!r}"
         yield Note(code="NB416", name=name, message=message)
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ... import store as stores
-from ...building import Built
+from ...building import BuiltNotebook
 from ...core.model.dag import Dag
 from ...core.model.events import Event
 from ...core.model.job import Note
@@ -93,7 +93,7 @@ def run(
     cache: bool = True,
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
-    built: Built | None = None,
+    built: BuiltNotebook | None = None,
 ) -> Run:
     """Run a notebook and wait for it.
 
@@ -147,7 +147,7 @@ def plan_of(
     values_from: str | None = None,
     cache: bool = True,
     home: Home | None = None,
-    built: Built | None = None,
+    built: BuiltNotebook | None = None,
 ) -> list[Planned]:
     """What `run` would do, and why, in run order. Writes nothing."""
     here = the_home(home)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.cells import header
 from ...core.model.dag import CellKind, Dag
-from ...core.model.states import told_of
+from ...core.model.states import combined_state
 from ...errors import NbdagError
 from ...reports import Shown
 
@@ -37,7 +37,7 @@ def _mark(task: str, shown: Sequence[Shown]) -> Any:
     mine = [each for each in shown if each.task == task]
     if not mine:
         return Mark()
-    state = told_of({each.state for each in mine})
+    state = combined_state({each.state for each in mine})
     began = [each.started for each in mine if each.started is not None]
     ended = [each.ended for each in mine if each.ended is not None]
     return Mark(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...core.model.job import Note, Output
+from ...core.model.job import Note, StoredOutput
 from ...core.model.states import RunState, TaskState
 from ...core.planning import explain
 from ...errors import NbdagError
@@ -79,7 +79,7 @@ class TaskRun:
     tries: int
     started: float | None  # of the last try, seconds since the epoch
     ended: float | None
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[StoredOutput, ...] = ()
     warnings: tuple[Note, ...] = ()
     notebook: Path | None = None  # of the last try; None before the first
     error: str | None = None  # one sentence, or the exception's last line

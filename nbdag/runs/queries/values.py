@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ... import store as stores
-from ...core.model.job import Given, Output
+from ...core.model.job import StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.planning import explain
 from ...core.planning.assemble import inputs
@@ -58,7 +58,7 @@ class NotStoredError(NbdagError):
 
 def value_of(run: Run, name: str) -> Any:
     """The value of a name as the last task that stored it left it; of a mapped task, the list of what each left."""
-    found: dict[str, list[Output]] = {}
+    found: dict[str, list[StoredOutput]] = {}
     for task in run.tasks:
         if task.state is TaskState.SUCCESS:
             found.setdefault(task.id, []).extend(output for output in task.outputs if output.name == name)
@@ -93,7 +93,7 @@ def load(
     return _loaded(ValueStore(str(here.values)), given, one)
 
 
-def _loaded(values: ValueStore, given: Iterable[Given], task: TaskRun) -> dict[str, object]:
+def _loaded(values: ValueStore, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
     # Names that were stored together are the same objects together, so each digest is read once.
     read: dict[str, dict[str, Any]] = {}
 

@@ -395,7 +395,7 @@ export const LOOKS: Record<string, Look> = {
 }
 
 /** Of several that are shown as one, the state that is told: the first that any of them is in. */
-export const TOLD_FIRST = [
+export const STATE_PRECEDENCE = [
   "failed",
   "running",
   "restarting",

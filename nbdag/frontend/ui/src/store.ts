@@ -1,5 +1,5 @@
 // All that is known of the pipeline. Views subscribe to what they show, so that a task that moves draws one box anew.
-import { type Bar, type Beginning, type Picture, type RunBrief, type Standing, TOLD_FIRST, type Told } from './messages'
+import { type Bar, type Beginning, type Picture, type RunBrief, type Standing, STATE_PRECEDENCE, type Told } from './messages'
 import type { Transport } from './transport'
 
 type Tasks = Record<string, Standing>
@@ -171,7 +171,7 @@ export function topic(run: string, task: string): string {
   return `${run}\n${task}`
 }
 
-const FIRST = TOLD_FIRST.flatMap((each) => (each === 'none' ? ['stale', each] : [each]))
+const FIRST = STATE_PRECEDENCE.flatMap((each) => (each === 'none' ? ['stale', each] : [each]))
 
 function joined(all: readonly Standing[]): Standing {
   const states = new Set(all.map((each) => each.state))

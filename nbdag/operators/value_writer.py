@@ -40,7 +40,7 @@ _CARRIES = (
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
 
 
-class Carried:
+class ValueWriter:
     """What of a body its tasks need."""
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
@@ -64,11 +64,11 @@ class Carried:
 
     def expression(self, value: Any) -> str:
         """Source whose value, in a task's kernel, is this one. Raises `OperatorError`."""
-        from .tasks import Operator, Output
+        from .tasks import Operator, TaskOutput
 
         if isinstance(value, Operator):
             value = value.output
-        if isinstance(value, Output):
+        if isinstance(value, TaskOutput):
             return value.name
         if isinstance(value, float) and type(value) is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
