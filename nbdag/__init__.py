@@ -76,6 +76,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext nbdag`."""
+    from .packages import require
+
+    require()  # first: with an old package the imports below may fail
     from .magics import load_ipython_extension as begin
 
     begin(shell)

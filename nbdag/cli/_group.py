@@ -154,7 +154,24 @@ def _answer(error: Exception, args: Sequence[str]) -> int:
         _say(f"{(error.strerror or str(error)).lower()}{where}: free some space or change who may write, and try again")
         _show_if_debugging(error)
         return 1
+    if (old := _unmet()) is not None:  # the likeliest cause, and a person can mend it
+        _say(str(old))
+        _show_if_debugging(error)
+        return old.exit_code
     return _confess(error)
+
+
+def _unmet() -> NbdagError | None:
+    """Return what is wrong with the installed packages, if anything is."""
+    from ..packages import require
+
+    try:
+        require()
+    except NbdagError as error:
+        return error
+    except Exception:  # the packages are broken beyond being asked: the first error says more
+        return None
+    return None
 
 
 def _with_equals(args: Sequence[str]) -> str:

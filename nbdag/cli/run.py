@@ -12,6 +12,7 @@ import click
 from .. import runs
 from ..core.model.states import RunState, TaskState
 from ..core.planning.explain import label
+from ..packages import require
 from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
@@ -108,6 +109,7 @@ def run(
     Each task runs in a kernel of its own. The last line is the path of the report: the notebook with every task's
     outputs in its own cell, which can be opened while the run goes on. Exits with 1 where a task failed.
     """
+    require()
     values = parameters(**said)
     which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
     built = read_aloud(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)

@@ -8,6 +8,7 @@ import click
 
 from .. import runs
 from ..core.planning.explain import label
+from ..packages import require
 from . import units
 from ._group import examples
 from .output import to_json
@@ -40,6 +41,7 @@ def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | 
         more = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
         click.echo(units.unit(print_unit, *more, *(["--log-json"] if log_json else [])), nl=False)
         return
+    require()
     runs.schedule(jobs=jobs, kernels=kernels, on_line=_print_json if log_json else _print)
 
 

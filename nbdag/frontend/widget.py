@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +21,7 @@ from .. import runs
 from ..core.model.dag import Dag
 from ..errors import NbdagError
 from ..graphs import Mark
+from ..packages import BUNDLE
 from ..session import Session
 from . import outputs, status, task, validation
 from .actions import Acts
@@ -29,13 +29,6 @@ from .graph import picture
 from .history import LATEST, History
 from .messages import AskValue, Beginning, Picture, Request, RunBrief, Standing, TellTask, TellValue, Told
 from .watcher import Watch
-
-BUNDLE = Path(__file__).parent / "ui" / "dist"  # built with the package
-
-
-def is_built() -> bool:
-    """Whether the front end is there; it is not in a source tree that was never installed."""
-    return (BUNDLE / "widget.js").is_file()
 
 
 class GraphWidget(anywidget.AnyWidget):

@@ -7,6 +7,7 @@ what is kept alive: it is drawn again, in its place, as cells run.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from .. import graphs
 from ..core.model.dag import Dag
+from ..packages import is_built, unbuilt
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Pictures:
         self.alive = hasattr(shell, "kernel")  # whether the frontend can draw anew what it has drawn; a terminal cannot
         self._shown: dict[str, dict[str, Any]] = {}  # display id → what was last sent to it
         self._living: Living | None = None
+        self._told = False  # that no front end was built
         self._asked = 0.0  # when a page was last given the widget to show
 
     def draw(self) -> None:
@@ -77,10 +80,12 @@ class Pictures:
             self._living = None
 
     def _begin(self) -> Living | None:
-        from ..frontend.widget import Living, is_built  # heavy, and needed once a graph is drawn
-
         if not is_built():
+            if not self._told:
+                self._told = True
+                print(unbuilt(), file=sys.stderr)
             return None
+        from ..frontend.widget import Living  # heavy, and needed once a graph is drawn
 
         def display(value: object) -> Mapping[str, Any]:
             data, _ = self.shell.display_formatter.format(value)

@@ -58,8 +58,8 @@ def test_a_failed_task_shows_its_own_lines_wherever_it_is_looked_at(write: Calla
     assert len(told) == 2
     for trace in (*told, run["use"].traceback, runs.logs(run, "use").read_text()):
         shown = re.findall(r"^[-> ]*(\d+ .*)$", re.sub(r"\x1b\[[0-9;]*m", "", trace), re.MULTILINE)
-        assert shown == [
-            "1 %%task use --retries 0 \\", "2 --doc 'divides'", "3 ", "4 y = (x +", "5   inverse(x))",
+        assert [line for line in shown if line != "3 "] == [  # a blank line, which older IPythons leave out
+            "1 %%task use --retries 0 \\", "2 --doc 'divides'", "4 y = (x +", "5   inverse(x))",
             "3 def inverse(n):", "4     return 1 / n",
         ]  # fmt: skip
 

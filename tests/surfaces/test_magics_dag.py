@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nbdag.frontend.widget import is_built
+from nbdag.packages import is_built
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kernel import begun_anew, of_a_notebook

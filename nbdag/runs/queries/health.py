@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ...core.planning.explain import several
 from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
+from ...packages import PackagesError, find_unmet, is_built, unbuilt
 from .liveness import standing
 from .runs import list_runs
 
@@ -42,6 +44,7 @@ def findings(home: Home | None = None) -> Iterator[Finding]:
     yield _kernel()
     yield _warm()
     yield _graphviz()
+    yield _front_end()
     yield from _state(here)
     if here.exists:
         yield from _store(here)
@@ -51,10 +54,10 @@ def findings(home: Home | None = None) -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     present = []
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             present.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            yield Finding(what=name, level="problem", said=f"it is not installed: python -m pip install {name}")
+    for each in find_unmet():
+        yield Finding(what=each.name, level="problem", said=str(PackagesError([each])))
     yield Finding(what="packages", level="ok", said=", ".join(present))
 
 
@@ -90,6 +93,12 @@ def _graphviz() -> Finding:
         return Finding(what="pictures", level="ok", said=f"laid out by {engine()}")
     except NbdagError as error:
         return Finding(what="pictures", level="note", said=str(error))
+
+
+def _front_end() -> Finding:
+    if is_built():
+        return Finding(what="front end", level="ok", said="built")
+    return Finding(what="front end", level="note", said=unbuilt())
 
 
 def _state(home: Home) -> Iterator[Finding]:
