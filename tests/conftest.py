@@ -70,6 +70,7 @@ def runtime() -> Iterator[Path]:
     ):
         patch.setenv("NBDAG_RUNTIME_DIR", folder)
         patch.setenv("NBDAG_IDLE", "120")
+        patch.setenv("NBDAG_BUILD_TIMEOUT", "600")  # its usual 30 s are short where the machine is busy
         for name in ("NBDAG_HOME", "NBDAG_DB_URL", "NBDAG_DEBUG"):
             patch.delenv(name, raising=False)
         yield Path(folder)

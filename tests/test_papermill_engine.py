@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from patience import LONG
 
 CELLS = [
     "%load_ext nbdag\n%dag small",
@@ -26,7 +27,7 @@ def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, "NBDAG_HOME": str(folder / "home")},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=LONG,
         check=False,
     )
 
@@ -77,7 +78,7 @@ def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Pat
 def test_the_engine_is_found_whatever_is_imported_first() -> None:
     for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.jupyter.engine", "nbdag.executors.local"):
         code = f"import {first}, papermill.engines as e; e.papermill_engines.get_engine('nbdag')"
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG)
 
 
 def test_tasks_made_by_code_run_too_with_papermills_parameters(notebook, tmp_path: Path) -> None:

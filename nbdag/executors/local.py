@@ -37,7 +37,8 @@ from ..processes.process_tree import end_all
 
 WORKER = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER}:Worker"
-GRACE = 8.0  # seconds that a worker has to end by itself, once it was told to
+GRACE = 30.0  # seconds that a worker has to end by itself, once it was told to; more than the worker's own
+HUNG_UP = 60.0  # seconds until a worker that has hung up has ended, and its exit code is known
 SPARES = 2  # workers forked ahead
 MOST_SPARES = 8  # kernels forked ahead: each takes some 15 MB
 LINGER = 10.0  # seconds that workers stay when there is nothing to do
@@ -230,7 +231,7 @@ class LocalExecutor:
             running.ended(result is not None)
         if result is None:
             # Nobody may begin anew while the kernel still runs, so it ends before the result is told.
-            code = worker.process.wait(1)
+            code = worker.process.wait(1 if running.cancelled or running.lost else HUNG_UP)
             end_all(running.kernel, running.mark)
             return running.failed(_death(running, code))
         return result
@@ -294,7 +295,8 @@ class LocalExecutor:
                 self._leaving.cancel()
             while self._idle:
                 worker = self._idle.pop()
-                if worker.process.wait(0) is None:
+                # One that has nothing to do says nothing: news is its end, of which its server may tell us later.
+                if worker.process.wait(0) is None and not framing.speaks(worker.connection, within=0):
                     return worker
                 worker.dismiss()
         self._preparing.join()

@@ -2,7 +2,8 @@
 
 Jupyter's own poller ends the kernel alone. What the user's code started is to end with it, so a thread watches the
 worker and, when that is gone, ends every process below this one and all that carry the attempt's mark, and then the
-kernel's own process group.
+kernel's own process group. The poller is switched off: within a second it would end the kernel, and with it this
+thread, which on a busy machine has not found every process by then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -28,6 +30,9 @@ def end_with_worker() -> None:
 def _watch(worker: int) -> None:
     if os.getppid() != worker:  # it was forked, and its server sees to it
         return
+    poller = sys.modules.get("ipykernel.parentpoller")
+    if poller is not None:
+        poller.os = _WithParent(worker)  # type: ignore[attr-defined]
     while os.getppid() == worker:
         time.sleep(_EVERY)
     import psutil
@@ -41,3 +46,16 @@ def _watch(worker: int) -> None:
     if MARK in os.environ:
         end_marked(os.environ[MARK])
     os.killpg(0, signal.SIGKILL)
+
+
+class _WithParent:
+    """The module `os`, as it is for a process whose parent never ends."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+
+    def getppid(self) -> int:
+        return self._parent
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)

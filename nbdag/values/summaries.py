@@ -14,7 +14,7 @@ import threading
 from typing import Any
 
 MAX_LENGTH = 120  # characters
-REPR_TIMEOUT = 0.2  # seconds for a repr that is not Python's own
+REPR_TIMEOUT = 1.0  # seconds for a repr that is not Python's own
 
 
 def type_name(obj: object) -> str:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG
 
 from nbdag.core.model.dag import Definition, Place, Task
 from nbdag.core.model.job import Job, Key, Result, StoredInput
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors.local import LocalExecutor
-
-WAIT = 100.0  # seconds: longer than anything here takes on a slow machine
 
 
 class Bench:
@@ -72,7 +71,7 @@ class Bench:
         return Job(task=task, **(said | fields))
 
     def result(self) -> Result:
-        return self.results.get(timeout=WAIT)
+        return self.results.get(timeout=LONG)
 
     def make(self, code: str, **said: Any) -> Result:
         self.executor.submit(self.job(code, **said))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import psutil
+from patience import LONG
 
 from nbdag.kernels.jupyter.manager import TaskKernelManager
 
-LONG = 90.0
 QUIET = ["--HistoryManager.hist_file=:memory:"]
 
 
@@ -48,6 +46,15 @@ class Kernel:
         await self.client.get_shell_msg(timeout=LONG)
         return said
 
+    async def lines(self, code: str, count: int) -> list[str]:
+        """Run a cell whose processes print `count` words, and return these, sorted: they may come after its answer."""
+        words = (await self.run(code)).split()
+        while len(words) < count:
+            message = await self.client.get_iopub_msg(timeout=LONG)
+            if message["msg_type"] == "stream":
+                words += message["content"]["text"].split()
+        return sorted(words)
+
 
 @asynccontextmanager
 async def kernel(*modules: str, warm: bool = True, **options: Any):
@@ -67,18 +74,3 @@ async def kernel(*modules: str, warm: bool = True, **options: Any):
 
 def run(what: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(what())
-
-
-def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-    return found
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

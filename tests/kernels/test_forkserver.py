@@ -15,36 +15,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import patience
 import psutil
 import pytest
+from patience import LONG, until
+from patience import is_gone as gone
 
 from nbdag.kernels.forkserver import framing, server_registry
 from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
 from nbdag.kernels.forkserver.server_spec import Recipe
 
 HERE = str(Path(__file__).parent)
+SUPPORT = str(Path(patience.__file__).parent)
 T = {name: f"children:{name}" for name in ("describe", "exits", "leaves_a_child", "at_exit", "Prepared")}
-LONG = 60.0  # seconds: only a broken test waits as long
 
 
 def recipe(*modules: str, **env: str) -> Recipe:
     path = os.pathsep.join([HERE, *filter(None, [env.pop("PYTHONPATH", "")])])
     return Recipe.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
-
-
-def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-    return found
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.fixture
@@ -197,7 +185,7 @@ def test_a_childs_folder_is_private_and_goes_with_it(server, tmp_path):
 def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
     code = f"""
         import os, sys, time
-        sys.path.insert(0, {HERE!r})
+        sys.path[:0] = {[HERE, SUPPORT]!r}
         from test_forkserver import T, recipe
         from nbdag.kernels.forkserver.client import Server
         child = Server.connect(recipe()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
@@ -285,11 +273,12 @@ def test_running_servers_are_listed_and_stopped_with_their_children(own):
     server = own()
     with server.fork(T["exits"], b"sleep 600") as child:
         assert child.wait_ready(LONG)
+        until(lambda: (seen := server.status(LONG)) and not seen.busy)
         listed = {status.key: status for status in server_registry.running()}[server.recipe.key]
         assert (listed.busy, listed.children, listed.spares) == (False, 1, 0)
         assert listed.memory > 0
         assert server.stop()
-        assert gone(listed.pid)
+        until(lambda: gone(listed.pid))
         assert child.wait(LONG) == -signal.SIGKILL
     assert server.status() is None
     assert not server.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG
 
 from nbdag.kernels.forkserver import server_spec as recipes
 from nbdag.kernels.forkserver.client import Server
@@ -19,7 +20,6 @@ from nbdag.kernels.forkserver.server_spec import Recipe
 
 HERE = str(Path(__file__).parent)
 DESCRIBE = "children:describe"
-LONG = 60.0
 
 
 @pytest.mark.parametrize(

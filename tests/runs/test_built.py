@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from patience import LONG, until
 
 import nbdag
 import nbdag.runs.actions.resume
@@ -34,7 +35,6 @@ from nbdag.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
-PATIENCE = 60.0  # seconds for what takes two
 
 SWEEP = (
     "%%params\nn = 2",
@@ -135,16 +135,19 @@ def scheduler(home: Home, in_process: Any) -> Any:
             thread.start()
 
         def wait(self, run: nbdag.Run) -> nbdag.Run:
-            end = time.monotonic() + PATIENCE
-            while (now := runs.find_run(run.id, run.dag, home=home)).state not in RUN_FINISHED:
-                assert time.monotonic() < end, [line.message for line in lines]
-                time.sleep(0.05)
-            return now
+            def now() -> nbdag.Run:
+                return runs.find_run(run.id, run.dag, home=home)
+
+            try:
+                until(lambda: now().state in RUN_FINISHED, "the run ends")
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {[line.message for line in lines]}") from None
+            return now()
 
     yield Started()
     if thread.ident:
         daemon.ask_to_end()
-        thread.join(PATIENCE)
+        thread.join(LONG)
         assert threads == {thread.ident}
     store.close()
 
@@ -193,10 +196,7 @@ def test_a_run_that_cannot_be_built_has_failed_and_says_why(write: Write, home: 
     assert "cell 4, line 4: TypeError" in (failed.error or "")
     assert list(failed) == []
     assert any("its tasks cannot be built" in line.message for line in scheduler.said)
-    end = time.monotonic() + PATIENCE
-    while not (Path("told").exists() and "TypeError" in Path("told").read_text()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: Path("told").exists() and "TypeError" in Path("told").read_text(), "the failure is told")
     # To try again what failed so is to build again.
     assert clear(failed, home=home).queued_again
     assert scheduler.wait(failed).state is RunState.FAILED
@@ -231,10 +231,7 @@ def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_s
     monkeypatch.setattr(nbdag.runs.creation.build, "AGAIN", 0.5)
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     scheduler.start()
-    end = time.monotonic() + PATIENCE
-    while len(tried) < 3:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: len(tried) >= 3, "it is tried three times")
     full = False
     assert min(later - earlier for earlier, later in itertools.pairwise(tried)) >= 0.5
     assert scheduler.wait(made).state is RunState.SUCCESS
@@ -259,10 +256,11 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
     heard: list[float] = []
 
     def slow(store: Store, home: Home, row: RunRow) -> RunRow:
-        end = time.monotonic() + PATIENCE
-        while len(set(heard)) < 3:
-            assert time.monotonic() < end
+        def beats() -> int:
             heard.extend(by.heartbeat for _, by in store.owned_runs())
+            return len(set(heard))
+
+        until(lambda: beats() >= 3, "it says three times that it is alive")
         return build_run(store, home, row)
 
     monkeypatch.setattr(nbdag.runs.actions.resume, "HEARTBEAT_INTERVAL", 0.02)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG, until
 
 import nbdag
 from nbdag import runs
@@ -161,7 +161,7 @@ def test_somebody_else_may_cancel_a_run_and_follow_it(write: Write, home: Home) 
     followed: list[tuple[str, str]] = []
 
     def meddle() -> None:
-        began.wait(30)
+        assert began.wait(LONG)
         asked = runs.cancel("latest", home=home)
         followed.extend((event.task or "run", event.state.value) for event in runs.follow(asked, home=home))
 
@@ -269,12 +269,11 @@ def test_the_report_is_there_while_the_run_goes_on(write: Write, home: Home, tmp
             threading.Thread(target=wait, daemon=True).start()
 
     def wait() -> None:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not seen:
-            for found in home.root.glob("runs/churn/*/notebook.ipynb"):
-                seen.append(json.loads(found.read_text())["metadata"]["nbdag"]["state"])
-            time.sleep(0.01)
-        gate.touch()
+        try:
+            (found,) = until(lambda: list(home.root.glob("runs/churn/*/notebook.ipynb")), "the report is written")
+            seen.append(json.loads(found.read_text())["metadata"]["nbdag"]["state"])
+        finally:
+            gate.touch()
 
     nbdag.run(write("%%task a\nx = 1", cell), home=home, on_event=look)
     assert seen == ["running"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from patience import until
 
 import nbdag.store
 from nbdag import runs
@@ -27,7 +27,6 @@ from nbdag.scheduler import OwnedRun, Scheduler, new_instance
 from nbdag.store.rows import NewRun, RunRow
 from nbdag.store.store import Store
 
-PATIENCE = 120.0  # seconds for what takes a few
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -186,7 +185,7 @@ TASK = """%%task {name} --retries 50 --retry-delay 0s
 import os, time
 with open("marks", "a", buffering=1) as marks:
     marks.write("{name} start %d %f\\n" % (os.getpid(), time.monotonic()))
-    time.sleep({sleep})
+    {waits}
     marks.write("{name} end %d %f\\n" % (os.getpid(), time.monotonic()))
 """
 
@@ -200,11 +199,15 @@ class Site:
     environ: dict[str, str]
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def notebook(self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "") -> Path:
+    def notebook(
+        self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "", gate: bool = False
+    ) -> Path:
+        """Write a notebook whose tasks sleep so long or, with `gate`, wait until the test calls `let_go`."""
         cells = [f"%dag {name} --max-active-tasks 100 {options}"]
         for n in range(tasks):
             after = f" --after t{n - chain}" if n >= chain else ""
-            source = TASK.format(name=f"t{n}", sleep=sleep)
+            waits = "while not os.path.exists('go'): time.sleep(0.02)" if gate else f"time.sleep({sleep})"
+            source = TASK.format(name=f"t{n}", waits=waits)
             cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
         return self.cells(name, *cells)
 
@@ -230,11 +233,14 @@ class Site:
     def trigger(self, dag: str) -> runs.Run:
         return runs.trigger(dag, home=self.home)
 
+    def let_go(self) -> None:
+        (self.folder / "go").touch()
+
     def until(self, holds: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < end, f"{what}: never\n{self.said()[-3000:]}"
-            time.sleep(0.05)
+        try:
+            until(holds, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.said()[-3000:]}") from None
 
     def ended(self, run: runs.Run) -> runs.Run:
         self.until(lambda: self.look(run).state in RUN_FINISHED, "the run ends")

@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from patience import LONG, until
 from sqlalchemy import event
 
 import nbdag.runs.execution.daemon
@@ -24,8 +25,6 @@ from nbdag.home import Home
 from nbdag.runs.execution.daemon import Daemon, Line
 from nbdag.store.rows import Change, NewAttempt, SchedulerRow
 from nbdag.store.store import Store
-
-PATIENCE = 60.0  # seconds for what takes one
 
 
 class Works:
@@ -51,7 +50,7 @@ class Works:
             yield
         finally:
             daemon.ask_to_end()
-            thread.join(PATIENCE)
+            thread.join(LONG)
             self.store.close()
         assert not thread.is_alive()
 
@@ -59,10 +58,10 @@ class Works:
         return any(words in line.message for line in self.lines)
 
     def until(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < end, self.lines
-            time.sleep(0.02)
+        try:
+            until(holds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.lines}") from None
 
     def ended(self, run: runs.Run) -> runs.Run:
         self.until(lambda: self.look(run).state in RUN_FINISHED)
@@ -125,7 +124,7 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
     """Its clock is an hour behind ours: what counts is whether it is heard of."""
     for module in (nbdag.runs.execution.daemon, nbdag.scheduler.scheduler):
         monkeypatch.setattr(module, "HEARTBEAT_INTERVAL", 0.02)
-    monkeypatch.setattr(nbdag.runs.execution.daemon, "HEARTBEAT_TIMEOUT", 1.0 if silent else 20.0)
+    monkeypatch.setattr(nbdag.runs.execution.daemon, "HEARTBEAT_TIMEOUT", 1.0 if silent else LONG)
     there, at = nbdag.store.open(works.home), time.time() - 3600
     monkeypatch.setattr(type(works.store), "is_sqlite", property(lambda store: False))  # which may have only one
     other = SchedulerRow(id="o", host="elsewhere", pid=1, birth="0", started=at, heartbeat=at, kind="scheduler")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG
 
 from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key, Result
@@ -16,7 +17,6 @@ from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors.local import LocalExecutor
 
-PATIENCE = 100.0  # seconds
 FOREVER = "import time; time.sleep(1000)"
 
 
@@ -59,7 +59,7 @@ def test_every_job_has_one_result_of_its_own(executor: Any, results: Any, job: A
     states = {"a": TaskState.SUCCESS, "b": TaskState.FAILED, "c": TaskState.SUCCESS}
     for name, state in states.items():
         executor.submit(job(name, "x = 1" if state is TaskState.SUCCESS else "1 / 0"))
-    heard = [results.get(timeout=PATIENCE) for _ in states]
+    heard = [results.get(timeout=LONG) for _ in states]
     assert {result.key.task: result.state for result in heard} == states
     assert all(result.started <= result.ended for result in heard)
     executor.stop()
@@ -68,12 +68,12 @@ def test_every_job_has_one_result_of_its_own(executor: Any, results: Any, job: A
 
 def test_what_is_cancelled_has_failed_so_and_what_is_over_stays_as_it_is(executor: Any, results: Any, job: Any) -> None:
     executor.submit(job("over", "x = 1"))
-    assert results.get(timeout=PATIENCE).state is TaskState.SUCCESS
+    assert results.get(timeout=LONG).state is TaskState.SUCCESS
     going_on = job("going_on", FOREVER)
     executor.submit(going_on)
     for key in (job("over", "").key, job("unknown", "").key, going_on.key):
         executor.cancel(key)
-    result = results.get(timeout=PATIENCE)
+    result = results.get(timeout=LONG)
     assert (result.key, result.state, result.error) == (going_on.key, TaskState.FAILED, "cancelled")
     executor.stop()
     assert results.empty()
@@ -83,7 +83,7 @@ def test_stop_ends_all_and_each_has_its_result(executor: Any, results: Any, job:
     for name in ("a", "b", "c"):  # one more than it has slots
         executor.submit(job(name, FOREVER))
     executor.stop()
-    heard = [results.get(timeout=PATIENCE) for _ in range(3)]
+    heard = [results.get(timeout=LONG) for _ in range(3)]
     assert {(result.key.task, result.state, result.error) for result in heard} == {
         (name, TaskState.FAILED, "cancelled") for name in ("a", "b", "c")
     }

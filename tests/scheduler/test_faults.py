@@ -16,13 +16,13 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from patience import LONG
 
 import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
 
 ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something is killed during one run
-PATIENCE = 120.0  # seconds for what takes a few
 Site = Any  # a home, and the schedulers that work in it
 
 
@@ -85,19 +85,21 @@ def test_a_second_scheduler_on_sqlite_says_so_and_ends(site: Site) -> None:
     first = site.begin()
     site.until(lambda: "begins" in site.said(0), "the scheduler begins")
     second = site.begin()
-    assert second.wait(PATIENCE) == 1
+    assert second.wait(LONG) == 1
     assert f"a scheduler already drives {site.home.database} (process {first.pid}" in site.said(1)
     assert first.poll() is None
 
 
 def test_asked_to_end_it_lets_tasks_end_and_starts_none(site: Site) -> None:
     only_sqlite(site)
-    runs.deploy(site.notebook("slow", 3, sleep=3.0, chain=1), home=site.home)
+    runs.deploy(site.notebook("slow", 3, chain=1, gate=True), home=site.home)
     process = site.begin()
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    site.until(lambda: "asked to end" in site.said(), "it says so")
+    site.let_go()
+    assert process.wait(LONG) == 0
     assert [(task, what) for task, what, _, _ in site.marks()] == [("t0", "start"), ("t0", "end")]
     states = {task.id: task.state.value for task in site.look(run)}
     assert states["t0"] == "success" and "running" not in states.values()
@@ -105,15 +107,16 @@ def test_asked_to_end_it_lets_tasks_end_and_starts_none(site: Site) -> None:
 
 def test_asked_twice_it_stops_at_once_and_the_next_goes_on(site: Site) -> None:
     only_sqlite(site)
-    runs.deploy(site.notebook("slow", 2, sleep=4.0, chain=1), home=site.home)
+    runs.deploy(site.notebook("slow", 2, chain=1, gate=True), home=site.home)
     process = site.begin()
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
     site.until(lambda: "asked to end" in site.said(), "it says so")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(LONG) == 0
     assert [what for _, what, _, _ in site.marks()] == ["start"]
+    site.let_go()
     site.begin()
     assert site.ended(run).state is RunState.SUCCESS
     check_marks(site)
@@ -164,7 +167,7 @@ def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(sit
     site.begin()
     run = site.trigger("held")
     site.until(lambda: bool(site.marks()), "a task begins")
-    holder = sqlite3.connect(site.home.database, isolation_level=None, timeout=30)
+    holder = sqlite3.connect(site.home.database, isolation_level=None, timeout=LONG)
     holder.execute("BEGIN IMMEDIATE")
     time.sleep(10)  # what is tested is that somebody holds it for so long
     holder.execute("ROLLBACK")
@@ -185,7 +188,7 @@ def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
     site.until(lambda: len(site.marks()) > 1, "tasks begin")
     postgres_of_its_own.stop()
     time.sleep(seconds)  # what is tested is that it is away for so long
-    assert "the database does not answer" in site.said()
+    site.until(lambda: "the database does not answer" in site.said(), "it says so")
     postgres_of_its_own.start()
     assert site.ended(run).state is RunState.SUCCESS
     site.until(lambda: "the database answers again" in site.said(), "it says so")
@@ -208,7 +211,7 @@ def test_a_run_of_its_own_waits_for_a_postgresql_server_that_is_started_anew(
     postgres_of_its_own.stop()
     time.sleep(3.0)  # what is tested is that it is away for so long
     postgres_of_its_own.start()
-    code, said = process.wait(PATIENCE), (site.folder / "said").read_text()
+    code, said = process.wait(LONG), (site.folder / "said").read_text()
     assert code == 0, said
     assert said.count("the database does not answer") == 1
     (run,) = runs.list_runs(home=site.home)

@@ -16,8 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-
-WAIT = 120.0  # seconds: longer than anything here takes on a slow machine
+from patience import LONG
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ class CommandLine:
     def __call__(self, *words: object, **more: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*words, **more) as process:
             try:
-                out, err = process.communicate(timeout=WAIT)
+                out, err = process.communicate(timeout=LONG)
             except BaseException:
                 process.kill()
                 raise

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
-
-PATIENCE = 120  # seconds: a loaded machine is slow
+from patience import LONG
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Kernel:
         self.manager.start_kernel(**options)
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=PATIENCE)
+        self.client.wait_for_ready(timeout=LONG)
 
     def stop(self) -> None:
         self.client.stop_channels()
@@ -88,7 +87,7 @@ class Kernel:
         reply = self._reply(self._asked)
         outputs: list[dict[str, Any]] = []
         while True:
-            said = self.client.get_iopub_msg(timeout=PATIENCE)
+            said = self.client.get_iopub_msg(timeout=LONG)
             if said["parent_header"].get("msg_id") != self._asked["header"]["msg_id"]:
                 continue
             if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
@@ -100,7 +99,7 @@ class Kernel:
     def await_debugger(self, event: str) -> dict[str, Any]:
         """Wait until the debugger says that something has happened."""
         while True:
-            said = self.client.get_iopub_msg(timeout=PATIENCE)
+            said = self.client.get_iopub_msg(timeout=LONG)
             if said["msg_type"] == "debug_event" and said["content"]["event"] == event:
                 return said["content"]
 
@@ -118,11 +117,11 @@ class Kernel:
     def complete(self, code: str, cursor: int | None = None) -> tuple[list[str], int, int]:
         """What Tab offers, and what it replaces."""
         at = len(code) if cursor is None else cursor
-        reply = self.client.complete(code, at, reply=True, timeout=PATIENCE)["content"]
+        reply = self.client.complete(code, at, reply=True, timeout=LONG)["content"]
         return reply["matches"], reply["cursor_start"], reply["cursor_end"]
 
     def inspect(self, code: str, cursor: int) -> str:
-        reply = self.client.inspect(code, cursor, reply=True, timeout=PATIENCE)["content"]
+        reply = self.client.inspect(code, cursor, reply=True, timeout=LONG)["content"]
         return reply["data"].get("text/plain", "") if reply["found"] else ""
 
     def control(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -130,14 +129,14 @@ class Kernel:
         message = self.client.session.msg(kind, content)
         self.client.control_channel.send(message)
         while True:
-            reply = self.client.control_channel.get_msg(timeout=PATIENCE)
+            reply = self.client.control_channel.get_msg(timeout=LONG)
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return reply["content"]
 
     def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
         while True:
             try:
-                reply = self.client.get_shell_msg(timeout=PATIENCE)
+                reply = self.client.get_shell_msg(timeout=LONG)
             except queue.Empty:
                 raise AssertionError("the kernel does not answer") from None
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:

@@ -12,7 +12,6 @@ import pytest
 
 WriteNotebook = Callable[..., Path]
 
-pytestmark = pytest.mark.timeout(300)
 
 DIAMOND = (
     "%load_ext nbdag\n%dag diamond",

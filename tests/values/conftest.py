@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG
 
 from nbdag.values import ValueStore
 
@@ -52,7 +53,7 @@ def elsewhere(tmp_path: Path) -> Callable[[str], str]:
     def run(code: str) -> str:
         file = tmp_path / "elsewhere.py"
         file.write_text(textwrap.dedent(code), encoding="utf-8")
-        done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=LONG, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

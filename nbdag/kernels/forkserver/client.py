@@ -39,7 +39,7 @@ from ...errors import NbdagError
 from . import framing, server_registry
 from .server_spec import Recipe
 
-START_TIMEOUT = 120.0  # seconds that imports, and so a first child, may take
+START_TIMEOUT = 300.0  # seconds that imports, and so a first child, may take
 
 
 class ForkServerError(NbdagError):

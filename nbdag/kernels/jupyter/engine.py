@@ -21,6 +21,7 @@ from ...core.model.cell_tags import HELPER, tags_of
 from ..runtime.messages import MIME, Report
 
 ENGINE = "nbdag-task"
+START_TIMEOUT = 600  # seconds until a living kernel answers; one that dies is noticed at once
 
 
 class Drive:
@@ -103,7 +104,7 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
         log_output: bool = False,
         stdout_file: Any = None,
         stderr_file: Any = None,
-        start_timeout: int = 60,
+        start_timeout: int = START_TIMEOUT,
         **_: Any,
     ) -> None:
         """Execute the notebook; the kernel is left running for `Drive.close`."""

@@ -31,7 +31,7 @@ from ...processes.process_tree import end_all, new_mark
 from ...writing import write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import ahead
-from ..jupyter.engine import ENGINE, Drive
+from ..jupyter.engine import ENGINE, START_TIMEOUT, Drive
 from ..jupyter.manager import TaskKernelManager
 from ..runtime.messages import Report
 from .task_notebook import task_notebook
@@ -90,6 +90,11 @@ class Attempt:
             end_all(pid, self.mark)
         return True
 
+    def give_up(self, why: str) -> None:
+        """Kill the kernel once more and report the end, without a notebook: `make` has not come to an end in time."""
+        if self.end(why):
+            self.tell(self._failed(self._why or why))
+
     def beat(self) -> None:
         """Say that this process is alive, for as long as there is no result."""
         with self._lock, contextlib.suppress(OSError):  # one who is not there any more does not miss it
@@ -126,6 +131,7 @@ class Attempt:
                 language="python",
                 progress_bar=False,
                 request_save_on_cell_execute=False,
+                start_timeout=START_TIMEOUT,
                 stdout_file=log,
                 stderr_file=log,
                 cwd=job.cwd,
