@@ -13,6 +13,7 @@ from nbdag.frontend.messages import Picture, Standing, Told
 from nbdag.frontend.widget import BUNDLE
 
 URL = "http://nbdag.test/"
+WAIT = 90_000.0  # milliseconds: longer than anything here takes on a slow machine
 # A model as anywidget gives one; `told` are its listeners, as a leak would make them grow.
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbdag</title>
 <link rel="stylesheet" href="widget.css"></head><body><script type="module">
@@ -70,6 +71,7 @@ class Bare:
 
     def __init__(self, browser: Any, *, width: int = 1200, height: int = 900) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.set_default_timeout(WAIT)
         self.fetched: list[str] = []  # what has left the page; what its policy keeps back has not
         self.page.route("**/*", self._answer)
         self.page.goto(URL)
@@ -101,6 +103,17 @@ class Bare:
         """Chromium's own count: nodes, listeners, bytes of the heap, seconds that the page's thread was busy."""
         told = self._devtools.send("Performance.getMetrics")["metrics"]
         return {each["name"]: each["value"] for each in told}
+
+    def settled(self) -> dict[str, float]:
+        """Return Chromium's count once frames and effects that are under way change it no more."""
+        last: dict[str, float] = {}
+        while True:
+            self.page.evaluate("async () => { for (let n = 0; n < 10; n += 1) await bare.painted() }")
+            self.collect_garbage()
+            now = self.metrics()
+            if all(now[each] == last.get(each) for each in ("Nodes", "JSEventListeners")):
+                return now
+            last = now
 
     def collect_garbage(self) -> None:
         for _ in range(3):  # what is let go of by one round is found by the next

@@ -1,7 +1,8 @@
 """A real browser on a real Jupyter server with real kernels.
 
 Where there is no Chromium these tests are skipped, unless NBDAG_REQUIRE_BROWSER says that they must not be: then they
-fail. One server and one browser serve all tests of a process; each test has a notebook and a page of its own.
+fail. One server and one browser with one cache serve all tests of a process; each test has a notebook, a kernel and a
+page of its own.
 """
 
 from __future__ import annotations
@@ -213,10 +214,20 @@ class Notebook:
         self.page.keyboard.press("Escape")
 
 
+@pytest.fixture(scope="session")
+def context(browser: Any) -> Iterator[Any]:
+    """Return what all pages share: the cache, so that JupyterLab's programs are loaded and compiled once."""
+    shared = browser.new_context(bypass_csp=True)
+    shared.set_default_timeout(WAIT * 1000)
+    shared.add_init_script(NOTES)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def notebook(browser: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
+def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
     """Write a notebook and open it, in `lab` or in `notebook`."""
-    contexts = []
+    pages = []
 
     def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, ready: bool = True) -> Notebook:
         name = f"nb_{secrets.token_hex(4)}"
@@ -235,11 +246,9 @@ def notebook(browser: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
         book = {"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         path = server.folder / f"{name}.ipynb"
         path.write_text(json.dumps(book), encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": height}, bypass_csp=True)
-        contexts.append(context)
-        context.set_default_timeout(WAIT * 1000)
-        context.add_init_script(NOTES)
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
         found = Notebook(page, path)
         page.on("console", lambda said: said.type == "error" and _note(found, said.text))
         page.on("pageerror", lambda error: _note(found, str(error)))
@@ -247,8 +256,8 @@ def notebook(browser: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
         return found
 
     yield opened
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def _too_late() -> type[Exception]:

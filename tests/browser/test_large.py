@@ -23,7 +23,10 @@ def test_an_overview_shows_all_of_it_and_takes_the_view_there(bare):
         " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
         " for (let i = 0; i < d.length; i += 4) if (d[i] > 180 && d[i + 1] < 110 && d[i + 3] > 200) n += 1; return n }"
     )
-    page.wait_for_timeout(100)
+    page.wait_for_function(  # it is drawn after the graph
+        "() => { const c = document.querySelector('.nbdag-overview');"
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((each) => each) }"
+    )
     assert page.evaluate(reds) == 0
     bare.change({"step_119": {"state": "failed"}})  # far below what is in view
     page.wait_for_function(f"({reds})() > 3")

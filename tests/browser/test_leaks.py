@@ -28,13 +28,13 @@ HOUR = """async ([first, minutes, tasks, pictures]) => {
       if (kind === 'arrange') bare.hear({ kind: 'picture', view: asked.view, picture: pictures[asked.collapsed ? 1 : 0] })
     }
   }
-  // What is asked for comes after a frame is drawn, and an answer may make the page ask for more.
+  // Answer until the page asks for no more. It asks after it has drawn a frame, and an answer may make it ask again.
   const settle = async () => {
-    for (let n = 0; n < 3; n += 1) {
-      await bare.painted()
-      await new Promise((done) => setTimeout(done, 5))
+    do {
       answer()
-    }
+      await bare.painted()
+      await new Promise((done) => setTimeout(done))
+    } while (bare.sent.length)
   }
   const button = (name) => [...document.querySelectorAll('button')].find((each) => each.textContent.trim() === name)
   const press = async (name) => { button(name)?.click(); await settle() }
@@ -81,9 +81,7 @@ def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
 
     def hour(first, minutes):
         bare.page.evaluate(HOUR, [first, minutes, TASKS, [whole, whole]])
-        bare.page.wait_for_timeout(300)  # effects and frames that are under way
-        bare.collect_garbage()
-        return bare.metrics()
+        return bare.settled()
 
     before = hour(1, 25)  # as many runs as are kept, and more
     after = hour(26, 60)
@@ -101,8 +99,6 @@ def test_a_widget_that_is_gone_leaves_nothing(bare):
     bare.page.evaluate("() => { bare.show(); bare.closeView(); bare.show() }")
     assert bare.metrics()["JSEventListeners"] > empty
     bare.page.evaluate("() => bare.end()")
-    bare.page.wait_for_timeout(300)
-    bare.collect_garbage()
+    assert bare.settled()["JSEventListeners"] == empty
     assert bare.page.evaluate("bare.told.size") == 0
-    assert bare.metrics()["JSEventListeners"] == empty
     assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "but the page's own script"

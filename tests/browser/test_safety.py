@@ -54,6 +54,9 @@ PICTURES = {
     ),
     "image/png": f'x" onerror="{RUN}',
 }
+# Every image has loaded or failed, and every frame has loaded. A frame whose new address was blocked has no document.
+LOADED = """() => [document, ...[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument)].every(
+  (page) => !page || page.readyState === 'complete' && [...page.images].every((image) => image.complete))"""
 OUTPUTS = [
     *(pytest.param("text/html", data, id=what) for what, data in HTML.items()),
     *(pytest.param(mime, data, id=mime) for mime, data in (TEXT | PICTURES).items()),
@@ -98,7 +101,8 @@ def test_nothing_that_was_put_out_runs_or_is_fetched(bare, mime, data):
     show(bare, mime, data, 1 + list(OUTPUTS).index(next(o for o in OUTPUTS if o.values == (mime, data))))
     before = len(bare.page.context.pages)
     bare.page.wait_for_selector(".nbdag-outputs > *")
-    bare.page.wait_for_timeout(100)
+    bare.page.wait_for_function(LOADED)
+    bare.page.evaluate("bare.painted()")
     if mime == "text/html":
         frame = bare.page.frame_locator(".nbdag-outputs iframe")
         frame.locator("body").wait_for(state="attached")
@@ -106,7 +110,8 @@ def test_nothing_that_was_put_out_runs_or_is_fetched(bare, mime, data):
             for each in frame.locator(target).all():
                 each.hover(force=True)
                 each.click(force=True, no_wait_after=True)
-        bare.page.wait_for_timeout(100)
+        bare.page.wait_for_function(LOADED)
+        bare.page.evaluate("bare.painted()")
         assert bare.page.locator(".nbdag-outputs iframe").get_attribute("sandbox") == "allow-same-origin"
     elif mime not in PICTURES:
         assert bare.page.locator(".nbdag-outputs pre").inner_text().strip() == data.strip(), "it is text, and whole"

@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import pytest
+
+from .conftest import WAIT
 
 PIPELINE = (
     "%dag churn",
@@ -230,6 +233,27 @@ def test_a_jump_finds_a_cell_that_is_far_away_on_the_page(notebook, at):
     nb.box("last").click()
     nb.page.locator(".nbdag-panel").get_by_role("button", name="cell 224, line 1").click()
     nb.page.wait_for_selector(".nbdag-flash:has-text('%%task last')")
+    nb.page.wait_for_function(
+        "() => [...document.querySelectorAll('.jp-Notebook .cm-line')].some((line) => { const box = line.getBoundingClientRect();"
+        " return line.textContent === '%%task last' && box.top > 0 && box.bottom < innerHeight })"
+    )
+    assert nb.errors == []
+
+
+def test_a_jump_to_a_deleted_cell_is_explained(notebook):
+    nb = notebook("%dag gone", "%%task one\nx = 1", "%%task two\ny = x")
+    nb.open_graph()
+    nb.box("two").click()
+    link = nb.page.locator(".nbdag-panel").get_by_role("button", name="cell 5, line 1")
+    link.wait_for()
+    last = nb.page.locator(".jp-Notebook .jp-CodeCell").nth(4)
+    last.locator(".jp-InputPrompt").click()
+    nb.page.keyboard.press("d")
+    nb.page.keyboard.press("d")
+    last.wait_for(state="detached")
+    link.click()
+    nb.page.wait_for_selector(".nbdag-notice:has-text('Cell 5 is no longer in the notebook: run %dag again.')")
+    assert nb.errors == []
 
 
 def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
@@ -283,10 +307,10 @@ def test_what_is_saved_shows_the_last_picture_without_a_kernel(notebook, server,
     nb.run(3)
     nb.box("one", "success")
     nb.page.keyboard.press("Control+s")
-    deadline = 200
-    while "saved: 2 tasks" not in nb.path.read_text() and deadline:
+    deadline = time.monotonic() + WAIT
+    while "saved: 2 tasks" not in nb.path.read_text():
+        assert time.monotonic() < deadline, "the page has not saved the notebook"
         nb.page.wait_for_timeout(50)
-        deadline -= 1
     (output,) = json.loads(nb.path.read_text())["cells"][1]["outputs"]
     assert set(output["data"]) == {"image/svg+xml", "text/plain"}
     assert "".join(output["data"]["image/svg+xml"]).count("#2c9149") >= 2, "one is done, which it was not when %dag ran"

@@ -137,6 +137,21 @@ export function App({ store, host }: { store: Store; host: Host }) {
     [store, host, run],
   )
 
+  // Components get a jump that notifies the user when it fails.
+  const around = useMemo<Host>(() => {
+    const { jump } = host
+    if (!jump) return host
+    return {
+      ...host,
+      async jump(cell, line) {
+        setNotice(undefined)
+        const failed = await jump(cell, line).catch(() => `Cell ${cell + 1} cannot be shown.`)
+        if (failed) setNotice({ level: 'error', text: failed })
+        return failed
+      },
+    }
+  }, [host])
+
   const found = useMemo(() => {
     const words = query.trim().toLowerCase()
     return words ? order.filter((each) => each.toLowerCase().includes(words)) : []
@@ -323,7 +338,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
           <Panel
             key={panel}
             store={store}
-            host={host}
+            host={around}
             run={run}
             task={panel}
             act={act}

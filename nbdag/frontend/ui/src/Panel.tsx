@@ -261,12 +261,7 @@ function Jump({ host, cell, line }: { host: Host; cell: number; line: number }) 
   const { jump } = host
   if (!jump) return <>{text}</>
   return (
-    <button
-      type="button"
-      class="nbdag-link"
-      title="Show it in the notebook"
-      onClick={(event) => jump(event.currentTarget, cell, line)}
-    >
+    <button type="button" class="nbdag-link" title="Show it in the notebook" onClick={() => jump(cell, line)}>
       {text}
     </button>
   )

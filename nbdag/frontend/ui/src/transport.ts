@@ -12,6 +12,6 @@ export interface Transport {
 export interface Host {
   /** Write the notebook's unsaved changes to its file. */
   save?(): Promise<void>
-  /** Show a line of a cell. */
-  jump?(from: Element, cell: number, line: number): Promise<void>
+  /** Show a line of a cell. The answer says why that is not possible, or is empty. */
+  jump?(cell: number, line: number): Promise<string>
 }

@@ -46,7 +46,9 @@ function transport(model: Model): Transport {
 function host(model: Model): Host {
   const context = documentOf(model.widget_manager)
   const found: Host = {}
-  if (document.querySelector('.jp-Notebook')) found.jump = jump
+  if (document.querySelector('.jp-Notebook')) {
+    found.jump = (cell, line) => jump(model.widget_manager, model.get('identity'), cell, line)
+  }
   if (context) {
     found.save = async () => {
       if (context.model.dirty) await context.save()
