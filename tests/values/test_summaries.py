@@ -74,7 +74,7 @@ CASES = [
 
 @pytest.mark.parametrize(("value", "name", "summary"), CASES, ids=[f"{n}-{case[1]}" for n, case in enumerate(CASES)])
 def test_summary(monkeypatch: pytest.MonkeyPatch, value: object, name: str, summary: str) -> None:
-    monkeypatch.setattr("nbdag.values.summaries.PATIENCE", LONG_WAIT)
+    monkeypatch.setattr("nbdag.values.summaries.REPR_TIMEOUT", LONG_WAIT)
     assert type_name(value) == name
     assert summarise(value) == summary
 
