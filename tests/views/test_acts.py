@@ -7,6 +7,7 @@ import threading
 from queue import Queue
 
 import pytest
+from patience import LONG
 
 from nbdag import runs
 from nbdag.core.model.states import RunState
@@ -34,7 +35,8 @@ def driven():
     """Wait until every process that was asked to drive a run has ended."""
     for thread in threading.enumerate():
         if thread.name == "nbdag-run":
-            thread.join(120)
+            thread.join(LONG)
+            assert not thread.is_alive()
 
 
 def ask(what, task="", run=""):
@@ -54,7 +56,7 @@ def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
     doing, said = acts(Home(tmp_path / "home"), notebook)
     doing.do(ask("all"))
     driven()
-    notice = said.get(timeout=5)
+    notice = said.get(timeout=LONG)
     assert notice["level"] == "error"
     assert "\n" not in notice["text"]
     assert "nowhere" in notice["text"] or "problem" in notice["text"]

@@ -32,7 +32,10 @@ from .child import Born, Orders, changes
 from .importing import flush
 
 # How it is started: whatever stands in the folder where that happens must not be imported.
-START = "import sys; sys.path[:] = filter(None, sys.path); from nbdag.kernels.forkserver.server import main; sys.exit(main())"
+START = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from nbdag.kernels.forkserver.server import main; sys.exit(main())"
+)
 
 _PEER = struct.Struct("3i")  # pid, uid, gid
 _PR_SET_NAME = 15
