@@ -1,7 +1,7 @@
 """The timetable of scheduled runs.
 
-A schedule is a cron expression, a preset, an interval, or none. A run starts at the tick, which is its logical date; its
-data interval lasts from the previous tick to this one. `cron` computes the ticks in a time zone. A `Timetable` selects
+A schedule is a cron expression, a preset, an interval, or none. A run starts at the tick, which is its logical date.
+Its data interval lasts from the previous tick to this one. `cron` computes the ticks in a time zone. A `Timetable` selects
 those that create a run: between start and end date, after the last run and the deploy, with or without the missed ones.
 An invalid schedule is rejected when it is declared, not at its first tick.
 
@@ -108,7 +108,7 @@ class Timetable:
         return 1 if self._is(CONTINUOUS) else None
 
     def next_run(self, last_run: datetime | None, now: datetime, deployed_at: datetime) -> datetime | None:
-        """Return the logical date of the next scheduled run, or None if no run follows. The run is due if not after `now`.
+        """Return the logical date of the next scheduled run, or None if no run follows; it is due if not after `now`.
 
         `last_run` is the logical date of the last scheduled run. For `@continuous`, call it while no run is active.
         """
@@ -166,7 +166,8 @@ class Timetable:
             )
         twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
         if twice and self.ticks is not None:
-            return f"{wall:%H:%M} occurs twice, as the clocks go back; this is its {'second' if local.fold else 'first'} time"
+            occurrence = "second" if local.fold else "first"
+            return f"{wall:%H:%M} occurs twice, as the clocks go back; this is the {occurrence}"
         return ""
 
     def _is(self, preset: str) -> bool:
