@@ -38,8 +38,8 @@ __all__ = [
     "word_start",
 ]
 
-# The magic of each kind of header. Cell magics are accepted with one percent sign, too; %%dag builds tasks with the code
-# below it.
+# The magic of each kind of header. Cell magics are accepted with one percent sign, too. %%dag builds tasks with the
+# code below it.
 MAGICS: Mapping[str, str] = {
     "task": "%%task",
     "setup": "%%setup",

@@ -118,7 +118,7 @@ class IllegalMoveError(NbdagError):
         subject = "run" if isinstance(self.old, RunState) else "task"
         if self.old is self.new:
             return f"the {subject} is already {self.old.value}"
-        return f"a {self.old.value} {subject} cannot become {self.new.value}"
+        return f"a {subject} in state {self.old.value} cannot become {self.new.value}"
 
     @property
     def advice(self) -> str:

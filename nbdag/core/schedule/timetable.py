@@ -1,9 +1,9 @@
 """The timetable of scheduled runs.
 
 A schedule is a cron expression, a preset, an interval, or none. A run starts at the tick, which is its logical date.
-Its data interval lasts from the previous tick to this one. `cron` computes the ticks in a time zone. A `Timetable` selects
-those that create a run: between start and end date, after the last run and the deploy, with or without the missed ones.
-An invalid schedule is rejected when it is declared, not at its first tick.
+Its data interval lasts from the previous tick to this one. `cron` computes the ticks in a time zone. A `Timetable`
+selects those that create a run: within start and end date, after the last run and the deploy, with or without missed
+ticks. An invalid schedule is rejected when it is declared, not at its first tick.
 
 Returned datetimes are in UTC; arguments must be aware. The current time is an argument.
 """
