@@ -32,7 +32,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -77,8 +76,8 @@ class OperatorError(NbdagError):
     """An operator cannot translate a cell."""
 
     message: str
-    hint: str = field(default="", kw_only=True)  # the next step
-    line: int = field(default=1, kw_only=True)  # from 1, of the body
+    hint: str = ""  # the next step
+    line: int = 1  # from 1, of the body
     template = "{message}{advice}"
 
     @property
@@ -102,15 +101,20 @@ class OperatorError(NbdagError):
         return list(shell.InteractiveTB.structured_traceback(type(self), self, self.__traceback__, tb_offset=1))
 
 
+@error
 class UnknownOperatorError(OperatorError):
     """The operator is unknown."""
 
-    def __init__(self, name: str) -> None:
+    name: str = ""
+
+    @classmethod
+    def of(cls, name: str) -> UnknownOperatorError:
+        """Return the error for this name, with the nearest known name as its hint."""
         known = names()
         similar = nearest(name, known)
         expected = f"expected one of {', '.join(known)}, or install the package that provides it"
-        super().__init__(f"unknown operator {name!r}", hint=f"did you mean {similar}?" if similar else expected)
-        self.name = name
+        hint = f"did you mean {similar}?" if similar else expected
+        return cls(f"unknown operator {name!r}", hint=hint, name=name)
 
 
 Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
@@ -164,7 +168,7 @@ def find(name: str) -> OperatorProtocol:
     if name in BUILT_IN:
         return _loaded(BUILT_IN[name])
     if name not in _installed():
-        raise UnknownOperatorError(name)
+        raise UnknownOperatorError.of(name)
     point = _installed()[name]
     try:
         return _instance(point.load())

@@ -97,7 +97,7 @@ class Build:
         return order if len(order) == len(self.tasks) else self.tasks  # a cycle; the analysis of the cells reports it
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Options of `%%task` in Python's spelling, as a header would give them. `also` are keywords extras these."""
+        """Return the options of `%%task` given as keywords, by field. `also` are other valid keywords."""
         read: dict[str, Any] = {}
         for name, value in given.items():
             option = _OPTIONS.get(name)
