@@ -24,8 +24,8 @@ from ..errors import NbdagError, error
 from ..processes.identity import MARK, WORKER
 from ..processes.process_tree import end_all, new_mark
 
-LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable: seconds, default 30, which is also Airflow's limit for importing a DAG
-_SECONDS = 30.0
+LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
+_SECONDS = 30.0  # default; Airflow's limit for importing a DAG
 _MAX_OUTPUT = 100_000  # bytes of output that are kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
@@ -80,7 +80,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
                 f"{command[0]}, the Python of the notebook's kernel, cannot be started ({reason})"
             ) from None
         assert process.stdout is not None
-        printed = _Output(process.stdout)
+        printed = _OutputCollector(process.stdout)
         timed_out = False
         try:
             process.wait(limit)
@@ -102,7 +102,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
     raise failure
 
 
-class _Output:
+class _OutputCollector:
     """Collects the output of a process, up to a limit."""
 
     def __init__(self, stream: IO[bytes]) -> None:

@@ -105,7 +105,7 @@ class Build:
                 known = [*_OPTIONS, *also]
                 near = flag_for_airflow(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
-                raise OperatorError(f"unknown keyword {name} of {who}", hint=hint)
+                raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
             if value is None and not option.kind.none:
                 continue  # same as a missing keyword
             try:

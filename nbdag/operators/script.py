@@ -92,7 +92,7 @@ class _Parser:
         self.parts.append(Part(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
-        """Consume a token; return False if it is no token inside these quotes, so only its first character was consumed."""
+        """Consume a token; return False if these quotes disable it, so that only its first character was consumed."""
         kind = match.lastgroup or ""
         text, within = match[kind], self._within[-1]
         code = within in (CODE, PAREN)
