@@ -1,7 +1,6 @@
-"""`dag_run`: what a task can know of the run that it is part of.
+"""`dag_run`, the object with which a task's code reads the attributes of its run.
 
-The same names are there in a live notebook, with values that make sense there, so that a cell which says
-`dag_run.logical_date` runs in both.
+A live notebook has the same object with suitable values, so a cell that uses `dag_run.logical_date` runs in both.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ _MOMENTS = ("logical_date", "data_interval_start", "data_interval_end")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagRun:
-    """The run that a task is part of."""
+    """The run to which a task belongs."""
 
     dag_id: str
     run_id: str
-    logical_date: datetime  # the tick that the run is for; of a manual run, when it was asked for. Aware
-    data_interval_start: datetime  # the tick before
+    logical_date: datetime  # tick of the run; for a manual run, the time of its creation. Aware
+    data_interval_start: datetime  # the previous tick
     data_interval_end: datetime
     task_id: str | None = None
     map_index: int = -1  # from 0 for an instance of a mapped task
     try_number: int = 1  # from 1
-    params: Mapping[str, Any] = field(default_factory=dict)  # what the run was given with -p
+    params: Mapping[str, Any] = field(default_factory=dict)  # parameters of the run, as given with -p
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Self:
-        """From what a job says; moments are ISO texts or datetimes, and what is not said has a sensible value."""
-        known = {name: said[name] for name in cls.__slots__ if said.get(name) is not None}
+    def of(cls, context: Mapping[str, Any]) -> Self:
+        """Return the object for a job's context; dates may be ISO texts, and missing values get defaults."""
+        known = {name: context[name] for name in cls.__slots__ if context.get(name) is not None}
         for name in _MOMENTS:
             if isinstance(known.get(name), str):
                 known[name] = datetime.fromisoformat(known[name])
@@ -46,5 +45,5 @@ class DagRun:
 
     @classmethod
     def interactive(cls, dag_id: str, params: Mapping[str, Any] | None = None) -> Self:
-        """What a live notebook's cells see."""
+        """Return the object that the cells of a live notebook use."""
         return cls.of({"dag_id": dag_id, "params": params or {}})

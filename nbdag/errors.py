@@ -1,8 +1,8 @@
-"""Errors that a person can act on.
+"""The base class of errors.
 
-Every error that nbdag raises on purpose is an `NbdagError`: it carries data, names the culprit and offers the next
-step in one sentence. A surface prints that sentence and exits with `exit_code`; a traceback of nbdag's own is a bug.
-An error lives beside the code that raises it unless several layers raise it; then it lives here.
+Every error that nbdag raises on purpose is an `NbdagError`: it carries data, names the cause and offers the next step
+in one sentence. A command prints that sentence and exits with `exit_code`; a traceback of nbdag itself is a bug. An
+error is defined in the module that raises it, or here if several layers raise it.
 
     @error
     class UnknownRunError(NbdagError):
@@ -12,7 +12,7 @@ An error lives beside the code that raises it unless several layers raise it; th
         home: Path
         template = "unknown run {run!r} in {home}; `nbdag runs` lists the runs"
 
-The template is filled in from the error's attributes, so a part that depends on the data is a property.
+The template is formatted with the error's attributes, so a computed part is a property.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _E = TypeVar("_E", bound="NbdagError")
 
 
 class NbdagError(Exception):
-    """Something that a person can fix. `str()` is one sentence with the place and the next step."""
+    """An error that a user can fix. `str()` is one sentence with the place and the next step."""
 
     exit_code: ClassVar[int] = 1
-    template: ClassVar[str] = ""  # of the sentence; names in braces are attributes of the error
+    template: ClassVar[str] = ""  # the sentence; names in braces are attributes of the error
 
     def __post_init__(self) -> None:
         self.args = tuple(getattr(self, each.name) for each in fields(self))  # type: ignore[arg-type]  # see `error`
@@ -38,12 +38,12 @@ class NbdagError(Exception):
 
 @dataclass_transform(eq_default=False)
 def error(cls: type[_E]) -> type[_E]:
-    """Make a class of error a dataclass: its fields are its arguments, and it can be pickled."""
+    """Turn an error class into a dataclass, so that its fields are its arguments and it can be pickled."""
     return dataclass(eq=False, repr=False)(cls)
 
 
 class _Attributes:
-    """The attributes of an error, as `str.format_map` asks for them."""
+    """Maps names to the attributes of an error, for `str.format_map`."""
 
     def __init__(self, error: NbdagError) -> None:
         self._error = error
@@ -53,8 +53,8 @@ class _Attributes:
 
 
 class Skip(NbdagError):
-    """Raise it in a task's cell to skip the task: `raise nbdag.Skip("no new files")`."""
+    """Raised in a task's cell, skips the task: `raise nbdag.Skip("no new files")`."""
 
 
 class Fail(NbdagError):
-    """Raise it in a task's cell to fail the task for good, without a retry: `raise nbdag.Fail("bad input")`."""
+    """Raised in a task's cell, fails the task without a retry: `raise nbdag.Fail("bad input")`."""

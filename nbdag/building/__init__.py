@@ -1,19 +1,20 @@
-"""Notebooks whose tasks are built by code: what reads a `%%dag` cell runs it.
+"""Build the tasks of notebooks whose `%%dag` cell creates them by code.
 
-Building is an expansion. The body of `%%dag` runs and makes operators; each becomes a `%%task` cell below it; and what
-comes of that is a notebook like any other, to be analysed, drawn, pinned, run and reported as one. Where it happens:
+The body of `%%dag` runs and creates operators. Each becomes a `%%task` cell below it, and the result is an ordinary
+notebook that is analysed, drawn, pinned, run and reported like any other. Building happens at these times:
 
-- `nbdag.read`, `check` and `show` build with the parameters' defaults, `run` with what `-p` says. `deploy` builds only
-  to see what is wrong: it pins the source, and every run of it builds anew.
-- A run that is triggered or due is built when its turn comes, by whoever drives it, with its own parameters.
-  `backfill` builds once, for all its runs.
-- A run pins the built notebook. Once it is built, nothing that becomes of it (a retry, a clear, a resume) builds again.
-- In the live notebook the cell builds when it runs, in the kernel: see `nbdag.magics`.
-- What only looks (lists, a run's status, completion, the graph of the live notebook) never builds.
-- The report of a run holds what was built. Run as a notebook of its own, it builds again, as papermill injects again.
+- `nbdag.read`, `check` and `show` build with the default parameters, `run` with those of `-p`. `deploy` builds only to
+  find problems: it pins the source, and each of its runs builds again.
+- The process that owns a triggered or due run builds it when it starts, with the run's parameters. `backfill` builds
+  once, for all its runs.
+- A run pins the built notebook, so retries, `clear` and `resume` do not build again.
+- In the live notebook, the cell builds in the kernel when it runs: see `nbdag.magics`.
+- Lists, a run's status, completion and the graph of the live notebook never build.
+- The report of a run holds the built cells. Run as a notebook of its own, the report builds again, just as papermill
+  injects parameters again.
 
-The body sees parameters and setup, those cells that it needs (`core.before`), and no run: a shape that depended on the
-date of a run would be another in each. Where a notebook has no `%%dag` cell, nothing is run.
+The body can use parameters and setup (the cells that it needs: `core.dataflow.build_prefix`), but not `dag_run`, since
+tasks that depend on the date of a run would differ from run to run. A notebook without a `%%dag` cell executes nothing.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ if TYPE_CHECKING:
 class BuiltNotebook:
     """A notebook with its tasks built."""
 
-    source: bytes  # as the file has it
-    text: bytes  # with what was built: what a run pins. Without a %%dag cell, the source
-    dag: Dag  # where building went wrong, `unbuilt`, and its problems say why
-    printed: str = ""  # by the code that built
+    source: bytes  # as in the file
+    text: bytes  # with the built cells, which a run pins; without a %%dag cell, equal to source
+    dag: Dag  # if building failed, it is `unbuilt`, and its problems contain the reason
+    printed: str = ""  # output of the %%dag code
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
-    """The pipeline that a notebook's file holds. The body of a %%dag cell is run, in a process of its own.
+    """Return the pipeline in a notebook file, executing the body of a %%dag cell in a process of its own.
 
-    Raises `NotebookError` for a file that is no notebook; all else that is wrong stands in `Dag.problems`.
+    Raise `NotebookError` for a file that is not a notebook; other errors are in `Dag.problems`.
     """
     return read_built(path).dag
 
@@ -62,7 +63,7 @@ def read_built(
     cwd: Path | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """The same, with its text. `cwd` is where its tasks run: its own folder, if nothing else is said."""
+    """Return the pipeline with its text, as `read`. `cwd` is the folder of its tasks, by default the notebook's."""
     text = notebooks.read_file(path)
     folder = Path(path).expanduser().absolute().parent if cwd is None else cwd
     return build(text, name=os.fspath(path), cwd=folder, parameters=parameters, kernel_name=kernel_name)
@@ -76,7 +77,7 @@ def build(
     parameters: Mapping[str, Any] | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """Build the tasks of a notebook's text. `parameters` are what a run says in place of the defaults."""
+    """Build the tasks of a notebook's text. `parameters` override the defaults."""
     if b"%%dag" not in source:
         return BuiltNotebook(source=source, text=source, dag=notebooks.read_text(source, name=name))
     plain = notebooks.without_built(source, name=name)
@@ -85,22 +86,22 @@ def build(
     if not dag.unbuilt:
         return BuiltNotebook(source=source, text=source, dag=dag)
     parameter_types.reject_text(dag.parameters, parameters or {})
-    in_the_way, printed = _in_the_way(dag), ""
-    if not in_the_way:
+    blocking, printed = _blocking(dag), ""
+    if not blocking:
         from .process import BuildError, run_bodies  # most notebooks need no process
 
         try:
             answer = run_bodies(_steps(dag, parameters or {}), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
         except BuildError as error:
-            in_the_way, printed = [_problem(dag, error)], error.printed
+            blocking, printed = [_problem(dag, error)], error.printed
         else:
             text = notebooks.with_built(plain, _cells(dag, answer), name=name, printed=answer.printed)
             return BuiltNotebook(
                 source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed
             )
-    # What depends on what cannot be known without the tasks that are missing.
+    # Without the missing tasks, dependencies are unknown, so problems about them (NB2xx) are dropped.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
-    problems = tuple(dict.fromkeys([*known, *in_the_way]))
+    problems = tuple(dict.fromkeys([*known, *blocking]))
     return BuiltNotebook(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
 
 
@@ -108,24 +109,24 @@ def _builders(dag: Dag) -> list[Cell]:
     return [cell for cell in dag.cells if cell.kind is CellKind.BUILDER]
 
 
-def _in_the_way(dag: Dag) -> list[Problem]:
-    """What is wrong with the code of %%dag, or with what has to run before it, as far as it can be seen."""
+def _blocking(dag: Dag) -> list[Problem]:
+    """Return the problems of the code of %%dag, and of the cells before it, that analysis can find."""
     found = []
     for cell in _builders(dag):
         python = to_python(cell.code)
         if isinstance(python, SyntaxProblem):
-            said, hint = f"this is not Python: {python.message}", "mend the cell"
-            found.append(problem("NB208", said, hint=hint, place=cell.at(python.line)))
+            message, hint = f"invalid syntax: {python.message}", "correct the cell"
+            found.append(problem("NB208", message, hint=hint, place=cell.at(python.line)))
         elif not python.tree.body:
-            hint = "write %dag with one percent sign, or make tasks below it: Python('train', 'model = fit(X)')"
-            found.append(problem("NB114", "there is no code below %%dag", hint=hint, place=cell.at(1)))
+            hint = "write %dag with one percent sign, or create tasks below it: Python('train', 'model = fit(X)')"
+            found.append(problem("NB114", "no code below %%dag", hint=hint, place=cell.at(1)))
     first = {cell.in_file for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)}
     found += [each for each in dag.problems if each.code == "NB208" and each.place and each.place.cell in first]
     return found
 
 
 def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is to be done in the process: parameters, setup as far as it is needed, and the bodies, in order."""
+    """Return the steps of the process: parameters, the needed setup cells, and the bodies, in order."""
     needed = before(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
     steps.append({"parameters": dict(parameters)})
@@ -149,19 +150,19 @@ def _problem(dag: Dag, error: BuildError) -> Problem:
     at = builders[0].in_file if error.cell is None else error.cell
     message, hint = error.message, error.hint
     if error.cell is not None and error.cell not in {cell.in_file for cell in builders}:
-        message = f"setup that %%dag needs failed: {message}"
+        message = f"a setup cell that %%dag needs failed: {message}"
     name = message.partition("name '")[2].partition("'")[0] if message.startswith("NameError") else ""
     return problem("NB114", message, hint=hint or _hint(dag, name), place=Place(cell=at, line=error.line))
 
 
 def _hint(dag: Dag, name: str) -> str:
-    """What to do about a name that the code of %%dag does not have."""
+    """Return advice about a name that is unknown in the code of %%dag."""
     if not name:
         return ""
     if name == "dag_run":
-        return "the code of %%dag knows no run: let it depend on parameters, or give a task --when"
+        return "the code of %%dag cannot use dag_run; use parameters, or the option --when of a task"
     for task in dag.tasks.values():
         if name in task.writes:
-            return f"task {task.id} makes it, and no task has run yet: use it in the text of a task"
+            return f"task {task.id} sets it, and tasks have not run yet; use it in the text of a task"
     near = nearest(name, ["Python", "Bash", "Sensor", "Operator", "chain", *dag.parameters])
     return f"did you mean {near}?" if near else f"set {name} in setup or in a parameters cell above"

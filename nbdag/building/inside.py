@@ -1,8 +1,8 @@
-"""Inside the process in which the code of `%%dag` runs: `python -m nbdag.building.inside ASKED ANSWER`.
+"""Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.inside STEPS RESULT`.
 
-A shell of IPython's, as a kernel has one, so that the code may say what a cell may: `!ls`, `%time`, top-level await.
-What is asked is a list of steps: a cell to run, values of parameters, or a body that makes tasks. The first that goes
-wrong is the answer, with the line of the cell that did it.
+It uses IPython's shell, as a kernel does, so that the code may contain `!ls`, `%time` and top-level await. A step is a
+cell to run, values of parameters, or a body that creates tasks. The result holds the built cells, or the first error
+with its line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..processes.parent_watchdog import end_with_worker
 
 
 class _Shell(InteractiveShell):
-    """Shows no traceback: what went wrong is told to who asked."""
+    """A shell that prints no traceback, since errors are part of the result."""
 
     def _showtraceback(self, *_: Any) -> None: ...
 
@@ -33,27 +33,27 @@ class _Shell(InteractiveShell):
 class _Failed(Exception):
     def __init__(self, cell: int, line: int, message: str, hint: str) -> None:
         super().__init__(message)
-        self.told = {"cell": cell, "line": line, "message": message, "hint": hint}
+        self.details = {"cell": cell, "line": line, "message": message, "hint": hint}
 
 
-def main(asked: str, answer: str) -> None:
-    """Do what is asked, and write down what came of it."""
+def main(steps_path: str, result_path: str) -> None:
+    """Execute the steps in a JSON file and write the result to another."""
     end_with_worker()
-    _find_modules_here()
-    steps = json.loads(Path(asked).read_text(encoding="utf-8"))
-    # Nobody looks at what was typed here, and the file of history is the person's own.
+    _add_working_directory()
+    steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
+    # Input is not recorded: the history file belongs to the user.
     shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     try:
-        told: Mapping[str, Any] = {"built": _built(shell, steps)}
+        result: Mapping[str, Any] = {"built": _built(shell, steps)}
     except _Failed as failed:
-        told = {"error": failed.told}
+        result = {"error": failed.details}
     sys.stdout.flush()
     sys.stderr.flush()
-    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+    Path(result_path).write_text(json.dumps(result), encoding="utf-8")
 
 
-def _find_modules_here() -> None:
-    """Where a kernel looks for modules: in the working directory too, but behind the standard library."""
+def _add_working_directory() -> None:
+    """Add the working directory to the module path, as a kernel does, after the standard library."""
     names = [Path(path).name for path in sys.path]
     at = next((n for n, name in enumerate(names) if name in ("site-packages", "dist-packages")), 0)
     sys.path.insert(at, "")

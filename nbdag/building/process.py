@@ -1,8 +1,8 @@
-"""The process in which the code of `%%dag` runs.
+"""Run the code of `%%dag` in a process of its own.
 
-Code of a person's is never run in nbdag's own process: it may print, change what it likes, exit, or never end. It runs
-with the Python of the notebook's kernel, in the folder where the notebook's tasks run, has a time limit, and ends with
-all that it started. What goes in and what comes out is JSON; the other half is `inside`.
+User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. It
+runs with the Python of the notebook's kernel, in the folder of the notebook's tasks, with a time limit. Its child
+processes are killed when it ends. Input and output are JSON files; `inside` is the main module of the process.
 """
 
 from __future__ import annotations
@@ -20,51 +20,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from ..processes.identity import MARK, WORKER
 from ..processes.process_tree import end_all, new_mark
 
-LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable: seconds; Airflow gives the import of a DAG as many
-_SECONDS = 30.0
-_MOST = 100_000  # characters of what is printed that are kept
+LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
+_SECONDS = 30.0  # default; Airflow's limit for importing a DAG
+_MAX_OUTPUT = 100_000  # bytes of output that are kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
+@error
 class BuildError(NbdagError):
-    """Code of %%dag that did not build its tasks."""
+    """The code of %%dag failed to build its tasks."""
 
-    def __init__(self, message: str, *, hint: str = "", cell: int | None = None, line: int = 1) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint  # the next step
-        self.cell = cell  # of the file, from 0; None: which one is not known
-        self.line = line  # from 1
-        self.printed = ""  # by the code, until then
+    message: str
+    hint: str = ""  # the next step
+    cell: int | None = None  # of the file, from 0; None: unknown
+    line: int = 1  # from 1
+    printed: str = ""  # output of the code before the error
+    template = "{message}{advice}"
 
-    def __str__(self) -> str:
-        return f"{self.message}{'; ' if self.hint else ''}{self.hint}"
+    @property
+    def advice(self) -> str:
+        """The hint, as a suffix."""
+        return f"; {self.hint}" if self.hint else ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What the bodies made."""
+    """The cells that the bodies built."""
 
-    built: Sequence[Sequence[Mapping[str, Any]]]  # of each body, its cells: source, and the line that made it
-    printed: str  # what they printed
+    built: Sequence[Sequence[Mapping[str, Any]]]  # for each body, its cells: source, and the line that created it
+    printed: str  # output of the bodies
 
 
 def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> BuildResult:
-    """Run these cells and bodies, in order, in a process of their own. Raises `BuildError`."""
+    """Run these steps, in order, in a process of their own. Raise `BuildError`."""
     if not cwd.is_dir():
-        raise BuildError(f"%%dag cannot run in {cwd}: there is no such folder", hint="make it first")
+        raise BuildError(f"%%dag cannot run in {cwd}, as this folder does not exist", hint="create it first")
     command, environment = _python(kernel_name or "python3")
     mark, limit = new_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
-        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-        asked.write_text(json.dumps(list(steps)), encoding="utf-8")
+        steps_path, result_path = Path(folder) / "steps.json", Path(folder) / "result.json"
+        steps_path.write_text(json.dumps(list(steps)), encoding="utf-8")
         try:
             process = subprocess.Popen(
-                [*command, "-P", "-m", "nbdag.building.inside", str(asked), str(answer)],
+                [*command, "-P", "-m", "nbdag.building.inside", str(steps_path), str(result_path)],
                 cwd=cwd,
                 env={**os.environ, **environment, MARK: mark, WORKER: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
@@ -73,33 +75,35 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
                 start_new_session=True,
             )
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise BuildError(f"{command[0]}, the notebook's Python, cannot be started ({why})") from None
+            reason = (error.strerror or str(error)).lower()
+            raise BuildError(
+                f"{command[0]}, the Python of the notebook's kernel, cannot be started ({reason})"
+            ) from None
         assert process.stdout is not None
-        printed = _Printed(process.stdout)
-        ended = False
+        printed = _OutputCollector(process.stdout)
+        timed_out = False
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
-            ended = True
+            timed_out = True
         finally:
-            _end(process, mark)
+            _kill(process, mark)
         text = printed.text()
-        told: Any = None
-        with contextlib.suppress(OSError, ValueError):  # there is none where it has died
-            told = json.loads(answer.read_text(encoding="utf-8"))
-    if not ended and told is not None and "built" in told:
-        return BuildResult(told["built"], text)
-    if ended:
-        wrong = _too_long(limit)
+        result: Any = None
+        with contextlib.suppress(OSError, ValueError):  # no file if the process died
+            result = json.loads(result_path.read_text(encoding="utf-8"))
+    if not timed_out and result is not None and "built" in result:
+        return BuildResult(result["built"], text)
+    if timed_out:
+        failure = _too_long(limit)
     else:
-        wrong = _died(process.returncode, text) if told is None else BuildError(**told["error"])
-    wrong.printed = text
-    raise wrong
+        failure = _died(process.returncode, text) if result is None else BuildError(**result["error"])
+    failure.printed = text
+    raise failure
 
 
-class _Printed:
-    """What a process prints, as it comes, up to a limit."""
+class _OutputCollector:
+    """Collects the output of a process, up to a limit."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -109,16 +113,16 @@ class _Printed:
 
     def text(self) -> str:
         self._thread.join(5)
-        return self._kept.decode("utf-8", "replace").replace("\r\n", "\n")  # a shell's command has a terminal
+        return self._kept.decode("utf-8", "replace").replace("\r\n", "\n")  # IPython runs shell commands in a terminal
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._stream:
             while data := self._stream.read1(65_536):  # type: ignore[attr-defined]  # a buffered reader has it
-                self._kept += data[: _MOST - len(self._kept)]
+                self._kept += data[: _MAX_OUTPUT - len(self._kept)]
 
 
-def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """End it, and all that it started."""
+def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Kill the process and its children."""
     if process.poll() is None:
         end_all(process.pid, mark)
         process.wait()
@@ -129,32 +133,32 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
 
 def _too_long(limit: float) -> BuildError:
     hint = f"move slow work into tasks, or set {LIMIT} to more seconds"
-    return BuildError(f"the code of %%dag was ended after {limit:g} s", hint=hint)
+    return BuildError(f"the code of %%dag was killed after {limit:g} s", hint=hint)
 
 
 def _died(code: int, printed: str) -> BuildError:
     if "No module named" in printed and "nbdag" in printed.rsplit("No module named", 1)[1]:
-        hint = "install it there (`pip install nbdag`)"
-        return BuildError("the Python of the notebook's kernel has no nbdag, which %%dag needs", hint=hint)
+        hint = "install nbdag there (`pip install nbdag`)"
+        return BuildError("the Python of the notebook's kernel does not have nbdag, which %%dag needs", hint=hint)
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    said = f": {lines[-1]}" if lines else ""
-    return BuildError(f"the process of %%dag ended {how} before it had built its tasks{said}")
+    last = f": {lines[-1]}" if lines else ""
+    return BuildError(f"the process of %%dag ended {how} before its tasks were built{last}")
 
 
 def _limit() -> float:
-    said = os.environ.get(LIMIT, "")
+    text = os.environ.get(LIMIT, "")
     try:
-        seconds = float(said) if said else _SECONDS
+        seconds = float(text) if text else _SECONDS
         if not seconds > 0:
             raise ValueError
     except ValueError:
-        raise BuildError(f"{LIMIT} is {said!r}, which is no number of seconds", hint="set it to 60, say") from None
+        raise BuildError(f"{LIMIT} is {text!r}, not a number of seconds", hint="set it to 60, for example") from None
     return seconds
 
 
 def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
-    """The command that starts a kernel's Python, and what its specification adds to the environment."""
+    """Return the command that starts a kernel's Python, and the environment variables of its kernelspec."""
     from jupyter_core.paths import jupyter_path
 
     for root in jupyter_path("kernels"):
@@ -168,5 +172,5 @@ def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
         at = argv.index("-m") if "-m" in argv else 0
         if at and argv[at + 1 : at + 2] and argv[at + 1].startswith("ipykernel"):
             return [sys.executable if argv[0] in _PLAIN else argv[0], *argv[1:at]], environment
-        return [sys.executable], environment  # how that kernel starts Python is its own affair
+        return [sys.executable], environment  # not a plain Python command
     return [sys.executable], {}

@@ -1,1 +1,4 @@
-"""The rules: what a notebook means, and what a run does next. Pure: no file, kernel, clock, network or database."""
+"""The rules: the meaning of a notebook, and the next moves of a run.
+
+Everything here is pure: no file, kernel, clock, network or database.
+"""

@@ -1,7 +1,7 @@
-'''What a task's cell may be written in: an operator turns its body and options into the source of a cell.
+'''Operators, which translate the body of a task's cell into Python source.
 
-`python` leaves the body as it is, `bash` runs it as a script, `sensor` looks until its last expression is true. Write
-another one in ten lines, say a `sql` that leaves its rows in the name that `--out` gives:
+`python` returns the body unchanged, `bash` runs it as a script, `sensor` polls until its last expression is true. A new
+operator takes ten lines, such as a `sql` that assigns its rows to the name in `--out`:
 
     from nbdag.operators import Operator
 
@@ -10,20 +10,20 @@ another one in ten lines, say a `sql` that leaves its rows in the name that `--o
             name = options.out[0] if options.out else "_"
             return f'{name} = connection.execute("""{body}""").fetchall()'
 
-and name it where the package that holds it is described, so that every command finds it:
+An entry point in the package's metadata makes it available to every command:
 
     [project.entry-points."nbdag.operators"]
     sql = "mypackage.operators:Sql"
 
-A program that reads and runs notebooks itself may say `nbdag.operators.register("sql")(Sql)` instead. In the body of a
-`%%dag` cell a class makes tasks too, `Sql("rows", "SELECT 1", out="rows")`, and there it need not be installed: it may
-be the notebook's own. That part is in `tasks`, and how a body's values are written into cells in `carried`.
+A program that reads and runs notebooks may call `nbdag.operators.register("sql")(Sql)` instead. In the body of a
+`%%dag` cell the class creates tasks, too: `Sql("rows", "SELECT 1", out="rows")`. There it need not be installed, so the
+notebook itself may define it. `tasks` holds this part; `value_writer` writes values of a body into cells.
 
-The rules: line n of the source stands for line n of the body, so that a traceback points at what the person wrote. The
-source is IPython's Python, and means what it would mean in a cell: the names that it reads (`connection` above) come
-from the tasks that made them. What it needs of the operator's package it imports, for it runs in another process.
-What cannot be turned into source is an `OperatorError` with the line. An operator runs when a notebook is read, so it
-touches nothing: no file, no network.
+Rules: Line n of the source corresponds to line n of the body, so that tracebacks show the user's lines. The source is
+Python with IPython's extensions and has the meaning that it would have in a cell: tasks provide the names that it
+reads (`connection` above). It imports what it needs from the operator's package, because it runs in another process. A
+body that cannot be translated raises `OperatorError` with the line. An operator is called whenever a notebook is read,
+so it must access neither files nor the network.
 '''
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..core.options.option_types import nearest
 from ..core.options.options import TaskOptions
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Bash", "Operator", "OperatorError", "Python", "Sensor", "UnknownOperatorError", "chain"]
 
 GROUP = "nbdag.operators"
-# Looked up without a search through all installed packages, which costs more than reading a notebook.
+# Found without a search through all installed packages, which takes longer than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "python": "nbdag.operators.python:Python",
@@ -59,32 +59,34 @@ BUILT_IN = {
 }
 
 
-# What a body finds in its namespace, and where it is.
+# Names in the namespace of a %%dag body, and their locations.
 OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
 
 class OperatorProtocol(Protocol):
-    """Makes the source of a cell."""
+    """The interface of operators."""
 
     def source(self, body: str, options: TaskOptions) -> str:
-        """IPython source for what stands below the header; line n for line n. Raises `OperatorError`."""
+        """Return source for the code below the header, line by line. Raise `OperatorError`."""
 
 
+@error
 class OperatorError(NbdagError):
-    """An operator cannot make code of a cell."""
+    """An operator cannot translate a cell."""
 
-    def __init__(self, message: str, *, hint: str = "", line: int = 1) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint  # the next step
-        self.line = line  # from 1, of the body
+    message: str
+    hint: str = ""  # the next step
+    line: int = 1  # from 1, of the body
+    template = "{message}{advice}"
 
-    def __str__(self) -> str:
-        return f"{self.message}{'; ' if self.hint else ''}{self.hint}"
+    @property
+    def advice(self) -> str:
+        """The hint, as a suffix."""
+        return f"; {self.hint}" if self.hint else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks for it. Of a cell that makes a task its author wrote this much, and not what is below it here.
+        # Called by IPython. Removes the frames of nbdag below the user's cell from the traceback.
         from IPython.core.getipython import get_ipython
 
         frame = last = self.__traceback__
@@ -99,15 +101,20 @@ class OperatorError(NbdagError):
         return list(shell.InteractiveTB.structured_traceback(type(self), self, self.__traceback__, tb_offset=1))
 
 
+@error
 class UnknownOperatorError(OperatorError):
-    """No operator has this name."""
+    """The operator is unknown."""
 
-    def __init__(self, name: str) -> None:
+    name: str = ""
+
+    @classmethod
+    def of(cls, name: str) -> UnknownOperatorError:
+        """Return the error for this name, with the nearest known name as its hint."""
         known = names()
-        like = nearest(name, known)
-        hint = f"did you mean {like}?" if like else f"choose from {', '.join(known)}, or install what brings it"
-        super().__init__(f"there is no operator {name!r}", hint=hint)
-        self.name = name
+        similar = nearest(name, known)
+        expected = f"expected one of {', '.join(known)}, or install the package that provides it"
+        hint = f"did you mean {similar}?" if similar else expected
+        return cls(f"unknown operator {name!r}", hint=hint, name=name)
 
 
 Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
@@ -117,22 +124,22 @@ BodyWarning = tuple[int, str, str]  # a line of the body, from 1; a message; a h
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
-    """Make an operator known in this process under a name; used as a decorator on a class or with an instance."""
+    """Return a decorator that registers an operator, a class or an instance, under a name in this process."""
 
-    def remember(operator: Registered) -> Registered:
+    def add(operator: Registered) -> Registered:
         _registered[name] = _instance(operator)
         return operator
 
-    return remember
+    return add
 
 
 def names() -> tuple[str, ...]:
-    """All operators there are, sorted."""
+    """Return the names of all operators, sorted."""
     return tuple(sorted({*BUILT_IN, *_registered, *_installed()}))
 
 
 def name_of(operator: type) -> str | None:
-    """By which name every process finds this class; None where it is a notebook's or a program's own."""
+    """Return the name by which every process finds this class, or None if a notebook or program defines it."""
     where = f"{operator.__module__}:{operator.__qualname__}"
     known = {value: name for name, value in BUILT_IN.items()}
     if where in known:
@@ -144,7 +151,7 @@ def name_of(operator: type) -> str | None:
 
 
 def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
-    """The operators, and what goes with them, by the names that a body knows them by; only those that it mentions."""
+    """Return those of the names offered to a %%dag body that it mentions, with their objects."""
     places = {**{point.attr: point.value for point in _installed().values() if point.attr.isidentifier()}, **OFFERED}
     found = {}
     for name, place in places.items():
@@ -155,56 +162,56 @@ def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
 
 
 def find(name: str) -> OperatorProtocol:
-    """The operator of this name. Raises `UnknownOperatorError`, or `OperatorError` where it cannot be loaded."""
+    """Return the operator of this name. Raise `UnknownOperatorError`, or `OperatorError` if loading it fails."""
     if name in _registered:
         return _registered[name]
     if name in BUILT_IN:
         return _loaded(BUILT_IN[name])
     if name not in _installed():
-        raise UnknownOperatorError(name)
+        raise UnknownOperatorError.of(name)
     point = _installed()[name]
     try:
         return _instance(point.load())
     except Exception as error:
         package = point.dist.name if point.dist else point.value
         message = f"operator {name!r} cannot be loaded ({type(error).__name__}: {error})"
-        raise OperatorError(message, hint=f"mend or remove the package {package}") from error
+        raise OperatorError(message, hint=f"repair or remove the package {package}") from error
 
 
 def source(body: str, options: TaskOptions, known: Collection[str] | None = None) -> str:
-    """The code that a task's operator makes of its cell's body. Raises `OperatorError`.
+    """Return the source of a task, translated from its cell's body by its operator. Raise `OperatorError`.
 
-    `known` are the names that the notebook's cells set, which an operator may ask for (`known_names`).
+    `known` are the names that the notebook's cells set; an operator gets them from `known_names`.
     """
     operator = find(options.operator)
     try:
-        with _knowing(known):
+        with _known_names_set(known):
             made = operator.source(body, options)
     except OperatorError:
         raise
     except Exception as error:
         message = f"operator {options.operator!r} failed ({type(error).__name__}: {error})"
-        raise OperatorError(message, hint="this is a fault of the operator, not of the cell") from error
+        raise OperatorError(message, hint="this is an error of the operator, not of the cell") from error
     if not isinstance(made, str):
-        message = f"operator {options.operator!r} gave {type(made).__name__}, not source"
-        raise OperatorError(message, hint="its method `source` returns text")
+        message = f"operator {options.operator!r} returned {type(made).__name__}, not source"
+        raise OperatorError(message, hint="its method `source` must return text")
     return made
 
 
 def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:
-    """What a person should know of a cell's body, where its operator has a method `body_warnings`."""
-    with _knowing(known):
-        ask = getattr(find(options.operator), "body_warnings", None)
-        return () if ask is None else tuple(ask(body))
+    """Return warnings about a cell's body, if its operator has a method `body_warnings`."""
+    with _known_names_set(known):
+        method = getattr(find(options.operator), "body_warnings", None)
+        return () if method is None else tuple(method(body))
 
 
 def known_names() -> Collection[str] | None:
-    """The names that the cells of the notebook set whose cell is being made; None where that is not known."""
+    """Return the names that the notebook's cells set, during `source`; None if they are not known."""
     return _known.get()
 
 
 @contextmanager
-def _knowing(known: Collection[str] | None) -> Iterator[None]:
+def _known_names_set(known: Collection[str] | None) -> Iterator[None]:
     before = _known.set(known)
     try:
         yield
@@ -214,7 +221,7 @@ def _knowing(known: Collection[str] | None) -> Iterator[None]:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # slow to import, and a notebook of Python never asks
+    from importlib.metadata import entry_points  # slow to import, and Python cells do not need it
 
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 

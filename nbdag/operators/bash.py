@@ -1,19 +1,19 @@
-"""A cell that is a shell script.
+"""The operator `bash`: a cell that is a shell script.
 
     %%task fetch --operator bash
     curl -fsS {url} -o "data/{day:%Y-%m-%d}.csv"
     wc -l data/*.csv
 
-`{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value where
-the notebook's parameters, setup or tasks set that name. The value is quoted as its place needs it: whatever it holds,
-the shell takes it for text. What no cell sets stays as it stands, so `awk '{print}'` and `jq '{id}'` are the shell's,
-as `{a,b}` is; `{{name}}` is `{name}` for the shell, and comments are left alone. `$name` is the value as an environment
-variable, of which the shell makes several words where it is not in quotes; what the script itself sets, and PATH, HOME
-and the like, are the shell's.
+`{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value if the
+notebook's parameters, setup or tasks set that name. The value is quoted according to its position, so the shell always
+treats it as text. Names that no cell sets are not replaced, so `awk '{print}'`, `jq '{id}'` and `{a,b}` reach the shell
+unchanged, as comments do; `{{name}}` reaches it as `{name}`. `$name` is the value as an environment variable, which the
+shell splits into words outside of quotes. Variables that the script itself sets, and PATH, HOME and the like, keep
+their meaning in the shell.
 
-The script is bash's, under `set -e`: it ends at the first command that fails (`set +e` goes on). What it prints appears
-as it comes. A status other than 0 fails the task, 99 skips it, as in Airflow. With `--out NAME`, what it printed to
-standard output becomes the string NAME.
+The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
+appears at once. As in Airflow, exit status 99 skips the task and any other status except 0 fails it. With `--out NAME`,
+the standard output becomes the string NAME.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, Any
 
 from ..core.options.options import TaskOptions
-from ..errors import NbdagError, Skip
+from ..errors import NbdagError, Skip, error
 from . import BodyWarning, OperatorError, known_names, script
 from .tasks import Operator
 
 SKIP = 99  # the exit status that skips the task
 _RUN = '__import__("nbdag.operators.bash", fromlist=["run"]).run('
-# How a value is written so that the shell takes it as it is, by what it stands in.
+# Functions that quote a value so that the shell does not interpret it, by the quotes around it.
 _QUOTED: dict[str, Callable[[str], str]] = {
     script.CODE: shlex.quote,
     script.PAREN: shlex.quote,
@@ -48,27 +48,33 @@ _QUOTED: dict[str, Callable[[str], str]] = {
 }
 
 
+@error
 class ScriptError(NbdagError):
-    """A script ended with a status other than 0."""
+    """A script failed."""
 
-    def __init__(self, status: int, last: str) -> None:
-        super().__init__(status, last)
-        self.status = status  # negative: the signal that ended it
-        self.last = last  # the last line that it printed to standard error
+    status: int  # exit status; negative: the signal that killed it
+    last: str  # last line of its standard error
+    template = "the script {outcome}{detail}"
 
-    def __str__(self) -> str:
-        said = f": {self.last}" if self.last else ""
+    @property
+    def outcome(self) -> str:
+        """The exit status or signal, in words."""
         if self.status < 0:
-            return f"the script was ended by {signal.Signals(-self.status).name}{said}"
-        return f"the script failed with status {self.status}{said}"
+            return f"was killed by {signal.Signals(-self.status).name}"
+        return f"failed with status {self.status}"
+
+    @property
+    def detail(self) -> str:
+        """The last line of its standard error, as a suffix."""
+        return f": {self.last}" if self.last else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks for it. The lines of Python that ran the script are nothing that its author wrote.
+        # Called by IPython. The user did not write the lines of Python that run the script, so they are omitted.
         return [f"{type(self).__name__}: {self}"]
 
 
 class Bash(Operator):
-    """Makes a call of `run` whose pieces are the script, each on its own lines."""
+    """Translates a script into a call of `run`, whose arguments are pieces of the script on their own lines."""
 
     def __init__(self, task_id: str | None = None, body: str = "", *, bash_command: str = "", **options: Any) -> None:
         super().__init__(task_id, body or bash_command, **options)
@@ -76,25 +82,26 @@ class Bash(Operator):
     def source(self, body: str, options: TaskOptions) -> str:
         if len(options.out) > 1:
             raise OperatorError(
-                "a script has one standard output, and --out names several variables", hint="name one with --out"
+                "--out has several variables, but a script has one standard output",
+                hint="write one variable after --out",
             )
         target = f"{options.out[0]} = " if options.out else ""
-        end = "" if options.out else ";"  # nothing to display
+        end = "" if options.out else ";"  # no display
         return f"{target}{_RUN}{', '.join(script_pieces(body, known_names()))}){end}"
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
-        """Braces that are left to the shell, though a name that a cell sets is nearly the same."""
+        """Yield a warning for each unknown name in braces that is similar to a name that a cell sets."""
         known = known_names() or ()
-        for left in script.parse_script(body, known)[1]:
-            for name in sorted(left.names):
+        for unresolved in script.parse_script(body, known)[1]:
+            for name in sorted(unresolved.names):
                 near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
                 if near:
-                    message = f"no cell sets {name}, so {{{left.field}}} is left to the shell as it stands"
-                    yield left.line, message, f"did you mean {near[0]}?"
+                    message = f"no cell sets {name}, so {{{unresolved.field}}} is passed to the shell unchanged"
+                    yield unresolved.line, message, f"did you mean {near[0]}?"
 
 
 def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
-    """Python for what `run` takes: each piece on the script's own lines. `known`: see `script.parse_script`."""
+    """Return the arguments of `run` as Python source, on the script's lines. `known`: see `script.parse_script`."""
     made = []
     for part in script.parse_script(text, known)[0]:
         made.append(_literal(part.text) if part.within is None else f'({part.within!r}, f"""{{{part.text}}}""")')
@@ -107,10 +114,10 @@ def _literal(text: str) -> str:
 
 
 def run(*pieces: str | tuple[str, str]) -> str:
-    """Run a script and pass on what it prints, as it comes; its standard output is the answer, as `$(…)` gives it.
+    """Run a script, forward its output at once, and return its standard output as `$(…)` does.
 
-    A piece is text of the script, or a value with what it stands in: quotes of the shell's, or `$name`. Raises
-    `ScriptError`, or skips the task where the script asks for it.
+    A piece is text of the script, or the quotes around a value (or `$name`) with the value. Raise `ScriptError` if the
+    script fails, `Skip` if it exits with status 99.
     """
     text, variables = assemble(pieces)
     try:
@@ -122,9 +129,9 @@ def run(*pieces: str | tuple[str, str]) -> str:
             stderr=subprocess.PIPE,
         )
     except FileNotFoundError:
-        raise NbdagError("there is no bash on this machine's PATH; install it, or write the task in Python") from None
+        raise NbdagError("no bash in PATH; install it, or write the task in Python") from None
     try:
-        printed, errors = _pass_on(process)
+        printed, errors = _forward_output(process)
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -135,7 +142,7 @@ def run(*pieces: str | tuple[str, str]) -> str:
                 process.kill()
                 process.wait()
     if status == SKIP:
-        raise Skip(f"the script ended with status {SKIP}")
+        raise Skip(f"the script exited with status {SKIP}")
     if status:
         lines = errors.split("\n")
         raise ScriptError(status, next((line.strip() for line in reversed(lines) if line.strip()), ""))
@@ -143,7 +150,7 @@ def run(*pieces: str | tuple[str, str]) -> str:
 
 
 def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
-    """The script as bash is given it, and the variables that it finds in its environment."""
+    """Return the text of the script for bash, and the variables for its environment."""
     text, variables = "", {}
     for piece in pieces:
         if isinstance(piece, str):
@@ -155,8 +162,8 @@ def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, st
     return text, variables
 
 
-def _pass_on(process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    """Print what the process prints until it closes both streams; all of the one and the end of the other."""
+def _forward_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
+    """Forward output until the process closes both streams; return standard output and the end of standard error."""
     assert process.stdout is not None and process.stderr is not None
     printed: list[str] = []
     errors = ""
@@ -171,16 +178,16 @@ def _pass_on(process: subprocess.Popen[bytes]) -> tuple[str, str]:
                 text = decoders[key.fd].decode(data, final=not data)
                 if key.fileobj is process.stdout:
                     printed.append(text)
-                    _show(text, sys.stdout)
+                    _write(text, sys.stdout)
                 else:
                     errors = (errors + text)[-10_000:]
-                    _show(text, sys.stderr)
+                    _write(text, sys.stderr)
                 if not data:
                     ready.unregister(key.fileobj)
     return "".join(printed), errors
 
 
-def _show(text: str, stream: IO[str]) -> None:
+def _write(text: str, stream: IO[str]) -> None:
     if text:
         stream.write(text)
         stream.flush()

@@ -1,8 +1,9 @@
-"""From the tasks that a body makes to cells, such as a person could have written.
+"""Translate the tasks that a %%dag body creates into cells.
 
-A header, and below it what the operator was given: so nothing that reads, draws or runs a notebook knows that code made
-a task. A task stands below what it follows, else in the order of making, because a name is read from the nearest writer
-above. What is wrong is an `OperatorError` where it is done, so that the traceback points at the body's line.
+Each cell has a header and the text given to the operator, as if a user had written it, so other code need not
+distinguish built tasks. Cells follow their upstream tasks, otherwise in the order of creation, because a name is read
+from the nearest writer above. Errors are raised as `OperatorError` by the call that causes them, so the traceback shows
+the body's line.
 """
 
 from __future__ import annotations
@@ -28,39 +29,39 @@ _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field !
 
 
 class Build:
-    """What one body makes."""
+    """The tasks and edges that one body creates."""
 
     def __init__(self, namespace: dict[str, Any], code: str) -> None:
         self.namespace = namespace
         self.writer = ValueWriter(code, namespace)
         self.tasks: dict[str, Operator] = {}
-        self.lines: dict[str, int] = {}  # where each was made
-        self.edges: dict[tuple[str, str], int] = {}  # before, after → where that was said
-        self._leave: dict[str, str] = {}  # name → the task that was made to leave it
+        self.lines: dict[str, int] = {}  # task → line of the body that created it
+        self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the body
+        self._writers: dict[str, str] = {}  # name of a result → its task
 
     def add(self, task: Operator) -> None:
-        """A task has been made."""
+        """Add a task. Raise `OperatorError` if its id or the name of its result is taken."""
         assert task.id is not None
         if task.id in self.tasks:
-            hint = "give each an id of its own, such as f'train_{n}' in a loop"
-            raise OperatorError(f"there is a task {task.id} already, made in line {self.lines[task.id]}", hint=hint)
+            hint = "use different ids, such as f'train_{n}' in a loop"
+            raise OperatorError(f"task {task.id} already exists, created in line {self.lines[task.id]}", hint=hint)
         for name in task.result_names:
-            if self._leave.setdefault(name, task.id) != task.id:
-                hint = "give each result a name of its own with out=…"
-                raise OperatorError(f"{self._leave[name]} and {task.id} would both leave {name}", hint=hint)
+            if self._writers.setdefault(name, task.id) != task.id:
+                hint = "name the results differently with out=…"
+                raise OperatorError(f"{self._writers[name]} and {task.id} have the same result {name}", hint=hint)
         self.tasks[task.id] = task
         self.lines[task.id] = self.line
         for before in task.options.pop("after", ()):
             self.connect(before, task.id)
 
     def connect(self, before: str, after: str) -> None:
-        """One comes before the other."""
+        """Make one task depend on another."""
         if before == after:
-            raise OperatorError(f"{before} is said to come after itself", hint="leave it out")
+            raise OperatorError(f"task {before} depends on itself", hint="remove this dependency")
         self.edges.setdefault((before, after), self.line)
 
     def cells(self) -> list[RawCell]:
-        """The cells that the body comes to, in order. Raises `OperatorError`."""
+        """Return the cells for the tasks and edges of the body, in order. Raise `OperatorError`."""
         cells = []
         for text, line in self.writer.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
@@ -73,30 +74,30 @@ class Build:
             except OperatorError as error:
                 raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
             except Exception as error:  # of an operator's own code
-                message = f"{type(self.tasks[id]).__name__} failed to make the source of {id}"
+                message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
                 raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
-        # A cell that stands in the file says itself what it comes after; what is said of it here is said beside it.
-        beside = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
-        if beside:
-            cells.append(RawCell(format(Header(kind="edges", edges=tuple(beside))), built=min(beside.values())))
+        # Tasks in the file have headers of their own; edges to them become a cell with %edges.
+        extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
+        if extra:
+            cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
         return cells
 
     @property
     def line(self) -> int:
-        """The line of the body that is being executed, from 1."""
+        """Return the line of the body that is executing, from 1."""
         return _line(_frames(sys._getframe()), self.namespace) or 1
 
     def line_of(self, error: BaseException) -> int | None:
-        """The line of the body that raised it; None where the body is not what did."""
+        """Return the line of the body that raised the error, or None if it was raised elsewhere."""
         return _line(_raised(error.__traceback__), self.namespace)
 
     def _order(self) -> Iterable[str]:
         edges = [Edge(source=a, target=b) for a, b in self.edges if a in self.tasks and b in self.tasks]
         order = run_order(list(self.tasks), edges)
-        return order if len(order) == len(self.tasks) else self.tasks  # a circle: who reads the cells says so
+        return order if len(order) == len(self.tasks) else self.tasks  # a cycle; the analysis of the cells reports it
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Options of `%%task` in Python's spelling, as a header would give them. `also` are keywords besides these."""
+        """Return the options of `%%task` given as keywords, by field. `also` are other valid keywords."""
         read: dict[str, Any] = {}
         for name, value in given.items():
             option = _OPTIONS.get(name)
@@ -104,9 +105,9 @@ class Build:
                 known = [*_OPTIONS, *also]
                 near = flag_for_airflow(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
-                raise OperatorError(f"{who} takes no keyword {name}", hint=hint)
+                raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
             if value is None and not option.kind.none:
-                continue  # as if it had not been said
+                continue  # same as a missing keyword
             try:
                 read[name] = self._read(option, value)
             except ValueError as error:
@@ -120,7 +121,7 @@ class Build:
             return None
         if kind.flag:
             if not isinstance(value, bool):
-                raise ValueError("is neither True nor False")
+                raise ValueError("is not a bool; write True or False")
             return value
         if option.field == "map":
             return self._mapped(option, value)
@@ -138,14 +139,14 @@ class Build:
 
     def _mapped(self, option: Option, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise ValueError("is not a mapping; write map={'x': 'xs'}: one instance for each x of xs")
+            raise ValueError("is not a mapping; write map={'x': 'xs'} to get one instance for each x of xs")
         texts = {name: each if isinstance(each, str) else self.writer.expression(each) for name, each in value.items()}
         return tuple(option.kind.read(f"{name}={text}") for name, text in texts.items())
 
 
 @contextmanager
 def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
-    """While a body runs in this namespace, what it makes belongs to one `Build`. `code` is the whole cell."""
+    """Collect the tasks of a body that runs in this namespace in one `Build`. `code` is the whole cell."""
     build = Build(namespace, code)
     before = set_build(build)
     try:
@@ -155,7 +156,7 @@ def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
 
 
 def _cell(task: Operator, after: Iterable[str]) -> str:
-    """The cell that it comes to."""
+    """Return the source of the cell for a task."""
     options: dict[str, Any] = {**task.options}
     if names := tuple(after):
         options["after"] = names
@@ -166,10 +167,10 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
 
 
 def _kind(task: Operator) -> tuple[str, str]:
-    """The operator that a reader of the cell needs, and what it is given.
+    """Return the operator and the body of the cell for a task.
 
-    Where the class is one that every process can find, it is told by its name. The source that any other makes is
-    made here, because its class may be nowhere but in this notebook.
+    A class that every process can find is used by its name. The body of any other is translated here, because its
+    class may exist only in this notebook.
     """
     for each in type(task).__mro__:
         if "source" in vars(each):
@@ -178,12 +179,12 @@ def _kind(task: Operator) -> tuple[str, str]:
                 return found, task.body
             break
     made = task.source(task.body, TaskOptions(**task.options))
-    asks = any(name_of(each) == "sensor" for each in type(task).__mro__)
-    return ("sensor" if asks else "python"), made
+    polls = any(name_of(each) == "sensor" for each in type(task).__mro__)
+    return ("sensor" if polls else "python"), made
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:
-    """Of frames with their lines, outermost first, the innermost line of the cell whose namespace this is."""
+    """Return the innermost line of the cell with this namespace among frames and their lines, outermost first."""
     file, line = None, None
     for frame, at in places:
         if file is None and frame.f_globals is namespace:

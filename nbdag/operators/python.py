@@ -1,13 +1,13 @@
-"""The default: a cell of Python is its own source.
+"""The operator `python`, the default: the body is the source.
 
-In the body of a `%%dag` cell it is also made of a function and what to call it with, as Airflow's PythonOperator is:
+In the body of a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflow's PythonOperator does:
 
     scores = [Python(f"train_{n}", train, features.output, depth=n) for n in (2, 4, 8)]
     Python("best", max, [each.output for each in scores])
 
-The task is that call, and its result has a name: `train_2_result`, or what `out` says (several: the result is
-unpacked). Passing an operator, or its `output`, passes that name, and says that the one task follows the other. A
-keyword that `%%task` has too is an option; `op_kwargs={"timeout": 3}` gives it to the function.
+The task calls the function and assigns the result to `train_2_result`, or to the names in `out` (several names unpack
+the result). An argument that is an operator, or its `output`, becomes that name and makes the task depend on the other
+one. Keywords that are options of `%%task` set these options; `op_kwargs={"timeout": 3}` passes them to the function.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
 
 class Python(Operator):
-    """Leaves the body as it is; or makes a call of a function."""
+    """Returns the body unchanged, or creates a call of a function."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Python(Operator):
         if not callable(function):
             given = (*args, *op_args)
             if given or op_kwargs:
-                raise OperatorError("only a function takes arguments", hint="write them into the text")
+                raise OperatorError("only a function takes arguments", hint="write the arguments into the text")
             super().__init__(task_id, function, **options)
             return
         keywords = {**(op_kwargs or {}), **{name: options.pop(name) for name in _taken(function, options)}}
@@ -57,7 +57,7 @@ class Python(Operator):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what it leaves, as far as that was said."""
+        """Return the names of its results, as far as they are declared."""
         return self.result_names or super().outputs
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
@@ -69,30 +69,32 @@ class Python(Operator):
         return f"{', '.join(self.result_names)} = {wait}{write.name(function)}({', '.join(parts)})"
 
 
-def _taken(function: Callable[..., Any], said: Mapping[str, Any]) -> list[str]:
-    """The keywords that are the function's arguments."""
-    other = [name for name in said if name not in _OPTIONS]
+def _taken(function: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
+    """Return the keywords that are arguments of the function, not options of the task."""
+    other = [name for name in values if name not in _OPTIONS]
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some of C's
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return other
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return other
     for name in other:
         if name not in parameters:
-            current_build().read_options({name: said[name]}, getattr(function, "__name__", "the function"), parameters)
+            current_build().read_options(
+                {name: values[name]}, getattr(function, "__name__", "the function"), parameters
+            )
     return other
 
 
 def _check(function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
     try:
         inspect.signature(function).bind(*args, **keywords)
-    except ValueError:  # some of C's cannot be asked
+    except ValueError:  # some functions written in C have no signature
         pass
     except TypeError as error:
         name = getattr(function, "__name__", "the function")
-        hint = f"pass it, or write the call as text: 'model = {name}(X)'"
-        raise OperatorError(f"{name} cannot be called so: {error}", hint=hint) from None
+        hint = f"correct them, or write the call as text: 'model = {name}(X)'"
+        raise OperatorError(f"{name} cannot be called with these arguments: {error}", hint=hint) from None
 
 
 def _result(task_id: Any, out: Any) -> tuple[str, ...]:
@@ -101,15 +103,15 @@ def _result(task_id: Any, out: Any) -> tuple[str, ...]:
     return tuple(current_build().read_options({"out": out}, "Python")["out"])
 
 
-def _tasks(said: Any) -> Iterator[Operator]:
-    """The tasks whose output is among these values."""
-    if isinstance(said, Operator):
-        yield said
-    elif isinstance(said, TaskOutput):
-        yield said.task
-    elif isinstance(said, Mapping):
-        for pair in said.items():
+def _tasks(values: Any) -> Iterator[Operator]:
+    """Yield the tasks whose output is among these values, also inside collections."""
+    if isinstance(values, Operator):
+        yield values
+    elif isinstance(values, TaskOutput):
+        yield values.task
+    elif isinstance(values, Mapping):
+        for pair in values.items():
             yield from _tasks(pair)
-    elif isinstance(said, list | tuple | set | frozenset):
-        for each in said:
+    elif isinstance(values, list | tuple | set | frozenset):
+        for each in values:
             yield from _tasks(each)

@@ -1,6 +1,6 @@
-"""A shell script taken apart: what of it is the notebook's, and in what quotes that stands.
+"""Find the values of the notebook in a shell script, and the quotes around them.
 
-Bash's own grammar is read as far as quotes go: '…', "…", $(…), <<HERE, comments and backslashes. Nothing is run.
+Of bash's grammar, only quoting is parsed: '…', "…", $(…), <<HERE, comments and backslashes. The script is not executed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-# What a script itself gives values to.
+# Assignments of a script to its own variables.
 _ASSIGNED = re.compile(
     rf"(?:^|[\s;&|(`])({_NAME})\+?=|\bfor\s+({_NAME})\b|\b(?:read|mapfile|readarray|local|declare)\b([^\n;|&<]*)"
 )
-_THE_SHELLS = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
+_SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _BUILTINS = frozenset(dir(builtins))
 _ALWAYS = frozenset({"dag_run"})  # in every kernel
 
@@ -41,30 +41,33 @@ CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a script, as it is written."""
+    """A piece of a script, as written."""
 
-    text: str  # the shell's; or an expression of Python, with its format
-    within: str | None = None  # what a value stands in, such as DOUBLE; $name where it is one; None: it is the shell's
+    text: str  # shell text, or a Python expression with its format
+    within: str | None = None  # for an expression: the quotes around it, such as DOUBLE, or $name; None for shell text
 
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedField:
-    """What could be the notebook's, if any of its names were set there."""
+    """An expression in braces that is left to the shell, because no cell sets some of its names."""
 
     field: str
     line: int  # from 1
-    names: frozenset[str]
+    names: frozenset[str]  # those that no cell sets
 
 
 def parse_script(script: str, known: Collection[str] | None) -> tuple[list[Part], list[UnresolvedField]]:
-    """`known` are the names that the notebook sets; None where that is not known: all names then but Python's own."""
-    reading = _Reading(script, known)
-    reading.read()
-    return reading.parts, reading.unresolved
+    """Return the parts of a script and its unresolved fields.
+
+    `known` are the names that the notebook's cells set. If it is None, all names except builtins count as known.
+    """
+    parser = _Parser(script, known)
+    parser.read()
+    return parser.parts, parser.unresolved
 
 
-class _Reading:
-    """A script while it is being read, from its first character to its last."""
+class _Parser:
+    """Parses one script from start to end."""
 
     def __init__(self, script: str, known: Collection[str] | None) -> None:
         self.script = script
@@ -74,9 +77,9 @@ class _Reading:
         self._own = {
             name for match in _ASSIGNED.finditer(script) for words in match.groups("") for name in words.split()
         }
-        self._text = ""  # the shell's, since the last part
+        self._text = ""  # shell text since the last part
         self._within = [CODE]  # innermost last
-        self._here: re.Match[str] | None = None  # a <<HERE whose text begins below this line
+        self._here: re.Match[str] | None = None  # a <<HERE whose text begins on the next line
         self._here_ends = -1
 
     def read(self) -> None:
@@ -89,20 +92,20 @@ class _Reading:
         self.parts.append(Part(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
-        """Take a token; False where it is none in these quotes, and only its first character is taken."""
+        """Consume a token; return False if these quotes disable it, so that only its first character was consumed."""
         kind = match.lastgroup or ""
-        said, within = match[kind], self._within[-1]
+        text, within = match[kind], self._within[-1]
         code = within in (CODE, PAREN)
         if kind == "kept":
-            self._text += f"{{{said}}}"
+            self._text += f"{{{text}}}"
             return True
-        if kind == "field" and self._is_field(said, match.start()):
-            return self._value(said, within)
-        if kind == "variable" and within not in (SINGLE, RAW_HERE) and self._is_variable(said):
-            self._value(said, f"${said}")
-        elif kind == "quote" and (code or within == said):
-            self._within.append(said) if code else self._within.pop()
-        elif kind == "open" and (code or (within in (DOUBLE, HERE) and said == "$(")):
+        if kind == "field" and self._is_field(text, match.start()):
+            return self._value(text, within)
+        if kind == "variable" and within not in (SINGLE, RAW_HERE) and self._is_variable(text):
+            self._value(text, f"${text}")
+        elif kind == "quote" and (code or within == text):
+            self._within.append(text) if code else self._within.pop()
+        elif kind == "open" and (code or (within in (DOUBLE, HERE) and text == "$(")):
             self._within.append(PAREN)
         elif kind == "close" and within == PAREN:
             self._within.pop()
@@ -142,12 +145,12 @@ class _Reading:
         return False
 
     def _is_variable(self, name: str) -> bool:
-        # Where it is not known what the notebook sets, a name may as well be the environment's.
-        return name in (self._known or ()) and name not in self._own and name not in _THE_SHELLS
+        # If the names of the notebook are not known, the name may be an environment variable.
+        return name in (self._known or ()) and name not in self._own and name not in _SHELL_VARIABLES
 
 
 def names_in(field: str) -> set[str] | None:
-    """The names that an expression reads; None where it is none that Python would put in, as `{a,b}`."""
+    """Return the names that an expression reads, or None if it is not a replacement field, such as `{a,b}`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,11 +1,11 @@
-"""Tasks that code makes: what the body of a `%%dag` cell uses.
+"""The classes and functions with which the body of a `%%dag` cell creates tasks.
 
     for depth in (2, 4, 8):
         Python(f"train_{depth}", fit, X, depth=depth, retries=2) >> best
 
-An operator is made with a task's id, its body and the options of `%%task` in Python's spelling; `>>` and `<<` say what
-comes first, lists included. Outside of a `%%dag` cell no task can be made, and nothing here runs one: `build` has what
-becomes of them. This module is quick to import, for the kernel of a task may need an operator's other half.
+An operator is created with a task's id, its body and the options of `%%task` as keywords; `>>` and `<<` declare
+dependencies, also of lists. Tasks can be created only in a `%%dag` cell, and this module does not run them: `build`
+translates them into cells. This module is quick to import, since a task's kernel may import an operator's module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import OperatorError
 
 
 class Builder(Protocol):
-    """Collects the tasks that a body makes; `build.Build` is the one there is."""
+    """The interface of `build.Build`, which collects the tasks of a body."""
 
     writer: Any  # writes values of the body as source: `value_writer.ValueWriter`
 
@@ -32,14 +32,14 @@ class Builder(Protocol):
         """Declare that one task follows another."""
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return options of `%%task` given as keywords, by field."""
+        """Return the options of `%%task` given as keywords, by field."""
 
 
 _building: Builder | None = None
 
 
 class Node:
-    """A task, as `>>` and `<<` take it."""
+    """A task that `>>` and `<<` accept."""
 
     id: str | None
 
@@ -57,14 +57,14 @@ class Node:
 
 
 class ExistingTask(Node):
-    """A task that a cell of the notebook is, by its id."""
+    """A task of the notebook, given by its id."""
 
     def __init__(self, id: str) -> None:
-        self.id = _id(id, "its name")
+        self.id = _id(id, "name")
 
 
 class TaskOutput:
-    """What a task leaves, passed to another. In a text it is the name that the notebook knows it by."""
+    """A result of a task, passed to another task. As text it is the name of the variable."""
 
     def __init__(self, task: Operator, name: str) -> None:
         self.task = task
@@ -78,19 +78,19 @@ class TaskOutput:
 
 
 class Operator(Node):
-    """Makes the source of a cell; and, with an id, a task of the `%%dag` cell that makes it.
+    """Translates the body of a cell into source; with an id, it is also a task of a `%%dag` cell.
 
-    To write one of your own, override `source`, or only `__init__` and give the body to the one above:
+    A subclass overrides `source`, or only `__init__`, and passes a body to its parent:
 
         class Fetch(Bash):
             def __init__(self, task_id, url, **options):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
-    result_names: tuple[str, ...] = ()  # names that a task was made to leave, beyond what its options say
+    result_names: tuple[str, ...] = ()  # variables of a result, besides those in its options
 
     def __init__(self, task_id: str | None = None, body: str = "", **options: Any) -> None:
-        self.id = None  # without one it only makes sources, as `%%task NAME --operator KIND` has it do
+        self.id = None  # None if it only translates, as for `%%task NAME --operator KIND`
         self.options: dict[str, Any] = {}  # by field of TaskOptions
         self.body = ""
         if task_id is None and _building is None and not (body or options):
@@ -107,21 +107,21 @@ class Operator(Node):
         current_build().add(self)
 
     def source(self, body: str, options: TaskOptions) -> str:
-        """IPython source for the body; line n for line n. Raises `OperatorError`."""
+        """Return source for the body, line by line. Raise `OperatorError`."""
         return body
 
     @property
     def output(self) -> TaskOutput:
-        """What it leaves, to be passed to another task."""
+        """Return its only result, to pass to another task. Raise `OperatorError` if it has none or several."""
         names = self.outputs
         if len(names) != 1:
-            left = f"leaves {', '.join(names)}" if names else "does not say what it leaves"
-            raise OperatorError(f"{self.id} {left}", hint="name one variable of its body with out='…'")
+            problem = f"has several results ({', '.join(names)})" if names else "declares no result"
+            raise OperatorError(f"{self.id} {problem}", hint="name one variable of its body with out='…'")
         return TaskOutput(self, names[0])
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what it leaves, as far as that was said."""
+        """Return the names of its results, as far as they are declared."""
         return tuple(self.options.get("out", ()))
 
     def __repr__(self) -> str:
@@ -129,47 +129,47 @@ class Operator(Node):
 
 
 def current_build() -> Builder:
-    """The build under way."""
+    """Return the current build. Raise `OperatorError` outside of a %%dag cell."""
     if _building is None:
-        raise OperatorError("tasks are made in a %%dag cell", hint="begin this cell with %%dag")
+        raise OperatorError("tasks can be created only in a %%dag cell", hint="begin this cell with %%dag")
     return _building
 
 
 def set_build(build: Builder | None) -> Builder | None:
-    """From now on, what is made belongs to this build; answers with the one before."""
+    """Set the build that collects new tasks; return the previous one."""
     global _building
     before, _building = _building, build
     return before
 
 
 def chain(*links: Any) -> None:
-    """One after the other; of two lists in a row, each task after its neighbour, so they are equally long."""
+    """Make each link depend on the previous one; two adjacent lists of equal length are linked in pairs."""
     for left, right in pairwise(links):
         if isinstance(left, list | tuple) and isinstance(right, list | tuple):
             if len(left) != len(right):
-                message = f"chain has a list of {len(left)} beside one of {len(right)}"
-                raise OperatorError(message, hint="lists go in step, so make them equally long")
+                message = f"chain has adjacent lists of lengths {len(left)} and {len(right)}"
+                raise OperatorError(message, hint="use lists of equal length")
             for a, b in zip(left, right, strict=True):
                 _connected(a, b, b)
         else:
             _connected(left, right, right)
 
 
-def task_ids(said: Any) -> list[str]:
-    """The tasks that these are: operators, outputs, ids, and lists of them."""
-    if isinstance(said, str):
-        return [ExistingTask(said).id or ""]
-    if isinstance(said, TaskOutput):
-        said = said.task
-    if isinstance(said, Node) and said.id is not None:
-        return [said.id]
-    if isinstance(said, list | tuple | set | frozenset):
-        return [id for each in said for id in task_ids(each)]
-    raise OperatorError(f"{said!r} is not a task", hint="name operators, ids of tasks, or lists of these")
+def task_ids(given: Any) -> list[str]:
+    """Return the ids of tasks, given as operators, outputs, ids, or lists of these."""
+    if isinstance(given, str):
+        return [ExistingTask(given).id or ""]
+    if isinstance(given, TaskOutput):
+        given = given.task
+    if isinstance(given, Node) and given.id is not None:
+        return [given.id]
+    if isinstance(given, list | tuple | set | frozenset):
+        return [id for each in given for id in task_ids(each)]
+    raise OperatorError(f"{given!r} is not a task", hint="use operators, ids of tasks, or lists of these")
 
 
 def _connected(before: Any, after: Any, answer: Any) -> Any:
-    """Say it, and answer with what the next `>>` of the line goes on from."""
+    """Connect two tasks or lists; return `answer`, to which the next `>>` of the line applies."""
     build = current_build()
     for a in task_ids(before):
         for b in task_ids(after):
@@ -177,11 +177,11 @@ def _connected(before: Any, after: Any, answer: Any) -> Any:
     return ExistingTask(answer) if isinstance(answer, str) else answer
 
 
-def _id(said: Any, who: str) -> str:
-    if not isinstance(said, str):
-        raise OperatorError(f"a task made by {who} needs an id", hint=f"write {who}('train', …)")
+def _id(given: Any, who: str) -> str:
+    if not isinstance(given, str):
+        raise OperatorError(f"a task created by {who} needs an id", hint=f"write {who}('train', …)")
     try:
-        return option_types.read_id(said)
+        return option_types.read_id(given)
     except ValueError as error:
         message, _, hint = str(error).partition("; ")
-        raise OperatorError(f"{said!r} {message}", hint=hint) from None
+        raise OperatorError(f"{given!r} {message}", hint=hint) from None

@@ -1,11 +1,11 @@
-"""How what a body holds is written into the cells that it makes.
+"""Write values of a %%dag body as source into the cells that it builds.
 
-A task runs in a kernel of its own, where of the body nothing is left. So a value that is passed to a task is written as
-source: numbers, texts and what holds them as they are; a function or class by a name. A name that setup gives is there
-in the task's kernel too. What the body itself defines, imports or sets is carried, with what that needs, into a setup
-cell above the tasks: a value that can be written as it is when the body is through, all else as the statement that made
-it. A name that the body binds in a loop or more than once, or whose value it changes, has no one statement that could
-be carried, and is refused with what to do instead.
+A task runs in a kernel of its own, without the variables of the body. So a value passed to a task is written as source:
+numbers, texts and collections literally, functions and classes by name. Names that setup sets exist in the task's
+kernel, too. Names that the body itself defines, imports or sets are copied, with their dependencies, into a setup cell
+above the tasks: as a literal if possible, with the value after the body has run, otherwise as the statement that binds
+them. A name that the body binds in a loop or more than once, or whose value it changes, has no such single statement;
+it is rejected with advice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..core.analysis.symbols import bound, looked_up
 from ..core.cells.source import Python, SyntaxProblem, to_python
 from . import OperatorError
 
-_CARRIES = (
+_COPYABLE = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
     ast.ClassDef,
@@ -41,17 +41,17 @@ _PLAIN = (bool, int, str, bytes, type(None), type(...))
 
 
 class ValueWriter:
-    """What of a body its tasks need."""
+    """Writes the values of one body, and collects the names that the tasks need from it."""
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
         python = to_python(code)
         self._statements: list[ast.stmt] = [] if isinstance(python, SyntaxProblem) else python.tree.body
         self._lines = code.split("\n")
         self._namespace = namespace
-        self._before = dict(namespace)  # what there was before the body
+        self._before = dict(namespace)  # names before the body ran
         self._bound: dict[str, list[int]] = {}  # name → the statements that bind it
         self._reads: list[set[str]] = []  # by statement
-        self._wanted: dict[str, str] = {}  # name → for which function
+        self._wanted: dict[str, str] = {}  # name → the function that needs it
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
             self._reads.append(looked_up(alone))
@@ -59,11 +59,11 @@ class ValueWriter:
                 self._bound.setdefault(name, []).append(n)
 
     def binds(self, name: str) -> bool:
-        """Whether the body itself sets this name."""
+        """Return whether the body itself binds this name."""
         return name in self._bound
 
     def expression(self, value: Any) -> str:
-        """Source whose value, in a task's kernel, is this one. Raises `OperatorError`."""
+        """Return source that evaluates to this value in a task's kernel. Raise `OperatorError`."""
         from .tasks import Operator, TaskOutput
 
         if isinstance(value, Operator):
@@ -86,10 +86,10 @@ class ValueWriter:
         return self.name(value)
 
     def name(self, value: Any) -> str:
-        """The name, or dotted name, that this function, class or other object goes by in a task's kernel."""
+        """Return the name, maybe dotted, of a function, class or other object in a task's kernel."""
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
-        # A name that the body binds may be a loop's, and another is as good.
+        # Names that the body binds come last, as they may be loop variables.
         for name in sorted(names, key=lambda name: name != label and name in self._bound):
             if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
                 if name in self._bound:
@@ -109,11 +109,11 @@ class ValueWriter:
         raise _unwritable(value)
 
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
-        """What is carried: a text and the line where it begins, if there is anything. `made_at`: where tasks are made.
+        """Yield the source of the setup cell and its first line, if tasks need any names.
 
-        Raises `OperatorError`.
+        `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
-        texts: dict[tuple[int, str], str] = {}  # by statement and, of a value, name
+        texts: dict[tuple[int, str], str] = {}  # by statement and, for a literal, name
         ahead = list(self._wanted.items())
         while ahead:
             name, wanted_by = ahead.pop()
@@ -129,7 +129,7 @@ class ValueWriter:
             yield "\n".join(texts[key] for key in sorted(texts)), self._statements[min(texts)[0]].lineno
 
     def _written(self, name: str, number: int) -> str | None:
-        """A name that is set to a value, as an assignment; None where it is no value, or cannot be written."""
+        """Return an assignment of the name's value, or None if it is not a value that can be written."""
         if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
             return None
         try:
@@ -143,7 +143,7 @@ class ValueWriter:
             if n == number or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 continue
             if name in uses(Python(ast.Module([statement], []), "", shown=False)).changes:
-                hint = f"pass what it needs of {name} as an argument, or make {name} in setup"
+                hint = f"pass the needed part of {name} as an argument, or create {name} in setup"
                 message = f"{wanted_by} reads {name}, which the body changes in line {statement.lineno}"
                 raise OperatorError(message, hint=hint, line=statement.lineno)
 
@@ -151,25 +151,25 @@ class ValueWriter:
         found = self._bound[name]
         statement = self._statements[found[-1]]
         own = name == wanted_by
-        if len(found) > 1 or not isinstance(statement, _CARRIES):
-            how = "in a loop" if not isinstance(statement, _CARRIES) else "more than once"
-            said = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which the body sets {how}"
+        if len(found) > 1 or not isinstance(statement, _COPYABLE):
+            how = "in a loop" if not isinstance(statement, _COPYABLE) else "more than once"
+            message = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which the body sets {how}"
             hint = (
-                "define it once, outside of loops, and pass what differs as an argument"
+                "define it once, outside of loops, and pass the differences as arguments"
                 if own
                 else f"pass it as an argument: Python('…', {wanted_by}, {name}={name})"
             )
-            raise OperatorError(said, hint=hint, line=statement.lineno)
+            raise OperatorError(message, hint=hint, line=statement.lineno)
         if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            makes = f"{name} makes tasks" if own else f"{wanted_by} reads {name}, which the body makes tasks with"
-            hint = "give a task a function of its own" if own else f"pass what it needs of {name} as an argument"
+            makes = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which the body creates tasks"
+            hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
             raise OperatorError(makes, hint=hint, line=statement.lineno)
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:
         first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
         last = statement.end_lineno or statement.lineno
-        # Where it shares a line with another, its text is not its own.
+        # Its lines cannot be copied if another statement shares one of them.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
             for other in self._statements
@@ -189,16 +189,16 @@ class ValueWriter:
 def _unwritable(value: Any) -> OperatorError:
     if isinstance(value, FunctionType):
         if value.__name__ == "<lambda>":
-            return OperatorError("a lambda has no name that a task could call it by", hint="define it with def")
-        hint = "define it at the top of the body, or in setup, and pass what differs as an argument"
-        return OperatorError(f"no name of the notebook stands for the function {value.__qualname__}", hint=hint)
+            return OperatorError("a lambda has no name by which a task could call it", hint="define it with def")
+        hint = "define it at the top level of the body or in setup, and pass the differences as arguments"
+        return OperatorError(f"the function {value.__qualname__} has no name in the notebook", hint=hint)
     kind = type(value).__name__
-    hint = "make it in setup or in a task, and give the task a text that names it: Python('train', 'model = fit(X)')"
+    hint = "create it in setup or in a task, and use its name in the task's text: Python('train', 'model = fit(X)')"
     return OperatorError(f"a {kind} cannot be written into the cell of a task", hint=hint)
 
 
 def _imported(value: Any) -> str:
-    """`datetime.date(2026, 1, 31)`, whatever the notebook calls datetime."""
+    """Return source such as `datetime.date(2026, 1, 31)` that imports its module itself."""
     module = type(value).__module__.partition(".")[0]
     text = repr(value)
     text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
@@ -206,7 +206,7 @@ def _imported(value: Any) -> str:
     try:
         if eval(text) == value:
             return text
-    except Exception:  # a repr that is no expression
+    except Exception:  # a repr that is not an expression
         pass
     raise _unwritable(value)
 

@@ -45,7 +45,7 @@ def test_an_unknown_rule_is_answered_by_the_nearest():
     dag = dag_of({"a": 1}, [])
     with pytest.raises(WeightRuleError, match="did you mean upstream"):
         weights(dag, "upstrem")
-    with pytest.raises(WeightRuleError, match="take one of downstream, upstream, absolute"):
+    with pytest.raises(WeightRuleError, match="expected one of downstream, upstream, absolute"):
         weights(dag, "?")
 
 

@@ -99,7 +99,7 @@ def test_a_variable_is_the_notebook_s_where_a_cell_sets_it_and_the_script_does_n
 
 def test_braces_that_are_nearly_a_name_of_the_notebook_s_are_asked_about():
     found = list(operators.body_warnings("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
-    assert found == [(2, "no cell sets nmae, so {nmae} is left to the shell as it stands", "did you mean name?")]
+    assert found == [(2, "no cell sets nmae, so {nmae} is passed to the shell unchanged", "did you mean name?")]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -159,7 +159,7 @@ def test_with_out_what_is_printed_becomes_a_string(capfd):
 
 
 def test_a_script_has_one_output():
-    with pytest.raises(OperatorError, match="name one with --out"):
+    with pytest.raises(OperatorError, match="write one variable after --out"):
         source("ls", "a", "b")
 
 
@@ -173,7 +173,7 @@ FAILURES = [
     ("exit 3", 3, "the script failed with status 3"),
     ("false\necho unreached", 1, "the script failed with status 1"),
     ("echo why >&2; exit 2", 2, "the script failed with status 2: why"),
-    ("kill -KILL $$", -signal.SIGKILL, "the script was ended by SIGKILL"),
+    ("kill -KILL $$", -signal.SIGKILL, "the script was killed by SIGKILL"),
     ("no_such_command_here", 127, "command not found"),
     ("if", 2, "syntax error"),
 ]
@@ -231,5 +231,5 @@ def test_an_interrupted_script_is_ended():
 
 def test_a_machine_without_bash_is_told_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Exception, match="there is no bash on this machine's PATH; install it"):
+    with pytest.raises(Exception, match="no bash in PATH; install it"):
         bash.run("ls")

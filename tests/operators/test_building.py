@@ -170,43 +170,43 @@ def test_what_setup_made_goes_by_its_name():
 
 
 ERRORS = [
-    ("Python('a', 'x', retires=2)", 2, "Python takes no keyword retires", "did you mean retries?"),
-    ("Bash('a', 'x', execution_timeout=2)", 2, "Bash takes no keyword execution_timeout", "did you mean timeout?"),
-    ("Python('a', fit, 1, dept=2)", 2, "fit takes no keyword dept", "did you mean depth?"),
-    ("Python('a', 'x', operator='bash')", 2, "takes no keyword operator", ""),
+    ("Python('a', 'x', retires=2)", 2, "unknown keyword retires for Python", "did you mean retries?"),
+    ("Bash('a', 'x', execution_timeout=2)", 2, "unknown keyword execution_timeout for Bash", "did you mean timeout?"),
+    ("Python('a', fit, 1, dept=2)", 2, "unknown keyword dept for fit", "did you mean depth?"),
+    ("Python('a', 'x', operator='bash')", 2, "unknown keyword operator for Python", ""),
     ("\nPython('a', 'x', timeout='soon')", 3, "timeout='soon' is not a duration", "write 90, 30s"),
     ("Python('a', 'x', retries=-1)", 2, "retries=-1 is too small", ""),
-    ("Python('a', 'x', cache='yes')", 2, "cache='yes' is neither True nor False", ""),
+    ("Python('a', 'x', cache='yes')", 2, "cache='yes' is not a bool", ""),
     ("Python('a', 'x', map=['xs'])", 2, "map=['xs'] is not a mapping", "map={'x': 'xs'}"),
     ("Python('a', 'x', check='x >')", 2, "check='x >' is not a Python expression", ""),
     ("Python('a', 'x', after=3)", 2, "3 is not a task", "ids of tasks"),
-    ("Python('2a', 'x')", 2, "'2a' is not an id", "use letters"),
-    ("Python()", 2, "a task made by Python needs an id", "Python('train', …)"),
+    ("Python('2a', 'x')", 2, "'2a' is not a valid id", "use letters"),
+    ("Python()", 2, "a task created by Python needs an id", "Python('train', …)"),
     ("Python('a')", 2, "a has no body", "write Python('a', 'its code')"),
     ("Bash('a', '\\n  ')", 2, "a has no body", ""),
     ("Bash('a', max)", 2, "the body of a is a builtin_function_or_method, not text", "only Python takes a function"),
-    ("Python('a', 'x', 1)", 2, "only a function takes arguments", "write them into the text"),
-    ("Python('a', '1')\n\nPython('a', '2')", 4, "there is a task a already, made in line 2", "an id of its own"),
-    ("a = Python('a', '1')\na >> a", 3, "a is said to come after itself", "leave it out"),
+    ("Python('a', 'x', 1)", 2, "only a function takes arguments", "write the arguments into the text"),
+    ("Python('a', '1')\n\nPython('a', '2')", 4, "task a already exists, created in line 2", "use different ids"),
+    ("a = Python('a', '1')\na >> a", 3, "task a depends on itself", "remove this dependency"),
     ("a = Python('a', '1')\na >> 3", 3, "3 is not a task", "ids of tasks"),
-    ("a = Python('a', '1')\na >> 'b c'", 3, "'b c' is not an id", ""),
-    ("chain(['a', 'b'], ['c'])", 2, "chain has a list of 2 beside one of 1", "equally long"),
-    ("Python('a', 'x = 1').output", 2, "a does not say what it leaves", "with out="),
-    ("Python('a', 'x', out='x y').output", 2, "a leaves x, y", "with out="),
-    ("Python('a', fit)", 2, "fit cannot be called so: missing a required argument: 'X'", "model = fit(X)"),
+    ("a = Python('a', '1')\na >> 'b c'", 3, "'b c' is not a valid id", ""),
+    ("chain(['a', 'b'], ['c'])", 2, "chain has adjacent lists of lengths 2 and 1", "use lists of equal length"),
+    ("Python('a', 'x = 1').output", 2, "a declares no result", "with out="),
+    ("Python('a', 'x', out='x y').output", 2, "a has several results (x, y)", "with out="),
+    ("Python('a', fit)", 2, "fit cannot be called with these arguments: missing a required argument: 'X'", "model = fit(X)"),
     ("Python('a', fit, object())", 2, "a object cannot be written", "make it in setup or in a task"),
     ("Python('a', lambda: 1)", 2, "a lambda has no name", "define it with def"),
-    ("def make():\n    def inner(): ...\n    return inner\nPython('a', make())", 5, "no name of the notebook stands for", "as an argument"),
-    ("Python('a-b', load)\nPython('a_b', load)", 3, "a-b and a_b would both leave a_b_result", "out=…"),
+    ("def make():\n    def inner(): ...\n    return inner\nPython('a', make())", 5, "has no name in the notebook", "as an argument"),
+    ("Python('a-b', load)\nPython('a_b', load)", 3, "a-b and a_b have the same result a_b_result", "out=…"),
     # said when the body is through
     ("for n in (1, 2):\n    def f(): return n\n    Python(f'a{n}', f)", 2, "f is defined in a loop", "pass what differs"),
     ("n = 1\nn = 2\ndef f(): return n\nPython('a', f)", 3, "f reads n, which the body sets more than once", "n=n)"),
     ("for n in (1, 2):\n    pass\ndef f(): return n\nPython('a', f)", 2, "f reads n, which the body sets in a loop", "n=n)"),
     ("rng = np.random.default_rng(0)\nrng.normal()\ndef f(): return rng\nPython('a', f)", 3, "f reads rng, which the body changes in line 3", "in setup"),
-    ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make makes tasks", "a function of its own"),
+    ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make creates tasks", "use another function for the task"),
     ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to make the source of a (ZeroDivisionError", ""),
     ("class Odd(Operator):\n    def source(self, body, options): raise KeyError(body)\n\nOdd('a', 'x')", 5, "(KeyError: 'x')", ""),
-    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, which the body makes tasks with", "as an argument"),
+    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, with which the body creates tasks", "as an argument"),
 ]  # fmt: skip
 
 
@@ -295,9 +295,9 @@ def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
 
 
 def test_outside_of_a_dag_cell_no_task_is_made():
-    with pytest.raises(OperatorError, match="tasks are made in a %%dag cell"):
+    with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
         Python("a", "x = 1")
-    with pytest.raises(OperatorError, match="tasks are made in a %%dag cell"):
+    with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
         chain("a", "b")
 
 

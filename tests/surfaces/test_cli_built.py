@@ -69,7 +69,7 @@ def test_what_cannot_be_built_is_said_once_and_nothing_runs(write_notebook: Writ
     for command in ("run", "deploy"):
         done = nbdag(command, path)
         assert done.returncode == 1
-        assert "cell 4, line 2: NB114 error: Python takes no keyword retires (did you mean retries?)" in done.stderr
+        assert "cell 4, line 2: NB114 error: unknown keyword retires for Python (did you mean retries?)" in done.stderr
         assert done.stderr.count("NB114") == 1
     assert not nbdag.home.exists()
     shown = nbdag("show", path)

@@ -88,8 +88,8 @@ def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed:
     found = json.loads(call("next", "churn", "-n", 400, "-o", "json").stdout)
     notes = {re.sub(r"\d{4}-\d\d-\d\d", "DAY", each["note"]) for each in found if each["note"]}
     assert notes == {
-        "03:30 does not exist on DAY, when the clocks go forward: it is 04:30",
-        "03:30 comes twice, as the clocks go back: this is the second",
+        "03:30 does not exist on DAY, when the clocks go forward; the run starts at 04:30",
+        "03:30 occurs twice, as the clocks go back; this is the second",
     }
     assert all(before["at"] == after["interval_start"] for before, after in pairwise(found))
 

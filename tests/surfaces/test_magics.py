@@ -191,7 +191,7 @@ def test_the_debugger_stops_at_a_breakpoint_and_shows_what_is_there(kernel):
 WRONG = [
     ("%%task t --retires 2", "unknown option --retires; did you mean --retries?"),
     ("%%task", "the task has no name; it comes first: %%task NAME --option …"),
-    ("%%task 1st", "'1st' cannot be a name"),
+    ("%%task 1st", "'1st' is not a valid name"),
     ("%%task t --retries many", "--retries many"),
     ("%%setup now", "unexpected 'now'"),
     ("%%task t --check 'x >'", "is not a Python expression"),

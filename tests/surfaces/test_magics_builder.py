@@ -83,8 +83,8 @@ def test_a_task_of_a_cell_that_follows_a_built_one_is_stale_until_that_has_run(k
 
 ERRORS = [
     ("\nfor n in (1, 2):\n    1 / 0", 4, "ZeroDivisionError: division by zero"),
-    ("def f():\n    return Python('a', '1', retires=2)\n\nf()", 3, "OperatorError: Python takes no keyword retires; did you mean retries?"),
-    ("Python('a', '1')\nPython('a', '1')", 3, "OperatorError: there is a task a already, made in line 2"),
+    ("def f():\n    return Python('a', '1', retires=2)\n\nf()", 3, "OperatorError: unknown keyword retires for Python; did you mean retries?"),
+    ("Python('a', '1')\nPython('a', '1')", 3, "OperatorError: task a already exists, created in line 2"),
     ("Python('a', fit)", 2, "OperatorError: fit cannot be called so"),
     ("x = (", 2, "SyntaxError"),
 ]  # fmt: skip
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_the_whole_is_one_sentence_with_the_line(kernel):
     reply = kernel.run("%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)", "build")
     assert (
         reply.traceback
-        == "OperatorError: line 2: f is defined in a loop; define it once, outside of loops, and pass what differs as an argument"
+        == "OperatorError: line 2: f is defined in a loop; define it once, outside of loops, and pass the differences as arguments"
     )
 
 
@@ -150,7 +150,7 @@ def test_a_saved_cell_that_has_not_run_is_said_to_be_one(kernel):
 def test_help_and_tab_know_it(kernel):
     reply = kernel.run("%%dag?")
     page = reply.content["payload"][0]["data"]["text/plain"]
-    assert "the same, and the code below makes tasks" in page
+    assert "the same; the code in the cell creates tasks" in page
     assert kernel.complete("%%dag sweep --sched")[0] == ["--schedule"]
 
 

@@ -1,1 +1,1 @@
-"""From the cells of a notebook to what each of them is: headers, kinds, Python source."""
+"""Parse the cells of a notebook: headers, kinds of cells, Python source."""

@@ -1,12 +1,12 @@
-"""What each cell of a notebook is to a headless run, and what its headers say.
+"""Classify the cells of a notebook and parse their headers.
 
-A cell magic of nbdag's, or papermill's tag, tells a cell's kind; without one, its place does: code above the first
-task, or above `%%dag`, is setup, below it scratch. A cell magic counts on the first line of its cell, blank lines
-aside, as IPython has it. nbdag's own lines (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and the header) become
-comments in `Cell.code`, so that a kernel need not know them and every other line keeps its number. What is wrong
-becomes a `Problem`; a header that cannot be read still makes its cell a task: one slip should not look like twenty.
+A cell magic of nbdag or papermill's tag determines a cell's kind. Other code is setup above the first task or `%%dag`,
+and scratch below it. As in IPython, a cell magic must be on the first line of its cell that is not blank. The lines of
+nbdag (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in `Cell.code`, so that a kernel
+without nbdag accepts them and line numbers stay the same. Errors become `Problem`s. An invalid header still makes its
+cell a task, since otherwise one typing error would cause many problems.
 
-Which code an operator makes of a cell, and what the code means, is decided elsewhere.
+Operators and the analysis of code are in other modules.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..options.options import DagOptions, TaskOptions
 from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, task_options
 
 PARAMETERS_TAG = "parameters"
-INJECTED_TAG = "injected-parameters"  # what papermill left in a notebook that it ran
+INJECTED_TAG = "injected-parameters"  # on the cell that papermill adds to a notebook when it runs it
 _KINDS = {
     "task": CellKind.TASK,
     "setup": CellKind.SETUP,
@@ -37,81 +37,80 @@ _CANDIDATE = re.compile(r"^\s*%{1,2}\s*\w+", re.MULTILINE)
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
 _MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
-# IPython's own magics, and widespread ones, that look like ours.
+# Magics of IPython and of common extensions with similar names.
 _OTHERS = frozenset({"ask", "tag", "set", "setenv", "edit", "time", "page"})
 
 
 @dataclass(frozen=True, slots=True)
 class RawCell:
-    """A cell as it stands in the file."""
+    """A cell as in the file."""
 
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    built: int | None = (
-        None  # of a cell that %%dag built: the line that made it, from 1; of %%dag: 0, once it has built
-    )
+    # Line of %%dag, from 1, that built this cell; 0 for a %%dag cell that has built its tasks; None for other cells.
+    built: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifiedCells:
-    """The cells of a notebook by kind, and what its headers say."""
+    """The cells of a notebook with their kinds, and the contents of its headers."""
 
     cells: tuple[Cell, ...]
-    dag: Header | None  # the %dag line that says something; None where none does
+    dag: Header | None  # the %dag line that has a name or options, if there is one
     options: DagOptions
     task_options: dict[int, TaskOptions]  # by cell
-    body: dict[int, int]  # of a task cell: on which line, from 1, what the operator is given begins
-    declared: tuple[tuple[str, str, Place], ...]  # of %edges: before, after, where it says so
+    body: dict[int, int]  # task cell → first line, from 1, of the body that the operator gets
+    declared: tuple[tuple[str, str, Place], ...]  # from %edges: upstream task, downstream task, place
     problems: tuple[Problem, ...]
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One cell, while it is being sorted."""
+class _Draft:
+    """One cell while it is being classified."""
 
     index: int
-    number: int  # of the cell of the file that it is, or that made it
+    number: int  # in the file; for a built cell, the number of its %%dag cell
     raw: RawCell
     lines: list[str]
-    kind: CellKind | None = None  # None: its place decides
+    kind: CellKind | None = None  # None: depends on its position
     header: Header | None = None
     task: str | None = None
     body: int = 0  # the first line, from 0, below the header
-    own: list[int] = field(default_factory=list)  # lines, from 0, that are nbdag's
-    only_own: bool = False  # nothing else stands in it
+    own: list[int] = field(default_factory=list)  # lines of nbdag, from 0
+    only_own: bool = False  # it has no other lines
 
     @property
     def builds(self) -> bool:
-        """Whether it is a %%dag cell."""
+        """Return whether it is a %%dag cell."""
         return self.header is not None and self.header.builds
 
     @property
-    def told(self) -> str:
-        """Which cell it is, as people count."""
-        return f"made by {self.place(0)}" if self.raw.built else f"cell {self.number + 1}"
+    def label(self) -> str:
+        """Return the name of this cell in messages."""
+        return f"built by {self.place(0)}" if self.raw.built else f"cell {self.number + 1}"
 
     def place(self, line: int) -> Place:
-        """`line` from 0."""
+        """Return the place of a line, which counts from 0."""
         return Place(cell=self.number, line=self.raw.built or line + 1)
 
 
 def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
-    """Tell the kind of every cell, and read all headers."""
+    """Return the kind of every cell and the contents of all headers."""
     return _Classifier(cells).classify()
 
 
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
-    """The lines with nbdag's own made comments, each on its line still."""
+    """Return the lines joined, those of nbdag as comments, so that line numbers stay the same."""
     kept = list(lines)
     for line in own:
         text = kept[line].lstrip()
         indent = kept[line][: len(kept[line]) - len(text)]
-        # An indented one may be all that its block holds.
+        # An indented line may be the only one of its block.
         kept[line] = f"{indent}pass  # {text}" if indent and line - 1 not in own else f"# {text}"
     first = next((n for n, line in enumerate(kept) if line.strip() and not line.startswith("#")), None)
     if own and first is not None and _CELL_MAGIC.match(kept[first]):
-        # Another cell magic follows, which IPython sees below blank lines, but not below a comment.
+        # IPython accepts the next cell magic below blank lines, but not below a comment.
         kept[:first] = [""] * first
     return "\n".join(kept)
 
@@ -122,239 +121,239 @@ class _Classifier:
         self.dag: Header | None = None
         self.dag_at: Place | None = None
         self.declared: list[tuple[str, str, Place]] = []
-        self.readings: list[_Reading] = []
+        self.drafts: list[_Draft] = []
         number = -1
         for index, raw in enumerate(cells):
             number += 0 if raw.built else 1
             lines = [line.removesuffix("\r") for line in raw.source.split("\n")]
-            self.readings.append(_Reading(index, number, raw, lines))
+            self.drafts.append(_Draft(index, number, raw, lines))
 
     def classify(self) -> ClassifiedCells:
-        for reading in self.readings:
-            if reading.raw.type == "code":
-                self._read(reading)
+        for draft in self.drafts:
+            if draft.raw.type == "code":
+                self._read(draft)
             else:
-                reading.kind = CellKind.PROSE
+                draft.kind = CellKind.PROSE
         options = dag_options(self.dag)
-        said: dict[int, TaskOptions] = {}
-        for reading in self.readings:
-            if reading.task is not None:
-                about = reading.header.options if reading.header else {}
-                said[reading.index] = task_options(options.defaults, about)
+        by_cell: dict[int, TaskOptions] = {}
+        for draft in self.drafts:
+            if draft.task is not None:
+                own = draft.header.options if draft.header else {}
+                by_cell[draft.index] = task_options(options.defaults, own)
         self._check_tasks()
         self._check_parameters()
         self.problems.sort(key=lambda each: (each.place.cell, each.place.line) if each.place else (-1, 0))
         return ClassifiedCells(
-            cells=tuple(self._cell(reading, said.get(reading.index)) for reading in self.readings),
+            cells=tuple(self._cell(draft, by_cell.get(draft.index)) for draft in self.drafts),
             dag=self.dag,
             options=options,
-            task_options=said,
-            body={reading.index: reading.body + 1 for reading in self.readings if reading.task is not None},
+            task_options=by_cell,
+            body={draft.index: draft.body + 1 for draft in self.drafts if draft.task is not None},
             declared=tuple(self.declared),
             problems=tuple(self.problems),
         )
 
-    def _cell(self, reading: _Reading, told: TaskOptions | None) -> Cell:
-        kind = reading.kind
+    def _cell(self, draft: _Draft, options: TaskOptions | None) -> Cell:
+        kind = draft.kind
         if kind is None:
-            tasks = (other.index for other in self.readings if other.kind is CellKind.TASK or other.builds)
+            tasks = (other.index for other in self.drafts if other.kind is CellKind.TASK or other.builds)
             kind = (
                 CellKind.CONTROL
-                if reading.only_own
+                if draft.only_own
                 else CellKind.SETUP
-                if reading.index < next(tasks, len(self.readings))
+                if draft.index < next(tasks, len(self.drafts))
                 else CellKind.SCRATCH
             )
-        own = reading.own
-        if told is not None and told.operator != "python":
-            own = [line for line in own if line < reading.body]  # below is another language
-        code = code_of(reading.lines, own) if reading.raw.type == "code" else ""
+        own = draft.own
+        if options is not None and options.operator != "python":
+            own = [line for line in own if line < draft.body]  # the body is in another language
+        code = code_of(draft.lines, own) if draft.raw.type == "code" else ""
         return Cell(
-            index=reading.index,
+            index=draft.index,
             kind=kind,
-            source=reading.raw.source,
+            source=draft.raw.source,
             code=code,
-            task=reading.task,
-            number=None if reading.number == reading.index else reading.number,
-            made_at=reading.raw.built or None,
+            task=draft.task,
+            number=None if draft.number == draft.index else draft.number,
+            made_at=draft.raw.built or None,
         )
 
     # -- one cell ------------------------------------------------------------------------------------------------------
 
-    def _read(self, reading: _Reading) -> None:
-        lines = reading.lines
+    def _read(self, draft: _Draft) -> None:
+        lines = draft.lines
         first = next((n for n, line in enumerate(lines) if line.strip()), 0)
-        if PARAMETERS_TAG in reading.raw.tags or INJECTED_TAG in reading.raw.tags:
-            reading.kind = CellKind.PARAMETERS
+        if PARAMETERS_TAG in draft.raw.tags or INJECTED_TAG in draft.raw.tags:
+            draft.kind = CellKind.PARAMETERS
         head = _MAGIC.match(lines[first])
         if is_header(lines[first]) and head and (head["name"] in _KINDS or head["magic"].startswith("%%")):
-            self._read_header(reading, first, head["name"])
+            self._read_header(draft, first, head["name"])
         elif head and head["magic"].startswith("%%"):
-            self._check_near_miss(reading, first, lines[first])
+            self._check_near_miss(draft, first, lines[first])
             following = next((n for n in range(first + 1, len(lines)) if lines[n].strip()), None)
             if following is not None and is_header(lines[following]) and _CELL_MAGIC.match(lines[following]):
-                self._not_first(reading, following, f"put it above {head['magic']}")
-            return  # the body is that magic's business
-        skipped = reading.kind is CellKind.SCRATCH
-        other_language = reading.header is not None and reading.header.options.get("operator", "python") != "python"
+                self._not_first(draft, following, f"put it above {head['magic']}")
+            return  # the other magic interprets the body
+        skipped = draft.kind is CellKind.SCRATCH
+        other_language = draft.header is not None and draft.header.options.get("operator", "python") != "python"
         if not skipped and not other_language:
-            self._read_lines(reading)
-        left = (line.strip() for n, line in enumerate(lines) if n not in reading.own)
-        reading.only_own = bool(reading.own) and not any(line and not line.startswith("#") for line in left)
+            self._read_lines(draft)
+        others = (line.strip() for n, line in enumerate(lines) if n not in draft.own)
+        draft.only_own = bool(draft.own) and not any(line and not line.startswith("#") for line in others)
 
-    def _read_header(self, reading: _Reading, first: int, name: str) -> None:
-        last = _last_line(reading.lines, first)
-        text = "\n".join(reading.lines[first : last + 1])
-        reading.own.extend(range(first, last + 1))
-        reading.body = last + 1
+    def _read_header(self, draft: _Draft, first: int, name: str) -> None:
+        last = _last_line(draft.lines, first)
+        text = "\n".join(draft.lines[first : last + 1])
+        draft.own.extend(range(first, last + 1))
+        draft.body = last + 1
         try:
-            reading.header = parse(text)
+            draft.header = parse(text)
         except HeaderError as error:
-            self._bad_header(reading, first, error)
+            self._bad_header(draft, first, error)
             found = _TASK_NAME.match(text)
-            reading.task = found[1] if found else None
+            draft.task = found[1] if found else None
         else:
-            reading.task = reading.header.name if name == "task" else None
-        if name == "dag" and reading.header is not None:
-            self._dag_line(reading, first, reading.header)
-            if reading.raw.built is None:
-                reading.kind = CellKind.BUILDER
+            draft.task = draft.header.name if name == "task" else None
+        if name == "dag" and draft.header is not None:
+            self._dag_line(draft, first, draft.header)
+            if draft.raw.built is None:
+                draft.kind = CellKind.BUILDER
                 return
-        if name not in _KINDS:  # what is below %%dag and %%edges is no code of a task or of setup
-            reading.own = list(range(len(reading.lines)))
-            reading.kind = CellKind.CONTROL
+        if name not in _KINDS:  # the code below %%dag and %%edges belongs to no task and is not setup
+            draft.own = list(range(len(draft.lines)))
+            draft.kind = CellKind.CONTROL
             return
         kind = _KINDS[name]
-        if reading.kind is CellKind.PARAMETERS and kind is not CellKind.PARAMETERS:
-            tag = next(tag for tag in (PARAMETERS_TAG, INJECTED_TAG) if tag in reading.raw.tags)
-            self._say(
+        if draft.kind is CellKind.PARAMETERS and kind is not CellKind.PARAMETERS:
+            tag = next(tag for tag in (PARAMETERS_TAG, INJECTED_TAG) if tag in draft.raw.tags)
+            self._add(
                 "NB112",
-                reading.place(first),
-                f"the cell has papermill's tag {tag} and is {MAGICS[name]} too",
+                draft.place(first),
+                f"the cell has papermill's tag {tag} and is {MAGICS[name]}, too",
                 hint=f"remove the tag, or {MAGICS[name]}",
-                task=reading.task,
+                task=draft.task,
             )
-        reading.kind = kind
+        draft.kind = kind
 
-    def _read_lines(self, reading: _Reading) -> None:
+    def _read_lines(self, draft: _Draft) -> None:
         """Find nbdag's line magics among the code below the header."""
-        if not _CANDIDATE.search("\n".join(reading.lines[reading.body :])):
+        if not _CANDIDATE.search("\n".join(draft.lines[draft.body :])):
             return
-        work = ["" if n < reading.body else line for n, line in enumerate(reading.lines)]
+        work = ["" if n < draft.body else line for n, line in enumerate(draft.lines)]
         body = next((line for line in work if line.strip() and not line.lstrip().startswith("#")), "")
-        if reading.body and _CELL_MAGIC.match(body) and not is_header(body):
-            return  # a cell magic below the header: the rest is that magic's business
+        if draft.body and _CELL_MAGIC.match(body) and not is_header(body):
+            return  # a cell magic below the header interprets the rest
         for start, end in _commands(work):
-            text = "\n".join(reading.lines[start : end + 1])
+            text = "\n".join(draft.lines[start : end + 1])
             if _EXTENSION.match(text):
-                reading.own.extend(range(start, end + 1))
+                draft.own.extend(range(start, end + 1))
             elif is_header(text):
-                reading.own.extend(range(start, end + 1))
-                self._read_line(reading, start, text)
+                draft.own.extend(range(start, end + 1))
+                self._read_line(draft, start, text)
             else:
-                self._check_near_miss(reading, start, text)
+                self._check_near_miss(draft, start, text)
 
-    def _read_line(self, reading: _Reading, line: int, text: str) -> None:
+    def _read_line(self, draft: _Draft, line: int, text: str) -> None:
         magic = _MAGIC.match(text)
         if magic and (magic["name"] in _KINDS or magic["magic"] == "%%dag"):
-            hint = "begin a new cell with it"
-            if not any(row.strip() and not row.lstrip().startswith("#") for row in reading.lines[:line]):
+            hint = "move it to the start of a new cell"
+            if not any(row.strip() and not row.lstrip().startswith("#") for row in draft.lines[:line]):
                 hint = "move it above the comment"
-            self._not_first(reading, line, hint)
+            self._not_first(draft, line, hint)
             return
         try:
             header = parse(text)
         except HeaderError as error:
-            self._bad_header(reading, line, error)
+            self._bad_header(draft, line, error)
             return
         if header.kind == "edges":
-            self.declared += [(before, after, reading.place(line)) for before, after in header.edges]
+            self.declared += [(before, after, draft.place(line)) for before, after in header.edges]
         elif header.kind == "dag":
-            self._dag_line(reading, line, header)
+            self._dag_line(draft, line, header)
 
-    def _dag_line(self, reading: _Reading, line: int, header: Header) -> None:
+    def _dag_line(self, draft: _Draft, line: int, header: Header) -> None:
         if header.is_bare:
             return
         if self.dag_at is None:
-            self.dag, self.dag_at = header, reading.place(line)
+            self.dag, self.dag_at = header, draft.place(line)
         else:
-            first = f"the first is in {self.dag_at}"
-            hint = "say it all in one; a bare %dag draws the graph, a bare %%dag only builds"
-            self._say("NB105", reading.place(line), f"a second %dag line says something; {first}", hint=hint)
+            message = f"a second %dag line has a name or options; the first is in {self.dag_at}"
+            hint = "put all options into one line; %dag alone draws the graph, %%dag alone builds tasks"
+            self._add("NB105", draft.place(line), message, hint=hint)
 
     # -- problems ------------------------------------------------------------------------------------------------------
 
-    def _say(self, code: str, place: Place, message: str, *, hint: str = "", task: str | None = None) -> None:
+    def _add(self, code: str, place: Place, message: str, *, hint: str = "", task: str | None = None) -> None:
         self.problems.append(problem(code, message, hint=hint, task=task, place=place))
 
-    def _bad_header(self, reading: _Reading, line: int, error: HeaderError) -> None:
-        found = _TASK_NAME.match(reading.lines[line])
+    def _bad_header(self, draft: _Draft, line: int, error: HeaderError) -> None:
+        found = _TASK_NAME.match(draft.lines[line])
         for each in (error, *error.others):
             message = f"{each.magic}, column {each.column}: {each.message}"
-            self._say("NB101", reading.place(line), message, hint=each.hint, task=found[1] if found else None)
+            self._add("NB101", draft.place(line), message, hint=each.hint, task=found[1] if found else None)
 
-    def _not_first(self, reading: _Reading, line: int, hint: str) -> None:
-        magic = _MAGIC.match(reading.lines[line])
+    def _not_first(self, draft: _Draft, line: int, hint: str) -> None:
+        magic = _MAGIC.match(draft.lines[line])
         name = magic["magic"] if magic else ""
-        self._say("NB103", reading.place(line), f"{name} is not the first line of its cell", hint=hint)
+        self._add("NB103", draft.place(line), f"{name} is not the first line of its cell", hint=hint)
 
-    def _check_near_miss(self, reading: _Reading, line: int, text: str) -> None:
-        """`%%taks train`, which would be lost without a word."""
+    def _check_near_miss(self, draft: _Draft, line: int, text: str) -> None:
+        """Report a misspelt magic such as `%%taks train`, which would be ignored otherwise."""
         found = _MAGIC.match(text)
         if not found or found["name"] in _OTHERS or found["rest"].startswith("?"):
             return
-        like = difflib.get_close_matches(found["name"].lower(), MAGICS, n=1, cutoff=0.75)
-        if not like:
+        similar = difflib.get_close_matches(found["name"].lower(), MAGICS, n=1, cutoff=0.75)
+        if not similar:
             return
-        right = "%%dag" if like[0] == "dag" and found["magic"].startswith("%%") else MAGICS[like[0]]
+        right = "%%dag" if similar[0] == "dag" and found["magic"].startswith("%%") else MAGICS[similar[0]]
         try:
             parse(right + found["rest"])
         except HeaderError:
-            return  # somebody else's magic, with words of its own
-        self._say("NB104", reading.place(line), f"{found['magic']} is unknown", hint=f"did you mean {right}?")
+            return  # a magic of another extension, with arguments of its own
+        self._add("NB104", draft.place(line), f"unknown magic {found['magic']}", hint=f"did you mean {right}?")
 
     def _check_tasks(self) -> None:
-        where: dict[str, _Reading] = {}
-        for reading in self.readings:
-            if reading.task is None:
+        first: dict[str, _Draft] = {}
+        for draft in self.drafts:
+            if draft.task is None:
                 continue
-            if reading.task in where:
-                self._say(
+            if draft.task in first:
+                self._add(
                     "NB102",
-                    reading.place(reading.body - 1),
-                    f"there are two tasks named {reading.task!r}; the first is {where[reading.task].told}",
-                    hint="give one of them another name",
-                    task=reading.task,
+                    draft.place(draft.body - 1),
+                    f"a second task is named {draft.task!r}; the first is {first[draft.task].label}",
+                    hint="rename one of them",
+                    task=draft.task,
                 )
-            where.setdefault(reading.task, reading)
-        wrong = any(each.severity == "error" for each in self.problems)  # it may be what hides the task: say that alone
-        some = (CellKind.TASK, CellKind.BUILDER)
-        if not wrong and not any(reading.kind in some for reading in self.readings):
-            code = any(reading.raw.type == "code" and reading.raw.source.strip() for reading in self.readings)
+            first.setdefault(draft.task, draft)
+        wrong = any(
+            each.severity == "error" for each in self.problems
+        )  # an error may hide the task; report only the error
+        kinds = (CellKind.TASK, CellKind.BUILDER)
+        if not wrong and not any(draft.kind in kinds for draft in self.drafts):
+            code = any(draft.raw.type == "code" and draft.raw.source.strip() for draft in self.drafts)
             message = "the notebook has no task" if code else "the notebook has no code"
             hint = "write %%task NAME as the first line of a cell"
-            if any(reading.builds for reading in self.readings):
-                message = "the code of %%dag built no task"
-                hint = "make one there, such as Python('train', 'model = fit(X, y)')"
+            if any(draft.builds for draft in self.drafts):
+                message = "the code of %%dag created no task"
+                hint = "create one there, such as Python('train', 'model = fit(X, y)')"
             self.problems.append(problem("NB107", message, hint=hint))
 
     def _check_parameters(self) -> None:
         cells = [
-            reading
-            for reading in self.readings
-            if reading.kind is CellKind.PARAMETERS and INJECTED_TAG not in reading.raw.tags
+            draft for draft in self.drafts if draft.kind is CellKind.PARAMETERS and INJECTED_TAG not in draft.raw.tags
         ]
-        for reading in cells[1:]:
-            self._say(
+        for draft in cells[1:]:
+            self._add(
                 "NB111",
-                reading.place(0),
-                f"a second parameters cell; the first is {cells[0].told}",
-                hint="papermill overrides after the first only: make them one cell",
+                draft.place(0),
+                f"a second parameters cell; the first is {cells[0].label}",
+                hint="papermill overrides parameters of the first only; merge the cells",
             )
 
 
 def _last_line(lines: Sequence[str], start: int) -> int:
-    """Where a line that goes on after a backslash ends."""
+    """Return the last line of a logical line that backslashes continue."""
     end = start
     while lines[end].endswith("\\") and end + 1 < len(lines):
         end += 1
@@ -363,13 +362,13 @@ def _last_line(lines: Sequence[str], start: int) -> int:
 
 @cache
 def _tokens_by_line() -> Any:
-    from IPython.core.inputtransformer2 import make_tokens_by_line  # slow to import, and most cells hold no magic
+    from IPython.core.inputtransformer2 import make_tokens_by_line  # slow to import, and most cells have no magic
 
     return make_tokens_by_line
 
 
 def _commands(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """First and last line of each magic or shell command, as IPython finds them: never inside a string."""
+    """Yield the first and last line of each magic or shell command that IPython finds, so none inside strings."""
     work = list(lines)
     while True:
         found = _first_command(work)

@@ -1,7 +1,7 @@
-"""A notebook in plain data: what `check --json` and `show --json` print.
+"""Describe a notebook as JSON data for `check --json` and `show --json`.
 
-The shape is a promise to other programs: keys are added, never renamed or removed. Cells count from 0 over all cells
-of the file, lines from 1 within the cell. Everything in it is JSON's own: no tuple, no date, no enum.
+Other programs rely on the schema: keys are added, never renamed or removed. Cells count from 0 over all cells of the
+file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..options.options import DagOptions, TaskOptions
 
 
 def describe(dag: Dag) -> dict[str, Any]:
-    """The whole of a notebook as nbdag understands it."""
+    """Return the analysed notebook as JSON data."""
     return {
         "dag": {
             "id": dag.id,

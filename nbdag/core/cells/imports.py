@@ -1,8 +1,8 @@
-"""What a notebook's cells import, as far as it could be imported ahead of them.
+"""Find the imports of a notebook's cells that a fork server can execute ahead of the cells.
 
-In notebook order, up to the first line that changes what an import means: the environment, or the front of the module
-path. What is imported below that line must be imported after it. Only imports that the cell itself makes count, not
-those inside functions, which may never be called.
+They are collected in notebook order, up to the first line that changes the meaning of an import: the environment, or
+the front of the module path. Imports below that line must not be executed before it. Imports inside functions do not
+count, since the function may never be called.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _CHANGES_PATH = re.compile(
 
 
 def imports(dag: Dag) -> tuple[str, ...]:
-    """`a.b` for `import a.b`, and `a:b` for `from a import b`; each once, in order."""
+    """Return `a.b` for `import a.b` and `a:b` for `from a import b`, in order, without duplicates."""
     return imported(tuple(cell.code for cell in dag.cells if cell.kind in _CODE))
 
 
-@lru_cache(maxsize=64)  # every job of a run asks the same
+@lru_cache(maxsize=64)  # all jobs of a run need the same
 def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """The same of the code of some cells."""
+    """Return the imports of some cells' code, as `imports` does."""
     found: dict[str, None] = {}
     for code in cells:
         python = to_python(code)
@@ -45,13 +45,13 @@ def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def changes_imports(code: str) -> bool:
-    """Whether a cell changes what an import below it means."""
+    """Return whether a cell changes the meaning of imports below it."""
     python = to_python(code)
     return not isinstance(python, SyntaxProblem) and any(map(_changes_imports, _statements(python.tree.body)))
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run with the cell, those inside `if`, `try`, `with` and loops among them."""
+    """Yield the statements that the cell itself executes, also inside `if`, `try`, `with` and loops."""
     for statement in body:
         blocks = [
             block for name in ("body", "handlers", "orelse", "finalbody") for block in getattr(statement, name, [])
@@ -107,7 +107,7 @@ def _dotted(node: ast.expr) -> str:
 
 
 def top_level_modules(tree: ast.AST) -> Iterator[str]:
-    """The top of each module that the code imports, wherever in it: `a` of `import a.b`."""
+    """Yield the top-level module (`a` of `import a.b`) of each import, wherever it is in the code."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -123,7 +123,7 @@ def top_level_modules(tree: ast.AST) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def imported_modules(code: str) -> frozenset[str]:
-    """Return the top of each module that a cell's code imports."""
+    """Return the top-level module of each import in a cell's code."""
     python = to_python(code)
     return frozenset(top_level_modules(python.tree)) if isinstance(python, Python) else frozenset()
 

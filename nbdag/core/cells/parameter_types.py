@@ -1,7 +1,7 @@
-"""Whether what a run says of a parameter is of the kind that its default is.
+"""Compare the types of a run's parameters with those of their defaults.
 
-On a command line everything is text, and a text where a list is meant runs for a while before it fails, letter by
-letter. A default is known by its source; what is no plain list, mapping or number there may be anything.
+Parameters on a command line are text. A text in place of a list fails late, or yields single characters. The type of a
+default is known if its source is a plain list, tuple, set, dict or number; otherwise any value is accepted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 
 _KINDS: Mapping[type[ast.expr], str] = {
     ast.List: "list",
@@ -23,38 +23,36 @@ _KINDS: Mapping[type[ast.expr], str] = {
 }
 
 
+@error
 class ParameterTypeError(NbdagError):
-    """A text for a parameter whose default is a list, or the like."""
+    """A parameter whose default is a list, tuple, set or dict was given a text."""
 
+    name: str
+    kind: str  # such as list
+    text: str
     exit_code = 2
+    template = "parameter {name} is a {kind}, but its value is the text {text!r}; write -y '{name}: {example}'"
 
-    def __init__(self, name: str, kind: str, text: str) -> None:
-        super().__init__(name, kind, text)
-        self.name = name
-        self.kind = kind
-        self.text = text
-
-    def __str__(self) -> str:
-        said = self.text.strip()
-        if not (said[:1] + said[-1:] in ("[]", "{}") and said.isprintable() and "'" not in said):
-            said = "{name: value}" if self.kind == "dict" else "[1, 2]"
-        return (
-            f"{self.name} is a {self.kind} in the parameters cell, and is given the text {self.text!r}; write "
-            f"-y '{self.name}: {said}'"
-        )
+    @property
+    def example(self) -> str:
+        """The text, if it is a YAML collection, else an example of one."""
+        text = self.text.strip()
+        if text[:1] + text[-1:] in ("[]", "{}") and text.isprintable() and "'" not in text:
+            return text
+        return "{name: value}" if self.kind == "dict" else "[1, 2]"
 
 
-def reject_text(defaults: Mapping[str, str], said: Mapping[str, Any]) -> None:
-    """Raise `ParameterTypeError` where a text is given for a list, tuple, set or dict; `defaults` are sources."""
-    for name, value in said.items():
+def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
+    """Raise `ParameterTypeError` for a text in place of a list, tuple, set or dict; `defaults` are source code."""
+    for name, value in given.items():
         kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
         if isinstance(value, str) and kind not in ("", "number"):
             raise ParameterTypeError(name, kind, value)
 
 
-def texts_given_for_numbers(defaults: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The names, with their texts, whose default is a number."""
-    for name, value in said.items():
+def texts_given_for_numbers(defaults: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each parameter that is a text although its default is a number."""
+    for name, value in given.items():
         if isinstance(value, str) and _kind(defaults.get(name)) == "number":
             yield name, value
 

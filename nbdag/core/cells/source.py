@@ -1,8 +1,8 @@
-"""A cell's text, as Python that keeps its line numbers.
+"""Parse a cell as Python, with the line numbers of the cell.
 
-Python is taken as it stands; anything else goes through IPython's own transform first, so `%time f(x)`, `files = !ls`
-and `df?` become the calls that IPython makes of them. A cell magic that runs its body as Python (`%%time`, `%%capture`)
-is read through its body; any other one is text, in which only what IPython itself would expand is a read.
+Plain Python is parsed directly. Other code is transformed by IPython first, which replaces `%time f(x)`, `files = !ls`
+and `df?` by calls. If a cell magic executes its body as Python (`%%time`, `%%capture`), its body is parsed. The body of
+any other cell magic is text; it reads only the names that IPython expands in it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-# Cell magics whose body is Python that runs in the notebook's namespace, and those whose body keeps its names.
+# Cell magics whose body is Python in the notebook's namespace, and those whose body has a namespace of its own.
 OPEN_MAGICS = frozenset({"time", "capture", "prun", "memit", "mprun", "lprun", "heat", "snakeviz", "scalene", "debug"})
 CLOSED_MAGICS = frozenset({"timeit"})
-# Cell magics whose body is some other language, in which IPython expands nothing.
+# Cell magics whose body is in another language; IPython expands no names in it.
 TEXT_MAGICS = frozenset(
     {
         "bash",
@@ -60,30 +60,30 @@ PLACEHOLDER = re.compile(r"\$\{?([^\W\d]\w*)|(?<![:\w]):([^\W\d]\w*)|\{\{?\s*([^
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """A cell as Python."""
+    """A cell parsed as Python."""
 
     tree: ast.Module  # line numbers are those of the cell
-    text: str  # what `tree` was parsed from
-    shown: bool = True  # a last expression displays: no `;` ends it
-    closed: bool = False  # names that it binds are gone after it, as in %%timeit
-    reads: tuple[tuple[str, int], ...] = ()  # names that a magic's own line or text expands, with lines
-    soft_reads: tuple[tuple[str, int], ...] = ()  # names that a magic may expand by rules of its own
-    writes: tuple[tuple[str, int], ...] = ()  # names that a magic sets, as `%%capture out`
-    opaque: tuple[int, ...] = field(default=())  # lines that nothing can be said of
+    text: str  # source of `tree`
+    shown: bool = True  # a last expression is displayed, as no `;` follows it
+    closed: bool = False  # the names that it binds are local to it, as in %%timeit
+    reads: tuple[tuple[str, int], ...] = ()  # names that the line or the text of a magic expands, with lines
+    soft_reads: tuple[tuple[str, int], ...] = ()  # names that a magic may expand by its own rules, with lines
+    writes: tuple[tuple[str, int], ...] = ()  # names that a magic sets, such as `%%capture out`, with lines
+    opaque: tuple[int, ...] = field(default=())  # lines that cannot be analysed
 
 
 @dataclass(frozen=True, slots=True)
 class SyntaxProblem:
-    """Why a cell is not Python."""
+    """The syntax error of a cell."""
 
     message: str
     line: int
 
 
 def to_python(code: str) -> Python | SyntaxProblem:
-    """Read a cell's code. Never raises for what it says."""
+    """Parse a cell's code; return a `SyntaxProblem` instead of raising an error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an odd escape in the user's text is Python's to mention, when it runs
+        warnings.simplefilter("ignore")  # Python repeats its warnings about escapes when the cell runs
         try:
             return _cell_magic(code) or _plain(code)
         except SyntaxError as error:
@@ -93,7 +93,7 @@ def to_python(code: str) -> Python | SyntaxProblem:
 
 
 def parse_line(text: str, line: int) -> ast.Module | None:
-    """What follows `%time` and the like, each node at `line`; None where it is not Python."""
+    """Return the code after `%time` and the like, with each node at `line`; None if it is not Python."""
     found = to_python(text.strip())
     if isinstance(found, SyntaxProblem):
         return None
@@ -104,7 +104,7 @@ def parse_line(text: str, line: int) -> ast.Module | None:
 
 
 def expanded_names(text: str) -> Iterator[ast.expr]:
-    """The expressions in `{…}` and `$name` of a line of a shell command or magic, as IPython expands them."""
+    """Yield the expressions in `{…}` and `$name` that IPython expands in a shell command or magic."""
     for dollar in re.finditer(r"(?<!\$)\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)", text):
         yield ast.parse(dollar[1], mode="eval").body
     try:
@@ -130,7 +130,7 @@ def _plain(code: str) -> Python:
             error.lineno = lines[min(error.lineno or 1, len(lines)) - 1] if lines else error.lineno
             raise
         _renumber(tree, lines)
-    compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)  # finds what the parser lets pass
+    compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)  # finds errors that the parser does not
     return Python(tree, text, shown=not _ends_with_semicolon(code))
 
 
@@ -170,9 +170,9 @@ def _transformer() -> Any:
 
 
 def _transformed(code: str) -> tuple[str, list[int] | None]:
-    """IPython's Python for the cell, and for each line of it the line of the cell (None: the same)."""
+    """Return the Python that IPython makes of a cell, and the cell's line for each of its lines (None: equal)."""
     text: str = _transformer().transform_cell(code)
-    # Leading blank lines are dropped, and a magic continued over lines becomes one.
+    # IPython drops leading blank lines and joins continued lines of a magic.
     blank = re.match(r"(?:[ \t]*\n)*", code)
     dropped = blank[0].count("\n") if blank else 0
     before, after = code.rstrip("\n").split("\n")[dropped:], text.rstrip("\n").split("\n")

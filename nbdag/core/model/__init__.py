@@ -1,1 +1,1 @@
-"""The values that everything else is expressed in: a notebook as a `Dag`, an attempt as a `Job`, states and events."""
+"""Frozen values that all other packages use: a notebook as a `Dag`, an attempt as a `Job`, states and events."""

@@ -1,7 +1,7 @@
-"""What is written beside a cell's source: tags, and nbdag's own part of the metadata.
+"""Read the metadata of cells: tags, and the part under the key nbdag.
 
-A notebook comes from anywhere, so its metadata may be missing, null, or what another tool has left under our name; the
-answers here are for any of that.
+Metadata may be missing, null or of any type, because any tool may have written the notebook. The functions accept all
+of these.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-HELPER = "nbdag"  # tag of nbdag's own steps in an attempt's notebook; of the other cells there:
+HELPER = "nbdag"  # tag of the cells that nbdag adds to an attempt's notebook; the tags of its other cells follow
 SETUP = "nbdag-setup"
 PARAMETERS = "nbdag-parameters"
 TASK = "nbdag-task"
-INJECTED = "injected-parameters"  # papermill's, of the cell that it puts in
-ERROR = "papermill-error-cell-tag"  # papermill's, of cells that it removes when a report is run again
+INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
+ERROR = "papermill-error-cell-tag"  # papermill's tag of cells that it removes when a report is executed again
 
 
 def metadata_of(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell's metadata, or a notebook's."""
-    return _dict(cell.get("metadata"))
+    """Return the metadata of a cell or a notebook."""
+    return _dict_or_empty(cell.get("metadata"))
 
 
 def tags_of(cell: Mapping[str, Any]) -> tuple[str, ...]:
-    """A cell's tags."""
+    """Return the tags of a cell."""
     tags = metadata_of(cell).get("tags")
     return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def nbdag_metadata(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """What nbdag has written into a cell's metadata."""
-    return _dict(metadata_of(cell).get("nbdag"))
+    """Return the part of a cell's metadata under the key nbdag."""
+    return _dict_or_empty(metadata_of(cell).get("nbdag"))
 
 
 def built_line(cell: Mapping[str, Any]) -> int | None:
-    """Of a cell that %%dag has built, the line that made it; 0 of the %%dag cell itself."""
+    """Return the line of the %%dag cell that built this cell, 0 for the %%dag cell itself, None for any other cell."""
     line = nbdag_metadata(cell).get("built")
     return line if isinstance(line, int) and line >= 0 else None
 
 
-def _dict(value: object) -> dict[str, Any]:
+def _dict_or_empty(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}

@@ -1,7 +1,7 @@
-"""A notebook, understood: its cells, its tasks, and what each takes from which.
+"""An analysed notebook: its cells, its tasks, and the values that tasks pass to each other.
 
-Plain frozen values that everything else is told in. Cells count from 0 over all cells of the file, lines from 1
-within a cell. `core.dataflow.understand` makes a `Dag`; nothing here reads a file or knows of a kernel.
+All classes are plain frozen values. Cells count from 0 over all cells of the file, lines from 1 within a cell.
+`core.dataflow.graph` creates a `Dag`; this module reads no file and starts no kernel.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..options.options import DagOptions, TaskOptions
 
 
 class CellKind(StrEnum):
-    """What a cell is to a headless run."""
+    """The role of a cell in a headless run."""
 
     PARAMETERS = "parameters"  # runs first in every task's kernel
     SETUP = "setup"  # runs in every task's kernel, before the task
     TASK = "task"
-    CONTROL = "control"  # only nbdag's own lines: %load_ext nbdag, %dag, %edges, %nbdag; does not run
-    BUILDER = "builder"  # %%dag, whose tasks are not built; once they are, they stand below it and it is CONTROL
+    CONTROL = "control"  # holds only lines of nbdag (%load_ext nbdag, %dag, %edges, %nbdag); does not run
+    BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; afterwards it is CONTROL
     SCRATCH = "scratch"  # does not run
     PROSE = "prose"  # markdown, raw
 
@@ -34,42 +34,48 @@ class Place:
     line: int  # from 1, within the cell
 
     def __str__(self) -> str:
-        """As people count: from 1, cells too."""
+        """Return the place for a message; cells count from 1 there."""
         return f"cell {self.cell + 1}, line {self.line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell of the notebook, in which what %%dag built stands below the %%dag cell.
+    """One cell of the notebook, in which the cells that %%dag built follow the %%dag cell.
 
-    So `index` counts what the file does not have, and a `Place`, which is for people, does not: see `at`.
+    `index` counts built cells, too. A `Place` refers to the user's file, which has no built cells: see `at`.
     """
 
     index: int  # from 0
     kind: CellKind
-    source: str  # as it stands in the file
-    code: str = ""  # what a kernel is given: `source` with nbdag's own lines made comments, line numbers kept
+    source: str  # as in the file
+    code: str = ""  # code for the kernel: `source` with the lines of nbdag as comments; line numbers are the same
     task: str | None = None  # the task's id, for a task cell
-    number: int | None = None  # from 0 over the cells of the file, of a built one the %%dag cell's; None: `index`
-    made_at: int | None = None  # of a built cell: the line of the %%dag cell that made it
+    number: int | None = (
+        None  # its number in the file, from 0; for a built cell, the %%dag cell's; None: equals `index`
+    )
+    made_at: int | None = None  # for a built cell: the line of the %%dag cell that built it
 
     @property
     def in_file(self) -> int:
-        """Which cell of the user's file it is, or was made by; from 0."""
+        """Return the number of this cell in the user's file, from 0; for a built cell, the number of its %%dag cell."""
         return self.index if self.number is None else self.number
 
     def at(self, line: int) -> Place:
-        """Where a line of it, from 1, stands in the user's file. All of what %%dag built is where it was made."""
+        """Return the place of a line, from 1, in the user's file; for a built cell, the line of %%dag that built it."""
         return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
 
     def built_line_suffix(self, line: int) -> str:
-        """Of what %%dag built, what `at` cannot say: which line below the header it is."""
-        return f" (line {line - 1} of {self.task or 'what it needs'})" if self.made_at is not None and line > 1 else ""
+        """Return the line below the header of a built cell, as a suffix for messages, since `at` has only %%dag's."""
+        return (
+            f" (line {line - 1} of {self.task or 'the code that it needs'})"
+            if self.made_at is not None and line > 1
+            else ""
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that `check` says of a notebook."""
+    """An error or warning about a notebook."""
 
     code: str  # stable, such as NB201
     severity: str  # "error" or "warning"
@@ -81,7 +87,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameUse:
-    """Why an inferred edge is there: a name read here, written there."""
+    """The reason for an inferred edge: the places where a name is read and written."""
 
     name: str
     read_at: Place
@@ -94,57 +100,57 @@ class Edge:
 
     source: str
     target: str
-    declared: bool = False  # by --after or %edges; a declared edge may carry names too
+    declared: bool = False  # by --after or %edges; a declared edge may have names, too
     names: tuple[NameUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """A name whose value a task is given before its cell runs."""
+    """A name whose value is loaded before the cell of a task runs."""
 
     name: str
-    sources: tuple[str, ...]  # tasks that may have written it, the nearest first; the first that succeeded gives it
-    optional: bool = False  # may be missing: a maybe-written name, or one that setup sets as well
+    sources: tuple[str, ...]  # tasks that may have written it, nearest first; the first one that succeeded provides it
+    optional: bool = False  # may be missing, because the write is conditional or setup sets the name as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A top-level def, class or import of a task cell, which travels as source."""
+    """A top-level def, class or import of a task cell, passed to later tasks as source."""
 
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
     place: Place  # of its first line
-    made_by: str = ""  # the task, where %%dag built its cell: `place` is a line of that
+    made_by: str = ""  # its task, if %%dag built the cell; `place` is then a line of the %%dag cell
 
     @property
     def cell_label(self) -> str:
-        """What people call its cell."""
+        """Return the name of its cell in messages."""
         return f"task {self.made_by}" if self.made_by else f"cell {self.place.cell + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A tagged cell and what it takes and gives."""
+    """A task cell with its inputs and outputs."""
 
     id: str
     cell: int
     options: TaskOptions
-    code: str  # what the kernel runs, its line numbers those of the cell
-    reads: tuple[str, ...] = ()  # names it needs from outside its cell, builtins left out
+    code: str  # executed in the kernel; line numbers are those of the cell
+    reads: tuple[str, ...] = ()  # names it needs from outside its cell, without builtins
     writes: tuple[str, ...] = ()  # names it binds
     changes: tuple[str, ...] = ()  # names it changes in place
-    # Of a name that it reads, other names that may be the same object, or share one with it.
+    # For each name that it reads, the other names that may refer to the same object or share one with it.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    opaque: bool = False  # eval, exec or globals(): what it reads and writes cannot be known
-    inputs: tuple[Input, ...] = ()  # values to load, those of names that some task wrote
-    exports: tuple[tuple[str, ...], ...] = ()  # names to save; those in one tuple share objects and are saved as one
+    opaque: bool = False  # uses eval, exec or globals(), so its reads and writes are not known completely
+    inputs: tuple[Input, ...] = ()  # values of other tasks to load
+    exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dag:
-    """A whole notebook. `tasks` stand in notebook order; `order` is a run order (empty when there is a cycle)."""
+    """A whole notebook. `tasks` is in notebook order, `order` in run order (empty if there is a cycle)."""
 
     id: str
     options: DagOptions
@@ -155,35 +161,35 @@ class Dag:
     order: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)  # name: source of its default
     language: str = "python"
-    kernel_name: str | None = None  # the notebook's kernelspec; None where it names none
+    kernel_name: str | None = None  # the notebook's kernelspec, if it has one
 
     @property
     def unbuilt(self) -> bool:
-        """Whether a %%dag cell has yet to build its tasks, so that this is not the whole of it."""
+        """Return whether a %%dag cell has not built its tasks yet, so that tasks are missing here."""
         return any(cell.kind is CellKind.BUILDER for cell in self.cells)
 
     @property
     def built(self) -> bool:
-        """Whether %%dag cells have built tasks, so that this is not the file as it stands."""
+        """Return whether %%dag cells have built tasks, so that the cells differ from those of the file."""
         return any(cell.made_at is not None for cell in self.cells)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that keep the notebook from running."""
+        """Return the problems that prevent a run."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @cached_property
     def upstream(self) -> Mapping[str, tuple[str, ...]]:
-        """For each task, the tasks that it directly follows, in notebook order."""
+        """Return the direct upstream tasks of each task, in notebook order."""
         return self._neighbours("target", "source")
 
     @cached_property
     def downstream(self) -> Mapping[str, tuple[str, ...]]:
-        """For each task, the tasks that directly follow it, in notebook order."""
+        """Return the direct downstream tasks of each task, in notebook order."""
         return self._neighbours("source", "target")
 
     def cell_in_file(self, number: int) -> Cell | None:
-        """A cell of the user's file, from 0."""
+        """Return the cell with this number, from 0, in the user's file."""
         return next((cell for cell in self.cells if cell.in_file == number and cell.made_at is None), None)
 
     def kernel_code(self, task: str) -> Iterator[str]:
@@ -194,11 +200,11 @@ class Dag:
         yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
-        """All that must run before these tasks; the tasks themselves only where one precedes another."""
+        """Return all upstream tasks of these; one of these itself only if it is upstream of another."""
         return _reachable(self.upstream, tasks)
 
     def descendants(self, *tasks: str) -> frozenset[str]:
-        """All that runs after these tasks."""
+        """Return all downstream tasks of these."""
         return _reachable(self.downstream, tasks)
 
     def _neighbours(self, of: str, other: str) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What is told of a run while it goes on: the same words to a terminal, a widget and a web page."""
+"""Events of a run in progress, the same for the terminal, the widget and the web page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .states import RunState, TaskState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something happened to a run. Events come in the order in which they happened."""
+    """A change of a run or of one of its tasks. Events arrive in the order in which they occurred."""
 
     kind: Literal["run", "task"]
     run_id: str
@@ -19,5 +19,5 @@ class Event:
     task: str | None = None  # of kind "task"
     map_index: int = -1  # from 0 for an instance of a mapped task
     try_number: int = 0  # from 1; 0 before the first try
-    message: str = ""  # one sentence: an error, a warning, why a task does not run
+    message: str = ""  # one sentence: an error, a warning, or the reason why a task does not run
     dag: str = ""  # of the run

@@ -1,7 +1,7 @@
-"""One attempt at one task: what it is given, and what became of it.
+"""One attempt of a task: its job and its result.
 
-A job is all that a worker, on this host or another, needs to know: it reads no notebook and asks no database. A
-result is all that it has to say. Both are plain data, so that they cross processes and hosts.
+A job holds everything that a worker needs, so a worker reads no notebook and queries no database. A result holds
+everything that the worker reports. Both are plain data and can be sent to other processes and hosts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from .dag import Task
 from .states import TaskState
 
-CANCELLED = "cancelled"  # what is said of an attempt that its executor was asked to end
+CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """Which attempt: unique over all runs."""
+    """Identifies one attempt, unique over all runs."""
 
     dag: str
     run: str
@@ -29,37 +29,37 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInput:
-    """An input value: what `name` is to be."""
+    """A stored value that is loaded into `name` before the cell runs."""
 
     name: str
     source: str  # the task that wrote it
-    digests: tuple[str, ...]  # one stored value; of a mapped task one per instance, in order
+    digests: tuple[str, ...]  # one stored value; for a mapped source, one per instance, in order
     is_list: bool = False  # True: the name becomes a list, one element per digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One attempt, ready to be made."""
+    """One attempt, ready to be executed."""
 
     key: Key
     task: Task  # its code, options, exports, definitions
-    path: str  # where this attempt's notebook goes: …/TRY.ipynb; its text log stands beside it as TRY.log
+    path: str  # of this attempt's notebook, …/TRY.ipynb; its text log is TRY.log in the same folder
     values: str  # root of the value store: a path or an fsspec URL
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
     readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
-    imports: tuple[str, ...] = ()  # what the notebook's cells import (core.imports), alike for all its tasks
+    imports: tuple[str, ...] = ()  # imports of the notebook's cells (core.cells.imports), the same for all its tasks
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
-    context: Mapping[str, Any] = field(default_factory=dict)  # what `dag_run` says: logical_date, params, …
-    # Name that it reads → names by which others have that object, and would miss a hidden change; None: not known.
+    context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
+    # Name that it reads → names by which other tasks have that object and would miss a hidden change; None: not known.
     held: Mapping[str, tuple[str, ...]] | None = None
-    changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first task below that changes it
+    changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +70,21 @@ class StoredOutput:
     digest: str  # of the stored value, which may hold several names that share objects
     type: str  # such as pandas.DataFrame
     bytes: int
-    summary: str  # a short text for people: shape, columns, a short repr
+    summary: str  # short text for display: shape, columns, a short repr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something that a run has to say of a task, though the task succeeded."""
+    """A warning of a run about a task that succeeded."""
 
     code: str  # stable, such as NB401
-    name: str  # the name that it is about
+    name: str  # the variable, task or pool that it is about
     message: str  # one sentence, with the remedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one attempt."""
+    """The outcome of one attempt."""
 
     key: Key
     state: TaskState  # success, failed, skipped, or up_for_reschedule
@@ -92,9 +92,9 @@ class Result:
     ended: float
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
-    error: str | None = None  # one sentence, or the exception's last line
+    error: str | None = None  # one sentence, or the last line of the exception
     traceback: str | None = None  # plain text
     final: bool = False  # a failure that must not be retried: --check, nbdag.Fail
     short_circuit: bool = False  # skipped by --when with --short-circuit: all descendants are skipped
-    length: int | None = None  # of an expansion: how many instances
+    length: int | None = None  # of an expansion: number of instances
     elements: tuple[Mapping[str, str], ...] = ()  # of an expansion: per instance, variable → digest

@@ -1,7 +1,7 @@
-"""Every problem that `check` or a run can say: one table from code to severity and title.
+"""All problems that `check` or a run can report: one table from code to severity and title.
 
-NB1xx: structure and headers. NB2xx: what depends on what. NB3xx: what analysis cannot be sure of. NB4xx: said by a
-run of a task that succeeded. A code is stable: it keeps its meaning for ever, and is not used again once retired.
+NB1xx: structure and headers. NB2xx: dependencies. NB3xx: limits of the analysis. NB4xx: reported by a run, about tasks
+that succeeded. A code is stable: its meaning never changes, and a retired code is not used again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Severity = Literal["error", "warning"]
 
 
 class ProblemKind(NamedTuple):
-    """What a code stands for."""
+    """The severity and title of a code."""
 
     severity: Severity
     title: str
@@ -22,47 +22,47 @@ class ProblemKind(NamedTuple):
 
 TABLE: dict[str, ProblemKind] = {
     "NB101": ProblemKind("error", "a header that cannot be read"),
-    "NB102": ProblemKind("error", "two tasks of one name"),
+    "NB102": ProblemKind("error", "two tasks with the same name"),
     "NB103": ProblemKind("error", "a cell magic that is not its cell's first line"),
-    "NB104": ProblemKind("error", "a magic that is nearly one of nbdag's"),
-    "NB105": ProblemKind("error", "two %dag lines that say something"),
+    "NB104": ProblemKind("error", "a misspelt magic of nbdag"),
+    "NB105": ProblemKind("error", "two %dag lines with a name or options"),
     "NB107": ProblemKind("error", "no task"),
     "NB108": ProblemKind("error", "an unknown operator"),
-    "NB109": ProblemKind("error", "an operator that cannot make code of its cell"),
+    "NB109": ProblemKind("error", "a cell that its operator cannot translate"),
     "NB110": ProblemKind("error", "a notebook that is not Python"),
     "NB111": ProblemKind("warning", "several parameters cells"),
-    "NB112": ProblemKind("error", "a cell that is parameters and something else"),
-    "NB113": ProblemKind("warning", "a file's name that makes no id"),
-    "NB114": ProblemKind("error", "code of %%dag that cannot build its tasks"),
+    "NB112": ProblemKind("error", "a parameters cell that is another kind of cell, too"),
+    "NB113": ProblemKind("warning", "a file name that is not a valid id"),
+    "NB114": ProblemKind("error", "code of %%dag that failed to build its tasks"),
     "NB115": ProblemKind("warning", "a %%dag cell that has not run here"),
-    "NB201": ProblemKind("error", "a name that nothing above sets"),
+    "NB201": ProblemKind("error", "a name that no cell above sets"),
     "NB202": ProblemKind("error", "tasks form a cycle"),
     "NB203": ProblemKind("error", "an unknown task in --after or %edges"),
-    "NB204": ProblemKind("error", "a setup cell needs what only a task makes"),
+    "NB204": ProblemKind("error", "a setup cell reads a variable of a task"),
     "NB205": ProblemKind("error", "a deleted name is read"),
     "NB206": ProblemKind("error", "a name is read from a task that is not an ancestor, with inference off"),
-    "NB207": ProblemKind("error", "a task comes after itself"),
+    "NB207": ProblemKind("error", "a task depends on itself"),
     "NB208": ProblemKind("error", "a syntax error"),
     "NB301": ProblemKind("warning", "import * hides which names it sets"),
-    "NB302": ProblemKind("warning", "code that analysis cannot see through"),
+    "NB302": ProblemKind("warning", "code whose reads and writes the analysis cannot see"),
     "NB303": ProblemKind("warning", "setup seeds a global random generator"),
     "NB304": ProblemKind("warning", "a task changes the environment or the working directory"),
-    "NB305": ProblemKind("warning", "a task needs a setup cell that stands below it"),
-    "NB306": ProblemKind("warning", "a function reads a name that nothing sets"),
+    "NB305": ProblemKind("warning", "a task needs a setup cell that is below it"),
+    "NB306": ProblemKind("warning", "a function reads a name that no cell sets"),
     "NB116": ProblemKind("warning", "a script's {name} that no cell sets"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
-    "NB401": ProblemKind("warning", "a task changed an input in place, and its code does not show it"),
-    "NB402": ProblemKind("warning", "a task changed in place what each task makes anew, in setup or by a definition"),
+    "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
+    "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
     "NB403": ProblemKind("warning", "two stored values share an object that a later task changes"),
     "NB411": ProblemKind("warning", "a parameter that the notebook does not have"),
-    "NB412": ProblemKind("warning", "a value of an earlier run, whose code has changed since"),
-    "NB413": ProblemKind("warning", "a value of an earlier run, which had other parameters"),
-    "NB414": ProblemKind("warning", "a pool that nobody has made"),
+    "NB412": ProblemKind("warning", "a value of an earlier run whose code or options have changed since"),
+    "NB413": ProblemKind("warning", "a value of an earlier run with other parameters"),
+    "NB414": ProblemKind("warning", "an unknown pool"),
     "NB415": ProblemKind("warning", "a notification that could not be sent"),
-    "NB416": ProblemKind("warning", "a text for a parameter that is a number"),
+    "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
 }
 
 
 def problem(code: str, message: str, *, hint: str = "", task: str | None = None, place: Place | None = None) -> Problem:
-    """A problem with the severity that the table gives its code."""
+    """Return a problem with the severity of its code."""
     return Problem(code=code, severity=TABLE[code].severity, message=message, hint=hint, task=task, place=place)

@@ -1,8 +1,8 @@
 """The states of runs and tasks, and the moves between them.
 
-Airflow 3's words, so that a pipeline means the same here and there. Two kinds of moves: those that nbdag makes while
-it drives a run, and those that only a person asks for (clearing, marking, running again). Any other is refused, so a
-finished task stays finished unless somebody says otherwise. A state is no move to itself.
+The states are those of Airflow 3, so that a pipeline means the same in both. There are two kinds of moves: those of the
+scheduler, and those that only a user requests (clear, mark, run again). All other moves are rejected, so a finished
+task stays finished unless a user requests otherwise. A move from a state to itself is rejected, too.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class RunState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """Where one task instance of a run stands."""
+    """State of one task instance of a run."""
 
     NONE = "none"
     SCHEDULED = "scheduled"
@@ -45,10 +45,10 @@ R, T = RunState, TaskState
 
 RUN_FINISHED = frozenset({R.SUCCESS, R.FAILED, R.CANCELLED})
 FINISHED = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
-ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has, or will have, an attempt at it
-WAITING = frozenset(T) - FINISHED - ACTIVE  # nothing of it runs; what may run next is looked for among these
+ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has, or is about to get, an attempt of it
+WAITING = frozenset(T) - FINISHED - ACTIVE  # no attempt of it runs; the scheduler picks from these
 
-# Of several that are shown as one, such as a mapped task's instances, the state that is told: the first that any is in.
+# The state shown for several instances, such as those of a mapped task, is the first of these that any of them has.
 STATE_PRECEDENCE = (
     T.FAILED, T.RUNNING, T.RESTARTING, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.QUEUED, T.SCHEDULED, T.UPSTREAM_FAILED,
     T.NONE, T.SUCCESS, T.SKIPPED, T.REMOVED,
@@ -62,15 +62,15 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.CANCELLED: frozenset(),
 }
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    # success is not here: without an attempt, only a person can say that a task succeeded
+    # without success: only a user can mark a task that had no attempt as success
     T.NONE: frozenset({T.SCHEDULED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.SCHEDULED: frozenset({T.QUEUED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # back to scheduled: the scheduler that had queued it is gone. A result may come before word that it had begun
+    # back to scheduled: the scheduler that had queued it died. A result may arrive before the start was reported
     T.QUEUED: frozenset({T.RUNNING, T.SCHEDULED, T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE}),
     T.RUNNING: frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.SCHEDULED}),
     T.UP_FOR_RETRY: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.UP_FOR_RESCHEDULE: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # none: its attempt has ended, so it begins anew
+    # none: its attempt has ended, so it can run again
     T.RESTARTING: frozenset({T.NONE, T.FAILED, T.SKIPPED}),
     T.SUCCESS: frozenset(),
     T.FAILED: frozenset(),
@@ -89,7 +89,7 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
 
 def _requests(state: TaskState) -> frozenset[TaskState]:
     requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}  # marked, or cleared
-    if state in ACTIVE:  # its attempt has to be ended before it can begin anew
+    if state in ACTIVE:  # its attempt must end before it can run again
         requests = requests - {T.NONE} | {T.RESTARTING}
     return frozenset(requests - {state})
 
@@ -100,29 +100,34 @@ State = TypeVar("State", RunState, TaskState)
 
 
 def combined_state(states: Collection[TaskState]) -> TaskState:
-    """How these stand, where they are shown as one."""
+    """Return the state that is shown for several instances."""
     return next(state for state in STATE_PRECEDENCE if state in states)
 
 
+@error
 class IllegalMoveError(NbdagError):
-    """A run or task was to go to a state that cannot follow the one it is in."""
+    """The new state cannot follow the current state of the run or task."""
 
-    def __init__(self, old: RunState | TaskState, new: RunState | TaskState) -> None:
-        super().__init__(old, new)
-        self.old, self.new = old, new
+    old: RunState | TaskState
+    new: RunState | TaskState
+    template = "{problem}; `nbdag status` shows its current state{advice}"
 
-    def __str__(self) -> str:
-        what = "run" if isinstance(self.old, RunState) else "task"
+    @property
+    def problem(self) -> str:
+        """The rejected move, in words."""
+        subject = "run" if isinstance(self.old, RunState) else "task"
         if self.old is self.new:
-            return f"the {what} is {self.old.value} already; look at it again with `nbdag status`"
-        return (
-            f"a {what} that is {self.old.value} cannot become {self.new.value}; "
-            "look at it again with `nbdag status`, or clear it to run it anew"
-        )
+            return f"the {subject} is already {self.old.value}"
+        return f"a {subject} in state {self.old.value} cannot become {self.new.value}"
+
+    @property
+    def advice(self) -> str:
+        """The command that resets it, if that helps."""
+        return "" if self.old is self.new else ", `nbdag clear` resets it so that it runs again"
 
 
 def move(old: State, new: State, *, by_user: bool = False) -> State:
-    """`new`, if a run or task may go there from `old`; `by_user` allows clearing and marking as well."""
+    """Return `new` if it may follow `old`; `by_user` also allows clearing and marking. Raise `IllegalMoveError`."""
     if isinstance(old, RunState):
         allowed = RUN_MOVES[old] | (RUN_REQUESTS[old] if by_user else frozenset())
     else:

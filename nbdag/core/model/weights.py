@@ -1,15 +1,15 @@
-"""How much a task matters in the queue.
+"""Weights of tasks in the queue.
 
-`downstream` (the default): a task's own priority and those of all that follow it, so that the beginning of a long
-chain goes first. `upstream`: its own and those of all before it, so that what is begun gets finished. `absolute`: its
-own. A priority counts within 32 bits, as in a database column; totals are not bounded.
+`downstream` (the default) adds the priorities of all downstream tasks to a task's own, so that the start of a long
+chain runs first. `upstream` adds those of all upstream tasks, so that started chains are finished first. `absolute` is
+the task's own priority. Priorities are clamped to 32 bits, as in a database column; totals are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ..options.option_types import nearest
 from .dag import Dag
 
@@ -17,21 +17,22 @@ LEAST, MOST = -(2**31), 2**31 - 1
 RULES = ("downstream", "upstream", "absolute")
 
 
+@error
 class WeightRuleError(NbdagError):
-    """There is no such weight rule."""
+    """The weight rule is unknown."""
 
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
+    rule: str
+    template = "unknown weight rule {rule!r}; {advice}"
 
-    def __str__(self) -> str:
-        like = nearest(self.rule, RULES)
-        advice = f"did you mean {like}?" if like else f"take one of {', '.join(RULES)}"
-        return f"there is no weight rule {self.rule!r}; {advice}"
+    @property
+    def advice(self) -> str:
+        """The nearest rule, or all rules."""
+        similar = nearest(self.rule, RULES)
+        return f"did you mean {similar}?" if similar else f"expected one of {', '.join(RULES)}"
 
 
 def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
-    """The weight of each task in the queue, by this rule or the dag's own; higher goes first."""
+    """Return each task's weight by this rule, or by the DAG's own; tasks of higher weight run first."""
     rule = dag.options.weight_rule if rule is None else rule
     own = {task.id: max(LEAST, min(MOST, task.options.priority)) for task in dag.tasks.values()}
     if rule == "absolute":
@@ -44,7 +45,7 @@ def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
 
 
 def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    # a task reached by several ways counts once; so sets, as the bits of one integer each, for a notebook of thousands
+    # A task reached on several paths counts once, so the reached tasks are sets; bits of an integer, for speed.
     bit = {task: 1 << n for n, task in enumerate(order)}
     total = _sum_of_bits([own[task] for task in order])
     reached: dict[str, int] = {}
@@ -57,7 +58,7 @@ def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str,
 
 
 def _sum_of_bits(values: list[int]) -> Callable[[int], int]:
-    """The sum of the values whose bits are set; tasks of one priority are counted together."""
+    """Return a function that sums the values whose bits are set; equal values share one mask."""
     masks: dict[int, int] = {}
     for n, value in enumerate(values):
         masks[value] = masks.get(value, 0) | 1 << n

@@ -1,1 +1,1 @@
-"""What a person may write in a header: the options, the types of their values, and the help on them."""
+"""The options of a header, the types of their values, and their help."""

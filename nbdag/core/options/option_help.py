@@ -1,4 +1,4 @@
-"""The help of nbdag's magics, and what Tab offers in them: both made from the table of options."""
+"""The help of nbdag's magics and their completion, both created from the table of options."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _EXAMPLES = {
     "task": """\
 %%task NAME [options]
 
-The cell below is a task. When you run it, it runs as any other cell does; a headless run gives
-it a kernel of its own, with the values that it reads.
+Makes this cell a task. In the notebook the cell runs like any other cell; a headless run executes
+it in a kernel of its own, with the values that it reads.
 
 Examples
   %%task train
@@ -24,18 +24,18 @@ Examples
   %%task score --map fold=folds
   %%task fetch --operator bash --doc "copies last night's files"
 
-A bash cell ends at the first command that fails (set -e). {name} is a value, quoted for the shell,
-and $name an environment variable, where parameters, setup or tasks set that name; all else is the
-shell's. A sensor looks again until its last expression is true.
+A bash cell ends at the first command that fails (set -e). If parameters, setup or tasks set name,
+{name} is its value, quoted for the shell, and $name is an environment variable; otherwise both are
+left to the shell. A sensor is polled until its last expression is true.
 
-A task follows the tasks that made what it reads; --after adds order that no variable shows.
-In the notebook the cell simply runs, a mapped one once per element: retries, timeouts, pools and
-schedules belong to headless runs (nbdag run, nbdag scheduler).
+A task runs after the tasks whose variables it reads; --after adds dependencies that no variable
+shows. In the notebook the cell runs once, and a mapped cell once per element: retries, timeouts,
+pools and schedules apply to headless runs only (nbdag run, nbdag scheduler).
 """,
     "dag": """\
 %dag                        draws the graph here
-%dag [NAME] [options]       names the pipeline and says how it runs
-%%dag [NAME] [options]      the same, and the code below makes tasks
+%dag [NAME] [options]       sets the name and the options of the pipeline
+%%dag [NAME] [options]      the same; the code in the cell creates tasks
 
 Examples
   %dag churn --schedule "0 6 * * *" --tz Europe/Paris --start-date 2026-01-01 --owner ml
@@ -43,24 +43,25 @@ Examples
   %dag churn --schedule 'every 15m' --max-active-runs 1 --fail-fast
   %dag churn --retries 2 --retry-delay 5m --task-timeout 1h
 
-Tasks made by code, for pipelines whose shape a program decides
+Tasks created by code, for pipelines whose shape a program decides
   %%dag sweep --retries 1
   fits = [Python(f"fit_{d}", f"m_{d} = fit(X, y, depth={d})", timeout="10m") for d in depths]
   best = Python("best", pick, [f"m_{d}" for d in depths])       # calls the function pick
   fits >> best >> Bash("copy", "cp model.pkl /srv")
 
-Each becomes a cell %%task NAME, with the options of %%task in Python's spelling. The code sees
-parameters and setup; Python, Bash, Sensor, Operator and chain are there. Whatever reads the
-notebook runs it, for at most 30 s: nbdag check, show, run, deploy, and each run of its own.
+Each becomes a cell %%task NAME; the options of %%task are keyword arguments. The code can use the
+parameters, setup, and the names Python, Bash, Sensor, Operator and chain. It is executed whenever
+the notebook is read (nbdag check, show, run, deploy) and for each scheduled run, for 30 s at most.
 
-A schedule counts once the notebook is deployed (nbdag deploy) and a scheduler runs (nbdag
-scheduler). What is said here of tasks holds for all whose own header does not say otherwise.
-Schedules, retries, timeouts and pools belong to headless runs; in the notebook a cell simply runs.
+A schedule takes effect when the notebook is deployed (nbdag deploy) and a scheduler runs (nbdag
+scheduler). Task options given here are defaults; a task's own header overrides them.
+Schedules, retries, timeouts and pools apply to headless runs only.
 """,
     "edges": """\
 %edges CHAIN[; CHAIN …]
 
-Order that no variable shows: files, tables, services. It carries no values.
+Declares order that no variable shows, such as through files, tables or services. It passes no
+values.
 
 Examples
   %edges extract >> [clean, profile] >> load
@@ -70,26 +71,27 @@ Examples
     "setup": """\
 %%setup
 
-The cell below runs in every task's kernel, before the task: imports, helpers, connections. Code
-above the first task is setup anyway; %%setup makes it so anywhere. In the notebook the cell
-simply runs.
+Makes this cell setup, which runs in every task's kernel before the task: imports, helpers,
+connections. Code above the first task is setup without a header. In the notebook the cell runs
+like any other cell.
 """,
     "params": """\
 %%params
 
-The cell below holds the pipeline's parameters and their defaults. A run can override them:
+Makes this cell the pipeline's parameters and their defaults. A run can override them:
   nbdag run churn.ipynb -p alpha 0.5
-It is what papermill's `parameters` tag says, in a line that can be seen.
+It equals papermill's cell tag `parameters`.
 """,
     "skip": """\
 %%skip
 
-The cell below runs here, in the notebook, and never headlessly: explorations, plots for yourself.
+Excludes this cell from headless runs, such as explorations and plots. In the notebook it runs like
+any other cell.
 """,
     "nbdag": """\
 %nbdag COMMAND [arguments]
 
-The command line, in this kernel.
+Runs the command line of nbdag in this kernel.
 
 Examples
   %nbdag check churn.ipynb
@@ -97,11 +99,11 @@ Examples
   %nbdag deploy churn.ipynb
 """,
 }
-_DURATIONS = "TIME is 90, 30s, 5m, 1h30m or 2d. EXPR is Python, in quotes. --no- before a flag turns it off."
+_DURATIONS = "TIME is 90, 30s, 5m, 1h30m or 2d. EXPR is Python, in quotes. --no-FLAG turns a flag off."
 
 
 def help(kind: str) -> str:
-    """What a header of this kind does and takes, for a terminal."""
+    """Return the help of a magic, for a terminal."""
     sections = [_EXAMPLES[kind].rstrip()]
     own = [option for option in OPTIONS.get(kind, ()) if not option.is_default]
     for group, options in groupby(own, lambda option: option.group):
@@ -109,7 +111,7 @@ def help(kind: str) -> str:
     defaults = [option for option in OPTIONS.get(kind, ()) if option.is_default]
     if defaults:
         flags = ", ".join(f"--{option.flag}" for option in defaults)
-        sections.append("Defaults for every task (%%task? explains them)\n" + _indented(flags, 2))
+        sections.append("Defaults of all tasks (see %%task?)\n" + _indented(flags, 2))
     if own:
         sections.append(_indented(_DURATIONS, 0))
     return "\n\n".join(sections) + "\n"
@@ -117,10 +119,10 @@ def help(kind: str) -> str:
 
 def _entry(option: Option) -> str:
     turn_off = "no-" if option.kind.flag and option.field == "infer" else ""
-    told = f"  --{turn_off}{option.flag} {option.kind.metavar}".rstrip()
+    usage = f"  --{turn_off}{option.flag} {option.kind.metavar}".rstrip()
     text = textwrap.wrap(option.help, 70)
     gap = "\n" + " " * 30
-    return f"{told:<28}  {gap.join(text)}" if len(told) <= 28 else f"{told}{gap}{gap.join(text)}"
+    return f"{usage:<28}  {gap.join(text)}" if len(usage) <= 28 else f"{usage}{gap}{gap.join(text)}"
 
 
 def _indented(text: str, by: int) -> str:
@@ -129,15 +131,15 @@ def _indented(text: str, by: int) -> str:
 
 
 def word_start(text: str, cursor: int) -> int:
-    """Where the piece begins that a completion at the cursor replaces: after a blank, a comma or an equals sign."""
+    """Return the start of the word at the cursor, which completion replaces; blanks, commas and = separate words."""
     found = re.search(r"[^\s,=\[\];]*\Z", text[:cursor])
     return found.start() if found else cursor
 
 
 def complete(text: str, cursor: int, tasks: Iterable[str] = (), operators: Iterable[str] = ()) -> list[str]:
-    """What can stand at the cursor in a header line: options, the values of an option, the names of tasks.
+    """Return completions at the cursor of a header line: options, values of an option, names of tasks.
 
-    Each is a replacement for `text[word_start(text, cursor):cursor]`.
+    Each one replaces `text[word_start(text, cursor):cursor]`.
     """
     before = text[: word_start(text, cursor)]
     typed = text[word_start(text, cursor) : cursor]
@@ -146,20 +148,20 @@ def complete(text: str, cursor: int, tasks: Iterable[str] = (), operators: Itera
         return []
     kind = magic[1]
     if kind == "edges":
-        offered: Sequence[str] = sorted(set(tasks))
+        candidates: Sequence[str] = sorted(set(tasks))
     else:
-        offered = _offered(kind, before, typed, tasks, operators)
-    return [each for each in offered if each.startswith(typed) and each != typed]
+        candidates = _candidates(kind, before, typed, tasks, operators)
+    return [each for each in candidates if each.startswith(typed) and each != typed]
 
 
-def _offered(kind: str, before: str, typed: str, tasks: Iterable[str], operators: Iterable[str]) -> Sequence[str]:
+def _candidates(kind: str, before: str, typed: str, tasks: Iterable[str], operators: Iterable[str]) -> Sequence[str]:
     options = {option.flag: option for option in OPTIONS.get(kind, ())}
     if typed.startswith("-") and not before.endswith(("=", ",")):
-        said = set(re.findall(r"--(?:no-)?([\w-]+)", before))
+        given = set(re.findall(r"--(?:no-)?([\w-]+)", before))
         flags = [
             spelling
             for flag, option in options.items()
-            if flag not in said or option.kind.many or option.kind.repeat
+            if flag not in given or option.kind.many or option.kind.repeat
             for spelling in ([f"--{flag}", f"--no-{flag}"] if option.kind.flag else [f"--{flag}"])
         ]
         return flags if not typed.startswith("--no") else [flag for flag in flags if flag.startswith("--no-")]
@@ -167,7 +169,7 @@ def _offered(kind: str, before: str, typed: str, tasks: Iterable[str], operators
     if option is None:
         return ()
     if option.kind.tasks:
-        # A task that the line names already is no candidate.
+        # Tasks that the line already names are excluded.
         return sorted(set(tasks) - set(re.findall(r"[^\s,=]+", before)))
     if option.kind.operators:
         return sorted(set(operators))
@@ -175,7 +177,7 @@ def _offered(kind: str, before: str, typed: str, tasks: Iterable[str], operators
 
 
 def _open_option(before: str, options: dict[str, Option]) -> Option | None:
-    """The option whose value is being typed."""
+    """Return the option whose value is being typed, or None."""
     found = re.search(r"--([\w-]+)(?:=|\s+)([^-\s]\S*\s*)*\Z", before)
     if not found or found[1] not in options:
         return None

@@ -1,8 +1,8 @@
-"""What one word of a header means: durations, ids, choices, dates, expressions, read and written back.
+"""Types of option values: durations, ids, choices, dates, expressions.
 
-A `Kind` says how an option's value is read, written, completed and shown in the help. Reading what was written gives
-the same value. `read` raises `ValueError` with the end of a sentence that began with the option and its value. Nothing
-here knows which options there are: that is `core.options`.
+A `Kind` defines how an option's value is read, written, completed and shown in the help. Reading a written value
+returns the same value. `read` raises `ValueError` with the end of a sentence that begins with the option and its value,
+such as "is not a duration; write 90 or 30s". The options themselves are declared in `options`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class Word(NamedTuple):
     """A word of a header line."""
 
     text: str  # with quotes and backslashes resolved, as a shell does
-    raw: str  # as it stands
+    raw: str  # as written
     start: int  # from 0, in the line
 
     @property
     def is_option(self) -> bool:
-        """Whether it names an option; a quoted one is a value."""
+        """Return whether the word is an option's name; a quoted word is a value."""
         return self.raw.startswith("--")
 
 
 def split(line: str) -> list[Word]:
-    """The words of a line, by a shell's quoting; a word that begins with # and what follows it is a comment.
+    """Split a line into words by the quoting rules of a shell; a word that begins with # starts a comment.
 
-    Raises `ValueError` with the message and the position (from 0) where a quote is opened and not closed.
+    Raise `ValueError` with a message and the position (from 0) of a quote that is not closed.
     """
     words: list[Word] = []
     at = 0
@@ -59,7 +59,7 @@ def split(line: str) -> list[Word]:
         end = match.end() if match else at
         if end < len(line) and not line[end].isspace():
             if line[end] == "\\":
-                raise ValueError("a backslash at the end has nothing to quote", end)
+                raise ValueError("the backslash at the end of the line quotes no character", end)
             raise ValueError(f"the quote {line[end]} is not closed", end)
         raw = line[at:end]
         words.append(Word("".join(shlex.split(raw)), raw, at))
@@ -67,12 +67,12 @@ def split(line: str) -> list[Word]:
 
 
 def quote(text: str) -> str:
-    """A word that `split` reads as `text`, whatever it begins with."""
+    """Return `text` as a word that `split` reads back, even if it begins with a dash."""
     return f"'{text}'" if text.startswith("-") and shlex.quote(text) == text else shlex.quote(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one, if any is."""
+    """Return the known word that is most similar to this one, or None if none is similar."""
     by_lower = {other.lower(): other for other in known}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
@@ -80,29 +80,29 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How the value of an option is read and written."""
+    """The type of an option's value."""
 
-    metavar: str  # what stands for the value in the help; empty for a flag
+    metavar: str  # placeholder for the value in the help; empty for a flag
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
-    choices: Callable[[], Iterable[str]] = tuple  # what Tab offers
+    choices: Callable[[], Iterable[str]] = tuple  # offered by completion
     flag: bool = False  # takes no value; --no-NAME turns it off
-    many: bool = False  # takes several words, and can repeat
-    commas: bool = False  # the words may be separated by commas too
-    repeat: bool = False  # can repeat, one value each time
-    join: Callable[[Sequence[str]], Any] | None = None  # of a repeated option that ends as one value
-    none: bool = False  # the word none unsets it
-    span: Callable[[Sequence[Word]], int] | None = None  # how many of the words up to the next option are its value
+    many: bool = False  # takes several words, and may be repeated
+    commas: bool = False  # commas may separate the words, too
+    repeat: bool = False  # may be repeated, with one value each time
+    join: Callable[[Sequence[str]], Any] | None = None  # joins the values of a repeated option into one
+    none: bool = False  # the word none sets it to None
+    span: Callable[[Sequence[Word]], int] | None = None  # number of the following words that belong to the value
     expression: bool = False  # the value is Python
-    tasks: bool = False  # Tab offers the names of tasks
-    operators: bool = False  # Tab offers the names of operators
+    tasks: bool = False  # completion offers the names of tasks
+    operators: bool = False  # completion offers the names of operators
 
 
 # -- numbers and durations ---------------------------------------------------------------------------------------------
 
 
 def read_duration(text: str) -> float:
-    """Seconds: `90`, `30s`, `5m`, `1h30m`, `2d`, `0.5s`."""
+    """Return the seconds of a duration such as `90`, `30s`, `5m`, `1h30m`, `2d` or `0.5s`."""
     match = _DURATION.fullmatch(text) if text else None
     if not match:
         raise ValueError("is not a duration; write 90, 30s, 5m, 1h30m or 2d")
@@ -116,13 +116,13 @@ def read_duration(text: str) -> float:
 
 
 def write_duration(seconds: float) -> str:
-    """The shortest text that `read_duration` reads as this."""
+    """Return the shortest text that `read_duration` reads as this duration."""
     if seconds != int(seconds):
-        # repr is exact; Decimal spells it without an exponent.
+        # repr is exact; Decimal writes it without an exponent.
         return f"{Decimal(repr(float(seconds))):f}s"
-    parts, left = [], int(seconds)
+    parts, remaining = [], int(seconds)
     for unit, size in _UNITS.items():
-        count, left = divmod(left, int(size))
+        count, remaining = divmod(remaining, int(size))
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
@@ -131,19 +131,19 @@ def write_duration(seconds: float) -> str:
 def _read_positive_duration(text: str) -> float:
     seconds = read_duration(text)
     if not seconds:
-        raise ValueError("must be longer than zero")
+        raise ValueError("is too short; expected more than zero")
     return seconds
 
 
 def integer(least: int | None = None) -> Kind:
-    """A whole number, not below `least`."""
+    """Return the type of integers not below `least`."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             raise ValueError("is not a whole number")
         value = int(text)
         if least is not None and value < least:
-            raise ValueError(f"is too small; the least is {least}")
+            raise ValueError(f"is too small; the minimum is {least}")
         return value
 
     return Kind(metavar="N", read=read)
@@ -151,10 +151,10 @@ def integer(least: int | None = None) -> Kind:
 
 def _read_factor(text: str) -> float:
     if not re.fullmatch(_NUMBER, text):
-        raise ValueError("is not a number such as 2 or 1.5")
+        raise ValueError("is not a number; write one such as 2 or 1.5")
     value = float(text)
     if not 1 <= value <= 1_000_000:
-        raise ValueError("is out of range; a factor is between 1 and 1000000")
+        raise ValueError("is out of range; expected a number between 1 and 1000000")
     return value
 
 
@@ -166,28 +166,29 @@ def _write_factor(value: float) -> str:
 
 
 def read_id(text: str) -> str:
-    """The id of a task, a DAG, a pool or an operator."""
+    """Return the id of a task, DAG, pool or operator."""
     if len(text) <= 250 and ID.fullmatch(text):
         return text
-    raise ValueError(f"is not an id; use {ID_RULE}")
+    raise ValueError(f"is not a valid id; use {ID_RULE}")
 
 
 def read_identifier(text: str) -> str:
-    """The name of a variable."""
+    """Return the name of a variable."""
     if text.isidentifier() and not keyword.iskeyword(text):
         return text
-    raise ValueError("is not the name of a variable")
+    raise ValueError("is not a variable name; use a Python identifier")
 
 
 def choice(metavar: str, *known: str) -> Kind:
-    """One of some words; - and _ are the same."""
+    """Return the type of one of some words; - and _ are equal, and so are upper and lower case."""
 
     def read(text: str) -> str:
         word = text.replace("-", "_").lower()
         if word in known:
             return word
-        like = nearest(word, known)
-        raise ValueError(f"is unknown; did you mean {like}?" if like else f"is unknown; choose from {', '.join(known)}")
+        similar = nearest(word, known)
+        advice = f"did you mean {similar}?" if similar else f"expected one of {', '.join(known)}"
+        raise ValueError(f"is unknown; {advice}")
 
     return Kind(metavar=metavar, read=read, choices=lambda: known)
 
@@ -195,10 +196,10 @@ def choice(metavar: str, *known: str) -> Kind:
 # -- expressions -------------------------------------------------------------------------------------------------------
 
 
-def _error_of(expression: str) -> SyntaxError | ValueError | None:
+def _syntax_error(expression: str) -> SyntaxError | ValueError | None:
     try:
         with warnings.catch_warnings():
-            # What Python warns of (`x is 1`) is said when the expression runs, beside its value.
+            # Python repeats its warnings (`x is 1`) when the expression is evaluated.
             warnings.simplefilter("ignore")
             compile(expression, "<header>", "eval", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -207,9 +208,9 @@ def _error_of(expression: str) -> SyntaxError | ValueError | None:
 
 
 def read_expression(text: str) -> str:
-    """A Python expression, without the space around it."""
+    """Return a Python expression without surrounding white space."""
     text = text.strip()
-    error = _error_of(text)
+    error = _syntax_error(text)
     if error is None:
         return text
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -220,25 +221,25 @@ def read_expression(text: str) -> str:
 def _read_map(text: str) -> tuple[str, str]:
     variable, equals, expression = text.partition("=")
     if not equals or expression.startswith("="):
-        raise ValueError("names no variable; write --map x=xs: one instance for each x of xs")
+        raise ValueError("names no variable; write --map x=xs to get one instance for each x of xs")
     return read_identifier(variable.strip()), read_expression(expression)
 
 
 def is_quoted(raw: str) -> bool:
-    """Whether a person put the whole value in quotes; otherwise quotes inside an expression are Python's own."""
+    """Return whether the whole value is in quotes; otherwise quotes inside an expression belong to Python."""
     return raw[:1] in ("'", '"')
 
 
 def _span_of_expression(words: Sequence[Word]) -> int:
-    """`--check accuracy >= 0.9`, unquoted, is one value where it can be read as one."""
+    """Return the number of words of an expression; `--check accuracy >= 0.9` needs no quotes."""
     if not is_quoted(words[0].raw):
         for n in range(len(words), 1, -1):
-            if not _error_of(" ".join(word.raw for word in words[:n])):
+            if not _syntax_error(" ".join(word.raw for word in words[:n])):
                 return n
     return 1
 
 
-def _both(expressions: Sequence[str]) -> str:
+def _conjunction(expressions: Sequence[str]) -> str:
     return expressions[0] if len(expressions) == 1 else " and ".join(f"({each})" for each in expressions)
 
 
@@ -251,8 +252,8 @@ def _read_date(text: str) -> datetime:
     except ValueError:
         raise ValueError("is not a date; write 2026-01-31 or 2026-01-31T06:00") from None
     if not 1900 <= moment.year < 3000:
-        # Near the ends of the calendar, a change of time zone falls off it.
-        raise ValueError("is too far away; give a date between 1900 and 2999")
+        # Near the limits of the calendar, a conversion to another time zone overflows.
+        raise ValueError("is out of range; write a date between 1900 and 2999")
     return moment
 
 
@@ -265,15 +266,14 @@ def _read_zone(text: str) -> str:
     try:
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        like = nearest(text, zoneinfo.available_timezones())
-        raise ValueError(
-            f"is not a time zone; did you mean {like}?" if like else "is not a time zone; write one such as Europe/Riga"
-        ) from None
+        similar = nearest(text, zoneinfo.available_timezones())
+        advice = f"did you mean {similar}?" if similar else "write one such as Europe/Riga"
+        raise ValueError(f"is not a time zone; {advice}") from None
     return text
 
 
 def _span_of_schedule(words: Sequence[Word]) -> int:
-    """`--schedule 0 6 * * *` and `--schedule every 15m`, unquoted, are one value."""
+    """Return the number of words of a schedule; `0 6 * * *` and `every 15m` need no quotes."""
     first = words[0].raw
     wanted = 2 if first == "every" else 5 if re.fullmatch(r"[0-9*][0-9*/,-]*", first) else 1
     return wanted if len(words) >= wanted else 1
@@ -281,11 +281,11 @@ def _span_of_schedule(words: Sequence[Word]) -> int:
 
 def _read_text(text: str) -> str:
     if not text:
-        raise ValueError("is empty")
+        raise ValueError("is empty; write a text")
     return text
 
 
-# -- the kinds that options are declared with --------------------------------------------------------------------------
+# -- the types of options ----------------------------------------------------------------------------------------------
 
 FLAG = Kind(metavar="", read=str, flag=True)
 TEXT = Kind(metavar="TEXT", read=_read_text)
@@ -301,7 +301,7 @@ TASKS = Kind(metavar="TASK…", read=read_id, many=True, commas=True, tasks=True
 VARIABLES = Kind(metavar="NAME…", read=read_identifier, many=True, commas=True)
 EXPRESSIONS = Kind(metavar="EXPR", read=read_expression, repeat=True, span=_span_of_expression, expression=True)
 CONDITION = Kind(
-    metavar="EXPR", read=read_expression, repeat=True, join=_both, span=_span_of_expression, expression=True
+    metavar="EXPR", read=read_expression, repeat=True, join=_conjunction, span=_span_of_expression, expression=True
 )
 MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
 DATE = Kind(metavar="DATE", read=_read_date, write=_write_date, none=True)

@@ -1,1 +1,1 @@
-"""When a pipeline runs: cron ticks, intervals and time zones."""
+"""The schedule of a pipeline: cron ticks, intervals and time zones."""

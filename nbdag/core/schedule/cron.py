@@ -1,14 +1,14 @@
-"""The instants that a cron expression, or an interval, means in a time zone.
+"""Ticks of cron expressions and intervals in a time zone.
 
-An expression speaks of the clock on the wall. Where a wall clock and real time part, at a change of daylight saving:
+A cron expression means local (wall-clock) times. At a change of daylight saving:
 
-- a time that comes twice means the second of the two; every real hour, if the hour field is `*`;
-- a time that does not exist means the instant at which it would have come, had the clocks not been changed: 03:30
-  in a missing hour is 04:30. Times moved onto one another are one tick.
+- A local time that occurs twice means its second occurrence, or both if the hour field is `*`.
+- A local time that does not exist is shifted by the change of the clocks: 03:30 in a missing hour is 04:30. Several
+  times shifted to the same instant are one tick.
 
-Ticks strictly increase. All instants given and taken are aware; those given are in UTC, because Python compares two
-times of one zone by their wall clocks and so takes the two passes of a repeated hour for the same. Which of the ticks
-make a run is `core.timetable`'s to say.
+Ticks strictly increase. All datetimes are aware. Returned ones are in UTC, because Python compares two datetimes of the
+same zone by their local times, so it cannot distinguish the two passes of a repeated hour. `timetable` decides which
+ticks create a run.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadDateError, croniter
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-MAX_UTC_OFFSET = DAY  # no zone is further from UTC
-ANCHOR = datetime(1970, 1, 5)  # intervals without a start date count from here: a midnight, of a Monday
-# how far to look back for the tick before: near first, because a dense expression has many
+MAX_UTC_OFFSET = DAY  # greater than the offset of any zone
+ANCHOR = datetime(1970, 1, 5)  # start of intervals without a start date: a Monday, at midnight
+# How far to search back for the previous tick: a short way first, because a dense expression has many ticks.
 LOOKBACKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
 
 
 class Ticks(Protocol):
-    """What all kinds of ticks can tell."""
+    """The interface of all schedules that have ticks."""
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """The ticks later than this, in order, without end or until the calendar ends."""
+        """Yield the ticks after this moment, in order, up to the end of the calendar."""
 
     def wall_times(self, tick: datetime) -> list[datetime]:
-        """The wall-clock times that mean this tick; empty where it was not told by a wall clock."""
+        """Return the local times that mean this tick; empty for an interval of real time."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:
-    """The last tick before this moment, or at it; None if there is none within centuries."""
+    """Return the last tick up to this moment, or None if there is none within centuries."""
     for lookback in LOOKBACKS:
         try:
             begin = moment - lookback
@@ -55,16 +55,16 @@ def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetim
 
 
 def instants(wall: datetime, zone: ZoneInfo, *, both: bool) -> tuple[datetime, ...]:
-    """What a wall-clock time means: one instant, or with `both` the two passes of a repeated time."""
+    """Return the instant that a local time means, or with `both` the two instants of a repeated local time."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if second > first:
         return (first, second) if both else (second,)
-    return (first,)  # a missing time is read with the offset before the change, which moves it on
+    return (first,)  # a missing time has the offset before the change, which shifts it forward
 
 
 class Cron:
-    """A cron expression of five fields, as croniter reads it."""
+    """Ticks of a cron expression with five fields, parsed by croniter."""
 
     def __init__(self, expression: str, zone: ZoneInfo) -> None:
         fields, _ = croniter.expand(expression)
@@ -72,11 +72,11 @@ class Cron:
         hours = [*range(24)] if "*" in fields[1] else fields[1]
         self.zone = zone
         self.every_hour = len(hours) == 24
-        self._minutes = [60 * hour + minute for hour in hours for minute in minutes]  # of a day that matches
+        self._minutes = [60 * hour + minute for hour in hours for minute in minutes]  # minutes of a matching day
         self._days = " ".join(("0 0", *expression.split()[2:]))
 
     def days(self, first: date) -> Iterator[date]:
-        """The days that match, from this one on."""
+        """Yield the matching days from this one on."""
         try:
             found = croniter(self._days, datetime.combine(first, time()) - timedelta(minutes=1), ret_type=datetime)
             for moment in found:
@@ -85,12 +85,12 @@ class Cron:
             return
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        # a day's ticks, moved by a change of the clocks, can come after ticks of the next day: so they are held back
-        # until no later day can have an earlier one, and the day before is looked at as well
+        # A change of the clocks can shift a day's ticks behind those of the next day. So ticks are held back until no
+        # later day can have an earlier one, and the day before is included.
         pending: set[datetime] = set()
         for day in self.days(moment.astimezone(self.zone).date() - DAY):
-            sure = self._beginning(day)
-            done = sorted(tick for tick in pending if tick < sure)
+            earliest = self._earliest_instant(day)
+            done = sorted(tick for tick in pending if tick < earliest)
             yield from done
             pending.difference_update(done)
             pending.update(self._ticks(day, moment))
@@ -106,17 +106,19 @@ class Cron:
             if tick in instants(wall := datetime.combine(day, time()) + timedelta(minutes=minute), self.zone, both=True)
         ]
 
-    def _beginning(self, day: date) -> datetime:
-        """No wall-clock time from this midnight on means an earlier instant."""
+    def _earliest_instant(self, day: date) -> datetime:
+        """Return a lower bound of the instants that local times of this day and later days mean."""
         midnight = datetime.combine(day, time(), self.zone)
         if midnight.utcoffset() == midnight.replace(fold=1).utcoffset():
             return midnight.astimezone(UTC)
-        return datetime.combine(day, time(), UTC) - MAX_UTC_OFFSET  # it comes twice, or never: no need to be exact
+        return (
+            datetime.combine(day, time(), UTC) - MAX_UTC_OFFSET
+        )  # midnight occurs twice or never; any lower bound is correct
 
     def _ticks(self, day: date, moment: datetime) -> Iterator[datetime]:
-        """The ticks of a day that are later than this."""
+        """Yield the ticks of a day that are after this moment."""
         midnight = datetime.combine(day, time())
-        if len(self._minutes) > 24 and self._is_plain(midnight):  # a short cut, for dense expressions
+        if len(self._minutes) > 24 and self._has_constant_offset(midnight):  # faster, for dense expressions
             begin = midnight.replace(tzinfo=self.zone).astimezone(UTC)
             least = (moment - begin) // MINUTE
             yield from (begin + minute * MINUTE for minute in self._minutes if minute > least)
@@ -125,23 +127,23 @@ class Cron:
                 wall = midnight + minute * MINUTE
                 yield from (tick for tick in instants(wall, self.zone, both=self.every_hour) if tick > moment)
 
-    def _is_plain(self, midnight: datetime) -> bool:
-        """Whether the clocks stay as they are, all day long."""
+    def _has_constant_offset(self, midnight: datetime) -> bool:
+        """Return whether the offset from UTC is constant on this day."""
         hours = [midnight + timedelta(hours=n) for n in range(25)]
         return len({hour.replace(tzinfo=self.zone, fold=fold).utcoffset() for hour in hours for fold in (0, 1)}) == 1
 
 
 class Days:
-    """Every so many days, at the same time on the wall."""
+    """Ticks every `count` days, at the same local time."""
 
     def __init__(self, count: int, anchor: datetime, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)  # the anchor is a wall-clock time
+        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)  # the anchor is a local time
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         step = timedelta(days=self._count)
-        n = (local - self._anchor) // step  # its tick may be later: moved on, or in the second pass of its hour
+        n = (local - self._anchor) // step  # its tick may be later: shifted, or in the second pass of its hour
         last = moment
         while True:
             try:
@@ -163,7 +165,7 @@ class Days:
 
 
 class Seconds:
-    """Every so many seconds of real time, whatever the clock on the wall says."""
+    """Ticks every `count` seconds of real time, independent of local time."""
 
     def __init__(self, count: float, anchor: datetime) -> None:
         self._step, self._anchor = timedelta(seconds=count), anchor.astimezone(UTC)
