@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import insert, select, text
 
@@ -11,20 +11,10 @@ from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
 from .inserts import create_runs
-from .mapping import run_of
-from .rows import NewInstance, NewRun, RunRow
+from .mapping import from_row
+from .rows import BackfillRow, NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillRow:
-    """A backfill that is under way."""
-
-    id: int
-    dag: str
-    backwards: bool
-    max_active_runs: int
 
 
 class Backfills:
@@ -65,12 +55,7 @@ class Backfills:
         """DAG → its newest backfill."""
         query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
         with self._database.reading() as connection:
-            return {
-                row.dag_id: BackfillRow(
-                    id=row.id, dag=row.dag_id, backwards=row.backwards, max_active_runs=row.max_active_runs
-                )
-                for row in connection.execute(query)
-            }
+            return {row.dag_id: from_row(BackfillRow, row) for row in connection.execute(query)}
 
     def max_active_runs(self, backfill: int) -> int:
         """How many runs of a backfill may run at once."""
@@ -90,4 +75,4 @@ class Backfills:
             .order_by(t.runs.c.created, t.runs.c.id)
         )
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return [from_row(RunRow, row) for row in connection.execute(query)]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, update
 
 from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
 from .inserts import add_runs, existing_names, record_version
-from .mapping import run_of
+from .mapping import from_row, to_row
 from .rows import DagRow, NewInstance, NewRun, RunRow
 
-_COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _QUEUE_WINDOW = 100  # waiting runs of each DAG: a queue of thousands is not read anew whenever one of them ends
 
@@ -37,7 +36,7 @@ class Deployments:
 
     def put(self, dag: DagRow, now: float) -> None:
         """Deploy a version."""
-        values = {field.name: getattr(dag, field.name) for field in fields(DagRow)}
+        values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
@@ -57,12 +56,12 @@ class Deployments:
         """A deployed notebook; None where it is not deployed."""
         with self._database.reading() as connection:
             row = connection.execute(_deployed().where(t.dags.c.id == dag)).first()
-            return None if row is None else _dag_of(row)
+            return None if row is None else from_row(DagRow, row)
 
     def all(self) -> list[DagRow]:
         """All that is deployed, by id."""
         with self._database.reading() as connection:
-            return [_dag_of(row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
+            return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
     def versions(self) -> dict[str, int]:
         """DAG → how many versions of it there have been."""
@@ -86,7 +85,7 @@ class Deployments:
         )
         with self._database.reading() as connection:
             return {
-                row.dag: LastRun(name=row.name, state=RunState(row.state), created=row.created)
+                row.dag: LastRun(name=row.name, state=row.state, created=row.created)
                 for row in connection.execute(query)
             }
 
@@ -96,7 +95,7 @@ class Deployments:
         """What may have to run by now."""
         query = _deployed().where(t.dags.c.next_date <= now, ~t.dags.c.paused).order_by(t.dags.c.next_date)
         with self._database.reading() as connection:
-            return [_dag_of(row) for row in connection.execute(query)]
+            return [from_row(DagRow, row) for row in connection.execute(query)]
 
     def next_date_after(self, now: float) -> float | None:
         """When something is due next, what is overdue left out."""
@@ -161,7 +160,9 @@ class Deployments:
         under_way = or_(t.runs.c.state == RunState.RUNNING, t.runs.c.cancel_asked.is_not(None))
         query = select(t.runs).where(t.runs.c.state.in_(_UNFINISHED), or_(and_(under_way, may), t.runs.c.id.in_(first)))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))]
+            return [
+                from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))
+            ]
 
     def count_unowned(self) -> int:
         """How many runs there are that nobody has for their own, and that have not ended."""
@@ -206,7 +207,7 @@ class Deployments:
         )
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-            return None if row is None else run_of(row)
+            return None if row is None else from_row(RunRow, row)
 
 
 def _advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
@@ -239,8 +240,4 @@ _RUNNING = {
 
 
 def _deployed() -> Any:
-    return select(*_COLUMNS).where(t.dags.c.digest.is_not(None))
-
-
-def _dag_of(row: Row[Any]) -> DagRow:
-    return DagRow(**row._mapping)
+    return select(t.dags).where(t.dags.c.digest.is_not(None))

@@ -11,7 +11,7 @@ from ..core.model.job import Note
 from ..core.model.states import RunState
 from ..errors import NbdagError
 from . import schema as t
-from .mapping import instance_of, run_of
+from .mapping import from_row, to_row
 from .rows import InstanceRow, NewInstance, NewRun, RunRow
 
 
@@ -44,7 +44,8 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
     """Record runs of one version of a DAG, queued, each with these task instances."""
     record_version(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
-        insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
+        insert(t.runs).returning(t.runs, sort_by_parameter_order=True),
+        [{**to_row(each), "state": RunState.QUEUED, "revision": 0} for each in new],
     ).all()
     add_instances(connection, [(row.id, instance) for row in rows for instance in instances])
     notes = [note_values(row.id, note) for row, each in zip(rows, new, strict=True) for note in each.notes]
@@ -57,7 +58,7 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
     ]
     if lent:
         connection.execute(insert(t.borrowed), lent)
-    return [run_of(row) for row in rows]
+    return [from_row(RunRow, row) for row in rows]
 
 
 def record_version(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
@@ -75,23 +76,9 @@ def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]
         return []
     rows = connection.execute(
         insert(t.instances).returning(t.instances, sort_by_parameter_order=True),
-        [
-            {
-                "run_id": run,
-                "task": instance.task,
-                "map_index": instance.map_index,
-                "position": instance.position,
-                "state": instance.state,
-                "tries": 0,
-                "pool": instance.pool,
-                "slots": instance.slots,
-                "short_circuit": False,
-                "element": dict(instance.element) or None,
-            }
-            for run, instance in new
-        ],
+        [{**to_row(instance), "run_id": run, "tries": 0, "short_circuit": False} for run, instance in new],
     )
-    return [instance_of(row) for row in rows]
+    return [from_row(InstanceRow, row) for row in rows]
 
 
 def note_values(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
@@ -100,32 +87,5 @@ def note_values(run: int, note: Note, instance: int | None = None, try_number: i
         "run_id": run,
         "instance_id": instance,
         "try_number": try_number,
-        "code": note.code,
-        "name": note.name,
-        "message": note.message,
-    }
-
-
-def _values_of(new: NewRun) -> dict[str, Any]:
-    return {
-        "dag_id": new.dag,
-        "name": new.name,
-        "digest": new.digest,
-        "kind": new.kind,
-        "state": RunState.QUEUED,
-        "created": new.created,
-        "logical_date": new.logical_date,
-        "interval_start": new.interval_start,
-        "interval_end": new.interval_end,
-        "path": new.path,
-        "cwd": new.cwd,
-        "output": new.output,
-        "parameters": dict(new.parameters),
-        "tasks": None if new.tasks is None else list(new.tasks),
-        "fail_fast": new.fail_fast,
-        "cache": new.cache,
-        "kernel": new.kernel,
-        "scheduler_id": new.scheduler,
-        "backfill": new.backfill,
-        "revision": 0,
+        **to_row(note),
     }

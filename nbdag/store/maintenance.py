@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, or_, select, text
 from ..core.model.states import RunState, TaskState
 from . import schema as t
 from .database import Database, revision_of
-from .mapping import run_of
+from .mapping import from_row
 from .rows import RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
@@ -28,7 +28,7 @@ class Maintenance:
         )  # fmt: skip
         query = select(t.runs).where(t.runs.c.state.not_in(_UNFINISHED), t.runs.c.ended < at, t.runs.c.id.not_in(lent))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.id))]
+            return [from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
     def delete_runs(self, runs: Sequence[int]) -> list[int]:
         """Delete the record of these runs, and what only they needed; answers with those that are forgotten.

@@ -15,6 +15,7 @@ from sqlalchemy import Row, insert, select, update
 from ..core.model.states import TaskState
 from . import schema as t
 from .database import Database
+from .mapping import from_row, to_row
 from .rows import SchedulerRow
 
 
@@ -38,9 +39,8 @@ class Schedulers:
                     other = self.of(row)
                     if alive(other):
                         return other
-            values = {column.name: getattr(scheduler, column.name) for column in t.schedulers.c}
-            values["heartbeat"] += self._database.clock_offset
-            connection.execute(insert(t.schedulers).values(values))
+            by_server = replace(scheduler, heartbeat=scheduler.heartbeat + self._database.clock_offset)
+            connection.execute(insert(t.schedulers).values(to_row(by_server)))
         return None
 
     def record_heartbeat(self, scheduler: str, now: float) -> None:
@@ -80,5 +80,5 @@ class Schedulers:
 
     def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
         """A row's process; `prefix` is what the names of its columns begin with."""
-        found = SchedulerRow(**{column.name: getattr(row, prefix + column.name) for column in t.schedulers.c})
+        found = from_row(SchedulerRow, row, prefix)
         return replace(found, heartbeat=found.heartbeat - self._database.clock_offset)

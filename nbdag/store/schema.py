@@ -10,6 +10,7 @@ file. A test holds the two to the same result. Whoever changes a table adds a mi
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +34,8 @@ from sqlalchemy import (
     true,
 )
 
+from ..core.model.states import RunState, TaskState
+
 HEAD = "0007"  # the newest migration
 
 metadata = MetaData(
@@ -52,12 +55,52 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """To text."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        """Return the data as text; a mapping need not be a dict."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """From text."""
+        """Return the data of a text."""
         return None if value is None else json.loads(value)
+
+
+class JsonTuple(Json):
+    """A tuple as a JSON list; None is NULL."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the tuple of a text."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class JsonMapping(Json):
+    """A mapping as a JSON object; an empty one is NULL."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Return the mapping as text."""
+        return super().process_bind_param(value or None, dialect)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the mapping of a text."""
+        return {} if value is None else json.loads(value)
+
+
+class State(TypeDecorator[StrEnum]):
+    """A state by its word."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, states: type[StrEnum], length: int) -> None:
+        super().__init__(length)
+        self.states = states
+        self._by_word = {state.value: state for state in states}
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the state of a word."""
+        return None if value is None else self._by_word[value]
 
 
 Id = String(250)
@@ -116,7 +159,7 @@ runs = Table(
     Column("name", Id, nullable=False),  # what people call the run's id
     Column("digest", String(64), nullable=False),
     Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
-    Column("state", String(16), nullable=False),
+    Column("state", State(RunState, 16), nullable=False),
     Column("error", Text),  # why it failed, where no task says so
     Column("created", Double, nullable=False),
     Column("started", Double),
@@ -128,7 +171,7 @@ runs = Table(
     Column("cwd", Text, nullable=False),  # working directory of its tasks
     Column("output", Text),  # a second place for the report
     Column("parameters", Json, nullable=False),
-    Column("tasks", Json),  # of a partial run, those chosen; None: all
+    Column("tasks", JsonTuple),  # of a partial run, those chosen; None: all
     Column("fail_fast", Boolean, nullable=False),
     Column("cache", Boolean, nullable=False, server_default=true()),  # earlier outcomes may stand for its tasks'
     Column("kernel", Text),  # that its tasks get instead of the notebook's
@@ -160,14 +203,14 @@ instances = Table(
     Column("task", Id, nullable=False),
     Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, else -1
     Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
-    Column("state", String(20), nullable=False),
+    Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before it was last cleared
     Column("wake", Double),  # not before: the next retry, the next look of a sensor
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("short_circuit", Boolean, nullable=False),  # skipped in such a way that every descendant is skipped
-    Column("element", Json),  # mapped: variable -> digest of its element
+    Column("element", JsonMapping),  # mapped: variable -> digest of its element
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -177,7 +220,7 @@ attempts = Table(
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("try_number", Integer, primary_key=True),  # from 1
-    Column("state", String(20), nullable=False),  # running, then its one outcome
+    Column("state", State(TaskState, 20), nullable=False),  # running, then its one outcome
     Column("started", Double, nullable=False),
     Column("ended", Double),
     Column("error", Text),

@@ -21,7 +21,7 @@ from .database import Database
 from .deployments import Deployments, has_room
 from .inserts import add_instances, create_runs, note_values, record_version
 from .maintenance import Maintenance
-from .mapping import attempt_of, cached_outcome_of, instance_of, note_of, output_of, run_of, values_of
+from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
@@ -69,7 +69,7 @@ class Store:
             .where(t.runs.c.state.in_(ACTIVE_RUN))
         )
         with self._database.reading() as connection:
-            return [(run_of(row), self.schedulers.of(row, "by_")) for row in connection.execute(query)]
+            return [(from_row(RunRow, row), self.schedulers.of(row, "by_")) for row in connection.execute(query)]
 
     # Runs
 
@@ -85,7 +85,7 @@ class Store:
     def run(self, id: int) -> RunRow:
         """A run by its number."""
         with self._database.reading() as connection:
-            return run_of(connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
+            return from_row(RunRow, connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
 
     def named(self, name: str, dag: str | None = None) -> list[RunRow]:
         """The runs whose id this is, else those whose id begins so; of every DAG, or of one."""
@@ -95,7 +95,7 @@ class Store:
             found = connection.execute(query.where(t.runs.c.name == name)).all()
             if not found:
                 found = connection.execute(query.where(t.runs.c.name.startswith(name, autoescape=True))).all()
-        return [run_of(row) for row in found]
+        return [from_row(RunRow, row) for row in found]
 
     def runs(
         self, *, dag: str | None = None, states: Iterable[RunState] = (), limit: int | None = None
@@ -107,7 +107,7 @@ class Store:
         if wanted := tuple(states):
             query = query.where(t.runs.c.state.in_(wanted))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return [from_row(RunRow, row) for row in connection.execute(query)]
 
     def dags(self) -> list[str]:
         """Every DAG that ever had a run."""
@@ -145,12 +145,12 @@ class Store:
         found: dict[int, tuple[Note, ...]] = dict.fromkeys(runs, ())
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.notes.c.id)):
-                found[row.run_id] += (note_of(row),)
+                found[row.run_id] += (from_row(Note, row),)
         return found
 
     def add_note(self, run: int, note: Note) -> None:
         """Say something of a run as a whole."""
-        values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
+        values = {"run_id": run, **to_row(note)}
         with self._database.writing(quietly=True) as connection:
             connection.execute(insert(t.notes).values(values))
 
@@ -164,18 +164,8 @@ class Store:
         with self._database.writing() as connection:
             if change.built:
                 record_version(connection, run.dag, run.digest, change.at, built=True)
-            values = {
-                "which": run.id,
-                "seen": run.revision,
-                "to": run.state,
-                "why": run.error,
-                "began": run.started,
-                "at": run.ended,
-                "of": run.digest,
-                "asked": run.cancel_asked,
-                "by": run.scheduler,
-            }
-            if not connection.execute(_STAND, values).rowcount:
+            values = {"which": run.id, "seen": run.revision, **update_values(RunRow, run)}
+            if not connection.execute(_UPDATE_RUN, values).rowcount:
                 return None
             if change.most is not None and not _may_start(connection, run, change.most):
                 connection.rollback()
@@ -185,7 +175,10 @@ class Store:
             if change.ended:
                 _end(connection, run.id, change)
             if change.instances:
-                connection.execute(_MOVE, [values_of(instance) for instance in change.instances])
+                connection.execute(
+                    _UPDATE_INSTANCE,
+                    [{"which": each.id, **update_values(InstanceRow, each)} for each in change.instances],
+                )
             if change.dropped:
                 connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
             if change.resumed:
@@ -206,7 +199,7 @@ class Store:
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
-                found[row.run_id].append(instance_of(row))
+                found[row.run_id].append(from_row(InstanceRow, row))
         return found
 
     def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
@@ -230,12 +223,19 @@ class Store:
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(outputs):
-                left.setdefault((row.instance_id, row.try_number), []).append(output_of(row))
+                left.setdefault((row.instance_id, row.try_number), []).append(from_row(Output, row))
             for row in connection.execute(notes.order_by(t.notes.c.id)):
-                said.setdefault((row.instance_id, row.try_number), []).append(note_of(row))
+                said.setdefault((row.instance_id, row.try_number), []).append(from_row(Note, row))
             for row in connection.execute(attempts):
                 which = (row.instance_id, row.try_number)
-                found[row.run_id].append(attempt_of(row, left.get(which, ()), said.get(which, ())))
+                found[row.run_id].append(
+                    from_row(
+                        AttemptRow,
+                        row,
+                        outputs=tuple(left.get(which, ())),
+                        notes=tuple(said.get(which, ())),
+                    )
+                )
         return found
 
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
@@ -272,7 +272,16 @@ class Store:
                 of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
                 outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
                 notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))
-                found.append(cached_outcome_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
+                found.append(
+                    CachedOutcome(
+                        run=row.run,
+                        map_index=row.map_index,
+                        try_number=row.try_number,
+                        made_in=row.cached or row.run,
+                        outputs=tuple(from_row(Output, each) for each in outputs),
+                        notes=tuple(from_row(Note, each) for each in notes),
+                    )
+                )
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
@@ -293,7 +302,7 @@ class Store:
             query = query.where(t.runs.c.id == run)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-            return None if row is None else run_of(row)
+            return None if row is None else from_row(RunRow, row)
 
     # Pools
 
@@ -335,45 +344,19 @@ class Store:
 _DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
 
 # Statements are made once: what it costs to make one is more than SQLite takes to do it.
-_STAND = (
+_UPDATE_RUN = (
     update(t.runs)
     .where(t.runs.c.id == bindparam("which"), t.runs.c.revision == bindparam("seen"))
-    .values(
-        state=bindparam("to"),
-        error=bindparam("why"),
-        started=bindparam("began"),
-        ended=bindparam("at"),
-        digest=bindparam("of"),
-        cancel_asked=bindparam("asked"),
-        scheduler_id=bindparam("by"),
-        revision=t.runs.c.revision + 1,
-    )
+    .values(**updates(RunRow), revision=t.runs.c.revision + 1)
 )
-_MOVE = (
-    update(t.instances)
-    .where(t.instances.c.id == bindparam("which"))
-    .values(
-        state=bindparam("to"),
-        tries=bindparam("tried"),
-        wake=bindparam("at"),
-        short_circuit=bindparam("cut"),
-        forgiven=bindparam("forgave"),
-        element=bindparam("of"),
-    )
-)
+_UPDATE_INSTANCE = update(t.instances).where(t.instances.c.id == bindparam("which")).values(updates(InstanceRow))
 _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
     t.attempts.c.try_number == bindparam("try_")
 )
 _END = (
     update(t.attempts)
     .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # its one outcome
-    .values(
-        state=bindparam("to"),
-        started=bindparam("began"),
-        ended=bindparam("at"),
-        error=bindparam("why"),
-        traceback=bindparam("trace"),
-    )
+    .values(updates(AttemptRow))
 )
 _USED = (
     select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
@@ -390,13 +373,11 @@ def _begin(connection: Connection, change: Change) -> None:
         insert(t.attempts),
         [
             {
+                **to_row(each),
                 "instance_id": each.instance.id,
-                "try_number": each.try_number,
                 "state": TaskState.RUNNING,
                 "started": change.at,
                 "scheduler_id": change.scheduler,
-                "cache_key": each.cache_key,
-                "cached": each.cached,
             }
             for each in change.begun
         ],
@@ -427,28 +408,12 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     connection.execute(
         _END,
         [
-            {
-                "which": instance.id,
-                "try_": result.key.try_number,
-                "to": result.state,
-                "began": result.started,
-                "at": result.ended,
-                "why": result.error,
-                "trace": result.traceback,
-            }
+            {"which": instance.id, "try_": result.key.try_number, **update_values(AttemptRow, result)}
             for instance, result in ended
         ],
     )
     left = [
-        {
-            "instance_id": instance.id,
-            "try_number": result.key.try_number,
-            "name": output.name,
-            "digest": output.digest,
-            "type": output.type,
-            "bytes": output.bytes,
-            "summary": output.summary,
-        }
+        {"instance_id": instance.id, "try_number": result.key.try_number, **to_row(output)}
         for instance, result in ended
         for output in result.outputs
     ]
