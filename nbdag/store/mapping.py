@@ -40,13 +40,13 @@ def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> 
 
     `prefix` precedes the names of the columns in the row; `more` gives the fields that have no column.
     """
-    names, values = _reader(cls, prefix)
+    names, values = _reader(cls, prefix)  # type: ignore[arg-type]  # mypy doubts that classes hash
     return cls(**dict(zip(names, values(row), strict=True)), **more)
 
 
 def to_row(obj: Any) -> dict[str, Any]:
     """Return an object's values by column."""
-    return {column: getattr(obj, name) for name, column in columns_of(type(obj))}
+    return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # the same
 
 
 def updates(cls: type) -> dict[str, BindParameter[Any]]:

@@ -29,7 +29,8 @@ from typing import Any
 import cloudpickle
 
 from .definitions import definition_digest
-from .views import Owners, is_array
+from .type_rule import PickleState
+from .types import rule_of
 
 MAX_CAPTURED = 1 << 16  # bytes of data that may travel with a function that names it
 
@@ -59,9 +60,9 @@ class Pickled:
     data: bytes
     buffers: list[memoryview]  # contiguous, flat
     memo: Mapping[int, object]  # what was pickled on the way, by id; holds it alive
-    # Ids of what is no part of this very object: arrays that pandas copies before it changes them, and what
-    # belongs to a class but stands in the pickles of its objects (pandas' `_metadata`).
-    guarded: set[int] = field(default_factory=set)
+    # Ids of objects that do not count as parts of this object: those that are copied before it changes them, and those
+    # that belong to a class but are in the pickles of its instances (pandas' `_metadata`).
+    unshared: set[int] = field(default_factory=set)
 
     @property
     def size(self) -> int:
@@ -78,7 +79,7 @@ def dump(obj: object, *, keep_memo: bool = False) -> Pickled:
         warnings.simplefilter("ignore")  # such as itertools' on being pickled: the user did not ask for it
         pickler.dump(obj)
     memo = {key: kept for key, (_, kept) in pickler.memo.copy().items()} if keep_memo else {}
-    return Pickled(target.getvalue(), buffers, memo, pickler.guarded)
+    return Pickled(target.getvalue(), buffers, memo, pickler.state.unshared)
 
 
 def load(data: bytes | memoryview, buffers: list[memoryview]) -> Any:
@@ -97,11 +98,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
 
     def __init__(self, file: Any, *, buffers: list[memoryview] | None = None, by_value: bool = False) -> None:
         super().__init__(file, 5, None if buffers is None else lambda buffer: _take(buffer, buffers))
-        self.guarded: set[int] = set()
+        self.state = PickleState()
         self._by_value = by_value
         self._classes: set[type] = set()
         self._globals = _Globals()
-        self._owners = Owners()
 
     def reducer_override(self, obj: Any) -> Any:
         """How functions and classes of the notebook are pickled; all else as usual."""
@@ -111,10 +111,11 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
             return self._class(obj)
         if type(obj) not in self._classes:
             self._classes.add(type(obj))
-            self.guarded.update(_of_the_class(type(obj)))
-        if type(obj).__module__ == "pandas.core.internals.blocks":
-            self.guarded.add(id(obj.values))
-        if is_array(obj) and id(obj) not in self.guarded and (reduced := self._owners.reduced(obj)) is not None:
+            self.state.unshared.update(_of_the_class(type(obj)))
+        rule = rule_of(obj)
+        if rule.unshared is not None:
+            self.state.unshared.update(map(id, rule.unshared(obj)))
+        if rule.reduce is not None and (reduced := rule.reduce(obj, self.state)) is not None:
             return reduced
         return super().reducer_override(obj)
 

@@ -13,6 +13,8 @@ import sys
 import threading
 from typing import Any
 
+from .types import rule_of
+
 MAX_LENGTH = 120  # characters
 REPR_TIMEOUT = 0.2  # seconds for a repr that is not Python's own
 
@@ -38,6 +40,9 @@ def summarise(obj: object) -> str:
 
 
 def _summary(obj: Any) -> str:
+    summary = rule_of(obj).summary
+    if summary is not None:
+        return summary(obj)
     shape = _shape(obj)
     columns = getattr(obj, "columns", None) if shape is not None and len(shape) == 2 else None
     if columns is not None and shape is not None:
