@@ -42,7 +42,7 @@ def is_dead(scheduler: SchedulerRow, now: float) -> bool:
 
 
 def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
-    return fail_run(store, row, f"its process is gone (`nbdag run`, process {scheduler.pid})", now)
+    return fail_run(store, row, f"its process has ended (`nbdag run`, process {scheduler.pid})", now)
 
 
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
