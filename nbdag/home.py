@@ -1,8 +1,8 @@
-"""Where state lives.
+"""The folder that holds a project's state, and the paths inside it.
 
-Under `NBDAG_HOME`, else in the nearest `.nbdag` at or above the working directory, else in a new one there; the
-database under `NBDAG_DB_URL` instead, where that is set. `find` only looks: a folder is made by who first writes
-to it, so a question asked in the wrong folder leaves nothing behind.
+The folder is `NBDAG_HOME`, else the nearest `.nbdag` at or above the working directory, else a new `.nbdag` there. The
+database is `NBDAG_DB_URL` instead, if that is set. `find` creates nothing: the first write creates the folder, so a
+query in the wrong folder leaves no files.
 
     nbdag.db                                  the store
     runs/DAG/RUN/notebook.ipynb               the report
@@ -10,7 +10,7 @@ to it, so a question asked in the wrong folder leaves nothing behind.
     values/ab/abcdef…                         values by digest
     notebooks/DIGEST.ipynb                    pinned sources
 
-Every path that holds an id is made here, and an id that could lead out of its folder is refused.
+Only this module puts ids into paths, and it rejects an id that could lead out of its folder.
 """
 
 from __future__ import annotations
@@ -22,120 +22,123 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .core.model.job import Key
-from .errors import NbdagError
+from .errors import NbdagError, error
 from .writing import write_atomically
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
-_PASSWORD = re.compile(r"(://[^:@/?]*:).*@")  # to the last @, as one in a password need not be written otherwise
-_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of them
+_PASSWORD = re.compile(r"(://[^:@/?]*:).*@")  # to the last @: a password may contain one
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of secrets
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
 
+@error
 class UnsafeIdError(NbdagError):
-    """An id that must not become part of a path."""
+    """An id cannot become part of a path."""
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id)
-        self.id = id
+    id: str
+    template = (
+        "{shown!r} cannot be an id: use at most 250 letters, digits, '_', '.' and '-', beginning with a letter, "
+        "digit or '_'"
+    )
 
-    def __str__(self) -> str:
-        return (
-            f"{self.id[:60]!r} cannot be an id: use at most 250 letters, digits, '_', '.' and '-', beginning with a "
-            "letter, digit or '_'"
-        )
+    @property
+    def shown(self) -> str:
+        """Return the beginning of the id."""
+        return self.id[:60]
 
 
+@error
 class HomeError(NbdagError):
     """The folder that holds nbdag's state cannot be written."""
 
-    def __init__(self, path: Path, why: OSError) -> None:
-        super().__init__(path, why)
-        self.path = path
-        self.why = why
+    path: Path
+    why: OSError
+    template = (
+        "nbdag cannot write to {path} ({reason}): make it writable or free some space, or set NBDAG_HOME to another "
+        "folder"
+    )
 
-    def __str__(self) -> str:
-        reason = (self.why.strerror or str(self.why)).lower()
-        return (
-            f"nbdag cannot write to {self.path} ({reason}): make it writable or free some space, or set NBDAG_HOME to "
-            "another folder"
-        )
+    @property
+    def reason(self) -> str:
+        """Return the system's reason in lower case."""
+        return (self.why.strerror or str(self.why)).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The places of one project's state. Nothing of it need exist yet."""
+    """The paths of one project's state, which need not exist yet."""
 
     root: Path  # absolute
-    url: str | None = None  # of a database elsewhere; None: SQLite, in `root`
+    url: str | None = None  # of a database server; None: SQLite in `root`
 
     @property
     def database(self) -> Path:
-        """The SQLite file, where no other database is named."""
+        """Return the SQLite file, used without a `url`."""
         return self.root / "nbdag.db"
 
     @property
     def values(self) -> Path:
-        """The root of the value store."""
+        """Return the root of the value store."""
         return self.root / "values"
 
     @property
     def exists(self) -> bool:
-        """Whether anything can have been recorded here."""
+        """Return whether anything may have been recorded here."""
         return self.url is not None or self.database.exists()
 
     def make(self) -> None:
-        """Make the folder, and keep git from it."""
+        """Create the folder, with a .gitignore that excludes all of it."""
         try:
             if not self.root.is_dir():
                 self.root.mkdir(parents=True, exist_ok=True)
                 (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
-        except OSError as error:
-            raise HomeError(self.root, error) from error
+        except OSError as why:
+            raise HomeError(self.root, why) from why
 
     def run_folder(self, dag: str, run: str) -> Path:
-        """Where one run's notebooks lie."""
+        """Return the folder of a run's notebooks."""
         return self.root / "runs" / part(dag) / part(run)
 
     def report(self, dag: str, run: str) -> Path:
-        """A run's report notebook."""
+        """Return the path of a run's report notebook."""
         return self.run_folder(dag, run) / "notebook.ipynb"
 
     def attempt(self, key: Key) -> Path:
-        """The notebook of one attempt; its log stands beside it."""
+        """Return the path of an attempt's notebook; its log has the same path with the suffix .log."""
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
 
     def notebook(self, digest: str) -> Path:
-        """A pinned source."""
+        """Return the path of a pinned notebook."""
         return self.root / "notebooks" / f"{part(digest)}.ipynb"
 
     def pin(self, digest: str, text: bytes) -> Path:
-        """Keep a notebook's source for as long as a run needs it."""
+        """Store a notebook under its digest and return its path; `nbdag gc` deletes it once no run needs it."""
         path = self.notebook(digest)
         try:
-            os.utime(path)  # so that whoever removes old sources sees that it is in use
+            os.utime(path)  # `nbdag gc` keeps files that were used recently
         except OSError:
             self.write(path, text)
         return path
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a file of this home in one step."""
+        """Write a file of this home atomically."""
         self.make()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
-        except OSError as error:
-            raise HomeError(self.root, error) from error
+        except OSError as why:
+            raise HomeError(self.root, why) from why
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
-    """The home of what is done in this folder. Makes nothing."""
+    """Return the home for a working directory. Creates nothing."""
     here = (cwd or Path.cwd()).absolute()
     url = environ.get("NBDAG_DB_URL") or None
-    said = environ.get("NBDAG_HOME")
-    if said:
-        return Home(here / Path(said).expanduser(), url)
+    chosen = environ.get("NBDAG_HOME")
+    if chosen:
+        return Home(here / Path(chosen).expanduser(), url)
     for folder in (here, *here.parents):
         if (folder / NAME).is_dir():
             return Home(folder / NAME, url)
@@ -148,12 +151,12 @@ def the_home(home: Home | None) -> Home:
 
 
 def without_secrets(url: str) -> str:
-    """A database's URL as it may be shown, and kept where others read: its passwords are replaced by ***."""
+    """Return a database URL with its passwords replaced by ***, fit to be shown and logged."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
 def part(id: str) -> str:
-    """The id, fit to be one part of a path; any that is not is refused."""
+    """Return the id if it is fit to be one part of a path. Raises `UnsafeIdError`."""
     if not _PART.fullmatch(id):
         raise UnsafeIdError(id)
     return id
@@ -162,5 +165,5 @@ def part(id: str) -> str:
 def _instance(task: str, map_index: int) -> str:
     if map_index >= 0:
         return f"{part(task)}.{int(map_index)}"
-    # A task may be called `a.1`; it must not share a folder with instance 1 of a mapped task `a`.
+    # A task may have the name `a.1`; its folder must differ from that of instance 1 of a mapped task `a`.
     return f"{part(task)}._" if _LIKE_AN_INSTANCE.search(task) else part(task)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
-    """Readers see the old file or the new one, never a part of it. Its mode is what this person's umask makes of it."""
+    """Write a file so that readers see the old content or the new one, never a part. Its mode follows the umask."""
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with draft.open("xb") as file:

@@ -1,9 +1,8 @@
-"""The loop that drives runs: `nbdag run` its own, the scheduler all that are due, by the same code.
+"""The loop that executes runs: the run of `nbdag run`, or all runs that are due to a scheduler, by the same code.
 
-Look at each run, take in what has ended, ask `core.plan` what moves, give out slots by priority and pool, save, and
-only then hand the attempts to an executor. So what is recorded is never less than what was begun. Time is an argument
-of `tick`; the loop around it waits for what comes first: a result, the next moment that something is due, or a change
-from outside.
+One step of a run records its results, asks `core.plan` which tasks change state, assigns slots by priority and pool,
+saves, and only then submits the attempts to an executor. So every attempt is recorded before it starts. Time is an
+argument of `tick`; between ticks the loop waits for the first of a result, the next due time and a change by others.
 """
 
 from .due_runs import DueRun, DueRuns, instances_of, new_run, next_date, scheduled_name, timetable_of

@@ -1,7 +1,8 @@
-"""What is to be driven: runs that their schedule makes due, and runs that wait for their turn.
+"""The runs that a scheduler has to own: those that a schedule makes due, and those that wait to start.
 
-A tick's run is recorded together with the step of the schedule to the next, and its name says the tick: whoever comes
-second finds it there. Catching up makes no more runs than may run at once, so a year of ticks fills no queue.
+The run of a tick is recorded in one transaction with the schedule's next date, and its name contains the tick, so two
+schedulers never create it twice. A catch-up creates at most as many runs as may run at once, so a year of ticks does
+not fill the queue.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from .run_step import new_instance, run_view, utc_datetime
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_BACKFILL_LIMIT = 10  # a backfill's runs at once
-DEFAULT_RUN_LIMIT = 16  # runs at once of a DAG that is deployed no more
-RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is looked at again
+DEFAULT_BACKFILL_LIMIT = 10  # runs of a backfill at once
+DEFAULT_RUN_LIMIT = 16  # runs at once of a DAG that is no longer deployed
+RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is read again
 
-Report = Callable[[str, str, str], None]  # what happened, of which DAG, of which run
+Report = Callable[[str, str, str], None]  # receives a message, a DAG and a run
 
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run whose turn it is."""
+    """A run that a scheduler has to own now."""
 
     row: RunRow
-    most: int | None  # how many of its kind may run at once; None: it runs already
+    most: int | None  # how many runs of its kind may run at once; None: it is already running
 
 
 class DueRuns:
-    """What one scheduler has to drive, besides what it drives already."""
+    """Finds the runs that one scheduler has to own, besides those that it owns already."""
 
     def __init__(
         self,
@@ -55,15 +56,15 @@ class DueRuns:
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
-        self._later: dict[tuple[str, str], datetime] = {}  # what could not be made, and when to try again
+        self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of failed creations → when to retry
 
-    def poll(self, now: datetime, scheduler: str, driven: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """The runs whose turn it is, and when to look again though nothing happens."""
+    def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
+        """Return the runs to own now, and the latest time of the next poll."""
         self._create_due(now)
-        return self._due_or_running(scheduler, driven), self._wake(now)
+        return self._due_or_running(scheduler, owned), self._wake(now)
 
     def _wake(self, now: datetime) -> datetime | None:
-        times = [at for at in self._later.values() if at > now]
+        times = [at for at in self._retries.values() if at > now]
         date = self._store.deployments.next_date_after(now.timestamp())
         if date is not None:
             times.append(utc_datetime(date))
@@ -72,17 +73,17 @@ class DueRuns:
     def _create_due(self, now: datetime) -> None:
         for row in self._store.deployments.due(now.timestamp()):
             key = (row.id, row.digest)
-            if self._later.get(key, now) > now:
+            if self._retries.get(key, now) > now:
                 continue
             try:
                 self._create(row, now)
-                self._later.pop(key, None)
+                self._retries.pop(key, None)
             except NbdagError as error:
-                self._later[key] = now + timedelta(seconds=RETRY_INTERVAL)
-                self._report(f"cannot make its run, and tries again in {RETRY_INTERVAL:g} s: {error}", row.id, "")
+                self._retries[key] = now + timedelta(seconds=RETRY_INTERVAL)
+                self._report(f"its run cannot be created and is retried in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
     def _create(self, row: DagRow, now: datetime) -> None:
-        """Make the runs that are due, as many as there is room for; the others wait for those to end."""
+        """Create the runs that are due, as many as may run at once; the others wait until these end."""
         timetable, deployed = timetable_of(row), utc_datetime(row.deployed)
         last = None if row.last_date is None else utc_datetime(row.last_date)
         first = timetable.next_run(last, now, deployed)
@@ -112,54 +113,54 @@ class DueRuns:
             for start, tick in zip(starts, ticks, strict=False)
         ]
         next_at = None if next_ is None else next_.timestamp()
-        made = self._store.deployments.create_due(row, due, instances_of(self._read(row)), next_at)
-        for run in made or ():
+        created = self._store.deployments.create_due(row, due, instances_of(self._read(row)), next_at)
+        for run in created or ():
             late = (now - utc_datetime(run.logical_date)).total_seconds()
-            said = f" ({late:.0f} s late)" if late >= 60 else ""
+            delay = f" ({late:.0f} s late)" if late >= 60 else ""
             local = utc_datetime(run.logical_date).astimezone(timetable.zone)
             self._report(
-                f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{said}", row.id, run.name
+                f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{delay}", row.id, run.name
             )
 
-    def _due_or_running(self, scheduler: str, driven: Collection[int]) -> list[DueRun]:
-        rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in driven]
-        turns = [DueRun(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
+    def _due_or_running(self, scheduler: str, owned: Collection[int]) -> list[DueRun]:
+        rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in owned]
+        due = [DueRun(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
         queued = {(row.dag, row.name): row for row in rows if row.state is RunState.QUEUED and row.cancel_asked is None}
         if not queued:
-            return turns
+            return due
         most = self._store.deployments.max_active_runs(sorted({dag for dag, _ in queued}))
         limits: dict[tuple[str, bool], int] = {}
         for row in queued.values():
             backfill = row.kind == "backfill"
             limits[row.dag, backfill] = self._most_of_backfill if backfill else most.get(row.dag, DEFAULT_RUN_LIMIT)
-        filling = self._store.backfills.newest({row.dag for row in queued.values() if row.backfill})
-        limits |= {(dag, True): each.max_active_runs for dag, each in filling.items()}
+        backfills = self._store.backfills.newest({row.dag for row in queued.values() if row.backfill})
+        limits |= {(dag, True): each.max_active_runs for dag, each in backfills.items()}
         start = runs_to_start(
             map(run_view, queued.values()),
             self._store.deployments.count_running(),
             limits,
-            backwards={dag for dag, each in filling.items() if each.backwards},
+            backwards={dag for dag, each in backfills.items() if each.backwards},
         )
         for each in start:
             row = queued[each.dag_id, each.run_id]
-            turns.append(DueRun(row, limits[row.dag, row.kind == "backfill"]))
-        return turns
+            due.append(DueRun(row, limits[row.dag, row.kind == "backfill"]))
+        return due
 
 
 def timetable_of(row: DagRow) -> Timetable:
-    """When a deployed notebook runs by itself."""
+    """Return the timetable of a deployed notebook."""
     return _timetable(row.schedule, row.tz, row.start_date, row.end_date, row.catchup)
 
 
 def next_date(row: DagRow, now: datetime) -> float | None:
-    """The logical date of its next scheduled run."""
+    """Return the logical date of a notebook's next scheduled run; None if there is none."""
     last = None if row.last_date is None else utc_datetime(row.last_date)
     tick = timetable_of(row).next_run(last, now, utc_datetime(row.deployed))
     return None if tick is None else tick.timestamp()
 
 
 def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, start: datetime) -> NewRun:
-    """A run of what is deployed, of the data from `start` up to its logical date."""
+    """Return a new run of a deployed notebook, for the data from `start` to its logical date."""
     return NewRun(
         dag=row.id,
         name=name,
@@ -176,12 +177,12 @@ def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, 
 
 
 def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
-    """The id of a tick's run."""
+    """Return the id of the run of a tick."""
     return f"{kind}__{tick.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
 
 
 def instances_of(dag: Dag) -> Sequence[NewInstance]:
-    """The tasks of a run of the whole notebook; none while they are not built, which is done when its turn comes."""
+    """Return the task instances of a run of the whole notebook; none if a %%dag cell builds them when it starts."""
     if dag.unbuilt:
         return []
     return [new_instance(dag, task) for task in dag.tasks]

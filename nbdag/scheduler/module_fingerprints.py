@@ -1,9 +1,9 @@
-"""Whether modules that a task imports are what they were: a text for each that differs once its code does.
+"""Fingerprints of the modules that a task imports: texts that change when the code of a module does.
 
-Of a module that lies in site-packages, where and when it was installed; of any other, the user's own, the content of
-its files, and the same of what these import. Modules of the standard library come with the interpreter and count for
-nothing. They are looked for where this process finds them, so a kernel of another environment is judged by this
-one's packages. Nothing is imported to find out.
+The fingerprint of a module in site-packages is the path and time of its installation. That of any other module, the
+user's own, covers the content of its files and of the modules that these import. Modules of the standard library
+belong to the interpreter and have none. Modules are found on the path of this process, so the tasks of a kernel in
+another environment are judged by the packages of this one. No module is imported for this.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from ..core.cells.imports import top_level_modules
 from ..kernels.forkserver.preload import lies_in
 from ..kernels.forkserver.server_spec import site_dirs
 
-_MISSING = "is not there"
+_MISSING = "is not there"  # part of cache keys, so it stays as it is
 
 
 def states(names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Module → its state, of these top modules and all that they bring along, for tasks that run in `folder`."""
+    """Return the fingerprints of these top-level modules and all that they import, for tasks run in `folder`."""
     found: dict[str, str] = {}
-    ahead = list(names)
-    while ahead:
-        name = ahead.pop()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
         if name in found or name in sys.stdlib_module_names or name == "__main__":
             continue
         spec = _spec(name, folder)
         if spec is None:
-            found[name] = _MISSING  # and once it is there, what imports it may do something else
+            found[name] = _MISSING  # once it is installed, modules that import it may behave differently
         elif lies_in(spec, site_dirs()):
             found[name] = _installed(spec)
         else:
             sources = [_source(path, *_stamp(path)) for path in _files(spec)]
             found[name] = hashlib.sha256("".join(digest for digest, _ in sources).encode()).hexdigest()
-            ahead += [other for _, imported in sources for other in imported]
+            pending += [other for _, imported in sources for other in imported]
     return found
 
 
@@ -78,7 +78,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)
 def _source(path: Path, changed: int, size: int) -> tuple[str, frozenset[str]]:
-    """The digest of a file's content, and what it imports. `changed` and `size` say that it is to be read again."""
+    """Return the digest of a file and the modules that it imports. `changed` and `size` are keys of the cache only."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,11 +1,11 @@
-"""Processes that are gone, and what they have left.
+"""Recovery of the runs of dead processes.
 
-`nbdag run` drives its own run, so when it is killed nobody goes on with it. The next command that looks finds the run
-unfinished and its process no longer there, and records that: every attempt gets an outcome, and nothing keeps a
-pool's slots. A process on another host is judged by its heartbeat.
+`nbdag run` owns its run, so no other process continues the run after a kill. A later command finds the run unfinished
+and its process dead, and fails it: every attempt gets an outcome, and slots of pools are free again. A process on
+another host is judged by its heartbeat.
 
-A scheduler's runs are everybody's, so the next one goes on with them: attempts that were under way get an outcome, what
-is left of their processes is ended, and only then do their tasks begin anew.
+The runs of a scheduler have no owner, so the next scheduler continues them: running attempts get an outcome, their
+remaining processes are terminated, and only then are their tasks reset.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 if TYPE_CHECKING:
     from ..store.store import Store
 
-HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process elsewhere counts as gone
+HEARTBEAT_TIMEOUT = 30.0  # seconds after which a process on another host without a heartbeat counts as dead
 
 
 def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
-    """Record the end of every run whose process is gone; answers with these, as they stand then."""
+    """Fail every unfinished run whose process is dead; return these runs in their new state."""
     return [
         store.run(row.id)
         for row, scheduler in store.owned_runs()
@@ -36,20 +36,23 @@ def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
 
 
 def is_dead(scheduler: SchedulerRow, now: float) -> bool:
-    """Whether the process has ended; of one elsewhere, whether it is silent."""
+    """Return whether a process has ended; for one on another host, whether its heartbeat has timed out."""
     alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
 
 def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
-    return fail_run(store, row, f"its process is gone (`nbdag run`, process {scheduler.pid})", now)
+    return fail_run(store, row, f"its process has ended (`nbdag run`, process {scheduler.pid})", now)
 
 
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
-    """Record that a run cannot go on; False when somebody else has changed it meanwhile."""
+    """Fail a run that cannot continue; return False if another process has changed it meanwhile.
+
+    A run that was asked to cancel is cancelled instead.
+    """
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
-        (instances[attempt.instance], _cut_off(row, instances[attempt.instance], attempt.started, now, why))
+        (instances[attempt.instance], _interrupted(row, instances[attempt.instance], attempt.started, now, why))
         for attempt in store.attempts([row.id])[row.id]
         if attempt.state is TaskState.RUNNING
     ]
@@ -66,10 +69,10 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
 
 
 def reset_attempts(store: Store, home: Home, scheduler: str, now: float, why: str) -> list[str]:
-    """Give every attempt of this scheduler an outcome, and let its tasks begin anew; answers with the tasks."""
+    """Fail every running attempt of a scheduler and reset its tasks; return the tasks."""
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
-        while True:  # until nobody was quicker
+        while True:  # until no other process saves first
             row = store.run(number)
             found = _reset(store, home, row, scheduler, now, why)
             if found is not None:
@@ -86,18 +89,18 @@ def _reset(store: Store, home: Home, row: RunRow, scheduler: str, now: float, wh
         if attempt.state is not TaskState.RUNNING or attempt.scheduler != scheduler:
             continue
         instance = instances[attempt.instance]
-        result = _cut_off(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
+        result = _interrupted(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
         end_what_is_left(home.attempt(result.key))
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
-            again = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
-            # It was not the task that failed: the try costs no retry.
-            forgiven = instance.tries if again is TaskState.NONE else instance.forgiven + 1
-            moved.append(replace(instance, state=move(instance.state, again), wake=None, forgiven=forgiven))
+            state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
+            # The task itself did not fail, so the try does not count as a retry.
+            forgiven = instance.tries if state is TaskState.NONE else instance.forgiven + 1
+            moved.append(replace(instance, state=move(instance.state, state), wake=None, forgiven=forgiven))
     saved = store.save(Change(run=row, instances=moved, ended=ended, at=now))
     return None if saved is None else [f"{row.dag}.{instance.task}" for instance, _ in ended]
 
 
-def _cut_off(row: RunRow, instance: InstanceRow, started: float, now: float, why: str) -> Result:
+def _interrupted(row: RunRow, instance: InstanceRow, started: float, now: float, why: str) -> Result:
     key = Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)
     return Result(key=key, state=TaskState.FAILED, started=started, ended=max(now, started), error=why, final=True)

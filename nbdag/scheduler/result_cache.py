@@ -1,8 +1,8 @@
-"""Tasks that need not run, since they have before.
+"""Outcomes of earlier attempts, for tasks with `--cache`.
 
-A task with `--cache` takes the outcome of an earlier attempt of the same key (`core.cache`), if its values are stored
-still. It gets an attempt of its own all the same, with the values of the other on record and a copy of its notebook
-and log: so whatever is asked of the run, it has, and what the other run left may be removed.
+A task with `--cache` takes the outcome of an earlier attempt with the same key (`core.planning.cache_key`), if its
+values are still stored. The task gets an attempt of its own nevertheless, with the earlier values and a copy of the
+earlier notebook and log, so that the run is complete and the earlier run may be deleted.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 
 class ResultCache:
-    """What earlier attempts have left."""
+    """Finds earlier outcomes."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
 
     def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
-        """The key of an attempt, if it has one, and the outcome that stands for its own, if that is `wanted`."""
+        """Return the cache key of an attempt and the earlier outcome that it takes; None for each that does not exist.
+
+        Without `wanted`, return the key only.
+        """
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:
             return None, None
@@ -40,13 +43,13 @@ class ResultCache:
         return key, next((each for each in outcomes if self._is_whole(each) and self._copy(each, job)), None)
 
     def _is_whole(self, earlier: CachedOutcome) -> bool:
-        from ..values import ValueStore  # needs what pickles
+        from ..values import ValueStore  # deferred: cloudpickle is slow to import
 
         values = ValueStore(str(self._home.values))
         return all(values.keep(digest) for digest in {output.digest for output in earlier.outputs})
 
     def _copy(self, earlier: CachedOutcome, job: Job) -> bool:
-        """Copy the attempt's notebook and log; without them the report would have nothing to show."""
+        """Copy the attempt's notebook and log, which the report shows; return False if that fails."""
         source = self._home.attempt(
             Key(
                 dag=job.key.dag,

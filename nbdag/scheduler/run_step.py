@@ -1,8 +1,8 @@
-"""One look at one run: what came in, what moves, what may start.
+"""One step of one run: results are recorded, tasks change state, attempts start.
 
-A `OwnedRun` is a run as this scheduler last saw it. A `RunStep` begins as a copy of that, takes in results, moves the
-tasks as `core.plan` says, starts those that got a slot, and ends as one `Change` for the store. Nothing is kept of a
-look whose change the store refused, so a look may always be made anew.
+An `OwnedRun` is a run as this scheduler last saw or saved it. A `RunStep` starts as a copy of it, records results,
+moves tasks as `core.plan` decides, starts those that got a slot, and ends as one `Change` for the store. If the store
+rejects the change, the step is discarded, and a new one starts from the new state.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAtte
 if TYPE_CHECKING:
     from ..store.store import Store
 
-TaskOutputs = dict[str, dict[int, Left]]  # task → map index → what it left
+TaskOutputs = dict[str, dict[int, Left]]  # task → map index → outputs
 
 
 @dataclass
 class OwnedRun:
-    """A run, its notebook, and where its tasks stand, as last seen or saved."""
+    """A run, its notebook and the states of its tasks, as last seen or saved."""
 
     row: RunRow
     dag: Dag
     instances: dict[InstanceKey, InstanceRow]
     outputs: TaskOutputs  # of tasks of the run
-    borrowed: TaskOutputs  # of tasks that are not in it, from other runs
-    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two looks → when they began
-    most: int | None = None  # how many of its DAG and kind may run at once, while it waits for its turn
-    planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(default_factory=dict)  # as planning saw them last
-    idle: bool = False  # nothing can come of a look, until `wake` or until something changes
+    borrowed: TaskOutputs  # of tasks outside the run, from other runs
+    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two polls → when they began
+    most: int | None = None  # of a queued run: how many of its DAG and kind may run at once
+    planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
+        default_factory=dict
+    )  # cache of `planning_instance`
+    idle: bool = False  # a step would change nothing before `wake`, unless a result or a change arrives
     wake: datetime | None = None
-    blocked: bool = False  # nothing goes on until something becomes of the run before
+    blocked: bool = False  # every task waits for the previous run
 
     @classmethod
     def of(
@@ -55,7 +57,7 @@ class OwnedRun:
         attempts: Iterable[AttemptRow],
         borrowed: TaskOutputs,
     ) -> OwnedRun:
-        """The run as the store has it."""
+        """Return a run from its records in the store."""
         run = cls(
             row=row,
             dag=replace(
@@ -75,16 +77,16 @@ class OwnedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended."""
+        """Return whether the run has ended."""
         return self.row.state in RUN_FINISHED
 
     @cached_property
     def depends_on_previous(self) -> bool:
-        """Whether a task of it waits for the run before."""
+        """Return whether a task waits for the previous run."""
         return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
 
     def key(self, instance: InstanceRow) -> Key:
-        """The attempt that this instance is at."""
+        """Return the key of an instance's current attempt."""
         return Key(
             dag=self.row.dag,
             run=self.row.name,
@@ -95,7 +97,7 @@ class OwnedRun:
 
 
 def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
-    """What succeeded attempts left; a later one counts, where there are several."""
+    """Return the outputs of successful attempts; of several attempts of an instance, the last one counts."""
     found: TaskOutputs = {}
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
@@ -105,7 +107,7 @@ def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
 
 
 class RunStep:
-    """What is about to become of a run."""
+    """The changes of one step of a run."""
 
     def __init__(self, run: OwnedRun, now: datetime) -> None:
         self.run = run
@@ -122,18 +124,18 @@ class RunStep:
         self.dropped: list[InstanceRow] = []
         self._messages: dict[InstanceKey, str] = {}
 
-    # What came in
+    # Results
 
     def record_results(self, results: Iterable[Result]) -> None:
-        """Attempts have ended."""
+        """Record the results of attempts that have ended."""
         for result in results:
             key = (result.key.task, result.key.map_index)
             instance = self.instances.get(key)
             if instance is None or instance.tries != result.key.try_number:
-                continue  # an attempt that nobody waits for any more
+                continue  # an outdated attempt
             if key in self.paused:
                 result = replace(result, started=self.paused.pop(key))
-            if result.ended < result.started:  # the clock was set back meanwhile
+            if result.ended < result.started:  # the clock was set back
                 result = replace(result, ended=result.started)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
@@ -157,7 +159,7 @@ class RunStep:
                 self.paused[key] = result.started
                 self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
             case _:
-                again = retry_at(
+                retry = retry_at(
                     task.options,
                     dag=self.row.dag,
                     task=instance.task,
@@ -166,24 +168,23 @@ class RunStep:
                     ended=utc_datetime(result.ended),
                     final=result.final,
                 )
-                if again is None:
+                if retry is None:
                     self._move(key, TaskState.FAILED, result.error or "")
                 else:
-                    wait = round(again.timestamp() - result.ended)
-                    retry = f"it is tried again in {write_duration(wait)}"
-                    message = f"{result.error} ({retry})" if result.error else retry
-                    self._move(key, TaskState.UP_FOR_RETRY, message, wake=again.timestamp())
+                    wait = f"it is tried again in {write_duration(round(retry.timestamp() - result.ended))}"
+                    message = f"{result.error} ({wait})" if result.error else wait
+                    self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
         outcome = expanded(key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()])
-        for gone in outcome.drop:
-            self.dropped.append(self.instances.pop(gone))
-        for there in [each for each in self.instances.values() if each.task == key[0]]:
-            # One from before a clear: its element may be another now.
-            if 0 <= there.map_index < len(result.elements) and there.state not in FINISHED:
-                element = result.elements[there.map_index]
-                self.instances[there.task, there.map_index] = replace(there, element=element)
+        for dropped in outcome.drop:
+            self.dropped.append(self.instances.pop(dropped))
+        for each in [each for each in self.instances.values() if each.task == key[0]]:
+            # An instance that was cleared: its element may have changed.
+            if 0 <= each.map_index < len(result.elements) and each.state not in FINISHED:
+                element = result.elements[each.map_index]
+                self.instances[each.task, each.map_index] = replace(each, element=element)
         for step in outcome.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
         for new in outcome.add:
@@ -198,13 +199,13 @@ class RunStep:
                 )
             )
 
-    # What moves
+    # State changes
 
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
-        """Move the tasks, and end the run, as the rules say."""
+        """Move the tasks, and start or end the run, by the rules of `core.plan`."""
         if self.row.state in RUN_FINISHED or self.added:
-            return  # the new instances have no number yet: they are planned in the next look, which follows at once
-        now = max(self.now.timestamp(), self.row.started or 0.0)  # the clock may have been set back since
+            return  # new instances have no number yet: the next step, which follows at once, plans them
+        now = max(self.now.timestamp(), self.row.started or 0.0)  # the clock may have been set back
         if cancelled:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
         elif self.row.state is RunState.QUEUED:
@@ -238,16 +239,16 @@ class RunStep:
         return (f"{self.plan.reason}: {stuck}" if stuck else self.plan.reason) or self.row.error
 
     def ready_claims(self) -> tuple[Claim, ...]:
-        """What could start now."""
+        """Return the claims of the tasks that are ready to start."""
         return claims(self.run.dag, run_view(self.row), self.plan.ready)
 
     def active_claims(self) -> tuple[Claim, ...]:
-        """What has a slot."""
+        """Return the claims of the tasks that have a slot."""
         busy = [planning_instance(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, run_view(self.row), busy)
 
     def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
-        """A task has been given a slot; where an earlier outcome stands for its own, it has ended already."""
+        """Start a task that got a slot; with an earlier outcome, end it at once with that outcome."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
         move(instance.state, TaskState.QUEUED)
@@ -259,7 +260,7 @@ class RunStep:
             cached = None if earlier is None else earlier.made_in
             self.begun.append(NewAttempt(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
-        self._messages.pop(key, None)  # why it was free to run
+        self._messages.pop(key, None)  # the reason why it could start
         if earlier is not None:
             at = self.now.timestamp()
             result = Result(
@@ -291,16 +292,16 @@ class RunStep:
         if reason:
             self._messages[key] = reason
 
-    # What comes of it
+    # The outcome of the step
 
     @property
     def starts(self) -> bool:
-        """Whether the run itself begins now."""
+        """Return whether the run itself starts in this step."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
     def outputs_of(self, task: str) -> list[Left]:
-        """What a task of the run, or one that it borrows from, has left."""
-        # What an attempt left counts no more once its task has been cleared.
+        """Return the outputs of a task of the run, or of a task outside it that it borrows from."""
+        # Outputs of an attempt do not count after its task was cleared.
         if task not in self.outputs:
             return list(self.run.borrowed.get(task, {}).values())
         return [left for index, left in self.outputs[task].items() if self._succeeded((task, index))]
@@ -310,16 +311,16 @@ class RunStep:
 
     @property
     def starting(self) -> list[InstanceRow]:
-        """The instances whose attempts begin or go on, and are to be made."""
+        """Return the instances whose attempts the executor starts or resumes."""
         return [*(each.instance for each in self.begun if each.cached is None), *(each for each, _ in self.resumed)]
 
     @property
     def used_cache(self) -> bool:
-        """Whether a task ended without being made, so that what follows it may run at once."""
+        """Return whether a task took an earlier outcome, so that its downstream tasks may start at once."""
         return any(each.cached is not None for each in self.begun)
 
     def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
-        """What to save, if these pools still have room for it; None when nothing changes."""
+        """Return the change to save, which must fit into these pools; None if nothing changes."""
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
             return None
@@ -338,15 +339,15 @@ class RunStep:
         )
 
     def events(self) -> list[Event]:
-        """What there is to tell."""
+        """Return the events of this step."""
         before, at, name = self.run.instances, self.now.timestamp(), self.row.name
-        told = []
+        events = []
         if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, dag=self.row.dag))
+            events.append(Event(kind="run", run_id=name, state=self.row.state, at=at, dag=self.row.dag))
         moved = [(key, each) for key, each in self._moved() if _differs(each, before.get(key))]
-        # What has ended comes before what begins because of it.
+        # Tasks that ended come before the tasks that start because of them.
         for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
-            told.append(
+            events.append(
                 Event(
                     kind="task",
                     run_id=name,
@@ -361,11 +362,11 @@ class RunStep:
             )
         if self.row.state is not self.run.row.state and self.row.state in RUN_FINISHED:
             why = self.row.error or ""
-            told.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=why, dag=self.row.dag))
-        return told
+            events.append(Event(kind="run", run_id=name, state=self.row.state, at=at, message=why, dag=self.row.dag))
+        return events
 
     def commit(self, added: Iterable[InstanceRow]) -> None:
-        """The change has been saved: the run now stands so."""
+        """Apply the saved change to the owned run."""
         run = self.run
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
@@ -373,8 +374,8 @@ class RunStep:
         self.mark_idle()
 
     def mark_idle(self) -> None:
-        """Nothing more can be done now."""
-        # What waits for a slot, or for another run, has to be looked at whenever one ends.
+        """Record when the next step of this run is due."""
+        # A task that waits for a slot, or for another run, needs a step whenever an attempt ends.
         self.run.idle = not self.plan.ready and not self.added and not self.run.depends_on_previous
         self.run.wake = self.plan.wake
         self.run.blocked = self.plan.held
@@ -385,7 +386,7 @@ class RunStep:
 
 
 def planning_instance(row: InstanceRow) -> Instance:
-    """A task instance, as planning sees it."""
+    """Return a task instance in the form that planning takes."""
     return Instance(
         task=row.task,
         map_index=row.map_index,
@@ -397,7 +398,7 @@ def planning_instance(row: InstanceRow) -> Instance:
 
 
 def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
-    """The states of the scheduled run before, by task; None for a first run."""
+    """Return the task states of the previous scheduled run, by task; None for a first run."""
     before = store.deployments.previous_run(row)
     if before is None:
         return None
@@ -408,13 +409,13 @@ def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | N
 
 
 def new_instance(dag: Dag, task: str) -> NewInstance:
-    """A task of a run that has not begun."""
+    """Return a new instance of a task."""
     options = dag.tasks[task].options
     return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
 
 
 def run_view(row: RunRow) -> RunView:
-    """A run, as planning sees it."""
+    """Return a run in the form that planning takes."""
     return RunView(
         run_id=row.name,
         dag_id=row.dag,
@@ -427,7 +428,7 @@ def run_view(row: RunRow) -> RunView:
 
 
 def utc_datetime(at: float) -> datetime:
-    """An instant of the store's."""
+    """Return an instant of the store as a datetime in UTC."""
     return datetime.fromtimestamp(at, UTC)
 
 

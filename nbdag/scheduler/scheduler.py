@@ -1,8 +1,8 @@
-"""The loop: step, decide, save, hand out, wait.
+"""The scheduler's loop: poll, step each run, assign slots, save, submit, wait.
 
-A foreground run is given to it by `drive`; a scheduler has `DueRuns` besides, which says whose turn it is. Several
-schedulers may drive one run: each hands out what it has slots for, the store lets only one of them have each change,
-and the other steps again.
+A foreground run is given to the loop by `own`; a scheduler also polls `DueRuns` for runs to own. Several schedulers may
+execute one run: each starts the tasks that it has slots for, the store accepts a change of only one of them, and the
+others step again.
 """
 
 from __future__ import annotations
@@ -35,21 +35,19 @@ if TYPE_CHECKING:
     from .due_runs import DueRuns
 
 HEARTBEAT_INTERVAL = 5.0  # seconds between two heartbeats
-POLL_INTERVAL = 0.2  # seconds between two steps for changes that others made, at SQLite's count of them
-SLOW_POLL_INTERVAL = 1.0  # the same at a database that keeps no count
-RECONNECT_TIMEOUT = (
-    25.0  # seconds that a database server may be away; at 30 without a heartbeat others think that we are gone
-)
+POLL_INTERVAL = 0.2  # seconds between two polls for changes by others, in SQLite's count of changes
+SLOW_POLL_INTERVAL = 1.0  # the same for a database without such a count
+RECONNECT_TIMEOUT = 25.0  # seconds that a database server may be away; less than HEARTBEAT_TIMEOUT of others
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
-_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # the last: what it borrows, and of which run
-_WAKE_UP = None  # what `stop` puts among the results, so that the loop wakes
+_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # the last: borrowed tasks → run
+_WAKE_UP = None  # put among the results so that the loop wakes
 
 
 class Scheduler:
-    """Drives the runs that it is given, with one executor, until they end.
+    """Executes the runs that it owns, with one executor, until they end.
 
-    `read` gives the notebook of a run, `is_ready` says whether one whose turn it is can be taken up; `on_event` is told
-    what happens and `on_saved` after each change of a run, both from the thread that drives, once the store has it.
+    `read` returns the notebook of a run, and `is_ready` whether a due run can be owned yet. `on_event` receives each
+    event, and `on_saved` each run that has changed, both in the scheduler's thread and after the store has saved.
     """
 
     def __init__(
@@ -82,22 +80,22 @@ class Scheduler:
         self._is_ready = is_ready
         self._poll_interval = poll_interval
         self._runs: dict[int, OwnedRun] = {}
-        self._submitted: dict[Key, int] = {}  # attempts that the executor has → the run's number
+        self._submitted: dict[Key, int] = {}  # attempts at the executor → the run's number
         self._results: SimpleQueue[Result | None] = SimpleQueue()
-        self._received: list[Result] = []  # came while waiting, or could not be saved yet
-        self._others: tuple[Claim, ...] = ()  # what other schedulers' tasks take of the pools
+        self._received: list[Result] = []  # results that are not saved yet
+        self._others: tuple[Claim, ...] = ()  # tasks of other schedulers, which hold slots of the pools
         self._pools: dict[str, int] = {}
-        self._seen: Hashable | None = None  # the store's count of changes
+        self._seen: Hashable | None = None  # the store's count of changes at the last poll; None: poll again
         self._stopping = False
         self._draining = False
         self._cache = ResultCache(store, home)
-        self._pending: list[Job] = []  # on record as begun, and not handed out yet
+        self._pending: list[Job] = []  # recorded as begun, but not submitted yet
         self._last_heartbeat: datetime | None = None
 
     def register(self, alive: Callable[[SchedulerRow], bool] | None = None) -> SchedulerRow | None:
-        """Say that this process drives runs, and get the executor ready.
+        """Register this process as a scheduler and start the executor; return None.
 
-        With `alive`, only where no other scheduler is; else nothing is done, and the answer is that one.
+        With `alive`, do nothing if another scheduler is alive, and return that one.
         """
         now, process = self._clock(), this_process()
         at = now.timestamp()
@@ -118,56 +116,56 @@ class Scheduler:
         return other
 
     def own(self, run: RunRow) -> None:
-        """Drive this run from now on."""
+        """Own a run: execute it from now on."""
         self._runs[run.id] = self._load(run)
-        self._seen = None  # its pools are to be looked up
+        self._seen = None  # its pools must be read
 
     def stop(self) -> None:
-        """Cancel every run that is driven here. May be called from a signal handler, or any thread."""
+        """Cancel every owned run. Safe in a signal handler and in any thread."""
         self._stopping = True
         self._results.put(_WAKE_UP)
 
     def drain(self) -> None:
-        """Start nothing more. May be called from a signal handler, or any thread."""
+        """Start no more attempts. Safe in a signal handler and in any thread."""
         self._draining = True
         self._results.put(_WAKE_UP)
 
     def wake(self) -> None:
-        """Look again now. May be called from a signal handler, or any thread."""
+        """Tick again now. Safe in a signal handler and in any thread."""
         self._results.put(_WAKE_UP)
 
     def refresh(self) -> None:
-        """The next step takes notice of what was changed through this very store, which tells only of others."""
+        """Poll the store at the next tick even if others changed nothing, after a change by this process."""
         self._seen = None
 
     @property
     def busy(self) -> int:
-        """How many attempts the executor has."""
+        """Return the number of attempts at the executor."""
         return len(self._submitted)
 
     @property
     def unfinished(self) -> int:
-        """How many unfinished runs are driven here."""
+        """Return the number of unfinished runs owned here."""
         return sum(not run.finished for run in self._runs.values())
 
     @property
     def blocked(self) -> list[RunRow]:
-        """The unfinished runs here, where each waits for the run before and for nothing else."""
+        """Return the unfinished runs, if each of them waits for its previous run and no attempt is running."""
         unfinished = [run for run in self._runs.values() if not run.finished]
         return [run.row for run in unfinished] if not self._submitted and all(run.blocked for run in unfinished) else []
 
     def cancel_attempts(self) -> None:
-        """End every attempt here, without a word of how it went."""
+        """Cancel every attempt here without recording its outcome."""
         for key in list(self._submitted):
             self._executor.cancel(key)
 
     @property
     def done(self) -> bool:
-        """Whether every run that is driven here has ended, and every attempt is over."""
+        """Return whether every owned run and every attempt has ended."""
         return not self._submitted and all(run.finished for run in self._runs.values())
 
     def run_until_done(self) -> None:
-        """Drive until every run has ended and every attempt is over."""
+        """Execute until every owned run and every attempt has ended."""
         while True:
             wake = self.tick_now()
             if self.done:
@@ -175,20 +173,20 @@ class Scheduler:
             self.wait(wake)
 
     def tick_now(self) -> datetime | None:
-        """A tick now. A database server that is away, perhaps to start anew, is waited for, and that is said."""
+        """Tick at the current time. If the database server is away, perhaps restarting, report that and retry."""
         from ..store.database import StoreUnreachableError
 
         until = time.monotonic() + RECONNECT_TIMEOUT
-        told = False
+        reported = False
         while True:
             try:
                 return self.tick(self._clock())
             except StoreUnreachableError as error:
                 if self._stopping or time.monotonic() > until:
                     raise
-                if not told:
+                if not reported:
                     self._report_to_all(f"{error} (it is tried again for {RECONNECT_TIMEOUT:g} s)")
-                    told = True
+                    reported = True
                 time.sleep(SLOW_POLL_INTERVAL)
 
     def _report_to_all(self, message: str) -> None:
@@ -197,19 +195,19 @@ class Scheduler:
             self._on_event(Event(kind="run", run_id=row.name, state=row.state, at=at, message=message, dag=row.dag))
 
     def terminate(self) -> None:
-        """End every attempt now, and record that, as far as it can still be recorded."""
+        """Terminate every attempt now, and record that as far as possible."""
         self._stopping = True
         self._on_event = lambda event: None
         self._executor.stop()
         now = self._clock()
         self._received += _drained(self._results)
-        heard = {result.key for result in self._received}
-        self._received += [_terminated(key, now.timestamp()) for key in self._submitted if key not in heard]
-        with contextlib.suppress(NbdagError):  # what could not be saved was the cause, and is told already
+        ended = {result.key for result in self._received}
+        self._received += [_terminated(key, now.timestamp()) for key in self._submitted if key not in ended]
+        with contextlib.suppress(NbdagError):  # an error of the store is reported already
             self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
-        """Do all that can be done now; answers when there is something to do though nothing happens."""
+        """Do all that can be done now; return when the next tick is due if nothing happens before."""
         if (
             self._last_heartbeat is None
             or now - self._last_heartbeat >= timedelta(seconds=HEARTBEAT_INTERVAL)
@@ -226,51 +224,53 @@ class Scheduler:
             again = self._step(now)
             if self._due_runs is not None and not again and self._forget_finished():
                 before = set(self._runs)
-                wake = self._own_due_runs(now)  # one that waited may have its turn now
+                wake = self._own_due_runs(now)  # a waiting run may start now
                 again = not before.issuperset(self._runs)
-        # What is heard of twice, or of an attempt that is not ours, counts no more.
+        # Discard duplicate results, and results of attempts that are not ours.
         self._received = [result for result in self._received if result.key in self._submitted]
         return min((at for at in (wake, *(run.wake for run in self._runs.values())) if at), default=None)
 
     def _own_due_runs(self, now: datetime) -> datetime | None:
-        """Take up the runs whose turn it is."""
+        """Own the runs that are due; return when to poll for due runs next."""
         if self._due_runs is None or self._draining:
             return None
-        turns, wake = self._due_runs.poll(now, self.id, self._runs)
-        stand = self._load_states([turn.row for turn in turns])
-        for turn in turns:
-            if not self._is_ready(turn.row):
+        due, wake = self._due_runs.poll(now, self.id, self._runs)
+        states = self._load_states([each.row for each in due])
+        for each in due:
+            if not self._is_ready(each.row):
                 continue
             try:
-                run = self._owned_run(turn.row, *stand[turn.row.id])
+                run = self._owned_run(each.row, *states[each.row.id])
             except NbdagError as error:
                 from ..store.database import StoreError
 
                 if self._on_error is None or isinstance(error, StoreError):
                     raise
-                self._on_error(turn.row, error)
+                self._on_error(each.row, error)
                 continue
-            run.most = turn.most
-            self._runs[turn.row.id] = run
-        if turns:
-            self._seen = None  # what they take of the pools is counted anew
+            run.most = each.most
+            self._runs[each.row.id] = run
+        if due:
+            self._seen = None  # their use of the pools must be counted
             self._poll_store()
         return wake
 
     def _forget_finished(self) -> bool:
-        over = [number for number, run in self._runs.items() if run.finished and number not in self._submitted.values()]
-        for number in over:
+        finished = [
+            number for number, run in self._runs.items() if run.finished and number not in self._submitted.values()
+        ]
+        for number in finished:
             del self._runs[number]
-        return bool(over)
+        return bool(finished)
 
     def _step(self, now: datetime) -> bool:
-        """One look at every run that something can come of; says whether another must follow."""
+        """Step every run that may change; return whether another round must follow."""
         steps = {}
-        heard: dict[int | None, list[Result]] = {}
+        results: dict[int | None, list[Result]] = {}
         for result in self._received:
-            heard.setdefault(self._submitted.get(result.key), []).append(result)
+            results.setdefault(self._submitted.get(result.key), []).append(result)
         for number, run in self._runs.items():
-            mine = heard.get(number, [])
+            mine = results.get(number, [])
             asleep = run.idle and (run.wake is None or run.wake > now) and not self._stopping
             if (run.finished or asleep) and not mine:
                 continue
@@ -281,11 +281,11 @@ class Scheduler:
         self._assign_slots(steps.values())
         again = changed = False
         for number, step in steps.items():
-            saved = self._save(step, heard.get(number, ()))
-            if saved is None:  # somebody was quicker: step again
+            saved = self._save(step, results.get(number, ()))
+            if saved is None:  # another process saved first: step again
                 self._seen = None
                 if step.run.most is not None and step.starts:
-                    del self._runs[number]  # its turn may be over: the due_runs says
+                    del self._runs[number]  # it may not be due any more, which the next poll decides
                     continue
                 if number not in self._runs:
                     continue
@@ -313,21 +313,24 @@ class Scheduler:
             step.start(claim, *self._earlier(step, claim))
 
     def _earlier(self, step: RunStep, claim: Claim) -> tuple[str | None, CachedOutcome | None]:
-        """The key of the attempt that is to begin, and the outcome of an earlier one that may stand for its own."""
+        """Return the cache key of an attempt that begins, and the earlier outcome that it takes; or None for each."""
         if not step.run.dag.tasks[claim.task].options.cache:
             return None, None
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
-        # What was cleared is to run anew.
+        # A cleared task is executed again.
         wanted = step.row.cache and not instance.forgiven
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
-    def _save(self, step: RunStep, heard: Iterable[Result]) -> bool | None:
-        """Whether there was something to save; None when somebody was quicker, and what was heard still counts."""
+    def _save(self, step: RunStep, results: Iterable[Result]) -> bool | None:
+        """Save a step; return whether it changed anything, or None if another process saved first.
+
+        In that case the results are kept for the next step.
+        """
         change = step.change(self.id, self._pools)
         if change is None:
             step.mark_idle()
-            self._mark_ended(heard)
+            self._mark_ended(results)
             return False
         events = step.events()
         jobs = [self._job(step, instance) for instance in step.starting]
@@ -335,19 +338,19 @@ class Scheduler:
         if added is None:
             return None
         step.commit(added)
-        self._mark_ended(heard)  # before anybody is told, who may raise
+        self._mark_ended(results)  # before the listeners are called, which may raise
         self._submitted.update(dict.fromkeys((job.key for job in jobs), step.row.id))
         self._pending += jobs
         self._submit_pending()
-        for gone in step.plan.cancel:
-            self._cancel(step, gone.task, gone.map_index)
+        for each in step.plan.cancel:
+            self._cancel(step, each.task, each.map_index)
         for event in events:
             self._on_event(event)
         self._on_saved(step.run)
         return True
 
-    def _mark_ended(self, heard: Iterable[Result]) -> None:
-        for result in heard:
+    def _mark_ended(self, results: Iterable[Result]) -> None:
+        for result in results:
             self._submitted.pop(result.key, None)
 
     def _submit_pending(self) -> None:
@@ -392,7 +395,7 @@ class Scheduler:
         return self._owned_run(row, *self._load_states([row])[row.id])
 
     def _load_states(self, rows: Sequence[RunRow]) -> dict[int, _StoredState]:
-        """How it stands with these runs, asked for all at once."""
+        """Return the recorded states of these runs, read all at once."""
         if not rows:
             return {}
         numbers = [row.id for row in rows]
@@ -408,11 +411,11 @@ class Scheduler:
         return run
 
     def _reconcile(self, run: OwnedRun, attempts: Iterable[AttemptRow]) -> None:
-        """End the attempts here that nobody wants any more, and hand out what is on record as ours and is not here."""
+        """Cancel attempts that were cleared or marked; submit attempts that are recorded as ours but missing here."""
         wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
         for key, number in self._submitted.items():
             if number == run.row.id and key not in wanted:
-                self._executor.cancel(key)  # marked or cleared by somebody
+                self._executor.cancel(key)  # a person marked or cleared it
         for attempt in attempts:
             if attempt.state is not RUNNING or attempt.scheduler != self.id:
                 continue
@@ -421,7 +424,7 @@ class Scheduler:
                 continue
             key = run.key(instance)
             if key in wanted and key not in self._submitted:
-                # Its record was saved, though the database could not say so any more.
+                # It was saved, but the database became unreachable before it confirmed that.
                 self._submitted[key] = run.row.id
                 self._pending.append(self._job(RunStep(run, self._clock()), instance))
 
@@ -432,7 +435,7 @@ class Scheduler:
         return {task: task_outputs(attempts[run]).get(task, {}) for task, run in borrowed.items()}
 
     def _poll_store(self) -> None:
-        """Take notice of what others have changed."""
+        """Read what other processes have changed since the last poll."""
         count = self._store.changes()
         if count is not None and count == self._seen:
             return
@@ -456,16 +459,16 @@ class Scheduler:
         revisions = self._store.revisions(list(self._runs))
         for number, run in list(self._runs.items()):
             if number not in revisions:
-                del self._runs[number]  # cleaned away
+                del self._runs[number]  # it was deleted
             elif revisions[number] != run.row.revision:
                 most = run.most
                 self._runs[number] = self._load(self._store.run(number))
                 self._runs[number].most = most
-            run.idle = False  # pools may have become larger, and a run before may have ended
+            run.idle = False  # pools may be larger now, and the previous run may have ended
 
     def wait(self, wake: datetime | None) -> None:
-        """Until something happens, or it is time."""
-        # Where the database cannot tell that something has changed, it has to be looked at.
+        """Wait for a result, a change by others or the time `wake`."""
+        # A database without a count of changes must be polled.
         until = time.monotonic() + (HEARTBEAT_INTERVAL if self._seen is not None else SLOW_POLL_INTERVAL)
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))

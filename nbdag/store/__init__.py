@@ -1,7 +1,7 @@
-"""The store: SQLite in the home by default, PostgreSQL where `NBDAG_DB_URL` says so.
+"""The store: SQLite in the home by default, or the PostgreSQL database that `NBDAG_DB_URL` names.
 
-`schema` holds the tables and `migrations` how they came about; `database` connects; `store` asks and tells; `rows`
-are the values that cross. Nothing outside this package knows of SQL.
+`schema` defines the tables and `migrations` upgrades older ones; `database` connects; `store` has all queries and
+changes; `rows` has the values that they take and return. Only this package uses SQL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open(home: Home) -> Store:
-    """The home's store, made or brought up to date where need be."""
+    """Return the home's store; create or upgrade its database if needed."""
     from .database import connect
     from .store import Store
 

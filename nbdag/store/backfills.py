@@ -1,9 +1,9 @@
-"""Backfills: which there are, and the runs that stand at their dates."""
+"""Backfills, and the runs at their dates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import insert, select, text
 
@@ -11,24 +11,14 @@ from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
 from .inserts import create_runs
-from .mapping import run_of
-from .rows import NewInstance, NewRun, RunRow
+from .mapping import from_row
+from .rows import BackfillRow, NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillRow:
-    """A backfill that is under way."""
-
-    id: int
-    dag: str
-    backwards: bool
-    max_active_runs: int
-
-
 class Backfills:
-    """All that is asked of backfills. A part of the `Store`."""
+    """Queries and changes of backfills, a part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,7 +35,7 @@ class Backfills:
         backwards: bool,
         max_active_runs: int,
     ) -> list[RunRow] | None:
-        """Record a backfill with all of its runs, queued; None where one of the DAG is under way."""
+        """Record a backfill with its runs, queued, and return the runs; None if the DAG has an unfinished backfill."""
         values = {
             "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
             "max_active_runs": max_active_runs,
@@ -53,33 +43,28 @@ class Backfills:
         with self._database.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("LOCK TABLE backfills IN EXCLUSIVE MODE"))
-            going_on = select(t.runs.c.id).where(
+            unfinished = select(t.runs.c.id).where(
                 t.runs.c.dag_id == dag, t.runs.c.kind == "backfill", t.runs.c.state.in_(_UNFINISHED)
             )
-            if connection.execute(going_on.limit(1)).first():
+            if connection.execute(unfinished.limit(1)).first():
                 return None
             number = connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one()
             return create_runs(connection, [replace(each, backfill=number) for each in runs], instances)
 
     def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
-        """DAG → its newest backfill."""
+        """Return the newest backfill of each of these DAGs."""
         query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
         with self._database.reading() as connection:
-            return {
-                row.dag_id: BackfillRow(
-                    id=row.id, dag=row.dag_id, backwards=row.backwards, max_active_runs=row.max_active_runs
-                )
-                for row in connection.execute(query)
-            }
+            return {row.dag_id: from_row(BackfillRow, row) for row in connection.execute(query)}
 
     def max_active_runs(self, backfill: int) -> int:
-        """How many runs of a backfill may run at once."""
+        """Return how many runs of a backfill may run at once."""
         query = select(t.backfills.c.max_active_runs).where(t.backfills.c.id == backfill)
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
-        """The scheduled and backfilled runs of these dates, the oldest first."""
+        """Return the scheduled and backfilled runs between these dates, oldest first."""
         query = (
             select(t.runs)
             .where(
@@ -90,4 +75,4 @@ class Backfills:
             .order_by(t.runs.c.created, t.runs.c.id)
         )
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return [from_row(RunRow, row) for row in connection.execute(query)]

@@ -1,8 +1,8 @@
-"""PostgreSQL tells of changes: who writes notifies, who drives listens.
+"""Change notifications through PostgreSQL's LISTEN and NOTIFY: writers notify, schedulers listen.
 
-Each `Database` is told apart by a name of its own, so that nobody wakes for what it wrote itself. The listener has a
-connection to itself and a thread; when the connection is lost, it is made again, and that counts as a change, since
-something may have been missed.
+A notification carries the name of its `Database`, so that a process ignores its own. The listener uses a thread and a
+connection of its own. A lost connection is opened again, which counts as a change, since notifications may have been
+missed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 CHANNEL = "nbdag"
-_RECONNECT_INTERVAL = 1.0  # seconds before a lost connection is tried again
-_POLL_INTERVAL = 0.2  # seconds: how long closing may take
+_RECONNECT_INTERVAL = 1.0  # seconds before a lost connection is opened again
+_POLL_INTERVAL = 0.2  # seconds, the longest that closing takes
 
 
 class ChangeListener:
-    """Hears what others write."""
+    """Sends notifications, and counts those of other processes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -32,15 +32,15 @@ class ChangeListener:
 
     @property
     def count(self) -> int | None:
-        """How many changes of others have been heard of; None while nobody listens."""
+        """Return the number of changes by others so far; None while not listening."""
         return self._count if self._listening else None
 
     def notify(self, connection: Connection) -> None:
-        """Let others know of this transaction, once it is committed."""
+        """Notify others of this transaction once it is committed."""
         connection.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": self._name})
 
     def listen(self) -> None:
-        """Begin to count, in a thread."""
+        """Start to count, in a thread."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="nbdag-listen", daemon=True)
             self._thread.start()
@@ -53,7 +53,7 @@ class ChangeListener:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            with contextlib.suppress(Exception):  # whatever it is, others say it: here it is tried again
+            with contextlib.suppress(Exception):  # other queries report the error; this one retries
                 self._listen_once()
             self._listening = False
             self._closing.wait(_RECONNECT_INTERVAL)

@@ -1,11 +1,11 @@
-"""The connection: SQLite in a home, or PostgreSQL by URL, brought to the newest schema.
+"""The connection to SQLite in a home or to PostgreSQL by URL, upgraded to the newest schema.
 
-A write begins at once as one (`BEGIN IMMEDIATE`), so two writers wait for one another at the door and never meet
-inside; a reader waits for nobody. What the database cannot do is said as a `StoreError`, in one sentence; no other
-exception of SQLAlchemy's leaves this package for a cause outside our own code.
+On SQLite a write transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so writers wait for one another
+before they read anything; readers never wait. A `StoreError` reports in one sentence what the database cannot do; no
+other exception of SQLAlchemy leaves this package unless our own code is wrong.
 
-Making a database costs no migration: the tables are made as they are now, and stamped. Alembic is imported only
-where an older stamp is found.
+A new database needs no migration: its tables are created in their newest form, and stamped. Alembic is imported only
+for an older stamp.
 """
 
 from __future__ import annotations
@@ -16,86 +16,95 @@ import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ..core.planning.pools import DEFAULT_POOLS
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from ..home import Home, without_secrets
 from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
-BUSY = 30.0  # seconds to wait for another process that writes
+BUSY = 30.0  # seconds to wait for another writer
 _WRITE = "nbdag_write"
-_NUMBER = "nbdag_number"  # of a connection; those of one engine are counted
+_NUMBER = "nbdag_number"  # the number of a connection within its engine
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+@error
 class StoreError(NbdagError):
     """The database cannot do what it was asked."""
 
-    advice = "see `nbdag doctor`"
+    where: str
+    why: str = ""
+    problem: ClassVar[str] = "the database cannot do what it was asked"
+    advice: ClassVar[str] = "see `nbdag doctor`"
+    template = "{problem}: {where}{details}; {advice}"
 
-    def __init__(self, where: str, why: str = "") -> None:
-        super().__init__(where, why)
-        self.where = where
-        self.why = why
-
-    def __str__(self) -> str:
-        said = (self.__doc__ or "").strip().rstrip(".")
-        return f"{said[:1].lower()}{said[1:]}: {self.where}{f' ({self.why})' if self.why else ''}; {self.advice}"
+    @property
+    def details(self) -> str:
+        """Return the reason in parentheses, if there is one."""
+        return f" ({self.why})" if self.why else ""
 
 
 class StoreBusyError(StoreError):
     """Another process holds the database."""
 
-    advice = f"it did not let go within {BUSY:.0f} s: end that process, or try again"
+    problem = "another process holds the database"
+    advice = f"it did not release it within {BUSY:.0f} s: terminate that process, or try again"
 
 
 class StoreCorruptError(StoreError):
     """The file is not a database, or is damaged."""
 
+    problem = "the file is not a database, or is damaged"
     advice = (
-        "move it away and run again: a new one is made (its runs' notebooks stay where they are until the next "
-        "`nbdag gc`, which removes what no run on record needs: copy them first)"
+        "move it away and run again to create a new one (notebooks of its runs stay until the next `nbdag gc`, which "
+        "deletes them: copy them first)"
     )
 
 
 class StoreFullError(StoreError):
     """The disk is full, so the database cannot be written."""
 
+    problem = "the disk is full, so the database cannot be written"
     advice = "free some space, or set NBDAG_HOME to another disk"
 
 
 class StoreReadOnlyError(StoreError):
     """The database cannot be written."""
 
+    problem = "the database cannot be written"
     advice = "make the folder and the file writable, or set NBDAG_HOME to another folder"
 
 
 class StoreUnreachableError(StoreError):
     """The database does not answer."""
 
-    advice = "check NBDAG_DB_URL, and that the server runs and lets you in"
+    problem = "the database does not answer"
+    advice = "check NBDAG_DB_URL, and that the server is running and accepts your login"
 
 
 class StoreNewerError(StoreError):
     """The database was written by a newer nbdag."""
 
+    problem = "the database was written by a newer nbdag"
     advice = "upgrade nbdag, or set NBDAG_HOME to another folder"
 
 
 class StoreKindError(StoreError):
     """The database that NBDAG_DB_URL names is not PostgreSQL."""
 
-    advice = "name one that is; for SQLite, unset it and set NBDAG_HOME to the folder that is to hold the database"
+    problem = "the database that NBDAG_DB_URL names is not PostgreSQL"
+    advice = "name a PostgreSQL database; for SQLite, unset NBDAG_DB_URL and set NBDAG_HOME to the database's folder"
 
 
 class DriverMissingError(StoreError):
     """The driver for this database is not installed."""
 
+    problem = "the driver for this database is not installed"
     advice = "run `pip install 'nbdag[postgres]'`"
 
 
@@ -113,11 +122,11 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
 
 
 class Database:
-    """An engine that is ready to be used. Made by `connect`."""
+    """An engine on an upgraded database. `connect` returns one."""
 
     def __init__(self, engine: Engine, where: str) -> None:
         self.engine = engine
-        self.where = where  # for people; no password in it
+        self.where = where  # for people, without passwords
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
         self.listener = None if self.sqlite else ChangeListener(engine)
@@ -125,25 +134,25 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent view."""
+        """Open a transaction that sees one consistent state."""
         with self._translated_errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
-        """One transaction: all of it, or nothing. Those who listen hear of it, unless it is done quietly."""
+        """Open a write transaction and commit it as a whole. Listeners are notified unless `quietly` is set."""
         with self._translated_errors(), self._writer.connect() as connection, connection.begin() as transaction:
             yield connection
             if self.listener is not None and not quietly and transaction.is_active:
                 self.listener.notify(connection)
 
     def changes(self) -> Hashable | None:
-        """What differs once another connection has written; None where the database has no such thing."""
+        """Return a value that differs after another process has written; None if the database has no such value."""
         if self.listener is not None:
             return self.listener.count
         with self._translated_errors():
-            # By the pool, the connection that this process last wrote with: its own writes do not count there. Where
-            # another thread has it, this is one more, whose count has nothing to do with that of the first.
+            # data_version ignores the writes of its own connection, and the pool gives the one that wrote last. If
+            # another thread uses that, the pool opens another one, whose count is unrelated: hence the number.
             raw: Any = self.engine.raw_connection()
             try:
                 return raw.info[_NUMBER], raw.driver_connection.execute("PRAGMA data_version").fetchone()[0]
@@ -151,12 +160,12 @@ class Database:
                 raw.close()
 
     def listen(self) -> None:
-        """Begin to count the changes that others make, where the database does not count them itself."""
+        """Start to count the changes of others, on a database that does not count them itself."""
         if self.listener is not None:
             self.listener.listen()
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         if self.listener is not None:
             self.listener.close()
         self.engine.dispose()
@@ -165,15 +174,15 @@ class Database:
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except exc.DBAPIError as error:
-            said = _store_error(error, self.where)
-            if said is None:
+        except exc.DBAPIError as cause:
+            translated = _store_error(cause, self.where)
+            if translated is None:
                 raise
-            raise said from error
+            raise translated from cause
 
 
 def connect(home: Home) -> Database:
-    """The home's database, made or brought up to date where need be."""
+    """Return the home's database; create or upgrade it if needed."""
     database = _sqlite(home) if home.url is None else _postgresql(home.url)
     try:
         with database._translated_errors():
@@ -187,7 +196,7 @@ def connect(home: Home) -> Database:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Apply the migrations that this database lacks, within the connection's transaction."""
+    """Apply the missing migrations within the connection's transaction."""
     from alembic import command
 
     config = _alembic()
@@ -196,7 +205,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The migration that the database stands at; None for an empty one. Writes nothing."""
+    """Return the database's migration; None for an empty database. Writes nothing."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -206,10 +215,10 @@ def revision_of(connection: Connection) -> str | None:
 def _sqlite(home: Home) -> Database:
     home.make()
     engine = create_engine(
-        URL.create("sqlite", database=str(home.database)),  # in a text, `?` would end the path
+        URL.create("sqlite", database=str(home.database)),  # in a URL as text, `?` would end the path
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        pool_size=1,  # see `changes`; a second thread gets a connection of its own
+        pool_size=1,  # see `changes`; a second thread gets another connection
         max_overflow=-1,
     )
 
@@ -218,12 +227,10 @@ def _sqlite(home: Home) -> Database:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         record.info[_NUMBER] = next(numbers)
-        connection.isolation_level = None  # the driver would begin transactions late, and as readers
+        connection.isolation_level = None  # the driver would begin transactions late, as readers
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)
-        connection.execute(
-            "PRAGMA synchronous=FULL"
-        )  # what was committed outlives a power cut, which NORMAL does not say
+        connection.execute("PRAGMA synchronous=FULL")  # commits survive a power cut, which NORMAL does not promise
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
@@ -233,22 +240,22 @@ def _sqlite(home: Home) -> Database:
     return Database(engine, str(home.database))
 
 
-def _postgresql(said: str) -> Database:
-    where = without_secrets(said)
+def _postgresql(given: str) -> Database:
+    where = without_secrets(given)
     try:
-        url = make_url(said)
+        url = make_url(given)
         if url.get_backend_name() not in ("postgres", "postgresql"):
             raise StoreKindError(where)
         engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    except exc.ArgumentError as error:
-        raise StoreUnreachableError("NBDAG_DB_URL", "it is no database URL") from error
-    except ImportError as error:
-        raise DriverMissingError(where, str(error)) from error
+    except exc.ArgumentError as cause:
+        raise StoreUnreachableError("NBDAG_DB_URL", "it is not a database URL") from cause
+    except ImportError as cause:
+        raise DriverMissingError(where, str(cause)) from cause
     return Database(engine, where)
 
 
 def _enter_wal(connection: Any) -> None:
-    # The busy timeout does not cover this statement, and another process may be making the same database.
+    # The busy timeout does not cover this statement, and another process may be creating the same database.
     import sqlite3
 
     until = time.monotonic() + BUSY
@@ -256,8 +263,8 @@ def _enter_wal(connection: Any) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("database is locked") or time.monotonic() > until:
+        except sqlite3.OperationalError as cause:
+            if not str(cause).startswith("database is locked") or time.monotonic() > until:
                 raise
             time.sleep(0.01)
 
@@ -269,14 +276,14 @@ def _migrate(database: Database) -> None:
         return
     if not database.sqlite:
         with database._writer.connect() as connection, connection.begin():
-            # Whoever comes second finds the work done.
+            # A second process waits here and finds the work done.
             connection.execute(text("SELECT pg_advisory_xact_lock(7236352)"))
             _make_or_upgrade(connection, database.where)
         return
-    # A migration may rebuild a table that others refer to, which SQLite allows only with this off, and only between
-    # transactions; so on a connection of its own.
-    apart = create_engine(database.engine.url, connect_args={"timeout": BUSY}, poolclass=NullPool)
-    with apart.connect() as connection:
+    # A migration may rebuild a table that others refer to. SQLite allows that only without foreign keys, which can be
+    # switched off only outside a transaction; hence a separate connection.
+    separate = create_engine(database.engine.url, connect_args={"timeout": BUSY}, poolclass=NullPool)
+    with separate.connect() as connection:
         raw: Any = connection.connection.driver_connection
         raw.isolation_level = None
         raw.execute("PRAGMA foreign_keys=OFF")
@@ -287,7 +294,7 @@ def _migrate(database: Database) -> None:
 
 def _clock_offset(database: Database) -> float:
     with database.engine.connect() as connection:
-        connection.execute(text("SELECT 1"))  # what it takes to connect is not the clock's
+        connection.execute(text("SELECT 1"))  # so that the time to connect does not count
         before = time.time()
         there = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         return float(there) - (before + time.time()) / 2
@@ -320,30 +327,30 @@ def _alembic() -> Any:
 
 
 def _is_full(folder: Path) -> bool:
-    # Where the memory that readers share cannot be had, SQLite says no more than that input or output failed.
+    # If SQLite cannot allocate the memory that readers share, it reports only that input or output failed.
     try:
         return shutil.disk_usage(folder).free < 1 << 16
     except OSError:
         return False
 
 
-def _store_error(error: exc.DBAPIError, where: str) -> StoreError | None:
-    name = getattr(error.orig, "sqlite_errorname", None)
+def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
+    name = getattr(cause.orig, "sqlite_errorname", None)
     if name is not None:
         if name.startswith("SQLITE_IOERR") and _is_full(Path(where).parent):
-            return StoreFullError(where, str(error.orig))
+            return StoreFullError(where, str(cause.orig))
         for beginning, kind in _BY_SQLITE_NAME:
             if name.startswith(beginning):
-                return kind(where, str(error.orig))
+                return kind(where, str(cause.orig))
         return None
-    state = getattr(error.orig, "sqlstate", None)
+    state = getattr(cause.orig, "sqlstate", None)
     if state is None or str(state).startswith(("08", "28", "3D", "57P")):
-        # What follows the first line are guesses of the driver's.
+        # The driver adds guesses after the first line.
         return StoreUnreachableError(
-            where, str(error.orig).strip().partition("\n")[0].removeprefix("connection failed: ")
+            where, str(cause.orig).strip().partition("\n")[0].removeprefix("connection failed: ")
         )
     if str(state).startswith("53"):
-        return StoreFullError(where, str(error.orig).strip())
+        return StoreFullError(where, str(cause.orig).strip())
     if state == "55P03":
         return StoreBusyError(where)
     return None

@@ -1,23 +1,24 @@
-"""What is deployed, and which runs are due or wait to be driven."""
+"""Deployed notebooks, and the runs that are due or waiting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, update
 
 from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
 from .inserts import add_runs, existing_names, record_version
-from .mapping import run_of
+from .mapping import from_row, to_row
 from .rows import DagRow, NewInstance, NewRun, RunRow
 
-_COLUMNS = [t.dags.c[field.name] for field in fields(DagRow)]
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
-_QUEUE_WINDOW = 100  # waiting runs of each DAG: a queue of thousands is not read anew whenever one of them ends
+_QUEUE_WINDOW = (
+    100  # waiting runs of each DAG that are read: a queue of thousands is not read again whenever a run ends
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,49 +31,49 @@ class LastRun:
 
 
 class Deployments:
-    """All that is asked of deployed notebooks. A part of the `Store`."""
+    """Queries and changes of deployed notebooks, a part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, dag: DagRow, now: float) -> None:
         """Deploy a version."""
-        values = {field.name: getattr(dag, field.name) for field in fields(DagRow)}
+        values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
             record_version(connection, dag.id, dag.digest, now)
 
     def remove(self, dag: str) -> None:
-        """Deploy it no more; its runs stay."""
+        """Undeploy a DAG; its runs stay."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
 
     def set_paused(self, dag: str, paused: bool, next_date: float | None) -> None:
-        """Whether its schedule makes runs, and the next of them."""
+        """Set whether the schedule of a DAG is paused, and the date of its next run."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(paused=paused, next_date=next_date))
 
     def get(self, dag: str) -> DagRow | None:
-        """A deployed notebook; None where it is not deployed."""
+        """Return a deployed notebook; None if it is not deployed."""
         with self._database.reading() as connection:
             row = connection.execute(_deployed().where(t.dags.c.id == dag)).first()
-            return None if row is None else _dag_of(row)
+            return None if row is None else from_row(DagRow, row)
 
     def all(self) -> list[DagRow]:
-        """All that is deployed, by id."""
+        """Return all deployed notebooks, by id."""
         with self._database.reading() as connection:
-            return [_dag_of(row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
+            return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
     def versions(self) -> dict[str, int]:
-        """DAG → how many versions of it there have been."""
+        """Return the number of versions of each DAG."""
         count = func.count().label("number")
         query = select(t.versions.c.dag_id, count).where(~t.versions.c.built).group_by(t.versions.c.dag_id)
         with self._database.reading() as connection:
             return {row.dag_id: row.number for row in connection.execute(query)}
 
     def last_runs(self) -> dict[str, LastRun]:
-        """DAG → its newest run."""
+        """Return the newest run of each DAG."""
         newest = (
             select(t.runs.c.id)
             .where(t.runs.c.dag_id == t.dags.c.id)
@@ -86,20 +87,20 @@ class Deployments:
         )
         with self._database.reading() as connection:
             return {
-                row.dag: LastRun(name=row.name, state=RunState(row.state), created=row.created)
+                row.dag: LastRun(name=row.name, state=row.state, created=row.created)
                 for row in connection.execute(query)
             }
 
-    # For whoever drives
+    # For schedulers
 
     def due(self, now: float) -> list[DagRow]:
-        """What may have to run by now."""
+        """Return the notebooks whose next run may be due."""
         query = _deployed().where(t.dags.c.next_date <= now, ~t.dags.c.paused).order_by(t.dags.c.next_date)
         with self._database.reading() as connection:
-            return [_dag_of(row) for row in connection.execute(query)]
+            return [from_row(DagRow, row) for row in connection.execute(query)]
 
     def next_date_after(self, now: float) -> float | None:
-        """When something is due next, what is overdue left out."""
+        """Return the next date on which a run is due, after `now`; None if there is none."""
         query = select(func.min(t.dags.c.next_date)).where(
             t.dags.c.next_date > now, t.dags.c.digest.is_not(None), ~t.dags.c.paused
         )
@@ -108,7 +109,7 @@ class Deployments:
             return None if found is None else float(found)
 
     def count_scheduled(self, dag: str) -> int:
-        """How many of its scheduled runs have not ended."""
+        """Return how many scheduled runs of a DAG are unfinished."""
         query = (
             select(func.count())
             .select_from(t.runs)
@@ -118,30 +119,30 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def advance(self, seen: DagRow, next_date: float | None) -> None:
-        """The next date has turned out to be another."""
+        """Record another next date, unless the deployment has changed since it was seen."""
         with self._database.writing() as connection:
             _advance(connection, seen, seen.last_date, next_date)
 
     def create_due(
         self, seen: DagRow, new: Sequence[NewRun], instances: Sequence[NewInstance], next_date: float | None
     ) -> list[RunRow] | None:
-        """Record the runs that are due, and that the schedule goes on to its next date: all of it, or nothing.
+        """Record the runs that are due and the next date of the schedule, in one transaction.
 
-        Answers with the runs, without those that there were already; None when somebody else was quicker.
+        Return the new runs, without those that already existed; None if another process changed the deployment first.
         """
         with self._database.writing() as connection:
             if not _advance(connection, seen, new[-1].logical_date, next_date):
                 return None
-            # Made for the schedule as it was deployed before.
-            there = existing_names(connection, seen.id, (each.name for each in new))
-            missing = [each for each in new if each.name not in there]
+            # The schedule of an earlier deployment may have created some of them.
+            existing = existing_names(connection, seen.id, (each.name for each in new))
+            missing = [each for each in new if each.name not in existing]
             return add_runs(connection, missing, instances) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
-        """Runs that this scheduler may drive: its own, and those that are nobody's.
+        """Return the unfinished runs that this scheduler may execute: its own, and those without an owner.
 
-        Of those that wait in a long queue, the first: so many of each DAG, of a backfill apart, in the order in which
-        they are to start.
+        Of a long queue, return only the first runs of each DAG in the order in which they start; runs of backfills
+        are counted separately.
         """
         may = or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler)
         turn = func.row_number().over(
@@ -161,10 +162,12 @@ class Deployments:
         under_way = or_(t.runs.c.state == RunState.RUNNING, t.runs.c.cancel_asked.is_not(None))
         query = select(t.runs).where(t.runs.c.state.in_(_UNFINISHED), or_(and_(under_way, may), t.runs.c.id.in_(first)))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))]
+            return [
+                from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.logical_date, t.runs.c.id))
+            ]
 
     def count_unowned(self) -> int:
-        """How many runs there are that nobody has for their own, and that have not ended."""
+        """Return how many unfinished runs have no owner."""
         query = (
             select(func.count())
             .select_from(t.runs)
@@ -174,7 +177,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def count_running(self) -> dict[tuple[str, bool], int]:
-        """How many runs are running, by DAG and whether they are of a backfill."""
+        """Return the number of running runs by (DAG, whether they belong to a backfill)."""
         is_backfill = t.runs.c.kind == "backfill"
         query = (
             select(t.runs.c.dag_id, is_backfill.label("backfill"), func.count().label("number"))
@@ -185,7 +188,7 @@ class Deployments:
             return {(row.dag_id, bool(row.backfill)): row.number for row in connection.execute(query)}
 
     def max_active_runs(self, dags: Sequence[str]) -> dict[str, int]:
-        """DAG → its max_active_runs, where it was ever deployed."""
+        """Return max_active_runs of each of these DAGs that was ever deployed."""
         query = select(t.dags.c.id, t.dags.c.max_active_runs).where(
             t.dags.c.id.in_(dags), t.dags.c.max_active_runs.is_not(None)
         )
@@ -193,7 +196,7 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def previous_run(self, run: RunRow) -> RunRow | None:
-        """The run before this one by the schedule's dates: a scheduled or a backfilled one, of several the newest."""
+        """Return the scheduled or backfilled run with the latest date before this run's; of several, the newest."""
         query = (
             select(t.runs)
             .where(
@@ -206,11 +209,11 @@ class Deployments:
         )
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-            return None if row is None else run_of(row)
+            return None if row is None else from_row(RunRow, row)
 
 
 def _advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
-    """The schedule goes on, if nobody was quicker."""
+    """Update the dates of the schedule; return False if the deployment has changed since it was seen."""
     as_seen = (
         (t.dags.c.id == seen.id)
         & (t.dags.c.digest == seen.digest)
@@ -221,7 +224,7 @@ def _advance(connection: Connection, seen: DagRow, last_date: float | None, next
 
 
 def has_room(connection: Connection, run: RunRow, most: int) -> bool:
-    """Whether no more than `most` runs of this one's DAG and kind are running."""
+    """Return whether at most `most` runs of this run's DAG and kind are running."""
     count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
     return int(count) <= most
 
@@ -239,8 +242,4 @@ _RUNNING = {
 
 
 def _deployed() -> Any:
-    return select(*_COLUMNS).where(t.dags.c.digest.is_not(None))
-
-
-def _dag_of(row: Row[Any]) -> DagRow:
-    return DagRow(**row._mapping)
+    return select(t.dags).where(t.dags.c.digest.is_not(None))

@@ -1,4 +1,4 @@
-"""What comes into being: runs, their task instances, and what is said of them; in a transaction of the caller's."""
+"""Inserts of runs, task instances and notes, within a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -9,59 +9,57 @@ from sqlalchemy import Connection, insert, select
 
 from ..core.model.job import Note
 from ..core.model.states import RunState
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from . import schema as t
-from .mapping import instance_of, run_of
+from .mapping import from_row, to_row
 from .rows import InstanceRow, NewInstance, NewRun, RunRow
 
 
+@error
 class RunExistsError(NbdagError):
-    """Two runs of one DAG under one id."""
+    """The DAG already has a run of this id."""
 
-    def __init__(self, dag: str, name: str) -> None:
-        super().__init__(dag, name)
-        self.dag = dag
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.dag} already has a run {self.name}; give the new one another id"
+    dag: str
+    name: str
+    template = "{dag} already has a run {name}; give the new one another id"
 
 
 def existing_names(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
-    """Those of these ids that runs of the DAG have."""
+    """Return those of these run ids that the DAG already has."""
     query = select(t.runs.c.name).where(t.runs.c.dag_id == dag, t.runs.c.name.in_(list(names)))
     return set(connection.execute(query).scalars())
 
 
 def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-    """The same as `add_runs`, where no run of the DAG may have one of these ids yet. Raises `RunExistsError`."""
+    """Record runs like `add_runs`. Raises `RunExistsError` if the DAG already has one of the ids."""
     if taken := existing_names(connection, new[0].dag, [each.name for each in new]):
         raise RunExistsError(new[0].dag, min(taken))
     return add_runs(connection, new, instances)
 
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-    """Record runs of one version of a DAG, queued, each with these task instances."""
+    """Record queued runs of one version of a DAG, each with these task instances; return the runs."""
     record_version(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
-        insert(t.runs).returning(t.runs, sort_by_parameter_order=True), [_values_of(each) for each in new]
+        insert(t.runs).returning(t.runs, sort_by_parameter_order=True),
+        [{**to_row(each), "state": RunState.QUEUED, "revision": 0} for each in new],
     ).all()
     add_instances(connection, [(row.id, instance) for row in rows for instance in instances])
     notes = [note_values(row.id, note) for row, each in zip(rows, new, strict=True) for note in each.notes]
     if notes:
         connection.execute(insert(t.notes), notes)
-    lent = [
+    borrowed = [
         {"run_id": row.id, "task": task, "from_run_id": run}
         for row, each in zip(rows, new, strict=True)
         for task, run in each.borrowed.items()
     ]
-    if lent:
-        connection.execute(insert(t.borrowed), lent)
-    return [run_of(row) for row in rows]
+    if borrowed:
+        connection.execute(insert(t.borrowed), borrowed)
+    return [from_row(RunRow, row) for row in rows]
 
 
 def record_version(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
-    """Record a version of a DAG, if that has not been done."""
+    """Record a version of a DAG unless it is recorded already."""
     if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
         connection.execute(insert(t.dags).values(id=dag))
     version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
@@ -70,62 +68,21 @@ def record_version(connection: Connection, dag: str, digest: str, at: float, *, 
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
-    """Record task instances, each of the run of this number."""
+    """Record task instances, given with the numbers of their runs; return them."""
     if not new:
         return []
     rows = connection.execute(
         insert(t.instances).returning(t.instances, sort_by_parameter_order=True),
-        [
-            {
-                "run_id": run,
-                "task": instance.task,
-                "map_index": instance.map_index,
-                "position": instance.position,
-                "state": instance.state,
-                "tries": 0,
-                "pool": instance.pool,
-                "slots": instance.slots,
-                "short_circuit": False,
-                "element": dict(instance.element) or None,
-            }
-            for run, instance in new
-        ],
+        [{**to_row(instance), "run_id": run, "tries": 0, "short_circuit": False} for run, instance in new],
     )
-    return [instance_of(row) for row in rows]
+    return [from_row(InstanceRow, row) for row in rows]
 
 
 def note_values(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
-    """What is recorded of something said; of the run as a whole, or of an attempt."""
+    """Return the columns of a note about a run as a whole, or about one attempt."""
     return {
         "run_id": run,
         "instance_id": instance,
         "try_number": try_number,
-        "code": note.code,
-        "name": note.name,
-        "message": note.message,
-    }
-
-
-def _values_of(new: NewRun) -> dict[str, Any]:
-    return {
-        "dag_id": new.dag,
-        "name": new.name,
-        "digest": new.digest,
-        "kind": new.kind,
-        "state": RunState.QUEUED,
-        "created": new.created,
-        "logical_date": new.logical_date,
-        "interval_start": new.interval_start,
-        "interval_end": new.interval_end,
-        "path": new.path,
-        "cwd": new.cwd,
-        "output": new.output,
-        "parameters": dict(new.parameters),
-        "tasks": None if new.tasks is None else list(new.tasks),
-        "fail_fast": new.fail_fast,
-        "cache": new.cache,
-        "kernel": new.kernel,
-        "scheduler_id": new.scheduler,
-        "backfill": new.backfill,
-        "revision": 0,
+        **to_row(note),
     }

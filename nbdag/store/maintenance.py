@@ -1,4 +1,4 @@
-"""Maintenance: what may be forgotten, what is still needed, and how the database itself is."""
+"""Maintenance: deletion of old runs, files in use, and checks of the database itself."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from sqlalchemy import Connection, delete, func, or_, select, text
 from ..core.model.states import RunState, TaskState
 from . import schema as t
 from .database import Database, revision_of
-from .mapping import run_of
+from .mapping import from_row
 from .rows import RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Maintenance:
-    """All that is asked to keep a store small and sound. A part of the `Store`."""
+    """Queries and changes that keep the store small and sound, a part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ended_before(self, at: float) -> list[RunRow]:
-        """Runs that ended before then, and whose values no other run has borrowed."""
+        """Return the runs that ended before this time and whose values no other remaining run has borrowed."""
         lent = select(t.borrowed.c.from_run_id).join(t.runs, t.runs.c.id == t.borrowed.c.run_id).where(
             or_(t.runs.c.ended.is_(None), t.runs.c.ended >= at)
         )  # fmt: skip
         query = select(t.runs).where(t.runs.c.state.not_in(_UNFINISHED), t.runs.c.ended < at, t.runs.c.id.not_in(lent))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query.order_by(t.runs.c.id))]
+            return [from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
     def delete_runs(self, runs: Sequence[int]) -> list[int]:
-        """Delete the record of these runs, and what only they needed; answers with those that are forgotten.
+        """Delete the records of these runs, and records that only they need; return the numbers of the deleted runs.
 
-        One that was cleared since it was looked at, or that lends its values to one that stays, stays as well.
+        A run that was cleared meanwhile stays, as does a run whose values a remaining run has borrowed.
         """
         with self._database.writing() as connection:
             over = _deletable(connection, runs)
@@ -58,9 +58,9 @@ class Maintenance:
         return over
 
     def files_in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """What files are needed: digests of values, digests of notebooks, runs as (DAG, id).
+        """Return what needs files: digests of values, digests of notebooks, and runs as (DAG, id).
 
-        `without` are runs that count as forgotten.
+        Runs in `without` count as deleted.
         """
         values = select(t.instances.c.run_id, t.outputs.c.digest).join(
             t.instances, t.instances.c.id == t.outputs.c.instance_id
@@ -77,7 +77,7 @@ class Maintenance:
         return digests, books, {(row.dag_id, row.name) for row in kept}
 
     def earliest_running(self) -> float | None:
-        """When the oldest attempt began that is under way."""
+        """Return the start of the oldest unfinished attempt; None if there is none."""
         query = select(func.min(t.attempts.c.started)).where(
             t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE))
         )
@@ -88,23 +88,23 @@ class Maintenance:
     # The database itself
 
     def revision(self) -> str:
-        """The migration that it stands at."""
+        """Return the database's migration."""
         with self._database.reading() as connection:
             return revision_of(connection) or ""
 
     def integrity_errors(self) -> list[str]:
-        """What is wrong with the database, in its own words; nothing, mostly."""
+        """Return the errors that the database finds in itself; usually none."""
         with self._database.reading() as connection:
             if not self._database.sqlite:
                 connection.execute(select(func.count()).select_from(t.runs)).scalar_one()
                 return []
-            said = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check")) if row[0] != "ok"]
+            errors = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check")) if row[0] != "ok"]
             for row in connection.execute(text("PRAGMA foreign_key_check")):
-                said.append(f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is not there")
-            return said
+                errors.append(f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}")
+            return errors
 
     def counts(self) -> dict[str, int]:
-        """How many rows there are of what matters to people."""
+        """Return the number of rows by the word that people use for them."""
         tables = {"dags": t.dags, "runs": t.runs, "tasks": t.instances, "attempts": t.attempts, "values": t.outputs}
         with self._database.reading() as connection:
             return {
@@ -113,7 +113,7 @@ class Maintenance:
             }
 
     def compact(self) -> None:
-        """Give back to the disk what deleted rows took."""
+        """Return the space of deleted rows to the disk."""
         if self._database.sqlite:
             with self._database.engine.connect() as connection:
                 raw = connection.connection.driver_connection
@@ -121,19 +121,19 @@ class Maintenance:
 
 
 def _deletable(connection: Connection, runs: Sequence[int]) -> list[int]:
-    """Those of these runs that have ended and lend no value to one that stays; until the transaction's end."""
+    """Return the runs that may be deleted: ended, with no values borrowed by a remaining run. Locks them."""
     over: set[int] = set()
     for some in _portions(runs):
         ended = select(t.runs.c.id).where(t.runs.c.id.in_(some), t.runs.c.state.not_in(_UNFINISHED))
-        # PostgreSQL: nobody clears one of them, or borrows from it, meanwhile. SQLite has one writer anyway.
+        # The lock keeps others from clearing or borrowing one meanwhile. SQLite has one writer anyway.
         over |= set(connection.execute(ended.with_for_update()).scalars())
     lent = connection.execute(select(t.borrowed.c.run_id, t.borrowed.c.from_run_id).distinct()).all()
     while needed := {row.from_run_id for row in lent if row.run_id not in over} & over:
-        over -= needed  # what they borrowed themselves is needed as well
+        over -= needed  # the runs that they borrowed from are needed too
     return sorted(over)
 
 
 def _portions(runs: Sequence[int]) -> Iterator[list[int]]:
-    """So many at a time as a statement takes."""
+    """Yield the runs in portions that fit into one statement."""
     for n in range(0, len(runs), 500):
         yield list(runs[n : n + 500])

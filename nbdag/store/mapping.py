@@ -1,115 +1,78 @@
-"""Between the tables' rows and the values that cross: one function for each thing that the store keeps."""
+"""Conversion between database rows and the classes of `rows`, derived from the fields of the classes.
+
+Types of columns convert single values (`schema`); metadata of fields names columns (`rows`). So a column is declared
+in these two places only, and a test fails where they disagree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
 
-from sqlalchemy import Row
+from sqlalchemy import BindParameter, Column, Row, bindparam
 
 from ..core.model.job import Note, StoredOutput
-from ..core.model.states import RunState, TaskState
-from .rows import AttemptRow, CachedOutcome, InstanceRow, RunRow
+from . import schema as t
+from .rows import AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
+
+_R = TypeVar("_R")
+_NEW = "new_"  # prefix of parameters: SQLAlchemy reserves the names of the columns themselves
+
+# The classes that rows are read into: the columns of each, and those that the class leaves out.
+_ATTEMPTS = [*t.attempts.c, t.instances.c.task, t.instances.c.map_index]
+READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
+    SchedulerRow: ([*t.schedulers.c], frozenset()),
+    DagRow: ([*t.dags.c], frozenset()),
+    RunRow: ([*t.runs.c], frozenset()),
+    InstanceRow: ([*t.instances.c], frozenset({"run_id"})),
+    AttemptRow: (_ATTEMPTS, frozenset({"cache_key"})),
+    BackfillRow: ([*t.backfills.c], frozenset({"created", "first", "last"})),
+    StoredOutput: ([*t.outputs.c], frozenset({"instance_id", "try_number"})),
+    Note: ([*t.notes.c], frozenset({"id", "run_id", "instance_id", "try_number"})),
+}
 
 
-def values_of(instance: InstanceRow) -> dict[str, Any]:
-    """What is saved of an instance."""
-    return {
-        "which": instance.id,
-        "to": instance.state,
-        "tried": instance.tries,
-        "at": instance.wake,
-        "cut": instance.short_circuit,
-        "forgave": instance.forgiven,
-        "of": dict(instance.element) or None,
-    }
+def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> _R:
+    """Return a row as an object of this class.
+
+    `prefix` precedes the names of the columns in the row; `more` gives the fields that have no column.
+    """
+    names, values = _reader(cls, prefix)  # type: ignore[arg-type]  # mypy doubts that classes hash
+    return cls(**dict(zip(names, values(row), strict=True)), **more)
 
 
-def run_of(row: Row[Any]) -> RunRow:
-    """A run."""
-    return RunRow(
-        id=row.id,
-        dag=row.dag_id,
-        name=row.name,
-        digest=row.digest,
-        kind=row.kind,
-        state=RunState(row.state),
-        error=row.error,
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        logical_date=row.logical_date,
-        interval_start=row.interval_start,
-        interval_end=row.interval_end,
-        path=row.path,
-        cwd=row.cwd,
-        output=row.output,
-        parameters=row.parameters,
-        tasks=None if row.tasks is None else tuple(row.tasks),
-        fail_fast=row.fail_fast,
-        cancel_asked=row.cancel_asked,
-        scheduler=row.scheduler_id,
-        revision=row.revision,
-        backfill=row.backfill,
-        cache=row.cache,
-        kernel=row.kernel,
-    )
+def to_row(obj: Any) -> dict[str, Any]:
+    """Return an object's values by column."""
+    return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # the same
 
 
-def instance_of(row: Row[Any]) -> InstanceRow:
-    """A task instance."""
-    return InstanceRow(
-        id=row.id,
-        task=row.task,
-        map_index=row.map_index,
-        position=row.position,
-        state=TaskState(row.state),
-        tries=row.tries,
-        wake=row.wake,
-        pool=row.pool,
-        slots=row.slots,
-        short_circuit=row.short_circuit,
-        element=cast(Mapping[str, str], row.element or {}),
-        forgiven=row.forgiven,
-    )
+def updates(cls: type) -> dict[str, BindParameter[Any]]:
+    """Return the columns that a change of such a record writes, each with a parameter for `update().values`."""
+    return {column: bindparam(_NEW + column) for _, column in _updated(cls)}
 
 
-def attempt_of(row: Row[Any], outputs: Sequence[StoredOutput], notes: Sequence[Note]) -> AttemptRow:
-    """An attempt, with what it left and what was said of it."""
-    return AttemptRow(
-        instance=row.instance_id,
-        task=row.task,
-        map_index=row.map_index,
-        try_number=row.try_number,
-        state=TaskState(row.state),
-        started=row.started,
-        ended=row.ended,
-        error=row.error,
-        traceback=row.traceback,
-        scheduler=row.scheduler_id,
-        cached=row.cached,
-        outputs=tuple(outputs),
-        notes=tuple(notes),
-    )
+def update_values(cls: type, obj: Any) -> dict[str, Any]:
+    """Return an object's values for the parameters of `updates(cls)`."""
+    return {_NEW + column: getattr(obj, name) for name, column in _updated(cls)}
 
 
-def cached_outcome_of(row: Row[Any], outputs: Sequence[StoredOutput], notes: Sequence[Note]) -> CachedOutcome:
-    """The outcome of an attempt."""
-    return CachedOutcome(
-        run=row.run,
-        map_index=row.map_index,
-        try_number=row.try_number,
-        made_in=row.cached or row.run,
-        outputs=tuple(outputs),
-        notes=tuple(notes),
-    )
+@cache
+def columns_of(cls: type) -> tuple[tuple[str, str], ...]:
+    """Return the stored fields of a class, each as (field, column)."""
+    named = ((field.name, field.metadata.get("column", field.name)) for field in fields(cls))
+    return tuple((name, column) for name, column in named if column is not None)
 
 
-def output_of(row: Row[Any]) -> StoredOutput:
-    """A stored value."""
-    return StoredOutput(name=row.name, digest=row.digest, type=row.type, bytes=row.bytes, summary=row.summary)
+@cache
+def _reader(cls: type, prefix: str) -> tuple[tuple[str, ...], Callable[[Row[Any]], tuple[Any, ...]]]:
+    stored = columns_of(cls)
+    return tuple(name for name, _ in stored), attrgetter(*(prefix + column for _, column in stored))
 
 
-def note_of(row: Row[Any]) -> Note:
-    """Something said."""
-    return Note(code=row.code, name=row.name, message=row.message)
+@cache
+def _updated(cls: type) -> tuple[tuple[str, str], ...]:
+    names = {field.name for field in fields(cls) if field.metadata.get("updated")}
+    return tuple((name, column) for name, column in columns_of(cls) if name in names)

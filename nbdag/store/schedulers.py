@@ -1,7 +1,7 @@
-"""The processes that drive runs, and what those that are gone have left.
+"""The processes that execute runs, and their heartbeats.
 
-A heartbeat is kept by the database server's clock, and given back by ours: hosts whose clocks differ do not take one
-another for gone.
+Heartbeats are stored in the time of the database server's clock and returned in that of the local one, so that hosts
+with different clocks do not take each other for dead.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from sqlalchemy import Row, insert, select, update
 from ..core.model.states import TaskState
 from . import schema as t
 from .database import Database
+from .mapping import from_row, to_row
 from .rows import SchedulerRow
 
 
 class Schedulers:
-    """All that is asked of processes that drive runs. A part of the `Store`."""
+    """Queries and changes of schedulers, a part of the `Store`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,9 +28,9 @@ class Schedulers:
     def register(
         self, scheduler: SchedulerRow, alive: Callable[[SchedulerRow], bool] | None = None
     ) -> SchedulerRow | None:
-        """A process begins to drive runs.
+        """Register a process that executes runs, and return None.
 
-        With `alive`, only where no other scheduler is; otherwise answers with that one, and registers nothing.
+        With `alive`, register nothing if another scheduler is alive, and return that one.
         """
         with self._database.writing() as connection:
             if alive is not None:
@@ -38,13 +39,12 @@ class Schedulers:
                     other = self.of(row)
                     if alive(other):
                         return other
-            values = {column.name: getattr(scheduler, column.name) for column in t.schedulers.c}
-            values["heartbeat"] += self._database.clock_offset
-            connection.execute(insert(t.schedulers).values(values))
+            by_server = replace(scheduler, heartbeat=scheduler.heartbeat + self._database.clock_offset)
+            connection.execute(insert(t.schedulers).values(to_row(by_server)))
         return None
 
     def record_heartbeat(self, scheduler: str, now: float) -> None:
-        """The process is alive."""
+        """Record that the process is alive."""
         with self._database.writing(quietly=True) as connection:
             connection.execute(
                 update(t.schedulers)
@@ -53,12 +53,12 @@ class Schedulers:
             )
 
     def end(self, scheduler: str, now: float) -> None:
-        """The process ends, and has left nothing undone."""
+        """Record that the process ended in good order."""
         with self._database.writing() as connection:
             connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(ended=now))
 
     def unended(self) -> list[SchedulerRow]:
-        """Those of kind scheduler that have not ended in good order, the newest first; some may be gone."""
+        """Return the schedulers that have not ended in good order, newest first; some may be dead."""
         query = (
             select(t.schedulers)
             .where(t.schedulers.c.kind == "scheduler", t.schedulers.c.ended.is_(None))
@@ -68,7 +68,7 @@ class Schedulers:
             return [self.of(row) for row in connection.execute(query)]
 
     def runs_in_progress(self, scheduler: str) -> list[int]:
-        """The runs in which this scheduler has an attempt under way."""
+        """Return the numbers of the runs in which this scheduler has a running attempt."""
         query = (
             select(t.instances.c.run_id)
             .join(t.attempts, t.attempts.c.instance_id == t.instances.c.id)
@@ -79,6 +79,6 @@ class Schedulers:
             return list(connection.execute(query).scalars())
 
     def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
-        """A row's process; `prefix` is what the names of its columns begin with."""
-        found = SchedulerRow(**{column.name: getattr(row, prefix + column.name) for column in t.schedulers.c})
+        """Return a row as a process; `prefix` precedes the names of its columns."""
+        found = from_row(SchedulerRow, row, prefix)
         return replace(found, heartbeat=found.heartbeat - self._database.clock_offset)

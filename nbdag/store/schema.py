@@ -1,15 +1,16 @@
 """The tables.
 
-All instants are seconds since the epoch, in UTC; all durations are seconds. What is JSON is text, so that both
+All instants are seconds since the epoch, in UTC; all durations are seconds. JSON is stored as text, so that both
 databases hold the same. A run refers to the version of the notebook that it was created with, never to a file.
 
-A new database is made from these tables, and stamped; an older one is brought up by the migrations beside this
-file. A test holds the two to the same result. Whoever changes a table adds a migration and raises `HEAD`.
+A new database is created from these tables and stamped; the migrations in this folder upgrade an older one. A test
+checks that both give the same schema. A change of a table needs a migration and a new `HEAD`, and a field in `rows`.
 """
 
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +34,8 @@ from sqlalchemy import (
     true,
 )
 
+from ..core.model.states import RunState, TaskState
+
 HEAD = "0007"  # the newest migration
 
 metadata = MetaData(
@@ -52,27 +55,67 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """To text."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        """Return the data as text; a mapping need not be a dict."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """From text."""
+        """Return the data of a text."""
         return None if value is None else json.loads(value)
 
 
+class JsonTuple(Json):
+    """A tuple as a JSON list; None is NULL."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the tuple of a text."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class JsonMapping(Json):
+    """A mapping as a JSON object; an empty one is NULL."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Return the mapping as text."""
+        return super().process_bind_param(value or None, dialect)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the mapping of a text."""
+        return {} if value is None else json.loads(value)
+
+
+class State(TypeDecorator[StrEnum]):
+    """A state by its word."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, states: type[StrEnum], length: int) -> None:
+        super().__init__(length)
+        self.states = states
+        self._by_word = {state.value: state for state in states}
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the state of a word."""
+        return None if value is None else self._by_word[value]
+
+
 Id = String(250)
-# SQLite gives ids by itself only to a column that it calls INTEGER.
+# SQLite generates ids only for a column of the type INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 dags = Table(
     "dags",
     metadata,
     Column("id", Id, primary_key=True),
-    # What is below is of a deployed one.
-    Column("digest", String(64)),  # the version that new runs take; None: it is not deployed
+    # The columns below belong to a deployed DAG.
+    Column("digest", String(64)),  # the version that new runs use; None: not deployed
     Column("path", Text),  # the notebook's file when it was deployed
     Column("cwd", Text),  # working directory of its tasks
-    Column("deployed", Double),  # when its schedule became live
+    Column("deployed", Double),  # when its schedule became active
     Column("schedule", Text),
     Column("tz", Text),
     Column("start_date", Double),
@@ -82,7 +125,7 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of its last scheduled run
-    Column("next_date", Double, index=True),  # of the next one: not before this is it worth a look; None: never
+    Column("next_date", Double, index=True),  # earliest time of its next run; None: never
 )
 
 versions = Table(
@@ -91,21 +134,23 @@ versions = Table(
     Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
     Column("digest", String(64), primary_key=True),  # of the pinned notebook
     Column("created", Double, nullable=False),
-    Column("built", Boolean, nullable=False, server_default=false()),  # %%dag made it of another, so it does not count
+    Column("built", Boolean, nullable=False, server_default=false()),  # a %%dag cell built it, so it does not count
 )
 
 schedulers = Table(
     "schedulers",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("host", Text, nullable=False),  # which machine, which boot of it, which container
+    Column("host", Text, nullable=False),  # the machine, its boot and the container
     Column("pid", Integer, nullable=False),
-    Column("birth", Text, nullable=False),  # when the process began, as its system counts: a pid comes again
+    Column("birth", Text, nullable=False),  # when the process began, as its system counts: pids are reused
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
-    Column("kind", String(16), nullable=False, server_default="run"),  # run: drives its own; scheduler: all others
-    Column("ended", Double),  # it ended in good order
-    Column("jobs", Integer),  # how many tasks it makes at once
+    Column(
+        "kind", String(16), nullable=False, server_default="run"
+    ),  # run: executes its own run; scheduler: all others
+    Column("ended", Double),  # when it ended in good order
+    Column("jobs", Integer),  # how many tasks it executes at once
 )
 
 runs = Table(
@@ -113,11 +158,11 @@ runs = Table(
     metadata,
     Column("id", Number, primary_key=True),
     Column("dag_id", Id, nullable=False),
-    Column("name", Id, nullable=False),  # what people call the run's id
+    Column("name", Id, nullable=False),  # the run id that people see
     Column("digest", String(64), nullable=False),
     Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
-    Column("state", String(16), nullable=False),
-    Column("error", Text),  # why it failed, where no task says so
+    Column("state", State(RunState, 16), nullable=False),
+    Column("error", Text),  # why it failed, if no task gives the reason
     Column("created", Double, nullable=False),
     Column("started", Double),
     Column("ended", Double),
@@ -126,16 +171,16 @@ runs = Table(
     Column("interval_end", Double, nullable=False),
     Column("path", Text, nullable=False),  # the notebook's file when the run was created
     Column("cwd", Text, nullable=False),  # working directory of its tasks
-    Column("output", Text),  # a second place for the report
+    Column("output", Text),  # a second path for the report
     Column("parameters", Json, nullable=False),
-    Column("tasks", Json),  # of a partial run, those chosen; None: all
+    Column("tasks", JsonTuple),  # the selected tasks of a partial run; None: all
     Column("fail_fast", Boolean, nullable=False),
-    Column("cache", Boolean, nullable=False, server_default=true()),  # earlier outcomes may stand for its tasks'
-    Column("kernel", Text),  # that its tasks get instead of the notebook's
-    Column("backfill", Number, index=True),  # of which it is a part
-    Column("cancel_asked", Double),  # when somebody asked to stop it
-    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # the only one that may drive it; None: any
-    Column("revision", Integer, nullable=False),  # counts changes: who has seen an older one looks again
+    Column("cache", Boolean, nullable=False, server_default=true()),  # tasks with --cache may take earlier outcomes
+    Column("kernel", Text),  # kernel of its tasks instead of the notebook's
+    Column("backfill", Number, index=True),  # the backfill that it belongs to
+    Column("cancel_asked", Double),  # when a person asked to cancel it
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # its owner; None: any scheduler
+    Column("revision", Integer, nullable=False),  # number of changes: a step based on an older one is rejected
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
     Index(None, "dag_id", "created"),
@@ -144,7 +189,7 @@ runs = Table(
     Index("ix_runs_before", "dag_id", "kind", "logical_date"),
 )
 
-borrowed = Table(  # where a partial run takes the values of tasks that are not in it
+borrowed = Table(  # the runs from which a partial run takes the values of tasks outside it
     "borrowed",
     metadata,
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
@@ -158,16 +203,16 @@ instances = Table(
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
-    Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, else -1
+    Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, otherwise -1
     Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
-    Column("state", String(20), nullable=False),
+    Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before it was last cleared
-    Column("wake", Double),  # not before: the next retry, the next look of a sensor
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before the last reset
+    Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("short_circuit", Boolean, nullable=False),  # skipped in such a way that every descendant is skipped
-    Column("element", Json),  # mapped: variable -> digest of its element
+    Column("short_circuit", Boolean, nullable=False),  # skipped so that every descendant is skipped too
+    Column("element", JsonMapping),  # mapped: variable -> digest of its element
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -177,14 +222,16 @@ attempts = Table(
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("try_number", Integer, primary_key=True),  # from 1
-    Column("state", String(20), nullable=False),  # running, then its one outcome
+    Column("state", State(TaskState, 20), nullable=False),  # running, then its only outcome
     Column("started", Double, nullable=False),
     Column("ended", Double),
     Column("error", Text),
     Column("traceback", Text),
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
-    Column("cache_key", String(64), index=True),  # of a task with --cache: attempts of one key have one outcome
-    Column("cached", Id),  # it was not made: its outcome is that of this run of the DAG
+    Column(
+        "cache_key", String(64), index=True
+    ),  # of a task with --cache: attempts with equal keys have the same outcome
+    Column("cached", Id),  # the run whose outcome it took instead of executing
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
@@ -208,7 +255,7 @@ notes = Table(
     metadata,
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("instance_id", Number),  # None: said of the run as a whole
+    Column("instance_id", Number),  # None: about the run as a whole
     Column("try_number", Integer),
     Column("code", String(16), nullable=False),
     Column("name", Text, nullable=False),
@@ -223,14 +270,14 @@ pools = Table(
     Column("slots", Integer, nullable=False),  # -1: no limit
 )
 
-backfills = Table(  # one of a DAG is open for as long as a run of it has not ended
+backfills = Table(  # a backfill is unfinished while one of its runs is
     "backfills",
     metadata,
     Column("id", Number, primary_key=True),
     Column("dag_id", Id, nullable=False, index=True),
     Column("created", Double, nullable=False),
-    Column("first", Double, nullable=False),  # from this date
-    Column("last", Double, nullable=False),  # to this one, included
+    Column("first", Double, nullable=False),  # the first date
+    Column("last", Double, nullable=False),  # the last date, inclusive
     Column("backwards", Boolean, nullable=False),
     Column("max_active_runs", Integer, nullable=False),
 )

@@ -1,8 +1,8 @@
-"""All that is asked of the database, and all that is told it.
+"""All queries and changes of the database.
 
-Each method is one short transaction. A run is changed through `save`, which refuses a change that was made from an
-older look: whoever drives, clears or stops a run looks, decides, saves, and looks again if somebody was quicker. So
-a task is handed out once, however many schedulers there are.
+Each method is one short transaction. A run is changed through `save`, which rejects a change that is based on an older
+revision of the run: a process that executes, clears or cancels a run reads it, decides, saves, and starts over if
+another process saved first. So a task starts once, with any number of schedulers.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .database import Database
 from .deployments import Deployments, has_room
 from .inserts import add_instances, create_runs, note_values, record_version
 from .maintenance import Maintenance
-from .mapping import attempt_of, cached_outcome_of, instance_of, note_of, output_of, run_of, values_of
+from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
-_MAX_OUTCOMES = 5  # outcomes to choose from: values of the newest may have been removed
-_POOLS_LOCK = 7236353  # any number that nobody else uses
+_MAX_OUTCOMES = 5  # outcomes to choose from, since the values of the newest may be deleted
+_POOLS_LOCK = 7236353  # any number that is not used otherwise
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Store:
-    """The record of what ran, runs and is to run."""
+    """The record of all runs: finished, running and waiting."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,79 +43,79 @@ class Store:
 
     @property
     def where(self) -> str:
-        """The database, for people."""
+        """Return the database's path or URL, for people."""
         return self._database.where
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file of this machine's, which one scheduler drives."""
+        """Return whether the database is a local file, which allows one scheduler only."""
         return self._database.sqlite
 
     def changes(self) -> Hashable | None:
-        """What differs once another process has written; None where the database cannot tell."""
+        """Return a value that differs after another process has written; None if the database has no such value."""
         return self._database.changes()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     # Schedulers
 
     def owned_runs(self) -> list[tuple[RunRow, SchedulerRow]]:
-        """Unfinished runs that only one scheduler may drive, each with that scheduler."""
+        """Return the unfinished runs that have an owner, each with its owner."""
         query = (
             select(t.runs, *(column.label(f"by_{column.name}") for column in t.schedulers.c))
             .join(t.schedulers, t.runs.c.scheduler_id == t.schedulers.c.id)
             .where(t.runs.c.state.in_(ACTIVE_RUN))
         )
         with self._database.reading() as connection:
-            return [(run_of(row), self.schedulers.of(row, "by_")) for row in connection.execute(query)]
+            return [(from_row(RunRow, row), self.schedulers.of(row, "by_")) for row in connection.execute(query)]
 
     # Runs
 
     def create_run(self, new: NewRun, instances: Sequence[NewInstance]) -> RunRow:
-        """Record a run, queued, with its task instances."""
+        """Record a queued run with its task instances."""
         return self.create_runs([new], instances)[0]
 
     def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-        """Record runs of one version of a DAG, queued, each with these task instances: all of them, or none."""
+        """Record queued runs of one version of a DAG, each with these task instances: all of them, or none."""
         with self._database.writing() as connection:
             return create_runs(connection, new, instances)
 
     def run(self, id: int) -> RunRow:
-        """A run by its number."""
+        """Return a run by its number."""
         with self._database.reading() as connection:
-            return run_of(connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
+            return from_row(RunRow, connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
 
     def named(self, name: str, dag: str | None = None) -> list[RunRow]:
-        """The runs whose id this is, else those whose id begins so; of every DAG, or of one."""
+        """Return the runs with this id, else those whose id begins with it; of every DAG, or of one."""
         of_dag = [] if dag is None else [t.runs.c.dag_id == dag]
         query = select(t.runs).where(*of_dag).order_by(t.runs.c.created.desc()).limit(20)
         with self._database.reading() as connection:
             found = connection.execute(query.where(t.runs.c.name == name)).all()
             if not found:
                 found = connection.execute(query.where(t.runs.c.name.startswith(name, autoescape=True))).all()
-        return [run_of(row) for row in found]
+        return [from_row(RunRow, row) for row in found]
 
     def runs(
         self, *, dag: str | None = None, states: Iterable[RunState] = (), limit: int | None = None
     ) -> list[RunRow]:
-        """The runs, the newest first."""
+        """Return runs, newest first."""
         query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc()).limit(limit)
         if dag is not None:
             query = query.where(t.runs.c.dag_id == dag)
         if wanted := tuple(states):
             query = query.where(t.runs.c.state.in_(wanted))
         with self._database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return [from_row(RunRow, row) for row in connection.execute(query)]
 
     def dags(self) -> list[str]:
-        """Every DAG that ever had a run."""
+        """Return the ids of all DAGs that ever had a run."""
         with self._database.reading() as connection:
             return list(connection.execute(select(t.dags.c.id).order_by(t.dags.c.id)).scalars())
 
     def request_cancel(self, run: int, now: float) -> bool:
-        """Ask whoever drives the run to stop it; False when it has ended already."""
+        """Ask the scheduler of a run to cancel it; return False if it has ended already."""
         query = (
             update(t.runs)
             .where(t.runs.c.id == run, t.runs.c.state.in_(ACTIVE_RUN))
@@ -125,57 +125,47 @@ class Store:
             return connection.execute(query).rowcount > 0
 
     def revision(self, run: int) -> int:
-        """How often the run has been changed."""
+        """Return the number of changes of a run."""
         with self._database.reading() as connection:
             return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
 
     def revisions(self, runs: Sequence[int]) -> dict[int, int]:
-        """How often each of these runs has been changed."""
+        """Return the number of changes of each of these runs."""
         query = select(t.runs.c.id, t.runs.c.revision).where(t.runs.c.id.in_(runs))
         with self._database.reading() as connection:
             return {row.id: row.revision for row in connection.execute(query)} if runs else {}
 
     def listen(self) -> None:
-        """Begin to hear of changes, where the database does not count them by itself."""
+        """Start to count the changes of others, on a database that does not count them itself."""
         self._database.listen()
 
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
-        """What was said of these runs as a whole, by run."""
+        """Return the notes about these runs as a whole, by run."""
         query = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_(None))
         found: dict[int, tuple[Note, ...]] = dict.fromkeys(runs, ())
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.notes.c.id)):
-                found[row.run_id] += (note_of(row),)
+                found[row.run_id] += (from_row(Note, row),)
         return found
 
     def add_note(self, run: int, note: Note) -> None:
-        """Say something of a run as a whole."""
-        values = {"run_id": run, "code": note.code, "name": note.name, "message": note.message}
+        """Record a note about a run as a whole."""
+        values = {"run_id": run, **to_row(note)}
         with self._database.writing(quietly=True) as connection:
             connection.execute(insert(t.notes).values(values))
 
     def save(self, change: Change) -> list[InstanceRow] | None:
-        """Make all of this change; None, and nothing is changed, when things are no longer as they were seen.
+        """Save all of a change and return the instances that it added; return None and save nothing if it is outdated.
 
-        That is, when somebody else has changed the run, or taken slots of a pool that this change needs.
-        Answers with the instances that it added. The run's revision is then one more than the change's.
+        A change is outdated if another process has changed the run, or taken slots of a pool that the change needs.
+        Saving increments the run's revision by one.
         """
         run = change.run
         with self._database.writing() as connection:
             if change.built:
                 record_version(connection, run.dag, run.digest, change.at, built=True)
-            values = {
-                "which": run.id,
-                "seen": run.revision,
-                "to": run.state,
-                "why": run.error,
-                "began": run.started,
-                "at": run.ended,
-                "of": run.digest,
-                "asked": run.cancel_asked,
-                "by": run.scheduler,
-            }
-            if not connection.execute(_STAND, values).rowcount:
+            values = {"which": run.id, "seen": run.revision, **update_values(RunRow, run)}
+            if not connection.execute(_UPDATE_RUN, values).rowcount:
                 return None
             if change.most is not None and not _may_start(connection, run, change.most):
                 connection.rollback()
@@ -185,7 +175,10 @@ class Store:
             if change.ended:
                 _end(connection, run.id, change)
             if change.instances:
-                connection.execute(_MOVE, [values_of(instance) for instance in change.instances])
+                connection.execute(
+                    _UPDATE_INSTANCE,
+                    [{"which": each.id, **update_values(InstanceRow, each)} for each in change.instances],
+                )
             if change.dropped:
                 connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
             if change.resumed:
@@ -201,16 +194,16 @@ class Store:
     # Tasks
 
     def instances(self, runs: Sequence[int]) -> dict[int, list[InstanceRow]]:
-        """The task instances of these runs, by run, in notebook order."""
+        """Return the task instances of these runs, by run, in notebook order."""
         query = select(t.instances).where(t.instances.c.run_id.in_(runs))
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
-                found[row.run_id].append(instance_of(row))
+                found[row.run_id].append(from_row(InstanceRow, row))
         return found
 
     def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
-        """Every attempt of these runs with what it left, by run, in the order in which they began."""
+        """Return the attempts of these runs with their outputs and notes, by run, ordered by their start."""
         of_runs = t.instances.c.run_id.in_(runs)
         attempts = (
             select(t.attempts, t.instances.c.run_id, t.instances.c.task, t.instances.c.map_index)
@@ -225,24 +218,31 @@ class Store:
             .order_by(t.outputs.c.name)
         )
         notes = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
-        left: dict[tuple[int, int], list[StoredOutput]] = {}
-        said: dict[tuple[int, int], list[Note]] = {}
+        outputs_of: dict[tuple[int, int], list[StoredOutput]] = {}
+        notes_of: dict[tuple[int, int], list[Note]] = {}
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(outputs):
-                left.setdefault((row.instance_id, row.try_number), []).append(output_of(row))
+                outputs_of.setdefault((row.instance_id, row.try_number), []).append(from_row(StoredOutput, row))
             for row in connection.execute(notes.order_by(t.notes.c.id)):
-                said.setdefault((row.instance_id, row.try_number), []).append(note_of(row))
+                notes_of.setdefault((row.instance_id, row.try_number), []).append(from_row(Note, row))
             for row in connection.execute(attempts):
                 which = (row.instance_id, row.try_number)
-                found[row.run_id].append(attempt_of(row, left.get(which, ()), said.get(which, ())))
+                found[row.run_id].append(
+                    from_row(
+                        AttemptRow,
+                        row,
+                        outputs=tuple(outputs_of.get(which, ())),
+                        notes=tuple(notes_of.get(which, ())),
+                    )
+                )
         return found
 
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
-        """The outcomes that may stand for that of an attempt of this key, those that were really made first.
+        """Return the outcomes that an attempt with this key may take, those of executed attempts first.
 
-        One whose task was cleared, or marked, since is none of them, and neither is what was taken from it: somebody
-        did not trust it.
+        An outcome does not count if its task was cleared or marked afterwards, and neither do outcomes taken from it:
+        a person did not trust it.
         """
         attempts: Select[Any] = (
             select(
@@ -261,22 +261,31 @@ class Store:
                 t.runs.c.dag_id == dag,
             )
         )
-        made = t.attempts.c.cached.is_(None)
-        stands = (t.attempts.c.try_number == t.instances.c.tries) & (t.instances.c.state == TaskState.SUCCESS)
+        executed = t.attempts.c.cached.is_(None)
+        is_valid = (t.attempts.c.try_number == t.instances.c.tries) & (t.instances.c.state == TaskState.SUCCESS)
         found = []
         with self._database.reading() as connection:
-            fallen = {row.run for row in connection.execute(attempts.where(made, ~stands))}
-            trusted = attempts.where(stands, made | t.attempts.c.cached.not_in(fallen))
-            newest = trusted.order_by(~made, t.attempts.c.ended.desc()).limit(_MAX_OUTCOMES)
+            invalid = {row.run for row in connection.execute(attempts.where(executed, ~is_valid))}
+            trusted = attempts.where(is_valid, executed | t.attempts.c.cached.not_in(invalid))
+            newest = trusted.order_by(~executed, t.attempts.c.ended.desc()).limit(_MAX_OUTCOMES)
             for row in connection.execute(newest).all():
                 of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
                 outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
                 notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))
-                found.append(cached_outcome_of(row, [*map(output_of, outputs)], [*map(note_of, notes)]))
+                found.append(
+                    CachedOutcome(
+                        run=row.run,
+                        map_index=row.map_index,
+                        try_number=row.try_number,
+                        made_in=row.cached or row.run,
+                        outputs=tuple(from_row(StoredOutput, each) for each in outputs),
+                        notes=tuple(from_row(Note, each) for each in notes),
+                    )
+                )
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """By run: tasks that are not in it → the number of the run that gives their values."""
+        """Return, by run, the tasks outside it and the number of the run that gives their values."""
         found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(select(t.borrowed).where(t.borrowed.c.run_id.in_(runs))):
@@ -284,7 +293,10 @@ class Store:
         return found
 
     def latest_with(self, dag: str, task: str, run: int | None = None) -> RunRow | None:
-        """The newest run of the DAG (or this run, if so there) in which the task was done, every instance of it."""
+        """Return the newest run of the DAG in which every instance of the task succeeded, was skipped or was removed.
+
+        With `run`, consider only that run.
+        """
         of_task = (t.instances.c.run_id == t.runs.c.id) & (t.instances.c.task == task)
         done = select(t.instances.c.id).where(of_task, t.instances.c.state.in_(_DONE)).exists()
         undone = select(t.instances.c.id).where(of_task, t.instances.c.state.not_in(_DONE)).exists()
@@ -293,28 +305,28 @@ class Store:
             query = query.where(t.runs.c.id == run)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-            return None if row is None else run_of(row)
+            return None if row is None else from_row(RunRow, row)
 
     # Pools
 
     def pools(self) -> dict[str, int]:
-        """Pool → its slots; −1 is without limit."""
+        """Return the slots of each pool; −1 means no limit."""
         with self._database.reading() as connection:
             return {row.name: row.slots for row in connection.execute(select(t.pools).order_by(t.pools.c.name))}
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Make a pool, or change its size."""
+        """Create a pool, or change its size."""
         with self._database.writing() as connection:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
             connection.execute(insert(t.pools).values(name=name, slots=slots))
 
     def delete_pool(self, name: str) -> None:
-        """There is no such pool any more."""
+        """Delete a pool."""
         with self._database.writing() as connection:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
 
     def active_instances(self) -> list[ActiveRow]:
-        """The queued and running task instances of all runs."""
+        """Return the queued and running task instances of all runs."""
         query = (
             select(
                 t.runs.c.id.label("number"),
@@ -334,46 +346,20 @@ class Store:
 
 _DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
 
-# Statements are made once: what it costs to make one is more than SQLite takes to do it.
-_STAND = (
+# These statements are built once: to build one takes longer than SQLite takes to execute it.
+_UPDATE_RUN = (
     update(t.runs)
     .where(t.runs.c.id == bindparam("which"), t.runs.c.revision == bindparam("seen"))
-    .values(
-        state=bindparam("to"),
-        error=bindparam("why"),
-        started=bindparam("began"),
-        ended=bindparam("at"),
-        digest=bindparam("of"),
-        cancel_asked=bindparam("asked"),
-        scheduler_id=bindparam("by"),
-        revision=t.runs.c.revision + 1,
-    )
+    .values(**updates(RunRow), revision=t.runs.c.revision + 1)
 )
-_MOVE = (
-    update(t.instances)
-    .where(t.instances.c.id == bindparam("which"))
-    .values(
-        state=bindparam("to"),
-        tries=bindparam("tried"),
-        wake=bindparam("at"),
-        short_circuit=bindparam("cut"),
-        forgiven=bindparam("forgave"),
-        element=bindparam("of"),
-    )
-)
+_UPDATE_INSTANCE = update(t.instances).where(t.instances.c.id == bindparam("which")).values(updates(InstanceRow))
 _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
     t.attempts.c.try_number == bindparam("try_")
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # its one outcome
-    .values(
-        state=bindparam("to"),
-        started=bindparam("began"),
-        ended=bindparam("at"),
-        error=bindparam("why"),
-        traceback=bindparam("trace"),
-    )
+    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # an attempt has only one outcome
+    .values(updates(AttemptRow))
 )
 _USED = (
     select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
@@ -390,13 +376,11 @@ def _begin(connection: Connection, change: Change) -> None:
         insert(t.attempts),
         [
             {
+                **to_row(each),
                 "instance_id": each.instance.id,
-                "try_number": each.try_number,
                 "state": TaskState.RUNNING,
                 "started": change.at,
                 "scheduler_id": change.scheduler,
-                "cache_key": each.cache_key,
-                "cached": each.cached,
             }
             for each in change.begun
         ],
@@ -404,13 +388,13 @@ def _begin(connection: Connection, change: Change) -> None:
 
 
 def _fits(connection: Connection, change: Change) -> bool:
-    """Whether no pool holds more than it may, now that this change's tasks have begun."""
+    """Return whether every pool still has at most its number of slots in use, with this change applied."""
     begun = [each.instance for each in change.begun if each.cached is None]
     wanted = {instance.pool for instance in (*begun, *(each for each, _ in change.resumed))}
     limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}
     if not limited:
         return True
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+    if connection.dialect.name == "postgresql":  # SQLite has only one writer at a time
         connection.execute(select(func.pg_advisory_xact_lock(_POOLS_LOCK)))
     used = connection.execute(_USED, {"limited": sorted(limited)})
     return all(row.slots <= change.pools[row.pool] for row in used)
@@ -427,37 +411,21 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     connection.execute(
         _END,
         [
-            {
-                "which": instance.id,
-                "try_": result.key.try_number,
-                "to": result.state,
-                "began": result.started,
-                "at": result.ended,
-                "why": result.error,
-                "trace": result.traceback,
-            }
+            {"which": instance.id, "try_": result.key.try_number, **update_values(AttemptRow, result)}
             for instance, result in ended
         ],
     )
-    left = [
-        {
-            "instance_id": instance.id,
-            "try_number": result.key.try_number,
-            "name": output.name,
-            "digest": output.digest,
-            "type": output.type,
-            "bytes": output.bytes,
-            "summary": output.summary,
-        }
+    outputs = [
+        {"instance_id": instance.id, "try_number": result.key.try_number, **to_row(output)}
         for instance, result in ended
         for output in result.outputs
     ]
-    if left:
-        connection.execute(insert(t.outputs), left)
-    said = [
+    if outputs:
+        connection.execute(insert(t.outputs), outputs)
+    notes = [
         note_values(run, note, instance.id, result.key.try_number)
         for instance, result in ended
         for note in result.notes
     ]
-    if said:
-        connection.execute(insert(t.notes), said)
+    if notes:
+        connection.execute(insert(t.notes), notes)

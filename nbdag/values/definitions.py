@@ -1,7 +1,7 @@
-"""Whether two definitions are the same, in one kernel or in two.
+"""Digests of functions and classes, comparable between kernels.
 
-The shape of a function is its code and defaults, that of a class what its body bound. Where it was typed, its comments
-and its line numbers do not count, so a definition that was replayed equals the one that it was made from.
+The digest of a function covers its code and defaults, that of a class the names that its body binds. File names,
+comments and line numbers do not count, so a replayed definition equals its original.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Iterable
 import xxhash
 
 _DEPTH = 12
-# What Python itself puts into a class, and what differs from kernel to kernel.
+# Attributes that Python itself sets on a class, or that differ between kernels.
 _OF_PYTHON = frozenset(
     (
         *("__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
         *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl"),
-        "__slotnames__",  # which copyreg leaves on a class once an object of it has been pickled
+        "__slotnames__",  # copyreg sets it when an instance is pickled
     )
 )
 
 
 def definition_digest(obj: object) -> str:
-    """Equal for equal definitions: 32 hex digits."""
+    """Return a digest of 32 hex digits that is equal for equal definitions."""
     return xxhash.xxh3_128_hexdigest(_text(obj, _DEPTH).encode(errors="surrogatepass"))
 
 
@@ -53,7 +53,7 @@ def _text(obj: object, depth: int) -> str:
         return f"{type(obj).__name__}{_all(obj, depth)}"
     if isinstance(obj, dict):
         return f"dict{_all(obj.items(), depth)}"
-    if isinstance(obj, set | frozenset):  # in no order, and strings are hashed anew in each process
+    if isinstance(obj, set | frozenset):  # sorted, since the order of a set differs between processes
         return f"set({sorted(_text(item, depth - 1) for item in obj)})"
     return f"a {type(obj).__module__}.{type(obj).__qualname__}"
 

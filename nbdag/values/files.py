@@ -1,11 +1,11 @@
-"""Bytes by digest: in a folder, or wherever fsspec can write.
+"""Storage of bytes by digest, in a folder or at any URL that fsspec can write.
 
-A file holds a header (what is where), a pickle, and its buffers, each on a 64-byte boundary. A file is written beside
-its place and then moved there, so a value is there whole or not at all; what is there already is not written again.
-It is not forced to the disk: after a power cut a value may be missing or short, which is noticed when it is read.
+A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
+file is written under a temporary name and then renamed, so it is either complete or absent; a file that exists is not
+written again. Files are not synced to disk: after a power cut one may be missing or truncated, which reading detects.
 
-A local file is read through a private memory map: its arrays are not copied, and who changes them changes pages of
-their own. `Region` says which those are.
+A local file is read through a private memory map. Its arrays are not copied, and a process that changes them changes
+its own copies of the pages. `Region` finds out which pages are still those of the file.
 """
 
 from __future__ import annotations
@@ -24,48 +24,43 @@ from typing import Any, Protocol
 
 import xxhash
 
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from ..writing import write_atomically
 from .memory import address_of, written_to
 
-ALIGNMENT = 64  # bytes: what numpy and Arrow like best
+ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
 _MAGIC = b"nbdag-value-1\n"
 _LENGTH = struct.Struct("<Q")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
+@error
 class StoreWriteError(NbdagError):
     """The store of values cannot be written."""
 
-    def __init__(self, root: str, why: OSError) -> None:
-        super().__init__(root, why)
-        self.root = root
-        self.why = why
+    root: str
+    why: OSError
+    template = "a value cannot be written to {root} ({reason}): free some space there, or make it writable"
 
-    def __str__(self) -> str:
-        reason = (self.why.strerror or str(self.why)).lower()
-        return f"a value cannot be written to {self.root} ({reason}): free some space there, or make it writable"
+    @property
+    def reason(self) -> str:
+        """Return the system's reason in lower case."""
+        return (self.why.strerror or str(self.why)).lower()
 
 
-class MissingValueError(NbdagError):
-    """A stored value is gone, or damaged."""
+@error
+class LostValueError(NbdagError):
+    """A stored value is missing or damaged."""
 
-    def __init__(self, digest: str, root: str, why: str) -> None:
-        super().__init__(digest, root, why)
-        self.digest = digest
-        self.root = root
-        self.why = why
-
-    def __str__(self) -> str:
-        return (
-            f"the stored value {self.digest[:12]}… {self.why} in {self.root}: clear the task that made it, so that it "
-            "runs again"
-        )
+    digest: str
+    root: str
+    why: str  # such as "is missing"
+    template = "the stored value {digest:.12}… {why} in {root}: clear the task that made it, so that it runs again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a file says: what is kept about it, the pickle and the buffers, all views of one map."""
+    """The content of a file: its description, the pickle and the buffers, all views of one memory map."""
 
     about: Mapping[str, Any]
     pickle: memoryview
@@ -74,7 +69,7 @@ class Content:
 
 
 class Region:
-    """The memory that a value was loaded into."""
+    """The memory that holds a loaded value."""
 
     def __init__(self, memory: mmap.mmap, source: Path | None) -> None:
         self._memory = memory
@@ -82,11 +77,14 @@ class Region:
         self._spans: dict[int, tuple[int, int]] = {}  # address of a buffer → (offset in the file, length)
 
     def add_buffer(self, buffer: memoryview, offset: int) -> None:
-        """Take note of where a buffer lies."""
+        """Record a buffer and its offset in the file."""
         self._spans[address_of(buffer)] = (offset, buffer.nbytes)
 
     def unchanged_span(self, buffer: memoryview) -> tuple[int, int] | None:
-        """Where in the file this memory comes from, if it lies in this region and still holds what the file does."""
+        """Return the (offset, length) in the file that this memory was mapped from; None if it has changed since.
+
+        None as well if the memory is not part of this region.
+        """
         if self._source is None:
             return None
         address, length = address_of(buffer), buffer.nbytes
@@ -108,25 +106,25 @@ class Region:
                 finally:
                     part.release()
                     view.release()
-        except (OSError, ValueError):  # it was removed meanwhile
+        except (OSError, ValueError):  # the file was removed meanwhile
             return False
 
 
 class Files(Protocol):
-    """Where contents are kept."""
+    """A place that stores contents by digest."""
 
     def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
-        """Keep a pickle and its buffers; the answer is their digest."""
+        """Store a pickle and its buffers; return their digest."""
 
     def read(self, digest: str) -> Content:
-        """What was kept."""
+        """Return a stored content. Raises `LostValueError`."""
 
     def keep(self, digest: str) -> bool:
-        """Whether it is there still; if so, it counts as new to whoever removes old values."""
+        """Return whether it is still stored; if so, mark it as recently used."""
 
 
 def files(root: str) -> Files:
-    """The store at a path or an fsspec URL."""
+    """Return the store at a path or an fsspec URL."""
     scheme, _, rest = root.partition("://")
     if not rest:
         return LocalFiles(Path(root))
@@ -134,9 +132,9 @@ def files(root: str) -> Files:
 
 
 def digest_of(about: Mapping[str, Any], parts: Iterable[bytes | memoryview]) -> str:
-    """The digest of a content.
+    """Return the digest of a content.
 
-    xxh3 rather than SHA: it is as fast as memory, and the store is the project's own, so nobody gains by a collision.
+    xxh3 instead of SHA: it is as fast as memory, and nobody gains by a collision in the project's own store.
     """
     state = xxhash.xxh3_128(json.dumps(about, sort_keys=True).encode())
     for part in parts:
@@ -146,7 +144,7 @@ def digest_of(about: Mapping[str, Any], parts: Iterable[bytes | memoryview]) -> 
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """A folder: `ab/abcdef…`."""
+    """A folder, with files at `ab/abcdef…`."""
 
     root: Path
 
@@ -156,12 +154,12 @@ class LocalFiles:
         try:
             size = sum(len(piece) for piece in _pieces(about, parts))
             if path.exists() and path.stat().st_size == size:
-                os.utime(path)  # so that whoever removes old values sees that it is in use
+                os.utime(path)  # `nbdag gc` keeps values that were used recently
                 return digest
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, *_pieces(about, parts))
-        except OSError as error:
-            raise StoreWriteError(str(self.root), error) from error
+        except OSError as why:
+            raise StoreWriteError(str(self.root), why) from why
         return digest
 
     def read(self, digest: str) -> Content:
@@ -170,9 +168,9 @@ class LocalFiles:
             with path.open("rb") as file:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except FileNotFoundError:
-            raise MissingValueError(digest, str(self.root), "is not") from None
-        except (OSError, ValueError) as error:  # ValueError: an empty file
-            raise MissingValueError(digest, str(self.root), f"cannot be read ({error})") from error
+            raise LostValueError(digest, str(self.root), "is missing") from None
+        except (OSError, ValueError) as why:  # ValueError: an empty file
+            raise LostValueError(digest, str(self.root), f"cannot be read ({why})") from why
         return _parse(memory, digest, str(self.root), path)
 
     def keep(self, digest: str) -> bool:
@@ -187,7 +185,7 @@ class LocalFiles:
 
 
 class RemoteFiles:
-    """An fsspec URL, such as a bucket. A value is read into memory of its own."""
+    """An fsspec URL, such as that of a bucket. A value is read into memory, not mapped."""
 
     def __init__(self, root: str) -> None:
         import fsspec
@@ -212,8 +210,8 @@ class RemoteFiles:
                 with contextlib.suppress(Exception):
                     self._fs.rm(draft)
                 raise
-        except OSError as error:
-            raise StoreWriteError(self.root, error) from error
+        except OSError as why:
+            raise StoreWriteError(self.root, why) from why
         return digest
 
     def read(self, digest: str) -> Content:
@@ -227,7 +225,7 @@ class RemoteFiles:
                     view[done : done + len(part)] = part
                     done += len(part)
         except FileNotFoundError:
-            raise MissingValueError(digest, self.root, "is not") from None
+            raise LostValueError(digest, self.root, "is missing") from None
         return _parse(memory, digest, self.root, None)
 
     def keep(self, digest: str) -> bool:
@@ -277,5 +275,5 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
             found.append(part)
             at += size
     except (ValueError, struct.error, KeyError):
-        raise MissingValueError(digest, root, "is damaged") from None
+        raise LostValueError(digest, root, "is damaged") from None
     return Content(about=header["about"], pickle=found[0], buffers=tuple(found[1:]), region=region)

@@ -1,8 +1,8 @@
-"""Has this object changed?
+"""Fingerprints that detect in-place changes of an object.
 
-A fingerprint is taken before a task's cell and after it; when the two differ, the object was changed in place. It says
-nothing between kernels. What an object merely remembers does not count: cached properties, and how pandas has laid
-out its blocks. An object that cannot be looked into has no fingerprint.
+A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
+be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
+blocks. An object that cannot be pickled has no fingerprint.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,22 +21,26 @@ import xxhash
 from .definitions import definition_digest
 from .files import Region
 from .pickling import is_definition, user_namespace
+from .types import rule_of
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
-    """Equal while the object is unchanged. Memory in `regions` is not read where nobody wrote to it."""
+    """Return a digest that stays equal while the object is unchanged; None if the object cannot be pickled.
+
+    Unchanged memory in `regions` is not read.
+    """
     state = xxhash.xxh3_128()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _Fingerprinter(_Hashing(state), lambda buffer: _count(buffer, state, regions)).dump(obj)
-    except Exception:  # it refuses to be pickled, or something in it does
+    except Exception:  # the object, or an object in it, cannot be pickled
         return None
     return state.digest()
 
 
 class _Hashing(io.RawIOBase):
-    """Takes a pickle without keeping it."""
+    """A file that hashes what is written and keeps nothing."""
 
     def __init__(self, state: xxhash.xxh3_128) -> None:
         super().__init__()
@@ -59,13 +62,13 @@ def _count(buffer: pickle.PickleBuffer, state: xxhash.xxh3_128, regions: Sequenc
 
 
 class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Never unpickled: what it writes need only be the same for the same."""
+    """A pickler whose output is never unpickled: equal objects need only give equal bytes."""
 
     def __init__(self, file: Any, buffers: Callable[[pickle.PickleBuffer], bool]) -> None:
         super().__init__(file, 5, buffers)
 
     def reducer_override(self, obj: Any) -> Any:
-        """How what has a state beyond its pickle, or a pickle beyond its state, is looked at."""
+        """Return a replacement for objects whose pickle has less than their state, or more."""
         if isinstance(obj, types.FunctionType):
             if obj.__globals__ is not user_namespace():
                 return super().reducer_override(obj)
@@ -74,28 +77,22 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             if is_definition(obj, user_namespace()):
                 return _Class, (obj.__qualname__, definition_digest(obj))
             return super().reducer_override(obj)
-        if isinstance(obj, types.GeneratorType):
-            frame = obj.gi_frame
-            return _Generator, (id(obj), frame.f_lasti, dict(frame.f_locals)) if frame else (id(obj),)
-        if (pandas := sys.modules.get("pandas")) is not None and isinstance(obj, pandas.DataFrame):
-            columns = [obj.iloc[:, n].array for n in range(obj.shape[1])]
-            return _Frame, (type(obj).__name__, obj.index, obj.columns, columns, obj.attrs)
+        rule = rule_of(obj)
+        if rule.fingerprint is not None:
+            return _Content, (rule.type, rule.fingerprint(obj))
         if cached := _cached_properties(type(obj)):  # type: ignore[arg-type]  # mypy doubts that classes hash
             return _without(obj, cached)
         return super().reducer_override(obj)
 
 
-# Names under which the above stand in the stream.
+# Markers of these replacements in the pickle.
 class _Function: ...
 
 
 class _Class: ...
 
 
-class _Generator: ...
-
-
-class _Frame: ...
+class _Content: ...
 
 
 @functools.cache

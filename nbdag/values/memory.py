@@ -1,7 +1,7 @@
-"""Where a buffer lies in memory, and whether anybody has written to it.
+"""Addresses of buffers, and detection of writes to a memory-mapped file.
 
-Linux keeps, for each page of a private file map, whether it still is the file's or has become the process's own: so
-that an array of gigabytes is known to be unchanged without being read. Elsewhere every page counts as written to.
+Linux records whether a page of a private file map is still a page of the file or a copy of the process's own. So an
+array of gigabytes is known to be unchanged without reading it. On other systems every page counts as written to.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _PyBuffer(ctypes.Structure):
 
 
 def address_of(buffer: memoryview) -> int:
-    """The address of its first byte."""
+    """Return the address of a buffer's first byte."""
     info = _PyBuffer()
     ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(buffer), ctypes.byref(info), 0)
     try:
@@ -48,7 +48,7 @@ def address_of(buffer: memoryview) -> int:
 
 
 def written_to(address: int, length: int) -> bool:
-    """Whether a page of this part of a private file map has been written to; True where nobody can tell."""
+    """Return whether this part of a private file map has been written to; True if that is unknown."""
     if not sys.platform.startswith("linux"):
         return True
     first = address // mmap.PAGESIZE
@@ -61,7 +61,7 @@ def written_to(address: int, length: int) -> bool:
                 data = pages.read(count * _ENTRY)
                 if len(data) < count * _ENTRY:
                     return True
-                # Most tasks write to nothing, or read little: the entries of pages not touched are all alike.
+                # A set, since most entries are equal: those of pages that were never touched.
                 if any(entry & (_PRESENT | _SWAPPED) and not entry & _OF_FILE for entry in set(array.array("Q", data))):
                     return True
     except OSError:

@@ -1,16 +1,16 @@
-"""Objects ⇄ bytes, such that a value means in another kernel what it meant in this one.
+"""Conversion of objects to bytes and back, so that a value means the same in another kernel.
 
-Pickle protocol 5, with large buffers out of band, by cloudpickle's pickler. What a notebook defines differs from
-what a module defines, so three things are done differently:
+Pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a notebook differ
+from definitions of a module, so this pickler treats three cases differently:
 
-- A function that travels by value has the namespace of the notebook that loads it as its globals, as if its `def`
-  had run there. What it names is set there only where that name is not set yet.
-- A function or class that stands at the top of a notebook is found by its name where the loading notebook has
-  an equal one (setup ran there too, or its source was replayed), and travels by value otherwise. So `isinstance` holds.
-- Small data that such a function names goes with it; large data does not: whoever calls it reads those names, and gets
-  them as inputs.
+- A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run there. The
+  names that it uses are set there only if they are not set yet.
+- A function or class at the top level of a notebook is pickled by name and by value. The loading notebook uses its own
+  definition if that is equal (setup ran there too, or the source was replayed), so that `isinstance` works.
+- Small data that such a function uses is pickled with it. Large data is not: a task that calls the function reads
+  these names and gets them as inputs.
 
-Nothing here knows of files.
+This module does not use files.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ from typing import Any
 import cloudpickle
 
 from .definitions import definition_digest
-from .views import Owners, is_array
+from .type_rule import PickleState
+from .types import rule_of
 
-MAX_CAPTURED = 1 << 16  # bytes of data that may travel with a function that names it
+MAX_CAPTURED = 1 << 16  # bytes of data that may be pickled with a function that uses it
 
 _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvars.ContextVar("namespace", default=None)
 
 
 def user_namespace() -> MutableMapping[str, Any]:
-    """Where loaded functions find their globals: what `using_namespace` said, else `__main__`."""
+    """Return the namespace of the notebook: that of `using_namespace`, else `__main__`."""
     chosen = _namespace.get()
     return chosen if chosen is not None else sys.modules["__main__"].__dict__
 
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """For the time being, take this as the notebook's namespace; None: `__main__`'s."""
+    """Use this namespace as the notebook's within the block; None: that of `__main__`."""
     token = _namespace.set(namespace)
     try:
         yield
@@ -54,67 +55,67 @@ def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None
 
 @dataclass(slots=True)
 class Pickled:
-    """One object as bytes, and how it came about."""
+    """One pickled object."""
 
     data: bytes
     buffers: list[memoryview]  # contiguous, flat
-    memo: Mapping[int, object]  # what was pickled on the way, by id; holds it alive
-    # Ids of what is no part of this very object: arrays that pandas copies before it changes them, and what
-    # belongs to a class but stands in the pickles of its objects (pandas' `_metadata`).
-    guarded: set[int] = field(default_factory=set)
+    memo: Mapping[int, object]  # the objects in the pickle by id, kept alive
+    # Ids of objects that do not count as parts of this object: those that are copied before it changes them, and those
+    # that belong to a class but are in the pickles of its instances (pandas' `_metadata`).
+    unshared: set[int] = field(default_factory=set)
 
     @property
     def size(self) -> int:
-        """Bytes, buffers included."""
+        """Return the number of bytes, including the buffers."""
         return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
 
 
 def dump(obj: object, *, keep_memo: bool = False) -> Pickled:
-    """Pickle an object of the notebook. Raises whatever its classes raise."""
+    """Return an object of the notebook as bytes. Raises any error that its classes raise."""
     target = io.BytesIO()
     buffers: list[memoryview] = []
     pickler = NotebookPickler(target, buffers=buffers)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as itertools' on being pickled: the user did not ask for it
+        warnings.simplefilter("ignore")  # such as that of itertools on being pickled, which the user did not ask for
         pickler.dump(obj)
     memo = {key: kept for key, (_, kept) in pickler.memo.copy().items()} if keep_memo else {}
-    return Pickled(target.getvalue(), buffers, memo, pickler.guarded)
+    return Pickled(target.getvalue(), buffers, memo, pickler.state.unshared)
 
 
 def load(data: bytes | memoryview, buffers: list[memoryview]) -> Any:
-    """The object that `dump` was given. Arrays are made on the buffers themselves."""
+    """Return the object that `dump` was given. Its arrays use the memory of the buffers."""
     namespace = user_namespace()
     builtins = namespace.get("__builtins__")
     try:
         return pickle.loads(data, buffers=buffers)
     finally:
         if builtins is not None:
-            namespace["__builtins__"] = builtins  # cloudpickle sets another one
+            namespace["__builtins__"] = builtins  # cloudpickle replaces it
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles what a notebook's code makes. With `by_value`, definitions travel as they are, and not by name."""
+    """A pickler for objects of a notebook. With `by_value` it pickles definitions by value only."""
 
     def __init__(self, file: Any, *, buffers: list[memoryview] | None = None, by_value: bool = False) -> None:
         super().__init__(file, 5, None if buffers is None else lambda buffer: _take(buffer, buffers))
-        self.guarded: set[int] = set()
+        self.state = PickleState()
         self._by_value = by_value
         self._classes: set[type] = set()
         self._globals = _Globals()
-        self._owners = Owners()
 
     def reducer_override(self, obj: Any) -> Any:
-        """How functions and classes of the notebook are pickled; all else as usual."""
+        """Return how to pickle definitions of the notebook, and values whose types have a rule."""
         if isinstance(obj, types.FunctionType):
             return self._function(obj)
         if isinstance(obj, type):
             return self._class(obj)
         if type(obj) not in self._classes:
             self._classes.add(type(obj))
-            self.guarded.update(_of_the_class(type(obj)))
-        if type(obj).__module__ == "pandas.core.internals.blocks":
-            self.guarded.add(id(obj.values))
-        if is_array(obj) and id(obj) not in self.guarded and (reduced := self._owners.reduced(obj)) is not None:
+            self.state.unshared.update(_of_the_class(type(obj)))
+        rule = rule_of(obj)
+        if rule.unshared is not None:
+            self.state.unshared.update(map(id, rule.unshared(obj)))
+        if rule.reduce is not None and (reduced := rule.reduce(obj, self.state)) is not None:
             return reduced
         return super().reducer_override(obj)
 
@@ -153,12 +154,12 @@ def _of_the_class(cls: type) -> list[int]:
 
 
 def is_definition(obj: types.FunctionType | type, namespace: Mapping[str, Any]) -> bool:
-    """Whether it stands at the top of the notebook, under its own name."""
+    """Return whether a function or class is defined at the top level of the notebook, under its own name."""
     return obj.__module__ == namespace.get("__name__", "__main__") and namespace.get(obj.__qualname__) is obj
 
 
 class _Globals:
-    """In a pickle, stands for the namespace of the notebook that loads it."""
+    """A placeholder in a pickle for the namespace of the notebook that loads it."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
         return user_namespace, ()
@@ -166,7 +167,7 @@ class _Globals:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Data that a function names, pickled apart, so that it is made only where its name is not set."""
+    """Data that a function uses, pickled separately: it is unpickled only if its name is not set."""
 
     pickled: bytes
 
@@ -182,21 +183,21 @@ class _Limited(io.BytesIO):
         return super().write(data)
 
 
-_small_ones: contextvars.ContextVar[bool] = contextvars.ContextVar("inside small data", default=False)
+_in_small_data: contextvars.ContextVar[bool] = contextvars.ContextVar("inside small data", default=False)
 
 
 def _small(value: object) -> bytes | None:
-    """A value's pickle, where it is small and there is one."""
-    if _small_ones.get():  # data that holds a function that names data: not followed further
+    """Return a value's pickle; None if it is large or cannot be pickled."""
+    if _in_small_data.get():  # data with a function that uses data: do not follow further
         return None
     target = _Limited()
-    token = _small_ones.set(True)
+    token = _in_small_data.set(True)
     try:
         NotebookPickler(target).dump(value)
     except Exception:
-        return None  # too large, or not to be pickled: whoever calls the function has it as an input, or fails by name
+        return None  # a task that calls the function gets it as an input, or fails with its name
     finally:
-        _small_ones.reset(token)
+        _in_small_data.reset(token)
     return target.getvalue()
 
 
@@ -209,12 +210,12 @@ def _by_value(obj: types.FunctionType | type) -> bytes | None:
     try:
         NotebookPickler(target, by_value=True).dump(obj)
     except Exception:
-        return None  # it is only needed where the notebook that loads it has no such definition
+        return None  # it is only needed if the loading notebook does not define it
     return target.getvalue()
 
 
 class MissingDefinitionError(AttributeError):
-    """A value needs a function or class of the notebook that is not there."""
+    """A value needs a function or class of the notebook that is not defined here."""
 
     def __str__(self) -> str:
         return (
@@ -223,8 +224,8 @@ class MissingDefinitionError(AttributeError):
         )
 
 
-class _Made:
-    """What was made from pickles by value in one namespace: equal ones give one object."""
+class _ByValueCache:
+    """Cache of the objects unpickled by value in one namespace, so that equal pickles give the same object."""
 
     def __init__(self) -> None:
         self._namespace: MutableMapping[str, Any] | None = None
@@ -238,7 +239,7 @@ class _Made:
         return self._objects[value]
 
 
-_made = _Made()
+_by_value_cache = _ByValueCache()
 
 
 def _definition(name: str, shape: str, value: bytes | None) -> Any:
@@ -252,7 +253,7 @@ def _definition(name: str, shape: str, value: bytes | None) -> Any:
         return here
     if value is None:
         raise MissingDefinitionError(name)
-    return _made.get(namespace, value)
+    return _by_value_cache.get(namespace, value)
 
 
 def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
@@ -265,7 +266,7 @@ def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> N
 
 
 def _take(buffer: pickle.PickleBuffer, buffers: list[memoryview]) -> bool:
-    """Keep a buffer out of band; small ones are better off inside."""
+    """Store a buffer out of band and return False; return True for a small one, which stays in the pickle."""
     raw = buffer.raw()
     if raw.nbytes < 512:
         return True

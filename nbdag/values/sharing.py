@@ -1,49 +1,28 @@
-"""Do two values share an object that somebody could change?
+"""Detection of objects that two values share and that can be changed.
 
-`b = {"data": a}` makes a list part of two values: stored apart they would be two lists. What was pickled on the way
-to each value tells; objects that cannot change, and arrays that pandas copies before it changes them, do not count.
+`b = {"data": a}` makes a list part of two values: stored apart, they would be two lists. The objects in the pickles of
+both values are compared. Immutable objects do not count, nor do arrays that pandas copies before it changes them; the
+registry of types lists both.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import enum
-import fractions
 import itertools
-import numbers
-import pathlib
-import re
-import sys
-import types
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .pickling import Pickled
 from .summaries import type_name
+from .types import rule_of
 
-_MAX_PICKLES = 1 << 27  # bytes of pickles beyond which looking would cost more than it is worth
-
-_UNCHANGING: tuple[type, ...] = (
-    str, bytes, tuple, frozenset, type, range, slice, numbers.Number, type(None), type(Ellipsis), types.FunctionType,
-    types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.MappingProxyType, datetime.date, datetime.time,
-    datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, enum.Enum, pathlib.PurePath, re.Pattern,
-    uuid.UUID,
-)  # fmt: skip
-_UNCHANGING_ABROAD = {
-    "numpy": ("dtype", "generic", "ufunc"),
-    "pandas": ("Index", "Timestamp", "Timedelta", "Period", "Interval"),
-    "pandas.api.extensions": ("ExtensionDtype", "ExtensionArray"),
-    "pyarrow": ("_Weakrefable",),
-    "polars": ("DataFrame", "Series", "DataType"),
-}
+_MAX_PICKLES = 1 << 27  # bytes of pickles above which the check would take too long
+_MAX_OVERLAPS = 100  # objects of one value whose memory is compared
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Two names, and the type of what they share."""
+    """Two names and the type of the object that they share."""
 
     one: str
     other: str
@@ -51,59 +30,49 @@ class Sharing:
 
 
 def find_sharing(pickled: Mapping[str, Pickled]) -> list[Sharing]:
-    """The pairs of names that share an object that can be changed."""
+    """Return the pairs of names that share an object that can be changed."""
     if len(pickled) < 2 or sum(len(value.data) for value in pickled.values()) > _MAX_PICKLES:
         return []
-    unchanging = _UNCHANGING + tuple(_abroad())
     found = []
     for (one, first), (other, second) in itertools.combinations(pickled.items(), 2):
-        thing = _common(first, second, unchanging)
-        if thing is None:  # not `or`: an array has no truth
-            thing = _overlap(first, second)
-        if thing is not None:
-            found.append(Sharing(one, other, type_name(thing)))
+        shared = _common(first, second)
+        if shared is None:  # not `or`: an array has no truth value
+            shared = _overlap(first, second)
+        if shared is not None:
+            found.append(Sharing(one, other, type_name(shared)))
     return found
 
 
-def _common(first: Pickled, second: Pickled, unchanging: tuple[type, ...]) -> object | None:
-    guarded = first.guarded | second.guarded
+def _common(first: Pickled, second: Pickled) -> object | None:
+    """Return an object that is part of both values and can be changed."""
+    unshared = first.unshared | second.unshared
     for key in first.memo.keys() & second.memo.keys():
-        thing = first.memo[key]
-        if key not in guarded and not isinstance(thing, unchanging) and _of_a_notebook(thing):
-            return thing
+        shared = first.memo[key]
+        if key not in unshared and not rule_of(shared).immutable and _is_data(shared):
+            return shared
     return None
 
 
-def _of_a_notebook(thing: Any) -> bool:
-    """Objects that libraries keep one of (registries, loggers, sentinels) do not count as shared."""
-    cls = type(thing)
+def _is_data(obj: Any) -> bool:
+    """Return whether an object may hold data of the notebook, unlike a library's registries, loggers and sentinels."""
+    cls = type(obj)
     if cls in (list, dict, set, bytearray) or cls.__module__ == "__main__":
         return True
-    return hasattr(thing, "__setitem__") or hasattr(thing, "fit") or hasattr(thing, "append")
+    return hasattr(obj, "__setitem__") or hasattr(obj, "fit") or hasattr(obj, "append")
 
 
 def _overlap(first: Pickled, second: Pickled) -> object | None:
-    """An array that is a view of the other value's memory."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    for one, other in itertools.product(_arrays(numpy, first), _arrays(numpy, second)):
-        try:
-            if numpy.shares_memory(one, other, max_work=1000):
-                return one  # type: ignore[no-any-return]
-        except numpy.exceptions.TooHardError:
-            return one  # type: ignore[no-any-return]
+    """Return an object of the first value that uses the same memory as one of the second."""
+    for (one, overlap), (other, of_other) in itertools.product(_with_memory(first), _with_memory(second)):
+        if overlap is of_other and overlap(one, other):
+            return one
     return None
 
 
-def _arrays(numpy: Any, value: Pickled) -> Iterator[Any]:
-    arrays = (
-        thing for key, thing in value.memo.items() if isinstance(thing, numpy.ndarray) and key not in value.guarded
+def _with_memory(value: Pickled) -> list[tuple[object, Callable[[Any, Any], bool]]]:
+    found = (
+        (obj, overlap)
+        for key, obj in value.memo.items()
+        if (overlap := rule_of(obj).overlap) is not None and key not in value.unshared
     )
-    return itertools.islice(arrays, 100)
-
-
-def _abroad() -> Iterator[type]:
-    for module, names in _UNCHANGING_ABROAD.items():
-        if (there := sys.modules.get(module)) is not None:
-            yield from (found for name in names if isinstance(found := getattr(there, name, None), type))
+    return [*itertools.islice(found, _MAX_OVERLAPS)]

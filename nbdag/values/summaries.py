@@ -1,6 +1,7 @@
-"""A value in a line, for people to look at.
+"""One-line descriptions of values for people.
 
-Says its type, its shape and a short text; never raises, and never takes long, whatever the value's own `__repr__` does.
+A description gives the type, the shape and a short text. It never raises and never takes long, even if the value's own
+`__repr__` does.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ import sys
 import threading
 from typing import Any
 
+from .types import rule_of
+
 MAX_LENGTH = 120  # characters
-REPR_TIMEOUT = 1.0  # seconds for a repr that is not Python's own
+REPR_TIMEOUT = 1.0  # seconds for the repr of a class that is not Python's own
 
 
 def type_name(obj: object) -> str:
-    """Such as `pandas.DataFrame`, `int` or, for a class of the notebook, `Model`."""
+    """Return a type's name, such as `pandas.DataFrame`, `int` or, for a class of the notebook, `Model`."""
     cls = type(obj)
     module = cls.__module__
     if module in ("builtins", "__main__"):
         return cls.__qualname__
-    top = module.partition(".")[0]  # pandas.core.frame.DataFrame is known as pandas.DataFrame
+    top = module.partition(".")[0]  # pandas.core.frame.DataFrame is public as pandas.DataFrame
     known = getattr(_module(top), cls.__name__, None) is cls
     return f"{top if known else module}.{cls.__qualname__}"
 
 
 def summarise(obj: object) -> str:
-    """One line of at most 120 characters."""
+    """Return a description of at most 120 characters."""
     try:
         text = _summary(obj)
     except Exception:
@@ -38,6 +41,9 @@ def summarise(obj: object) -> str:
 
 
 def _summary(obj: Any) -> str:
+    summary = rule_of(obj).summary
+    if summary is not None:
+        return summary(obj)
     shape = _shape(obj)
     columns = getattr(obj, "columns", None) if shape is not None and len(shape) == 2 else None
     if columns is not None and shape is not None:
@@ -61,7 +67,7 @@ def _count(number: int) -> str:
 
 
 class _Bounded(reprlib.Repr):
-    """Looks at no more than it shows."""
+    """A repr that reads no more of a value than it shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +77,7 @@ class _Bounded(reprlib.Repr):
         self.maxlevel = 4
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        # The standard one sorts all keys first.
+        # The method of the standard library sorts all keys first.
         if level <= 0:
             return "{…}"
         shown = [
@@ -92,7 +98,7 @@ class _Bounded(reprlib.Repr):
             return (
                 f"{cls.__qualname__}({', '.join(f'{name}={self.repr1(value, level - 1)}' for name, value in fields)})"
             )
-        if isinstance(x, tuple | list | dict | set) and level > 0:  # a subclass; its own repr may show everything
+        if isinstance(x, tuple | list | dict | set) and level > 0:  # a subclass, whose own repr may show all items
             return f"{cls.__qualname__} of {_count(len(x))}"
         if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes it for bound
             return f"<{type_name(x)}>"
@@ -100,7 +106,7 @@ class _Bounded(reprlib.Repr):
 
 
 def _repr_with_timeout(obj: object) -> str:
-    """The object's own repr, unless it takes long."""
+    """Return the object's own repr, or its type if the repr takes too long."""
     answer: list[str] = []
 
     def ask() -> None:

@@ -51,7 +51,11 @@ def test_an_operator_that_a_package_brings_works(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("bahs", "did you mean bash?"), ("Python", "did you mean python?"), ("qqq", "expected one of bash, python, sensor")],
+    [
+        ("bahs", "did you mean bash?"),
+        ("Python", "did you mean python?"),
+        ("qqq", "expected one of bash, python, sensor"),
+    ],
 )
 def test_an_unknown_operator_is_answered_with_the_nearest(name, hint):
     with pytest.raises(UnknownOperatorError, match=f"unknown operator '{name}'") as caught:

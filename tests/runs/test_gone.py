@@ -47,7 +47,7 @@ def test_a_run_that_was_killed_is_found_to_have_failed(write: Callable[..., Path
         process.send_signal(signal.SIGKILL)
     run = runs.find_run(home=home)
     assert run.state is RunState.FAILED
-    assert run.error is not None and f"its process is gone (`nbdag run`, process {process.pid})" in run.error
+    assert run.error is not None and f"its process has ended (`nbdag run`, process {process.pid})" in run.error
     assert [task.state.value for task in run] == ["failed", "skipped"]
     assert run["a"].error == run.error and run["a"].ended is not None
 
@@ -63,7 +63,7 @@ def test_who_finds_a_run_that_was_killed_tells_whom_it_would_have_told(
         process.send_signal(signal.SIGKILL)
     for _ in range(2):  # the second finds nothing more to tell
         runs.list_runs(home=home)
-    assert (tmp_path / "told").read_text() == f"its process is gone (`nbdag run`, process {process.pid})\n"
+    assert (tmp_path / "told").read_text() == f"its process has ended (`nbdag run`, process {process.pid})\n"
 
 
 @pytest.mark.parametrize(

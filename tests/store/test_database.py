@@ -192,7 +192,7 @@ def test_a_database_that_cannot_be_written_is_said_to_be(home: Home, raw: sqlite
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("not a url", r"it is no database URL"),
+        ("not a url", r"it is not a database URL"),
         ("postgresql://nobody:s3cret@127.0.0.1:1/none", r"does not answer: postgresql://nobody:\*\*\*@"),
         ("postgresql+psycopg://127.0.0.1:1/none?password=s3cret&user=u", r"/none\?password=\*\*\*&user=u"),
     ],
@@ -207,7 +207,7 @@ def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Pat
 @pytest.mark.parametrize("url", ["mysql://u:s3cret@h/db", "sqlite:////tmp/s.db", "oracle+oracledb://h/x"])
 def test_a_database_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(
-        StoreKindError, match=r"is not PostgreSQL: .*; name one that is; for SQLite, .*NBDAG_HOME"
+        StoreKindError, match=r"is not PostgreSQL: .*; name a PostgreSQL database; for SQLite, .*NBDAG_HOME"
     ) as caught:
         nbdag.store.open(Home(tmp_path, url))
     assert "s3cret" not in str(caught.value)

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from nbdag.values import MissingValueError, StoreWriteError, UnstorableError, ValueStore
+from nbdag.values import LostValueError, StoreWriteError, UnstorableError, ValueStore
 
 MB = 1 << 20
 
@@ -237,7 +237,7 @@ def test_a_value_nested_too_deeply_is_one_sentence(store: ValueStore) -> None:
 
 
 def test_a_missing_value_is_said(any_store: ValueStore) -> None:
-    with pytest.raises(MissingValueError, match="clear the task that made it"):
+    with pytest.raises(LostValueError, match="clear the task that made it"):
         any_store.load("0" * 32)
 
 
@@ -252,7 +252,7 @@ def test_a_damaged_value_is_said_and_written_anew(store: ValueStore, left: int) 
     digest = only_digest(store, x=np.arange(10_000))
     (path,) = Path(store.root).rglob(digest)
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(MissingValueError):
+    with pytest.raises(LostValueError):
         store.load(digest)
     assert only_digest(store, x=np.arange(10_000)) == digest
     assert store.load(digest)["x"].sum() == 9_999 * 5_000

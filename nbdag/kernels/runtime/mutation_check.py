@@ -15,11 +15,10 @@ from typing import Any
 
 from ...core.model.job import Note
 from ...core.planning.explain import listed
-from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint
+from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint, is_safe
 from ...values.pickling import is_definition
 from .messages import Brief
 
-_FOREVER = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
 _DEFINED = (type, types.FunctionType)
 
 
@@ -112,7 +111,7 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
         return []
     pickled: dict[str, Pickled] = dict(saved.pickled)
     for name in {*at_risk, *(given.name for given in brief.inputs)} - pickled.keys():
-        if name in names and not isinstance(names[name], (*_FOREVER, *_DEFINED)):
+        if name in names and not (is_safe(names[name]) or isinstance(names[name], _DEFINED)):
             try:
                 pickled[name] = dump({name: names[name]}, keep_memo=True)
             except Exception:
@@ -141,7 +140,7 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
 
 def _stays(value: object, names: Mapping[str, Any]) -> bool:
     """Whether it cannot change, or is a module's, where every kernel has its own."""
-    return isinstance(value, _FOREVER) or (isinstance(value, _DEFINED) and not is_definition(value, names))
+    return is_safe(value) or (isinstance(value, _DEFINED) and not is_definition(value, names))
 
 
 def _known(brief: Brief) -> set[str]:

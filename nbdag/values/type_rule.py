@@ -1,0 +1,38 @@
+"""The form of a rule of the registry of types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class PickleState:
+    """What the `reduce` functions of one pickle share."""
+
+    unshared: set[int] = field(default_factory=set)  # ids of objects that `unshared` functions returned
+    owners: set[int] = field(default_factory=set)  # ids of objects whose memory is in the pickle, kept alive by it
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRule:
+    """What nbdag knows of a type. Every part is optional, and holds for subclasses too."""
+
+    type: str  # "module:qualname"
+    # Return what `__reduce__` would, to pickle the value differently; None: pickle it as usual.
+    reduce: Callable[[Any, PickleState], Any] | None = None
+    # Return an object whose pickle changes exactly when the value does, such as a tuple of its parts.
+    fingerprint: Callable[[Any], object] | None = None
+    # Return the inner objects that are copied before the value changes them, so that sharing one is harmless.
+    unshared: Callable[[Any], Iterable[object]] | None = None
+    # Return whether two values of this type use the same memory.
+    overlap: Callable[[Any, Any], bool] | None = None
+    # Return whether the value uses memory of another object; the owner is pickled first.
+    is_view: Callable[[Any], bool] | None = None
+    # Return one line about the value.
+    summary: Callable[[Any], str] | None = None
+    # The value itself never changes, or is copied on write: sharing it is harmless. Objects inside it may change.
+    immutable: bool | None = None
+    # Neither the value nor anything inside it can change: it is never compared after a task's cell.
+    safe: bool | None = None

@@ -1,0 +1,102 @@
+"""The registry of types: how values of a type are pickled, fingerprinted, checked for sharing and summarised.
+
+    from nbdag.values import TypeRule
+
+    RULES = [TypeRule("mypackage.frames:Frame", fingerprint=lambda frame: (frame.version, frame.name))]
+
+    [project.entry-points."nbdag.types"]
+    mypackage = "mypackage.nbdag_types:RULES"
+
+A `TypeRule` names its type and gives what the type needs; each other part is None. A value follows the rules of all
+classes in its type's MRO: for each part, the nearest class that gives it decides. Rules of packages precede the
+built-in ones, so a package can replace a part.
+
+The registry imports no library. A rule names its type by "module:qualname", where the module may also be a package
+above that has the class under the same name: "pandas:DataFrame" is pandas.core.frame.DataFrame. A module that holds
+the rules of a package should import the package only inside its functions: it is imported in every task that stores a
+value of some third-party type. Packages are looked for only then, since that takes tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache, lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NbdagError, error
+from .builtin_rules import BUILT_IN
+from .type_rule import TypeRule
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "nbdag.types"
+
+
+@error
+class TypeRulesError(NbdagError):
+    """The rules for types of an installed package cannot be loaded."""
+
+    package: str
+    reason: str
+    template = "the type rules of package {package} cannot be loaded ({reason}); repair or uninstall the package"
+
+
+@lru_cache(maxsize=4096)
+def rule_for(cls: type) -> TypeRule:
+    """Return the rule of a type, put together from the rules of its MRO. Raises `TypeRulesError`."""
+    rules = [*(_installed() if _is_third_party(cls) else ()), *BUILT_IN]
+    by_name: dict[str, list[TypeRule]] = {}
+    for rule in rules:
+        by_name.setdefault(rule.type, []).append(rule)
+    parts: dict[str, Any] = {}
+    for base in cls.__mro__:
+        for name in _names(base):
+            for rule in by_name.get(name, ()):
+                for part in fields(TypeRule):
+                    if parts.get(part.name) is None:
+                        parts[part.name] = getattr(rule, part.name)
+    return TypeRule(**{**parts, "type": f"{cls.__module__}:{cls.__qualname__}"})
+
+
+def rule_of(value: object) -> TypeRule:
+    """Return the rule of a value's type. Raises `TypeRulesError`."""
+    return rule_for(type(value))  # type: ignore[arg-type]  # mypy doubts that classes hash
+
+
+def is_safe(value: object) -> bool:
+    """Return whether neither the value nor anything inside it can change."""
+    return bool(rule_of(value).safe)
+
+
+def _names(cls: type) -> Iterator[str]:
+    """Yield the names of a class: where it is defined, and in each package above that has it under the same name."""
+    module = str(cls.__module__)  # which a class may set to anything
+    yield f"{module}:{cls.__qualname__}"
+    for package in accumulate(module.split(".")[:-1], lambda above, name: f"{above}.{name}"):
+        # vars, not getattr: a package that imports lazily must not be made to import.
+        if package in sys.modules and vars(sys.modules[package]).get(cls.__qualname__) is cls:
+            yield f"{package}:{cls.__qualname__}"
+
+
+def _is_third_party(cls: type) -> bool:
+    tops = {str(base.__module__).partition(".")[0] for base in cls.__mro__}
+    return bool(tops - sys.stdlib_module_names - {"__main__", "nbdag"})
+
+
+@cache
+def _installed() -> tuple[TypeRule, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(rule for point in entry_points(group=GROUP) for rule in _load(point))
+
+
+def _load(point: EntryPoint) -> list[TypeRule]:
+    try:
+        return [*point.load()]
+    except Exception as why:
+        package = point.dist.name if point.dist else point.value
+        raise TypeRulesError(package, f"{type(why).__name__}: {why}") from why
