@@ -128,7 +128,7 @@ def test_a_traceback_through_a_replayed_definition_shows_its_line(bench) -> None
     ("code", "options", "error"),
     [
         ("a = 0.5", {"check": ("a > 0.9",)}, "--check a > 0.9 is false, with a = 0.5"),
-        ("a = 0.5", {"check": ("a < 1", "a > b")}, "--check a > b cannot be told: NameError: name 'b' is not defined"),
+        ("a = 0.5", {"check": ("a < 1", "a > b")}, "cannot evaluate --check a > b: NameError: name 'b' is not defined"),
         ("import nbdag.errors\nraise nbdag.errors.Fail('no good')", {}, "no good"),
     ],
 )
@@ -261,9 +261,13 @@ class TestMapped:
         ("options", "length", "error"),
         [
             ({"map": (("a", "[1, 2]"), ("b", "[3, 4]")), "zip": True}, 2, None),
-            ({"map": (("a", "[1, 2]"), ("b", "[3]")), "zip": True}, None, "--zip needs maps of one length"),
+            ({"map": (("a", "[1, 2]"), ("b", "[3]")), "zip": True}, None, "--zip needs maps of equal length"),
             ({"map": (("a", "[]"),)}, 0, None),
-            ({"map": (("a", "range(5)"),), "max_map_length": 4}, None, "--map makes 5 instances, more than 4"),
+            (
+                {"map": (("a", "range(5)"),), "max_map_length": 4},
+                None,
+                "--map makes 5 instances, more than the limit of 4",
+            ),
             ({"map": (("a", "5"),)}, None, "TypeError"),
             ({"map": (("a", "{'k': 1}"),)}, 1, None),
         ],
@@ -302,7 +306,7 @@ class TestSensor:
 def test_a_kernel_that_is_not_installed_is_said_with_those_that_are(bench) -> None:
     result = bench.make("1", kernel_name="julia-9")
     assert result.state is FAILED
-    assert result.error.startswith("there is no kernel named 'julia-9' (installed: ")
+    assert result.error.startswith("unknown kernel 'julia-9' (installed: ")
     assert "python3" in result.error
 
 

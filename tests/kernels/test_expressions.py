@@ -3,7 +3,7 @@
 import pytest
 
 from nbdag.errors import Fail
-from nbdag.kernels.runtime.expressions import allows, check, elements, evaluate
+from nbdag.kernels.runtime.expressions import check, elements, evaluate, when_holds
 
 NAMES = {"accuracy": 0.62, "best": 0.9, "rows": [1, 2, 3], "text": "x" * 500}
 
@@ -22,8 +22,8 @@ def test_an_expression_means_what_python_says(expression, value):
         ("accuracy >= 0.9", "--check accuracy >= 0.9 is false, with accuracy = 0.62"),
         ("accuracy >= best", "--check accuracy >= best is false, with accuracy = 0.62, best = 0.9"),
         ("False", "--check False is false"),
-        ("missing > 1", "--check missing > 1 cannot be told: NameError: name 'missing' is not defined"),
-        ("rows[7] > 1", "--check rows[7] > 1 cannot be told: IndexError: list index out of range"),
+        ("missing > 1", "cannot evaluate --check missing > 1: NameError: name 'missing' is not defined"),
+        ("rows[7] > 1", "cannot evaluate --check rows[7] > 1: IndexError: list index out of range"),
     ],
 )
 def test_a_check_that_fails_says_which_and_with_what_values(expression, message):
@@ -60,10 +60,14 @@ def test_maps_multiply_or_go_in_step(maps, in_step, found):
 @pytest.mark.parametrize(
     ("maps", "in_step", "message"),
     [
-        ([("x", "[1]"), ("y", "rows")], True, "--zip needs maps of one length, and x has 1, y has 3"),
-        ([("x", "range(2000)")], False, "--map makes 2,000 instances, more than 1,024: pass --max-map-length 2000"),
-        ([("x", "accuracy")], False, "--map x=accuracy cannot be told: TypeError: 'float' object is not iterable"),
-        ([("x", "missing")], False, "--map x=missing cannot be told: NameError: name 'missing' is not defined"),
+        ([("x", "[1]"), ("y", "rows")], True, "--zip needs maps of equal length, but x has 1, y has 3"),
+        (
+            [("x", "range(2000)")],
+            False,
+            "--map makes 2,000 instances, more than the limit of 1,024; pass --max-map-length 2000 to allow that many",
+        ),
+        ([("x", "accuracy")], False, "cannot evaluate --map x=accuracy: TypeError: 'float' object is not iterable"),
+        ([("x", "missing")], False, "cannot evaluate --map x=missing: NameError: name 'missing' is not defined"),
         ([("x", "range(40)"), ("y", "range(40)")], False, "--map makes 1,600 instances"),
     ],
 )
@@ -74,7 +78,7 @@ def test_a_map_that_cannot_be_had_is_answered_in_one_sentence(maps, in_step, mes
 
 
 def test_a_when_that_cannot_be_told_fails_for_good():
-    assert allows("accuracy < best", dict(NAMES)) and not allows("rows == 1", dict(NAMES))
+    assert when_holds("accuracy < best", dict(NAMES)) and not when_holds("rows == 1", dict(NAMES))
     with pytest.raises(Fail) as raised:
-        allows("1/0", {})
-    assert str(raised.value) == "--when 1/0 cannot be told: ZeroDivisionError: division by zero"
+        when_holds("1/0", {})
+    assert str(raised.value) == "cannot evaluate --when 1/0: ZeroDivisionError: division by zero"
