@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
-from ..processes.parent_watchdog import end_with_worker
+from ..processes.parent_watchdog import start_parent_watchdog
 
 
 class _Shell(InteractiveShell):
@@ -38,7 +38,7 @@ class _Failed(Exception):
 
 def main(asked: str, answer: str) -> None:
     """Do what is asked, and write down what came of it."""
-    end_with_worker()
+    start_parent_watchdog()
     _find_modules_here()
     steps = json.loads(Path(asked).read_text(encoding="utf-8"))
     # Nobody looks at what was typed here, and the file of history is the person's own.

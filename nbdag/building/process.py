@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import NbdagError
-from ..processes.identity import MARK, WORKER
-from ..processes.process_tree import end_all, new_mark
+from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
+from ..processes.process_tree import kill_tree, new_attempt_mark
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable: seconds; Airflow gives the import of a DAG as many
 _SECONDS = 30.0
@@ -58,7 +58,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
     if not cwd.is_dir():
         raise BuildError(f"%%dag cannot run in {cwd}: there is no such folder", hint="make it first")
     command, environment = _python(kernel_name or "python3")
-    mark, limit = new_mark(), _limit()
+    mark, limit = new_attempt_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
         asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
         asked.write_text(json.dumps(list(steps)), encoding="utf-8")
@@ -66,7 +66,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             process = subprocess.Popen(
                 [*command, "-P", "-m", "nbdag.building.inside", str(asked), str(answer)],
                 cwd=cwd,
-                env={**os.environ, **environment, MARK: mark, WORKER: str(os.getpid())},
+                env={**os.environ, **environment, MARK_VARIABLE: mark, WORKER_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -120,7 +120,7 @@ class _Printed:
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     """End it, and all that it started."""
     if process.poll() is None:
-        end_all(process.pid, mark)
+        kill_tree(process.pid, mark)
         process.wait()
     elif hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
