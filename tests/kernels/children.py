@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from nbdag.kernels.forkserver.child import Nest, Streams
+from nbdag.kernels.forkserver.child import ChildContext, Streams
 
 
 def describe(payload: bytes) -> int:
@@ -102,9 +102,9 @@ thing = Closing()
 class Prepared:
     """Notes when it was prepared, and with what it then ran."""
 
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
+    def __init__(self, arguments: bytes, context: ChildContext) -> None:
         self.seen = {"arguments": arguments.decode(), "prepared_in": str(Path.cwd()), "pid": os.getpid()}
-        nest.folder.joinpath("mine").write_text(nest.secret)
+        context.folder.joinpath("mine").write_text(context.secret)
 
     def streams(self) -> Streams:
         return 0, 1, 2

@@ -20,16 +20,16 @@ import pytest
 
 from nbdag.kernels.forkserver import framing, server_registry
 from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
-from nbdag.kernels.forkserver.server_spec import Recipe
+from nbdag.kernels.forkserver.server_spec import ServerSpec
 
 HERE = str(Path(__file__).parent)
 T = {name: f"children:{name}" for name in ("describe", "exits", "leaves_a_child", "at_exit", "Prepared")}
 LONG = 60.0  # seconds: only a broken test waits as long
 
 
-def recipe(*modules: str, **env: str) -> Recipe:
+def spec(*modules: str, **env: str) -> ServerSpec:
     path = os.pathsep.join([HERE, *filter(None, [env.pop("PYTHONPATH", "")])])
-    return Recipe.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
+    return ServerSpec.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
 
 
 def until(holds: Callable[[], Any], timeout: float = LONG) -> Any:
@@ -50,7 +50,7 @@ def gone(pid: int) -> bool:
 @pytest.fixture
 def server() -> Server:
     """One that all tests here meet; it ends with the session."""
-    return Server.connect(recipe())
+    return Server.connect(spec())
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     made: list[Server] = []
 
     def make(*modules: str, idle: float | None = None, **env: str) -> Server:
-        made.append(Server.connect(recipe(*modules, OWN=str(time.time_ns()), **env), resident_for=idle))
+        made.append(Server.connect(spec(*modules, OWN=str(time.time_ns()), **env), resident_for=idle))
         return made[-1]
 
     yield make
@@ -76,7 +76,7 @@ def described(server: Server, tmp_path: Path, **options: Any) -> dict[str, Any]:
 
 def test_a_child_is_what_its_owner_asked_for(server, tmp_path):
     (tmp_path / "here").mkdir()
-    env = {**server.recipe.env, "TERM": "mine", "NBDAG_X": "1"}
+    env = {**server.spec.env, "TERM": "mine", "NBDAG_X": "1"}
     seen = described(server, tmp_path, cwd=tmp_path / "here", env=env, argv=["prog", "a"])
     assert seen["cwd"] == str(tmp_path / "here")
     assert seen["argv"] == ["prog", "a"]
@@ -144,8 +144,8 @@ def test_an_interrupt_is_a_keyboard_interrupt(server, tmp_path):
 def test_an_event_loop_is_told_without_polling(server):
     async def live() -> int:
         with server.fork(T["exits"], b"return 4") as child:
-            assert await child.until_ready(LONG)
-            return await child.until_gone()
+            assert await child.async_wait_ready(LONG)
+            return await child.async_wait()
 
     assert asyncio.run(live()) == 4
 
@@ -198,9 +198,9 @@ def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
     code = f"""
         import os, sys, time
         sys.path.insert(0, {HERE!r})
-        from test_forkserver import T, recipe
+        from test_forkserver import T, spec
         from nbdag.kernels.forkserver.client import Server
-        child = Server.connect(recipe()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
+        child = Server.connect(spec()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
         print(child.pid, flush=True)
         time.sleep(600)
     """
@@ -230,7 +230,7 @@ def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, t
     old = server.status(LONG)
     os.kill(old.pid, signal.SIGKILL)
     until(lambda: gone(old.pid))
-    files = server_registry.files(server.recipe.key)
+    files = server_registry.files(server.spec.key)
     stray = files.folder / "stray"
     stray.mkdir()
     assert files.socket.exists()
@@ -241,7 +241,7 @@ def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, t
 
 def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tmp_path):
     with server.hold() as hold:
-        hold.want(1, T["Prepared"], b"a")
+        hold.set_spares(1, T["Prepared"], b"a")
         until(lambda: server.status(LONG).spares == 1)
         seen = {}
         for arguments in (b"b", b"a"):
@@ -258,7 +258,7 @@ def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tm
 def test_spares_that_were_taken_are_made_anew(server, tmp_path):
     """The last of them at once, the others once nobody has asked for a child for a moment."""
     with server.hold() as hold:
-        hold.want(4, T["Prepared"], b"a")
+        hold.set_spares(4, T["Prepared"], b"a")
         until(lambda: server.status(LONG).spares == 4)
         for n in range(6):
             with server.fork(T["Prepared"], str(tmp_path / f"{n}").encode(), arguments=b"a", cwd=tmp_path) as child:
@@ -267,7 +267,7 @@ def test_spares_that_were_taken_are_made_anew(server, tmp_path):
 
 
 def test_who_asks_for_the_same_meets_the_same_server(server):
-    pids = {Server.connect(recipe()).status(LONG).pid for _ in range(3)}
+    pids = {Server.connect(spec()).status(LONG).pid for _ in range(3)}
     assert pids == {server.status(LONG).pid}
 
 
@@ -277,15 +277,15 @@ def test_a_server_without_work_ends_after_its_idle_time(own, tmp_path):
         described(server, tmp_path)
         pid = server.status(LONG).pid
     until(lambda: gone(pid))
-    assert not server_registry.files(server.recipe.key).socket.exists()
-    assert not server_registry.files(server.recipe.key).folder.exists()
+    assert not server_registry.files(server.spec.key).socket.exists()
+    assert not server_registry.files(server.spec.key).folder.exists()
 
 
 def test_running_servers_are_listed_and_stopped_with_their_children(own):
     server = own()
     with server.fork(T["exits"], b"sleep 600") as child:
         assert child.wait_ready(LONG)
-        listed = {status.key: status for status in server_registry.running()}[server.recipe.key]
+        listed = {status.key: status for status in server_registry.running()}[server.spec.key]
         assert (listed.busy, listed.children, listed.spares) == (False, 1, 0)
         assert listed.memory > 0
         assert server.stop()
@@ -311,7 +311,7 @@ def test_the_server_idle_longest_makes_room_for_memory_too(own):
         until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
     found = server_registry.running()
     longest = min((each for each in found if each.idle_since), key=lambda each: each.idle_since)
-    server_registry.make_room(100, sum(each.memory for each in found) - longest.memory // 2)
+    server_registry.evict_idle(100, sum(each.memory for each in found) - longest.memory // 2)
     until(lambda: gone(longest.pid))
     assert {each.pid for each in server_registry.running()} == {each.pid for each in found} - {longest.pid}
 
@@ -324,12 +324,12 @@ def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
     for name in ("open", "link"):
         monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / name))
         with pytest.raises(ForkServerError, match="only you can enter"):
-            Server.connect(recipe())
+            Server.connect(spec())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_is_turned_away(server):
-    path = server_registry.files(server.recipe.key).socket
+    path = server_registry.files(server.spec.key).socket
     # The folder keeps others out; should it ever not, the server itself looks who is there.
     path.parent.chmod(0o755)
     path.chmod(0o777)
@@ -358,7 +358,7 @@ def test_what_is_no_request_harms_nobody(server, tmp_path):
         b"\x00\x00\x00\x02\x00\x00\x00\x00{}",
         b"\x00\x00\x00\x04\x00\x00\x00\x00null",
     ):
-        with server_registry.connect(server.recipe, LONG) as sock:
+        with server_registry.connect(server.spec, LONG) as sock:
             sock.sendall(noise)
     assert described(server, tmp_path)["threads"] == 1
 
@@ -369,14 +369,14 @@ def test_only_what_a_server_was_started_for_is_forked(server):
 
 
 def test_a_server_that_cannot_start_says_where_to_look():
-    broken = Recipe.of(targets=["no_such_module:thing"])
-    with pytest.raises(ForkServerError, match=r"ended while it was starting .*\.log"):
+    broken = ServerSpec.of(targets=["no_such_module:thing"])
+    with pytest.raises(ForkServerError, match=r"the server ended during its start .*\.log"):
         Server.connect(broken).fork("no_such_module:thing")
 
 
 def test_an_interpreter_that_is_not_there_is_one_sentence():
     with pytest.raises(ForkServerError, match="ordinary kernels do the same"):
-        Server.connect(Recipe.of(targets=T.values(), python="/no/such/python", env={}))
+        Server.connect(ServerSpec.of(targets=T.values(), python="/no/such/python", env={}))
 
 
 def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
@@ -388,7 +388,7 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
         return (
             process.num_fds(),
             len(process.children()),
-            len(list(server_registry.files(server.recipe.key).folder.iterdir())),
+            len(list(server_registry.files(server.spec.key).folder.iterdir())),
         )
 
     def live() -> None:
@@ -405,7 +405,7 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
 
 def test_an_abandoned_child_is_not_forgotten(own):
     server = own(idle=LONG)
-    sock = server_registry.connect(server.recipe, LONG)
+    sock = server_registry.connect(server.spec, LONG)
     request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
     framing.send(sock, request, b"sleep 600", (0, 1, 2))
     child = Child(sock, framing.receive(sock).data)

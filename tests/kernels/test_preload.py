@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from nbdag.kernels.forkserver import server_spec as recipes
+from nbdag.kernels.forkserver import server_spec as server_spec
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.forkserver.importing import import_ahead
-from nbdag.kernels.forkserver.preload import ahead
-from nbdag.kernels.forkserver.server_spec import Recipe
+from nbdag.kernels.forkserver.preload import preloadable
+from nbdag.kernels.forkserver.server_spec import ServerSpec
 
 HERE = str(Path(__file__).parent)
 DESCRIBE = "children:describe"
@@ -38,7 +38,7 @@ LONG = 60.0
     ],
 )
 def test_installed_modules_are_imported_ahead_and_no_others(name, chosen, tmp_path):
-    assert ahead([name], tmp_path, env={}) == ((name,) if chosen else ())
+    assert preloadable([name], tmp_path, env={}) == ((name,) if chosen else ())
 
 
 @pytest.mark.parametrize("local", ["{}.py", "{}/__init__.py"])
@@ -47,13 +47,13 @@ def test_what_the_notebooks_folder_has_is_not_imported_ahead(tmp_path, local):
         file = tmp_path / local.format(name)
         file.parent.mkdir(exist_ok=True)
         file.write_text("")
-    assert ahead(["mine", "numpy", "numpy.linalg", "pandas"], tmp_path, env={}) == ("pandas",)
+    assert preloadable(["mine", "numpy", "numpy.linalg", "pandas"], tmp_path, env={}) == ("pandas",)
 
 
 def test_a_local_file_does_not_hide_the_standard_library_but_pythonpath_does(tmp_path):
     (tmp_path / "json.py").write_text("")
-    assert ahead(["json"], tmp_path, env={}) == ("json",)
-    assert ahead(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
+    assert preloadable(["json"], tmp_path, env={}) == ("json",)
+    assert preloadable(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
 
 
 def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, mo
     monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
     (work.parent / "editable.py").write_text("")
     monkeypatch.syspath_prepend(str(work.parent))  # what an editable install's .pth file does
-    assert ahead(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
+    assert preloadable(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
 
 
 def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
@@ -74,7 +74,7 @@ def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
     site.mkdir()
     (site / "explodes.py").write_text("raise SystemExit('imported')")
     monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
-    assert ahead(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
+    assert preloadable(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
 )
 def test_variables_of_the_moment_make_no_other_server_and_all_others_do(name, same):
     before = {"PATH": "/bin", name: "a"}
-    keys = {Recipe.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
+    keys = {ServerSpec.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
     assert (len(keys) == 1) is same
 
 
 def test_other_modules_make_another_server():
-    assert len({Recipe.of(names, targets=[DESCRIBE]).key for names in ([], ["json"], ["json", "csv"])}) == 3
+    assert len({ServerSpec.of(names, targets=[DESCRIBE]).key for names in ([], ["json"], ["json", "csv"])}) == 3
 
 
 def test_an_installed_or_upgraded_package_makes_another_server(tmp_path, monkeypatch):
     site = tmp_path / "site-packages"
     site.mkdir()
-    monkeypatch.setattr(recipes, "site_dirs", lambda: (site,))
-    keys = [Recipe.of(targets=[DESCRIBE]).key]
+    monkeypatch.setattr(server_spec, "site_dirs", lambda: (site,))
+    keys = [ServerSpec.of(targets=[DESCRIBE]).key]
     for change in (
         lambda: (site / "package-1.0.dist-info").mkdir(),
         lambda: (site / "package-1.0.dist-info").rename(site / "package-1.1.dist-info"),
@@ -107,7 +107,7 @@ def test_an_installed_or_upgraded_package_makes_another_server(tmp_path, monkeyp
     ):
         time.sleep(0.02)  # a file system counts time in steps
         change()
-        keys.append(Recipe.of(targets=[DESCRIBE]).key)
+        keys.append(ServerSpec.of(targets=[DESCRIBE]).key)
     assert len(set(keys)) == len(keys)
 
 
@@ -120,7 +120,7 @@ def served(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], tuple[dict[str
         for name, source in modules.items():
             (tmp_path / f"{name}.py").write_text(source)
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, str(tmp_path)]), "OWN": str(time.time_ns())}
-        made.append(Server.connect(Recipe.of(modules, targets=[DESCRIBE], env=env)))
+        made.append(Server.connect(ServerSpec.of(modules, targets=[DESCRIBE], env=env)))
         out = tmp_path / "seen.json"
         with made[-1].fork(DESCRIBE, str(out).encode(), env=env) as child:
             assert child.wait(LONG) == 0
@@ -156,7 +156,7 @@ def test_an_import_that_cannot_be_had_ahead_is_left_to_the_task(served, source, 
     assert {"good", "better"} <= set(seen["modules"])
     assert "bad" not in seen["modules"]
     assert status.modules == ("good", "better")
-    assert list(status.left) == ["bad"] and why in status.left["bad"]
+    assert list(status.not_preloaded) == ["bad"] and why in status.not_preloaded["bad"]
     assert seen["threads"] == 1
 
 
@@ -165,9 +165,9 @@ def test_that_an_import_ended_the_process_is_not_believed_for_ever(tmp_path):
     for age, believed in ((0, True), (3600, False)):
         notes.write_text(json.dumps({"csv": "its import ended the process", "this": "its import prints or warns"}))
         os.utime(notes, (now - age, now - age))
-        _, left = import_ahead(["csv", "this"], notes, lambda: None)
-        assert (left.get("csv") == "its import ended the process") is believed
-        assert "this" in left
+        _, not_preloaded = import_ahead(["csv", "this"], notes, lambda: None)
+        assert (not_preloaded.get("csv") == "its import ended the process") is believed
+        assert "this" in not_preloaded
 
 
 def test_what_imports_do_to_the_environment_is_done_to_the_childs(served):

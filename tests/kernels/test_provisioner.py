@@ -23,15 +23,15 @@ from nbdag.kernels.forkserver import server_registry
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.jupyter.connection import TARGET, arguments
 from nbdag.kernels.jupyter.manager import TaskKernelManager
-from nbdag.kernels.jupyter.provisioner import ForkProvisioner, kernel_recipe
+from nbdag.kernels.jupyter.provisioner import ForkProvisioner, kernel_server_spec
 
 sys.path.insert(0, str(Path(__file__).parent))
 from live import LONG, QUIET, Kernel, gone, kernel, run, until
 
 
 @pytest.fixture(autouse=True)
-def _fresh_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nbdag.kernels.jupyter.provisioner._refused", set())
+def _no_failed_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbdag.kernels.jupyter.provisioner._failed_servers", set())
 
 
 def test_jupyter_finds_the_provisioner_by_its_name():
@@ -78,9 +78,9 @@ def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
 
     async def live(warm: bool, spares: int) -> Any:
         env = {**os.environ, "WINDOWID": "7", "JPY_SESSION_NAME": "book.ipynb"}
-        server = Server.connect(kernel_recipe())
+        server = Server.connect(kernel_server_spec())
         with server.hold() as hold:
-            hold.want(spares, TARGET, arguments(QUIET))
+            hold.set_spares(spares, TARGET, arguments(QUIET))
             until(lambda: (seen := server.status(LONG)) and seen.spares == spares)
             async with kernel(warm=warm, cwd=str(tmp_path), env=env) as each:
                 assert each.manager.is_forked is warm
@@ -97,10 +97,10 @@ def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
 def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
     async def live() -> None:
         env = {**os.environ, "WINDOWID": "mine"}
-        server = Server.connect(kernel_recipe())
+        server = Server.connect(kernel_server_spec())
         with server.hold() as hold, (tmp_path / "raw").open("w") as raw:
             if spare:
-                hold.want(1, TARGET, arguments(QUIET))
+                hold.set_spares(1, TARGET, arguments(QUIET))
                 until(lambda: (seen := server.status(LONG)) and seen.spares)
             async with kernel(cwd=str(tmp_path), env=env, stdout=raw, stderr=raw) as forked:
                 assert await forked.run("import os; print(os.getcwd(), os.environ['WINDOWID'])") == f"{tmp_path} mine\n"
@@ -350,9 +350,9 @@ def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monk
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that no other test meets."""
     monkeypatch.setattr(
-        "nbdag.kernels.forkserver.server_spec._own_state", lambda: 0
+        "nbdag.kernels.forkserver.server_spec._nbdag_version", lambda: 0
     )  # nbdag may be edited while this runs
-    server = Server.connect(kernel_recipe(["this_names_a_server"]))
+    server = Server.connect(kernel_server_spec(["this_names_a_server"]))
     with server.hold():
         yield server
     server.stop()
@@ -366,7 +366,7 @@ def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
         return (
             process.num_fds(),
             len(process.children()),
-            len(list(server_registry.files(alone.recipe.key).folder.iterdir())),
+            len(list(server_registry.files(alone.spec.key).folder.iterdir())),
         )
 
     async def live() -> None:
