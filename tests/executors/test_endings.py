@@ -121,13 +121,13 @@ def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
     worker = int(kernel.environ().get("NBDAG_WORKER", 0)) or _worker_of(both)
     os.kill(worker, signal.SIGKILL)
     result = both.result()
-    assert (result.state, result.error) == (FAILED, "its process was killed by SIGKILL, perhaps because memory ran out")
+    assert (result.state, result.error) == (FAILED, "its worker was killed by SIGKILL, perhaps because memory ran out")
     assert gone(pids)
 
 
 @pytest.mark.parametrize("kernels", ["warm", "fresh"])
 def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, kernels: str) -> None:
-    bench = new_bench(1, beat=0.05)
+    bench = new_bench(1, heartbeat=0.05)
     bench.kernels = kernels
     job = bench.job(FAMILY)
     bench.executor.submit(job)
@@ -135,7 +135,7 @@ def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, 
     worker = _worker_of(bench)
     os.kill(worker, signal.SIGSTOP)
     result = bench.result()
-    said = "its process gave no sign of life for 3 s, so it was ended"
+    said = "its worker sent no heartbeat for 3 s and was killed"
     assert (result.state, result.error, result.final) == (FAILED, said, False)
     assert gone([*pids, worker])
     assert bench.make("x = 1", name="next").state is TaskState.SUCCESS
@@ -149,7 +149,7 @@ def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, 
     ],
 )
 def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, waits: str) -> None:
-    bench = new_bench(1, beat=0.01)
+    bench = new_bench(1, heartbeat=0.01)
     job = bench.job(f"import os, re, signal\nopen('pid', 'w').write(str(os.getpid()))\n{waits}")
     bench.executor.submit(job)
     if "SIGSTOP" in waits:
@@ -315,8 +315,8 @@ def test_a_number_of_servers_that_is_none_is_the_usual_one(
 def test_what_goes_wrong_before_an_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = new_bench(1)
 
-    def expect(self: object, job: object) -> None:
+    def job_submitted(self: object, job: object) -> None:
         raise ValueError("no way")
 
-    monkeypatch.setattr("nbdag.kernels.jupyter.kernel_pool.Warmth.expect", expect)
-    assert bench.make("1").error == "the attempt could not be made: ValueError: no way"
+    monkeypatch.setattr("nbdag.kernels.jupyter.kernel_pool.KernelPool.job_submitted", job_submitted)
+    assert bench.make("1").error == "the attempt did not start: ValueError: no way"

@@ -116,9 +116,12 @@ def clear_away(store: Store, home: Home) -> None:
     """Give an outcome to every attempt that a scheduler left behind when it was killed."""
     now = datetime.now(UTC).timestamp()
     bury(store, home)
-    for scheduler in store.schedulers.unended():
-        if is_gone(scheduler, now):
-            take_over(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
+    gone = [scheduler for scheduler in store.schedulers.unended() if is_gone(scheduler, now)]
+    if not gone:
+        return
+    with local_executor(1) as executor:
+        for scheduler in gone:
+            take_over(store, home, executor, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
 
 
 def drive(

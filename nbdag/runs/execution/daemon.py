@@ -184,7 +184,8 @@ class Daemon:
                 self._do_what_is_left()
                 self._notifier.close()
                 with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
-                    again = take_over(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
+                    at = self._clock().timestamp()
+                    again = take_over(self._store, self._home, self._executor, self._scheduler.id, at, why)
                     if again:
                         self._say(f"stopped at once: {listed(again)} will begin anew")
             self._say("the scheduler has ended")
@@ -262,7 +263,8 @@ class Daemon:
 
     def _recover(self, now: datetime) -> None:
         if self._lost:
-            take_over(self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database")
+            why = "its scheduler lost the database"
+            take_over(self._store, self._home, self._executor, self._scheduler.id, now.timestamp(), why)
             self._store.schedulers.beat(self._scheduler.id, now.timestamp())
             self._scheduler.look_again()
             self._lost = False
@@ -294,7 +296,7 @@ class Daemon:
             if other.id == self._scheduler.id or not self._is_gone(other):
                 continue
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
-            again = take_over(self._store, self._home, other.id, at, why)
+            again = take_over(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.look_again()
             left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")
