@@ -46,15 +46,14 @@ class InProcessExecutor:
     """Executes up to `slots` attempts at once, in threads of this process.
 
     It keeps the executor's contract: one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`,
-    `--map`, and `nbdag.Skip` and `nbdag.Fail`. The attempts share this process, so it does not promise that:
+    `--map`, `nbdag.Skip` and `nbdag.Fail`. It does not promise:
 
-    - they are isolated: modules, environment, working directory and standard streams are this process's
-    - a single call is interrupted: a termination takes effect when the call in progress (such as a long
-      `time.sleep`) returns to Python code
-    - subprocesses end with their attempt; `terminate_leftovers` does nothing
-    - a cell may contain IPython syntax; sensors poll, definitions keep their line numbers, the last expression shows
-    - undeclared changes are reported, values that nobody reads may be unstorable, or a notebook is written: an attempt
-      writes only its text log
+    - isolation: attempts share this process's modules, environment, working directory and standard streams
+    - interruption of a single call, such as a long `time.sleep`: a termination takes effect when the call returns
+    - the end of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
+    - the live notebook: IPython syntax, sensors, and the line numbers of definitions are not supported
+    - the attempt's notebook: only a text log with one line is written
+    - notes about undeclared changes, and omission of unstorable values without a reader
     """
 
     def __init__(self, slots: int) -> None:
