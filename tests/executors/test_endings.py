@@ -1,4 +1,4 @@
-"""However an attempt ends, there is one result, and no process of it is left."""
+"""However an attempt ends, it has one result and leaves no process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import pytest
 from nbdag.core.model.states import TaskState
 
 FAILED = TaskState.FAILED
-# Starts what a task may start, notes who they are, and waits: a child, one in a session of its own, and a daemon.
+# Starts every kind of process that a task may start (a child, one in its own session, a daemon), writes the
+# pids to a file, and waits.
 FAMILY = """
 import os, subprocess, sys, time
 from pathlib import Path
@@ -64,13 +65,13 @@ def both(bench, request):
     return bench
 
 
-def test_a_timeout_ends_all_that_the_task_has_started(both) -> None:
+def test_a_timeout_kills_every_process_of_the_attempt(both) -> None:
     result = both.make(FAMILY, options={"timeout": 4.0})
     assert (result.state, result.error, result.final) == (FAILED, "timed out after 4 s", False)
     assert gone(wait_for(both.folder / "pids"))
 
 
-def test_a_cancelled_attempt_ends_with_all_that_it_has_started(both) -> None:
+def test_cancel_kills_every_process_of_the_attempt(both) -> None:
     job = both.job(FAMILY)
     both.executor.submit(job)
     pids = wait_for(both.folder / "pids")
@@ -80,7 +81,7 @@ def test_a_cancelled_attempt_ends_with_all_that_it_has_started(both) -> None:
     assert gone(pids)
 
 
-def test_stop_ends_what_runs_and_what_waits(new_bench) -> None:
+def test_stop_terminates_running_and_waiting_attempts(new_bench) -> None:
     bench = new_bench(1)
     bench.executor.submit(bench.job(FAMILY, name="runs"))
     pids = wait_for(bench.folder / "pids")
@@ -102,18 +103,18 @@ def test_stop_ends_what_runs_and_what_waits(new_bench) -> None:
         ),
     ],
 )
-def test_a_kernel_that_dies_is_said_as_such(both, code: str, said: str) -> None:
+def test_a_kernels_death_is_reported(both, code: str, said: str) -> None:
     result = both.make(code)
     assert (result.state, result.error) == (FAILED, said)
 
 
-def test_a_dead_kernels_notebook_shows_where(bench) -> None:
+def test_a_dead_kernels_notebook_shows_the_cell(bench) -> None:
     bench.make("import os\nos._exit(3)")
     text = (bench.folder / "tasks/task/1.ipynb").read_text()
     assert "the kernel ended by itself, with exit code 3" in text
 
 
-def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
+def test_a_killed_workers_attempt_has_a_result_and_leaves_no_process(both) -> None:
     job = both.job(FAMILY)
     both.executor.submit(job)
     pids = wait_for(both.folder / "pids")
@@ -126,7 +127,7 @@ def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
 
 
 @pytest.mark.parametrize("kernels", ["warm", "fresh"])
-def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, kernels: str) -> None:
+def test_a_stopped_worker_sends_no_heartbeat_and_is_killed(new_bench, kernels: str) -> None:
     bench = new_bench(1, heartbeat=0.05)
     bench.kernels = kernels
     job = bench.job(FAMILY)
@@ -144,11 +145,11 @@ def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, 
 @pytest.mark.parametrize(
     "waits",
     [
-        "os.kill(os.getpid(), signal.SIGSTOP)",  # the kernel is stopped, until the test lets it go on
-        "re.fullmatch('(a+)+b', 'a' * 26)",  # one call that lets no other thread run
+        "os.kill(os.getpid(), signal.SIGSTOP)",  # the kernel is stopped until the test resumes it
+        "re.fullmatch('(a+)+b', 'a' * 26)",  # a single call during which no other thread runs
     ],
 )
-def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, waits: str) -> None:
+def test_a_busy_kernel_does_not_stop_the_heartbeats(new_bench, waits: str) -> None:
     bench = new_bench(1, heartbeat=0.01)
     job = bench.job(f"import os, re, signal\nopen('pid', 'w').write(str(os.getpid()))\n{waits}")
     bench.executor.submit(job)
@@ -165,7 +166,7 @@ def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, waits: str) -
 
 
 def _worker_of(bench) -> int:
-    """The process that writes this attempt's log."""
+    """Return the pid of the process that writes this attempt's log."""
     log = str(bench.folder / "tasks/task/1.log")
     kernel = wait_for(bench.folder / "pids")[0]
     for process in psutil.process_iter():
@@ -179,7 +180,7 @@ def _worker_of(bench) -> int:
 
 
 @pytest.mark.parametrize("kernels", ["warm", "fresh"])
-def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Path, kernels: str) -> None:
+def test_no_process_survives_a_killed_executor(tmp_path: Path, kernels: str) -> None:
     script = tmp_path / "driver.py"
     script.write_text(
         textwrap.dedent(f"""
@@ -203,12 +204,12 @@ def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Pa
     assert gone(pids, within=10.0)
 
 
-def test_when_a_kernel_dies_what_it_has_started_ends_too(both) -> None:
+def test_no_process_survives_a_dead_kernel(both) -> None:
     assert both.make(FAMILY.replace("time.sleep(1000)", "os._exit(3)")).state is FAILED
     assert gone(wait_for(both.folder / "pids"))
 
 
-def test_attempts_go_on_at_once_up_to_the_number_of_slots(new_bench) -> None:
+def test_slots_limit_the_attempts_that_run_at_once(new_bench) -> None:
     bench = new_bench(2)
     code = "import time\nstarted = time.time()\ntime.sleep(1)\nended = time.time()"
     for name in ("a", "b", "c"):
@@ -226,7 +227,7 @@ def test_attempts_go_on_at_once_up_to_the_number_of_slots(new_bench) -> None:
     assert spans[2][0] >= min(spans[0][1], spans[1][1])  # the third waits for a slot
 
 
-def test_nothing_is_kept_open(new_bench) -> None:
+def test_attempts_leave_no_descriptors_or_processes(new_bench) -> None:
     bench = new_bench(2)
     bench.make("x = 1")
     time.sleep(0.5)
@@ -244,7 +245,7 @@ def test_nothing_is_kept_open(new_bench) -> None:
     assert not kept()
 
 
-def test_workers_make_several_attempts_and_end_with_the_executor(new_bench) -> None:
+def test_workers_execute_several_attempts_and_end_with_the_executor(new_bench) -> None:
     bench = new_bench(1)
     said = "import os, subprocess\n_ = subprocess.run(['sh', '-c', 'echo {} $PWD >&2'])\n"
     folders = [bench.folder / name for name in ("a", "b")]
@@ -259,7 +260,7 @@ def test_workers_make_several_attempts_and_end_with_the_executor(new_bench) -> N
     assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
-def test_a_worker_that_was_killed_while_it_had_nothing_to_do_is_replaced(new_bench) -> None:
+def test_a_killed_idle_worker_is_replaced(new_bench) -> None:
     bench = new_bench(1)
     bench.make("x = 1")
     until = time.monotonic() + 20
@@ -271,7 +272,7 @@ def test_a_worker_that_was_killed_while_it_had_nothing_to_do_is_replaced(new_ben
     assert bench.make("x = 1", name="again").state is TaskState.SUCCESS
 
 
-def test_a_file_left_open_is_written_when_the_kernel_ends(both) -> None:
+def test_open_files_are_written_when_the_kernel_ends(both) -> None:
     result = both.make("f = open('left.txt', 'w')\n_ = f.write('all of it')")
     assert result.state is TaskState.SUCCESS
     until = time.monotonic() + 20
@@ -280,7 +281,7 @@ def test_a_file_left_open_is_written_when_the_kernel_ends(both) -> None:
     assert (both.folder / "left.txt").read_text() == "all of it"
 
 
-def test_the_log_is_written_as_it_comes(bench) -> None:
+def test_the_log_is_written_continuously(bench) -> None:
     job = bench.job("import time, sys\nprint('first')\nprint('second', file=sys.stderr)\ntime.sleep(1000)")
     bench.executor.submit(job)
     log = bench.folder / "tasks/task/1.log"
@@ -292,7 +293,7 @@ def test_the_log_is_written_as_it_comes(bench) -> None:
     assert bench.result().error == "cancelled"
 
 
-def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
+def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     new_bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -304,7 +305,7 @@ def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
     assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
 
 
-def test_a_number_of_servers_that_is_none_is_the_usual_one(
+def test_an_invalid_number_of_servers_falls_back_to_the_default(
     new_bench, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBDAG_SERVERS", "many")
@@ -312,7 +313,7 @@ def test_a_number_of_servers_that_is_none_is_the_usual_one(
     assert new_bench(1).make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
 
 
-def test_what_goes_wrong_before_an_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_before_the_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = new_bench(1)
 
     def job_submitted(self: object, job: object) -> None:

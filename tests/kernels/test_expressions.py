@@ -1,4 +1,4 @@
-"""--when, --check and --map: asked in one place, for the notebook and for a task's kernel."""
+"""--when, --check and --map are evaluated alike in the notebook and in a task's kernel."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NAMES = {"accuracy": 0.62, "best": 0.9, "rows": [1, 2, 3], "text": "x" * 500}
     ("expression", "value"),
     [("accuracy < best", True), ("rows", [1, 2, 3]), ("not rows", False), (" accuracy > best ", False), ("len(rows)", 3)],
 )  # fmt: skip
-def test_an_expression_means_what_python_says(expression, value):
+def test_an_expression_has_its_python_value(expression, value):
     assert evaluate(expression, dict(NAMES)) == value
 
 
@@ -26,17 +26,17 @@ def test_an_expression_means_what_python_says(expression, value):
         ("rows[7] > 1", "cannot evaluate --check rows[7] > 1: IndexError: list index out of range"),
     ],
 )
-def test_a_check_that_fails_says_which_and_with_what_values(expression, message):
+def test_a_failing_check_names_the_expression_and_its_values(expression, message):
     with pytest.raises(Fail) as raised:
         check(expression, dict(NAMES))
     assert str(raised.value) == message
 
 
-def test_a_check_that_holds_says_nothing():
+def test_a_true_check_passes_silently():
     check("accuracy < best", dict(NAMES))
 
 
-def test_a_long_value_is_told_in_short():
+def test_a_long_value_is_shortened():
     with pytest.raises(Fail) as raised:
         check("text == ''", dict(NAMES))
     assert len(str(raised.value)) < 200
@@ -52,7 +52,7 @@ def test_a_long_value_is_told_in_short():
         ([("x", "(r * 2 for r in rows)")], False, [(2,), (4,), (6,)]),
     ],
 )
-def test_maps_multiply_or_go_in_step(maps, in_step, found):
+def test_several_maps_form_a_product_or_go_in_step(maps, in_step, found):
     columns, rows = elements(maps, dict(NAMES), in_step=in_step, limit=1024)
     assert [tuple(columns[name][at] for name, at in zip(columns, row, strict=True)) for row in rows] == found
 
@@ -71,13 +71,13 @@ def test_maps_multiply_or_go_in_step(maps, in_step, found):
         ([("x", "range(40)"), ("y", "range(40)")], False, "--map makes 1,600 instances"),
     ],
 )
-def test_a_map_that_cannot_be_had_is_answered_in_one_sentence(maps, in_step, message):
+def test_an_invalid_map_fails_with_one_sentence(maps, in_step, message):
     with pytest.raises(Fail) as raised:
         elements(maps, dict(NAMES), in_step=in_step, limit=1024)
     assert str(raised.value).startswith(message)
 
 
-def test_a_when_that_cannot_be_told_fails_for_good():
+def test_a_when_that_cannot_be_evaluated_fails():
     assert when_holds("accuracy < best", dict(NAMES)) and not when_holds("rows == 1", dict(NAMES))
     with pytest.raises(Fail) as raised:
         when_holds("1/0", {})

@@ -1,4 +1,4 @@
-"""What a kernel is told and tells crosses as plain data."""
+"""A kernel's request and outcome survive as plain data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ JOBS = [
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_brief_can_be_read_from_the_notebook(job: Job) -> None:
+def test_a_request_survives_the_notebook(job: Job) -> None:
     request = KernelRequest.of(job)
     source = task_notebook(job).cells[0].source
     call = ast.parse(source).body[1].value
@@ -63,7 +63,7 @@ def test_a_brief_can_be_read_from_the_notebook(job: Job) -> None:
     assert "nan" not in {*data}
 
 
-def test_a_brief_says_only_what_matters() -> None:
+def test_a_request_omits_defaults() -> None:
     data = KernelRequest.of(job(readers=dict.fromkeys("xyz", "later"))).to_dict()
     assert set(data) == {"task", "values", "context", "reads", "exports", "readers", "definitions"}
     assert KernelRequest.of(job(readers={"x": "later"})).to_dict()["optional"] == ["y", "z"]
@@ -93,7 +93,7 @@ def test_the_kernel_receives_every_option_of_the_task() -> None:
         Outcome(state=TaskState.SKIPPED, error="--when False is false", short_circuit=True),
     ],
 )
-def test_a_report_survives_json(outcome: Outcome) -> None:
+def test_an_outcome_survives_json(outcome: Outcome) -> None:
     assert outcome_from_dict(json.loads(json.dumps(outcome_to_dict(outcome)))) == outcome
 
 
@@ -107,7 +107,7 @@ def test_a_report_survives_json(outcome: Outcome) -> None:
         ({"expand": True}, ["begin", "expand"]),
     ],
 )
-def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[str]) -> None:
+def test_a_task_notebook_has_as_few_cells_as_possible(fields: dict, sources: list[str]) -> None:
     nb = task_notebook(job(**fields))
     nbformat.validate(nb)
     helpers = {
@@ -124,6 +124,6 @@ def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[
     assert sum(TASK in tags_of(cell) for cell in nb.cells) == (0 if fields.get("expand") else 1)
 
 
-def test_of_several_parameters_cells_the_overrides_come_after_the_last() -> None:
+def test_overrides_follow_the_last_parameters_cell() -> None:
     nb = task_notebook(job(parameter_cells=("a = 1", "b = 2")))
     assert [cell.source for cell in nb.cells if "parameters" in tags_of(cell)] == ["b = 2"]

@@ -1,4 +1,4 @@
-"""Real kernels, forked: over Jupyter's own protocol, with real libraries."""
+"""Real forked kernels, over Jupyter's own protocol and with real libraries."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_kernel_is_forked_and_runs_cells():
     run(live)
 
 
-def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
+def test_a_forked_kernel_equals_an_ordinary_one(tmp_path):
     code = """
         import asyncio, json, os, signal, sys, threading
         print(json.dumps({
@@ -88,13 +88,13 @@ def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
 
     forked, spare, ordinary = (run(lambda how=how: live(*how)) for how in ((True, 0), (True, 1), (False, 0)))
     assert forked.pop("stdin") and spare.pop("stdin")
-    ordinary.pop("stdin")  # a pipe that nobody writes to
+    ordinary.pop("stdin")  # a pipe without a writer
     assert forked == ordinary
     assert spare == ordinary
 
 
 @pytest.mark.parametrize("spare", [False, True], ids=["forked now", "spare"])
-def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
+def test_a_kernel_uses_its_owners_directory_environment_and_streams(tmp_path, spare):
     async def live() -> None:
         env = {**os.environ, "WINDOWID": "mine"}
         server = Server.connect(kernel_server_spec())
@@ -104,7 +104,7 @@ def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
                 until(lambda: (seen := server.status(LONG)) and seen.spares)
             async with kernel(cwd=str(tmp_path), env=env, stdout=raw, stderr=raw) as forked:
                 assert await forked.run("import os; print(os.getcwd(), os.environ['WINDOWID'])") == f"{tmp_path} mine\n"
-                # What a subprocess writes is shown in the notebook, and goes where the kernel's owner wants it too.
+                # A subprocess's output appears in the notebook and in the stream of the kernel's owner.
                 assert (
                     await forked.run("print(end=os.popen('echo said').read()); _ = os.system('echo raw; sleep 1')")
                     == "said\nraw\n"
@@ -114,7 +114,7 @@ def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
     run(live)
 
 
-def test_local_modules_are_imported_by_each_kernel_afresh(tmp_path):
+def test_each_kernel_imports_local_modules_itself(tmp_path):
     async def live(value: int) -> str:
         (tmp_path / "mine.py").write_text(f"value = {value}  {'#' * value}")
         async with kernel("json", cwd=str(tmp_path)) as forked:
@@ -126,7 +126,7 @@ def test_local_modules_are_imported_by_each_kernel_afresh(tmp_path):
 def test_interrupts_reach_a_running_cell():
     async def live() -> None:
         async with kernel() as forked:
-            # A kernel that stops on an error aborts what comes right behind it.
+            # A kernel that stops on an error aborts the next request.
             code = "import time\nprint('on', flush=True)\ntime.sleep(600)"
             request = forked.client.execute(code, stop_on_error=False)
             while (await forked.client.get_iopub_msg(timeout=LONG))["msg_type"] != "stream":
@@ -143,7 +143,7 @@ def test_interrupts_reach_a_running_cell():
 @pytest.mark.parametrize(
     ("code", "ended"), [("import os; os._exit(5)", 5), ("import os; os.kill(os.getpid(), 11)", -11)]
 )
-def test_how_a_kernel_ended_is_told(code, ended):
+def test_the_exit_code_of_a_kernel_is_reported(code, ended):
     async def live() -> None:
         async with kernel() as forked:
             forked.client.execute(code)
@@ -155,7 +155,7 @@ def test_how_a_kernel_ended_is_told(code, ended):
 
 
 @pytest.mark.parametrize("now", [False, True], ids=["asked", "killed"])
-def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
+def test_shutdown_ends_a_kernel_with_its_children_and_sockets(now):
     async def live() -> None:
         manager = TaskKernelManager(kernel_name="python3")
         await manager.start_kernel(extra_arguments=QUIET)
@@ -174,7 +174,7 @@ def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
     run(live)
 
 
-def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_not(tmp_path, capfd):
+def test_only_a_busy_kernel_is_interrupted_at_shutdown(tmp_path, capfd):
     async def live() -> None:
         async with kernel():
             pass
@@ -196,7 +196,7 @@ def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_no
     assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
-def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
+def test_a_kernel_runs_exit_handlers_and_writes_open_files(tmp_path):
     async def live() -> None:
         async with kernel(cwd=str(tmp_path)) as forked:
             await forked.run("""
@@ -211,7 +211,7 @@ def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_restarted_kernel_is_another_process_with_the_same_manager():
+def test_a_restarted_kernel_is_a_new_forked_process():
     async def live() -> None:
         async with kernel() as forked:
             before = forked.pid
@@ -226,12 +226,12 @@ def test_a_restarted_kernel_is_another_process_with_the_same_manager():
     run(live)
 
 
-def test_kernels_do_not_cross(tmp_path):
+def test_output_of_parallel_kernels_does_not_mix(tmp_path):
     async def live() -> None:
         async def one(n: int) -> str:
             async with kernel() as forked:
                 await forked.run(f"n = {n}")
-                # One after the other: two that write at once may share a line.
+                # One after the other, because simultaneous writes may share a line.
                 return await forked.run(
                     "import os, time; print(n, flush=True); _ = os.system(f'echo {n}'); time.sleep(1)"
                 )
@@ -257,7 +257,7 @@ def test_kernels_draw_different_random_numbers():
     assert not set(one) & set(other)
 
 
-def test_children_of_a_kernel_show_what_they_print():
+def test_output_of_a_kernels_children_is_shown():
     async def live() -> str:
         async with kernel() as forked:
             return await forked.run("""
@@ -271,7 +271,7 @@ def test_children_of_a_kernel_show_what_they_print():
     assert "from below" in run(live)
 
 
-def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
+def test_a_kernel_dies_when_its_owner_is_killed(tmp_path):
     code = """
         import asyncio, sys
         from nbdag.kernels.jupyter.manager import TaskKernelManager
@@ -292,12 +292,12 @@ def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
     until(lambda: gone(pid))
 
 
-def test_without_a_fork_server_a_kernel_is_ordinary_and_that_is_said_once(monkeypatch, caplog, tmp_path):
+def test_without_a_fork_server_kernels_are_ordinary_and_one_warning_is_logged(monkeypatch, caplog, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # which cannot be made
+    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # impossible to create
 
     async def live() -> bool:
-        async with kernel("colorsys") as each:  # asked for by no other test: a server is refused once
+        async with kernel("colorsys") as each:  # used by no other test, as a failed server is reported once
             assert await each.run("print(1)") == "1\n"
             return each.manager.is_forked
 
@@ -316,13 +316,13 @@ def test_without_a_fork_server_a_kernel_is_ordinary_and_that_is_said_once(monkey
         ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"],
     ],
 )
-def test_kernels_of_another_kind_are_launched_as_jupyter_does(argv, tmp_path):
+def test_other_kinds_of_kernels_are_launched_as_jupyter_does(argv, tmp_path):
     provisioner = ForkProvisioner(kernel_spec=KernelSpec(argv=argv), kernel_id="k", parent=TaskKernelManager())
     asyncio.run(provisioner.pre_launch(env={}))
     assert provisioner._launch is None
 
 
-def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monkeypatch):
+def test_any_manager_can_use_the_provisioner_through_a_specification(tmp_path, monkeypatch):
     folder = tmp_path / "kernels" / "warm"
     folder.mkdir(parents=True)
     stanza = {"kernel_provisioner": {"provisioner_name": "nbdag-fork", "config": {"modules": ["json"]}}}
@@ -348,17 +348,17 @@ def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monk
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that no other test meets."""
+    """A server that no other test uses."""
     monkeypatch.setattr(
         "nbdag.kernels.forkserver.server_spec._nbdag_version", lambda: 0
-    )  # nbdag may be edited while this runs
+    )  # nbdag may be edited during the test
     server = Server.connect(kernel_server_spec(["this_names_a_server"]))
     with server.hold():
         yield server
     server.stop()
 
 
-def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
+def test_many_kernels_leave_no_resources_behind(alone, tmp_path):
     times = int(os.environ.get("NBDAG_TEST_KERNELS", "8"))
 
     def state() -> tuple[int, int, int]:
