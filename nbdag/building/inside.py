@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
-from ..processes.parent_watchdog import end_with_worker
+from ..processes.parent_watchdog import start_parent_watchdog
 
 
 class _Shell(InteractiveShell):
@@ -38,7 +38,7 @@ class _Failed(Exception):
 
 def main(steps_path: str, result_path: str) -> None:
     """Execute the steps in a JSON file and write the result to another."""
-    end_with_worker()
+    start_parent_watchdog()
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
     # Input is not recorded: the history file belongs to the user.

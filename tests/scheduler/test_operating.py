@@ -134,7 +134,7 @@ def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: P
     store = nbdag.store.open(here.home)
     me = this_process()
     for n in (2, 3):
-        said = {"host": me.host, "pid": me.pid, "birth": me.birth, "started": 0.0, "heartbeat": 0.0}
+        said = {"host": me.host, "pid": me.pid, "birth": me.start_time, "started": 0.0, "heartbeat": 0.0}
         store.schedulers.register(SchedulerRow(id=str(n), kind="scheduler", jobs=n, **said))  # type: ignore[arg-type]
     from nbdag.runs.queries.liveness import jobs_of
 

@@ -235,8 +235,11 @@ def test_what_a_scheduler_left_begins_anew_and_costs_no_retry(
     first.tick(office.now)
     asleep = office.store
     office.store = nbdag.store.open(office.home)  # another process has a connection of its own
-    again = reset_attempts(office.store, office.home, first.id, office.now.timestamp(), "it is gone")
+    recovering = scripted()
+    again = reset_attempts(office.store, office.home, recovering, first.id, office.now.timestamp(), "it is gone")
     assert again == ["churn.a"]
+    (job,) = office.executor.submitted
+    assert recovering.terminated == [Path(job.path)]
     office.executor = scripted()
     second = office.scheduler()
     second.tick(office.now)

@@ -293,9 +293,9 @@ def test_elements_for_which_when_is_false_are_left_out(kernel):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--map n=7", "--map n=7 cannot be told: TypeError: 'int' object is not iterable"),
-        ("--map a=[1] --map b=[1,2] --zip", "--zip needs maps of one length, and a has 1, b has 2"),
-        ("--map n='range(2000)'", "--map makes 2,000 instances, more than 1,024"),
+        ("--map n=7", "cannot evaluate --map n=7: TypeError: 'int' object is not iterable"),
+        ("--map a=[1] --map b=[1,2] --zip", "--zip needs maps of equal length, but a has 1, b has 2"),
+        ("--map n='range(2000)'", "--map makes 2,000 instances, more than the limit of 1,024"),
     ],
 )
 def test_elements_that_cannot_be_had_are_one_sentence(kernel, options, sentence):
