@@ -75,7 +75,9 @@ def test_every_pair_of_states_is_a_legal_move_or_is_refused(kind, table, by_user
 
 
 def test_a_refusal_says_what_cannot_become_what_and_the_next_step():
-    with pytest.raises(IllegalMoveError, match=r"a task in state success cannot become running; .*`nbdag clear` resets it"):
+    with pytest.raises(
+        IllegalMoveError, match=r"a task in state success cannot become running; .*`nbdag clear` resets it"
+    ):
         move(TaskState.SUCCESS, TaskState.RUNNING)
     with pytest.raises(IllegalMoveError, match=r"the run is already failed; .*status"):
         move(RunState.FAILED, RunState.FAILED)

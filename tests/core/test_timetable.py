@@ -304,7 +304,7 @@ def test_runs_strictly_increase_and_with_catchup_no_tick_is_missed(schedule, zon
 # -- what is refused, when it is declared ------------------------------------------------------------------------------
 
 REFUSED = [
-    ("* * * * * *", "has 6 fields, and a cron expression five"),
+    ("* * * * * *", "has 6 fields; a cron expression has five"),
     ("0 0 * * * * 2026", "has 7 fields"),
     ("* * * *", "has 4 fields"),
     ("R * * * *", "has a random minute"),
@@ -315,19 +315,19 @@ REFUSED = [
     ("@dayly", "is an unknown preset; did you mean @daily?"),
     ("0 0 30 2 *", "has no tick, as no such day exists"),
     ("0 0 31 4,6 *", "has no tick"),
-    ("61 * * * *", "has '61' as its minute; take values from 0 to 59"),
+    ("61 * * * *", "has '61' as its minute; write values from 0 to 59"),
     ("0 24 * * *", "has '24' as its hour"),
     ("0 0 32 * *", "has '32' as its day of the month"),
     ("0 0 * 13 *", "has '13' as its month"),
     ("0 0 * * mond", "has 'mond' as its day of the week"),
     ("0 0 * * 1#6", "has '1#6' as its day of the week"),
     ("*/0 * * * *", "has '*/0' as its minute"),
-    ("0 0 1 * 5#2", "has both 1 and 5#2 as its day"),
-    ("0 0 15W * 1", "has both 15W and 1 as its day"),
+    ("0 0 1 * 5#2", "restricts its day by both 1 and 5#2"),
+    ("0 0 15W * 1", "restricts its day by both 15W and 1"),
     ("every", "is not an interval"),
     ("every day", "is not an interval"),
-    ("every 0s", "would run without a pause"),
-    ("daily", "has 1 field, and a cron expression five"),
+    ("every 0s", "is shorter than a second"),
+    ("daily", "has 1 field; a cron expression has five"),
 ]
 
 

@@ -51,7 +51,11 @@ def test_an_operator_that_a_package_brings_works(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("bahs", "did you mean bash?"), ("Python", "did you mean python?"), ("qqq", "expected one of bash, python, sensor")],
+    [
+        ("bahs", "did you mean bash?"),
+        ("Python", "did you mean python?"),
+        ("qqq", "expected one of bash, python, sensor"),
+    ],
 )
 def test_an_unknown_operator_is_answered_with_the_nearest(name, hint):
     with pytest.raises(UnknownOperatorError, match=f"unknown operator '{name}'") as caught:
@@ -66,7 +70,7 @@ def test_an_operator_that_cannot_be_loaded_names_its_package(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"), [("x", r"'broken' failed \(KeyError: 'x'\)"), ("number", "gave int, not source")]
+    ("body", "told"), [("x", r"'broken' failed \(KeyError: 'x'\)"), ("number", "returned int, not source")]
 )
 def test_the_fault_of_an_operator_is_told_as_its_own(body, told):
     operators.register("broken")(Broken)
@@ -102,7 +106,7 @@ def test_a_sensor_without_a_question_is_refused_with_the_line(body, line):
 
 
 def test_the_docstring_s_example_is_an_operator(monkeypatch):
-    example = operators.__doc__.split("    class Sql", 1)[1].split("\n\nand name it", 1)[0]
+    example = operators.__doc__.split("    class Sql", 1)[1].split("\n\nAn entry point", 1)[0]
     names = {"Operator": operators.Operator}
     exec("class Sql" + example.replace("\n    ", "\n"), names)
     operators.register("sql")(names["Sql"])
