@@ -134,12 +134,12 @@ HELD = {"partial": functools.partial, "kinds": [collections.Counter]}
 
 
 @pytest.mark.parametrize(("body", "cells"), CELLS)
-def test_a_body_comes_to_cells(body, cells):
+def test_a_body_is_translated_into_cells(body, cells):
     assert texts(body, **HELD) == cells
 
 
 @pytest.mark.parametrize(("body", "cells"), CELLS)
-def test_those_cells_are_read_without_an_error_in_their_headers(body, cells):
+def test_built_cells_have_valid_headers(body, cells):
     dag = read_cells([RawCell("%%dag", built=0), *build(body, HELD)], name="nb")
     assert [each for each in dag.problems if each.code < "NB107"] == []
 
@@ -151,7 +151,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_is_written_as_what_reads_the_same(value):
+def test_a_written_value_evaluates_to_the_same_value(value):
     (cell,) = build("Python('a', fit, value)", {"value": value})
     seen = []
     exec(cell.source.split("\n", 1)[1], {"fit": seen.append})
@@ -165,7 +165,7 @@ def test_numpys_numbers_are_written_as_pythons(value):
     assert cell.source.endswith(f"fit({value.item()!r})")
 
 
-def test_what_setup_made_goes_by_its_name():
+def test_an_object_of_setup_is_written_by_its_name():
     assert texts("Python('a', fit, frame)", frame=np.zeros(3)) == ["%%task a\na_result = fit(frame)"]
 
 
@@ -211,7 +211,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), ERRORS)
-def test_what_a_body_does_wrong_is_said_with_its_line_and_the_next_step(body, line, message, hint):
+def test_an_error_of_a_body_has_its_line_and_a_next_step(body, line, message, hint):
     code = f"# %%dag\n{body}"
     namespace = {**operators.offered(lambda name: True), **SETUP}
     with building(namespace, code) as made:
@@ -227,7 +227,7 @@ def test_what_a_body_does_wrong_is_said_with_its_line_and_the_next_step(body, li
             pytest.fail(f"nothing is said, and there are {cells}")
 
 
-def test_a_cell_says_which_line_of_the_body_made_it():
+def test_a_built_cell_records_the_line_of_the_body():
     body = """
     def make(n):
         return Python(f"a{n}", "1")
@@ -240,7 +240,7 @@ def test_a_cell_says_which_line_of_the_body_made_it():
     assert [(cell.source.split()[1], cell.built) for cell in build(body)] == [("a1", 3), ("b", 6)]
 
 
-def test_a_circle_is_left_to_who_reads_the_cells():
+def test_a_cycle_is_reported_by_the_analysis_of_the_cells():
     cells = build("a = Python('a', '1')\nb = Python('b', '2')\na >> b >> a")
     dag = read_cells([RawCell("%%dag", built=0), *cells], name="nb")
     assert [(each.code, each.place.line) for each in dag.problems] == [("NB202", 2)]
@@ -271,7 +271,7 @@ class Landed(Sensor):
         return f"Path({body!r}).exists()"
 
 
-def test_an_operator_of_the_notebooks_own_needs_no_other_process_to_know_it():
+def test_an_operator_defined_in_the_notebook_needs_no_installation():
     cells = texts(
         "Rows('a', 'SELECT 1', out='rows', connection='lake', retries=1)\nFetch('b', 'https://x')\nLanded('c', 'in.csv')",
         Rows=Rows,
@@ -285,7 +285,7 @@ def test_an_operator_of_the_notebooks_own_needs_no_other_process_to_know_it():
     ]
 
 
-def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
+def test_an_operator_of_a_package_is_written_by_its_name(monkeypatch):
     monkeypatch.setattr(operators, "entry_points_of_this_test", Fetch, raising=False)
     point = EntryPoint("fetch", "nbdag.operators:entry_points_of_this_test", operators.GROUP)
     monkeypatch.setattr(operators, "_installed", lambda: {"fetch": point})
@@ -294,7 +294,7 @@ def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
     assert texts("entry_points_of_this_test('a', 'x')") == ["%%task a --operator fetch\ncurl -fsSO x"]
 
 
-def test_outside_of_a_dag_cell_no_task_is_made():
+def test_outside_of_a_dag_cell_no_task_is_created():
     with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
         Python("a", "x = 1")
     with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
@@ -308,5 +308,5 @@ def test_a_build_ends_with_its_body():
         Python("a", "x = 1")
 
 
-def test_code_that_cannot_be_read_carries_nothing():
+def test_invalid_code_has_no_setup_cell():
     assert Build({}, "x = (").cells() == []
