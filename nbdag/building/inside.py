@@ -64,7 +64,7 @@ def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str
     for step in steps:
         if "parameters" in step:
             shell.user_ns.update(step["parameters"])
-        elif step["makes"]:
+        elif step["builds"]:
             found.append(_body(shell, step["cell"], step["code"]))
         else:
             result = shell.run_cell(step["code"], silent=True)

@@ -190,7 +190,7 @@ def test_the_debugger_stops_at_a_breakpoint_and_shows_what_is_there(kernel):
 
 WRONG = [
     ("%%task t --retires 2", "unknown option --retires; did you mean --retries?"),
-    ("%%task", "the task has no name; it comes first: %%task NAME --option …"),
+    ("%%task", "the task has no name; write %%task NAME --option …"),
     ("%%task 1st", "'1st' is not a valid name"),
     ("%%task t --retries many", "--retries many"),
     ("%%setup now", "unexpected 'now'"),
@@ -216,7 +216,7 @@ def test_a_wrong_header_is_answered_in_one_sentence_and_its_cell_does_not_run(ke
     ("line", "sentence"),
     [
         ("%dag --shedule @daily", "did you mean --schedule?"),
-        ("%dag x --schedule '61 * * * *'", "take values from 0 to 59"),
+        ("%dag x --schedule '61 * * * *'", "write values from 0 to 59"),
         ("%edges a >>", "an edge needs a task on both sides"),
         ("%%dag x --retires 2\n1", "did you mean --retries?"),
         ("%%edges a >> b\n1", "is not a cell magic"),
