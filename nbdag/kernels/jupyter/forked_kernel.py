@@ -26,9 +26,12 @@ import IPython.utils.wildcard
 import tornado.platform.asyncio
 from ipykernel import kernelapp
 
+from ...values import types
 from ..forkserver.child import Nest, Streams
 from ..runtime import runtime
 from .connection import connection_info
+
+types.search()  # once, for all kernels that are forked
 
 # What a kernel imports while it starts; here it is imported once, for all of them.
 _AHEAD = (
