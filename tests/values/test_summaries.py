@@ -1,4 +1,4 @@
-"""A value in one line, whatever the value does."""
+"""A value is described in one line, whatever its repr does."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_summary_is_short(name: str) -> None:
     assert len(summarise(LONG[name])) <= MAX_LENGTH
 
 
-def test_a_slow_repr_is_not_waited_for() -> None:
+def test_a_slow_repr_is_abandoned() -> None:
     started = time.monotonic()
     assert summarise(Slow()) == f"<{HERE}.Slow>"
     assert time.monotonic() - started < 10
