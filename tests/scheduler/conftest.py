@@ -1,4 +1,4 @@
-"""An executor that does what a test tells it, notebooks that are only a shape, and schedulers as processes."""
+"""A scripted executor, DAGs without code, and schedulers as processes."""
 
 from __future__ import annotations
 

@@ -27,9 +27,12 @@ import IPython.utils.wildcard
 import tornado.platform.asyncio
 from ipykernel import kernelapp
 
+from ...values import types
 from ..forkserver.child import ChildContext, Streams
 from ..runtime import runtime
 from .connection import connection_info
+
+types.search()  # once, for all kernels that are forked
 
 # Modules that a kernel imports while it starts; the server imports them once for all kernels.
 _AHEAD = (
