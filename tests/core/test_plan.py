@@ -86,7 +86,7 @@ def test_ready_ones_stand_by_weight_then_notebook_order_then_map_index():
 def test_a_failure_settles_all_that_follows_in_one_plan():
     found = planned(CHAIN, "a=failed b c")
     assert told(found.moves) == {"b": "upstream_failed", "c": "upstream_failed"}
-    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because something before it failed"]
+    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because an upstream task failed"]
     assert (found.verdict, found.reason) == (RunState.FAILED, "a failed")
 
 
@@ -188,10 +188,10 @@ UNMET = [
     ("a=running b c", "b", {}, ("waits for a, which is running",)),
     ("a=success b c", "c", {}, ("waits for b, which waits for its turn",)),
     ("a b=success c", "b", {}, None),
-    ("a=restarting b c", "b", {}, ("waits for a, which is being started anew",)),
-    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 have not ended",)),
+    ("a=restarting b c", "b", {}, ("waits for a, which is restarting",)),
+    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 instances have not ended",)),
     ("a=running b c", "b", {"b": {"trigger": "all_done"}},
-     ("waits for a, which is running", "goes by all_done: runs when all have ended")),
+     ("waits for a, which is running", "has trigger rule all_done: runs when all have ended")),
 ]  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def test_tasks_that_can_never_run_are_a_deadlock_and_each_says_why():
     assert (found.verdict, found.reason) == (RunState.FAILED, "no task that is left can ever run")
     assert found.deadlock == {
         ("a", -1): (
-            "by all_skipped it runs when all were skipped, and of 3 tasks before it 2 were skipped, 1 was removed",
+            "trigger rule all_skipped runs it when all were skipped; of 3 upstream tasks 2 were skipped, 1 was removed",
         ),
         ("b", -1): ("waits for a, which has not started",),
     }

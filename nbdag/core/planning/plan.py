@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from ..model.dag import Dag, Task
 from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
+from ..model.text import join_names, local_time, plural, state_phrase, task_label
 from ..model.weights import weights
 from ..options.option_types import write_duration
-from . import explain as reasons
+from .explain import unmet_rule, unmet_upstream
 from .triggers import CONTENT_WITH_SUCCESS, Counts, Decision, Go, decide
 
 NO_ELEMENT = "there is no element to map over"
@@ -47,7 +48,7 @@ class Instance:
     @property
     def label(self) -> str:
         """How a person calls it: `train`, `train[3]`."""
-        return reasons.label(self.task, self.map_index)
+        return task_label(self.task, self.map_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ def expanded(task: str, length: int, instances: Iterable[Instance]) -> Expansion
     mine = [instance for instance in instances if instance.task == task]
     there = {instance.map_index for instance in mine}
     moves = [
-        _move(instance, TaskState.REMOVED, f"{task} has {reasons.several(length, 'element')} now")
+        _move(instance, TaskState.REMOVED, f"{task} has {plural(length, 'element')} now")
         for instance in mine
         if instance.map_index >= length and instance.state in WAITING
     ]
@@ -358,8 +359,8 @@ class _Pass:
             for other in self.dag.upstream[task.id]:
                 for instance in self.board.of.get(other, ()):
                     if instance.state is state:
-                        return f"{instance.label} {reasons.standing(state)}"
-        return reasons.unmet(task.options.trigger, counts)
+                        return f"{instance.label} {state_phrase(state)}"
+        return unmet_rule(task.options.trigger, counts)
 
     def _held(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
         """What keeps a task from running, in words if asked for; None if nothing does."""
@@ -377,8 +378,8 @@ class _Pass:
             if still:
                 pending.append((other, still[0].state, len(still), len(mine)))
         if not pending:
-            return (reasons.unmet(task.options.trigger, counts),)
-        return reasons.upstream(pending, task.options.trigger)
+            return (unmet_rule(task.options.trigger, counts),)
+        return unmet_upstream(pending, task.options.trigger)
 
     def _unmet_in_the_past(self, task: Task) -> tuple[str, ...]:
         options, previous = task.options, self.question.previous
@@ -386,7 +387,7 @@ class _Pass:
             return ()
         after = self.dag.downstream[task.id] if options.wait_for_downstream else ()
         return tuple(
-            f"waits for {other} in the run before, which {reasons.standing(state)}"
+            f"waits for {other} in the run before, which {state_phrase(state)}"
             for other in (task.id, *after)
             for state in previous.get(other, ())
             if state not in (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
@@ -398,7 +399,7 @@ class _Pass:
         if instance.state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
             if instance.ready_at is not None and instance.ready_at > now:
                 self.times.append(instance.ready_at)
-                when = reasons.clock(instance.ready_at, now, self.zone)
+                when = local_time(instance.ready_at, now, self.zone)
                 if instance.state is TaskState.UP_FOR_RETRY:
                     words = f"is tried again at {when} (try {instance.tries + 1} of {task.options.retries + 1})"
                 else:
@@ -461,5 +462,5 @@ class _Pass:
         if bad:
             # a leaf that could not run is not the cause
             failed = [instance.label for instance in _failed(self.board)]
-            return RunState.FAILED, f"{reasons.listed(failed)} failed" if failed else f"{bad[0]} could not run", {}
+            return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..model.dag import Dag
+from ..model.text import join_names, plural, task_label
 from ..options.options import TaskOptions
-from . import explain as reasons
 from .plan import Instance, RunView, layout
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
@@ -45,7 +45,7 @@ class Claim:
     @property
     def label(self) -> str:
         """How a person calls it: `train`, `train[3]`."""
-        return reasons.label(self.task, self.map_index)
+        return task_label(self.task, self.map_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +138,11 @@ def take(
             words = [] if fits_pool else [_pool_words(claim, sizes, holders)]
             if not fits_run:
                 mine = [one.label for one in holders if (one.dag_id, one.run_id) == run]
-                words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {reasons.listed(mine)}")
+                words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {join_names(mine)}")
             if free <= 0:
                 words.append(f"waits for a job: {jobs} of {jobs} taken")
             if held:
-                words.append(f"{reasons.several(len(held), 'waiting task')} of higher priority ahead of it")
+                words.append(f"{plural(len(held), 'waiting task')} of higher priority ahead of it")
             held[claim.key] = tuple(words)
     return Taken(start=tuple(start), held=held)
 
@@ -158,12 +158,12 @@ def _pool_words(claim: Claim, sizes: Mapping[str, int], holders: Iterable[Claim]
         return f"waits for pool {claim.pool}, which does not exist; make it with `nbdag pools set {claim.pool} 1`"
     size = sizes[claim.pool]
     if claim.slots > size:
-        return f"needs {reasons.several(claim.slots, 'slot')} of pool {claim.pool}, which has {size} in all"
+        return f"needs {plural(claim.slots, 'slot')} of pool {claim.pool}, which has {size} in all"
     there = [one for one in holders if one.pool == claim.pool]
     used = sum(one.slots for one in there)
     needs = "" if claim.slots == 1 else f" (it needs {claim.slots})"
-    names = reasons.listed(one.label for one in there)
-    return f"waits for pool {claim.pool}: {used} of {reasons.several(size, 'slot')} taken by {names}{needs}"
+    names = join_names(one.label for one in there)
+    return f"waits for pool {claim.pool}: {used} of {plural(size, 'slot')} taken by {names}{needs}"
 
 
 def runs_to_start(
