@@ -28,7 +28,7 @@ from .. import notebooks
 from ..core.cells import parameter_types
 from ..core.cells.cells import RawCell
 from ..core.cells.source import SyntaxProblem, to_python
-from ..core.dataflow.build_prefix import before
+from ..core.dataflow.build_prefix import build_prefix
 from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
@@ -124,7 +124,7 @@ def _in_the_way(dag: Dag) -> list[Problem]:
 
 def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What is to be done in the process: parameters, setup as far as it is needed, and the bodies, in order."""
-    needed = before(dag.cells)
+    needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
     steps.append({"parameters": dict(parameters)})
     later = [*(cell for cell in needed if cell.kind is CellKind.SETUP), *_builders(dag)]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nbdag.core.dataflow.graph import understand
+from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
 from nbdag.core.model.job import Job, Key
 from nbdag.core.options.options import TaskOptions
@@ -34,7 +34,7 @@ def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None 
         else:
             made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
             said[index] = (options or {}).get(kind, TaskOptions())
-    return understand(made, dag_id="law", task_options=said)
+    return dag_from_cells(made, dag_id="law", task_options=said)
 
 
 def plain(dag: Dag) -> dict[str, Seen]:
@@ -81,7 +81,7 @@ def rightly_refused(dag: Dag) -> bool:
     bound = bound_before(dag)
     return any(
         problem.code == "NB204"
-        or (problem.code == "NB205" and ("same cell" in problem.message or "setup makes it" in problem.message))
+        or (problem.code == "NB205" and ("this cell deletes" in problem.message or "setup sets it" in problem.message))
         or (problem.code in ("NB201", "NB205") and problem.place and named(problem) not in bound[problem.place.cell])
         for problem in dag.errors
     )

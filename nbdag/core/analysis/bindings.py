@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .expressions import text_key
-from .follow import Way
-from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, contents
+from .follow import CallSite
+from .objects import NOTHING, SYMBOLIC, Arguments, Kind, Outline, Value, contents
 from .scopes import Frame, Scope
 from .shell import Shell
 
@@ -22,11 +22,11 @@ class Bindings(Shell):
     future_annotations = False  # `from __future__ import annotations` was seen
 
     def run_Expr(self, node: ast.Expr) -> None:
-        self.effect(node.value, Way(node.value, node.lineno, dropped=True))
+        self.effect(node.value, CallSite(node.value, node.lineno, dropped=True))
 
     def show(self, node: ast.Expr) -> None:
         """Run the last expression of a cell, which is displayed."""
-        self.effect(node.value, Way(node.value, node.lineno, shown=True))
+        self.effect(node.value, CallSite(node.value, node.lineno, shown=True))
 
     def run_Assign(self, node: ast.Assign) -> None:
         value = self.alias(node.value)
@@ -142,7 +142,7 @@ class Bindings(Shell):
     def run_TypeAlias(self, node: Any) -> None:
         # Its value is evaluated only when it is asked for.
         made = self.fresh("alias", node)
-        with self.softly():
+        with self.optionally():
             made.carries |= self.carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
         self.store(node.name.id, frozenset({made}), node.lineno)
 
@@ -179,10 +179,12 @@ class Bindings(Shell):
         codes = frozenset(thing for thing in decorator if thing.code is not None or thing.classes)
         later = frozenset(thing for thing in decorator if thing.kind in SYMBOLIC)
         if later and self.frame.home.code is not None:
-            return self._later(later, "<decorate>", Given((value,)), Way(("decorator", node), node.lineno), "")
+            return self._defer_call(
+                later, "<decorate>", Arguments((value,)), CallSite(("decorator", node), node.lineno), ""
+            )
         if not codes:
             return value  # taken to call what it wraps
-        return self.call(codes, Given((value,)), Way(("decorator", node), node.lineno)) or value
+        return self.call(codes, Arguments((value,)), CallSite(("decorator", node), node.lineno)) or value
 
     def _with_type_parameters(self, node: Any, then: Callable[[], Value]) -> Value:
         parameters = getattr(node, "type_params", None)
@@ -190,7 +192,7 @@ class Bindings(Shell):
             return then()
         names = frozenset(each.name for each in parameters)
         with self.within(Frame(Scope.COMPREHENSION, self.frame, local=names)):
-            with self.softly():
+            with self.optionally():
                 for each in parameters:
                     self.expr(getattr(each, "bound", None))
             return then()

@@ -35,18 +35,18 @@ from .objects import (
 )
 from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
 
-MANY = 10_000  # pairs of objects
+MAX_PAIRS = 10_000  # pairs of objects
 
 
-class Seen(NamedTuple):
+class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
     soft: bool  # it may be missing: guarded, or only needed if some function is called
-    latent: bool  # only needed if some function is called
+    deferred: bool  # only needed if some function is called
 
 
-class Gone(NamedTuple):
+class DeletedRead(NamedTuple):
     """A read of a name that the cell has deleted."""
 
     name: str
@@ -54,7 +54,7 @@ class Gone(NamedTuple):
     deleted: int  # line
 
 
-class Touch(NamedTuple):
+class Mutation(NamedTuple):
     """How an object was changed."""
 
     line: int
@@ -65,11 +65,11 @@ class Touch(NamedTuple):
 class Log:
     """What a cell did, besides binding names."""
 
-    reads: dict[str, Seen] = field(default_factory=dict)
+    reads: dict[str, NameRead] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)  # outer names whose object it changed, with the line
-    touched: dict[Thing, Touch] = field(default_factory=dict)  # objects that it changed
+    mutated: dict[Thing, Mutation] = field(default_factory=dict)  # objects that it changed
     compared: set[Thing] = field(default_factory=set)  # objects that it asked the identity of
-    gone: list[Gone] = field(default_factory=list)
+    deleted_reads: list[DeletedRead] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
 
@@ -81,10 +81,10 @@ class Effects:
         self.module = Frame(Scope.MODULE)
         self.frame = self.module
         self.log = Log()
-        self.dead = False  # this point of the code is never reached
-        self.perhaps_depth = 0  # inside of something that may not happen
+        self.unreachable = False  # this point of the code is never reached
+        self.maybe_depth = 0  # inside of something that may not happen
         self.soft_depth = 0  # inside of something that may do without its names
-        self.latent_depth = 0  # inside of a function that is at hand, but not known to be called
+        self.deferred_depth = 0  # inside of a function that is at hand, but not known to be called
         self.made: dict[object, Thing] = {}  # a thing per place that makes one
         self.bindings = 0  # how often a global name was bound: what a call does may differ after that
         self.steps = 0  # how much has been looked through; see `calls.MOST_STEPS`
@@ -104,21 +104,21 @@ class Effects:
         return found
 
     @contextmanager
-    def perhaps(self) -> Iterator[None]:
+    def maybe(self) -> Iterator[None]:
         """What happens within may not happen."""
         before = save(self.frame)
-        self.perhaps_depth += 1
+        self.maybe_depth += 1
         try:
             yield
         finally:
-            self.perhaps_depth -= 1
-        if not self.dead:
+            self.maybe_depth -= 1
+        if not self.unreachable:
             self.meet(before, save(self.frame))
         else:
             self.meet(before)
 
     @contextmanager
-    def softly(self) -> Iterator[None]:
+    def optionally(self) -> Iterator[None]:
         """Names looked up within may be missing."""
         self.soft_depth += 1
         try:
@@ -127,33 +127,33 @@ class Effects:
             self.soft_depth -= 1
 
     @contextmanager
-    def afresh(self) -> Iterator[None]:
+    def unconditionally(self) -> Iterator[None]:
         """The body of a function does not run where it stands."""
-        before = self.perhaps_depth, self.soft_depth, self.latent_depth
-        self.perhaps_depth = self.soft_depth = self.latent_depth = 0
+        before = self.maybe_depth, self.soft_depth, self.deferred_depth
+        self.maybe_depth = self.soft_depth = self.deferred_depth = 0
         try:
             yield
         finally:
-            self.perhaps_depth, self.soft_depth, self.latent_depth = before
+            self.maybe_depth, self.soft_depth, self.deferred_depth = before
 
     @contextmanager
     def within(self, frame: Frame) -> Iterator[Frame]:
         """Read code of another scope."""
-        before, dead = self.frame, self.dead
-        self.frame, self.dead = frame, False
+        before, unreachable = self.frame, self.unreachable
+        self.frame, self.unreachable = frame, False
         try:
             yield frame
         finally:
-            self.frame, self.dead = before, dead
+            self.frame, self.unreachable = before, unreachable
 
     def point(self) -> State | None:
         """Where we are."""
-        return None if self.dead else save(self.frame)
+        return None if self.unreachable else save(self.frame)
 
     def meet(self, *states: State | None) -> None:
         """Go on where several ways meet."""
         state = join(states)
-        self.dead = state is None
+        self.unreachable = state is None
         if state is not None:
             restore(state)
 
@@ -177,7 +177,7 @@ class Effects:
                     if slot.bound is Bound.YES:
                         return slot.value
                     if slot.bound is Bound.MAYBE:
-                        with self.softly():
+                        with self.optionally():
                             return slot.value | self.load_global(name, line)
             elif frame.scope is Scope.FUNCTION:
                 if name in frame.globals:
@@ -200,22 +200,22 @@ class Effects:
             if slot is not None and slot.bound is Bound.NO:
                 return NOTHING
             # On a way that may not be taken, a name may be missing: there is no telling, so it is no error.
-            soft = self.soft_depth > 0 or self.perhaps_depth > 0 or slot is not None
+            soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
             self.event(("read", name, soft), Read(name, line, soft))
             if name not in home.outside:
                 home.outside[name] = Thing(Kind.GLOBAL, name)
             return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
         if slot is not None and slot.bound is Bound.NO:
             if not self.soft_depth:
-                self.log.gone.append(Gone(name, line, slot.line))
+                self.log.deleted_reads.append(DeletedRead(name, line, slot.line))
             return NOTHING
         return self._read(name, line, self.soft_depth > 0 or slot is not None) | (slot.value if slot else NOTHING)
 
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
-        latent = self.latent_depth > 0
-        if seen is None or (seen.soft and not soft) or (seen.latent and not latent):
-            self.log.reads[name] = Seen(line, soft, latent)
+        deferred = self.deferred_depth > 0
+        if seen is None or (seen.soft and not soft) or (seen.deferred and not deferred):
+            self.log.reads[name] = NameRead(line, soft, deferred)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)
@@ -232,11 +232,11 @@ class Effects:
             if thing.code is None or (thing, home) in self.used:
                 continue
             self.used.add((thing, home))
-            self.latent_depth += 1
-            with self.softly():
+            self.deferred_depth += 1
+            with self.optionally():
                 for name in thing.code.free_names():
                     ahead += self.carried(self.load_global(name, line))
-            self.latent_depth -= 1
+            self.deferred_depth -= 1
         return value
 
     def store(self, name: str, value: Value, line: int) -> None:
@@ -264,14 +264,14 @@ class Effects:
         home = self.frame.home
         self.bindings += 1
         if maybe:
-            with self.perhaps():
+            with self.maybe():
                 home.world[name] = Slot(value, Bound.YES, line)
         else:
             home.world[name] = Slot(value, Bound.YES, line)
         if value and self.carried(value):
             self.used.clear()  # functions that call it may now look up other names
         if home.code is not None:
-            write = Write(name, value, line, maybe or self.perhaps_depth > 0)
+            write = Write(name, value, line, maybe or self.maybe_depth > 0)
             self.event(("write", write), write)
 
     def unbind(self, name: str, line: int) -> None:
@@ -287,7 +287,7 @@ class Effects:
             home = frame.home
             home.world[name] = gone
             if home.code is not None:
-                self.event(("delete", name, line), Delete(name, line, self.perhaps_depth > 0))
+                self.event(("delete", name, line), Delete(name, line, self.maybe_depth > 0))
         elif frame.scope is Scope.CLASS:
             frame.names.pop(name, None)
         else:
@@ -307,9 +307,9 @@ class Effects:
                 code.stateful = True
             return
         for thing in value:
-            before = self.log.touched.get(thing)
+            before = self.log.mutated.get(thing)
             if before is None or (strong and not before.strong):
-                self.log.touched[thing] = Touch(line, strong)
+                self.log.mutated[thing] = Mutation(line, strong)
 
     def _of_enclosing(self, thing: Thing) -> bool:
         frame = self.frame.home.parent
@@ -346,7 +346,7 @@ class Effects:
         if self.frame.home.code is not None:
             self.event(("hold", line, base, item), Hold(base, item, key))
         code = self.frame.home.code
-        if len(base) * len(item) > MANY:
+        if len(base) * len(item) > MAX_PAIRS:
             # Among so many, who holds whom is no longer worth telling: one thing stands between them.
             between = self.fresh("between", line)
             hold((between,), item)
@@ -364,7 +364,7 @@ class Effects:
         found = part(base - symbolic, key)
         if self.frame.home.code is None:
             # What a function left in its own terms means here what its globals mean here.
-            with self.softly():
+            with self.optionally():
                 for thing in sorted(symbolic, key=lambda each: each.number):
                     if thing.kind is Kind.GLOBAL:
                         found |= part(self.load_global(thing.label, line), key)

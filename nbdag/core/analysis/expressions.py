@@ -10,8 +10,8 @@ from typing import Any
 
 from . import known
 from .calls import Calls
-from .follow import Way
-from .objects import NOTHING, SYMBOLIC, Code, Given, Kind, Thing, Value, class_attributes, contents, method_of
+from .follow import CallSite
+from .objects import NOTHING, SYMBOLIC, Arguments, Code, Kind, Thing, Value, class_attributes, contents, method_of
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
 
@@ -73,9 +73,9 @@ class Expressions(Calls):
             else:
                 plain.add(thing)
         found = self.take(frozenset(plain), node.attr, node, node.lineno)
-        return frozenset(taken) | self.look(found, node.attr, node, node.lineno, frozenset(plain))
+        return frozenset(taken) | self.attribute(found, node.attr, node, node.lineno, frozenset(plain))
 
-    def look(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
+    def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
         """What an attribute is, where a class of the notebook says more: a bound method, or a property's result."""
         found = set(taken)
         for thing in base or NOTHING.union(*(each.part_of for each in taken)):
@@ -87,7 +87,7 @@ class Expressions(Calls):
                 continue
             own = frozenset({thing})
             if method.code.bound_to == "property" and thing.classes:
-                found |= self.invoke(method, Given((own,)), Way(("property", place), line))
+                found |= self.invoke(method, Arguments((own,)), CallSite(("property", place), line))
             elif thing.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
                 found.add(method)
             else:
@@ -119,16 +119,16 @@ class Expressions(Calls):
 
     def expr_IfExp(self, node: ast.IfExp) -> Value:
         self.expr(node.test)
-        with self.perhaps():
+        with self.maybe():
             first = self.alias(node.body)
-        with self.perhaps():
+        with self.maybe():
             second = self.alias(node.orelse)
         return first | second
 
     def expr_BoolOp(self, node: ast.BoolOp) -> Value:
         found = self.alias(node.values[0])
         for value in node.values[1:]:
-            with self.perhaps():
+            with self.maybe():
                 found |= self.alias(value)
         return found
 
@@ -226,9 +226,9 @@ class Expressions(Calls):
                 self._comprehension_target(each.target, self.element(items, each), frame)
                 for condition in each.ifs:
                     self.expr(condition)
-            with self.perhaps():
+            with self.maybe():
                 for element in elements:
-                    self.fill(made, self.effect(element, Way(element, element.lineno, shown=True)))
+                    self.fill(made, self.effect(element, CallSite(element, element.lineno, shown=True)))
         return frozenset({made})
 
     def _comprehension_target(self, target: ast.expr, value: Value, frame: Frame) -> None:
@@ -276,17 +276,17 @@ class Expressions(Calls):
         frame = Frame(
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
-        with self.within(frame), self.afresh():
+        with self.within(frame), self.unconditionally():
             # Inner functions see what a variable is later on as well, so where there are some, read twice.
             for _ in range(2 if names.nested else 1):
-                self.dead = False
+                self.unreachable = False
                 frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
                 frame.world = {}
                 for label, thing in given.items():
                     frame.ever[label] = frame.ever.get(label, NOTHING) | {thing}
                 for part in body:
                     if isinstance(part, ast.expr):
-                        code.result |= self.effect(part, Way(part, part.lineno, shown=True))
+                        code.result |= self.effect(part, CallSite(part, part.lineno, shown=True))
                 if body and isinstance(body[0], ast.stmt):
                     self.block(body)
         made.code = code
@@ -295,29 +295,29 @@ class Expressions(Calls):
 
     # -- calls
 
-    def effect(self, node: ast.expr, way: Way) -> Value:
+    def effect(self, node: ast.expr, site: CallSite) -> Value:
         """Evaluate an expression that stands for itself: dropped, displayed, or an element of a comprehension."""
         if isinstance(node, ast.Await):
-            return self.effect(node.value, way)
+            return self.effect(node.value, site)
         if isinstance(node, ast.Call):
-            return self.expr_Call(node, way)
+            return self.expr_Call(node, site)
         if isinstance(node, ast.BoolOp):
             self.expr(node.values[0])
             for value in node.values[1:]:
-                with self.perhaps():
-                    self.effect(value, way)
+                with self.maybe():
+                    self.effect(value, site)
             return NOTHING
         if isinstance(node, ast.IfExp):
             self.expr(node.test)
             for value in (node.body, node.orelse):
-                with self.perhaps():
-                    self.effect(value, way)
+                with self.maybe():
+                    self.effect(value, site)
             return NOTHING
         return self.expr(node)
 
-    def expr_Call(self, node: ast.Call, way: Way | None = None) -> Value:
-        way = way or Way(node, node.lineno)
-        way = Way(node, node.lineno, way.dropped, way.shown, _says_inplace(node))
+    def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
+        site = site or CallSite(node, node.lineno)
+        site = CallSite(node, node.lineno, site.dropped, site.shown, _says_inplace(node))
         function = node.func
         if _is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
@@ -325,15 +325,15 @@ class Expressions(Calls):
             return self._own()
         if not isinstance(function, ast.Attribute):
             callee = self.expr(function)
-            return self.call(callee, self._given(node), way)
+            return self.call(callee, self._arguments(node), site)
         base = self.expr(function.value)
-        given = self._given(node)
+        args = self._arguments(node)
         if function.attr in ("query", "eval"):
             self._query(node)
         name = self.dotted(function)
         if name:
-            return self.call_named(name, given, way)
-        found, change = self.call_method(base, function.attr, given, way)
+            return self.call_named(name, args, site)
+        found, change = self.call_method(base, function.attr, args, site)
         # What a call on a parameter changes is known only once the caller's things are.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
         if change and not later:
@@ -345,7 +345,7 @@ class Expressions(Calls):
         code = self.frame.home.code
         return frozenset({code.parameters[0]}) if code is not None and code.parameters else NOTHING
 
-    def _given(self, node: ast.Call) -> Given:
+    def _arguments(self, node: ast.Call) -> Arguments:
         positional: list[Value] = []
         spread = NOTHING
         for each in node.args:
@@ -359,7 +359,7 @@ class Expressions(Calls):
                 spread |= contents(self.expr(keyword.value))
             else:
                 named.append((keyword.arg, self.expr(keyword.value)))
-        return Given(tuple(positional), tuple(named), spread)
+        return Arguments(tuple(positional), tuple(named), spread)
 
     def change_chain(self, node: ast.expr, value: Value, line: int, *, strong: bool = True) -> None:
         """Change what `a.b[0].c` stands for, which is a change of `a`."""
@@ -369,7 +369,7 @@ class Expressions(Calls):
                 case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Await(value=inner):
                     root = inner
                 case ast.Call(func=ast.Attribute(value=inner, attr=method)) if not (
-                    method in known.ANEW or (known.harmless(method) and method not in known.TAKE | known.REPACK)
+                    method in known.RETURN_NEW or (known.harmless(method) and method not in known.TAKE | known.REPACK)
                 ):
                     root = inner
                 case _:
@@ -377,7 +377,7 @@ class Expressions(Calls):
         if not isinstance(root, ast.Name):
             self.change(value, line, strong=strong)
             return
-        with self.softly():
+        with self.optionally():
             own = self.load(root.id, root.lineno)
         if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
             return

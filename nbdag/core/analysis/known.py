@@ -56,7 +56,7 @@ REPACK = _words(
     """
 )
 # After these, a chain of method calls is about a new object.
-ANEW = _words("copy deepcopy tolist astype")
+RETURN_NEW = _words("copy deepcopy tolist astype")
 
 # Functions that change their first argument.
 CHANGE_FIRST = _words(
@@ -121,7 +121,7 @@ SETS_DIRECTORY = _words("os.chdir os.fchdir")
 
 # Line magics that run what follows them as Python here.
 RUNS_PYTHON = _words("time prun memit mprun lprun snakeviz scalene debug")
-ASKS = _words("pinfo pinfo2 pdoc pdef psource pfile")
+HELP_MAGICS = _words("pinfo pinfo2 pdoc pdef psource pfile")
 
 
 def harmless(method: str) -> bool:

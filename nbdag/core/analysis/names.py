@@ -1,7 +1,7 @@
 """What one cell reads, binds and changes.
 
 Python's own rules: a name is read from outside where it is not certainly bound before; a name that some ways through
-the cell bind and others do not is bound perhaps, and read softly. Functions are followed when they are called, so a
+the cell bind and others do not is bound perhaps, and read optionally. Functions are followed when they are called, so a
 call reads and changes what the function does. What stands above the cell is asked through `outer`; without it, every
 name that is not Python's or IPython's own is taken to be an object from elsewhere.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..cells.source import Python
 from . import known
-from .effects import Gone, Seen, Touch
+from .effects import DeletedRead, Mutation, NameRead
 from .objects import NOTHING, Kind, Note, Thing, Value, reaching
 from .scopes import Bound, Slot
 from .statements import Statements
@@ -41,13 +41,13 @@ class CellUses:
 
     reads: Mapping[str, int] = field(default_factory=dict)  # names it needs from outside, with the first line
     optional: Mapping[str, int] = field(default_factory=dict)  # names it reads if they are there
-    latent: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
+    deferred: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
     unknown: frozenset[str] = frozenset()  # of all that it reads, what nothing above sets
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, certainly or perhaps
     changed: Mapping[str, int] = field(default_factory=dict)  # outside names whose object it changes in place
-    touched: Mapping[Thing, Touch] = field(default_factory=dict)  # objects it changes in place
+    mutated: Mapping[Thing, Mutation] = field(default_factory=dict)  # objects it changes in place
     compared: frozenset[Thing] = frozenset()  # objects it asks the identity of
-    gone: tuple[Gone, ...] = ()  # reads of names that it has deleted
+    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that it has deleted
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
     values: Mapping[str, Value] = field(default_factory=dict)  # what the names that it reads were taken to be
@@ -71,7 +71,7 @@ class CellUses:
     @property
     def changes(self) -> tuple[str, ...]:
         """Outside names whose object it changes, under this name or another."""
-        things = changed_things(self.touched)
+        things = changed_things(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
             if value & things:
@@ -95,10 +95,10 @@ class CellUses:
         return tuple(name for name, slot in self.bound.items() if slot.bound is bound)
 
 
-def changed_things(touched: Mapping[Thing, Touch]) -> set[Thing]:
+def changed_things(mutated: Mapping[Thing, Mutation]) -> set[Thing]:
     """All objects that look different after these were changed: they, and what holds them."""
-    strong = reaching(thing for thing, touch in touched.items() if touch.strong)
-    return strong | reaching((thing for thing, touch in touched.items() if not touch.strong), strong=False)
+    strong = reaching(thing for thing, touch in mutated.items() if touch.strong)
+    return strong | reaching((thing for thing, touch in mutated.items() if not touch.strong), strong=False)
 
 
 def uses(
@@ -125,7 +125,7 @@ def uses(
     given = {name: reader.module.world[name] for name in elements}
     for name, line in python.reads:
         reader.use(reader.load(name, line), line)
-    with reader.softly():
+    with reader.optionally():
         for name, line in python.soft_reads:
             reader.load(name, line)
     definitions = _run(reader, python)
@@ -149,12 +149,12 @@ def uses(
         reads=_lines(reads, soft=False),
         optional=_lines(reads, soft=True),
         unknown=frozenset(name for name in reads if reader.outer(name) is None),
-        latent=frozenset(name for name, seen in reads.items() if seen.latent),
+        deferred=frozenset(name for name, seen in reads.items() if seen.deferred),
         bound={} if python.closed else bound,
         changed=log.changed,
-        touched=log.touched,
+        mutated=log.mutated,
         compared=frozenset(log.compared),
-        gone=tuple(log.gone),
+        deleted_reads=tuple(log.deleted_reads),
         definitions=() if python.closed else tuple(each for each in definitions if each.name in bound),
         notes=tuple(log.notes),
         values={name: reader.outer(name) or NOTHING for name in reads},
@@ -166,7 +166,7 @@ def _run(reader: Statements, python: Python) -> list[Defined]:
     definitions: list[Defined] = []
     last = python.tree.body[-1] if python.tree.body else None
     for statement in python.tree.body:
-        if reader.dead:
+        if reader.unreachable:
             break
         if isinstance(statement, ast.Expr) and statement is last and python.shown:
             reader.show(statement)
@@ -181,7 +181,7 @@ def _define(
     reader: Statements,
     statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom,
 ) -> list[Defined]:
-    touched, world = len(reader.log.touched), dict(reader.module.world)
+    mutated, world = len(reader.log.mutated), dict(reader.module.world)
     reader.captured = set()
     reader.statement(statement)
     reads, reader.captured = frozenset(reader.captured), None
@@ -205,7 +205,7 @@ def _define(
             if alias.name != "*"
         ]
     value = after[statement.name].value if statement.name in after else NOTHING
-    pure = touched == len(reader.log.touched) and names == [statement.name]
+    pure = mutated == len(reader.log.mutated) and names == [statement.name]
     return [
         Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(world)), pure)
     ]
@@ -238,7 +238,7 @@ def _evaluated(statement: ast.stmt) -> list[ast.AST]:
     return found
 
 
-def _lines(reads: Mapping[str, Seen], *, soft: bool) -> dict[str, int]:
+def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
     return {name: seen.line for name, seen in reads.items() if seen.soft is soft}
 
 

@@ -138,7 +138,7 @@ class Call(NamedTuple):
 
     callee: Value
     method: str | None  # a method of `callee`, or `callee` itself
-    given: Given
+    args: Arguments
     line: int
     maybe: bool
     changes: str  # how a method that is not known treats its object: "", "weak" or "strong"
@@ -164,7 +164,7 @@ class Note(NamedTuple):
 Event: TypeAlias = Read | Write | Delete | Change | Hold | Call | Part | Note
 
 
-class Given(NamedTuple):
+class Arguments(NamedTuple):
     """The arguments of a call."""
 
     positional: tuple[Value, ...] = ()

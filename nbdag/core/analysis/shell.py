@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from ..cells.source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
 from .expressions import Expressions
-from .follow import Way
+from .follow import CallSite
 from .objects import NOTHING, Value
 
 
@@ -37,7 +37,7 @@ class Shell(Expressions):
                 if hasattr(node, "lineno"):
                     node.lineno = line
             # A shell's own `$HOME` is left alone by IPython, so such a name may be missing.
-            with self.softly() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
+            with self.optionally() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 
     def _line_magic(self, name: str, rest: str, line: int) -> Value:
@@ -55,17 +55,17 @@ class Shell(Expressions):
             *body, last = tree.body or [ast.Pass()]
             self.block(body)
             if isinstance(last, ast.Expr):
-                return self.effect(last.value, Way(last.value, line, shown=True))
+                return self.effect(last.value, CallSite(last.value, line, shown=True))
             self.block([last])
             return NOTHING
-        if name in known.ASKS:
-            with self.softly():
+        if name in known.HELP_MAGICS:
+            with self.optionally():
                 self._expand("{" + rest.strip("? ") + "}", line)
         elif name == "store":
             for word in words:
                 if not word.startswith("-"):
                     if "-r" in words and NAME.match(word):
-                        with self.perhaps():
+                        with self.maybe():
                             self.store(word, frozenset({self.fresh("store", word)}), line)
                     elif "-d" not in words and NAME.match(word):
                         self.load(word, line)
@@ -81,7 +81,7 @@ class Shell(Expressions):
             if "=" in rest or len(words) > 1:
                 self.note("environment", f"%{name}", line)
         elif name == "sql":
-            with self.softly():
+            with self.optionally():
                 for match in PLACEHOLDER.finditer(rest):
                     self.load(next(filter(None, match.groups())), line)
         else:

@@ -1,7 +1,7 @@
 """A notebook, understood: its cells, its tasks, and what each takes from which.
 
 Plain frozen values that everything else is told in. Cells count from 0 over all cells of the file, lines from 1
-within a cell. `core.dataflow.understand` makes a `Dag`; nothing here reads a file or knows of a kernel.
+within a cell. `core.dataflow.graph.dag_from_cells` makes a `Dag`; nothing here reads a file or knows of a kernel.
 """
 
 from __future__ import annotations
