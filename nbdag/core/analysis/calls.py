@@ -1,8 +1,9 @@
-"""What a call does.
+"""Effects of calls.
 
-A function or method that the notebook defines is followed: the things of the call take the places of its parameters,
-and its effects happen here. Of any other, what is known by name counts; what is not known leaves its arguments alone,
-may call the functions among them, and changes the object that it is a method of if its result is dropped.
+A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the
+effects of the body apply at the call. For any other call, `known` lists the effects by name. An unknown function is
+assumed not to change its arguments, but it may call the functions among them; an unknown method is assumed to change
+its object if its result is dropped.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from . import known
 from .follow import CallSite, Follow
 from .objects import CODE, NOTHING, SYMBOLIC, Arguments, Call, Kind, Thing, Value, contents, instance_of, method_of
 
-DECORATOR = "a decorator of a library"
+DECORATOR = "a decorator of a library"  # label of what such a decorator returns
 
 
 class Calls(Follow):
-    """Follows calls."""
+    """Interprets calls."""
 
     def changes(self, method: str, site: CallSite) -> str:
-        """How a method that cannot be followed treats its object: "", "weak" or "strong"."""
+        """Return how a method that cannot be followed changes its object: "", "weak" or "strong"."""
         if site.inplace or method in known.ALWAYS_CHANGE:
             return "strong"
         if (site.dropped or site.shown) and method in known.MUTATORS:
@@ -34,7 +35,7 @@ class Calls(Follow):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method. The second answer says how it treats its object, where it could not be followed."""
+        """Call a method; also return how it changes its object if it could not be followed, as `changes` does."""
         result: set[Thing] = set()
         change = ""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
@@ -50,7 +51,7 @@ class Calls(Follow):
             if thing.kind is Kind.IMPORT or thing.kind is Kind.BUILTIN:
                 result |= self.call_named(f"{thing.label}.{method}", args, site)
             elif certain:
-                # Not a method of its class: a function kept in an attribute.
+                # The class has no such method, so this is a function in an attribute.
                 result |= self.call(frozenset(t for t in contents({thing}) if t.kind in CODE), args, site)
             else:
                 plain.add(thing)
@@ -71,7 +72,7 @@ class Calls(Follow):
 
     def _unknown_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> Value:
         if method in known.STORE:
-            # The first of two is a key or a position.
+            # The first of two arguments is a key or a position.
             stored = args._replace(positional=args.positional[1:]) if len(args.positional) > 1 else args
             self.hold(base, stored.all(), site.line)
         elif method in known.STORE_CONTENTS:
@@ -79,7 +80,7 @@ class Calls(Follow):
                 self.hold(base, value, site.line, ("key", name))
             self.hold(base, self.inside(args.all(), ("stored", site.place), site.line), site.line)
         for thing in base:
-            # An attribute or key may hold a function, and the object may be one that wraps others.
+            # An attribute or key may hold a function, and the object may wrap others.
             if method == "__call__" or (thing.parts and method in thing.parts):
                 self.call_hidden(self.carried({thing}), args, site)
         self.call_arguments(args, site, also=base)
@@ -98,7 +99,7 @@ class Calls(Follow):
     # -- functions
 
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
-        """Call whatever a value may be."""
+        """Call every object that the value may be."""
         result: set[Thing] = set()
         symbolic = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
         for thing in sorted(callee - symbolic, key=_order):
@@ -133,7 +134,7 @@ class Calls(Follow):
         return frozenset({result})
 
     def call_named(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Call a function of a library, or one that nothing is known of (an empty name)."""
+        """Call a library function by its dotted name; "" stands for an unknown function."""
         line = site.line
         first = args.positional[0] if args.positional else NOTHING
         if name in known.CHANGE_FIRST:
@@ -178,7 +179,7 @@ class Calls(Follow):
         return frozenset(result)
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
-        """Functions handed to something that is not known may be called by it, with anything else that it got."""
+        """Call the functions among the arguments of unknown code, which may call them with any other argument."""
         if not args.positional and not args.named and not args.spread:
             return NOTHING
         everything = args.all()
@@ -196,7 +197,7 @@ class Calls(Follow):
                         stack.enter_context(self.optionally())
                     found |= self.invoke(thing, handed, site._replace(place=("argument", site.place, thing)))
             if symbolic and self.frame.home.code is not None:
-                # A parameter may turn out to be a function, once the caller is known.
+                # Once the caller is known, a parameter may turn out to be a function.
                 result = self.fresh("argument", site.place, kind=Kind.RESULT)
                 event = Call(frozenset(symbolic), "<perhaps>", handed, site.line, True, "", result)
                 self.event(("argument", site.place, event.callee), event)
@@ -204,7 +205,7 @@ class Calls(Follow):
         return frozenset(found)
 
     def call_hidden(self, functions: Iterable[Thing], args: Arguments, site: CallSite) -> Value:
-        """Functions that an object hides may be called when it is."""
+        """Call the functions that an object holds: calling the object may call them."""
         found: set[Thing] = set()
         if self.tangled:
             return NOTHING
@@ -216,7 +217,7 @@ class Calls(Follow):
         return frozenset(found)
 
     def construct(self, thing: Thing, args: Arguments, site: CallSite) -> Value:
-        """Make an instance."""
+        """Create an instance of a class."""
         made = instance_of(self.fresh("instance", site.place, thing), {thing})
         self.use(frozenset({thing}), site.line)
         found, certain = method_of(thing, "__init__")
@@ -224,7 +225,7 @@ class Calls(Follow):
             positional = (frozenset({made}), *args.positional)
             self.invoke(found, args._replace(positional=positional), site._replace(place=("init", site.place)))
         if found is None or not certain:
-            self.fill(made, args.all())  # a data class keeps what it is args
+            self.fill(made, args.all())  # a data class keeps its arguments
         for name in ("__new__", "__post_init__"):
             hook, _ = method_of(thing, name)
             if hook is not None:
@@ -236,7 +237,7 @@ class Calls(Follow):
     # -- names of libraries
 
     def dotted(self, node: ast.expr) -> str:
-        """The dotted name of a library's function or object, by what the names stand for here; else empty."""
+        """Return the dotted name of a library's function or object, resolved through imports and aliases, else ""."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)

@@ -1,10 +1,11 @@
-"""What a call of a function of the notebook does, from what its code was read to do.
+"""Calls of functions that the notebook defines.
 
-The things of the call take the places of the function's parameters, and each of its events happens here and now.
+A call replaces the function's parameters by the arguments and applies each recorded event of the function.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -33,17 +34,17 @@ from .objects import (
     instance_of,
 )
 
-# Calls followed for one statement, and how deep. A tangle beyond that is not worth following, and is said to be one.
-LIMIT = 300
-DEPTH = 15
-MOST_STEPS = 500_000  # objects looked through for one cell
-PLAIN_DEPTH = 3  # deeper calls of one function with the same arguments are taken to do the same
+# Limits for the calls followed in one statement; code beyond them is reported as one that hides its effects.
+LIMIT = 300  # calls
+DEPTH = 15  # nested calls
+MOST_STEPS = 500_000  # objects visited for one cell
+PLAIN_DEPTH = 3  # nested calls below which equal calls of one function are followed only once
 
 
 class CallSite(NamedTuple):
-    """How a call stands in the code."""
+    """The place and the context of a call in the code."""
 
-    place: object  # identifies it
+    place: object  # identifies the call
     line: int
     dropped: bool = False  # its result is not used
     shown: bool = False  # its result is displayed, as the cell's last expression
@@ -51,38 +52,38 @@ class CallSite(NamedTuple):
 
 
 class CallLimitError(Exception):
-    """Calls lead to calls for longer than it is worth following them; never leaves this module."""
+    """A call exceeds the limits; never leaves this module."""
 
 
-class Follow(Effects):
-    """Follows functions of the notebook."""
+class Follow(Effects, ABC):
+    """Interprets calls of functions that the notebook defines."""
 
     active: tuple[Code, ...] = ()  # functions that are being followed
-    followed = 0  # calls since the statement began
+    followed = 0  # calls since the start of the statement
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
         super().__init__(outer)
-        self.results: dict[object, Value] = {}  # of calls that have been followed, since the statement began
+        self.results: dict[object, Value] = {}  # results of calls followed since the start of the statement
 
+    @abstractmethod
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
-        """Call whatever a value may be."""
-        raise NotImplementedError
+        """Call every object that the value may be."""
 
+    @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method."""
-        raise NotImplementedError
+        """Call a method; also return how it changes its object if it could not be followed."""
 
+    @abstractmethod
     def call_hidden(self, functions: Value, args: Arguments, site: CallSite) -> Value:
-        """Functions that an object hides may be called when it is."""
-        raise NotImplementedError
+        """Call the functions that an object holds: calling the object may call them."""
 
     @property
     def tangled(self) -> bool:
-        """Whether calls are followed no further, for this statement or the whole cell."""
+        """Return whether a limit is reached, so that no further call is followed."""
         return self.followed > LIMIT or self.steps > MOST_STEPS
 
     def invoke(self, thing: Thing, args: Arguments, site: CallSite) -> Value:
-        """Follow a function of the notebook."""
+        """Follow a call of a function that the notebook defines."""
         code = thing.code
         assert code is not None
         self.followed += 1
@@ -104,7 +105,7 @@ class Follow(Effects):
         return frozenset({unknown})
 
     def _follow_again(self, thing: Thing, code: Code, args: Arguments, site: CallSite) -> Value:
-        """Follow a call within a call, unless the same was done before."""
+        """Follow a nested call, unless an equal call was followed before."""
         if code in self.active:
             return self._unknown(thing, site) | args.all()
         if len(self.active) < PLAIN_DEPTH:
@@ -132,7 +133,7 @@ class Follow(Effects):
         if code.stateful:
             self.change(frozenset({thing}), site.line)
         if code.lazy:
-            # What it does happens while it is consumed: whoever holds the generator holds what it was args.
+            # The body runs while a caller consumes the generator, so the generator holds the arguments.
             lazy = self.fresh("lazy", site.place, code)
             lazy.carries |= self.carried({thing})
             self.fill(lazy, args.all() | result)
@@ -218,7 +219,7 @@ class Follow(Effects):
             frame.globals = before
 
     def _substitute(self, value: Value, code: Code, memo: dict[Thing, Value], site: CallSite) -> Value:
-        """The caller's things for a function's."""
+        """Return the caller's things in place of the function's."""
         if not value:
             return value
         found: set[Thing] = set()
@@ -258,9 +259,9 @@ class Follow(Effects):
             methods[name] = next((thing for thing in put if thing.code is not None), method)
         return Outline(methods, self._substitute(outline.bases, code, memo, site), outline.known, outline.state)
 
+    @abstractmethod
     def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
-        """What an attribute is, where classes of the notebook say more than objects do."""
-        raise NotImplementedError
+        """Return the value of an attribute, including bound methods and property results of the notebook's classes."""
 
 
 def _bind(code: Code, args: Arguments, rest: Thing, keywords: Thing) -> dict[Thing, Value]:

@@ -1,4 +1,4 @@
-"""What magics and shell lines do: IPython's transform has made them calls of `get_ipython()`."""
+"""Effects of magics and shell lines, which IPython's transform turns into calls of `get_ipython()`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .objects import NOTHING, Value
 
 
 class Shell(Expressions):
-    """Follows what IPython does."""
+    """Interprets calls of IPython."""
 
     def shell_call(self, node: ast.Call, method: str) -> Value:
-        """`get_ipython().…`, which is also what magics and shell lines become."""
+        """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
         line = node.lineno
         texts = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
         if not all(isinstance(text, str) for text in texts):
@@ -36,7 +36,7 @@ class Shell(Expressions):
             for node in ast.walk(found):
                 if hasattr(node, "lineno"):
                     node.lineno = line
-            # A shell's own `$HOME` is left alone by IPython, so such a name may be missing.
+            # IPython passes an unknown name such as `$HOME` on to the shell, so the name may be missing.
             with self.optionally() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 

@@ -1,4 +1,4 @@
-"""What statements do, one after the other, on every way that they may take."""
+"""Effects of statements in order, on every path that control flow may take."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "
 
 @dataclass(slots=True)
 class Loop:
-    """Where `break` and `continue` lead."""
+    """The states at the `break` and `continue` statements of a loop."""
 
     breaks: list[State | None] = field(default_factory=list)
     continues: list[State | None] = field(default_factory=list)
 
 
 class Statements(Bindings):
-    """Runs statements."""
+    """Interprets statements."""
 
     def __init__(self, outer: Callable[[str], Value | None], future_annotations: bool = False) -> None:
         super().__init__(outer)
         self.future_annotations = future_annotations  # `from __future__ import annotations` was seen
         self.loops: list[Loop] = []
-        self.raises: list[list[State | None]] = []  # of the `try` statements around
+        self.raises: list[list[State | None]] = []  # states at `raise` statements, per enclosing `try`
 
     def block(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
@@ -40,14 +40,14 @@ class Statements(Bindings):
             self.statement(statement)
 
     def statement(self, node: ast.stmt) -> None:
-        """Run one statement."""
+        """Interpret one statement."""
         if self.frame.home.code is None:
             self.followed = 0
             self.results.clear()
         visit: Callable[[Any], None] = getattr(self, f"run_{type(node).__name__}")
         visit(node)
 
-    # -- ways
+    # -- control flow
 
     def run_If(self, node: ast.If) -> None:
         self.expr(node.test)
@@ -90,7 +90,7 @@ class Statements(Bindings):
         self.loops.append(loop)
         self.maybe_depth += not at_least_once
         ends: list[State | None] = []
-        for _ in range(4):  # what a name may be settles in two turns or three
+        for _ in range(4):  # the values of names are stable after two or three iterations
             begin()
             self.block(body)
             self.meet(self.point(), *loop.continues)
@@ -103,7 +103,7 @@ class Statements(Bindings):
             self.meet(head)
         self.maybe_depth -= not at_least_once
         self.loops.pop()
-        # The end is reached when the items or the condition run out.
+        # The loop ends when it has no more items or its condition is false.
         self.meet(*([] if endless else ends if at_least_once else [head]))
         if not self.unreachable:
             self.block(orelse)

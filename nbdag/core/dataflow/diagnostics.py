@@ -66,8 +66,8 @@ class Diagnostics:
                 (each for each in self.versions.sources(version) if each.maybe_deleted and each.in_setup), None
             )
             if deletion is not None and analysis.cell.kind is CellKind.TASK:
-                where = f"{deletion.maker.cell.at(deletion.line)}{_of(deletion.task)}"
-                message = f"{name} is read here, but {where} deletes it, and setup sets it in every task"
+                deleter = f"{deletion.maker.cell.at(deletion.line)}{_of(deletion.task)}"
+                message = f"{name} is read here, but {deleter} deletes it, and setup sets it in every task"
                 yield _problem("NB205", analysis, read.line, message, f"set {name} in a task, or do not delete it")
                 continue
             if read.optional:
