@@ -18,8 +18,8 @@ from ..core.model.events import Event
 from ..core.model.job import Key, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.options.option_types import write_duration
-from ..core.planning.assemble import Left
-from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, plan
+from ..core.planning.assemble import StoredOutputs
+from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
 from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewInstance, RunRow
@@ -27,7 +27,7 @@ from ..store.rows import AttemptRow, Begun, Change, Earlier, InstanceRow, NewIns
 if TYPE_CHECKING:
     from ..store.store import Store
 
-Leavings = dict[str, dict[int, Left]]  # task → map index → what it left
+Leavings = dict[str, dict[int, StoredOutputs]]  # task → map index → what it left
 
 
 @dataclass
@@ -95,7 +95,7 @@ def leavings(attempts: Iterable[AttemptRow]) -> Leavings:
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
             digests = {output.name: output.digest for output in attempt.outputs}
-            found.setdefault(attempt.task, {})[attempt.map_index] = Left(attempt.map_index, digests)
+            found.setdefault(attempt.task, {})[attempt.map_index] = StoredOutputs(attempt.map_index, digests)
     return found
 
 
@@ -145,7 +145,7 @@ class Look:
             case TaskState.SUCCESS:
                 self._move(key, TaskState.SUCCESS)
                 digests = {output.name: output.digest for output in result.outputs}
-                self.left.setdefault(instance.task, {})[instance.map_index] = Left(instance.map_index, digests)
+                self.left.setdefault(instance.task, {})[instance.map_index] = StoredOutputs(instance.map_index, digests)
             case TaskState.SKIPPED:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE:
@@ -170,7 +170,7 @@ class Look:
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
-        outcome = expanded(key[0], result.length or 0, [as_planned(each) for each in self.instances.values()])
+        outcome = expansion_of(key[0], result.length or 0, [as_planned(each) for each in self.instances.values()])
         for gone in outcome.drop:
             self.dropped.append(self.instances.pop(gone))
         for there in [each for each in self.instances.values() if each.task == key[0]]:
@@ -292,7 +292,7 @@ class Look:
         """Whether the run itself begins now."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
-    def left_by(self, task: str) -> list[Left]:
+    def left_by(self, task: str) -> list[StoredOutputs]:
         """What a task of the run, or one that it borrows from, has left."""
         # What an attempt left counts no more once its task has been cleared.
         if task not in self.left:
@@ -370,8 +370,8 @@ class Look:
         """Nothing more can be done now."""
         # What waits for a slot, or for another run, has to be looked at whenever one ends.
         self.run.rests = not self.plan.ready and not self.added and not self.run.looks_back
-        self.run.wake = self.plan.wake
-        self.run.held = self.plan.held
+        self.run.wake = self.plan.next_check
+        self.run.held = self.plan.waits_for_previous
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances

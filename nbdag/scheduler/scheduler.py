@@ -21,7 +21,7 @@ from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
 from ..core.model.states import TaskState
 from ..core.planning.assemble import assemble
-from ..core.planning.pools import Claim, take, unmade_pools
+from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
@@ -298,7 +298,7 @@ class Scheduler:
         asleep = [Look(run, look.now) for number, run in self._runs.items() if number not in seen for look in looks[:1]]
         active = [claim for look in (*looks, *asleep) for claim in look.active()]
         busy = self.busy - sum(len(look.ended) for look in looks)
-        taken = take(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
+        taken = assign_slots(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
         by_run = {(look.row.dag, look.row.name): look for look in looks}
         for claim in taken.start:
             look = by_run[claim.dag_id, claim.run_id]
@@ -358,7 +358,7 @@ class Scheduler:
         return assemble(
             run.dag,
             key,
-            left=look.left_by,
+            outputs_of=look.left_by,
             path=str(self._home.attempt(key)),
             values=str(self._home.values),
             cwd=row.cwd,
@@ -429,7 +429,7 @@ class Scheduler:
         if count is not None and count == self._seen:
             return
         self._seen = count
-        self._pools = {**unmade_pools(run.dag for run in self._runs.values()), **self._store.pools()}
+        self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
         self._others = tuple(
             Claim(
                 dag_id=each.dag,

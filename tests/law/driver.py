@@ -17,7 +17,7 @@ from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
 from nbdag.core.model.job import Job, Key
 from nbdag.core.options.options import TaskOptions
-from nbdag.core.planning.assemble import Left, assemble
+from nbdag.core.planning.assemble import StoredOutputs, assemble
 from nbdag.kernels.runtime.messages import MIME, Brief, Report
 from nbdag.kernels.runtime.runtime import Runtime
 
@@ -121,14 +121,14 @@ def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, S
         job = assemble(
             dag,
             Key(dag=dag.id, run="run", task=task),
-            left=lambda other: left.get(other, ()),
+            outputs_of=lambda other: left.get(other, ()),
             path="",
             values=root,
             cwd=".",
             kernel_name="python3",
         )
         seen, report = attempt(job)
-        left[task] = [Left(-1, {output.name: output.digest for output in report.outputs})]
+        left[task] = [StoredOutputs(-1, {output.name: output.digest for output in report.outputs})]
         yield task, seen, report
 
 

@@ -13,7 +13,7 @@ from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.model.text import run_selector, state_phrase, task_label
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
-from ...core.planning.pools import Claim, claims, take, unmade_pools
+from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
 from ...scheduler.due_runs import OF_BACKFILL, UNKNOWN
 from ...scheduler.run_step import as_planned, states_before, view
@@ -188,10 +188,10 @@ class _Answer:
             )
             for one in self.store.active()
         ]  # fmt: skip
-        pools = {**unmade_pools([self.dag]), **self.store.pools()}
+        pools = {**implicit_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
-        taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
-        return list(taken.held.get(mine.key, ()))
+        taken = assign_slots(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        return list(taken.waiting.get(mine.key, ()))
 
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
