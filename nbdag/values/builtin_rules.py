@@ -128,7 +128,12 @@ def _frame_attributes(frame: Any) -> Refusal | None:
 
 
 def _connection_content(connection: Any) -> object:
-    return id(connection), connection.total_changes, connection.in_transaction
+    """Return how much was changed through a connection to a database in memory. Others see a database in a file."""
+    try:
+        in_memory = all(not file for _, _, file in connection.execute("PRAGMA database_list"))
+        return id(connection), connection.total_changes if in_memory else None
+    except Exception:  # closed, or of another thread
+        return id(connection)
 
 
 _VIEWS = ("dict_keys", "dict_values", "dict_items", "memoryview")

@@ -2,7 +2,8 @@
 
 A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
 be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. An object that cannot be pickled has no fingerprint.
+blocks. Of an object that cannot be pickled, the attributes count if its class is the notebook's own, and what its type's
+rule returns; otherwise it counts by identity, since libraries change such objects by themselves, such as their pools.
 """
 
 from __future__ import annotations
@@ -20,20 +21,25 @@ import xxhash
 
 from .definitions import definition_digest
 from .files import Region
-from .pickling import is_definition, user_namespace
+from .pickling import dump, is_definition, user_namespace
 from .types import rule_of
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
-    """Return a digest that stays equal while the object is unchanged; None if the object cannot be pickled.
+    """Return a digest that stays equal while the object is unchanged; None if that cannot be found out.
 
     Unchanged memory in `regions` is not read.
     """
+    found = _attempt(_Fingerprinter, obj, regions)
+    return found if found is not None else _attempt(_Tolerant, obj, regions)
+
+
+def _attempt(kind: type[_Fingerprinter], obj: object, regions: Sequence[Region]) -> bytes | None:
     state = xxhash.xxh3_128()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _Fingerprinter(_Hashing(state), lambda buffer: _count(buffer, state, regions)).dump(obj)
+            kind(_Hashing(state), lambda buffer: _count(buffer, state, regions)).dump(obj)
     except Exception:  # the object, or an object in it, cannot be pickled
         return None
     return state.digest()
@@ -85,7 +91,34 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         return super().reducer_override(obj)
 
 
+class _Tolerant(_Fingerprinter):
+    """A fingerprinter that takes what cannot be pickled by its identity."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return a replacement for objects that cannot be pickled."""
+        if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
+            return super().reducer_override(obj)
+        if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
+            return _Content, (type(obj).__qualname__, dict(vars(obj)))
+        try:
+            dump(obj)
+        except Exception:
+            return _Opaque, (type(obj).__qualname__, id(obj))
+        return super().reducer_override(obj)
+
+
+def _is_plain(cls: type) -> bool:
+    """Return whether all that an instance holds is in its `__dict__`."""
+    return cls.__basicsize__ == _Empty.__basicsize__
+
+
+class _Empty: ...
+
+
 # Markers of these replacements in the pickle.
+class _Opaque: ...
+
+
 class _Function: ...
 
 

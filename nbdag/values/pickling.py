@@ -50,8 +50,8 @@ def user_namespace() -> MutableMapping[str, Any]:
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use this namespace as the notebook's within the block; None: that of `__main__`."""
-    token = _namespace.set(namespace)
+    """Use this namespace as the notebook's within the block; None: the one in use, which is `__main__`'s at first."""
+    token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
     finally:
@@ -106,6 +106,12 @@ class NotebookUnpickler(pickle.Unpickler):
     ) -> None:
         super().__init__(io.BytesIO(data), buffers=buffers)
         self._resolve = resolve
+        self.definitions = _Definitions()
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Return an object of a module; in place of `_definition`, what also records the definitions."""
+        found = super().find_class(module, name)
+        return self.definitions if found is _definition else found
 
     def persistent_load(self, reference: Any, /) -> Any:
         """Return the object that a reference stands for."""
@@ -126,6 +132,22 @@ class NotebookUnpickler(pickle.Unpickler):
     def memo_copy(self) -> dict[int, object]:
         """Return the objects of the pickle by their number in it."""
         return self.memo.copy()  # type: ignore[attr-defined, no-any-return]  # typeshed lacks it
+
+
+class _Definitions:
+    """The functions and classes of the notebook that one pickle needs. It loads them as `_definition` does."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Any, str]] = []
+
+    def __call__(self, name: str, shape: str, value: bytes | None, outside: Sequence[object] = ()) -> Any:
+        found = _definition(name, shape, value, outside)
+        self._found.append((found, shape))
+        return found
+
+    def are_unchanged(self) -> bool:
+        """Return whether no attribute of these classes has changed since, such as a count of instances."""
+        return all(definition_digest(obj) == shape for obj, shape in self._found)
 
 
 def load(data: bytes | memoryview, buffers: list[memoryview]) -> Any:

@@ -5,7 +5,8 @@ that a task which is given both finds `start` in `graph`. The same holds for obj
 modules, and for NaN, which Python's containers compare by identity.
 
 - An object of another stored value is referred to by that value's digest and the object's number in its pickle. This
-  holds only while the object is what was stored: one that has changed since is stored anew.
+  holds only while the object, and the classes that its value needs, are what was stored: one that has changed since is
+  stored by value.
 - An object of setup is referred to by its name. The pickle has it by value, too, and it is used where setup makes
   another value, or none.
 
@@ -202,7 +203,7 @@ def _unchanged(
     loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]
 ) -> Iterator[int]:
     """Yield the ids of the objects that are what was stored."""
-    if not hits:
+    if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
         return
     try:
         stored = reload(digest)

@@ -78,6 +78,8 @@ def _is_data(obj: Any) -> bool:
         return True
     if hasattr(obj, "__setitem__") or hasattr(obj, "fit") or hasattr(obj, "append"):
         return True
+    if callable(obj) and hasattr(obj, "__qualname__"):  # a function of a compiled library
+        return False
     return _has_state(cls, obj) and not _is_of_module(obj)
 
 

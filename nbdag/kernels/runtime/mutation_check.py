@@ -8,6 +8,7 @@ have that object by any name. A change that the task declares, in its code or by
 
 from __future__ import annotations
 
+import contextlib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class MutationCheck:
     """The values to compare after the cell."""
 
     request: KernelRequest
+    loaded: Mapping[str, Loaded]
     regions: Sequence[Region]
     reload: Callable[[str], Mapping[str, Any]]
     checked: Sequence[_Checked]
@@ -67,7 +69,7 @@ class MutationCheck:
             if held and (print := fingerprint(value, regions)) is not None:
                 digest = digests.get(name, "" if name in request.element else None)
                 checked.append(_Checked(name, value, digest, print, held))
-        return cls(request, regions, reload, checked)
+        return cls(request, loaded, regions, reload, checked)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
@@ -93,6 +95,8 @@ class MutationCheck:
         under = "" if name in held else f", which have it as {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
+            others = "".join(f" {other}" for other in self._sharing_with(each))
+            remedy = f"add `--change {name}{others}` to `%%task {task}`"
             code = "NB401"
             effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
         elif isinstance(each.value, _DEFINITIONS):
@@ -100,8 +104,46 @@ class MutationCheck:
             effect = f"but other tasks{under} define it again, without that change: {remedy}"
         else:
             code = "NB402"
-            effect = f"but other tasks{under} run setup again, without that change: make it in a task, or {remedy}"
+            effect = f"but other tasks{under} run setup again, without that change: "
+            if _can_cross(each.value):
+                effect += f"make it in a task, or {remedy}"
+            else:
+                effect += f"it cannot be passed on, so use {name} within one task"
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
+
+
+    def _sharing_with(self, each: _Checked) -> list[str]:
+        """Return the names that were stored with this one since they share an object: they have changed, too."""
+        together = self.loaded[each.digest].values if each.digest in self.loaded else {}
+        pickled = {}
+        for name, value in together.items():
+            with contextlib.suppress(Exception):
+                pickled[name] = dump({name: value}, keep_memo=True)
+        pairs = [{pair.one, pair.other} for pair in find_sharing(pickled) if pair.changeable]
+        return [name for name in together if name != each.name and {name, each.name} in pairs]
+
+
+def _can_cross(value: object) -> bool:
+    try:
+        dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def size_notes(saved: Saved) -> list[Note]:
+    """Return a note for each stored value that is too large to find out what it shares with the others."""
+    return [
+        Note(
+            code="NB420",
+            name=name,
+            message=(
+                f"{name} is too large to find out whether it shares objects with the other values of its task; if it "
+                f"does, name all of them in the `--change` of a task that changes one"
+            ),
+        )
+        for name in saved.too_large
+    ]
 
 
 def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
@@ -125,7 +167,7 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
     for pair in find_sharing(pickled):
         changer = request.changed_later.get(pair.one) or request.changed_later.get(pair.other)
         changed, other = (pair.one, pair.other) if pair.one in request.changed_later else (pair.other, pair.one)
-        if changer is None or other not in outputs or request.changed_later.get(other) == changer:
+        if not pair.changeable or changer is None or other not in outputs or request.changed_later.get(other) == changer:
             continue
         if any({pair.one, pair.other} <= group for group in together):
             continue

@@ -1,0 +1,235 @@
+"""Notebooks whose values once lost their identity, or lost a part, on the way from task to task."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from nbdag.kernels.runtime.runtime import UnreadableInputError
+from nbdag.values import UnstorableError
+
+from .driver import headless, notebook, plain, warnings, wrong
+
+NODE = "class Node:\n    pass"
+
+EQUAL: dict[str, list[tuple[str, str]]] = {
+    "an object as a key": [
+        ("k1", f"{NODE}\nstart = Node()"),
+        ("k2", "graph = {start: 'v'}\nseen = {start}"),
+        ("k3", "found = graph.get(start), start in seen"),
+    ],
+    "an object as a key of a value made two tasks later": [
+        ("k1", f"{NODE}\nstart = Node()"),
+        ("k2", "graph = {start: 'v'}"),
+        ("k3", "wrapped = [graph]"),
+        ("k4", "found = wrapped[0].get(start), wrapped[0] is graph"),
+    ],
+    "a sentinel of a task": [
+        ("a", "MISSING = object()"),
+        ("b", "row = {'x': MISSING}"),
+        ("c", "found = row['x'] is MISSING"),
+    ],
+    "a sentinel and its holder made in one task": [
+        ("a", "MISSING = object()\nrow = {'x': MISSING}"),
+        ("c", "found = row['x'] is MISSING"),
+    ],
+    "a sentinel of setup": [
+        ("setup", "MISSING = object()"),
+        ("b", "row = {'x': MISSING}"),
+        ("c", "found = row['x'] is MISSING"),
+    ],
+    "an object of setup inside two values": [
+        ("setup", f"{NODE}\nroot = Node()"),
+        ("a", "left = [root]"),
+        ("b", "right = {root: 1}"),
+        ("c", "found = left[0] is root, right.get(root), right.get(left[0])"),
+    ],
+    "NaN by identity": [
+        ("a", "nan = float('nan')"),
+        ("b", "d = {nan: 1}"),
+        ("c", "found = d.get(nan), nan in [nan]"),
+    ],
+    "NaN of a module": [
+        ("setup", "import math"),
+        ("a", "xs = [math.nan, 1.0]"),
+        ("b", "found = math.nan in xs, float('nan') in xs"),
+    ],
+    "NaN made with its holder": [
+        ("a", "nan = float('nan')\nd = {nan: 1}"),
+        ("c", "found = d.get(nan)"),
+    ],
+    "a default that a task made": [
+        ("a", f"{NODE}\nstart = Node()"),
+        ("b", "def f(x=start):\n    return x"),
+        ("c", "found = f() is start"),
+    ],
+    "a default made in the same task": [
+        ("a", f"{NODE}\nstart = Node()\ndef f(x=start):\n    return x"),
+        ("c", "found = f() is start"),
+    ],
+    "an object that was changed in between": [
+        ("a", f"{NODE}\nstart = Node()\nstart.n = 0"),
+        ("b", "start.n = 1\ngraph = {start: 'v'}"),
+        ("c", "found = graph.get(start), [key.n for key in graph]"),
+    ],
+    "a part of a value": [
+        ("a", f"{NODE}\nnodes = [Node(), Node()]"),
+        ("b", "first = nodes[0]"),
+        ("c", "found = first is nodes[0], nodes.index(first)"),
+    ],
+    "a part of a value whose other part was changed": [
+        ("a", f"{NODE}\nnodes = [Node(), Node()]"),
+        ("b", "best = {nodes[0]: 1}"),
+        ("c", "nodes[1].x = 1"),
+        ("d", "found = best.get(nodes[0]), nodes[1].x"),
+    ],
+    "a closure with state in two values": [
+        ("a", "def counter():\n    n = 0\n    def step():\n        nonlocal n\n        n += 1\n        return n\n    return step\nstep = counter()"),
+        ("b", "steps = [step]"),
+        ("c", "found = steps[0] is step"),
+    ],
+    "a name that is passed on unchanged": [
+        ("a", "xs = [1]"),
+        ("b", "if len(xs) > 5:\n    xs.append(2)"),
+        ("c", "ys = xs"),
+        ("d", "found = ys is xs"),
+    ],
+    "a generator of random numbers inside another object": [
+        ("setup", "import random"),
+        ("a", "class Sampler:\n    __slots__ = ('rng',)\nrng = random.Random(0)\nsampler = Sampler()\nsampler.rng = rng"),
+        ("b", "found = sampler.rng is rng"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_objects_stay_the_same_objects(name: str, tmp_path: Path) -> None:
+    dag = notebook(*EQUAL[name])
+    assert not dag.errors
+    assert not wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
+
+
+REFUSED: dict[str, tuple[str, str]] = {
+    # code of the first task, which leaves x; a part of the message
+    "an open file": ("x = open(__file__) if False else open('/dev/null', 'w')", "open it in each task that uses it"),
+    "an open file in a dict": ("x = {'f': open('/dev/null', 'rb')}", "the open file /dev/null belongs to"),
+    "a logger with a handler": (
+        "import logging\nx = logging.getLogger('case')\nx.addHandler(logging.NullHandler())",
+        "logger case has a handler of its own",
+    ),
+    "a view of a dict": ("d = {1: 2}\nx = d.keys()", "pass list(…) of it"),
+    "a view of memory": ("x = memoryview(bytearray(3))", "pass bytes(…) of it"),
+    "a temporary directory": ("import tempfile\nx = tempfile.TemporaryDirectory()", "tempfile.mkdtemp()"),
+    "a path in a temporary directory": (
+        "import tempfile, pathlib\ntmp = tempfile.TemporaryDirectory()\nx = pathlib.Path(tmp.name) / 'f'",
+        "is deleted when the task that made it ends",
+    ),
+    "the name of a temporary file": (
+        "import tempfile\ntmp = tempfile.NamedTemporaryFile()\nx = tmp.name",
+        "is deleted when the task that made it ends",
+    ),
+    "an exception that cannot be made again": (
+        "class Bad(Exception):\n    def __init__(self, code, text):\n        super().__init__(text)\n        self.code = code\n"
+        "x = Bad(3, 'oops')",
+        "it cannot be made again from its pickle: TypeError: Bad.__init__() missing 1 required positional argument",
+    ),
+    "an array with an attribute": (
+        "import numpy as np\nclass Named(np.ndarray):\n    pass\nx = np.zeros(3).view(Named)\nx.unit = 'm'",
+        "the pickle of a Named drops its attribute unit",
+    ),
+    "a frame with an attribute": (
+        "import pandas as pd\nx = pd.DataFrame({'a': [1]})\nx.note = 'raw'", "pandas does not store its attribute note",
+    ),
+    "a future": ("from concurrent.futures import Future\nx = Future()", "make it in a %%setup cell, or make and use"),
+    "a thread": ("import threading\nx = threading.Thread()", "make it in a %%setup cell, or make and use"),
+    "a lock": ("import threading\nx = [threading.Lock()]", "make it in a %%setup cell, or make and use"),
+    "a generator": ("x = (n for n in range(3))", "make it in a %%setup cell, or make and use"),
+    "a socket": ("import socket\nx = socket.socket()", "make it in a %%setup cell, or make and use"),
+    "a cursor": ("import sqlite3\nx = sqlite3.connect(':memory:').cursor()", "make it in a %%setup cell, or make and"),
+    "a memory map": ("import mmap\nx = mmap.mmap(-1, 10)", "make it in a %%setup cell, or make and use"),
+    "a process": (
+        "import subprocess\nx = subprocess.Popen(['true'])\n_ = x.wait()", "make it in a %%setup cell, or make and use",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_cannot_cross_is_refused_where_it_is_made(name: str, tmp_path: Path) -> None:
+    code, part = REFUSED[name]
+    with pytest.raises(UnstorableError) as caught:
+        headless(notebook(("maker", code), ("user", "print(x)")), ["maker"], str(tmp_path))
+    message = str(caught.value)
+    assert message.startswith("'x', which task user needs, is a ")
+    assert part in message
+
+
+KEPT: dict[str, str] = {
+    "a file in memory": "import io\nx = io.StringIO('a\\nb')",
+    "a logger with handlers of setup": "import logging\nx = logging.getLogger('of setup')",
+    "a path beside a temporary directory": "import tempfile\nt = tempfile.TemporaryDirectory()\nx = '/tmp/elsewhere'\nt.cleanup()",
+    "an exception": "x = ValueError('a', 1)",
+    "a class with its own state": (
+        "class C:\n    def __init__(self):\n        self.n, self.cache = 1, {}\n"
+        "    def __getstate__(self):\n        return {'n': self.n}\nx = C()"
+    ),
+    "an enum": "import enum\nclass E(enum.Enum):\n    A = 1\nx = E.A",
+    "a frozen dataclass": "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass P:\n    a: int\nx = {P(1): 2}",
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_can_cross_is_not_refused(name: str, tmp_path: Path) -> None:
+    setup = "import logging\nlogging.getLogger('of setup').addHandler(logging.NullHandler())"
+    dag = notebook(("setup", setup), ("maker", KEPT[name]), ("user", "found = type(x).__name__"))
+    assert headless(dag, dag.order, str(tmp_path))["user"]["found"] == plain(dag)["user"]["found"]
+    assert not warnings(dag, str(tmp_path))
+
+
+def test_what_setup_makes_is_never_to_be_made_in_setup(tmp_path: Path) -> None:
+    dag = notebook(("setup", "import threading\nlock = threading.Lock()"), ("a", "other = lock"), ("b", "print(lock)"))
+    with pytest.raises(UnstorableError) as caught:
+        headless(notebook(*[("setup", "import threading\nlock = [threading.Lock()]"), ("a", "lock.append(1)"), ("b", "print(lock)")]), ["a"], str(tmp_path))
+    assert "make it in a %%setup cell" not in str(caught.value)
+    assert "setup makes one for every task" in str(caught.value)
+    assert not dag.errors
+
+
+def test_a_change_of_an_object_of_setup_that_cannot_be_pickled_is_reported(tmp_path: Path) -> None:
+    setup = textwrap.dedent("""
+        import threading
+        class Counter:
+            def __init__(self):
+                self.lock, self.n = threading.Lock(), 0
+            def bump(self):
+                self.n += 1
+                return self.n
+        counter = Counter()
+    """)
+    dag = notebook(("setup", setup), ("a", "x = counter.bump()"), ("b", "y = counter.n"))
+    assert warnings(dag, str(tmp_path)) == {"a": [("NB402", "counter")]}
+
+
+def test_the_advice_for_a_change_names_all_that_share_the_object(tmp_path: Path) -> None:
+    dag = notebook(
+        ("a", "part = [1]\nbox = {'part': part}"),
+        ("b", "n = len(part.__iadd__([2]))"),
+        ("c", "m = part, box"),
+    )
+    (note,) = [note for note in _notes(dag, tmp_path) if note.code == "NB401"]
+    assert "--change part box" in note.message
+
+
+def _notes(dag, tmp_path: Path):
+    from .driver import attempts
+
+    return [note for _, _, report in attempts(dag, dag.order, str(tmp_path)) for note in report.notes]
+
+
+def test_a_reader_that_cannot_load_a_value_names_it(tmp_path: Path) -> None:
+    code = "import os\nclass C:\n    def __reduce__(self):\n        return (__import__('operator').truediv, (1, 0))\n"
+    dag = notebook(("a", f"{code}x = 1"), ("b", "print(x)"))
+    assert not dag.errors
+    assert UnreadableInputError("x", "a", "why").name == "x"
