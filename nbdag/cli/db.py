@@ -42,14 +42,17 @@ def migrate() -> None:
     click.echo(f"{found.where}: schema {found.revision}, up to date")
 
 
-@db.command(epilog=examples(("nbdag db check -o json", "for programs")))
+@db.command(
+    epilog=examples(("nbdag db check --values", "read all stored values, too"), ("nbdag db check -o json", "for programs"))
+)
+@click.option("--values", is_flag=True, help="Read every stored value, and compare it with its digest.")
 @output_option
-def check(form: str) -> int:
+def check(values: bool, form: str) -> int:
     """Look for what is wrong with the database, and for values that are gone.
 
     Exits with 1 where something is.
     """
-    found = api.check()
+    found = api.check(read_values=values)
     if form != "table":
         print_data(asdict(found), form)
     else:
@@ -59,9 +62,11 @@ def check(form: str) -> int:
             click.echo(f"fault: {fault}")
         if found.missing_values:
             click.echo(f"{found.missing_values} values are on record, and their files are gone: run their tasks anew")
-        if not found.faults and not found.missing_values:
+        for digest in found.damaged_values:
+            click.echo(f"the stored value {digest:.12}… is damaged: clear the task that made it, so that it runs again")
+        if not (found.faults or found.missing_values or found.damaged_values):
             click.echo("nothing is wrong")
-    return 1 if found.faults or found.missing_values else 0
+    return 1 if found.faults or found.missing_values or found.damaged_values else 0
 
 
 @db.command(epilog=examples(("nbdag db clean --keep 90d --dry-run", "say which runs would be forgotten")))

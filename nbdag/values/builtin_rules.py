@@ -7,6 +7,7 @@ owns the memory is in the same pickle, a view is stored as a view of it.
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterable
 from typing import Any
 
@@ -136,6 +137,19 @@ def _connection_content(connection: Any) -> object:
         return id(connection)
 
 
+def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
+    """Return how to pickle a sentinel of an imported module, `MISSING = object()`, by its name."""
+    if type(obj) is not object:
+        return None
+    for module_name, module in list(sys.modules.items()):
+        if module_name == "__main__" or not isinstance(module, types.ModuleType):
+            continue
+        for name, value in list(vars(module).items()):
+            if value is obj:
+                return getattr, (module, name)
+    return None
+
+
 _VIEWS = ("dict_keys", "dict_values", "dict_items", "memoryview")
 _SAFE = (
     "builtins:str", "builtins:bytes", "builtins:int", "builtins:float", "builtins:complex", "builtins:NoneType",
@@ -161,6 +175,7 @@ _IMMUTABLE = (
 BUILT_IN: tuple[TypeRule, ...] = (
     *(TypeRule(name, immutable=True, safe=True) for name in _SAFE),
     *(TypeRule(name, immutable=True) for name in _IMMUTABLE),
+    TypeRule("builtins:object", reduce=_sentinel_reduce),
     TypeRule("_io:_IOBase", refused=_open_file, reduce=_stream_reduce),
     TypeRule("_io:BytesIO", refused=_in_memory),
     TypeRule("_io:StringIO", refused=_in_memory),

@@ -344,11 +344,16 @@ class MissingDefinitionError(AttributeError):
         )
 
 
+# By the pickle and the ids of the default arguments, which are kept alive.
+_Unpickled = dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]]
+
+
 class Namespace(dict[str, Any]):
     """A notebook's namespace outside of a kernel, such as that of the values of one task in a program."""
 
     def __init__(self) -> None:
         super().__init__({"__name__": "__main__", "__builtins__": __builtins__})
+        self.by_value: _Unpickled = {}  # definitions that were loaded into it
 
 
 class _ByValueCache:
@@ -356,16 +361,20 @@ class _ByValueCache:
 
     def __init__(self) -> None:
         self._namespace: MutableMapping[str, Any] | None = None
-        self._objects: dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]] = {}
+        self._objects: _Unpickled = {}
 
     def get(self, namespace: MutableMapping[str, Any], value: bytes, outside: Sequence[object]) -> Any:
+        objects = namespace.by_value if isinstance(namespace, Namespace) else self._of_the_kernel(namespace)
+        key = (value, tuple(map(id, outside)))
+        if key not in objects:
+            loaded = NotebookUnpickler(value, [], outside.__getitem__).load()
+            objects[key] = (loaded, outside)
+        return objects[key][0]
+
+    def _of_the_kernel(self, namespace: MutableMapping[str, Any]) -> _Unpickled:
         if namespace is not self._namespace:
             self._namespace, self._objects = namespace, {}
-        key = (value, tuple(map(id, outside)))
-        if key not in self._objects:
-            loaded = NotebookUnpickler(value, [], outside.__getitem__).load()
-            self._objects[key] = (loaded, outside)
-        return self._objects[key][0]
+        return self._objects
 
 
 _by_value_cache = _ByValueCache()

@@ -36,7 +36,7 @@ _NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # how a pickle begins a NaN
 _VALUE = "value"  # digest, number of the object in the pickle
 _NAN_OF = "nan of"  # digest, number of the NaN in the pickle
 _NAN = "nan"  # number of the NaN in this pickle
-_SETUP = "setup"  # name, pickle by value
+_SETUP = "setup"  # name, fingerprint, pickle by value
 _MODULE = "module"  # name of the module, name of the object in it
 
 Reference = tuple[Any, ...]
@@ -67,7 +67,7 @@ class Origins:
     loaded: dict[str, Loaded] = field(default_factory=dict)  # by digest
     setup: dict[str, object] = field(default_factory=dict)  # by name
     handlers: set[int] = field(default_factory=set)  # ids of the handlers of loggers that setup made
-    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # loaded by value
+    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # by name and fingerprint
 
     def add_setup(self, names: Mapping[str, object]) -> None:
         """Record what setup, parameters and definitions have set, before the cell runs."""
@@ -98,20 +98,19 @@ class Origins:
             module, name = rest
             __import__(module)
             return getattr(sys.modules[module], name)
-        name, data = rest
-        return self._of_setup(name, data)
+        return self._of_setup(*rest)
 
     def _opened(self, digest: str, open: Callable[[str], Loaded]) -> Loaded:
         if digest not in self.loaded:
             self.loaded[digest] = open(digest)
         return self.loaded[digest]
 
-    def _of_setup(self, name: str, data: bytes) -> object:
-        if (name, data) not in self._from_setup:
+    def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
+        if (name, print) not in self._from_setup:
             names = user_namespace()
-            here = name in names and small_pickle(names[name]) == data
-            self._from_setup[name, data] = names[name] if here else pickle.loads(data)
-        return self._from_setup[name, data]
+            here = name in names and fingerprint(names[name]) == print
+            self._from_setup[name, print] = names[name] if here else pickle.loads(data)
+        return self._from_setup[name, print]
 
     # -- storing ------------------------------------------------------------------------------------------------
 
@@ -128,8 +127,8 @@ class Origins:
         if not wanted:
             return found
         for name, value in self.setup.items():
-            if id(value) in wanted and id(value) not in found and (data := small_pickle(value)) is not None:
-                found[id(value)] = (_SETUP, name, data)
+            if id(value) in wanted and id(value) not in found and (reference := _to_setup(name, value)) is not None:
+                found[id(value)] = reference
         for digest, loaded in self.loaded.items():
             hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in wanted}
             for key in _unchanged(loaded, hits, digest, reload):
@@ -143,8 +142,8 @@ class Origins:
             if (value := vars(sys.modules.get(module, types)).get("nan")) is not None:
                 found[id(value)] = (_MODULE, module, "nan")
         for name, value in self.setup.items():
-            if is_nan(value) and (data := small_pickle(value)) is not None:
-                found.setdefault(id(value), (_SETUP, name, data))
+            if is_nan(value) and (reference := _to_setup(name, value)) is not None:
+                found.setdefault(id(value), reference)
         for digest, loaded in self.loaded.items():
             for number, value in loaded.nans.items():
                 found.setdefault(id(value), (_NAN_OF, digest, number))
@@ -180,6 +179,12 @@ class Referrer:
                 return None
             self.numbered[id(value)] = len(self.numbered), value
         return _NAN, self.numbered[id(value)][0]
+
+
+def _to_setup(name: str, value: object) -> Reference | None:
+    """Return the reference to what setup makes; None if that is too large to have it by value, too."""
+    data, print = small_pickle(value), fingerprint(value)
+    return None if data is None or print is None else (_SETUP, name, print, data)
 
 
 def has_nan(pickled: Pickled) -> bool:
@@ -220,17 +225,6 @@ def _unchanged(
 def _same(one: object, of_one: Loaded, other: object, of_other: Loaded) -> bool:
     print = fingerprint(one, [of_one.region])
     return print is not None and print == fingerprint(other, [of_other.region])
-
-
-def sentinel_name(obj: object) -> tuple[str, str] | None:
-    """Return the module and name of a sentinel, such as `MISSING = object()`, of an imported module."""
-    for module_name, module in list(sys.modules.items()):
-        if module_name == "__main__" or not isinstance(module, types.ModuleType):
-            continue
-        for name, value in list(vars(module).items()):
-            if value is obj:
-                return module_name, name
-    return None
 
 
 def follow(digests: Iterable[str], references: Callable[[str], Sequence[str]]) -> set[str]:

@@ -62,7 +62,7 @@ def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object
     by_identity = None
     for key in first.memo.keys() & second.memo.keys():
         shared = first.memo[key]
-        if key in unshared or key in ignored or rule_of(shared).immutable:
+        if key in unshared or key in ignored or rule_of(shared).immutable or _is_function(shared):
             continue
         if _is_data(shared):
             return shared
@@ -78,9 +78,12 @@ def _is_data(obj: Any) -> bool:
         return True
     if hasattr(obj, "__setitem__") or hasattr(obj, "fit") or hasattr(obj, "append"):
         return True
-    if callable(obj) and hasattr(obj, "__qualname__"):  # a function of a compiled library
-        return False
     return _has_state(cls, obj) and not _is_of_module(obj)
+
+
+def _is_function(obj: object) -> bool:
+    """Return whether this is a function, of a compiled library for instance."""
+    return callable(obj) and hasattr(obj, "__qualname__")
 
 
 def _has_state(cls: type, obj: object) -> bool:

@@ -8,10 +8,7 @@ import io
 import itertools
 import random
 import sqlite3
-import textwrap
 import threading
-from pathlib import Path
-from typing import Any
 from pathlib import Path
 
 import numpy as np
@@ -105,13 +102,12 @@ def test_reading_does_not_change_the_fingerprint(name: str) -> None:
 
 
 def test_a_change_of_an_object_that_cannot_be_pickled_is_detected() -> None:
-    counter = in_notebook("""
-        import threading
-        class Counter:
-            def __init__(self):
-                self.lock, self.counts = threading.Lock(), {}
-        counter = Counter()
-    """)["counter"]
+    class Counter:
+        def __init__(self) -> None:
+            self.lock, self.counts = threading.Lock(), dict[str, int]()
+
+    Counter.__module__ = "__main__"  # as a class of the notebook
+    counter = Counter()
     before = fingerprint([counter])
     assert before == fingerprint([counter]) is not None
     counter.counts["a"] = 1

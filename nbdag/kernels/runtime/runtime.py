@@ -29,7 +29,7 @@ from .expressions import check, elements, when_holds
 from .messages import MIME, KernelRequest, outcome_to_dict
 from .mutation_check import MutationCheck, sharing_notes, size_notes
 from .stream_flush import wait_for_streams
-from .tracebacks import show_headers
+from .tracebacks import hint_for, show_headers
 
 
 @error
@@ -228,8 +228,9 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text = str(error).strip()  # a list of attempts shows the first line of this
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, hint = str(error).strip(), hint_for(error)  # a list of attempts shows the first line of this
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return shown if hint is None else f"{shown}; {hint}"
 
 
 def _is_quiet_exit(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ... import store as stores
 from ...home import Home, the_home
+from ...values import ValueStore
 from ..execution.recovery import bury
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Health:
     faults: tuple[str, ...]
     counts: dict[str, int]  # rows
     missing_values: int  # values that are on record, and whose file is not there
+    damaged_values: tuple[str, ...] = ()  # digests of values that differ from what was stored, if these were read
 
 
 def clean(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
@@ -71,6 +73,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         values, books, runs = store.maintenance.files_in_use(without={row.id for row in gone})
     finally:
         store.close()
+    values = ValueStore(str(here.values)).in_use(values)
     newest = min(time.time(), under_way or time.time()) - GRACE
     found = {
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
@@ -82,18 +85,25 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         old = [path for path in paths if _newest(path) < newest]
         counts[kind] = len(old)
         for path in old:
-            size += _size(path)
-            if not dry_run:
-                _remove(path)
+            freed = _size(path)
+            if dry_run or _remove(path, newest):
+                size += freed
+            else:
+                counts[kind] -= 1
     return Cleaned(runs=tuple(row.name for row in gone), bytes=size, **counts)
 
 
-def check(home: Home | None = None) -> Health:
-    """Look for what is wrong with the database. Changes nothing, except that an old schema is brought up to date."""
+def check(home: Home | None = None, *, read_values: bool = False) -> Health:
+    """Look for what is wrong with the database. Changes nothing, except that an old schema is brought up to date.
+
+    With `read_values`, compare every stored value with its digest.
+    """
     here = the_home(home)
     store = stores.open(here)
     try:
-        values, _, _ = store.maintenance.files_in_use()
+        on_record, _, _ = store.maintenance.files_in_use()
+        value_store = ValueStore(str(here.values))
+        values = value_store.in_use(on_record)
         there = {path.name.partition(".")[0] for path in _files(here.values, 2)}
         return Health(
             where=store.where,
@@ -101,6 +111,7 @@ def check(home: Home | None = None) -> Health:
             faults=tuple(store.maintenance.integrity_errors()),
             counts=store.maintenance.counts(),
             missing_values=len(values - there),
+            damaged_values=tuple(sorted(value_store.damaged(values & there))) if read_values else (),
         )
     finally:
         store.close()
@@ -140,8 +151,24 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+def _remove(path: Path, newest: float) -> bool:
+    """Delete a file or folder unless it has been used since `newest`; return whether it was deleted.
+
+    It is renamed first, so that a task that uses it meanwhile either finds it or stores its value again.
+    """
+    aside = path.with_name(f".{path.name}.gone")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:  # another gc was faster
+        return False
+    if _newest(aside) >= newest:
+        if path.exists():
+            aside.unlink()  # the task has stored it again
+        else:
+            aside.rename(path)
+        return False
+    if aside.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
+    return True

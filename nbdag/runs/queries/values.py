@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from ... import store as stores
@@ -13,7 +15,7 @@ from ...core.planning.assemble import inputs
 from ...errors import NbdagError
 from ...home import Home, the_home
 from ...scheduler import task_outputs
-from ...values import ValueStore
+from ...values import Namespace, Origins, ValueStore
 from .pinned import pinned
 from .records import Run, TaskRun
 from .runs import find_run, the_row
@@ -66,8 +68,8 @@ def value_of(run: Run, name: str) -> Any:
     if not writers:
         raise _not_stored(run, name)
     last = writers[-1]
-    values = ValueStore(str(run.home.values))
-    loaded = [values.load(output.digest)[name] for output in found[last]]
+    loader = _Loader(run.home, run.id, last)
+    loaded = [loader(output.digest, name) for output in found[last]]
     return loaded if any(task.id == last and task.map_index >= 0 for task in run.tasks) else loaded[0]
 
 
@@ -90,18 +92,38 @@ def load(
         given = inputs(notebook, notebook.tasks[task], lambda source: list(left.get(source, {}).values()))
     finally:
         store.close()
-    return _loaded(ValueStore(str(here.values)), given, one)
+    return _loaded(_Loader(here, found.id, task), given, one)
 
 
-def _loaded(values: ValueStore, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
-    # Names that were stored together are the same objects together, so each digest is read once.
-    read: dict[str, dict[str, Any]] = {}
+class _Loader:
+    """Loads the values of one task. Values that were stored together, or refer to one another, share their objects.
 
-    def value(digest: str, name: str) -> object:
-        if digest not in read:
-            read[digest] = values.load(digest)
-        return read[digest][name]
+    Outside of a notebook, their functions and classes live in a namespace of this task of this run, so that they find
+    what they use there, and the caller's own names stay as they are.
+    """
 
+    def __init__(self, home: Home, run: str, task: str) -> None:
+        self._values = ValueStore(str(home.values))
+        self._namespace = None if _in_notebook() else _namespace_of(str(home.root), run, task)
+        self._origins = Origins()
+
+    def __call__(self, digest: str, name: str) -> Any:
+        return self._values.load(digest, namespace=self._namespace, origins=self._origins)[name]
+
+
+@lru_cache(maxsize=64)
+def _namespace_of(home: str, run: str, task: str) -> Namespace:
+    """Return one namespace for all that is loaded of a task, so that equal definitions are one object."""
+    return Namespace()
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is a kernel, whose notebook has definitions of its own."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _loaded(value: _Loader, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
     found: dict[str, object] = {}
     for each in given:
         parts = [value(digest, each.name) for digest in each.digests]
