@@ -59,6 +59,8 @@ class Job:
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
     # Name that it reads → names by which other tasks have that object and would miss a hidden change; None: not known.
     held: Mapping[str, tuple[str, ...]] | None = None
+    # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
 
 

@@ -66,6 +66,7 @@ def assemble(
         expand=expand,
         context=dict(context or {}),
         held=names_at_risk(dag, task),
+        beside=beside(dag, task),
         changed_later=changed_later(dag, task),
     )
 
@@ -124,6 +125,29 @@ def names_at_risk(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
+    return found
+
+
+def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return, by the name of an input, the names that its writers stored too, and that tasks below are given."""
+    given_below = {
+        (each.name, source)
+        for other in dag.tasks.values()
+        if other.cell > task.cell
+        for each in other.inputs
+        for source in each.sources
+    }
+    found = {}
+    for each in task.inputs:
+        names = dict.fromkeys(
+            name
+            for source in each.sources
+            for group in dag.tasks[source].exports
+            for name in group
+            if name != each.name and (name, source) in given_below
+        )
+        if names:
+            found[each.name] = tuple(names)
     return found
 
 

@@ -39,6 +39,7 @@ class KernelRequest:
     expand: bool = False
     opaque: bool = False
     held: Mapping[str, Sequence[str]] | None = None
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -61,6 +62,7 @@ class KernelRequest:
             expand=job.expand,
             opaque=task.opaque,
             held=job.held,
+            beside=job.beside,
             changed_later=job.changed_later,
         )
 

@@ -33,6 +33,7 @@ class _Checked:
     digest: str | None  # of the stored value that it came from; None: made by setup or a definition
     print: bytes
     held: Sequence[str]  # the names by which other tasks have it
+    beside: Sequence[str]  # names stored with it, which other tasks have and which may share objects with it
 
 
 @dataclass(slots=True)
@@ -66,9 +67,11 @@ class MutationCheck:
             if name in declared or _cannot_change(value, names):
                 continue
             held = (name,) if request.held is None else request.held.get(name, ())
-            if held and (print := fingerprint(value, regions)) is not None:
-                digest = digests.get(name, "" if name in request.element else None)
-                checked.append(_Checked(name, value, digest, print, held))
+            digest = digests.get(name, "" if name in request.element else None)
+            together = loaded[digest].values if digest in loaded else {}
+            beside = [other for other in request.beside.get(name, ()) if other in together and other not in held]
+            if (held or beside) and (print := fingerprint(value, regions)) is not None:
+                checked.append(_Checked(name, value, digest, print, held, beside))
         return cls(request, loaded, regions, reload, checked)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
@@ -76,9 +79,12 @@ class MutationCheck:
         for each in self.checked:
             # A name that now refers to another object is passed on as that object, so its readers miss nothing.
             same = names.get(each.name) is each.value
-            held = [name for name in each.held if same or name != each.name]
+            held = [*(name for name in each.held if same or name != each.name), *each.beside]
             if held and fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
-                yield self._note(each, held)
+                others = self._sharing_with(each)
+                held = [name for name in held if name not in each.beside or name in others]
+                if held:
+                    yield self._note(each, held, others)
 
     def _is_real_change(self, each: _Checked) -> bool:
         """Return False if the value only has another layout or another place in memory."""
@@ -90,13 +96,12 @@ class MutationCheck:
             return True
         return fingerprint(before) != fingerprint(each.value)
 
-    def _note(self, each: _Checked, held: Sequence[str]) -> Note:
+    def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
         under = "" if name in held else f", which have it as {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
-            others = "".join(f" {other}" for other in self._sharing_with(each))
-            remedy = f"add `--change {name}{others}` to `%%task {task}`"
+            remedy = f"add `--change {' '.join((name, *others))}` to `%%task {task}`"
             code = "NB401"
             effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
         elif isinstance(each.value, _DEFINITIONS):
@@ -115,6 +120,8 @@ class MutationCheck:
     def _sharing_with(self, each: _Checked) -> list[str]:
         """Return the names that were stored with this one since they share an object: they have changed, too."""
         together = self.loaded[each.digest].values if each.digest in self.loaded else {}
+        if len(together) < 2:
+            return []
         pickled = {}
         for name, value in together.items():
             with contextlib.suppress(Exception):

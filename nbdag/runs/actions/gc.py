@@ -161,14 +161,11 @@ def _remove(path: Path, newest: float) -> bool:
         path.rename(aside)
     except FileNotFoundError:  # another gc was faster
         return False
-    if _newest(aside) >= newest:
-        if path.exists():
-            aside.unlink()  # the task has stored it again
-        else:
-            aside.rename(path)
-        return False
-    if aside.is_dir():
+    used = _newest(aside) >= newest
+    if used and not path.exists():
+        aside.rename(path)
+    elif aside.is_dir():
         shutil.rmtree(aside, ignore_errors=True)
     else:
         aside.unlink(missing_ok=True)
-    return True
+    return not used
