@@ -7,9 +7,30 @@ to it that what it makes is alive: an attempt whose process is gone or gives no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol, cast
 
 from ..core.model.job import Job, Key, Result
+from ..errors import NbdagError, error
+
+GROUP = "nbdag.executors"
+# The default is found without a search through all installed packages, which takes longer than starting it.
+BUILT_IN = {"local": "nbdag.executors.local:LocalExecutor"}
+
+
+@error
+class UnknownExecutorError(NbdagError):
+    """No executor has this name."""
+
+    exit_code = 2
+
+    name: str
+    known: tuple[str, ...]
+    template = "unknown executor {name!r}; expected one of {expected}"
+
+    @property
+    def expected(self) -> str:
+        return ", ".join(self.known)
 
 
 class Executor(Protocol):
@@ -28,3 +49,16 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """End all attempts and every process of them, and wait until they are gone."""
+
+
+def create(name: str, slots: int, **options: Any) -> Executor:
+    """Create an executor by its name in the entry points `nbdag.executors`; `slots` jobs run at once."""
+    if name in BUILT_IN:
+        module, _, kind = BUILT_IN[name].partition(":")
+        return cast(Executor, getattr(import_module(module), kind)(slots, **options))
+    from importlib.metadata import entry_points  # slow to import, and the default needs none
+
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found:
+        raise UnknownExecutorError(name, tuple(sorted({*BUILT_IN, *found})))
+    return cast(Executor, found[name].load()(slots, **options))

@@ -14,7 +14,8 @@ from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.runs.actions.backfill import Backfill, BackfillError, BackfillRunningError, backfill
 from nbdag.runs.actions.deploy import deploy
-from nbdag.runs.actions.resume import HeldError, resume
+from nbdag.runs.actions.resume import resume
+from nbdag.runs.execution.foreground import PreviousRunError
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -120,7 +121,9 @@ def test_a_task_that_depends_on_the_past_goes_through_the_dates_one_by_one(chain
 def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained: Home) -> None:
     Path("bad").write_text("02")
     failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
-    with pytest.raises(HeldError, match=f"{held} cannot go on, .* the run before, {failed}, is failed: `nbdag resume"):
+    with pytest.raises(
+        PreviousRunError, match=f"{held} cannot go on, .* the run before, {failed}, is failed: `nbdag resume"
+    ):
         fill(chained)
     assert [runs.find_run(each, home=chained).state.value for each in (failed, held)] == ["failed", "cancelled"]
     Path("bad").unlink()

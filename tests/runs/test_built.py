@@ -17,8 +17,8 @@ import nbformat
 import pytest
 
 import nbdag
-import nbdag.runs.actions.resume
 import nbdag.runs.creation.build
+import nbdag.runs.execution.foreground
 import nbdag.store
 from nbdag import runs
 from nbdag.building import read_built
@@ -164,7 +164,7 @@ def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: 
     # And the tick that was due when it was deployed.
     (due,) = [run for run in runs.list_runs(dag="sweep", home=home) if run.id.startswith("scheduled")]
     assert (scheduler.wait(due).state, builds()) == (RunState.SUCCESS, 4)
-    (deployed,) = runs.deployed("sweep", home=home)
+    deployed = runs.find_dag("sweep", home=home)
     assert (deployed.changed, deployed.version) == ("", 1)  # what was built is no version of its own
 
 
@@ -265,8 +265,8 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
             heard.extend(by.heartbeat for _, by in store.driven())
         return build_run(store, home, row)
 
-    monkeypatch.setattr(nbdag.runs.actions.resume, "BEAT", 0.02)
-    monkeypatch.setattr(nbdag.runs.actions.resume, "build_run", slow)
+    monkeypatch.setattr(nbdag.runs.execution.foreground, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.execution.foreground, "build_run", slow)
     assert resume(made, home=home).state is RunState.SUCCESS
 
 

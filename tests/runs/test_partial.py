@@ -130,12 +130,12 @@ def test_a_task_that_is_not_there_is_answered_with_the_nearest(write: Write, hom
 
 def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(write: Write, home: Home) -> None:
     path = write(*cells())
-    assert [(line.task, line.runs) for line in runs.plan_of(path, home=home, upto=["train"])] == [
+    assert [(line.task, line.runs) for line in runs.plan_run(path, home=home, upto=["train"])] == [
         ("extract", True), ("prep", True), ("train", True), ("other", False), ("report", False),
     ]  # fmt: skip
     assert not home.root.exists()
     run = nbdag.run(path, home=home)
-    lines = {line.task: line for line in runs.plan_of(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
+    lines = {line.task: line for line in runs.plan_run(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
     assert lines["extract"].reason == "not asked for"
     assert lines["prep"].reason.startswith(f"prep has changed since run {run.id}, whose values of prep are used")
     assert lines["train"].reason == "asked for by --from"

@@ -30,7 +30,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]]
     ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; name a file in it", 2),
     ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"tasks cannot run in none: there is no such folder", 2),
     ((TASK,), {"parameters": {"f": open}}, runs.ParameterValueError, r"'f' is a builtin_function_or_method, which", 2),
-    ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.NoSuchRunError, r"there is no run 'r1'", 1),
+    ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.UnknownRunError, r"there is no run 'r1'", 1),
 ]  # fmt: skip
 
 

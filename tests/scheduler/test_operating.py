@@ -33,7 +33,7 @@ def test_a_backfill_is_driven_by_the_scheduler_that_is_alive(site: Site, backwar
     site.begin("--jobs", "2")
     site.until(lambda: "begins" in site.said(), "the scheduler begins")
     made = backfill("fill", FIRST, LAST, backwards=backwards, max_active_runs=1, home=site.home)
-    assert made.driver == f"the scheduler (process {site.processes[0].pid})"
+    assert made.owner == f"the scheduler (process {site.processes[0].pid})"
     with pytest.raises(BackfillRunningError):
         backfill("fill", datetime(2025, 1, 1), datetime(2025, 1, 2), home=site.home)
     assert [site.ended(run).state for run in made.runs] == [RunState.SUCCESS] * 5

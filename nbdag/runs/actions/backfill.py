@@ -25,12 +25,13 @@ from ...store.rows import DagRow, NewRun, RunRow
 from ..creation.build import pin_built
 from ..creation.partial_runs import borrow
 from ..creation.prepare import choose, plain_parameters, record_parameters
-from ..queries.liveness import schedulers
+from ..execution.foreground import execute_runs
+from ..execution.recovery import fail_orphans, recover
+from ..queries.deployments import opened_dag
+from ..queries.liveness import live_schedulers
 from ..queries.pinned import pinned
 from ..queries.records import Run
-from ..queries.runs import told
-from .deploy import opened_dag
-from .resume import clear_away, drive
+from ..queries.runs import read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -86,7 +87,7 @@ class Backfill:
 
     dag: str
     ticks: tuple[Filled, ...]  # in the order in which they run
-    driver: str = ""  # who drives the runs, in words; "": they were driven here
+    owner: str = ""  # the process that executes the runs, for people; "": this one
     runs: tuple[Run, ...] = ()
 
 
@@ -102,6 +103,7 @@ def backfill(
     max_active_runs: int = 10,
     dry_run: bool = False,
     jobs: int | None = None,
+    executor: str = "local",
     on_plan: Callable[[Backfill], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
@@ -113,7 +115,7 @@ def backfill(
     for what is left out. `on_plan` is told what was made before it is driven here. `dry_run` makes nothing.
     """
     here = the_home(home)
-    with opened_dag(here, dag) as (store, row):
+    with opened_dag(here, dag, to_change=not dry_run) as (store, row):
         now = datetime.now(UTC)
         timetable = timetable_of(row)
         if timetable.ticks is None:
@@ -141,6 +143,7 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: asked.lent(each.date) for each in wanted}
+        fail_orphans(store, here)  # an orphaned run would keep its backfill unfinished
         rows = store.backfills.begin(
             dag,
             [asked.new(each, lent[each.date]) for each in wanted],
@@ -153,20 +156,20 @@ def backfill(
         )
         if rows is None:
             raise BackfillRunningError(dag)
-        alive = schedulers(store)
+        alive = live_schedulers(store)
         names = dict(zip((each.date for each in wanted), (made.name for made in rows), strict=True))
-        driver = f"the scheduler (process {alive[0].pid})" if alive else ""
+        owner = f"the scheduler (process {alive[0].pid})" if alive else ""
         done = Backfill(
             dag=dag,
             ticks=tuple(replace(each, run=names.get(each.date, "")) for each in ticks),
-            driver=driver,
+            owner=owner,
         )
         if on_plan is not None:
             on_plan(done)
-        if not driver:
-            clear_away(store, here)
-            drive(store, here, rows, jobs=jobs, most=max_active_runs, on_event=on_event)
-        return replace(done, runs=tuple(told(store, here, [store.run(made.id) for made in rows])))
+        if not owner:
+            recover(store, here)
+            execute_runs(store, here, rows, jobs=jobs, executor=executor, most=max_active_runs, on_event=on_event)
+        return replace(done, runs=tuple(read_runs(store, here, [store.run(made.id) for made in rows])))
 
 
 def _bounds(timetable: Timetable) -> str:
@@ -238,6 +241,3 @@ class _Asked:
             borrowed=dict(lent[0]),
             built=self.notebook.built,
         )
-
-
-__all__ = ["REPROCESS", "Backfill", "BackfillError", "BackfillRunningError", "Filled", "backfill"]

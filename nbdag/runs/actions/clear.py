@@ -25,11 +25,12 @@ from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
-from ..queries.liveness import driver_of
+from ..execution.recovery import opened_recovered
+from ..queries.deployments import NotDeployedError
+from ..queries.liveness import owner_of
 from ..queries.pinned import pinned
-from ..queries.records import NoSuchTaskError, Run
-from ..queries.runs import NoSuchRunError, NoSuchStateError, home_of, id_of, opened, the_row, told
-from .deploy import NotDeployedError
+from ..queries.records import Run, TaskNotInRunError
+from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -56,17 +57,6 @@ class NothingToClearError(NbdagError):
         )
 
 
-class TooBusyError(NbdagError):
-    """Others changed the run each time that it was to be changed."""
-
-    def __init__(self, run: str) -> None:
-        super().__init__(run)
-        self.run = run
-
-    def __str__(self) -> str:
-        return f"run {self.run} changes too fast to be changed from here: try again in a moment"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
     """What became of the tasks that were cleared, or marked."""
@@ -75,7 +65,7 @@ class Cleared:
     tasks: tuple[str, ...]  # as people call them: `train`, `train[3]`; in notebook order
     restarting: tuple[str, ...] = ()  # of these, those that are running, and are ended first
     queued_again: bool = False  # the run had ended
-    driver: str = ""  # who drives it now, in words; "": nobody does
+    owner: str = ""  # the process that owns the run now, for people; "": none
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +114,7 @@ def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRo
     others = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
     change, chosen = clearing(store, pinned(here, row), row, Asked((), False, False, others))
     if store.save(change) is None:
-        raise TooBusyError(row.name)
+        raise RunBusyError(row.name)
     return chosen
 
 
@@ -141,7 +131,7 @@ def mark(
     Tasks further down that could not run, or failed, are cleared, so that they run after all.
     """
     if state not in MARKS:
-        raise NoSuchStateError(state, MARKS)
+        raise UnknownStateError(str(state), tuple(MARKS))
     to = MARKS[state]
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
@@ -245,7 +235,7 @@ def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], said: Seque
             found.append((part[1], int(part[2])))
         else:
             names = [task for task in dag.tasks if task in known]
-            raise NoSuchTaskError(row.dag, row.name, word, tuple(names + sorted(known - set(names))))
+            raise TaskNotInRunError(row.dag, row.name, word, tuple(names + sorted(known - set(names))))
     return found
 
 
@@ -256,7 +246,7 @@ def _meant(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
 def _deployed(store: Store, dag: str) -> str:
     row = store.deployments.get(dag)
     if row is None:
-        raise NotDeployedError(dag, [each.id for each in store.deployments.all()])
+        raise NotDeployedError(dag, tuple(each.id for each in store.deployments.all()))
     return row.digest
 
 
@@ -269,21 +259,21 @@ def _change(
     dry_run: bool = False,
 ) -> Cleared:
     here = home_of(run, home)
-    with opened(here) as store:
+    with opened_recovered(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), dag, here.root)
+            raise UnknownRunError(id_of(run), dag, here.root)
         for _ in range(20):
-            row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+            row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
             change, chosen = step(store, here, row)
             if dry_run or store.save(change) is not None:
                 break
         else:
-            raise TooBusyError(row.name)
+            raise RunBusyError(row.name)
         now = store.run(row.id)
         return Cleared(
-            run=told(store, here, [now])[0],
+            run=read_runs(store, here, [now])[0],
             tasks=tuple(label(each.task, each.map_index) for each in chosen),
             restarting=tuple(label(each.task, each.map_index) for each in chosen if each.state in ACTIVE),
             queued_again=row.state in RUN_FINISHED,
-            driver=driver_of(store, now),
+            owner=owner_of(store, now),
         )

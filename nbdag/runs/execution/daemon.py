@@ -30,12 +30,13 @@ from ...errors import NbdagError
 from ...executors import Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
-from ...scheduler import BEAT, SILENT, Agenda, Scheduler, bury, give_up, is_gone, take_over
+from ...scheduler import BEAT, SILENT, Agenda, Scheduler, give_up, is_gone, take_over
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import notebook_of
-from .foreground import JobsError, cores, local_executor
+from .foreground import executor_ready
 from .notify import Notifier, both
+from .recovery import fail_orphans
 from .report import Reports
 
 if TYPE_CHECKING:
@@ -85,20 +86,18 @@ def schedule(
     jobs: int | None = None,
     kernels: str = "warm",
     on_line: Callable[[Line], None] | None = None,
+    executor: str = "local",
     home: Home | None = None,
-    executor: Executor | None = None,
 ) -> None:
     """Drive what is deployed here, in the foreground, until SIGTERM or Ctrl-C.
 
     `jobs` is how many tasks run at once (default: one for each core), `kernels` "warm" or "fresh"; `on_line` is told
     what happens, from this thread. Another scheduler on the same SQLite database is a `SchedulerRunningError`.
     """
-    if jobs is not None and jobs < 1:
-        raise JobsError(jobs)
     here = the_home(home)
     store = stores.open(here)
     try:
-        with local_executor(jobs or cores(), executor) as ready:
+        with executor_ready(executor, jobs) as ready:
             Daemon(store, here, ready, kernels=kernels, on_line=on_line or (lambda line: None)).serve()
     finally:
         store.close()
@@ -287,9 +286,8 @@ class Daemon:
             return
         self._watched = time.monotonic()
         at = now.timestamp()
-        for run in bury(self._store, at):
-            self._say("the process that drove it is gone", run.dag, run.name)
-            self._notifier.has_ended(run, self._home)
+        for run in fail_orphans(self._store, self._home, self._notifier):
+            self._say("its process has ended, so it is recorded as failed", run.dag, run.name)
         for other in self._store.schedulers.unended():
             if other.id == self._scheduler.id or not self._is_gone(other):
                 continue

@@ -18,10 +18,10 @@ from ...home import Home
 from ...scheduler.due_runs import OF_BACKFILL, UNKNOWN
 from ...scheduler.run_step import as_planned, states_before, view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
-from .liveness import driver_of, jobs_of
+from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
 from .pinned import pinned
-from .records import NoSuchTaskError, Run
-from .runs import WAS_CANCELLED, NoSuchRunError, error_of, home_of, id_of, opened, the_row
+from .records import Run, TaskNotInRunError
+from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, id_of, opened
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -48,17 +48,17 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), dag, here.root)
-        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+            raise UnknownRunError(id_of(run), dag, here.root)
+        row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         return _Answer(store, here, row).of(task)
 
 
-def never_begun(run: Run) -> dict[tuple[str, int], str]:
-    """Why each task of a run that ended without a try did so, where that is known."""
+def why_not_started(run: Run) -> dict[tuple[str, int], str]:
+    """Return why each task that ended without an attempt did so, by task and map index, where that is known."""
     with opened(run.home) as store:
         if store is None:
             return {}
-        return _Answer(store, run.home, the_row(store, run.home, run.id, run.dag)).never_begun()
+        return _Answer(store, run.home, find_row(store, run.home, run.id, run.dag)).not_started()
 
 
 class _Answer:
@@ -68,7 +68,9 @@ class _Answer:
         self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
         self.instances = store.instances([row.id])[row.id]
         self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
-        self.driver = driver_of(store, row)
+        self.owner = owner_of(store, row)
+        dead = dead_owners(store).get(row.id)
+        self.orphaned = "" if dead is None else describe_orphan(row, dead)
         self.now = datetime.now(UTC)
 
     def of(self, said: str) -> list[Why]:
@@ -77,7 +79,7 @@ class _Answer:
         if not mine and part:
             mine = [each for each in self.instances if (each.task, each.map_index) == (part[1], int(part[2]))]
         if not mine:
-            raise NoSuchTaskError(
+            raise TaskNotInRunError(
                 self.row.dag, self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances))
             )
         return [
@@ -97,16 +99,20 @@ class _Answer:
         if each.state in FINISHED:
             return self._over(each, attempt)
         found = self._run_waits() + self._waits(each)
-        if not self.driver:
+        if self.orphaned:
+            found.append(f"cannot start: {self.orphaned}")
+        elif not self.owner:
             resume = f"nbdag resume {told(self.row.name, self.row.dag)}"
-            found.append(f"is driven by nobody: start `nbdag scheduler`, or drive it here with `{resume}`")
-        return found or [f"is free to run: {self.driver} starts it in a moment"]
+            found.append(f"has no process to run it: start `nbdag scheduler`, or continue here with `{resume}`")
+        return found or [f"is free to run: {self.owner} starts it in a moment"]
 
     def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
-        found = [f"{standing(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
-        if not self.driver:
-            found.append("is begun anew by the next `nbdag scheduler`")
+        found = [f"{standing(each.state)}{length} (try {each.tries}), in {self.owner or 'a process that has ended'}"]
+        if self.orphaned:
+            found.append(f"is interrupted: {self.orphaned}")
+        elif not self.owner:
+            found.append("is executed again by the next `nbdag scheduler`")
         return found
 
     def _over(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
@@ -138,7 +144,7 @@ class _Answer:
         found = attempt is not None and attempt.state is TaskState.SUCCESS and each.map_index < 0
         return found and each.state is TaskState.SKIPPED and task is not None and bool(task.options.map)
 
-    def never_begun(self) -> dict[tuple[str, int], str]:
+    def not_started(self) -> dict[tuple[str, int], str]:
         never = {
             each.id: each
             for each in self.instances
@@ -169,7 +175,7 @@ class _Answer:
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
             return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
-        return ["waits for its run to begin"] if self.driver else []
+        return ["waits for its run to begin"] if self.owner else []
 
     def _waits(self, each: InstanceRow) -> list[str]:
         found = self._plan(self.instances)
