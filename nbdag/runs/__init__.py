@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .actions.gc import GRACE, Cleaned, clean_db, gc
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
     from .actions.resume import RunOwnedError, RunSucceededError, resume
-    from .creation.partial_runs import MissingValueError
+    from .creation.partial_runs import NoStoredValueError
     from .creation.plan import Planned, PoolTooSmallError, plan_run
     from .creation.prepare import (
         FolderMissingError,
@@ -103,8 +103,8 @@ __all__ = [
     "JobsError",
     "KernelMissingError",
     "Line",
-    "MissingValueError",
     "NoLogError",
+    "NoStoredValueError",
     "NotDeployedError",
     "NotebookProblemsError",
     "NothingToClearError",
@@ -201,7 +201,7 @@ _MODULES = {
         "FolderMissingError KernelMissingError NotebookProblemsError OutputError OutputExistsError "
         "ParameterValueError UnknownTaskError choose plain_parameters"
     ),
-    ".creation.partial_runs": "MissingValueError",
+    ".creation.partial_runs": "NoStoredValueError",
     ".creation.plan": "Planned PoolTooSmallError plan_run",
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",

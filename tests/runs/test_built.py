@@ -210,7 +210,7 @@ def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write
     failed = scheduler.wait(runs.trigger("many", parameters={"n": 1}, home=home))
     assert failed.error is not None
     assert "\n" not in failed.error
-    assert "and 1 more problem: `nbdag check " in failed.error
+    assert "and 1 more problem; `nbdag check " in failed.error
 
 
 def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_said_once(
@@ -228,7 +228,7 @@ def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_s
         return pin(self, digest, text)
 
     monkeypatch.setattr(Home, "pin", may_pin)
-    monkeypatch.setattr(nbdag.runs.creation.build, "AGAIN", 0.5)
+    monkeypatch.setattr(nbdag.runs.creation.build, "RETRY_DELAY", 0.5)
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     scheduler.start()
     end = time.monotonic() + PATIENCE

@@ -222,7 +222,7 @@ def test_a_dry_run_tells_what_may_be_spared(write: Write, home: Home) -> None:
 
     def spared(**more: bool) -> list[str]:
         planned = runs.plan_run(path, home=home, **more)
-        return [each.task for each in planned if "takes the outcome of an earlier run" in each.reason]
+        return [each.task for each in planned if "the result of an earlier run is reused" in each.reason]
 
     assert spared() == ["a"]
     assert spared(cache=False) == []

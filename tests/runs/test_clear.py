@@ -101,21 +101,21 @@ def test_a_task_that_is_marked_a_success_lets_what_follows_run(write: Write, hom
 
 def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
-    with pytest.raises(NothingToClearError, match=r"no task of run \S+ failed, so there is nothing to clear"):
+    with pytest.raises(NothingToClearError, match=r"nothing to clear: no task of run \S+ has failed"):
         clear(done, only_failed=True)
-    with pytest.raises(runs.TaskNotInRunError, match=r"has no task 'b'; it has a"):
+    with pytest.raises(runs.TaskNotInRunError, match=r"has no task 'b'; its tasks are a"):
         clear(done, ["b"])
     with pytest.raises(
-        runs.UnknownStateError, match=r"'sucess' is no state here \(did you mean 'success'\?\): it is one"
+        runs.UnknownStateError, match=r"unknown state 'sucess' \(did you mean 'success'\?\); expected one of"
     ):
         mark("sucess", done, ["a"])
     with pytest.raises(
-        runs.UnknownStateError, match=r"'running' is no state here: it is one of success, failed, skipped"
+        runs.UnknownStateError, match=r"unknown state 'running'; expected one of success, failed, skipped"
     ):
         mark(TaskState.RUNNING, done, ["a"])
-    with pytest.raises(runs.UnknownStateError, match=r"'canceled' is no state .*'cancelled'"):
+    with pytest.raises(runs.UnknownStateError, match=r"unknown state 'canceled' .*'cancelled'"):
         runs.list_runs(state="canceled", home=home)
-    with pytest.raises(RunSucceededError, match="succeeded, so nothing is left of it"):
+    with pytest.raises(RunSucceededError, match="succeeded, so no task is left to run"):
         resume(done)
 
 
@@ -124,7 +124,7 @@ def test_a_run_that_somebody_drives_is_not_driven_twice(write: Write, home: Home
     cell = f"from pathlib import Path\nfrom nbdag.home import Home\nfrom nbdag.runs.actions.resume import resume\n{resuming}"
     run = nbdag.run(write(f"%%task a\n{cell}"), home=home)
     assert run.state is RunState.FAILED
-    assert "is driven by process" in str(run["a"].error)
+    assert "is owned by process" in str(run["a"].error)
 
 
 def test_a_run_that_waits_for_nobody_is_cancelled_at_once(write: Write, home: Home) -> None:

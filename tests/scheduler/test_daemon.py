@@ -47,7 +47,7 @@ class Works:
         thread = threading.Thread(target=daemon.serve)
         thread.start()
         try:
-            self.until(lambda: self.says("begins"))
+            self.until(lambda: self.says("the scheduler starts"))
             yield
         finally:
             daemon.ask_to_end()
@@ -144,5 +144,5 @@ def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beat
                 there.schedulers.beat("o", at + n)
                 time.sleep(0.02)
     there.close()
-    assert works.says("three.t0 will begin anew") is silent
+    assert works.says("three.t0 will be executed again") is silent
     assert [job.key.try_number for job in works.executor.submitted if job.key.task == "t0"] == ([2] if silent else [])

@@ -31,7 +31,7 @@ def test_a_backfill_is_driven_by_the_scheduler_that_is_alive(site: Site, backwar
     cell = "%%task a\nwith open('marks.txt', 'a') as file:\n    file.write(f'{dag_run.logical_date:%d}\\n')"
     runs.deploy(site.cells("fill", "%dag fill --schedule @daily", cell), home=site.home)
     site.begin("--jobs", "2")
-    site.until(lambda: "begins" in site.said(), "the scheduler begins")
+    site.until(lambda: "the scheduler starts" in site.said(), "the scheduler begins")
     made = backfill("fill", FIRST, LAST, backwards=backwards, max_active_runs=1, home=site.home)
     assert made.owner == f"the scheduler (process {site.processes[0].pid})"
     with pytest.raises(BackfillRunningError):
@@ -64,9 +64,7 @@ def test_why_says_that_all_jobs_are_taken_and_who_comes_first(here: Site) -> Non
     under_way(here, run, "b")
     assert reasons(here, run, "c") == ["waits for a job: 1 of 1 taken"]
     assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "1 waiting task of higher priority ahead of it"]
-    assert re.fullmatch(
-        r"is running for \d+ s \(try 1\), driven by the scheduler \(process \d+\)", *reasons(here, run, "b")
-    )
+    assert re.fullmatch(r"is running for \d+ s \(try 1\), in the scheduler \(process \d+\)", *reasons(here, run, "b"))
 
 
 def test_why_says_who_has_the_slots_of_a_pool(here: Site) -> None:
@@ -108,7 +106,7 @@ def test_why_says_that_too_many_runs_are_running(here: Site) -> None:
     first, second = here.trigger("one"), here.trigger("one")
     under_way(here, first, "a")
     assert reasons(here, second, "a") == [
-        "waits for its run to begin: 1 of 1 runs of one are running (max_active_runs)"
+        "waits for its run to start: 1 of 1 runs of one are running (max_active_runs)"
     ]
 
 
@@ -116,7 +114,9 @@ def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> 
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
-    nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id} --dag alone`"
+    nobody = (
+        f"has no process to run it: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
+    )
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout

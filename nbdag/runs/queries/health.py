@@ -116,7 +116,7 @@ def _state(home: Home) -> Iterator[Finding]:
     used = "" if home.root.exists() else " (not created yet)"
     yield Finding(what="state", level="ok", said=f"{home.root}{used}")
     if home.url is not None:
-        yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL names {without_secrets(home.url)}")
+        yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL is {without_secrets(home.url)}")
     free = shutil.disk_usage(place).free
     if free < _LOW_SPACE:
         yield Finding(
@@ -159,7 +159,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
         yield Finding(
             what="scheduler",
             level="problem" if overdue or waiting else "note",
-            said=f"none is alive; deployed: {several(deployed, 'DAG')}; waiting: {several(waiting, 'run')} "
+            said=f"no scheduler is alive; deployed: {several(deployed, 'DAG')}; waiting: {several(waiting, 'run')} "
             "('nbdag scheduler' starts one)",
         )
     for dag, since in overdue:
