@@ -53,6 +53,8 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
     [
         "actions.backfill",
         "actions.gc",
+        "actions.deploy",
+        "actions.doctor",
         "actions.clear",
         "queries.health",
         "actions.pools",

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from .. import runs
 from ..core.model.states import RunState
-from ..runs import Event
-from ..runs.actions import backfill as api
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
+from .options import EXECUTOR
 from .output import output_option, print_data
 from .parameters import parameter_options, parameters
 
@@ -51,7 +51,7 @@ def _split(ctx: click.Context, param: click.Parameter, said: tuple[str, ...]) ->
 )
 @click.option(
     "--reprocess",
-    type=click.Choice(list(api.REPROCESS)),
+    type=click.Choice(list(runs.REPROCESS)),
     default="none",
     show_default=True,
     help="Which dates that have a run get another: none, those that failed, or all that have ended.",
@@ -62,12 +62,13 @@ def _split(ctx: click.Context, param: click.Parameter, said: tuple[str, ...]) ->
     "--max-active-runs", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Runs at once."
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once, where it is driven here.")
+@EXECUTOR
 @click.option("--dry-run", is_flag=True, help="List what would be made.")
 @parameter_options
 @output_option
 def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
-    max_active_runs: int, jobs: int | None, dry_run: bool, form: str, **said: Any,
+    max_active_runs: int, jobs: int | None, executor: str, dry_run: bool, form: str, **said: Any,
 ) -> int:  # fmt: skip
     """Make runs for ticks of the past.
 
@@ -76,18 +77,19 @@ def backfill(
     """
     table = form == "table"
 
-    def on_plan(made: api.Backfill) -> None:
+    def on_plan(made: runs.Backfill) -> None:
         if table:
             _print(made, dry_run=False)
 
-    def on_event(event: Event) -> None:
+    def on_event(event: runs.Event) -> None:
         if event.kind == "run" and table:
             click.echo(f"run {event.run_id}: {event.state}{f': {event.message}' if event.message else ''}")
 
     try:
-        done = api.backfill(
+        done = runs.backfill(
             dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**said),
-            max_active_runs=max_active_runs, jobs=jobs, dry_run=dry_run, on_plan=on_plan, on_event=on_event,
+            max_active_runs=max_active_runs, jobs=jobs, executor=executor, dry_run=dry_run, on_plan=on_plan,
+            on_event=on_event,
         )  # fmt: skip
     except KeyboardInterrupt:
         fail(f"interrupted: the backfill of {dag} is cancelled", INTERRUPTED)
@@ -98,24 +100,24 @@ def backfill(
     return 1 if any(run.state in (RunState.FAILED, RunState.CANCELLED) for run in done.runs) else 0
 
 
-def _print(made: api.Backfill, *, dry_run: bool) -> None:
+def _print(made: runs.Backfill, *, dry_run: bool) -> None:
     for tick in made.ticks:
         what = ("would run" if dry_run else "run      ") if tick.made else "leave    "
         click.echo(f"{what}  {tick.date:%Y-%m-%d %H:%M:%S %Z}  {tick.reason}")
     number = sum(tick.made for tick in made.ticks)
     if dry_run or not number:
         click.echo(f"{number} of {len(made.ticks)} ticks{' would run' if dry_run else ': nothing is left to run'}")
-    elif made.driver:
-        click.echo(f"{number} of {len(made.ticks)} ticks are queued, and driven by {made.driver}")
+    elif made.owner:
+        click.echo(f"{number} of {len(made.ticks)} ticks are queued, and driven by {made.owner}")
     else:
         click.echo(f"{number} of {len(made.ticks)} ticks are driven here, as no scheduler is alive")
 
 
-def _data(made: api.Backfill) -> dict[str, Any]:
+def _data(made: runs.Backfill) -> dict[str, Any]:
     states = {run.id: run.state.value for run in made.runs}
     return {
         "dag": made.dag,
-        "driver": made.driver or None,
+        "driver": made.owner or None,
         "ticks": [
             {
                 "date": tick.date.isoformat(),

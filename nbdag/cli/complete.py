@@ -57,10 +57,10 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What is deployed."""
-    from ..runs import deployed
+    from ..runs import list_dags
 
     try:
-        found = deployed()
+        found = list_dags()
     except NbdagError:
         return []
     return [

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
+from .. import runs
 from ..core.options.option_types import read_duration
-from ..runs.actions import gc as api
 from ._group import examples
 from .output import output_option, print_data
 
@@ -38,7 +38,7 @@ def db() -> None:
 @db.command(epilog=examples(("nbdag db migrate", "every command does it by itself, too")))
 def migrate() -> None:
     """Make the database, or bring its schema up to date."""
-    found = api.check()
+    found = runs.migrate_db()
     click.echo(f"{found.where}: schema {found.revision}, up to date")
 
 
@@ -49,7 +49,7 @@ def check(form: str) -> int:
 
     Exits with 1 where something is.
     """
-    found = api.check()
+    found = runs.check_db()
     if form != "table":
         print_data(asdict(found), form)
     else:
@@ -70,7 +70,7 @@ def check(form: str) -> int:
 @output_option
 def clean(keep: float, dry_run: bool, form: str) -> None:
     """Forget runs that ended long ago. Runs that go on, and those whose values a kept run uses, stay."""
-    done = api.clean(keep, dry_run=dry_run)
+    done = runs.clean_db(keep, dry_run=dry_run)
     if form != "table":
         print_data({"runs": list(done.runs)}, form)
         return
@@ -93,7 +93,7 @@ def gc(keep: float | None, dry_run: bool, form: str) -> None:
     Values, pinned notebooks, folders of runs. A file stays for an hour at least, and while an attempt is under way
     that may have stored it.
     """
-    done = api.gc(keep, dry_run=dry_run)
+    done = runs.gc(keep, dry_run=dry_run)
     if form != "table":
         print_data(asdict(done), form)
         return
@@ -103,7 +103,7 @@ def gc(keep: float | None, dry_run: bool, form: str) -> None:
     click.echo(
         f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
     )
-    if keep is not None and keep < api.GRACE:
+    if keep is not None and keep < runs.GRACE:
         click.echo("files younger than an hour stay for now: a later 'nbdag gc' removes them")
 
 

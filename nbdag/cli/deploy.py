@@ -62,7 +62,7 @@ def list_(form: str) -> None:
 
     A notebook whose file has changed since is said to have: new runs do not take the change until it is deployed.
     """
-    found = runs.deployed()
+    found = runs.list_dags()
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return
@@ -141,7 +141,7 @@ def next_(dag: str, number: int, form: str) -> None:
             form,
         )
         return
-    (about,) = runs.deployed(dag)
+    about = runs.find_dag(dag)
     if about.paused:
         click.echo(f"{dag} is paused: 'nbdag unpause {dag}' lets these happen", err=True)
     if _is_due(about):
@@ -215,5 +215,5 @@ def _date(said: str | None) -> datetime | None:
 
 
 def _say_if_nobody_drives() -> None:
-    if runs.scheduler_alive() is None:
+    if runs.live_scheduler() is None:
         click.echo("no scheduler is alive here: start one with 'nbdag scheduler'", err=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 
 import click
 
+from .. import runs
 from ._group import examples
 from .output import console, output_option, print_data
 
@@ -29,14 +29,8 @@ def doctor(form: str, stop_servers: bool) -> int:
     found.
     """
     if stop_servers:
-        from ..kernels.forkserver import server_registry
-
-        with contextlib.suppress(server_registry.NoServerError, OSError):
-            for server in server_registry.running():
-                server_registry.stop(server.key)
-    from ..runs.queries.health import findings
-
-    found = list(findings())
+        runs.stop_servers()
+    found = list(runs.doctor())
     if form == "table":
         screen = console()
         for finding in found:

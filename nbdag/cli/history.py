@@ -15,7 +15,6 @@ from .. import runs as api
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..core.model.text import run_selector, task_label
 from ..core.options.option_types import nearest
-from ..runs.queries.why import never_begun
 from . import complete
 from ._group import examples
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
@@ -72,7 +71,10 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
             for run in found
         ],
     )
-    left = [run for run in found if run.state not in RUN_FINISHED and not api.driver(run)]
+    left = [run for run in found if run.state not in RUN_FINISHED and not run.orphaned and not api.owner(run)]
+    for run in found:
+        if run.orphaned:
+            click.echo(f"run {run.id} of {run.dag}: {run.orphaned}", err=True)
     if left:
         which = f"run {left[0].id}" if len(left) == 1 else f"{len(left)} of these"
         click.echo(f"nobody drives {which}: start 'nbdag scheduler', or see 'nbdag resume'", err=True)
@@ -156,7 +158,7 @@ def _print_status(run: api.Run) -> None:
     if not run.tasks:  # a %%dag cell makes them
         screen.print(run.error or "its tasks are built when its turn comes", soft_wrap=True)
         return
-    never = never_begun(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
+    never = api.why_not_started(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
     print_table(
         ["task", "state", "tries", "started", "time", "note"],
         [
@@ -175,7 +177,9 @@ def _print_status(run: api.Run) -> None:
         screen.print(f"warning {note.code}: {note.message}", style="yellow", soft_wrap=True)
     if run.error:
         screen.print(run.error, soft_wrap=True)
-    if run.state not in RUN_FINISHED and not api.driver(run):
+    if run.orphaned:
+        screen.print(run.orphaned, soft_wrap=True)
+    elif run.state not in RUN_FINISHED and not api.owner(run):
         resume = f"nbdag resume {run_selector(run.id, run.dag)}"
         screen.print(f"nobody drives it: start `nbdag scheduler`, or go on here with `{resume}`", soft_wrap=True)
     screen.print(short_path(run.notebook), soft_wrap=True)
@@ -200,7 +204,7 @@ def _so_far(what: api.TaskRun | api.Run) -> float | None:
 def _no_runs(dag: str | None, state: str | None) -> str:
     if not (dag or state):
         return "no runs yet: 'nbdag run NOTEBOOK' makes one"
-    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.deployed()} if dag else set()
+    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.list_dags()} if dag else set()
     near = nearest(dag, known) if dag and dag not in known else None
     return f"no such runs: did you mean --dag {near}?" if near else "no such runs"
 
@@ -211,8 +215,10 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
     while True:
         found = api.find_run(run.id, run.dag)
         stands = found[(task, map_index) if map_index >= 0 else task]
-        over = found.state in RUN_FINISHED or (
-            stands.state in FINISHED or (try_number is not None and stands.tries > try_number)
+        over = (
+            bool(found.orphaned)
+            or found.state in RUN_FINISHED
+            or (stands.state in FINISHED or (try_number is not None and stands.tries > try_number))
         )
         if stands.tries or over:
             now = api.logs(found, task, try_number, map_index)

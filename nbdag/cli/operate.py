@@ -7,16 +7,14 @@ from typing import Any
 
 import click
 
+from .. import runs as api
 from ..core.model.states import RunState
 from ..core.model.text import run_selector
-from ..runs import Event, Run, find_run
-from ..runs.actions import clear as api
-from ..runs.actions.resume import resume as drive
-from ..runs.queries.why import why as ask
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import row
 from .history import DAG
+from .options import EXECUTOR
 from .output import console, output_option, print_data
 from .progress import progress
 from .run import say_outcome
@@ -64,7 +62,7 @@ def clear(
             click.echo(f"{verb}: {task}{' (running: it is ended first)' if task in done.restarting else ''}")
     if dry_run:
         return 0
-    if run_now and not done.driver:
+    if run_now and not done.owner:
         return _drive(done.run, jobs, quiet=form != "table")
     if form == "table":
         _say_driver(done)
@@ -104,14 +102,15 @@ def mark(state: str, run: str, tasks: tuple[str, ...], dag: str | None, form: st
 )
 @click.argument("run", default="latest", shell_complete=complete.runs)
 @JOBS
+@EXECUTOR
 @DAG
-def resume(run: str, jobs: int | None, dag: str | None) -> int:
+def resume(run: str, jobs: int | None, executor: str, dag: str | None) -> int:
     """Go on with a run here, until it ends.
 
     One that was cleared, or that nobody drives, is driven as it stands; of one that failed or was cancelled, all that
     did not succeed runs anew. Exits with 1 where the run fails.
     """
-    return _drive(find_run(run, dag=dag), jobs)
+    return _drive(api.find_run(run, dag=dag), jobs, executor)
 
 
 @click.command(
@@ -126,7 +125,7 @@ def resume(run: str, jobs: int | None, dag: str | None) -> int:
 @output_option
 def why(run: str, task: str, dag: str | None, form: str) -> None:
     """Say why a task has not run, or what came of it."""
-    found = ask(run, task, dag=dag)
+    found = api.why(run, task, dag=dag)
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return
@@ -138,16 +137,16 @@ def why(run: str, task: str, dag: str | None, form: str) -> None:
             click.echo(f"{row(others)}: the same")
 
 
-def _drive(run: Run, jobs: int | None, *, quiet: bool = False) -> int:
+def _drive(run: api.Run, jobs: int | None, executor: str = "local", *, quiet: bool = False) -> int:
     screen = console(stderr=quiet)
     tasks = [task.id for task in run if task.map_index < 0]
     with progress(screen, tasks) as watch:
 
-        def on_event(event: Event) -> None:
+        def on_event(event: api.Event) -> None:
             watch.show(event)
 
         try:
-            done = drive(run, jobs=jobs, on_event=on_event)
+            done = api.resume(run, jobs=jobs, executor=executor, on_event=on_event)
         except KeyboardInterrupt:
             fail(f"interrupted: run {run.id} of {run.dag} is cancelled", INTERRUPTED)
     say_outcome(done, screen)
@@ -157,8 +156,8 @@ def _drive(run: Run, jobs: int | None, *, quiet: bool = False) -> int:
 def _say_driver(done: api.Cleared) -> None:
     run = done.run
     said = f"run {run.id} of {run.dag}: {run.state.value}"
-    if done.driver:
-        click.echo(f"{said}, driven by {done.driver}")
+    if done.owner:
+        click.echo(f"{said}, driven by {done.owner}")
     else:
         resume = f"nbdag resume {run_selector(run.id, run.dag)}"
         click.echo(f"{said}; no scheduler is alive, so drive it with '{resume}' or 'nbdag scheduler'")
@@ -172,5 +171,5 @@ def _data(done: api.Cleared) -> dict[str, Any]:
         "tasks": list(done.tasks),
         "restarting": list(done.restarting),
         "queued_again": done.queued_again,
-        "driver": done.driver or None,
+        "driver": done.owner or None,
     }

@@ -7,16 +7,16 @@ from dataclasses import asdict
 import click
 from click.shell_completion import CompletionItem
 
+from .. import runs
 from ..core.model.text import join_names
 from ..errors import NbdagError
-from ..runs.actions import pools as api
 from ._group import examples
 from .output import output_option, print_data, print_table
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     try:
-        return [CompletionItem(pool.name) for pool in api.pools() if pool.name.startswith(incomplete)]
+        return [CompletionItem(pool.name) for pool in runs.list_pools() if pool.name.startswith(incomplete)]
     except NbdagError:
         return []
 
@@ -42,7 +42,7 @@ def pools() -> None:
 @output_option
 def list_(form: str) -> None:
     """List the pools, and who is in them."""
-    found = api.pools()
+    found = runs.list_pools()
     if form != "table":
         print_data([asdict(pool) for pool in found], form)
         return
@@ -59,7 +59,7 @@ def list_(form: str) -> None:
 @click.argument("slots", type=int)
 def set_(name: str, slots: int) -> None:
     """Make a pool, or change its size; -1 slots are no limit."""
-    pool = api.set_pool(name, slots)
+    pool = runs.set_pool(name, slots)
     click.echo(f"pool {pool.name}: {_size(pool.slots, ' slots')}, {pool.used} in use")
 
 
@@ -67,7 +67,7 @@ def set_(name: str, slots: int) -> None:
 @NAME
 def delete(name: str) -> None:
     """Delete a pool."""
-    pool = api.delete_pool(name)
+    pool = runs.delete_pool(name)
     held = f"; {join_names(pool.tasks)} still run" if pool.tasks else ""
     click.echo(f"pool {pool.name} is deleted: tasks that name it run one at a time{held}")
 

@@ -13,11 +13,11 @@ from .. import runs
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
 from ..packages import require
-from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import say_failures
 from .notebook import NOTEBOOK, read_aloud, say_problems
+from .options import EXECUTOR
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -76,6 +76,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default=True,
     help="Fork a kernel that has its imports done where possible, or start each anew.",
 )
+@EXECUTOR
 @click.option("--overwrite", is_flag=True, help="Let the report replace OUT, even if that is no report.")
 @click.option("--no-resident", is_flag=True, help="Keep no server of warm kernels for the next run.")
 @click.option("-k", "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's.")
@@ -96,6 +97,7 @@ def run(
     fail_fast: bool | None,
     no_cache: bool,
     kernels: str,
+    executor: str,
     overwrite: bool,
     no_resident: bool,
     kernel: str | None,
@@ -112,7 +114,7 @@ def run(
     require()
     values = parameters(**said)
     which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
-    built = read_aloud(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)
+    built = read_aloud(notebook, parameters=runs.plain_parameters(values), cwd=cwd, kernel_name=kernel)
     dag = built.dag
     say_problems(dag, notebook, err=True)
     if dag.errors:
@@ -122,7 +124,7 @@ def run(
         return _say_plan(notebook, about, as_json)
     if no_resident:
         os.environ["NBDAG_IDLE"] = "0"
-    chosen = choose(dag, only=only, upto=upto, from_=from_)
+    chosen = runs.choose(dag, only=only, upto=upto, from_=from_)
     screen = console(stderr=as_json)
     seen: list[str] = []
     told: set[str] = set()
@@ -143,6 +145,7 @@ def run(
                 output=output,
                 overwrite=overwrite,
                 kernels=kernels,
+                executor=executor,
                 kernel_name=kernel,
                 cwd=cwd,
                 fail_fast=fail_fast,
@@ -184,7 +187,7 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
 
 
 def _say_plan(notebook: Path, which: dict[str, Any], as_json: bool) -> int:
-    planned = runs.plan_of(notebook, **which)
+    planned = runs.plan_run(notebook, **which)
     if as_json:
         print_data(
             [

@@ -8,9 +8,9 @@ import click
 
 from .. import runs
 from ..core.model.text import task_label
-from ..packages import require
 from . import units
 from ._group import examples
+from .options import EXECUTOR
 from .output import to_json
 
 
@@ -29,9 +29,10 @@ from .output import to_json
     show_default=True,
     help="Fork a kernel that has its imports done where possible, or start each anew.",
 )
+@EXECUTOR
 @click.option("--log-json", is_flag=True, help="Print each line as JSON.")
 @click.option("--print-unit", type=click.Choice(units.KINDS), help="Print a service that keeps it running, and end.")
-def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | None) -> None:
+def scheduler(jobs: int | None, kernels: str, executor: str, log_json: bool, print_unit: str | None) -> None:
     """Drive what is deployed, in the foreground.
 
     Ctrl-C or SIGTERM: what runs may end, nothing new begins. A second one stops at once; what ran then begins anew
@@ -39,10 +40,10 @@ def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | 
     """
     if print_unit is not None:
         more = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
+        more += ["--executor", executor] if executor != "local" else []
         click.echo(units.unit(print_unit, *more, *(["--log-json"] if log_json else [])), nl=False)
         return
-    require()
-    runs.schedule(jobs=jobs, kernels=kernels, on_line=_print_json if log_json else _print)
+    runs.schedule(jobs=jobs, kernels=kernels, executor=executor, on_line=_print_json if log_json else _print)
 
 
 def _print(line: runs.Line) -> None:

@@ -17,7 +17,6 @@ from .. import runs
 from ..core.model.states import RUN_FINISHED
 from ..errors import NbdagError
 from ..home import Home
-from ..runs.actions.clear import clear
 from .messages import Act, TellNotice
 from .outputs import plain
 
@@ -79,8 +78,8 @@ class Acts:
 
     def _clear(self, run: str, task: str, which: Mapping[str, bool]) -> None:
         home, dag = self._home(), self._dag()
-        cleared = clear(run, [task] if task else [], dag=dag, home=home, **which)
-        if not cleared.driver:
+        cleared = runs.clear(run, [task] if task else [], dag=dag, home=home, **which)
+        if not cleared.owner:
             drives = ["resume", cleared.run.id, "--dag", dag]
             self._drive(drives, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from ..core.model.job import Key
 from ..home import Home
-from ..runs import Run, find_run, list_runs, logs
-from ..runs.queries.runs import attempts
-from ..store.rows import AttemptRow
+from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs
 from . import outputs
 from .messages import Bar, GridRun, Past, TellGrid, TellRun, TellTimeline, TellTry, Try
 from .status import brief, of_run
@@ -103,4 +101,4 @@ class History:
         return {"kind": "grid", "runs": columns[::-1]}
 
     def _attempts(self, run: str) -> list[AttemptRow]:
-        return attempts(run, self.dag, home=self.home)
+        return list_attempts(run, self.dag, home=self.home)

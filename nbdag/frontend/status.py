@@ -36,7 +36,7 @@ def brief(run: Run) -> RunBrief:
         "started": run.started,
         "ended": run.ended if run.state in RUN_FINISHED else None,
         "partial": run.only is not None,
-        "error": _short(run.error or ""),
+        "error": _short(run.error or run.orphaned or ""),
     }
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 from ..errors import NbdagError
 from ..home import Home
-from ..runs import Run
-from ..runs.queries.runs import moves
+from ..runs import Run, watch_runs
 from .history import LATEST
 
 POLL = 0.2  # seconds between two looks at whether anything changed
@@ -52,7 +51,7 @@ class Watch:
             self._ended.wait(self._poll)
 
     def _follow(self, home: Home) -> None:
-        with contextlib.closing(moves(self._dag, limit=LATEST, home=home)) as looks:
+        with contextlib.closing(watch_runs(self._dag, limit=LATEST, home=home)) as looks:
             for moved in looks:
                 for run in moved:
                     self._tell(run)

@@ -158,7 +158,7 @@ class Living:
         found = runs.load(self._dag.id, run=run, task=task, home=history.home)
         if name not in found:
             writes = task in self._dag.tasks and name in self._dag.tasks[task].writes
-            raise runs.NotStoredError(run, name, [task] if writes else [], found)
+            raise runs.ValueNotStoredError(run, name, (task,) if writes else (), tuple(sorted(found)))
         shown = outputs.of_bundle(self._display(found[name]))
         return {"kind": "value", "run": run, "task": task, "name": name, "outputs": shown}
 

@@ -79,9 +79,13 @@ def test_a_killed_run_leaves_no_kernel_and_a_store_that_opens(nbdag: Any, hangin
     hanging.communicate(timeout=LONG)
     until(lambda: not nbdag.processes.identity(), "no process is left")
     (run,) = runs_of(nbdag)
-    assert run["state"] in ("running", "failed", "cancelled")
+    assert run["state"] == "running"
+    assert f"(pid {hanging.pid}) has ended" in run["orphaned"]
     done = nbdag("status")
     assert done.returncode == 0, done.stderr
+    assert "`nbdag doctor` records it as failed" in done.stdout
+    assert f"run {run['run_id']} of" in nbdag("doctor").stdout
+    assert runs_of(nbdag)[0]["state"] == "failed"
 
 
 def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subprocess.Popen[str]) -> None:

@@ -38,15 +38,16 @@ def test_each_command_shows_examples(call: Callable[..., Result], command: str) 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["clear", "latest"], 1, "there is no run in"),
-        (["why", "latest", "a"], 1, "there is no run in"),
-        (["resume"], 1, "there is no run in"),
+        (["clear", "latest"], 1, "no run in"),
+        (["why", "latest", "a"], 1, "no run in"),
+        (["resume"], 1, "no run in"),
         (["mark", "lost", "latest", "a"], 2, "'lost' is not one of 'success', 'failed', 'skipped'"),
-        (["pools", "set", "gpu", "-5"], 2, "a pool cannot have -5 slots"),
-        (["pools", "delete", "gpu"], 1, "there is no pool 'gpu'"),
+        (["pools", "set", "gpu", "-5"], 2, "invalid number of slots -5"),
+        (["pools", "delete", "gpu"], 1, "unknown pool 'gpu'"),
         (["backfill", "churn", "--from", "x", "--to", "2026-01-01"], 2, "'x' is no date"),
         (["backfill", "churn", "--from", "2026-01-01", "--to", "2026-01-02"], 1, "no DAG 'churn' is deployed"),
         (["gc", "--keep", "soon"], 2, "'soon' is no length of time"),
+        (["scheduler", "--executor", "nope"], 2, "unknown executor 'nope'"),
         (["scheduler", "--print-unit", "cron"], 2, "'cron' is not one of 'systemd', 'launchd'"),
     ],
 )
@@ -70,7 +71,7 @@ def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
 
 
 LINES = [
-    runs.Line(at=1767225600.0, message="the scheduler begins: 2 tasks at once, nbdag.db"),
+    runs.Line(at=1767225600.0, message="the scheduler starts: 2 tasks at once, nbdag.db"),
     runs.Line(at=1767225600.5, message="is due at 06:00", dag="churn", run="r1"),
     runs.Line(at=1767225601.0, message="", dag="churn", run="r1", task="a", try_number=1, state="running"),
     runs.Line(
@@ -84,14 +85,14 @@ LINES = [
     [
         (
             (),
-            "12:00:00 the scheduler begins: 2 tasks at once, nbdag.db\n"
+            "12:00:00 the scheduler starts: 2 tasks at once, nbdag.db\n"
             "12:00:00 churn r1: is due at 06:00\n"
             "12:00:01 churn r1 a: running\n"
             "12:00:02 churn r1 b[3]: failed (try 2): no luck\n",
         ),
         (
             ("--log-json",),
-            '{"at": "12:00:00", "message": "the scheduler begins: 2 tasks at once, nbdag.db"}\n'
+            '{"at": "12:00:00", "message": "the scheduler starts: 2 tasks at once, nbdag.db"}\n'
             '{"at": "12:00:00", "dag": "churn", "run": "r1", "message": "is due at 06:00"}\n'
             '{"at": "12:00:01", "dag": "churn", "run": "r1", "task": "a", "try": 1, "state": "running"}\n'
             '{"at": "12:00:02", "dag": "churn", "run": "r1", "task": "b", "map_index": 3, "try": 2, "state": "failed", '
@@ -181,7 +182,7 @@ def test_the_last_day_of_a_backfill_is_filled_to_its_end(
     assert ticks("2025-01-01", "2025-01-02T00:00") == ["01T12:00", "02T00:00"]
     early = call("backfill", "churn", "--from", "2024-01-01", "--to", "2024-01-02", "--dry-run")
     assert early.exit_code == 2
-    assert "no tick of the past between these dates; it begins on 2025-01-01 12:00" in early.output
+    assert "no past tick between these dates; it begins on 2025-01-01 12:00" in early.output
 
 
 def test_a_run_that_nobody_watches_takes_no_unknown_parameter(

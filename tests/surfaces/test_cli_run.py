@@ -69,7 +69,10 @@ def test_a_file_that_is_no_report_is_never_replaced_unasked(nbdag: Any, write_no
         path.write_bytes(text)
         done = nbdag("run", first, path.name)
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"{path.name} exists and is no report of a run; name another file, or say --overwrite" in done.stderr
+        assert (
+            f"{path.name} already exists and is not a run report; choose another file or pass --overwrite"
+            in done.stderr
+        )
         assert path.read_bytes() == text
     (nbdag.folder / "out.ipynb").touch()  # as mktemp makes one
     for words in (["out.ipynb"], ["out.ipynb"], ["two.ipynb", "--overwrite"]):
@@ -295,13 +298,13 @@ def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write
     assert nbdag("run", write_notebook(*cells)).returncode == 1
     assert "ZeroDivisionError" in nbdag("logs", "latest", "w[1]").stdout
     for words, said in (
-        (["w"], "w is mapped and has 3 instances: say which, such as 'w[0]'"),
-        (["w", "--index", "7"], "w has no instance 7: it has instances 0 to 2"),
-        (["u[0]"], "there is one u in this run, so leave out which"),
-        (["v[0]"], "has no task 'v'; it has w, u, none"),
+        (["w"], "w is mapped and has 3 instances; name one of them, such as 'w[0]'"),
+        (["w", "--index", "7"], "w has no instance 7; its instances are 0 to 2"),
+        (["u[0]"], "this run has a single u, so omit the index"),
+        (["v[0]"], "has no task 'v'; its tasks are w, u, none"),
     ):
         assert said in nbdag("logs", "latest", *words).stderr
-    assert "warning NB415: no_such_module:f could not be told of the failure: ModuleNotFound" in nbdag("status").stdout
+    assert "warning NB415: no_such_module:f was not notified of the failure: ModuleNotFound" in nbdag("status").stdout
     assert re.search(r"none .*skipped .* there is no element to map over", nbdag("status").stdout)
     assert nbdag("why", "latest", "none").stdout == "none was skipped: there is no element to map over\n"
     nbdag("mark", "success", "latest", "w[0]")

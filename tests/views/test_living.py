@@ -110,11 +110,11 @@ def test_a_value_that_is_not_there_is_said_in_a_sentence(living, monkeypatch):
     living.hear({"kind": "value", "run": "r1", "task": "a", "name": "z"})
     living.hear({"kind": "value", "run": "r1", "task": "a", "name": "x"})
     assert [told["kind"] for told in living.told] == ["notice", "value"]
-    assert living.told[0]["text"] == "no task of run r1 sets 'z'; it stored x"
+    assert living.told[0]["text"] == "no task of run r1 sets 'z'; stored names: x"
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(living):
     living.hear({"kind": "act", "what": "cancel", "task": "", "run": "gone"})
     (told,) = living.told
     assert (told["kind"], told["level"]) == ("notice", "error")
-    assert "no run" in told["text"]
+    assert "unknown run 'gone'" in told["text"]
