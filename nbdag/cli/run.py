@@ -16,8 +16,8 @@ from ..packages import require
 from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
-from .failures import say_failures
-from .notebook import NOTEBOOK, read_aloud, say_problems
+from .failures import print_failures
+from .notebook import NOTEBOOK, read_notebook, print_problems
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -112,9 +112,9 @@ def run(
     require()
     values = parameters(**said)
     which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
-    built = read_aloud(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)
+    built = read_notebook(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)
     dag = built.dag
-    say_problems(dag, notebook, err=True)
+    print_problems(dag, notebook, err=True)
     if dag.errors:
         return 1
     if dry_run:
@@ -153,13 +153,13 @@ def run(
             )
         except KeyboardInterrupt:
             fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
-    say_outcome(done, screen, told)
+    print_outcome(done, screen, told)
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> None:
+def print_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> None:
     """What a person needs to know of a run that has ended, and has not been `told` yet; last, where its report is."""
 
     def say(line: str, style: str = "") -> None:
@@ -171,7 +171,7 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
     for task in run:
         for note in task.warnings:
             say(f"{task_label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
-    say_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
+    print_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
     if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")
     counts: dict[str, int] = {}
