@@ -61,15 +61,26 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option("--backwards", is_flag=True, help="Start with the latest date.")
 @click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=_split, help="Run only these tasks.")
 @click.option(
-    "--max-active-runs", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Maximum number of runs at once."
+    "--max-active-runs",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of runs at once.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Maximum number of tasks at once, if the runs execute here.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of tasks at once, if the runs execute here.",
+)
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")
 @parameter_options
 @output_option
 def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
-    max_active_runs: int, jobs: int | None, dry_run: bool, form: str, **parameter_values: Any,
+    max_active_runs: int, jobs: int | None, dry_run: bool, form: str, **values: Any,
 ) -> int:  # fmt: skip
     """Run a DAG for past dates of its schedule.
 
@@ -88,7 +99,7 @@ def backfill(
 
     try:
         done = api.backfill(
-            dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**parameter_values),
+            dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**values),
             max_active_runs=max_active_runs, jobs=jobs, dry_run=dry_run, on_plan=on_plan, on_event=on_event,
         )  # fmt: skip
     except KeyboardInterrupt:

@@ -37,15 +37,15 @@ def db() -> None:
 
 @db.command(epilog=examples(("nbdag db migrate", "every other command does the same when it needs to")))
 def migrate() -> None:
-    """Create the database, or upgrade its schema to the current version."""
+    """Create the database, or upgrade its schema."""
     found = api.check()
     click.echo(f"{found.where}: schema {found.revision}, up to date")
 
 
-@db.command(epilog=examples(("nbdag db check -o json", "for programs")))
+@db.command(epilog=examples(("nbdag db check -o json", "the same, for a script")))
 @output_option
 def check(form: str) -> int:
-    """Check the database for faults and for values whose files are missing.
+    """Check the database for faults and missing files of values.
 
     Exits with 1 if there are any.
     """

@@ -11,7 +11,7 @@ import click
 from .. import runs
 from . import complete
 from ._group import examples
-from .notebook import NOTEBOOK, read_notebook, print_problems
+from .notebook import NOTEBOOK, print_problems, read_notebook
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
@@ -103,7 +103,7 @@ def list_(form: str) -> None:
     "--logical-date",
     metavar="DATE",
     callback=lambda ctx, param, text: _date(text),
-    help="Logical date of the run: the date whose data it processes.",
+    help="Logical date of the run, like the tick of a scheduled run.",
 )
 @click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
 @output_option
@@ -130,7 +130,9 @@ def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, 
     ),
 )
 @DAG
-@click.option("-n", "--number", type=click.IntRange(min=1), default=5, show_default=True, help="Number of runs to show.")
+@click.option(
+    "-n", "--number", type=click.IntRange(min=1), default=5, show_default=True, help="Number of runs to show."
+)
 @output_option
 def next_(dag: str, number: int, form: str) -> None:
     """Show the next scheduled runs of a DAG.

@@ -45,7 +45,9 @@ def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 )
 @DAG
 @click.option("--state", type=click.Choice([state.value for state in RunState]), help="List only runs in this state.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of runs to list.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of runs to list."
+)
 @output_option
 def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
     """List the latest runs."""
@@ -116,7 +118,14 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
-@click.option("--try", "try_number", type=click.IntRange(min=1), metavar="N", show_default="the last", help="Number of the attempt.")
+@click.option(
+    "--try",
+    "try_number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the last",
+    help="Number of the attempt.",
+)
 @click.option("--index", type=click.IntRange(min=0), metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")

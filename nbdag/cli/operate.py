@@ -23,7 +23,14 @@ from .run import print_outcome
 
 RUN = click.argument("run", shell_complete=complete.runs)
 TASKS = click.argument("tasks", nargs=-1, shell_complete=complete.tasks_of_run)
-JOBS = click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", show_default="number of cores", help="Maximum number of tasks at once.")
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
+)
 
 
 @click.command(
@@ -38,7 +45,7 @@ JOBS = click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", sho
 @TASKS
 @click.option("-u", "--upstream", is_flag=True, help="Include upstream tasks.")
 @click.option("-d", "--downstream", is_flag=True, help="Include downstream tasks.")
-@click.option("--only-failed", is_flag=True, help="Only tasks whose state is failed or upstream_failed.")
+@click.option("--only-failed", is_flag=True, help="Reset only tasks whose state is failed or upstream_failed.")
 @click.option("--deployed", is_flag=True, help="Use the deployed version of the notebook instead of the run's own.")
 @click.option("--run", "run_now", is_flag=True, help="Execute the run in this terminal until it ends.")
 @JOBS

@@ -38,7 +38,7 @@ def pools() -> None:
     """
 
 
-@pools.command(name="list", epilog=examples(("nbdag pools list -o json", "for a script")))
+@pools.command(name="list", epilog=examples(("nbdag pools list -o json", "the pools, for a script")))
 @output_option
 def list_(form: str) -> None:
     """List the pools and the tasks that use them."""

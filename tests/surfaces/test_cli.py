@@ -44,7 +44,7 @@ def test_version_is_said() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["chek"], "did you mean 'check'?"),
+        (["chek"], "unknown command 'chek'; did you mean 'check'?"),
         (["churn.ipynb"], "did you mean 'run churn.ipynb'?"),
         (["check"], "missing argument"),
         (["doctor", "--outptu", "json"], "--output"),
@@ -93,8 +93,12 @@ def failing(error: BaseException) -> Commands:
     [
         (Wrong(), 1, "nbdag: the moon is not up: wait until evening\n"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (OSError(28, "No space left on device", "/small/file"), 1, "no space left on device (/small/file)"),
-        (KeyError("oops"), 1, "this is a bug in nbdag: KeyError: 'oops'; its traceback is in "),
+        (
+            OSError(28, "No space left on device", "/small/file"),
+            1,
+            "no space left on device (/small/file); free disk space or change",
+        ),
+        (KeyError("oops"), 1, "this is a bug in nbdag: KeyError: 'oops'; please report it with its traceback, in "),
     ],
 )
 def test_every_error_is_a_sentence_and_an_exit_code(
@@ -194,11 +198,11 @@ def test_the_more_particular_way_wins(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["-f", "no.yaml"], "cannot read no.yaml"),
-        (["-y", "a: [1"], "not YAML at line"),
-        (["-y", "just text"], "a mapping of names to values is needed"),
-        (["-b", "***"], "not base64"),
-        (["-p", "not a name", "1"], "cannot be the name of a variable"),
-        (["-p", "class", "1"], "'class' cannot be the name of a variable"),
+        (["-y", "a: [1"], "invalid YAML at line"),
+        (["-y", "just text"], "expected a mapping of names to values"),
+        (["-b", "***"], "is not text in base64"),
+        (["-p", "not a name", "1"], "is not a valid variable name"),
+        (["-p", "class", "1"], "'class' is not a valid variable name"),
     ],
 )
 def test_a_bad_parameter_is_said(words: list[str], said: str) -> None:

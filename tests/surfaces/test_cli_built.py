@@ -58,7 +58,7 @@ def test_a_run_takes_its_shape_from_its_parameters(write_notebook: WriteNotebook
 def test_a_run_that_waits_to_be_built_says_so(write_notebook: WriteNotebook, nbdag: Any) -> None:
     assert nbdag("deploy", write_notebook(*SWEEP)).returncode == 0
     assert nbdag("trigger", "sweep", "-p", "n", "two").returncode == 0
-    assert "its tasks are built when its turn comes" in nbdag("status", "latest").stdout
+    assert "its tasks are built when the run starts" in nbdag("status", "latest").stdout
     assert "they are not built" in nbdag("why", "latest", "fit_0").stderr
     assert nbdag("resume", "latest").returncode == 1
     assert "cell 4, line 3: TypeError" in nbdag("status", "latest").stdout

@@ -66,7 +66,7 @@ def test_what_is_deployed_stays_as_it_was_whatever_becomes_of_the_file(
     pinned = listed(call)[0]["digest"]
     assert listed(call)[0]["changed"] is None
     write(SCHEDULE, "%%task other\nx = 2")
-    assert "churn.ipynb (changed since)" in call("list").output
+    assert "churn.ipynb (edited since)" in call("list").output
     assert listed(call)[0]["changed"] == "changed"
     deployed.unlink()
     assert (listed(call)[0]["changed"], listed(call)[0]["digest"]) == ("gone", pinned)
@@ -78,7 +78,7 @@ def test_what_cannot_run_is_not_deployed(call: Call) -> None:
     answer = call("deploy", write(SCHEDULE, "%%task a\nx = nowhere"))
     assert answer.exit_code == 1
     assert "nowhere" in answer.stderr
-    assert call("list").stderr == "nothing is deployed: 'nbdag deploy NOTEBOOK' does\n"
+    assert call("list").stderr == "no DAG is deployed; 'nbdag deploy NOTEBOOK' deploys one\n"
 
 
 def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed:
 def test_a_paused_schedule_makes_no_runs_and_says_so(call: Call, deployed: Path) -> None:
     assert call("pause", "churn").output == "churn: paused\n"
     assert re.search(r"^churn +30 2 \* \* \* +paused ", call("list").stdout, re.MULTILINE)
-    assert call("next", "churn").stderr == "churn is paused: 'nbdag unpause churn' lets these happen\n"
+    assert call("next", "churn").stderr == "churn is paused; 'nbdag unpause churn' allows these runs\n"
     assert call("deploy", deployed).stdout == "churn: version 1 is deployed; schedule '30 2 * * *', paused\n"
     assert re.fullmatch(rf"churn: schedule '30 2 \* \* \*', next run {A_TIME}\n", call("unpause", "churn").stdout)
 
@@ -105,7 +105,7 @@ def test_a_paused_schedule_makes_no_runs_and_says_so(call: Call, deployed: Path)
 def test_a_run_is_asked_for_with_values_and_for_a_date(call: Call, deployed: Path, tmp_path: Path) -> None:
     answer = call("trigger", "churn", "-p", "alpha", "5", "--logical-date", "2026-03-02T02:30")
     assert re.fullmatch(r"run manual__\S+ of churn: queued\n", answer.stdout)
-    assert answer.stderr == "no scheduler is alive here: start one with 'nbdag scheduler'\n"
+    assert answer.stderr == "no scheduler is running here; start one with 'nbdag scheduler'\n"
     home = Home(tmp_path / "home")
     run = runs.find_run(home=home)
     assert (run.state, dict(run.parameters)) == (RunState.QUEUED, {"alpha": 5})
@@ -120,7 +120,11 @@ def test_a_run_is_asked_for_with_values_and_for_a_date(call: Call, deployed: Pat
     ("words", "code", "said"),
     [
         (("trigger", "chrun"), 1, "no DAG 'chrun' is deployed"),
-        (("trigger", "churn", "--logical-date", "yesterday"), 2, "'yesterday' is no date: write 2026-01-31 or"),
+        (
+            ("trigger", "churn", "--logical-date", "yesterday"),
+            2,
+            "invalid date 'yesterday'; expected a form such as 2026-01-31 or",
+        ),
         (("pause", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("next", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("remove", "chrun"), 1, "no DAG 'chrun' is deployed"),
@@ -140,7 +144,7 @@ def test_what_is_removed_makes_no_runs_and_those_that_there_are_stay(
     call: Call, deployed: Path, tmp_path: Path
 ) -> None:
     call("trigger", "churn")
-    assert call("remove", "churn").output == "churn: no longer deployed\n"
+    assert call("remove", "churn").output == "churn: removed\n"
     assert listed(call) == []
     assert [run.dag for run in runs.list_runs(home=Home(tmp_path / "home"))] == ["churn"]
     assert call("deploy", deployed).output.startswith("churn: version 1 is deployed; ")

@@ -44,9 +44,13 @@ def test_each_command_shows_examples(call: Callable[..., Result], command: str) 
         (["mark", "lost", "latest", "a"], 2, "'lost' is not one of 'success', 'failed', 'skipped'"),
         (["pools", "set", "gpu", "-5"], 2, "a pool cannot have -5 slots"),
         (["pools", "delete", "gpu"], 1, "there is no pool 'gpu'"),
-        (["backfill", "churn", "--from", "x", "--to", "2026-01-01"], 2, "'x' is no date"),
+        (
+            ["backfill", "churn", "--from", "x", "--to", "2026-01-01"],
+            2,
+            "invalid date 'x'; expected a form such as 2026-01-31",
+        ),
         (["backfill", "churn", "--from", "2026-01-01", "--to", "2026-01-02"], 1, "no DAG 'churn' is deployed"),
-        (["gc", "--keep", "soon"], 2, "'soon' is no length of time"),
+        (["gc", "--keep", "soon"], 2, "invalid duration 'soon'; expected a form such as 30d"),
         (["scheduler", "--print-unit", "cron"], 2, "'cron' is not one of 'systemd', 'launchd'"),
     ],
 )
@@ -65,7 +69,7 @@ def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
     assert {"name": "gpu", "slots": 2, "used": 0, "tasks": []} in json.loads(call("pools", "list", "-o", "json").output)
     assert call("db", "check").exit_code == 0
     assert "0 values, 0 notebooks, 0 folders" in call("gc").output
-    assert "younger than an hour stay for now" in call("gc", "--keep", "1m").output
+    assert "younger than an hour are kept for now" in call("gc", "--keep", "1m").output
     assert "younger" not in call("gc", "--keep", "2h").output
 
 
@@ -201,9 +205,9 @@ def test_a_tick_that_is_due_is_said_so_everywhere(
     path = write_notebook("%dag churn --schedule @daily --start-date 2020-01-01 --catchup", "%%task a\nx = 1")
     for words in (("deploy", path), ("list",), ("next", "churn")):
         assert "due now (tick of 2020-01-01 00:00:00 UTC)" in call(*words).output
-    assert "no scheduler is alive here" in call("list").output
-    assert call("runs", "--dag", "chrun").output == "no such runs: did you mean --dag churn?\n"
-    assert call("runs", "--dag", "churn").output == "no such runs\n"
+    assert "no scheduler is running here" in call("list").output
+    assert call("runs", "--dag", "chrun").output == "no matching runs; did you mean --dag churn?\n"
+    assert call("runs", "--dag", "churn").output == "no matching runs\n"
     call("trigger", "churn")
-    assert "nobody drives run manual__" in call("runs").output
+    assert "no process executes run manual__" in call("runs").output
     assert call("pools", "set", "gpu", "-1").output == "pool gpu: no limit, 0 in use\n"

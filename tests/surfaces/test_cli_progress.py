@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from nbdag.cli.console import PatientConsole
-from nbdag.cli.progress import Lines, Live, Silence, progress
+from nbdag.cli.progress import Lines, Live, NoProgress, progress
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.runs import Event
 
@@ -43,7 +43,7 @@ def screen(tasks: Iterable[str], *events: Event, now: float = 100.0, height: int
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
     live = Live(console, list(tasks), clock=lambda: now)
     for each in events:
-        live._rows.take(each)
+        live._rows.update(each)
     with console.capture() as captured:
         console.print(live._draw())
     return captured.get()
@@ -146,7 +146,7 @@ def test_a_name_is_not_taken_for_markup() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal", "show", "kind"), [(True, True, Live), (False, True, Lines), (True, False, Silence)]
+    ("terminal", "show", "kind"), [(True, True, Live), (False, True, Lines), (True, False, NoProgress)]
 )
 def test_what_is_shown_suits_the_place(terminal: bool, show: bool, kind: type[Any]) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal)

@@ -205,7 +205,7 @@ def test_the_notebook_is_deployed_from_inside(kernel):
     assert reply.status == "ok", reply.stderr + reply.traceback
     assert "churn: version 1 is deployed; on demand\n" in reply.stdout
     assert "churn" in kernel.run("%nbdag list").stdout
-    assert kernel.run("%nbdag remove churn").stdout == "churn: no longer deployed\n"
+    assert kernel.run("%nbdag remove churn").stdout == "churn: removed\n"
 
 
 def test_a_headless_run_from_inside_tells_how_it_goes_line_by_line(kernel):
