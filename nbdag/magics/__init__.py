@@ -22,8 +22,8 @@ from ..session import Session, notebook_path
 from .builder import Builder
 from .commands import run_command
 from .completion import matcher
-from .live import Around
-from .picture import Pictures, mimebundle
+from .graph_display import Pictures, mimebundle
+from .running_cell import Around
 from .transform import CELL_MAGICS, Unwrap, Wrap
 
 _ATTRIBUTE = "_nbdag"  # of the shell: where `transform.AROUND` looks

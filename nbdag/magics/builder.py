@@ -18,7 +18,7 @@ from ..operators import OperatorError, offered
 from ..operators.build import Build
 from ..operators.tasks import set_build
 from ..session import Session, split
-from .live import Around, plain
+from .running_cell import Around, plain
 
 
 class Builder:
