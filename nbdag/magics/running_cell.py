@@ -1,9 +1,9 @@
-"""What happens around a tagged cell while it runs in the live notebook.
+"""The execution of a tagged cell in the live notebook.
 
-A task's cell simply runs. Its header is read first, and a wrong one keeps the cell from running; `--when` is asked
-before the body, `--check` after it, and with `--map` the body runs once per element, one after the other, and each
-name that it wrote is then the list of what each run wrote: what a later task sees headlessly. Retries, timeouts,
-pools and schedules belong to headless runs.
+A task's cell runs like any other. Its header is read first, and an invalid header keeps the cell from running. `--when`
+is evaluated before the body and `--check` after it. With `--map` the body runs once per element, in order; afterwards
+each name that the body writes holds the list of the values from all elements, as a later task of a headless run sees
+it. Retries, timeouts, pools and schedules apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -26,59 +26,59 @@ from ..kernels.runtime.expressions import check, elements, evaluate
 from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
 
-_NOTHING: Any = object()
+_MISSING: Any = object()  # the value of a name that is not set
 
 
-class Around:
-    """The running cell of one kernel. The syntax tree that `transform` makes calls these methods."""
+class RunningCell:
+    """The cell that a kernel is running. The code that `transform` generates calls its methods."""
 
     def __init__(self, shell: Any, session: Session) -> None:
         self.shell = shell
         self.session = session
-        self.defaults: Mapping[str, Any] = {}  # what the latest %dag says of every task
-        self.options = TaskOptions()  # of the cell that is running
+        self.defaults: Mapping[str, Any] = {}  # options for all tasks, from the latest %dag
+        self.options = TaskOptions()  # of the running cell
         self._source = ""  # its text
-        self._goes = True
-        self._skipped = ""  # why the cell was skipped
-        self._count: int | None = None  # instances of a mapped task
-        self._refused = False  # the header could not be read
+        self._runs = True  # whether the body runs, after `--when` and `nbdag.Skip`
+        self._skipped = ""  # the reason, if the cell was skipped
+        self._count: int | None = None  # number of instances of a mapped task
+        self._invalid_header = False
 
     @property
     def source(self) -> str:
-        """The text of the cell that is running."""
+        """The text of the running cell."""
         return self._source
 
-    def options_of(self, said: Mapping[str, Any]) -> TaskOptions:
-        """A header's options, with what %dag says of all tasks."""
-        return task_options(self.defaults, said)
+    def options_of(self, header_options: Mapping[str, Any]) -> TaskOptions:
+        """Return the options of a task's header, completed with the defaults from %dag."""
+        return task_options(self.defaults, header_options)
 
-    # What the kernel's events call.
+    # Called by IPython's events.
 
     def begin(self, source: str, cell_id: str | None) -> None:
-        """A cell begins."""
-        self.options, self._source, self._goes = TaskOptions(), source, True
-        self._skipped, self._count, self._refused = "", None, False
+        """Start a new cell."""
+        self.options, self._source, self._runs = TaskOptions(), source, True
+        self._skipped, self._count, self._invalid_header = "", None, False
         self.session.begin(source, cell_id)
 
     def end(self, error: BaseException | None) -> None:
-        """The cell has ended."""
-        if self._refused:
+        """Record the outcome of the cell in the session."""
+        if self._invalid_header:
             self.session.refuse()
         elif error is not None:
-            self.session.end(TaskState.FAILED, reason=_sentence(error), count=self._count)
+            self.session.end(TaskState.FAILED, reason=_summary(error), count=self._count)
         elif self._skipped:
             self.session.end(TaskState.SKIPPED, reason=self._skipped, count=self._count)
         else:
             self.session.end(TaskState.SUCCESS, count=self._count)
 
-    # What the magics call.
+    # Called by the magics.
 
-    def start(self, header: Header) -> None:
-        """The header of a task's cell has been read."""
+    def set_header(self, header: Header) -> None:
+        """Take the options of the cell from its header."""
         self.options = self.options_of(header.options)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
-        """The cell's header runs now: from here on, tracebacks show it as it was written, which is `text` at least."""
+        """Make tracebacks show the cell's header as the user wrote it, or `text` if the cell has no header line."""
         lines = self._source.lstrip("\n").split("\n")
         end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
         written = lines[:end] if is_header(lines[0]) else [text]
@@ -87,39 +87,39 @@ class Around:
             frame = frame.f_back
         write_header(frame, written, framed=framed)
 
-    def refuse(self) -> None:
-        """The header of the cell cannot be read."""
-        self._refused = True
+    def reject_header(self) -> None:
+        """Mark the cell's header as invalid, so that the session keeps the task's earlier state."""
+        self._invalid_header = True
 
-    # What the syntax tree calls.
+    # Called by the transformed cell.
 
-    def goes(self) -> bool:
-        """Whether the body runs: what `--when` says now."""
+    def evaluate_when(self) -> bool:
+        """Evaluate `--when` and return whether the body runs."""
         expression = self.options.when
-        self._goes = expression is None or self._asked("--when", expression)
-        if not self._goes:
+        self._runs = expression is None or self._is_true("--when", expression)
+        if not self._runs:
             self._skipped = f"--when {expression} is false"
             if not self.options.map:
                 print(f"skipped: {self._skipped}")
-        return self._goes
+        return self._runs
 
-    def went(self) -> bool:
-        """What `goes` said: the rest of the body follows it."""
-        return self._goes
+    def body_ran(self) -> bool:
+        """Return the result of `evaluate_when`, without evaluating the expression again."""
+        return self._runs
 
-    def done(self, *value: Any) -> Any:
-        """The body is through: check it. `value` is what its last expression gave, which IPython goes on to display."""
+    def finish(self, *value: Any) -> Any:
+        """Evaluate `--check` after the body, and return the value of its last expression for IPython to display."""
         try:
             for expression in self.options.check:
                 check(expression, self.shell.user_ns)
         except Fail as error:
             self._display(*value)
-            raise plain(error) from None
+            raise without_traceback(error) from None
         return value[0] if value else None
 
-    def shown(self, *value: Any) -> None:
-        """The same inside a loop or a `try`, where IPython displays nothing by itself."""
-        self.done(*value)
+    def finish_and_display(self, *value: Any) -> None:
+        """Do the same inside a loop or a `try`, where IPython displays no value by itself."""
+        self.finish(*value)
         self._display(*value)
 
     def _display(self, *value: Any) -> None:
@@ -129,80 +129,86 @@ class Around:
     Skip = Skip
 
     def skip(self) -> None:
-        """The body has raised `nbdag.Skip`."""
-        self._goes = False
-        self._skipped = str(sys.exc_info()[1]) or "the cell said so"
+        """Record the `nbdag.Skip` that the body has raised."""
+        self._runs = False
+        self._skipped = str(sys.exc_info()[1]) or "the cell raised Skip without a reason"
         if not self.options.map:
             print(f"skipped: {self._skipped}")
 
-    def cannot(self, sentence: str) -> None:
-        """The operator cannot make code of the cell."""
-        raise UsageError(sentence)
+    def reject(self, message: str) -> None:
+        """Report that the operator cannot turn the cell into code."""
+        raise UsageError(message)
 
     def elements(self) -> Iterator[tuple[Any, ...]]:
-        """The elements of a mapped task. For each, the names that the cell writes are first what they were before."""
+        """Yield the elements of a mapped task, and collect the values that the body writes for each.
+
+        Before each element, the names that the body writes get back the values that they had before the cell.
+        """
         namespace = self.shell.user_ns
         options = self.options
         try:
             columns, rows = elements(options.map, namespace, in_step=options.zip, limit=options.max_map_length)
         except Fail as error:
-            raise plain(error) from None
-        found = [tuple(column[at] for column, at in zip(columns.values(), row, strict=True)) for row in rows]
-        self._count = len(found)
+            raise without_traceback(error) from None
+        instances = [tuple(column[at] for column, at in zip(columns.values(), row, strict=True)) for row in rows]
+        self._count = len(instances)
         variables = [variable for variable, _ in self.options.map]
-        written, changed = self._gives()
-        before = {name: namespace.get(name, _NOTHING) for name in {*variables, *written, *changed}}
-        left: dict[str, list[Any]] = {name: [] for name in (*written, *changed)}
+        written, changed = self._outputs()
+        before = {name: namespace.get(name, _MISSING) for name in {*variables, *written, *changed}}
+        collected: dict[str, list[Any]] = {name: [] for name in (*written, *changed)}
         ran = 0
-        for element in found:
+        for instance in instances:
             for name, value in before.items():
                 if name not in variables:
                     _set(namespace, name, _copied(value) if name in changed else value)
-            self._goes = True
-            yield element
-            if not self._goes:
+            self._runs = True
+            yield instance
+            if not self._runs:
                 continue
             ran += 1
-            for name, values in left.items():
+            for name, values in collected.items():
                 if name in namespace:
                     values.append(namespace[name])
         for name in variables:
             _set(namespace, name, before[name])
-        for name, values in left.items():
+        for name, values in collected.items():
             _set(namespace, name, values if values else before[name])
-        if not found:
+        if not instances:
             self._skipped = f"--map {' '.join(f'{a}={b}' for a, b in self.options.map)} has no element"
         if ran:
             self._skipped = ""
         else:
             print(f"skipped: {self._skipped}")
 
-    def _gives(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names that the cell binds, and those that it changes in place, but for definitions and map variables."""
+    def _outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names that the cell binds, and those that it changes in place.
+
+        Definitions and the variables of `--map` are excluded.
+        """
         python = to_python(split(self._source)[1])
         if isinstance(python, SyntaxProblem):
             return (), ()
         used = uses(python)
-        left_out = {definition.name for definition in used.definitions} | {variable for variable, _ in self.options.map}
-        written = tuple(name for name in (*used.writes, *used.maybe_writes) if name not in left_out)
-        return written, tuple(name for name in used.changes if name not in left_out and name not in written)
+        excluded = {definition.name for definition in used.definitions} | {variable for variable, _ in self.options.map}
+        written = tuple(name for name in (*used.writes, *used.maybe_writes) if name not in excluded)
+        return written, tuple(name for name in used.changes if name not in excluded and name not in written)
 
-    def _asked(self, option: str, expression: str) -> bool:
+    def _is_true(self, option: str, expression: str) -> bool:
         try:
             return bool(evaluate(expression, self.shell.user_ns))
         except Exception as error:
-            sentence = f"{option} {expression} cannot be told ({type(error).__name__}: {error}); the cell did not run"
-            raise UsageError(sentence) from None
+            cause = f"{type(error).__name__}: {error}"
+            raise UsageError(f"cannot evaluate {option} {expression} ({cause}); the cell did not run") from None
 
 
-def plain(error: NbdagError) -> NbdagError:
-    """The error, shown as its sentence alone: where it was raised is nbdag's own affair."""
-    sentence = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
+def without_traceback(error: NbdagError) -> NbdagError:
+    """Make IPython show only the error's message, as a traceback would show only nbdag's own code."""
+    message = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [message]  # type: ignore[attr-defined]  # IPython's protocol
     return error
 
 
-def _sentence(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     if isinstance(error, Fail) and text:
         return text[0]
@@ -210,7 +216,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
-    if value is _NOTHING:
+    if value is _MISSING:
         namespace.pop(name, None)
     else:
         namespace[name] = value
@@ -219,5 +225,5 @@ def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
 def _copied(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # a connection, a lock: whatever cannot be copied is shared
+    except Exception:  # an object that cannot be copied, such as a connection or a lock, is shared
         return value

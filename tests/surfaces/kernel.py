@@ -162,7 +162,9 @@ def of_a_notebook(folder: Path, name: str) -> Iterator[Kernel]:
 def begun_anew(kernel: Kernel) -> Kernel:
     """With nothing run, no file, and a page that shows no widget and is given no time to."""
     kernel.path.unlink(missing_ok=True)
-    kernel.quietly("%unload_ext nbdag\nimport nbdag.magics.graph_display as picture\npicture.PATIENCE = 0")
+    kernel.quietly(
+        "%unload_ext nbdag\nimport nbdag.magics.graph_display as graph_display\ngraph_display.WIDGET_TIMEOUT = 0"
+    )
     kernel.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
     kernel.run("%load_ext nbdag", "load")
     return kernel

@@ -89,7 +89,7 @@ def test_the_picture_follows_the_cells_in_its_place(kernel):
 
 @pytest.mark.skipif(not is_built(), reason="the front end is not built")
 def test_a_page_that_may_yet_show_the_widget_is_not_made_to_begin_again(kernel):
-    kernel.quietly("import nbdag.magics.graph_display as picture; picture.PATIENCE = 3600")
+    kernel.quietly("import nbdag.magics.graph_display as graph_display; graph_display.WIDGET_TIMEOUT = 3600")
     run(kernel, "extract", "picture")
     assert pictures(run(kernel, "prep")[0]) == []
 
