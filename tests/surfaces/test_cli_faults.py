@@ -65,7 +65,7 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
     if number is signal.SIGINT:
         assert "interrupted: run " in err
     assert "Traceback" not in out + err
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     (run,) = runs_of(nbdag)
     assert run["state"] == "cancelled"
     states = {task["id"]: task["state"] for task in run["tasks"]}
@@ -77,7 +77,7 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
 def test_a_killed_run_leaves_no_kernel_and_a_store_that_opens(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     hanging.kill()
     hanging.communicate(timeout=LONG)
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     (run,) = runs_of(nbdag)
     assert run["state"] in ("running", "failed", "cancelled")
     done = nbdag("status")
@@ -93,7 +93,7 @@ def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subpr
     out, err = hanging.communicate(timeout=LONG)
     assert hanging.returncode in (1, 130), out + err
     assert runs_of(nbdag)[0]["state"] == "cancelled"
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
 
 
 def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -126,7 +126,7 @@ def test_a_timeout_ends_the_task_and_every_process_of_it(nbdag: Any, write_noteb
             break
     child = int((nbdag.folder / "started").read_text())
     until(lambda: is_gone(child), "the child is gone")
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
 
 
 def test_tasks_that_do_not_depend_on_each_other_run_at_the_same_time(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -219,7 +219,7 @@ def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted:
     told = done.stdout + done.stderr
     assert "bug" not in told
     assert "no space left" in told.lower() or "disk" in told.lower()
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     assert nbdag("status").returncode == 0
 
 
