@@ -174,7 +174,7 @@ def _package_error() -> NbdagError | None:
         require()
     except NbdagError as error:
         return error
-    except Exception:  # broken packages can make the check itself fail: then the first error is the more useful one
+    except Exception:  # the check itself can fail on broken packages; the original error is more useful then
         return None
     return None
 

@@ -118,7 +118,7 @@ class RunningCell:
         return value[0] if value else None
 
     def finish_and_display(self, *value: Any) -> None:
-        """Do the same inside a loop or a `try`, where IPython displays no value by itself."""
+        """Call `finish` and display the value; IPython itself displays no value inside a loop or a `try`."""
         self.finish(*value)
         self._display(*value)
 
