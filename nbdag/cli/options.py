@@ -5,5 +5,5 @@ from __future__ import annotations
 import click
 
 EXECUTOR = click.option(
-    "--executor", default="local", show_default=True, metavar="NAME", help="The executor that makes the attempts."
+    "--executor", default="local", show_default=True, metavar="NAME", help="Executor that runs the tasks."
 )

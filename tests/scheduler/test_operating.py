@@ -120,7 +120,7 @@ def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: S
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
-    assert f"nobody drives it: start `nbdag scheduler`, or go on here with `nbdag resume {run.id} --dag alone`" in said
+    assert f"no process executes this run; use `nbdag scheduler` or `nbdag resume {run.id} --dag alone`" in said
     here.begin()
     assert here.ended(run).state is RunState.SUCCESS  # what is triggered runs, paused or not
     assert reasons(here, run, "a") == ["succeeded (try 1)"]
