@@ -260,7 +260,7 @@ def _expanded(document: Sequence[_Standing]) -> list[_Standing]:
 
 def _not_built(dag: Dag) -> list[Problem]:
     return [
-        problem("NB115", "the tasks of %%dag are not built here", hint="run this cell", place=cell.at(1))
+        problem("NB115", "the tasks of this %%dag cell are not built yet", hint="run the cell", place=cell.at(1))
         for cell in dag.cells
         if cell.kind is CellKind.BUILDER
     ]

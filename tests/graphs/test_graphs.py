@@ -13,7 +13,7 @@ from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.graphs import Mark, layout
 from nbdag.graphs.labels import edge_label, listing, shorten
-from nbdag.graphs.marks import LOOKS, seconds
+from nbdag.graphs.marks import STATE_STYLES, duration_text
 from nbdag.graphs.svg import size
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -130,9 +130,9 @@ def test_a_mapped_task_is_a_stack_with_its_count(five):
 
 
 def test_states_differ_in_sign_and_shape_and_not_in_colour_alone():
-    assert {*TaskState, graphs.STALE} == set(LOOKS)
-    assert len({how.sign for how in LOOKS.values()}) == len(LOOKS)
-    assert len({how.path + how.filled for how in LOOKS.values()}) == len(LOOKS)
+    assert {*TaskState, graphs.STALE} == set(STATE_STYLES)
+    assert len({how.sign for how in STATE_STYLES.values()}) == len(STATE_STYLES)
+    assert len({how.path + how.filled for how in STATE_STYLES.values()}) == len(STATE_STYLES)
 
 
 def luminance(colour):
@@ -146,10 +146,10 @@ def contrast(one, other):
     return (bright + 0.05) / (dim + 0.05)
 
 
-@pytest.mark.parametrize("state", LOOKS)
+@pytest.mark.parametrize("state", STATE_STYLES)
 @pytest.mark.parametrize("paper", ["#ffffff", "#111111", "#15181d"])
 def test_each_state_stands_out_from_light_and_from_dark(state, paper):
-    assert contrast(LOOKS[state].colour, paper) >= 3
+    assert contrast(STATE_STYLES[state].colour, paper) >= 3
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -252,7 +252,7 @@ def test_each_format_is_what_it_says(five, format, start):
 
 
 def test_an_unknown_format_is_answered_in_one_sentence(five):
-    with pytest.raises(graphs.FormatError, match="no picture is drawn as 'bmp'; use one of svg, png, dot, mmd"):
+    with pytest.raises(graphs.FormatError, match="unknown picture format 'bmp'; expected one of svg, png, dot, mmd"):
         graphs.render(five, "bmp")
 
 
@@ -277,7 +277,7 @@ def test_where_no_font_is_installed_a_png_has_matplotlib_s(no_fonts):
 
 def test_where_no_font_is_to_be_had_a_png_is_refused_in_one_sentence(five, no_fonts, monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda name: None)
-    with pytest.raises(graphs.FontError, match="needs a font and this machine has none"):
+    with pytest.raises(graphs.FontError, match="needs a font, and none is installed"):
         graphs.png(five)
 
 
@@ -312,7 +312,7 @@ def test_in_words_a_graph_lists_each_task_with_what_it_follows(five):
 
 
 def test_without_tasks_the_listing_says_how_to_make_one():
-    assert listing(dag([]), {}) == "churn: 0 tasks. Tag a cell with %%task NAME to make it one."
+    assert listing(dag([]), {}) == "churn: 0 tasks. Begin a cell with %%task NAME to create a task."
 
 
 def test_an_output_shows_the_live_picture_only_where_its_style_sheet_lives(five):
@@ -339,7 +339,7 @@ def test_problems_stand_under_the_picture_in_plain_words(five):
     [(0, "0 ms"), (0.0123, "12 ms"), (0.0996, "0.1 s"), (0.34, "0.3 s"), (9.96, "10 s"), (59.4, "59 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")],
 )  # fmt: skip
 def test_a_duration_is_said_as_people_say_it(duration, said):
-    assert seconds(duration) == said
+    assert duration_text(duration) == said
 
 
 DOT_PROGRAMS = {
@@ -359,7 +359,7 @@ def test_a_dot_program_that_does_not_work_is_done_without(five, script, tmp_path
 
 
 def test_a_graph_that_graphviz_refuses_is_an_error_in_one_sentence():
-    with pytest.raises(graphs.LayoutError, match="Graphviz could not draw the graph"):
+    with pytest.raises(graphs.LayoutError, match="Graphviz failed to lay out the graph"):
         layout.lay_out("digraph { a -> ")
 
 

@@ -189,7 +189,7 @@ def test_a_dag_draws_itself(kernel, loaded):
 
 def test_before_any_task_the_picture_says_how_to_make_one(kernel):
     data = run(kernel, "picture")[0].of("display_data")[0]["data"]
-    assert "Tag a cell with %%task NAME to make it one" in data["text/plain"]
+    assert "Begin a cell with %%task NAME to create a task" in data["text/plain"]
 
 
 def test_the_command_line_checks_the_notebook_from_inside(kernel):
