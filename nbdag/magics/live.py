@@ -63,7 +63,7 @@ class Around:
     def end(self, error: BaseException | None) -> None:
         """The cell has ended."""
         if self._refused:
-            self.session.refuse()
+            self.session.discard()
         elif error is not None:
             self.session.end(TaskState.FAILED, reason=_sentence(error), count=self._count)
         elif self._skipped:

@@ -89,7 +89,7 @@ class Pictures:
         return Living(self.session, self.shell.user_ns, display=display)
 
     def _bundle(self) -> dict[str, Any]:
-        dag, marks = self.session.look()
+        dag, marks = self.session.dag_and_marks()
         bundle: dict[str, Any] = dict(graphs.bundle(dag, marks))
         if self._living is not None:
             # First, as some pages take the first that they know.
