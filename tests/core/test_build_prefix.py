@@ -27,13 +27,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("above", "body", "expected"), CASES)
-def test_only_what_the_code_needs_runs_before_it(above, body, expected):
+def test_only_cells_that_the_builder_needs_run_before_it(above, body, expected):
     cells = sort([*map(RawCell, above), RawCell(f"%%dag\n{body}"), RawCell("%%setup\nx = y = 1")]).cells
     found = [cell.index for cell in build_prefix(cells)]
     # Operators are a body's own; whatever it reads besides must not be missed.
     assert found == expected
 
 
-def test_parameters_come_first_wherever_they_stand():
+def test_parameters_come_first_wherever_they_are():
     cells = sort([RawCell("y = n"), RawCell("%%dag\nprint(y)"), RawCell("%%params\nn = 3"), RawCell("%%params\nm = 3")])
     assert [cell.index for cell in build_prefix(cells.cells)] == [2, 0]
