@@ -71,10 +71,10 @@ def state_text(state: str, screen: Console) -> Any:
     """Return a state with the sign and colour that graphs use for it."""
     from rich.text import Text
 
-    from ..graphs.marks import look
+    from ..graphs.marks import state_style
 
     like = {"cancelled": "skipped"}.get(state, state)  # the only state of runs that tasks do not have
-    looks = look(like)
+    looks = state_style(like)
     return Text(f"{looks.sign} {state}" if can_print(looks.sign, screen) else state, style=looks.colour)
 
 
@@ -89,9 +89,9 @@ def can_print(text: str, screen: Console) -> bool:
 
 def duration(length: float | None) -> str:
     """Return a duration of so many seconds as text, or "" for None."""
-    from ..graphs.marks import seconds
+    from ..graphs.marks import duration_text
 
-    return "" if length is None else seconds(length)
+    return "" if length is None else duration_text(length)
 
 
 def moment(at: float | None) -> str:

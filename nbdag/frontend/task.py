@@ -8,7 +8,7 @@ from typing import Any
 from ..core.model.dag import Dag, Edge, Task
 from ..core.model.job import StoredOutput
 from ..core.model.states import TaskState
-from ..graphs.labels import said
+from ..graphs.labels import option_lines
 from ..runs import Run
 from ..values import summarise, type_name
 from .messages import Neighbour, TellTask, Use, Value
@@ -41,7 +41,7 @@ def detail(dag: Dag, name: str, *, run: str = "") -> TellTask:
         "doc": task.options.doc or "",
         "cell": task.cell if cell is None else cell.in_file,
         "source": coloured(cell.source if cell is not None else task.code),
-        "options": [[flag, value] for flag, _, value in (line.partition(" ") for line in said(task.options))],
+        "options": [[flag, value] for flag, _, value in (line.partition(" ") for line in option_lines(task.options))],
         "before": [_neighbour(edge, edge.source) for edge in dag.edges if edge.target == name],
         "after": [_neighbour(edge, edge.target) for edge in dag.edges if edge.source == name],
         "inputs": [],

@@ -69,7 +69,7 @@ class Living:
         self._display = display
         self._lock = threading.RLock()  # cells and the watch both tell
         self._number = 0
-        self._dag, marks = session.look()
+        self._dag, marks = session.dag_and_marks()
         self._session = status.of_session(marks)
         self._runs = self._latest()
         self._shape = self._shape_of(self._dag)
@@ -95,7 +95,7 @@ class Living:
 
     def refresh(self) -> None:
         """A cell has begun or ended: tell what that moved."""
-        self.show(*self.session.look())
+        self.show(*self.session.dag_and_marks())
 
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
         """The live session stands so."""

@@ -131,7 +131,7 @@ class _Extension:
         self.hide_headers = show_headers(shell)
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
-        self.session.recall(shell.history_manager.input_hist_raw[1:])
+        self.session.record_earlier(shell.history_manager.input_hist_raw[1:])
         if "dag_run" not in shell.user_ns:
             shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
 

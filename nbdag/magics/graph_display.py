@@ -95,7 +95,7 @@ class GraphDisplay:
         return Living(self.session, self.shell.user_ns, display=display)
 
     def _bundle(self) -> dict[str, Any]:
-        dag, marks = self.session.look()
+        dag, marks = self.session.dag_and_marks()
         bundle: dict[str, Any] = dict(graphs.bundle(dag, marks))
         if self._living is not None:
             # The widget comes first, because some front ends show the first format that they know.

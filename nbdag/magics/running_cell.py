@@ -63,7 +63,7 @@ class RunningCell:
     def end(self, error: BaseException | None) -> None:
         """Record the outcome of the cell in the session."""
         if self._invalid_header:
-            self.session.refuse()
+            self.session.discard()
         elif error is not None:
             self.session.end(TaskState.FAILED, reason=_summary(error), count=self._count)
         elif self._skipped:

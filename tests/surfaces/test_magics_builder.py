@@ -138,9 +138,9 @@ def test_the_graph_notes_a_saved_dag_cell_that_has_not_run(kernel):
     ]
     kernel.path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": told}))
     reply = kernel.run("%dag", "picture")
-    assert "NB115 cell 4, line 1: the tasks of %%dag are not built here; run this cell" in drawn(reply)[0][-1] or any(
-        "NB115" in line and "run this cell" in line for line in drawn(reply)[0]
-    )
+    assert "NB115 cell 4, line 1: the tasks of this %%dag cell are not built yet; run the cell" in drawn(reply)[0][
+        -1
+    ] or any("NB115" in line and "run the cell" in line for line in drawn(reply)[0])
     run(kernel, "setup", "build")
     (lines,) = drawn(kernel.run("%dag", "picture"))
     assert not any("NB115" in line for line in lines)

@@ -189,7 +189,7 @@ def test_a_dag_object_is_displayed_as_a_graph(kernel, loaded):
 
 def test_an_empty_graph_explains_how_to_tag_a_task(kernel):
     data = run(kernel, "picture")[0].of("display_data")[0]["data"]
-    assert "Tag a cell with %%task NAME to make it one" in data["text/plain"]
+    assert "Begin a cell with %%task NAME to create a task" in data["text/plain"]
 
 
 def test_the_nbdag_magic_checks_the_running_notebook(kernel):

@@ -35,11 +35,11 @@ def run(session, source, cell=None, state="success", **told):
 
 
 def states(session):
-    return {task: mark.state for task, mark in session.look()[1].items()}
+    return {task: mark.state for task, mark in session.dag_and_marks()[1].items()}
 
 
 def reason(session, task):
-    return session.look()[1][task].reason
+    return session.dag_and_marks()[1][task].reason
 
 
 CHAIN = {"a": "%%task extract\ndf = 1", "b": "%%task prep\nX = df + 1", "c": "%%task train\nmodel = X * 2"}
@@ -120,7 +120,7 @@ def test_tasks_that_read_a_changed_setup_cell_are_stale(session, setup, state):
     found = states(session)
     assert found == {"a": state, "b": "success"}
     if state == "stale":
-        assert reason(session, "a") == "the setup cell 1 was changed after it ran"
+        assert reason(session, "a") == "setup cell 1 was changed after it ran"
 
 
 def test_a_task_is_running_while_its_cell_runs(session, clock):
@@ -128,7 +128,7 @@ def test_a_task_is_running_while_its_cell_runs(session, clock):
     assert states(session) == {"extract": "running"}
     clock.now += 2.5
     session.end("success")
-    assert session.look()[1]["extract"].duration == 2.5
+    assert session.dag_and_marks()[1]["extract"].duration == 2.5
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped"])
@@ -141,9 +141,9 @@ def test_the_outcome_of_a_task_has_a_reason(session, state):
 def test_a_cell_with_an_invalid_header_changes_no_state(session):
     run_chain(session)
     session.begin("%%task prep --retires 2\nX = df + 1", "b")
-    session.refuse()
+    session.discard()
     session.begin("%%task new --retires 2\nX = df + 1", "z")
-    session.refuse()
+    session.discard()
     assert states(session) == {"extract": "success", "prep": "success", "train": "success"}
 
 

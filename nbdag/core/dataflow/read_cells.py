@@ -33,9 +33,7 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    hides_names: bool = (
-        False  # what hides which names it sets stands in it or above, so an unknown name may be one of those
-    )
+    hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
 @dataclass(slots=True)
@@ -256,8 +254,8 @@ def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     )
 
 
-def _uses(python: Python, outer: Callable[[str], Value | None], **said: Any) -> CellUses:
+def _uses(python: Python, outer: Callable[[str], Value | None], **context: Any) -> CellUses:
     try:
-        return uses(python, outer, **said)
+        return uses(python, outer, **context)
     except RecursionError:
         return CellUses(notes=(Note("opaque", "code nested this deep", 1),))

@@ -16,7 +16,7 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 
 from nbdag.core.model.states import STATE_PRECEDENCE
 from nbdag.frontend import messages
-from nbdag.graphs.marks import LOOKS
+from nbdag.graphs.marks import STATE_STYLES
 
 TARGET = Path(__file__).parent / "src" / "messages.ts"
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "unknown"}
@@ -44,7 +44,7 @@ def typescript() -> str:
         parts += [f"export type {name} =", *(f"  | {member}" for member in members), ""]
     looks = {
         state: {"word": look.word, "colour": look.colour, "path": look.path, "filled": look.filled}
-        for state, look in LOOKS.items()
+        for state, look in STATE_STYLES.items()
     }
     told = re.sub(r'^(\s+)"(\w+)":', r"\1\2:", json.dumps(looks, indent=2, ensure_ascii=False), flags=re.M)
     parts += [

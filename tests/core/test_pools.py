@@ -40,18 +40,18 @@ def test_the_queue_is_in_this_order(first, second):
     assert taken([two, one]).start == (one, two)
 
 
-def test_no_more_than_the_jobs_are_started():
+def test_no_more_claims_start_than_there_are_jobs():
     ready = [claim(name, position=n) for n, name in enumerate("abcd")]
     assert started(ready, [claim("x")], jobs=3) == ["a", "b"]
     assert started(ready, [claim("x")], jobs=3, busy=0) == ["a", "b", "c"]  # x is another scheduler's
     assert started(ready, [claim("x")], jobs=1) == []
 
 
-def test_what_has_a_slot_is_not_given_another():
+def test_an_active_claim_gets_no_second_slot():
     assert started([claim("a"), claim("a"), claim("b")], [claim("b")]) == ["a"]
 
 
-def test_a_pool_is_not_overdrawn_and_what_needs_less_may_pass():
+def test_a_full_pool_blocks_a_large_claim_but_not_a_small_one():
     ready = [
         claim("big", weight=3, pool="gpu", slots=2),
         claim("small", weight=2, pool="gpu"),
@@ -70,7 +70,7 @@ def test_the_default_pool_has_128_slots_unless_it_is_set():
     assert len(started(ready, jobs=999, pools={"default_pool": 5})) == 5
 
 
-def test_a_run_has_no_more_active_tasks_than_its_limit_and_another_run_passes():
+def test_a_run_at_its_limit_does_not_block_another_run():
     mine = [claim(name, position=n, limit=2, weight=9) for n, name in enumerate("abc")]
     other = [claim("o", run_id="r2", limit=2)]
     assert started(mine + other) == ["a", "b", "o"]
@@ -92,20 +92,20 @@ WHY = [
 
 
 @pytest.mark.parametrize(("said", "given", "words"), WHY)
-def test_why_one_waits_is_told_in_words(said, given, words):
+def test_the_reasons_of_a_wait_are_explained(said, given, words):
     active = [claim("x", pool="gpu"), claim("y", map_index=3, pool="gpu")]
     one = claim("a", **said)
     assert taken([one], active, explain=True, **given).waiting == {one.key: (words,)}
 
 
-def test_one_that_waits_behind_others_is_told_so():
+def test_a_claim_behind_others_is_explained():
     ready = [claim("a", weight=3), claim("b", weight=2), claim("c", weight=1)]
     held = taken(ready, [claim("x")], jobs=1, explain=True).waiting
     assert list(held) == [one.key for one in ready]
     assert held[ready[2].key] == ("waits for a job: 1 of 1 taken", "waits behind 2 tasks of higher priority")
 
 
-def test_a_claim_is_made_of_what_the_notebook_says():
+def test_a_claim_has_the_options_of_its_task():
     options = TaskOptions(pool="gpu", slots=2, priority=7)
     dag = Dag(
         id="d",
