@@ -7,10 +7,12 @@ run (`core.states.TaskState`) and, in the live notebook, `stale`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..core.model.states import TaskState
 
-STALE = "stale"  # ran, but what it read or its own code has changed since
+CANCELLED: Final = "cancelled"  # its attempt ended because the run was cancelled
+STALE: Final = "stale"  # ran, but what it read or its own code has changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ LOOKS: dict[str, Look] = {
         word="restarting", sign="↺", colour=_AMBER, path="M2.2 4.2A4.3 4.3 0 1 1 1.7 6.6M1.8 1.6V4.4H4.6"
     ),
     TaskState.REMOVED: Look(word="removed", sign="−", colour=_GREY, path="M2 6h8"),
+    CANCELLED: Look(word="cancelled", sign="■", colour=_GREY, path="M3 3h6v6H3z", filled="M3 3h6v6H3z"),
     STALE: Look(word="stale", sign="△", colour=_AMBER, path="M6 1.6L11 10.4H1zM6 4.9v2.4M6 8.9h.01"),
 }
 

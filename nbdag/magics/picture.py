@@ -19,7 +19,7 @@ from ..packages import is_built, unbuilt
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ..frontend.widget import Living
+    from ..frontend.widget import LiveGraph
 
 _KEPT = 4  # pictures that are kept alive: of one that was drawn again elsewhere, the latest
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -36,7 +36,7 @@ class Pictures:
         self.session = session
         self.alive = hasattr(shell, "kernel")  # whether the frontend can draw anew what it has drawn; a terminal cannot
         self._shown: dict[str, dict[str, Any]] = {}  # display id → what was last sent to it
-        self._living: Living | None = None
+        self._living: LiveGraph | None = None
         self._told = False  # that no front end was built
         self._asked = 0.0  # when a page was last given the widget to show
 
@@ -79,19 +79,19 @@ class Pictures:
             self._living.close()
             self._living = None
 
-    def _begin(self) -> Living | None:
+    def _begin(self) -> LiveGraph | None:
         if not is_built():
             if not self._told:
                 self._told = True
                 print(unbuilt(), file=sys.stderr)
             return None
-        from ..frontend.widget import Living  # heavy, and needed once a graph is drawn
+        from ..frontend.widget import LiveGraph  # heavy, and needed once a graph is drawn
 
         def display(value: object) -> Mapping[str, Any]:
             data, _ = self.shell.display_formatter.format(value)
             return dict(data)
 
-        return Living(self.session, self.shell.user_ns, display=display)
+        return LiveGraph(self.session, self.shell.user_ns, display=display)
 
     def _bundle(self) -> dict[str, Any]:
         dag, marks = self.session.look()

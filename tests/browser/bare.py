@@ -9,7 +9,7 @@ from typing import Any
 
 from nbdag import notebooks
 from nbdag.frontend.graph import picture
-from nbdag.frontend.messages import Picture, Standing, Told
+from nbdag.frontend.messages import Message, Picture, TaskStatus
 from nbdag.frontend.widget import BUNDLE
 
 URL = "http://nbdag.test/"
@@ -24,20 +24,20 @@ const painted = () => new Promise((done) => requestAnimationFrame(() => {
   port1.onmessage = done
   port2.postMessage(0)
 }))
-const told = new Set(), sent = []
+const listeners = new Set(), sent = []
 function begin(text) {
-  const { picture, beginning } = JSON.parse(text)
-  const state = { picture, beginning, identity: 'bare', _model_module_version: '0' }
+  const { picture, initial_state } = JSON.parse(text)
+  const state = { picture, initial_state, identity: 'bare', _model_module_version: '0' }
   const model = {
     get: (name) => state[name], send: (said) => sent.push(said),
-    on: (_, call) => told.add(call), off: (_, call) => told.delete(call),
+    on: (_, call) => listeners.add(call), off: (_, call) => listeners.delete(call),
   }
   const dispose = widget.initialize({ model })
   return { model, dispose }
 }
 let kernel
 window.bare = {
-  told, sent, painted,
+  listeners, sent, painted,
   async begin(text) {
     await painted()
     const start = performance.now()
@@ -53,11 +53,11 @@ window.bare = {
     this.views.push(() => { close(); el.remove() })
   },
   closeView() { this.views.pop()() },
-  hear(message) { for (const call of [...told]) call(message) },
+  receive(message) { for (const call of [...listeners]) call(message) },
   async change(message) {
     await painted()
     const start = performance.now()
-    this.hear(message)
+    this.receive(message)
     await painted()
     return performance.now() - start
   },
@@ -83,21 +83,21 @@ class Bare:
     def close(self) -> None:
         self.page.close()
 
-    def begin(self, drawn: Picture, *, can: Sequence[str] = ("all", "cancel")) -> float:
+    def begin(self, drawn: Picture, *, actions: Sequence[str] = ("all", "cancel")) -> float:
         """Give it a picture; the milliseconds until that is drawn."""
-        beginning = {"number": 0, "session": {}, "runs": [], "can": list(can)}
-        text = json.dumps({"picture": drawn, "beginning": beginning})
+        state = {"number": 0, "session": {}, "runs": [], "actions": list(actions)}
+        text = json.dumps({"picture": drawn, "initial_state": state})
         return float(self.page.evaluate("(text) => bare.begin(text)", text))
 
-    def hear(self, told: Told) -> None:
+    def receive(self, message: Message) -> None:
         """Tell it something."""
-        self.page.evaluate("(told) => bare.hear(told)", told)
+        self.page.evaluate("(message) => bare.receive(message)", message)
 
-    def change(self, tasks: dict[str, Standing], of: str = "") -> float:
+    def change(self, tasks: dict[str, TaskStatus], run: str = "") -> float:
         """Move tasks; the milliseconds until that is drawn."""
         self._number += 1
-        told = {"kind": "change", "number": self._number, "of": of, "tasks": tasks, "run": None}
-        return float(self.page.evaluate("(told) => bare.change(told)", told))
+        message = {"kind": "change", "number": self._number, "run": run, "tasks": tasks, "summary": None}
+        return float(self.page.evaluate("(message) => bare.change(message)", message))
 
     def metrics(self) -> dict[str, float]:
         """Chromium's own count: nodes, listeners, bytes of the heap, seconds that the page's thread was busy."""

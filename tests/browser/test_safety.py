@@ -69,7 +69,7 @@ def bare(browser):
     page = Bare(browser)
     page.begin(drawn(["%dag d", "%%task a\nx = 1"]))
     run = {"id": "r", "state": "success", "created": 1, "started": 1, "ended": 2, "partial": False, "error": ""}
-    page.hear({"kind": "change", "number": 1, "of": "r", "tasks": {"a": {"state": "success"}}, "run": run})
+    page.receive({"kind": "change", "number": 1, "run": "r", "tasks": {"a": {"state": "success"}}, "summary": run})
     page.page.select_option(".nbdag-runs", index=1)
     page.page.locator(".nbdag-box").click()
     yield page
@@ -80,20 +80,20 @@ def show(bare, mime, data, number):
     """A new attempt of the task put this out."""
     attempt = {
         "map_index": -1,
-        "number": number,
+        "try_number": number,
         "state": "success",
         "started": 1,
         "ended": 2,
         "error": "",
         "notes": [],
     }
-    empty = {each: [] for each in ("options", "before", "after", "inputs", "outputs", "past")}
-    bare.hear(
-        {"kind": "task", "task": "a", "run": "r", "doc": "", "cell": 0, "source": [], "tries": [attempt], **empty}
+    empty = {each: [] for each in ("options", "upstream", "downstream", "inputs", "outputs", "durations")}
+    bare.receive(
+        {"kind": "task", "task": "a", "run": "r", "doc": "", "cell": 0, "source": [], "attempts": [attempt], **empty}
     )
-    bare.page.wait_for_function(f"bare.sent.some((asked) => asked.kind === 'try' && asked.number === {number})")
-    told = {"kind": "try", "run": "r", "task": "a", "map_index": -1, "number": number, "log": "", "path": ""}
-    bare.hear({**told, "outputs": [{"mime": mime, "data": data}]})
+    bare.page.wait_for_function(f"bare.sent.some((asked) => asked.kind === 'attempt' && asked.try_number === {number})")
+    told = {"kind": "attempt", "run": "r", "task": "a", "map_index": -1, "try_number": number, "log": "", "path": ""}
+    bare.receive({**told, "outputs": [{"mime": mime, "data": data}]})
 
 
 @pytest.mark.parametrize(("mime", "data"), OUTPUTS)

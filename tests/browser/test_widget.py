@@ -167,7 +167,7 @@ def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook
     there.write_text("here again")
     nb.button("Retry failed").click()
     nb.page.wait_for_selector(".nbdag-what:has-text('success')")
-    nb.button("Clear this alone").click()
+    nb.button("Clear only this").click()
     nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 5")
     nb.page.wait_for_selector(".nbdag-what:has-text('success')")
     assert nb.errors == []
@@ -192,7 +192,7 @@ def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
     nb.box("two", "success")
     assert nb.box("three").get_attribute("data-state") == "none"
     nb.button("Load into kernel").click()
-    nb.page.wait_for_selector(".nbdag-notice:has-text('is now in this kernel')")
+    nb.page.wait_for_selector(".nbdag-notice:has-text('into this kernel')")
     nb.run(6)
     nb.page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
 

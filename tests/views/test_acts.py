@@ -10,7 +10,7 @@ import pytest
 
 from nbdag import runs
 from nbdag.core.model.states import RunState
-from nbdag.frontend.actions import Acts, NoFileError
+from nbdag.frontend.actions import Actions, UnknownFileError
 from nbdag.home import Home
 from nbdag.runs.actions.clear import NothingToClearError
 
@@ -27,7 +27,7 @@ def written(path, *cells):
 
 def acts(home, file):
     said = Queue()
-    return Acts(lambda: home, lambda: "h", lambda: file, said.put), said
+    return Actions(lambda: home, lambda: "h", lambda: file, said.put), said
 
 
 def driven():
@@ -37,22 +37,22 @@ def driven():
             thread.join(120)
 
 
-def ask(what, task="", run=""):
-    return {"kind": "act", "what": what, "task": task, "run": run}
+def request(action, task="", run=""):
+    return {"kind": "action", "action": action, "task": task, "run": run}
 
 
 def test_what_needs_the_notebooks_file_is_not_offered_where_that_is_not_known(tmp_path):
     known, _ = acts(Home(tmp_path), tmp_path / "nb.ipynb")
     unknown, _ = acts(Home(tmp_path), None)
-    assert set(known.can()) - set(unknown.can()) == {"all", "only", "upto", "from", "deploy"}
-    with pytest.raises(NoFileError, match="not known to this kernel"):
-        unknown.do(ask("all"))
+    assert set(known.available()) - set(unknown.available()) == {"all", "only", "upto", "from", "deploy"}
+    with pytest.raises(UnknownFileError, match="unknown notebook file"):
+        unknown.perform(request("all"))
 
 
 def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
     notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nprint(nowhere)")
     doing, said = acts(Home(tmp_path / "home"), notebook)
-    doing.do(ask("all"))
+    doing.perform(request("all"))
     driven()
     notice = said.get(timeout=5)
     assert notice["level"] == "error"
@@ -66,18 +66,18 @@ def test_a_failed_task_is_tried_again_in_its_run_and_a_failure_is_no_notice(tmp_
     code = f"%%task b\nopen({str(there)!r}).read()"
     notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nx = 1", code, "%%task c --after b\n2")
     doing, said = acts(home, notebook)
-    doing.do(ask("all"))
+    doing.perform(request("all"))
     driven()
     (run,) = runs.list_runs("h", home=home)
     assert run.state is RunState.FAILED
-    doing.do(ask("retry", "b", run.id))
+    doing.perform(request("retry", "b", run.id))
     driven()
     there.write_text("here now")
-    doing.do(ask("retry_failed", "", run.id))
+    doing.perform(request("retry_failed", "", run.id))
     driven()
     (run,) = runs.list_runs("h", home=home)
     assert run.state is RunState.SUCCESS
     assert (run["a"].tries, run["b"].tries) == (1, 3)
     assert said.empty()
     with pytest.raises(NothingToClearError):
-        doing.do(ask("retry_failed", "", run.id))
+        doing.perform(request("retry_failed", "", run.id))

@@ -25,9 +25,9 @@ def living(tmp_path, monkeypatch):
     for source in ("%dag h", "%%task a\nx = 1", "%%task b\ny = x"):
         session.begin(source, source)
         session.end(TaskState.SUCCESS)
-    made = widget.Living(session, {}, home=lambda: Home(tmp_path / "none"))
-    made.told = []
-    monkeypatch.setattr(made.widget, "tell", made.told.append)
+    made = widget.LiveGraph(session, {}, home=lambda: Home(tmp_path / "none"))
+    made.sent = []
+    monkeypatch.setattr(made.widget, "send_message", made.sent.append)
     yield made
     made.close()
 
@@ -46,10 +46,10 @@ def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(living, mon
     living.refresh()
     living.session.end(TaskState.SUCCESS)
     living.refresh()
-    assert [list(each["tasks"]) for each in living.told] == [["a", "b"], ["a"]], "b is stale as soon as a runs again"
-    assert all(len(json.dumps(each)) < 400 for each in living.told)
+    assert [list(each["tasks"]) for each in living.sent] == [["a", "b"], ["a"]], "b is stale as soon as a runs again"
+    assert all(len(json.dumps(each)) < 400 for each in living.sent)
     living.refresh()
-    assert len(living.told) == 2, "what has not moved is not told"
+    assert len(living.sent) == 2, "what has not moved is not told"
 
 
 def test_a_picture_is_told_anew_once_when_the_notebook_is_another(living, monkeypatch):
@@ -65,22 +65,22 @@ def test_a_picture_is_told_anew_once_when_the_notebook_is_another(living, monkey
 
 def test_of_old_runs_nothing_is_kept_however_many_come(living):
     for number in range(1, 200):
-        living._moved(run(number))
-        living._moved(run(number, RunState.SUCCESS, TaskState.SUCCESS))
+        living._run_changed(run(number))
+        living._run_changed(run(number, RunState.SUCCESS, TaskState.SUCCESS))
     assert sorted(living._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
-    assert [each["id"] for each in living.begin()["runs"]] == [f"r{n}" for n in reversed(range(200 - LATEST, 200))]
+    assert [each["id"] for each in living.initial_state()["runs"]] == [f"r{n}" for n in reversed(range(200 - LATEST, 200))]
 
 
 def test_a_notebook_that_is_renamed_has_other_runs(living):
-    living._moved(run(1))
+    living._run_changed(run(1))
     living.session.begin("%dag other", "%dag h")
     living.session.end(TaskState.SUCCESS)
     living.refresh()
-    assert [each["kind"] for each in living.told] == ["change", "all"]
-    assert living.told[-1]["all"]["runs"] == []
-    living._moved(run(2))
-    living._moved(replace(run(3), dag="other"))
-    assert [each["id"] for each in living.begin()["runs"]] == ["r3"]
+    assert [each["kind"] for each in living.sent] == ["change", "reset"]
+    assert living.sent[-1]["state"]["runs"] == []
+    living._run_changed(run(2))
+    living._run_changed(replace(run(3), dag="other"))
+    assert [each["id"] for each in living.initial_state()["runs"]] == ["r3"]
 
 
 @pytest.mark.parametrize(
@@ -92,29 +92,29 @@ def test_a_notebook_that_is_renamed_has_other_runs(living):
         {"kind": "format"},
         {"kind": "hello", "number": "1"},
         {"kind": "hello", "number": True},
-        {"kind": "look"},
-        {"kind": "try", "run": "r", "task": "a", "map_index": 0, "number": "../../secret"},
-        {"kind": "act", "what": "rm", "task": "", "run": ""},
-        {"kind": "arrange", "view": "v", "direction": "up", "collapsed": False},
+        {"kind": "run"},
+        {"kind": "attempt", "run": "r", "task": "a", "map_index": 0, "try_number": "../../secret"},
+        {"kind": "action", "action": "rm", "task": "", "run": ""},
+        {"kind": "layout", "view": "v", "direction": "up", "collapsed": False},
     ],
 )
 def test_what_is_no_request_is_refused_in_a_sentence(living, content):
-    living.hear(content)
-    (told,) = living.told
+    living.receive(content)
+    (told,) = living.sent
     assert (told["kind"], told["level"]) == ("notice", "error")
     assert told["text"].endswith("reload the page")
 
 
 def test_a_value_that_is_not_there_is_said_in_a_sentence(living, monkeypatch):
     monkeypatch.setattr(widget.runs, "load", lambda *_, **__: {"x": 1})
-    living.hear({"kind": "value", "run": "r1", "task": "a", "name": "z"})
-    living.hear({"kind": "value", "run": "r1", "task": "a", "name": "x"})
-    assert [told["kind"] for told in living.told] == ["notice", "value"]
-    assert living.told[0]["text"] == "no task of run r1 sets 'z'; it stored x"
+    living.receive({"kind": "value", "run": "r1", "task": "a", "name": "z"})
+    living.receive({"kind": "value", "run": "r1", "task": "a", "name": "x"})
+    assert [told["kind"] for told in living.sent] == ["notice", "value"]
+    assert living.sent[0]["text"] == "no task of run r1 sets 'z'; it stored x"
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(living):
-    living.hear({"kind": "act", "what": "cancel", "task": "", "run": "gone"})
-    (told,) = living.told
+    living.receive({"kind": "action", "action": "cancel", "task": "", "run": "gone"})
+    (told,) = living.sent
     assert (told["kind"], told["level"]) == ("notice", "error")
     assert "no run" in told["text"]

@@ -14,7 +14,7 @@ from nbdag.core.model.states import RunState, TaskState
 from nbdag.frontend import outputs, status, task
 from nbdag.frontend.graph import chains, picture
 from nbdag.frontend.history import History
-from nbdag.frontend.watcher import Watch
+from nbdag.frontend.watcher import RunWatcher
 from nbdag.graphs import Mark
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
@@ -124,16 +124,16 @@ def of(*tasks):
     ],
 )
 def test_instances_of_a_task_stand_as_one(tasks, told):
-    assert status.of_run(of(*tasks)).get("t") == told
+    assert status.run_statuses(of(*tasks)).get("t") == told
 
 
 def test_only_what_moved_is_told_and_it_is_short():
-    before = status.of_session({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
-    now = before | status.of_session({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
-    moved = status.changes(before, now)
+    before = status.session_statuses({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
+    now = before | status.session_statuses({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
+    moved = status.changed_statuses(before, now)
     assert list(moved) == ["t7"]
     assert len(json.dumps(moved)) < 500
-    assert status.changes(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
+    assert status.changed_statuses(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
 
 
 @pytest.mark.parametrize(
@@ -145,21 +145,21 @@ def test_only_what_moved_is_told_and_it_is_short():
         ({"output_type": "display_data", "data": {"text/plain": "p", "image/png": "ab\nc"}}, ("image/png", "abc")),
         ({"output_type": "display_data", "data": {"text/html": "<b>", "text/plain": "p"}}, ("text/html", "<b>")),
         ({"output_type": "display_data", "data": {"application/javascript": "run()", "text/plain": "p"}}, ("text/plain", "p")),
-        ({"output_type": "display_data", "data": {"text/html": "x" * 3_000_000}}, ("text/plain", "an output of 3,000,000 characters is in the attempt's notebook")),
+        ({"output_type": "display_data", "data": {"text/html": "x" * 3_000_000}}, ("text/plain", "output of 3,000,000 characters is too long to show; see the attempt's notebook")),
     ],
 )  # fmt: skip
 def test_an_output_is_told_in_its_richest_form_that_nobody_needs_to_trust(output, told):
-    assert outputs.of_output(output) == [{"mime": told[0], "data": told[1]}]
+    assert outputs.display_outputs(output) == [{"mime": told[0], "data": told[1]}]
 
 
 def test_an_attempt_that_is_not_there_put_nothing_out(tmp_path):
     (tmp_path / "half.ipynb").write_text('{"cells": [')
-    assert outputs.of_attempt(tmp_path / "half.ipynb") == outputs.of_attempt(tmp_path / "none.ipynb") == []
+    assert outputs.attempt_outputs(tmp_path / "half.ipynb") == outputs.attempt_outputs(tmp_path / "none.ipynb") == []
 
 
 def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
     source = '%%task a --doc \'x\'\n\ndef f(x):\n    return \'a\' + """b\nc"""  # why\n'
-    lines = task.coloured(source)
+    lines = task.highlight(source)
     assert "\n".join("".join(text for _, text in line) for line in lines) == source
     assert lines[0] == [["meta", "%%task a --doc 'x'"]]
     assert ["keyword", "def"] in lines[2]
@@ -168,10 +168,10 @@ def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
 
 def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
     notebook = dag("%%task a --retries 2\nx = [1, 2]", "%%task b --doc 'twice'\ny = x * 2")
-    told = task.detail(notebook, "b")
+    told = task.task_details(notebook, "b")
     assert (told["doc"], told["options"], told["cell"]) == ("twice", [], 1)
-    assert task.detail(notebook, "a")["options"] == [["retries", "2"]]
-    assert [use["name"] for use in told["before"][0]["uses"]] == ["x"]
+    assert task.task_details(notebook, "a")["options"] == [["retries", "2"]]
+    assert [use["name"] for use in told["upstream"][0]["uses"]] == ["x"]
     inputs, left = task.live_values(notebook, "b", {"x": [1, 2]})
     assert [(value["name"], value["task"], value["type"], value["summary"]) for value in inputs] == [
         ("x", "a", "list", "[1, 2]")
@@ -198,7 +198,7 @@ def ran(tmp_path_factory):
     path.write_text(book("%dag h", "%%task a\nx = 3\nprint('out')\nx", "%%task b\nraise ValueError(x)"))
     home = Home(folder / "home")
     moved: list[Run] = []
-    watch = Watch(lambda: home, lambda: "h", moved.append, poll=0.02)
+    watch = RunWatcher(lambda: home, lambda: "h", moved.append, poll=0.02)
     watch.start()
     done = runs.run(path, home=home, kernels="fresh")
     while not moved or moved[-1].state is not done.state:
@@ -217,9 +217,9 @@ class TestHistory:
 
     def test_an_attempt_tells_its_outputs_and_its_log(self, ran):
         history, done, _ = ran
-        told = history.one_try(done.id, "a", -1, 1)
+        told = history.attempt(done.id, "a", -1, 1)
         assert [output["data"].strip() for output in told["outputs"]] == ["out", "3"]
-        failed = history.one_try(done.id, "b", -1, 1)
+        failed = history.attempt(done.id, "b", -1, 1)
         assert failed["outputs"][-1]["mime"] == "text/x-error"
         assert "ValueError: 3" in failed["outputs"][-1]["data"]
         assert "ValueError" in failed["log"]
@@ -231,14 +231,14 @@ class TestHistory:
         assert [(value["name"], value["task"], value["summary"], value["stored"]) for value in inputs] == [
             ("x", "a", "3", True)
         ]
-        assert [each["number"] for each in history.tries(done.id, "b")] == [1]
+        assert [each["try_number"] for each in history.attempts(done.id, "b")] == [1]
         assert [each["task"] for each in history.timeline(done.id)["bars"]] == ["a", "b"]
 
     def test_the_grid_has_a_column_for_each_run(self, ran):
         history, done, _ = ran
         (column,) = history.grid()["runs"]
-        assert (column["run"]["id"], column["states"]) == (done.id, {"a": "success", "b": "failed"})
-        assert [past["state"] for past in history.past("b")] == ["failed"]
+        assert (column["summary"]["id"], column["states"]) == (done.id, {"a": "success", "b": "failed"})
+        assert [past["state"] for past in history.durations("b")] == ["failed"]
 
     def test_where_nothing_ran_there_is_nothing_to_tell(self, tmp_path):
         empty = History(Home(tmp_path / "none"), "h")
