@@ -1,7 +1,8 @@
 """Actions that a front end can request: run, retry, cancel and deploy.
 
-A process of its own owns each run, so the kernel stays free, and the run continues after the kernel has ended. The
-watcher reports the run's progress. If the process ends before the run has begun, its last line of output becomes a notice.
+A process of its own owns each run, so the kernel stays free, and the run continues after the kernel has
+ended. The watcher reports the run's progress. If the process ends before the run has begun, its last line
+of output becomes a notice.
 """
 
 from __future__ import annotations
@@ -84,9 +85,7 @@ class Actions:
         cleared = clear(run, [task] if task else [], dag=dag, home=home, **options)
         if not cleared.driver:
             arguments = ["resume", cleared.run.id, "--dag", dag]
-            self._start_process(
-                arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED
-            )
+            self._start_process(arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
 
     def _start_process(self, arguments: list[str], has_begun: Callable[[], bool]) -> None:
         """Start an nbdag process, and send a notice if it fails before its run has begun."""

@@ -1,12 +1,12 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
-Each box is wide enough for its longest possible note, so that a change of state never changes the layout. A long chain,
-tasks with exactly one task upstream and one downstream, can be drawn as one box.
+Each box is wide enough for its longest possible note, so that a change of state never changes the layout. A
+long chain, tasks with exactly one task upstream and one downstream, can be drawn as one box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,9 +43,7 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
         "chains": len(found),
         "width": round(layout.width, 1),
         "height": round(layout.height, 1),
-        "nodes": [
-            _node(task, layout, members[task.id], labels.get(task.id, task.id)) for task in drawn.tasks.values()
-        ],
+        "nodes": [_node(task, layout, members[task.id], labels.get(task.id, task.id)) for task in drawn.tasks.values()],
         "lines": [
             _line(edge, layout, crowded=crowded)
             for edge in drawn.edges
@@ -57,7 +55,7 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
 
 
 def chains(dag: Dag) -> list[tuple[str, ...]]:
-    """Return the longest chains: tasks that each have only the previous one upstream and only the next one downstream."""
+    """Return the longest chains: each task has only the previous one upstream and the next one downstream."""
 
     def next_of(task: str) -> str | None:
         after = dag.downstream[task]
@@ -78,10 +76,8 @@ def chains(dag: Dag) -> list[tuple[str, ...]]:
     return found
 
 
-def _collapse(
-    dag: Dag, found: Sequence[tuple[str, ...]]
-) -> tuple[Dag, dict[str, tuple[str, ...]], Mapping[str, str]]:
-    """Return the DAG with each chain as one task, the tasks in each box, and the labels of the chains' boxes."""
+def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str, tuple[str, ...]], dict[str, str]]:
+    """Return the DAG with each chain as one task, the tasks of each box, and the labels of the chains."""
     box_of = {task: task for task in dag.tasks}
     members: dict[str, tuple[str, ...]] = {}
     labels: dict[str, str] = {}

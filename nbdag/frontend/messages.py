@@ -1,8 +1,9 @@
 """Every message between Python and the front end, defined once.
 
-`ui/messages.py` generates TypeScript from these classes, so both sides are checked against one definition. Every value is
-plain JSON. Instants are seconds since the epoch and durations are seconds; cells count from 0 and lines from 1. The front
-end sends a `Request` and receives a `Message`. The run id "" means the live session.
+`ui/messages.py` generates TypeScript from these classes, so both sides are checked against one definition.
+Every value is plain JSON. Instants are seconds since the epoch and durations are seconds; cells count from
+0 and lines from 1. The front end sends a `Request` and receives a `Message`. The run id "" means the live
+session.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from ..core.model.states import RunState, TaskState
 
 Direction = Literal["LR", "TB"]
 DirectionChoice = Literal["auto", "LR", "TB"]
-# The state that the front end draws: a task's state, or one of two that only a picture knows. `stale` belongs to the live
-# session; `cancelled` marks an attempt that ended because its run was cancelled.
+# The state that the front end draws: a task's state, or one of two that the store does not have. `stale`
+# belongs to the live session; `cancelled` marks an attempt that ended because its run was cancelled.
 DisplayState = TaskState | Literal["stale", "cancelled"]
 Action = Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
 MimeType = Literal[
@@ -154,7 +155,7 @@ class PastDuration(TypedDict):
 
 
 class DisplayOutput(TypedDict):
-    """One output of an attempt: an image as base64, or text. The front end shows HTML in a frame without scripts."""
+    """One output of an attempt: an image as base64, or text. HTML is shown in a frame without scripts."""
 
     mime: MimeType
     data: str

@@ -1,7 +1,8 @@
 """The outputs of an attempt in a form that is safe to show on any page.
 
-Each output is reduced to its richest form that cannot run code: an image, text, or HTML, which the front end shows in a
-frame without scripts. JavaScript, widgets and other outputs that would have to run are replaced by their text.
+Each output is reduced to its richest form that cannot run code: an image, text, or HTML, which the front
+end shows in a frame without scripts. JavaScript, widgets and other outputs that would have to run are
+replaced by their text.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # nbdag's own helper cells have no output of interest, except an error: it explains why the task failed.
+            # nbdag's own cells have no output to show, except an error: it explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
@@ -45,7 +46,8 @@ def display_outputs(output: Mapping[str, Any]) -> list[DisplayOutput]:
     """Return an nbformat output in its safe form, or [] if it has none."""
     kind = output.get("output_type")
     if kind == "stream":
-        return [_limited("text/x-stderr" if output.get("name") == "stderr" else "text/plain", _text(output.get("text")))]
+        mime: MimeType = "text/x-stderr" if output.get("name") == "stderr" else "text/plain"
+        return [_limited(mime, _text(output.get("text")))]
     if kind == "error":
         lines = output.get("traceback") or [f"{output.get('ename')}: {output.get('evalue')}"]
         return [_limited("text/x-error", "\n".join(map(str, lines)))]
@@ -70,7 +72,7 @@ def log_tail(path: Path) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text without ANSI codes; of a line overwritten by carriage returns, only the last version remains."""
+    """Return the text without ANSI codes, and with only the last version of each overwritten line."""
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 

@@ -30,7 +30,7 @@ def session_statuses(marks: Mapping[str, Mark]) -> dict[str, TaskStatus]:
 
 
 def run_statuses(run: Run) -> dict[str, TaskStatus]:
-    """Return the status of each task of a run that has begun; the instances of a mapped task share one status."""
+    """Return the status of each task of a run unless it is `none`; a mapped task has one for all instances."""
     instances: dict[str, list[TaskRun]] = {}
     for each in run.tasks:
         instances.setdefault(each.id, []).append(each)
@@ -52,7 +52,7 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
-    """Return the statuses that differ from those before; a task without a status now is reported as not run."""
+    """Return the statuses that differ from those before; a task that has lost its status becomes `none`."""
     changed = {task: status for task, status in now.items() if before.get(task) != status}
     removed: dict[str, TaskStatus] = {task: {"state": TaskState.NONE} for task in before if task not in now}
     return changed | removed
@@ -84,7 +84,7 @@ def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
     drawn = [each.state if each.by_hand else attempt_state(run, each.state, each.ended) for each in found]
     states = Counter(drawn)
     state = next(state for state in DISPLAY_PRECEDENCE if states[state])
-    finished = {*FINISHED, CANCELLED}
+    finished: frozenset[DisplayState] = frozenset({*FINISHED, CANCELLED})
     status: TaskStatus = {"state": state}
     started = [each.started for each in found if each.started is not None]
     ended = [each.ended for each in found if each.ended is not None]

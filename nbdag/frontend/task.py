@@ -34,7 +34,7 @@ _COLOURS = (
 
 
 def task_details(dag: Dag, name: str, *, run: str = "") -> TaskDetails:
-    """Return the part of a task's details that the notebook determines; the caller adds values, attempts and durations."""
+    """Return the details that the notebook determines; the caller adds values, attempts and durations."""
     task = dag.tasks[name]
     cell = dag.cells[task.cell] if task.cell < len(dag.cells) else None
     return {
@@ -98,7 +98,7 @@ def _stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: b
 
 
 def highlight(source: str) -> list[list[list[str]]]:
-    """Return the source as lines of (colour, text) pairs; each line of the header and of other magics is one pair."""
+    """Return the source as lines of (colour, text) pairs; each line of a header or magic is one pair."""
     lines: list[list[list[str]]] = [[]]
     header = 0
     texts = source.split("\n")
@@ -152,7 +152,7 @@ def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """Return the size of an array or a data frame; for other values, computing the size is expensive, so return None."""
+    """Return the size of an array or a data frame, or None: the size of other values is slow to compute."""
     try:
         usage = getattr(value, "memory_usage", None)
         if callable(usage):

@@ -1,7 +1,8 @@
-"""Reporting of changes to any run of a DAG, whichever process owns the run: this kernel, a terminal, a scheduler.
+"""Reporting of changes to any run of a DAG, whichever process owns the run: this kernel, a terminal, a
+scheduler.
 
-A thread polls a change counter of the database, which is cheap, and reads the runs only after it has changed. The thread
-calls back with each changed run, in order.
+A thread polls a change counter of the database, which is cheap, and reads the runs only after it has
+changed. The thread calls back with each changed run, in order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The live graph of a notebook: what a bare `%dag` displays where Jupyter widgets work.
 
-Each kernel has one widget, which can be displayed any number of times. It reports changes to the front end: cells executed
-in this kernel, and runs of the notebook in any process. It also performs the actions that the front end requests. A
-headless run is a separate `nbdag run` process, so the kernel stays free, and the run continues after the kernel has ended.
-The messages are defined in `frontend.messages`. A change of state is one small message and never a new layout.
+Each kernel has one widget, which can be displayed any number of times. It reports changes to the front end:
+cells executed in this kernel, and runs of the notebook in any process. It also performs the actions that
+the front end requests. A headless run is a separate `nbdag run` process, so the kernel stays free, and the
+run continues after the kernel has ended. The messages are defined in `frontend.messages`. A change of state
+is one small message and never a new layout.
 """
 
 from __future__ import annotations
@@ -27,13 +28,23 @@ from . import outputs, status, task
 from .actions import Actions
 from .graph import picture
 from .history import LATEST, History
-from .messages import InitialState, Message, Picture, Request, RunSummary, TaskDetails, TaskStatus, ValueMessage, ValueRequest
+from .messages import (
+    InitialState,
+    Message,
+    Picture,
+    Request,
+    RunSummary,
+    TaskDetails,
+    TaskStatus,
+    ValueMessage,
+    ValueRequest,
+)
 from .validation import parse_request
 from .watcher import RunWatcher
 
 
 class GraphWidget(anywidget.AnyWidget):
-    """The kernel's side of the comm. A page reads `initial_state` when it opens; the kernel never sends it by itself."""
+    """The kernel's side of the comm. A page reads `initial_state` when it opens."""
 
     identity = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
@@ -101,7 +112,7 @@ class LiveGraph:
         self.show(*self.session.look())
 
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
-        """Send what has changed since the last call: the notebook's graph, and the statuses in the live session."""
+        """Send the changes since the last call: the notebook's graph, and statuses in the live session."""
         with self._lock:
             renamed = dag.id != self._dag.id
             self._dag = dag

@@ -32,7 +32,7 @@ def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
     nb.run(3)
     nb.button("Run all").click()
     nb.box("validate", "failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
 
     def look(face):
         found = axe.run(nb.page, context=".nbdag-app").response["violations"]

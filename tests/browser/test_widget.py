@@ -103,17 +103,17 @@ def test_the_graph_is_looked_at_in_every_way(notebook, at):
     nb.box("total")
 
     page.locator(".nbdag-app input[type=search]").fill("t")
-    assert page.locator(".nbdag-aside").evaluate_all("(all) => all.map((box) => box.dataset.id)") == ["load", "end"]
+    assert page.locator(".nbdag-dimmed").evaluate_all("(all) => all.map((box) => box.dataset.id)") == ["load", "end"]
     page.locator(".nbdag-app input[type=search]").fill("")
 
     nb.button("Run all").click()
     nb.box("end", "success")
-    page.wait_for_selector(".nbdag-what:has-text('success')")
+    page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     assert "3 of 3" in nb.box("twice").text_content()
     assert "try 2" in nb.box("twice").text_content()
     assert "3 instances" in nb.box("twice").get_attribute("aria-label")
     nb.button("Critical path").click()
-    page.wait_for_function("() => document.querySelectorAll('.nbdag-lit path').length")
+    page.wait_for_function("() => document.querySelectorAll('.nbdag-highlighted path').length")
     nb.button("Timeline").click()
     page.locator(".nbdag-timeline li", has_text="twice").locator(".nbdag-bar").nth(5).wait_for()  # two attempts each
     assert page.locator(".nbdag-timeline .nbdag-critical").count() >= 3
@@ -133,8 +133,9 @@ def test_a_run_is_cancelled_and_the_kernel_is_free_meanwhile(notebook):
     nb.box("wait", "running")
     nb.run(4)
     nb.button("Cancel").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('cancelled')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('cancelled')")
     nb.page.wait_for_selector(".nbdag-danger", state="detached")
+    nb.box("wait", "cancelled")
     assert nb.errors == []
 
 
@@ -150,11 +151,11 @@ def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook
     nb.button("Run all").click()
     nb.box("two", "failed").click()
     nb.box("three", "upstream_failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
     there.write_text("here now")
     nb.button("Clear and retry").click()
     nb.box("three", "success")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     tries = nb.page.locator(".nbdag-panel[aria-label='Task two'] .nbdag-tries button")
     nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 2")
     assert "done" in tries.nth(1).locator("svg").get_attribute("aria-label")
@@ -163,13 +164,13 @@ def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook
     there.unlink()
     nb.button("Clear and retry").click()
     nb.box("three", "upstream_failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
     there.write_text("here again")
     nb.button("Retry failed").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     nb.button("Clear only this").click()
     nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 5")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     assert nb.errors == []
 
 
@@ -179,7 +180,7 @@ def test_a_run_from_a_terminal_is_announced_and_shown(notebook, server):
     with server.nbdag("run", str(nb.path), "--no-progress"):
         nb.button("Show it").click()
         nb.box("two", "success")
-        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+        nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
 
 
 def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
@@ -202,12 +203,12 @@ def test_a_task_alone_and_all_after_it_run_with_earlier_values_and_the_notebook_
     nb.open_graph()
     nb.button("Run all").click()
     nb.box("three", "success")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     for runs, (name, ran) in enumerate((("Run this", ["two"]), ("Run from here", ["two", "three"])), start=3):
         nb.box("two").click()
         nb.button(name).click()
         nb.page.wait_for_function("(n) => document.querySelectorAll('.nbdag-runs option').length === n", arg=runs)
-        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+        nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
         done = nb.page.locator(".nbdag-box[data-state=success]")
         assert done.evaluate_all("(all) => all.map((box) => box.dataset.id)") == ran
     nb.button("Deploy").click()
@@ -290,7 +291,7 @@ def test_nothing_that_a_task_puts_out_runs(notebook):
     )
     nb.open_graph()
     nb.button("Run all").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     for task, shown in (("html", "iframe"), ("svg", "img"), ("js", "pre.nbdag-text"), ("text", "pre.nbdag-text")):
         nb.box(task).click()
         nb.page.wait_for_selector(f".nbdag-panel[aria-label='Task {task}'] .nbdag-try {shown}")

@@ -68,7 +68,9 @@ def test_of_old_runs_nothing_is_kept_however_many_come(living):
         living._run_changed(run(number))
         living._run_changed(run(number, RunState.SUCCESS, TaskState.SUCCESS))
     assert sorted(living._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
-    assert [each["id"] for each in living.initial_state()["runs"]] == [f"r{n}" for n in reversed(range(200 - LATEST, 200))]
+    assert [each["id"] for each in living.initial_state()["runs"]] == [
+        f"r{n}" for n in reversed(range(200 - LATEST, 200))
+    ]
 
 
 def test_a_notebook_that_is_renamed_has_other_runs(living):

@@ -16,6 +16,7 @@ from nbdag.frontend.graph import chains, picture
 from nbdag.frontend.history import History
 from nbdag.frontend.watcher import RunWatcher
 from nbdag.graphs import Mark
+from nbdag.graphs.marks import LOOKS
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
 
@@ -95,14 +96,14 @@ def one(state, index=-1, **more):
     )
 
 
-def of(*tasks):
+def of(*tasks, state=RunState.RUNNING, ended=None):
     return Run(
         id="r",
         dag="d",
-        state=RunState.RUNNING,
+        state=state,
         created=0,
         started=0,
-        ended=None,
+        ended=ended,
         notebook=Path(),
         tasks=tasks,
         home=Home(Path("/nowhere")),
@@ -125,6 +126,30 @@ def of(*tasks):
 )
 def test_instances_of_a_task_stand_as_one(tasks, told):
     assert status.run_statuses(of(*tasks)).get("t") == told
+
+
+@pytest.mark.parametrize(
+    ("tasks", "state"),
+    [
+        ([one(TaskState.FAILED, started=1.0, ended=5.2)], "cancelled"),
+        ([one(TaskState.FAILED, started=1.0)], "cancelled"),
+        ([one(TaskState.FAILED, started=1.0, ended=4.0)], "failed"),
+        ([one(TaskState.FAILED, started=1.0, ended=5.2, by_hand=True)], "failed"),
+        ([one(TaskState.FAILED, 0, ended=4.0), one(TaskState.FAILED, 1, ended=5.2)], "failed"),
+        ([one(TaskState.SUCCESS, 0, ended=4.0), one(TaskState.FAILED, 1, ended=5.2)], "cancelled"),
+        ([one(TaskState.SUCCESS, started=1.0, ended=5.2)], "success"),
+    ],
+)
+def test_a_task_that_fails_after_its_run_was_cancelled_is_drawn_as_cancelled(tasks, state):
+    cancelled = of(*tasks, state=RunState.CANCELLED, ended=5.0)
+    assert status.run_statuses(cancelled)["t"]["state"] == state
+    failed = of(*tasks, state=RunState.FAILED, ended=5.0)
+    assert status.run_statuses(failed)["t"]["state"] != "cancelled"
+
+
+def test_every_state_that_can_be_drawn_has_a_precedence_and_a_look():
+    assert sorted(status.DISPLAY_PRECEDENCE) == sorted(LOOKS)
+    assert len(status.DISPLAY_PRECEDENCE) == len(set(status.DISPLAY_PRECEDENCE))
 
 
 def test_only_what_moved_is_told_and_it_is_short():

@@ -1,4 +1,5 @@
-// Bundle each host of the front end into dist/. `build.py` runs this when the package is built, `npm run build` by hand.
+// Bundle each host of the front end into dist/. `build.py` runs this when the package is built, `npm run
+// build` by hand.
 import { build } from 'esbuild'
 
 await build({

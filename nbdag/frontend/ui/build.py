@@ -1,7 +1,7 @@
 """Hatch build hook that bundles the front end, with Node from the build environment.
 
-The hook skips the build if the bundle is newer than its sources, so that an editable install is fast. A failed build
-raises an error of one sentence.
+The hook skips the build if the bundle is newer than its sources, so that an editable install is fast. A
+failed build raises an error of one sentence.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def build() -> None:
     lock = HERE / "node_modules" / ".package-lock.json"
     if not lock.is_file() or lock.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
         # Not `npm ci`: it rejects a lock file without the packages for other platforms.
-        _run("install the npm packages of the front end", npm, "install", "--no-save", "--omit=dev", "--no-audit", "--no-fund")
+        options = ("--no-save", "--omit=dev", "--no-audit", "--no-fund")
+        _run("install the npm packages of the front end", npm, "install", *options)
     _run("bundle the front end", node, "build.mjs")
 
 

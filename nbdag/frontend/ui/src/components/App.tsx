@@ -1,4 +1,5 @@
-// The whole view: a toolbar, the graph or the timeline or the grid, and a panel for the selected task or chain.
+// The whole view: a toolbar, the graph or the timeline or the grid, and a panel for the selected task or
+// chain.
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
 import { Grid } from './Grid'

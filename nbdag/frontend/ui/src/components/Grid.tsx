@@ -55,7 +55,7 @@ export function Grid({ store, run, onRun, onSelect }: Props) {
         <thead>
           <tr>
             <td>
-              <span class="nbdag-soft">{`up to ${seconds(longest)}`}</span>
+              <span class="nbdag-muted">{`up to ${seconds(longest)}`}</span>
             </td>
             {runs.map((each) => (
               <ColumnHeader key={each.id} summary={each} longest={longest} selected={each.id === run} onRun={onRun} />
@@ -127,7 +127,7 @@ const Cell = memo(function Cell({ run, task, state, when, selected }: CellProps)
   return (
     <td class={selected ? 'nbdag-chosen' : ''} data-run={run} data-task={task} title={`${task}, ${when}: ${word}`}>
       {state === 'none' ? (
-        <span class="nbdag-unseen">not run</span>
+        <span class="nbdag-screen-reader">not run</span>
       ) : (
         <span class="nbdag-square" style={{ color: colour }}>
           <Sign state={state} word={word} />

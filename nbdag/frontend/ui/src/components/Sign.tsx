@@ -1,11 +1,12 @@
-// The sign of a state. States differ in shape as well as in colour, for readers who cannot tell red from green.
+// The sign of a state. States differ in shape as well as in colour, for readers who cannot tell red from
+// green.
 import { type DisplayState, LOOKS, type Look } from '../messages'
 
 export function look(state: DisplayState): Look {
   return LOOKS[state]
 }
 
-/** The sign without an svg element, in the surrounding colour. The sign of a running task turns by 90° each second. */
+/** The sign without its svg element, in the current colour. The sign of a running task turns 90° each second. */
 export function Strokes({ state, turn = 0 }: { state: DisplayState; turn?: number }) {
   const { path, filled } = look(state)
   const turned = { class: 'nbdag-turned', style: { '--nbdag-turn': `${Math.floor(turn % 4) * 90}deg` } }

@@ -21,7 +21,7 @@ export function StatusBar({ store, run, order }: { store: Store; run: string; or
   const duration = summary?.started ? seconds((summary.ended ?? now) - summary.started) : ''
   return (
     <div class="nbdag-status">
-      <span class="nbdag-what" title={summary?.id}>
+      <span class="nbdag-shown-run" title={summary?.id}>
         {summary ? <Sign state={summary.state} /> : null} {text}
         {duration ? `, ${duration}` : ''}
       </span>
@@ -33,7 +33,7 @@ export function StatusBar({ store, run, order }: { store: Store; run: string; or
         ))}
       </span>
       {/* Screen readers announce the outcome once, instead of every second. */}
-      <span class="nbdag-unseen" role="status">
+      <span class="nbdag-screen-reader" role="status">
         {summary && !active ? text : ''}
       </span>
     </div>

@@ -1,4 +1,5 @@
-// The timeline of a run: a row for each task, a bar for each attempt. Attempts that overlap are drawn below one another.
+// The timeline of a run: a row for each task, a bar for each attempt. Attempts that overlap are drawn below
+// one another.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Bar, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'

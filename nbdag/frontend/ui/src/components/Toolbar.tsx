@@ -35,9 +35,9 @@ export function Toolbar(props: Props) {
       </strong>
       <RunSelect {...props} />
       <PipelineActions {...props} />
-      <span class="nbdag-gap" />
+      <span class="nbdag-spacer" />
       <Search {...props} />
-      <div class="nbdag-faces" role="group" aria-label="View">
+      <div class="nbdag-views" role="group" aria-label="View">
         {(Object.keys(VIEWS) as View[]).map((each) => (
           <button type="button" key={each} aria-pressed={view === each} onClick={() => onView(each)}>
             {VIEWS[each]}
@@ -135,7 +135,7 @@ function Search({ query, found, onQuery, onFind }: Pick<Props, 'query' | 'found'
         }}
       />
       {query.trim() ? (
-        <span class="nbdag-soft" role="status">
+        <span class="nbdag-muted" role="status">
           {found.length ? plural(found.length, 'task') : 'no tasks'}
         </span>
       ) : null}

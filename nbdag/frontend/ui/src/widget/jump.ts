@@ -1,5 +1,6 @@
-// Show a line of a cell, in JupyterLab and Notebook 7. The notebook's own widget scrolls to the cell. By default it adds the
-// cells of a long notebook to the page only while the browser is idle, from the top, so the cell may not be on the page yet.
+// Show a line of a cell, in JupyterLab and Notebook 7. The notebook's own widget scrolls to the cell. By
+// default it adds the cells of a long notebook to the page only while the browser is idle, from the top, so
+// the cell may not be on the page yet.
 
 interface Editor {
   revealPosition(position: { line: number; column: number }): void
@@ -78,7 +79,7 @@ async function attached(notebook: Notebook, cell: Cell, index: number): Promise<
   return true
 }
 
-/** Scroll a line into the middle and highlight it until the animation ends. CodeMirror may replace the line meanwhile. */
+/** Scroll a line into the middle and highlight it. CodeMirror may replace the line during the animation. */
 async function flash(cell: Cell, line: number): Promise<void> {
   let ended = false
   const end = (event: AnimationEvent) => {
@@ -102,7 +103,7 @@ async function flash(cell: Cell, line: number): Promise<void> {
   place?.classList.remove(FLASH)
 }
 
-/** Return a line of a cell, the cell itself if it has no such line, or undefined while CodeMirror has not drawn the line. */
+/** Return a line of a cell, or the cell if it has no such line, or undefined if the line is not drawn yet. */
 function lineOf({ node, editor }: Cell, line: number): Element | undefined {
   const view = editor?.editor
   if (!view || line > view.state.doc.lines) return node

@@ -1,5 +1,6 @@
-// The saved form of the widget: an image of its current picture. GitHub, nbviewer, nbconvert and a notebook opened without its
-// kernel show this image. A notebook opened while the kernel still runs shows the widget again.
+// The saved form of the widget: an image of its current picture. GitHub, nbviewer, nbconvert and a notebook
+// opened without its kernel show this image. A notebook opened while the kernel still runs shows the widget
+// again.
 import { noteOf, STACK_OFFSET, sheetsOf } from '../components/graph/Box'
 import { look } from '../components/Sign'
 import { LIVE, type Store } from '../components/state/store'

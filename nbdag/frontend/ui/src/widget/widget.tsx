@@ -1,4 +1,5 @@
-// The module that anywidget loads: it connects the components to the widget's comm and to the surrounding notebook.
+// The module that anywidget loads: it connects the components to the widget's comm and to the surrounding
+// notebook.
 import { render as renderTo } from 'preact'
 import { App } from '../components/App'
 import '../components/style.css'

@@ -9,7 +9,7 @@ import type { Store } from '../state/store'
 
 export const STACK_OFFSET = 3.5 // points between the sheets of a stack
 
-/** Return the sheets of a box, the rearmost first: several tasks or instances are drawn as a stack of three. */
+/** Return the sheets of a box, rearmost first: several tasks or instances are a stack of three. */
 export function sheetsOf(node: Node): readonly number[] {
   return node.mapped || node.members.length > 1 ? [2, 1, 0] : [0]
 }
@@ -62,7 +62,7 @@ export const Box = memo(function Box({ node, store, run, upstream, selected, ent
   const note = seen ? noteOf(node, status, now) : ''
   return (
     <g
-      class={`nbdag-box nbdag-is-${status.state}${dimmed ? ' nbdag-aside' : ''}`}
+      class={`nbdag-box nbdag-is-${status.state}${dimmed ? ' nbdag-dimmed' : ''}`}
       transform={`translate(${node.x} ${node.y})`}
       style={{ color: look(status.state).colour }}
       data-id={node.id}

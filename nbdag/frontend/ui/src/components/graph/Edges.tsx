@@ -1,5 +1,5 @@
-// The edges of the graph. All lines of a kind share one path element, so hundreds of lines are as fast as a few. The line
-// under the pointer is found from the points of the curves.
+// The edges of the graph. All lines of a kind share one path element, so hundreds of lines are as fast as a
+// few. The line under the pointer is found from the points of the curves.
 import { memo } from 'preact/compat'
 import type { Line, Node, Picture } from '../../messages'
 import { type Curve, curve } from './geometry'
@@ -22,8 +22,8 @@ function Paths({ lines }: { lines: readonly Line[] }) {
   const inferred = lines.filter((line) => !line.declared)
   return (
     <>
-      {inferred.length ? <path class="nbdag-thin" d={path(inferred)} /> : null}
-      {declared.length ? <path class="nbdag-thin nbdag-declared" d={path(declared)} /> : null}
+      {inferred.length ? <path class="nbdag-edge" d={path(inferred)} /> : null}
+      {declared.length ? <path class="nbdag-edge nbdag-declared" d={path(declared)} /> : null}
       {lines.length ? <path class="nbdag-arrow" d={lines.map((line) => line.tip).join('')} /> : null}
     </>
   )
@@ -35,7 +35,7 @@ function Labels({ lines }: { lines: readonly Line[] }) {
       {lines
         .filter((line) => line.label)
         .map((line) => (
-          <text class="nbdag-carried" key={`${line.source}\n${line.target}`} x={line.x} y={line.y + 3.8}>
+          <text class="nbdag-edge-label" key={`${line.source}\n${line.target}`} x={line.x} y={line.y + 3.8}>
             {line.label}
           </text>
         ))}
@@ -55,7 +55,7 @@ export const Edges = memo(function Edges({ picture }: { picture: Picture }) {
 /** The highlighted lines: those of the related boxes, or the one under the pointer. */
 export const HighlightedEdges = memo(function HighlightedEdges({ lines }: { lines: readonly Line[] }) {
   return (
-    <g class="nbdag-lit" aria-hidden="true">
+    <g class="nbdag-highlighted" aria-hidden="true">
       <Paths lines={lines} />
       <Labels lines={lines} />
     </g>

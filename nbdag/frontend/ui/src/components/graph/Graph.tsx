@@ -106,7 +106,8 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
   function onClick(event: MouseEvent): void {
     if (dragged.current || event.target instanceof HTMLCanvasElement) return
     const id = idOf(event.target)
-    // Keys continue from this box. JupyterLab focuses the cell on a click, so the box takes the focus after that.
+    // Keys continue from this box. JupyterLab focuses the cell on a click, so the box takes the focus after
+    // that.
     if (id !== undefined) setTimeout(() => focus(id))
     onSelect(id ?? '')
   }
@@ -154,7 +155,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
         role="group"
         aria-label={`Graph of ${picture.dag}: ${picture.order.length} tasks. Arrow keys move between tasks; Enter opens one.`}
       >
-        <g ref={scene} class={related ? 'nbdag-stepping' : ''}>
+        <g ref={scene} class={related ? 'nbdag-dimming' : ''}>
           <Edges picture={picture} />
           <HighlightedEdges lines={highlightedLines} />
           {picture.nodes.map((node) => (

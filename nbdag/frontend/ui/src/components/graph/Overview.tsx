@@ -1,4 +1,5 @@
-// A small overview of a graph that is larger than the view, with a frame around the visible part. A click moves the view.
+// A small overview of a graph that is larger than the view, with a frame around the visible part. A click
+// moves the view.
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Picture } from '../../messages'
@@ -53,7 +54,7 @@ export function Overview({ store, picture, run, camera, size, onMove, centre }: 
         size.current.height / view.scale,
       )
       const all = size.current.width / view.scale >= picture.width && size.current.height / view.scale >= picture.height
-      element.classList.toggle('nbdag-needless', all)
+      element.classList.toggle('nbdag-hidden', all)
     }
     // Any number of changes within one frame cause one drawing.
     const schedule = () => {

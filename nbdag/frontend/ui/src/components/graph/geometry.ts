@@ -1,4 +1,5 @@
-// Geometry of the graph: the camera, visible boxes, and nearest lines. Pure functions; nothing here touches the page.
+// Geometry of the graph: the camera, visible boxes, and nearest lines. Pure functions; nothing here touches
+// the page.
 
 export interface Camera {
   x: number // of the picture's origin, in pixels of the page
@@ -36,7 +37,7 @@ export function fitCamera(picture: Size, view: Size): Camera {
   return centred(picture, view, scale)
 }
 
-/** Return the initial camera: the whole picture if its text is legible that way, else the part around `first`. */
+/** Return the initial camera: the whole picture if its text stays legible, else the part around `first`. */
 export function opening(picture: Size, view: Size, first?: { x: number; y: number }): Camera {
   const all = fitCamera(picture, view)
   if (all.scale >= LEGIBLE) return all
@@ -65,7 +66,7 @@ export function zoom(camera: Camera, factor: number, x: number, y: number): Came
   return { scale, x: x - (x - camera.x) * ratio, y: y - (y - camera.y) * ratio }
 }
 
-/** Move the camera as little as possible so that the point is in view, at least `margin` pixels from the edge. */
+/** Move the camera as little as needed to bring the point into view, `margin` pixels from the edge. */
 export function reveal(camera: Camera, at: { x: number; y: number }, view: Size, margin = 90): Camera {
   const x = camera.x + at.x * camera.scale
   const y = camera.y + at.y * camera.scale
@@ -164,7 +165,7 @@ export interface Heading {
   sign: 1 | -1
 }
 
-/** Return the nearest box in a direction; a sideways distance counts 2.5 times as much as one straight ahead. */
+/** Return the nearest box in a direction; sideways distances count 2.5 times. */
 export function neighbourIn(from: Placed, boxes: readonly Placed[], { across, sign }: Heading): Placed | undefined {
   let best: Placed | undefined
   let least = Number.POSITIVE_INFINITY

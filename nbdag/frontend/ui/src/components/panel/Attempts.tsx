@@ -26,7 +26,7 @@ export function Attempts({ store, run, task, reason, attempts }: Props & { attem
   return (
     <details open>
       <summary>
-        Attempts <span class="nbdag-soft">{attempts.length}</span>
+        Attempts <span class="nbdag-muted">{attempts.length}</span>
       </summary>
       <div class="nbdag-tries" role="group" aria-label="Attempts">
         {attempts.slice(-MAX_BUTTONS).map((each) => {
@@ -35,7 +35,7 @@ export function Attempts({ store, run, task, reason, attempts }: Props & { attem
           return (
             <button type="button" key={n} aria-pressed={n === index} onClick={() => setSelected(n)}>
               <Sign state={each.state} word={look(each.state).word} /> {name(each)}{' '}
-              <span class="nbdag-soft">{duration}</span>
+              <span class="nbdag-muted">{duration}</span>
             </button>
           )
         })}
@@ -74,7 +74,7 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
   )
   return (
     <div class="nbdag-try">
-      {attempt.started === null ? null : <div class="nbdag-soft">started {moment(attempt.started)}</div>}
+      {attempt.started === null ? null : <div class="nbdag-muted">started {moment(attempt.started)}</div>}
       {attempt.error && attempt.error !== reason ? (
         <p class={`nbdag-reason nbdag-is-${state}`}>{attempt.error}</p>
       ) : null}
@@ -84,7 +84,7 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
         </p>
       ))}
       {answer?.outputs.length ? <Outputs outputs={answer.outputs} label={`${task}, try ${try_number}`} /> : null}
-      {answer && !answer.outputs.length ? <div class="nbdag-soft">No output.</div> : null}
+      {answer && !answer.outputs.length ? <div class="nbdag-muted">No output.</div> : null}
       {answer?.log ? (
         <details>
           <summary>Log</summary>

@@ -15,7 +15,7 @@ export function Dependencies({ title, neighbours, host, onSelect }: Props) {
   return (
     <details open>
       <summary>
-        {title} <span class="nbdag-soft">{neighbours.length}</span>
+        {title} <span class="nbdag-muted">{neighbours.length}</span>
       </summary>
       <ul class="nbdag-reasons">
         {neighbours.map((each) => (
@@ -23,7 +23,7 @@ export function Dependencies({ title, neighbours, host, onSelect }: Props) {
             <button type="button" class="nbdag-link" onClick={() => onSelect(each.task)}>
               {each.task}
             </button>
-            {each.declared ? <span class="nbdag-soft"> declared</span> : null}
+            {each.declared ? <span class="nbdag-muted"> declared</span> : null}
             {each.uses.map((use) => (
               <div key={`${use.name} ${use.read_cell} ${use.read_line}`}>
                 <code>{use.name}</code>, written in{' '}

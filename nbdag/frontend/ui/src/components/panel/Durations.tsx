@@ -38,7 +38,7 @@ export function Durations({ durations }: { durations: readonly PastDuration[] })
           )
         })}
       </svg>
-      <span class="nbdag-soft"> up to {seconds(longest)}</span>
+      <span class="nbdag-muted"> up to {seconds(longest)}</span>
     </details>
   )
 }

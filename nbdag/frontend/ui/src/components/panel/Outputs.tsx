@@ -1,4 +1,5 @@
-// The outputs of a task. No output can run code: HTML is in a frame without scripts, SVG is an image, the rest is text.
+// The outputs of a task. No output can run code: HTML is in a frame without scripts, SVG is an image, the
+// rest is text.
 import { useRef, useState } from 'preact/hooks'
 import type { DisplayOutput, MimeType } from '../../messages'
 
@@ -42,7 +43,8 @@ export function Outputs({ outputs, label }: { outputs: readonly DisplayOutput[];
 
 function OneOutput({ output, label }: { output: DisplayOutput; label: string }) {
   const { mime, data } = output
-  const form = Object.hasOwn(FORMS, mime) ? FORMS[mime] : 'text' // any other type is shown as text, which is safe
+  // Unknown types are shown as text, which is safe.
+  const form = Object.hasOwn(FORMS, mime) ? FORMS[mime] : 'text'
   if (form === 'html') return <HtmlFrame html={data} label={label} />
   if (form === 'svg') {
     return <img alt={label} src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(data)}`} />

@@ -7,13 +7,13 @@ export function SourceCode({ details, host }: { details: TaskDetails; host: Host
   return (
     <details open>
       <summary>Source</summary>
-      <div class="nbdag-where">
+      <div class="nbdag-source-link">
         <CellLink host={host} cell={details.cell} line={1} />
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
       <pre class="nbdag-source" tabIndex={0}>
         {details.source.map((line, n) => (
-          <span class="nbdag-codeline" key={n}>
+          <span class="nbdag-code-line" key={n}>
             {line.map(([colour, text], at) => (
               <span key={at} class={colour ? `nbdag-c-${colour}` : undefined}>
                 {text}

@@ -34,7 +34,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
       <header>
         <Sign state={status.state} />
         <h3>{task}</h3>
-        <span class="nbdag-soft">{heading.join(' · ')}</span>
+        <span class="nbdag-muted">{heading.join(' · ')}</span>
         <button type="button" class="nbdag-close" aria-label="Close" title="Close (Esc)" onClick={onClose}>
           ×
         </button>
@@ -63,7 +63,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
           <Durations durations={details.durations} />
         </>
       ) : (
-        <p class="nbdag-soft" role="status">
+        <p class="nbdag-muted" role="status">
           Waiting for the kernel; it answers between two cells.
         </p>
       )}
@@ -71,7 +71,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
   )
 }
 
-/** Request the details again whenever the status changes; the previous details stay until the answer arrives. */
+/** Request the details whenever the status changes; return the previous details until the answer arrives. */
 function useDetails(store: Store, run: string, task: string, status: string): TaskDetails | undefined {
   const answer = useAnswer(
     store,

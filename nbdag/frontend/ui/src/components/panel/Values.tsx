@@ -19,7 +19,7 @@ export function Values({ store, run, title, values, onSelect }: Props) {
   return (
     <details open>
       <summary>
-        {title} <span class="nbdag-soft">{values.length}</span>
+        {title} <span class="nbdag-muted">{values.length}</span>
       </summary>
       <ul class="nbdag-values">
         {values.map((value) => (
@@ -41,8 +41,8 @@ function OneValue({ store, run, value, onSelect }: OneValueProps) {
   const [open, setOpen] = useState(false)
   return (
     <li>
-      <code>{value.name}</code> <span class="nbdag-soft">{value.type}</span>
-      {value.bytes === null ? null : <span class="nbdag-soft">, {bytes(value.bytes)}</span>}
+      <code>{value.name}</code> <span class="nbdag-muted">{value.type}</span>
+      {value.bytes === null ? null : <span class="nbdag-muted">, {bytes(value.bytes)}</span>}
       {onSelect && value.task ? (
         <>
           {' from '}
@@ -52,7 +52,7 @@ function OneValue({ store, run, value, onSelect }: OneValueProps) {
         </>
       ) : null}
       {value.stored && run !== LIVE && value.task ? (
-        <button type="button" class="nbdag-link nbdag-apart" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <button type="button" class="nbdag-link nbdag-push-right" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? 'hide' : 'preview'}
         </button>
       ) : null}
@@ -74,6 +74,6 @@ function Preview({ store, run, value }: { store: Store; run: string; value: Valu
     () => store.transport.send({ kind: 'value', run, task, name }),
     `${run}\n${task}\n${name}`,
   )
-  if (!answer) return <div class="nbdag-soft">Loading…</div>
+  if (!answer) return <div class="nbdag-muted">Loading…</div>
   return <Outputs outputs={answer.outputs} label={`Value of ${name}`} />
 }

@@ -24,7 +24,7 @@ export function useStatus(store: Store, run: string, tasks: readonly string[]): 
   return store.combinedStatus(run, tasks)
 }
 
-/** Return the latest matching message of a kind. Send the request again, and forget the answer, when `key` changes. */
+/** Return the latest matching message of a kind. When `key` changes, send a new request. */
 export function useAnswer<Kind extends Message['kind']>(
   store: Store,
   kind: Kind,

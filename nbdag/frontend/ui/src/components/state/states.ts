@@ -1,4 +1,5 @@
-// Rules for states. Each table has an entry for every state, so a new state is a type error until it has one here.
+// Rules for states. Each table has an entry for every state, so a new state is a type error until it has one
+// here.
 import type { DisplayState, RunState, RunSummary } from '../../messages'
 
 interface StateRules {

@@ -1,4 +1,5 @@
-// The state of the pipeline. Components subscribe to the parts they show, so a change of one task redraws only its box.
+// The state of the pipeline. Components subscribe to the parts they show, so a change of one task redraws
+// only its box.
 import {
   type Action,
   type Bar,
@@ -202,7 +203,7 @@ function combined(all: readonly TaskStatus[]): TaskStatus {
   return status
 }
 
-/** Return the latest attempt of each task as a bar: the timeline adds these to the stored attempts while it is open. */
+/** Return the latest attempt of each task as a bar; the timeline adds these to the stored attempts. */
 export function latestBars(tasks: readonly string[], status: (task: string) => TaskStatus): Bar[] {
   return tasks.flatMap((task) => {
     const { state, started, duration, tries } = status(task)

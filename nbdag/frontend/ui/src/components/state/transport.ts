@@ -1,4 +1,5 @@
-// The interfaces between the components and their host: a widget's comm today, a server's requests on a page of its own.
+// The interfaces between the components and their host: a widget's comm today, a server's requests on a page
+// of its own.
 import type { Message, Request } from '../../messages'
 
 export interface Transport {
