@@ -1,4 +1,4 @@
-"""What a front end asks to be done."""
+"""Actions that a front end requests."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from nbdag.home import Home
 from nbdag.runs.actions.clear import NothingToClearError
 
 
-def written(path, *cells):
-    told = [
+def write_notebook(path, *cells):
+    written = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
         for n, source in enumerate(cells)
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    path.write_text(json.dumps({"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
+    )
     return path
 
 
-def acts(home, file):
-    said = Queue()
-    return Actions(lambda: home, lambda: "h", lambda: file, said.put), said
+def actions(home, file):
+    notices = Queue()
+    return Actions(lambda: home, lambda: "h", lambda: file, notices.put), notices
 
 
-def driven():
-    """Wait until every process that was asked to drive a run has ended."""
+def wait_for_runs():
+    """Wait until every process that owns a run has ended."""
     for thread in threading.enumerate():
         if thread.name == "nbdag-run":
             thread.join(120)
@@ -42,21 +44,22 @@ def request(action, task="", run=""):
 
 
 def test_what_needs_the_notebooks_file_is_not_offered_where_that_is_not_known(tmp_path):
-    known, _ = acts(Home(tmp_path), tmp_path / "nb.ipynb")
-    unknown, _ = acts(Home(tmp_path), None)
+    known, _ = actions(Home(tmp_path), tmp_path / "nb.ipynb")
+    unknown, _ = actions(Home(tmp_path), None)
     assert set(known.available()) - set(unknown.available()) == {"all", "only", "upto", "from", "deploy"}
     with pytest.raises(UnknownFileError, match="unknown notebook file"):
         unknown.perform(request("all"))
 
 
 def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
-    notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nprint(nowhere)")
-    doing, said = acts(Home(tmp_path / "home"), notebook)
-    doing.perform(request("all"))
-    driven()
-    notice = said.get(timeout=5)
+    notebook = write_notebook(tmp_path / "nb.ipynb", "%dag h", "%%task a\nprint(nowhere)")
+    performer, notices = actions(Home(tmp_path / "home"), notebook)
+    performer.perform(request("all"))
+    wait_for_runs()
+    notice = notices.get(timeout=5)
     assert notice["level"] == "error"
     assert "\n" not in notice["text"]
+    assert not notice["text"].startswith("nbdag"), "the prefix of the command line is removed"
     assert "nowhere" in notice["text"] or "problem" in notice["text"]
 
 
@@ -64,20 +67,20 @@ def test_a_failed_task_is_tried_again_in_its_run_and_a_failure_is_no_notice(tmp_
     home = Home(tmp_path / "home")
     there = tmp_path / "there"
     code = f"%%task b\nopen({str(there)!r}).read()"
-    notebook = written(tmp_path / "nb.ipynb", "%dag h", "%%task a\nx = 1", code, "%%task c --after b\n2")
-    doing, said = acts(home, notebook)
-    doing.perform(request("all"))
-    driven()
+    notebook = write_notebook(tmp_path / "nb.ipynb", "%dag h", "%%task a\nx = 1", code, "%%task c --after b\n2")
+    performer, notices = actions(home, notebook)
+    performer.perform(request("all"))
+    wait_for_runs()
     (run,) = runs.list_runs("h", home=home)
     assert run.state is RunState.FAILED
-    doing.perform(request("retry", "b", run.id))
-    driven()
+    performer.perform(request("retry", "b", run.id))
+    wait_for_runs()
     there.write_text("here now")
-    doing.perform(request("retry_failed", "", run.id))
-    driven()
+    performer.perform(request("retry_failed", "", run.id))
+    wait_for_runs()
     (run,) = runs.list_runs("h", home=home)
     assert run.state is RunState.SUCCESS
     assert (run["a"].tries, run["b"].tries) == (1, 3)
-    assert said.empty()
+    assert notices.empty()
     with pytest.raises(NothingToClearError):
-        doing.perform(request("retry_failed", "", run.id))
+        performer.perform(request("retry_failed", "", run.id))

@@ -1,4 +1,4 @@
-"""The kernel's end of the widget: what it tells, and what it keeps."""
+"""The kernel's side of the widget: the messages that it sends, and the state that it keeps."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nbdag.session import Session
 
 
 @pytest.fixture
-def living(tmp_path, monkeypatch):
-    monkeypatch.setattr(widget, "BUNDLE", tmp_path)  # it need not be built
+def live_graph(tmp_path, monkeypatch):
+    monkeypatch.setattr(widget, "BUNDLE", tmp_path)  # no bundle is needed
     for name in ("widget.js", "widget.css"):
         (tmp_path / name).write_text("")
     session = Session()
@@ -40,49 +40,51 @@ def run(number, state=RunState.RUNNING, task=TaskState.RUNNING):
     )  # fmt: skip
 
 
-def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(living, monkeypatch):
-    monkeypatch.setattr(widget, "picture", lambda *_, **__: pytest.fail("laid out anew"))
-    living.session.begin("%%task a\nx = 1", "%%task a\nx = 1")
-    living.refresh()
-    living.session.end(TaskState.SUCCESS)
-    living.refresh()
-    assert [list(each["tasks"]) for each in living.sent] == [["a", "b"], ["a"]], "b is stale as soon as a runs again"
-    assert all(len(json.dumps(each)) < 400 for each in living.sent)
-    living.refresh()
-    assert len(living.sent) == 2, "what has not moved is not told"
+def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(live_graph, monkeypatch):
+    monkeypatch.setattr(widget, "picture", lambda *_, **__: pytest.fail("computed a new layout"))
+    live_graph.session.begin("%%task a\nx = 1", "%%task a\nx = 1")
+    live_graph.refresh()
+    live_graph.session.end(TaskState.SUCCESS)
+    live_graph.refresh()
+    assert [list(each["tasks"]) for each in live_graph.sent] == [["a", "b"], ["a"]], (
+        "b is stale as soon as a runs again"
+    )
+    assert all(len(json.dumps(each)) < 400 for each in live_graph.sent)
+    live_graph.refresh()
+    assert len(live_graph.sent) == 2, "no message without a change"
 
 
-def test_a_picture_is_told_anew_once_when_the_notebook_is_another(living, monkeypatch):
+def test_a_picture_is_told_anew_once_when_the_notebook_is_another(live_graph, monkeypatch):
     drawn = []
     monkeypatch.setattr(widget, "picture", lambda dag, **_: drawn.append(dag) or {"order": list(dag.tasks)})
-    living.session.begin("%%task c\nz = y", "c")
-    living.refresh()
-    living.session.end(TaskState.SUCCESS)
-    living.refresh()
+    live_graph.session.begin("%%task c\nz = y", "c")
+    live_graph.refresh()
+    live_graph.session.end(TaskState.SUCCESS)
+    live_graph.refresh()
     assert len(drawn) == 1
-    assert living.widget.picture == {"order": ["a", "b", "c"]}
+    assert live_graph.widget.picture == {"order": ["a", "b", "c"]}
 
 
-def test_of_old_runs_nothing_is_kept_however_many_come(living):
+def test_of_old_runs_nothing_is_kept_however_many_come(live_graph):
     for number in range(1, 200):
-        living._run_changed(run(number))
-        living._run_changed(run(number, RunState.SUCCESS, TaskState.SUCCESS))
-    assert sorted(living._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
-    assert [each["id"] for each in living.initial_state()["runs"]] == [
+        live_graph._run_changed(run(number))
+        live_graph._run_changed(run(number, RunState.SUCCESS, TaskState.SUCCESS))
+    assert sorted(live_graph._runs) == sorted(f"r{n}" for n in range(200 - LATEST, 200))
+    assert [each["id"] for each in live_graph.initial_state()["runs"]] == [
         f"r{n}" for n in reversed(range(200 - LATEST, 200))
     ]
 
 
-def test_a_notebook_that_is_renamed_has_other_runs(living):
-    living._run_changed(run(1))
-    living.session.begin("%dag other", "%dag h")
-    living.session.end(TaskState.SUCCESS)
-    living.refresh()
-    assert [each["kind"] for each in living.sent] == ["change", "reset"]
-    assert living.sent[-1]["state"]["runs"] == []
-    living._run_changed(run(2))
-    living._run_changed(replace(run(3), dag="other"))
-    assert [each["id"] for each in living.initial_state()["runs"]] == ["r3"]
+def test_a_notebook_that_is_renamed_has_other_runs(live_graph):
+    live_graph._run_changed(run(1))
+    live_graph.session.begin("%dag other", "%dag h")
+    live_graph.session.end(TaskState.SUCCESS)
+    live_graph.refresh()
+    assert [each["kind"] for each in live_graph.sent] == ["change", "reset"]
+    assert live_graph.sent[-1]["state"]["runs"] == []
+    live_graph._run_changed(run(2))
+    live_graph._run_changed(replace(run(3), dag="other"))
+    assert [each["id"] for each in live_graph.initial_state()["runs"]] == ["r3"]
 
 
 @pytest.mark.parametrize(
@@ -100,23 +102,23 @@ def test_a_notebook_that_is_renamed_has_other_runs(living):
         {"kind": "layout", "view": "v", "direction": "up", "collapsed": False},
     ],
 )
-def test_what_is_no_request_is_refused_in_a_sentence(living, content):
-    living.receive(content)
-    (told,) = living.sent
-    assert (told["kind"], told["level"]) == ("notice", "error")
-    assert told["text"].endswith("reload the page")
+def test_what_is_no_request_is_refused_in_a_sentence(live_graph, content):
+    live_graph.receive(content)
+    (notice,) = live_graph.sent
+    assert (notice["kind"], notice["level"]) == ("notice", "error")
+    assert notice["text"].endswith("reload the page")
 
 
-def test_a_value_that_is_not_there_is_said_in_a_sentence(living, monkeypatch):
+def test_a_value_that_is_not_there_is_said_in_a_sentence(live_graph, monkeypatch):
     monkeypatch.setattr(widget.runs, "load", lambda *_, **__: {"x": 1})
-    living.receive({"kind": "value", "run": "r1", "task": "a", "name": "z"})
-    living.receive({"kind": "value", "run": "r1", "task": "a", "name": "x"})
-    assert [told["kind"] for told in living.sent] == ["notice", "value"]
-    assert living.sent[0]["text"] == "no task of run r1 sets 'z'; it stored x"
+    live_graph.receive({"kind": "value", "run": "r1", "task": "a", "name": "z"})
+    live_graph.receive({"kind": "value", "run": "r1", "task": "a", "name": "x"})
+    assert [message["kind"] for message in live_graph.sent] == ["notice", "value"]
+    assert live_graph.sent[0]["text"] == "no task of run r1 sets 'z'; it stored x"
 
 
-def test_what_cannot_be_done_is_said_in_a_sentence(living):
-    living.receive({"kind": "action", "action": "cancel", "task": "", "run": "gone"})
-    (told,) = living.sent
-    assert (told["kind"], told["level"]) == ("notice", "error")
-    assert "no run" in told["text"]
+def test_what_cannot_be_done_is_said_in_a_sentence(live_graph):
+    live_graph.receive({"kind": "action", "action": "cancel", "task": "", "run": "gone"})
+    (notice,) = live_graph.sent
+    assert (notice["kind"], notice["level"]) == ("notice", "error")
+    assert "no run" in notice["text"]

@@ -1,4 +1,4 @@
-"""What a front end is told: pictures, standings, tasks, outputs, earlier runs."""
+"""The contents of messages: pictures, statuses, tasks, outputs, earlier runs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def book(*cells):
-    told = [
+    written = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": s, "execution_count": None, "outputs": []}
         for n, s in enumerate(cells)
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return json.dumps({"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
+    return json.dumps({"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
 
 
 def dag(*cells):
@@ -48,7 +48,7 @@ LONG = dag(
 
 
 def test_both_sides_are_held_to_one_description():
-    """`python nbdag/frontend/ui/messages.py` writes the TypeScript; it is what is committed."""
+    """`python nbdag/frontend/ui/messages.py` generates the committed TypeScript file."""
     written = runpy.run_path(str(ROOT / "nbdag" / "frontend" / "ui" / "messages.py"))
     assert written["typescript"]() == written["TARGET"].read_text(encoding="utf-8")
 
@@ -111,7 +111,7 @@ def of(*tasks, state=RunState.RUNNING, ended=None):
 
 
 @pytest.mark.parametrize(
-    ("tasks", "told"),
+    ("tasks", "expected"),
     [
         ([one(TaskState.NONE, tries=0)], None),
         ([one(TaskState.RUNNING, started=5.0)], {"state": "running", "started": 5.0}),
@@ -124,8 +124,8 @@ def of(*tasks, state=RunState.RUNNING, ended=None):
         ([one(TaskState.SUCCESS, 0), one(TaskState.SKIPPED, 1)], {"state": "success", "count": 2, "ended": 2}),
     ],
 )
-def test_instances_of_a_task_stand_as_one(tasks, told):
-    assert status.run_statuses(of(*tasks)).get("t") == told
+def test_instances_of_a_task_stand_as_one(tasks, expected):
+    assert status.run_statuses(of(*tasks)).get("t") == expected
 
 
 @pytest.mark.parametrize(
@@ -152,17 +152,17 @@ def test_every_state_that_can_be_drawn_has_a_precedence_and_a_look():
     assert len(status.DISPLAY_PRECEDENCE) == len(set(status.DISPLAY_PRECEDENCE))
 
 
-def test_only_what_moved_is_told_and_it_is_short():
+def test_only_what_changed_is_told_and_it_is_short():
     before = status.session_statuses({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
     now = before | status.session_statuses({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
-    moved = status.changed_statuses(before, now)
-    assert list(moved) == ["t7"]
-    assert len(json.dumps(moved)) < 500
+    changed = status.changed_statuses(before, now)
+    assert list(changed) == ["t7"]
+    assert len(json.dumps(changed)) < 500
     assert status.changed_statuses(before, {}) == {f"t{n}": {"state": "none"} for n in range(500)}
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "expected"),
     [
         ({"output_type": "stream", "name": "stdout", "text": ["a\n", "\x1b[31mb\x1b[0m"]}, ("text/plain", "a\nb")),
         ({"output_type": "stream", "name": "stderr", "text": "10%\r20%\r30%"}, ("text/x-stderr", "30%")),
@@ -173,8 +173,8 @@ def test_only_what_moved_is_told_and_it_is_short():
         ({"output_type": "display_data", "data": {"text/html": "x" * 3_000_000}}, ("text/plain", "output of 3,000,000 characters is too long to show; see the attempt's notebook")),
     ],
 )  # fmt: skip
-def test_an_output_is_told_in_its_richest_form_that_nobody_needs_to_trust(output, told):
-    assert outputs.display_outputs(output) == [{"mime": told[0], "data": told[1]}]
+def test_an_output_is_told_in_its_richest_form_that_nobody_needs_to_trust(output, expected):
+    assert outputs.display_outputs(output) == [{"mime": expected[0], "data": expected[1]}]
 
 
 def test_an_attempt_that_is_not_there_put_nothing_out(tmp_path):
@@ -193,10 +193,10 @@ def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
 
 def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
     notebook = dag("%%task a --retries 2\nx = [1, 2]", "%%task b --doc 'twice'\ny = x * 2")
-    told = task.task_details(notebook, "b")
-    assert (told["doc"], told["options"], told["cell"]) == ("twice", [], 1)
+    details = task.task_details(notebook, "b")
+    assert (details["doc"], details["options"], details["cell"]) == ("twice", [], 1)
     assert task.task_details(notebook, "a")["options"] == [["retries", "2"]]
-    assert [use["name"] for use in told["upstream"][0]["uses"]] == ["x"]
+    assert [use["name"] for use in details["upstream"][0]["uses"]] == ["x"]
     inputs, left = task.live_values(notebook, "b", {"x": [1, 2]})
     assert [(value["name"], value["task"], value["type"], value["summary"]) for value in inputs] == [
         ("x", "a", "list", "[1, 2]")
@@ -211,8 +211,8 @@ def test_what_a_mapped_task_left_is_told_as_the_list_that_it_is():
     inputs, _ = task.run_values(notebook, "b", run)
     _, outputs = task.run_values(notebook, "t", run)
     assert inputs == outputs
-    (told,) = outputs
-    assert (told["type"], told["summary"]) == ("list of 7 × int", "[0, 1, 2, 3, 4, …]")
+    (value,) = outputs
+    assert (value["type"], value["summary"]) == ("list of 7 × int", "[0, 1, 2, 3, 4, …]")
     assert task.run_values(notebook, "t", of())[1] == []
 
 
@@ -222,28 +222,28 @@ def ran(tmp_path_factory):
     path = folder / "nb.ipynb"
     path.write_text(book("%dag h", "%%task a\nx = 3\nprint('out')\nx", "%%task b\nraise ValueError(x)"))
     home = Home(folder / "home")
-    moved: list[Run] = []
-    watch = RunWatcher(lambda: home, lambda: "h", moved.append, poll=0.02)
-    watch.start()
+    changed: list[Run] = []
+    watcher = RunWatcher(lambda: home, lambda: "h", changed.append, poll=0.02)
+    watcher.start()
     done = runs.run(path, home=home, kernels="fresh")
-    while not moved or moved[-1].state is not done.state:
-        assert watch._thread.is_alive()
-        watch._thread.join(0.05)
-    watch.stop()
-    return History(home, "h"), done, moved
+    while not changed or changed[-1].state is not done.state:
+        assert watcher._thread.is_alive()
+        watcher._thread.join(0.05)
+    watcher.stop()
+    return History(home, "h"), done, changed
 
 
 class TestHistory:
     def test_a_watch_sees_a_run_from_its_beginning_to_its_end(self, ran):
-        _, done, moved = ran
-        assert {run.id for run in moved} == {done.id}
-        assert moved[-1]["a"].state is TaskState.SUCCESS
-        assert moved[-1].state is RunState.FAILED
+        _, done, changed = ran
+        assert {run.id for run in changed} == {done.id}
+        assert changed[-1]["a"].state is TaskState.SUCCESS
+        assert changed[-1].state is RunState.FAILED
 
     def test_an_attempt_tells_its_outputs_and_its_log(self, ran):
         history, done, _ = ran
-        told = history.attempt(done.id, "a", -1, 1)
-        assert [output["data"].strip() for output in told["outputs"]] == ["out", "3"]
+        attempt = history.attempt(done.id, "a", -1, 1)
+        assert [output["data"].strip() for output in attempt["outputs"]] == ["out", "3"]
         failed = history.attempt(done.id, "b", -1, 1)
         assert failed["outputs"][-1]["mime"] == "text/x-error"
         assert "ValueError: 3" in failed["outputs"][-1]["data"]

@@ -78,7 +78,10 @@ interface TipProps {
 /** The tooltip of a line: the variables that it carries, and the reasons for the edge. */
 export function EdgeTip({ tip, boxes, width, height }: TipProps) {
   const { line, x, y } = tip
-  const name = (id: string) => boxes.get(id)?.label ?? id
+  const name = (id: string) => {
+    const box = boxes.get(id)
+    return box && box.members.length > 1 ? box.label : id // the id of a chain's box is not for display
+  }
   // On the side of the pointer with more space.
   const across = x > width / 2 ? { right: `${width - x + 10}px` } : { left: `${x + 10}px` }
   const down = y > height / 2 ? { bottom: `${height - y + 10}px` } : { top: `${y + 12}px` }

@@ -1,4 +1,4 @@
-// The camera of the graph: fitCamera, pan, zoom. Moving it redraws only boxes that come into view.
+// The camera of the graph: fit, pan, zoom. Moving it redraws only boxes that come into view.
 import type { RefObject } from 'preact'
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../../messages'
