@@ -1,4 +1,4 @@
-"""A widget that stays open keeps nothing of what has been."""
+"""A widget that stays open for long leaks nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from .bare import Bare, broad_cells, drawn
 
 TASKS = 40
-# A run begins, its tasks move, it is looked at in every way, it ends. `answer` is the kernel's part.
+# Each minute a run begins, its tasks change, every view shows it, and it ends. `answer` acts as the kernel.
 HOUR = """async ([first, minutes, tasks, pictures]) => {
   const base = { inputs: [], outputs: [], upstream: [], downstream: [], options: [['retries', '2']], doc: '', cell: 1 }
   const value = { name: 'x', task: 'step_0', type: 'int', bytes: 28, summary: '1', stored: true }
@@ -28,7 +28,7 @@ HOUR = """async ([first, minutes, tasks, pictures]) => {
       if (kind === 'layout') bare.receive({ kind: 'picture', view: asked.view, picture: pictures[asked.collapsed ? 1 : 0] })
     }
   }
-  // Answer until the page asks for no more. It asks after it has drawn a frame, and an answer may make it ask again.
+  // Answer until the page sends no more requests. It sends them after a frame, also in reply to an answer.
   const settle = async () => {
     do {
       answer()
@@ -75,7 +75,7 @@ def bare(browser):
 
 
 @pytest.mark.timeout(600)
-def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
+def test_an_hour_of_runs_leaks_no_listeners_nodes_or_memory(bare):
     whole = drawn(broad_cells(TASKS))
     bare.begin(whole)
 
@@ -83,7 +83,7 @@ def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
         bare.page.evaluate(HOUR, [first, minutes, TASKS, [whole, whole]])
         return bare.settled()
 
-    before = hour(1, 25)  # as many runs as are kept, and more
+    before = hour(1, 25)  # more runs than are kept
     after = hour(26, 60)
     assert bare.page.locator(".nbdag-runs option").count() == 21
     asked = bare.page.evaluate("window.asked")
@@ -93,7 +93,7 @@ def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
     assert after["JSHeapUsedSize"] <= before["JSHeapUsedSize"] + 500_000, "4,800 changes, 60 panels, 12 views"
 
 
-def test_a_widget_that_is_gone_leaves_nothing(bare):
+def test_a_closed_widget_leaves_no_listeners_or_elements(bare):
     empty = bare.metrics()["JSEventListeners"]
     bare.begin(drawn(broad_cells(TASKS)))
     bare.page.evaluate("() => { bare.show(); bare.closeView(); bare.show() }")
@@ -101,4 +101,4 @@ def test_a_widget_that_is_gone_leaves_nothing(bare):
     bare.page.evaluate("() => bare.end()")
     assert bare.settled()["JSEventListeners"] == empty
     assert bare.page.evaluate("bare.listeners.size") == 0
-    assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "but the page's own script"
+    assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "only the page's own script is left"

@@ -5,7 +5,7 @@ import { curve, fitCamera, nearest, neighbourIn, opening, reveal, visible, zoom 
 import { Links } from './graph/links'
 import { laneOf, mergeBars, ticks } from './Timeline'
 
-describe('numbers', () => {
+describe('a number', () => {
   it.each([
     [0.04, '0.0 s'],
     [9.94, '9.9 s'],
@@ -13,60 +13,60 @@ describe('numbers', () => {
     [59.6, '1 min 0 s'],
     [185, '3 min 5 s'],
     [7440, '2 h 4 min'],
-  ])('%d seconds are said as %s', (duration, said) => expect(seconds(duration)).toBe(said))
+  ])('of %d seconds is written as %s', (duration, text) => expect(seconds(duration)).toBe(text))
 
   it.each([
     [12, '12 B'],
     [3400, '3.4 kB'],
     [999_600, '1.0 MB'],
     [120e6, '120 MB'],
-  ])('%d bytes are said as %s', (count, said) => expect(bytes(count)).toBe(said))
+  ])('of %d bytes is written as %s', (count, text) => expect(bytes(count)).toBe(text))
 
-  it('counts one thing and several', () =>
+  it('has a singular or plural noun', () =>
     expect([plural(1, 'task'), plural(3, 'task')]).toEqual(['1 task', '3 tasks']))
 })
 
 describe('the camera', () => {
   const view = { width: 600, height: 300 }
 
-  it('fits a picture in the middle, and makes none larger than life', () => {
+  it('centres a picture at a scale of at most 1', () => {
     expect(fitCamera({ width: 100, height: 50 }, view)).toEqual({ scale: 1, x: 250, y: 125 })
     const far = fitCamera({ width: 6000, height: 300 }, view)
     expect(far.scale * 6000).toBeLessThanOrEqual(600)
   })
 
-  it('opens on the beginning of a picture that could not be read as a whole', () => {
+  it('opens on the start of a picture that would be illegible as a whole', () => {
     const camera = opening({ width: 9000, height: 200 }, view)
     expect(camera.scale).toBeGreaterThan(0.6)
     expect(camera.x).toBe(14)
   })
 
-  it('opens with the first box in view and no empty room beside a picture that fills it', () => {
+  it('opens with the first box in view and no empty space beside a large picture', () => {
     const picture = { width: 9000, height: 4000 }
     const { x, y, scale } = opening(picture, view, { x: 8950, y: 20 })
     expect([x + 9000 * scale, y]).toEqual([600 - 14, 14])
     expect(opening(picture, view, { x: 4500, y: 2000 }).x).toBeLessThan(-2000)
   })
 
-  it('keeps what is under the pointer there while it comes nearer', () => {
+  it('keeps the point under the pointer while it zooms', () => {
     const before = { x: 10, y: 20, scale: 0.5 }
     const after = zoom(before, 2, 110, 70)
     const under = (camera: typeof before) => [(110 - camera.x) / camera.scale, (70 - camera.y) / camera.scale]
     expect(under(after)).toEqual(under(before))
   })
 
-  it('comes no nearer than three times and goes no farther than makes sense', () => {
+  it('limits the scale', () => {
     expect(zoom({ x: 0, y: 0, scale: 1 }, 100, 0, 0).scale).toBe(3)
     expect(zoom({ x: 0, y: 0, scale: 1 }, 1e-9, 0, 0).scale).toBe(0.04)
   })
 
-  it('moves only when what is looked for is out of view', () => {
+  it('moves only if the box is out of view', () => {
     const camera = { x: 0, y: 0, scale: 1 }
     expect(reveal(camera, { x: 300, y: 150 }, view)).toEqual(camera)
     expect(reveal(camera, { x: 900, y: 150 }, view).x).toBeLessThan(-300)
   })
 
-  it('goes with an arrow key to the box ahead rather than to a nearer one aside', () => {
+  it('prefers the box ahead to a nearer one aside for an arrow key', () => {
     const [here, ahead, aside] = [
       { id: 'here', x: 0, y: 0 },
       { id: 'ahead', x: 200, y: 10 },
@@ -78,7 +78,7 @@ describe('the camera', () => {
   })
 })
 
-describe('what is pointed at', () => {
+describe('the line under the pointer', () => {
   const straight = { name: 'straight', curve: curve('M0,0C10,0 20,0 30,0C40,0 50,0 60,0') }
   const below = { name: 'below', curve: curve('M0,10C20,10 40,10 60,-10') }
 
@@ -89,17 +89,16 @@ describe('what is pointed at', () => {
     expect(nearest([straight, below], 59, -9, 7)?.name).toBe('below')
   })
 
-  it('is none where all are farther away than a finger is thick', () =>
-    expect(nearest([straight, below], 30, 40, 7)).toBeUndefined())
+  it('is undefined if every line is out of reach', () => expect(nearest([straight, below], 30, 40, 7)).toBeUndefined())
 
-  it('is none where a path cannot be read', () => expect(nearest([{ curve: curve('') }], 0, 0, 7)).toBeUndefined())
+  it('is undefined for an invalid path', () => expect(nearest([{ curve: curve('') }], 0, 0, 7)).toBeUndefined())
 })
 
-describe('what has words', () => {
+describe('a box with text', () => {
   const view = { width: 100, height: 100 }
   const box = { width: 20, height: 20 }
 
-  it('is in view or close to it, however near the camera is', () => {
+  it('is in view or close to it, at any scale', () => {
     const boxes = [
       { id: 'in', x: 50, y: 50, ...box },
       { id: 'beside', x: 140, y: 50, ...box },
@@ -110,7 +109,7 @@ describe('what has words', () => {
   })
 })
 
-describe('what comes before and after', () => {
+describe('the links of a box', () => {
   const links = new Links([
     { source: 'a', target: 'b' },
     { source: 'a', target: 'c' },
@@ -119,18 +118,18 @@ describe('what comes before and after', () => {
     { source: 'd', target: 'e' },
   ])
 
-  it('is all that leads to a box and all that it leads to', () => {
+  it('include all boxes upstream and downstream', () => {
     expect([...links.connected('b')].sort()).toEqual(['a', 'b', 'd', 'e'])
   })
 
-  it('holds the path that took longest', () => {
+  it('have the path with the longest duration', () => {
     const took: Record<string, number> = { a: 1, b: 5, c: 2, d: 1 }
     expect(links.criticalPath(['a', 'b', 'c', 'd', 'e'], (id) => took[id] ?? 0)).toEqual(['a', 'b', 'd'])
   })
 
-  it('is empty while nothing has run', () => expect(links.criticalPath(['a', 'b'], () => 0)).toEqual([]))
+  it('have no critical path before a run', () => expect(links.criticalPath(['a', 'b'], () => 0)).toEqual([]))
 
-  it('ends even where tasks go in a circle', () => {
+  it('may form a cycle', () => {
     const circle = new Links([
       { source: 'a', target: 'b' },
       { source: 'b', target: 'a' },
@@ -144,9 +143,9 @@ describe('the timeline', () => {
     [0.5, 0.1],
     [10, 2],
     [3000, 600],
-  ])('marks %d seconds in steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+  ])('divides %d seconds into steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
 
-  it('puts what was under way at once below one another, and what came later where there is room', () => {
+  it('draws overlapping bars below one another, and reuses free lanes', () => {
     const bar = { task: 'a', map_index: 0, try_number: 1, state: 'success' } as const
     const bars = [
       { ...bar, started: 0, ended: 4 },
@@ -167,7 +166,7 @@ describe('the timeline', () => {
     ).toBe(7)
   })
 
-  it('shows the last attempt as it stands now, and those before it as they ended', () => {
+  it('shows the live state of the latest attempt, and the stored state of earlier ones', () => {
     const bar: Omit<Bar, 'try_number'> = { task: 'a', map_index: -1, state: 'failed', started: 0, ended: 1 }
     const rows = mergeBars(
       [

@@ -28,8 +28,8 @@ function shown() {
 const box = (id: string) => root.querySelector<SVGElement>(`[data-id="${id}"]`)
 const button = (text: string) => [...root.querySelectorAll('button')].find((each) => each.textContent?.includes(text))
 
-describe('the whole', () => {
-  it('draws a box for each task, and says of each how it stands', () => {
+describe('the app', () => {
+  it('draws a box for each task, labelled with its status', () => {
     const { transport } = shown()
     expect(box('b')?.getAttribute('aria-label')).toBe('b, not run, follows a')
     act(() =>
@@ -45,7 +45,7 @@ describe('the whole', () => {
     expect(box('b')?.getAttribute('aria-label')).toBe('b, done, 2.0 s, follows a')
   })
 
-  it('gives words to boxes that come into view, and tells all of them to those who listen', () => {
+  it('draws text only in boxes in view, and labels all boxes for screen readers', () => {
     const transport = new FakeTransport()
     const store = new Store(transport, picture([node('a'), node('far', 4000)]), structuredClone(INITIAL_STATE))
     act(() => render(<App store={store} host={{}} />, root))
@@ -54,7 +54,7 @@ describe('the whole', () => {
     expect(box('far')?.getAttribute('aria-label')).toBe('far, not run')
   })
 
-  it('draws nothing anew but the box of the task that moved', () => {
+  it('redraws only the box of a changed task', () => {
     const { transport } = shown()
     const other = box('a')?.outerHTML
     act(() =>
@@ -64,14 +64,14 @@ describe('the whole', () => {
     expect(transport.sent).toEqual([{ kind: 'hello', number: 0 }])
   })
 
-  it('offers only what the kernel can do', () => {
+  it('offers only the actions of the kernel', () => {
     shown()
     expect(button('Run all')).toBeDefined()
     expect(button('Deploy')).toBeUndefined()
     expect(button('Cancel')).toBeUndefined()
   })
 
-  it('asks for a run, follows it, and lets it be cancelled', async () => {
+  it('starts a run, shows it, and can cancel it', async () => {
     const { transport } = shown()
     await act(async () => button('Run all')?.click())
     expect(transport.sent.at(-1)).toEqual({ kind: 'action', action: 'all', task: '', run: '' })
@@ -90,7 +90,7 @@ describe('the whole', () => {
     expect(transport.sent.at(-1)).toEqual({ kind: 'action', action: 'cancel', task: '', run: 'r1' })
   })
 
-  it('leaves nobody listening when it is gone', () => {
+  it('leaves no listeners after it is removed', () => {
     const { store } = shown()
     expect(store.listeners).toBeGreaterThan(0)
     act(() => render(null, root))
@@ -98,8 +98,8 @@ describe('the whole', () => {
   })
 })
 
-describe('what stays open for long', () => {
-  it('listens no more after many runs, looks at tasks and views than before', async () => {
+describe('an app that stays open', () => {
+  it('leaks no listeners or timers over many runs', async () => {
     vi.useFakeTimers()
     const { transport, store } = shown()
     const press = (text: string) => act(() => button(text)?.click())
@@ -145,25 +145,30 @@ describe('what stays open for long', () => {
   }, 30_000)
 })
 
-describe('what a task put out', () => {
-  it('stands in a frame where no script runs, if it is HTML', () => {
+describe('an output', () => {
+  it('is in a frame without scripts if it is HTML', () => {
     act(() => render(<Outputs outputs={[{ mime: 'text/html', data: '<script>x</script>' }]} label="x" />, root))
     expect(root.querySelector('script')).toBeNull()
     expect(root.querySelector('iframe')?.getAttribute('sandbox')).toBe('allow-same-origin')
     expect(page('<b>', 'red', 'dark')).toContain("default-src 'none'")
   })
 
-  it.each(['text/plain', 'text/markdown', 'text/x-error', 'application/javascript'])('is text, if it is %s', (mime) => {
-    act(() => render(<Outputs outputs={[{ mime: mime as MimeType, data: '<img src=x onerror=y>' }]} label="x" />, root))
-    expect(root.querySelector('img')).toBeNull()
-    expect(root.textContent).toBe('<img src=x onerror=y>')
-  })
+  it.each(['text/plain', 'text/markdown', 'text/x-error', 'application/javascript'])(
+    'is text if its type is %s',
+    (mime) => {
+      act(() =>
+        render(<Outputs outputs={[{ mime: mime as MimeType, data: '<img src=x onerror=y>' }]} label="x" />, root),
+      )
+      expect(root.querySelector('img')).toBeNull()
+      expect(root.textContent).toBe('<img src=x onerror=y>')
+    },
+  )
 })
 
-describe('the picture that is saved', () => {
+describe('the saved picture', () => {
   const view = { 'application/vnd.jupyter.widget-view+json': { model_id: 'm' }, 'text/plain': 'as text' }
 
-  it('stands where the widget is, and nowhere else', () => {
+  it('replaces only outputs with the widget', () => {
     const others = [{ outputs: [{ data: { 'text/plain': '1' } }] }, {}]
     const written = withImages({ cells: [{ outputs: [{ data: view }] }, ...others] }, new Map([['m', () => '<svg/>']]))
     expect(written.cells?.[0]?.outputs).toEqual([
@@ -172,7 +177,7 @@ describe('the picture that is saved', () => {
     expect(written.cells?.slice(1)).toEqual(others)
   })
 
-  it('makes way for the widget where that is there again, and outlives it', () => {
+  it('is replaced by the widget when reopened, and remains after it is closed', () => {
     const changed: unknown[] = []
     const output = {
       data: { 'image/svg+xml': '' },
@@ -194,7 +199,7 @@ describe('the picture that is saved', () => {
     expect(JSON.stringify(notebook.toJSON())).toContain('>a</text>')
   })
 
-  it('holds nothing that a name could break out of', () => {
+  it('escapes names', () => {
     const svg = toSvg(picture([node('<script>"&')]), () => ({ state: 'none' }))
     expect(svg).not.toContain('<script>')
     expect(svg).toContain('&#60;script&#62;&#34;&#38;')

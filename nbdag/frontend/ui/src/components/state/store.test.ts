@@ -11,11 +11,11 @@ function opened() {
 }
 
 describe('the store', () => {
-  it('asks at once whether it has missed anything', () => {
+  it('asks for missed changes when it opens', () => {
     expect(opened().transport.sent).toEqual([{ kind: 'hello', number: 0 }])
   })
 
-  it('tells only those who look at what moved', () => {
+  it('notifies only the subscribers of a changed task', () => {
     const { transport, store } = opened()
     const [a, b, other] = [vi.fn(), vi.fn(), vi.fn()]
     store.subscribe(taskTopic('', 'a'), a)
@@ -26,7 +26,7 @@ describe('the store', () => {
     expect(store.status('', 'a').state).toBe('running')
   })
 
-  it('knows a run that begins, whoever began it, and keeps twenty', () => {
+  it('adds each run that begins, and keeps twenty', () => {
     const { transport, store } = opened()
     for (let n = 1; n <= 25; n += 1) {
       transport.receive({
@@ -44,7 +44,7 @@ describe('the store', () => {
     expect(transport.sent.length).toBe(1)
   })
 
-  it('keeps nothing of runs that are offered no more, however many come, but of one that is looked at', () => {
+  it('forgets runs that are neither listed nor shown', () => {
     const { transport, store } = opened()
     const stop = store.subscribe(taskTopic('r3', 'a'), vi.fn())
     for (let n = 1; n <= 3000; n += 1) {
@@ -70,14 +70,14 @@ describe('the store', () => {
     expect(kept.subscribers.size).toBe(0)
   })
 
-  it('asks for a run that it does not know, once', () => {
+  it('requests an unknown run once', () => {
     const { transport, store } = opened()
     store.load('old')
     store.load('old')
     expect(transport.sent.slice(1)).toEqual([{ kind: 'run', run: 'old' }])
   })
 
-  it('draws a chain by the state that matters most', () => {
+  it('gives a chain the state with the highest precedence', () => {
     const { transport, store } = opened()
     const change = (a: DisplayState, b: DisplayState) =>
       transport.receive({
@@ -93,7 +93,7 @@ describe('the store', () => {
     expect(store.combinedStatus('', ['a', 'b']).state).toBe('success')
   })
 
-  it('takes all of it anew when it has missed something', () => {
+  it('replaces its state after a reset', () => {
     const { transport, store } = opened()
     const call = vi.fn()
     store.subscribe(taskTopic('', 'a'), call)
@@ -102,7 +102,7 @@ describe('the store', () => {
     expect(store.status('', 'a').state).toBe('success')
   })
 
-  it('forgets who listened', () => {
+  it('has no listeners after they unsubscribe', () => {
     const { transport, store } = opened()
     const stops = [store.subscribe(RUNS, vi.fn()), store.onMessage(vi.fn())]
     expect(store.listeners).toBe(2)

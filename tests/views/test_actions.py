@@ -43,7 +43,7 @@ def request(action, task="", run=""):
     return {"kind": "action", "action": action, "task": task, "run": run}
 
 
-def test_what_needs_the_notebooks_file_is_not_offered_where_that_is_not_known(tmp_path):
+def test_actions_that_need_the_file_are_offered_only_if_it_is_known(tmp_path):
     known, _ = actions(Home(tmp_path), tmp_path / "nb.ipynb")
     unknown, _ = actions(Home(tmp_path), None)
     assert set(known.available()) - set(unknown.available()) == {"all", "only", "upto", "from", "deploy"}
@@ -51,7 +51,7 @@ def test_what_needs_the_notebooks_file_is_not_offered_where_that_is_not_known(tm
         unknown.perform(request("all"))
 
 
-def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
+def test_a_run_that_cannot_begin_sends_a_notice_of_one_sentence(tmp_path):
     notebook = write_notebook(tmp_path / "nb.ipynb", "%dag h", "%%task a\nprint(nowhere)")
     performer, notices = actions(Home(tmp_path / "home"), notebook)
     performer.perform(request("all"))
@@ -63,7 +63,7 @@ def test_what_keeps_a_run_from_beginning_is_said_in_one_sentence(tmp_path):
     assert "nowhere" in notice["text"] or "problem" in notice["text"]
 
 
-def test_a_failed_task_is_tried_again_in_its_run_and_a_failure_is_no_notice(tmp_path):
+def test_a_retry_stays_in_its_run_and_a_failed_task_sends_no_notice(tmp_path):
     home = Home(tmp_path / "home")
     there = tmp_path / "there"
     code = f"%%task b\nopen({str(there)!r}).read()"

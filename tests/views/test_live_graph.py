@@ -40,7 +40,7 @@ def run(number, state=RunState.RUNNING, task=TaskState.RUNNING):
     )  # fmt: skip
 
 
-def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(live_graph, monkeypatch):
+def test_a_state_change_sends_one_small_message_and_computes_no_layout(live_graph, monkeypatch):
     monkeypatch.setattr(widget, "picture", lambda *_, **__: pytest.fail("computed a new layout"))
     live_graph.session.begin("%%task a\nx = 1", "%%task a\nx = 1")
     live_graph.refresh()
@@ -54,7 +54,7 @@ def test_a_change_of_state_is_one_small_message_and_lays_nothing_out(live_graph,
     assert len(live_graph.sent) == 2, "no message without a change"
 
 
-def test_a_picture_is_told_anew_once_when_the_notebook_is_another(live_graph, monkeypatch):
+def test_a_new_task_sends_one_new_picture(live_graph, monkeypatch):
     drawn = []
     monkeypatch.setattr(widget, "picture", lambda dag, **_: drawn.append(dag) or {"order": list(dag.tasks)})
     live_graph.session.begin("%%task c\nz = y", "c")
@@ -65,7 +65,7 @@ def test_a_picture_is_told_anew_once_when_the_notebook_is_another(live_graph, mo
     assert live_graph.widget.picture == {"order": ["a", "b", "c"]}
 
 
-def test_of_old_runs_nothing_is_kept_however_many_come(live_graph):
+def test_only_the_latest_runs_are_kept(live_graph):
     for number in range(1, 200):
         live_graph._run_changed(run(number))
         live_graph._run_changed(run(number, RunState.SUCCESS, TaskState.SUCCESS))
@@ -75,7 +75,7 @@ def test_of_old_runs_nothing_is_kept_however_many_come(live_graph):
     ]
 
 
-def test_a_notebook_that_is_renamed_has_other_runs(live_graph):
+def test_a_renamed_notebook_lists_the_runs_of_its_new_name(live_graph):
     live_graph._run_changed(run(1))
     live_graph.session.begin("%dag other", "%dag h")
     live_graph.session.end(TaskState.SUCCESS)
@@ -102,14 +102,14 @@ def test_a_notebook_that_is_renamed_has_other_runs(live_graph):
         {"kind": "layout", "view": "v", "direction": "up", "collapsed": False},
     ],
 )
-def test_what_is_no_request_is_refused_in_a_sentence(live_graph, content):
+def test_an_invalid_request_is_rejected_with_a_notice(live_graph, content):
     live_graph.receive(content)
     (notice,) = live_graph.sent
     assert (notice["kind"], notice["level"]) == ("notice", "error")
     assert notice["text"].endswith("reload the page")
 
 
-def test_a_value_that_is_not_there_is_said_in_a_sentence(live_graph, monkeypatch):
+def test_a_request_for_a_missing_value_sends_a_notice(live_graph, monkeypatch):
     monkeypatch.setattr(widget.runs, "load", lambda *_, **__: {"x": 1})
     live_graph.receive({"kind": "value", "run": "r1", "task": "a", "name": "z"})
     live_graph.receive({"kind": "value", "run": "r1", "task": "a", "name": "x"})
@@ -117,7 +117,7 @@ def test_a_value_that_is_not_there_is_said_in_a_sentence(live_graph, monkeypatch
     assert live_graph.sent[0]["text"] == "no task of run r1 sets 'z'; it stored x"
 
 
-def test_what_cannot_be_done_is_said_in_a_sentence(live_graph):
+def test_a_failed_action_sends_a_notice(live_graph):
     live_graph.receive({"kind": "action", "action": "cancel", "task": "", "run": "gone"})
     (notice,) = live_graph.sent
     assert (notice["kind"], notice["level"]) == ("notice", "error")

@@ -47,15 +47,15 @@ LONG = dag(
 )
 
 
-def test_both_sides_are_held_to_one_description():
+def test_the_committed_typescript_matches_the_python_messages():
     """`python nbdag/frontend/ui/messages.py` generates the committed TypeScript file."""
     written = runpy.run_path(str(ROOT / "nbdag" / "frontend" / "ui" / "messages.py"))
     assert written["typescript"]() == written["TARGET"].read_text(encoding="utf-8")
 
 
-class TestThePicture:
+class TestPicture:
     @pytest.mark.parametrize("direction", ["LR", "TB"])
-    def test_has_a_place_for_every_task_and_every_edge(self, direction):
+    def test_has_every_task_and_every_edge_in_the_given_direction(self, direction):
         drawn = picture(LONG, direction=direction)
         assert [node["id"] for node in drawn["nodes"]] == list("abcdef")
         assert drawn["direction"] == direction
@@ -66,7 +66,7 @@ class TestThePicture:
         down = drawn["nodes"][3]["y"] - drawn["nodes"][0]["y"]
         assert (across > down) == (direction == "LR")
 
-    def test_tells_of_each_edge_what_it_carries_and_whether_it_was_declared(self):
+    def test_has_the_variables_and_the_reasons_of_each_edge(self):
         lines = {(line["source"], line["target"]): line for line in picture(LONG)["lines"]}
         assert lines["a", "b"]["names"] == ["x"]
         assert not lines["a", "b"]["declared"]
@@ -74,19 +74,19 @@ class TestThePicture:
         assert lines["d", "f"]["declared"]
         assert lines["d", "f"]["why"] == ["declared by --after or %edges"]
 
-    def test_draws_a_long_chain_as_one_box_where_that_is_asked_for(self):
+    def test_can_draw_a_long_chain_as_one_box(self):
         assert chains(LONG) == [("a", "b", "c")]
         drawn = picture(LONG, collapsed=True)
         chain = drawn["nodes"][0]
         assert (chain["members"], chain["label"], chain["note"]) == (["a", "b", "c"], "a … c", "3 tasks")
         assert {line["target"] for line in drawn["lines"] if line["source"] == chain["id"]} == {"d", "e"}
 
-    def test_does_not_move_when_a_state_does(self):
+    def test_does_not_depend_on_states(self):
         assert picture(LONG) == picture(LONG)
         assert "state" not in json.dumps(picture(LONG))
 
 
-def test_a_circle_has_a_picture_too():
+def test_a_dag_with_a_cycle_has_a_picture():
     assert len(picture(dag("%%task a --after b\nx = 1", "%%task b --after a\ny = 1"))["nodes"]) == 2
 
 
@@ -124,7 +124,7 @@ def of(*tasks, state=RunState.RUNNING, ended=None):
         ([one(TaskState.SUCCESS, 0), one(TaskState.SKIPPED, 1)], {"state": "success", "count": 2, "ended": 2}),
     ],
 )
-def test_instances_of_a_task_stand_as_one(tasks, expected):
+def test_the_instances_of_a_task_share_one_status(tasks, expected):
     assert status.run_statuses(of(*tasks)).get("t") == expected
 
 
@@ -147,12 +147,12 @@ def test_a_task_that_fails_after_its_run_was_cancelled_is_drawn_as_cancelled(tas
     assert status.run_statuses(failed)["t"]["state"] != "cancelled"
 
 
-def test_every_state_that_can_be_drawn_has_a_precedence_and_a_look():
+def test_every_display_state_has_a_precedence_and_a_look():
     assert sorted(status.DISPLAY_PRECEDENCE) == sorted(LOOKS)
     assert len(status.DISPLAY_PRECEDENCE) == len(set(status.DISPLAY_PRECEDENCE))
 
 
-def test_only_what_changed_is_told_and_it_is_short():
+def test_a_change_contains_only_changed_statuses_and_is_short():
     before = status.session_statuses({f"t{n}": Mark(state="success", duration=1.0) for n in range(500)})
     now = before | status.session_statuses({"t7": Mark(state="stale", duration=1.0, reason="r" * 2000)})
     changed = status.changed_statuses(before, now)
@@ -173,16 +173,16 @@ def test_only_what_changed_is_told_and_it_is_short():
         ({"output_type": "display_data", "data": {"text/html": "x" * 3_000_000}}, ("text/plain", "output of 3,000,000 characters is too long to show; see the attempt's notebook")),
     ],
 )  # fmt: skip
-def test_an_output_is_told_in_its_richest_form_that_nobody_needs_to_trust(output, expected):
+def test_an_output_is_reduced_to_its_richest_safe_form(output, expected):
     assert outputs.display_outputs(output) == [{"mime": expected[0], "data": expected[1]}]
 
 
-def test_an_attempt_that_is_not_there_put_nothing_out(tmp_path):
+def test_a_missing_or_incomplete_attempt_notebook_has_no_outputs(tmp_path):
     (tmp_path / "half.ipynb").write_text('{"cells": [')
     assert outputs.attempt_outputs(tmp_path / "half.ipynb") == outputs.attempt_outputs(tmp_path / "none.ipynb") == []
 
 
-def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
+def test_highlighted_source_joins_to_the_original_source():
     source = '%%task a --doc \'x\'\n\ndef f(x):\n    return \'a\' + """b\nc"""  # why\n'
     lines = task.highlight(source)
     assert "\n".join("".join(text for _, text in line) for line in lines) == source
@@ -191,7 +191,7 @@ def test_source_is_told_in_coloured_pieces_that_give_the_source_again():
     assert ["comment", "# why"] in lines[4]
 
 
-def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
+def test_task_details_include_options_neighbours_and_live_values():
     notebook = dag("%%task a --retries 2\nx = [1, 2]", "%%task b --doc 'twice'\ny = x * 2")
     details = task.task_details(notebook, "b")
     assert (details["doc"], details["options"], details["cell"]) == ("twice", [], 1)
@@ -204,7 +204,7 @@ def test_a_task_tells_its_options_its_neighbours_and_its_live_values():
     assert left == []
 
 
-def test_what_a_mapped_task_left_is_told_as_the_list_that_it_is():
+def test_the_output_of_a_mapped_task_is_a_list():
     notebook = dag("%%task a\nxs = [1, 2]", "%%task t --map x=xs\ny = x", "%%task b\ny")
     left = [StoredOutput(name="y", type="int", bytes=28, summary=str(n), digest="d") for n in range(7)]
     run = of(*(one(TaskState.SUCCESS, n, outputs=(output,)) for n, output in enumerate(left)))
@@ -234,13 +234,13 @@ def ran(tmp_path_factory):
 
 
 class TestHistory:
-    def test_a_watch_sees_a_run_from_its_beginning_to_its_end(self, ran):
+    def test_the_watcher_reports_a_run_until_it_ends(self, ran):
         _, done, changed = ran
         assert {run.id for run in changed} == {done.id}
         assert changed[-1]["a"].state is TaskState.SUCCESS
         assert changed[-1].state is RunState.FAILED
 
-    def test_an_attempt_tells_its_outputs_and_its_log(self, ran):
+    def test_an_attempt_has_outputs_and_a_log(self, ran):
         history, done, _ = ran
         attempt = history.attempt(done.id, "a", -1, 1)
         assert [output["data"].strip() for output in attempt["outputs"]] == ["out", "3"]
@@ -249,7 +249,7 @@ class TestHistory:
         assert "ValueError: 3" in failed["outputs"][-1]["data"]
         assert "ValueError" in failed["log"]
 
-    def test_a_run_tells_what_it_gave_and_took(self, ran):
+    def test_a_run_has_values_attempts_and_bars(self, ran):
         history, done, _ = ran
         notebook = notebooks.read(done.source)
         inputs, _ = task.run_values(notebook, "b", runs.find_run(done.id, home=history.home))
@@ -265,7 +265,7 @@ class TestHistory:
         assert (column["summary"]["id"], column["states"]) == (done.id, {"a": "success", "b": "failed"})
         assert [past["state"] for past in history.durations("b")] == ["failed"]
 
-    def test_where_nothing_ran_there_is_nothing_to_tell(self, tmp_path):
+    def test_a_new_home_has_no_runs_and_is_not_created(self, tmp_path):
         empty = History(Home(tmp_path / "none"), "h")
         assert empty.runs() == []
         assert empty.grid()["runs"] == []
