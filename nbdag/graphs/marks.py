@@ -7,10 +7,12 @@ states are those of a run (`core.model.states.TaskState`) and, in the live noteb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..core.model.states import TaskState
 
-STALE = "stale"  # succeeded, but its code or its inputs have changed since
+CANCELLED: Final = "cancelled"  # its attempt ended because the run was cancelled
+STALE: Final = "stale"  # ran, but what it read or its own code has changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ STATE_STYLES: dict[str, StateStyle] = {
         word="restarting", sign="↺", colour=_AMBER, path="M2.2 4.2A4.3 4.3 0 1 1 1.7 6.6M1.8 1.6V4.4H4.6"
     ),
     TaskState.REMOVED: StateStyle(word="removed", sign="−", colour=_GREY, path="M2 6h8"),
+    CANCELLED: StateStyle(word="cancelled", sign="■", colour=_GREY, path="M3 3h6v6H3z", filled="M3 3h6v6H3z"),
     STALE: StateStyle(word="stale", sign="△", colour=_AMBER, path="M6 1.6L11 10.4H1zM6 4.9v2.4M6 8.9h.01"),
 }
 

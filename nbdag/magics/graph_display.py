@@ -19,7 +19,7 @@ from ..packages import is_built, unbuilt
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ..frontend.widget import Living
+    from ..frontend.widget import LiveGraph
 
 _MAX_UPDATED = 4  # pictures that are updated: the most recently drawn ones
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -36,7 +36,7 @@ class GraphDisplay:
         self.session = session
         self.can_update = hasattr(shell, "kernel")  # whether outputs can be updated, unlike those in a terminal
         self._sent: dict[str, dict[str, Any]] = {}  # display id → its latest bundle
-        self._living: Living | None = None
+        self._living: LiveGraph | None = None
         self._warned = False  # whether the warning that the front end is not built has been printed
         self._drawn_at = 0.0  # monotonic time at which the widget was last sent to a page
 
@@ -80,19 +80,19 @@ class GraphDisplay:
             self._living.close()
             self._living = None
 
-    def _open_widget(self) -> Living | None:
+    def _open_widget(self) -> LiveGraph | None:
         if not is_built():
             if not self._warned:
                 self._warned = True
                 print(unbuilt(), file=sys.stderr)
             return None
-        from ..frontend.widget import Living  # slow to import, and not needed before the first graph
+        from ..frontend.widget import LiveGraph  # slow to import, and not needed before the first graph
 
         def display(value: object) -> Mapping[str, Any]:
             data, _ = self.shell.display_formatter.format(value)
             return dict(data)
 
-        return Living(self.session, self.shell.user_ns, display=display)
+        return LiveGraph(self.session, self.shell.user_ns, display=display)
 
     def _bundle(self) -> dict[str, Any]:
         dag, marks = self.session.dag_and_marks()

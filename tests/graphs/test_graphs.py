@@ -13,7 +13,7 @@ from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.graphs import Mark, layout
 from nbdag.graphs.labels import edge_label, listing, shorten
-from nbdag.graphs.marks import STATE_STYLES, duration_text
+from nbdag.graphs.marks import CANCELLED, STATE_STYLES, duration_text
 from nbdag.graphs.svg import size
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -130,7 +130,7 @@ def test_a_mapped_task_is_a_stack_with_its_count(five):
 
 
 def test_states_differ_in_sign_and_shape_and_not_in_colour_alone():
-    assert {*TaskState, graphs.STALE} == set(STATE_STYLES)
+    assert {*TaskState, graphs.STALE, CANCELLED} == set(STATE_STYLES)
     assert len({how.sign for how in STATE_STYLES.values()}) == len(STATE_STYLES)
     assert len({how.path + how.filled for how in STATE_STYLES.values()}) == len(STATE_STYLES)
 

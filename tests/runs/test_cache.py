@@ -12,7 +12,7 @@ import pytest
 import nbdag
 from nbdag import runs
 from nbdag.core.model.events import Event
-from nbdag.frontend.status import of_run
+from nbdag.frontend.status import run_statuses
 from nbdag.home import Home
 from nbdag.runs import gc
 from nbdag.runs.actions.clear import clear, mark
@@ -59,7 +59,7 @@ def test_what_is_unchanged_does_not_run_again_and_the_run_says_so(write: Write, 
     assert second.value("model") == 12
     assert [event.message for event in told if event.task == "load"] == [f"cached: as in run {first.id}"]
     assert second.to_dict()["tasks"][0]["cached"] == first.id
-    assert of_run(second)["load"].get("reason") == f"cached: as in run {first.id}"
+    assert run_statuses(second)["load"].get("reason") == f"cached: as in run {first.id}"
     assert why(second, "load")[0].reasons[0].startswith(f"succeeded without running: cached, as in run {first.id}")
     assert runs.logs(second, "load").read_text() == "loaded 3\n"
     (cell,) = [c for c in json.loads(second.notebook.read_text())["cells"] if "%%task load" in "".join(c["source"])]
