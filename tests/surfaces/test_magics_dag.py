@@ -218,6 +218,14 @@ def test_a_headless_run_from_inside_tells_how_it_goes_line_by_line(kernel):
     assert kernel.value("'model' in globals()") == "False", "it ran in kernels of its own"
 
 
+def test_a_tasks_log_is_printed_in_the_notebook(kernel):
+    save(kernel, {"a": "%%task a\nprint('späte Grüße')"})
+    kernel.run(f"%nbdag run {kernel.path} --no-progress")
+    reply = kernel.run("%nbdag logs a")
+    assert reply.status == "ok", reply.stderr + reply.traceback
+    assert "späte Grüße\n" in reply.stdout
+
+
 def test_a_headless_run_that_fails_ends_its_cell_with_an_error(kernel):
     save(kernel, {"a": "%%task a\nx = 1 / 0"})
     reply = kernel.run(f"%nbdag run {kernel.path}")
