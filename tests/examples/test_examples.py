@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,11 +16,14 @@ from nbclient import NotebookClient
 
 import nbdag
 from nbdag import graphs
+from nbdag.cli import main
 from nbdag.core.model.dag import CellKind
 from nbdag.home import Home
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+README = ROOT / "README.md"
+LARGEST_PICTURE = 150_000  # bytes
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,6 +33,7 @@ RESULTS = {
     "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
+    "scheduling": ("longest",),
 }
 
 
@@ -150,8 +155,10 @@ def test_the_shape_of_the_tuning_is_a_parameter(folder: Path) -> None:
     assert run.value("accuracy") > 0.8
 
 
-def test_the_code_of_the_readme_makes_the_tasks_that_it_says(tmp_path: Path) -> None:
-    (body,) = (block.rstrip() for block in _blocks() if block.startswith("%%dag"))
+def test_the_code_in_the_prose_of_the_tuning_makes_the_tasks_that_it_shows(tmp_path: Path) -> None:
+    tuning = nbformat.read(NOTEBOOKS / "tuning.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in tuning.cells if cell.cell_type == "markdown")
+    (body,) = (block.rstrip() for block in _blocks(prose) if block.startswith("%%dag"))
     setup = "def load(): ...\ndef trial(data, depth): ...\ndef pick(trials): ..."
     cells = [nbformat.v4.new_code_cell(cell) for cell in ("%%params\ndepths = [2, 4, 8]", setup, body)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "tuning.ipynb")
@@ -161,13 +168,14 @@ def test_the_code_of_the_readme_makes_the_tasks_that_it_says(tmp_path: Path) -> 
     assert dag.upstream["best"] == ("trial_2", "trial_4", "trial_8")
 
 
-def _blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+def _blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
 
 
 def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
-    blocks = _blocks()
-    cells = [block.rstrip() for block in blocks if block.startswith("%") and not block.startswith("%%dag")]
+    blocks = _blocks(README.read_text(encoding="utf-8"))
+    (language,) = (block.rstrip() for block in blocks if block.startswith("%"))
+    cells = language.split("\n\n")  # a blank line separates two cells
     made_up = "read_orders = fit = score = publish = print"
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in (cells[0], made_up, *cells[1:])]
@@ -194,10 +202,34 @@ def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
     assert asked <= kept, "a reader who tries it gets the value"
 
 
-def test_the_picture_of_the_readme_shows_the_example_as_it_is() -> None:
+@pytest.mark.parametrize("path", [README, *sorted(NOTEBOOKS.glob("*.ipynb"))], ids=lambda path: path.stem)
+def test_prose_has_short_lines(path: Path) -> None:
+    texts = [path.read_text(encoding="utf-8")]
+    if path.suffix == ".ipynb":
+        notebook = nbformat.read(path, as_version=4)
+        texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    lines = [line for text in texts for line in text.splitlines() if not line.startswith("|")]
+    longest = 110 if path == README else 120  # characters
+    assert [line for line in lines if len(line) > longest] == []
+
+
+def test_prose_mentions_only_commands_that_exist() -> None:
+    known = {command for section in main.sections.values() for command in section}
+    mentioned = set()
+    for path in (README, *NOTEBOOKS.glob("*.ipynb")):
+        mentioned |= set(re.findall(r"(?:`|\$ |%)nbdag ([a-z]+)\b", path.read_text(encoding="utf-8")))
+    assert len(mentioned) > 20
+    assert mentioned - known == set()
+
+
+def test_the_pictures_of_the_readme_show_the_example_as_it_is() -> None:
     dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
+    shown = set(re.findall(r"notebooks/(\w+\.(?:svg|png))", README.read_text(encoding="utf-8")))
+    assert shown == {path.name for path in NOTEBOOKS.iterdir() if path.suffix in (".svg", ".png")}
     drawn = (NOTEBOOKS / "ml_pipeline.svg").read_text(encoding="utf-8")
-    assert "ml_pipeline.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
     # Not the whole file: where things go is up to Graphviz' version.
     assert re.findall(r"<title>(.*?)\n", drawn) == re.findall(r"<title>(.*?)\n", graphs.svg(dag))
     assert all(f">{task}</text>" in drawn for task in dag.tasks)
+    terminal = html.unescape((NOTEBOOKS / "run.svg").read_text(encoding="utf-8"))
+    assert [task for task in dag.tasks if not re.search(rf">{task}\s", terminal)] == []
+    assert (NOTEBOOKS / "widget.png").stat().st_size <= LARGEST_PICTURE
