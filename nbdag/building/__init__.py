@@ -135,7 +135,7 @@ def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _step(cell: Cell) -> dict[str, Any]:
-    return {"cell": cell.in_file, "code": cell.code, "makes": cell.kind is CellKind.BUILDER}
+    return {"cell": cell.in_file, "code": cell.code, "builds": cell.kind is CellKind.BUILDER}
 
 
 def _cells(dag: Dag, answer: BuildResult) -> dict[int, list[RawCell]]:

@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
-from ..processes.parent_watchdog import end_with_worker
+from ..processes.parent_watchdog import start_parent_watchdog
 
 
 class _Shell(InteractiveShell):
@@ -38,7 +38,7 @@ class _Failed(Exception):
 
 def main(steps_path: str, result_path: str) -> None:
     """Execute the steps in a JSON file and write the result to another."""
-    end_with_worker()
+    start_parent_watchdog()
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
     # Input is not recorded: the history file belongs to the user.
@@ -64,7 +64,7 @@ def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str
     for step in steps:
         if "parameters" in step:
             shell.user_ns.update(step["parameters"])
-        elif step["makes"]:
+        elif step["builds"]:
             found.append(_body(shell, step["cell"], step["code"]))
         else:
             result = shell.run_cell(step["code"], silent=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import NbdagError, error
-from ..processes.identity import MARK, WORKER
-from ..processes.process_tree import end_all, new_mark
+from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
+from ..processes.process_tree import kill_tree, new_attempt_mark
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
 _SECONDS = 30.0  # default; Airflow's limit for importing a DAG
@@ -60,7 +60,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
     if not cwd.is_dir():
         raise BuildError(f"%%dag cannot run in {cwd}, as this folder does not exist", hint="create it first")
     command, environment = _python(kernel_name or "python3")
-    mark, limit = new_mark(), _limit()
+    mark, limit = new_attempt_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
         steps_path, result_path = Path(folder) / "steps.json", Path(folder) / "result.json"
         steps_path.write_text(json.dumps(list(steps)), encoding="utf-8")
@@ -68,7 +68,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             process = subprocess.Popen(
                 [*command, "-P", "-m", "nbdag.building.inside", str(steps_path), str(result_path)],
                 cwd=cwd,
-                env={**os.environ, **environment, MARK: mark, WORKER: str(os.getpid())},
+                env={**os.environ, **environment, MARK_VARIABLE: mark, WORKER_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -124,7 +124,7 @@ class _OutputCollector:
 def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
     """Kill the process and its children."""
     if process.poll() is None:
-        end_all(process.pid, mark)
+        kill_tree(process.pid, mark)
         process.wait()
     elif hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):

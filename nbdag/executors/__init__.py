@@ -1,30 +1,114 @@
-"""Where attempts are made: one protocol, several ways.
+"""Executors: they receive jobs, execute one attempt for each, and return results.
 
-An executor is given jobs and gives back results. It neither decides what runs next nor records anything. It does see
-to it that what it makes is alive: an attempt whose process is gone or gives no sign of life has failed.
+An executor neither decides which task runs next nor records anything. It owns the processes of its attempts: an attempt
+whose process has ended or sends no heartbeat has failed, and every process of a terminated attempt is killed.
+
+`create` finds an executor by its name. A package adds one by an entry point:
+
+    [project.entry-points."nbdag.executors"]
+    cluster = "mypackage.executors:ClusterExecutor"
+
+The entry point names a callable that takes `slots` and the executor's own options, and returns an `Executor`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from ..core.model.job import Job, Key, Result
+from ..core.options.option_types import nearest
+from ..errors import NbdagError, error
+
+GROUP = "nbdag.executors"
+LOCAL = "local"
+# Found without a search through all installed packages, which takes longer than creating the executor.
+_BUILT_IN = {LOCAL: EntryPoint(LOCAL, "nbdag.executors.local:LocalExecutor", GROUP)}
 
 
 class Executor(Protocol):
-    """Makes attempts. `on_result` may be called from any thread, once per submitted job, whatever happens."""
+    """Executes attempts. It calls `on_result` once per submitted job, whatever happens, and from any thread."""
 
-    slots: int  # how many jobs it can make at once
+    slots: int  # how many attempts it executes at once
 
     def start(self, on_result: Callable[[Result], None]) -> None:
-        """Get ready; results go to `on_result`."""
+        """Start sending results to `on_result`."""
 
     def submit(self, job: Job) -> None:
-        """Begin an attempt, without waiting for it."""
+        """Start an attempt, as soon as a slot is free, and return at once."""
 
     def cancel(self, key: Key) -> None:
-        """End an attempt and every process of it; its result is `failed` with the error `cancelled`."""
+        """Terminate an attempt with all its processes; its result is `failed` with the error `cancelled`."""
 
     def stop(self) -> None:
-        """End all attempts and every process of them, and wait until they are gone."""
+        """Terminate all attempts with all their processes, and wait until these have ended."""
+
+    def terminate_leftovers(self, notebook: Path) -> None:
+        """Terminate all processes of an attempt whose executor was killed, and wait until these have ended.
+
+        `notebook` is the path of the attempt's notebook, `Job.path`.
+        """
+
+
+@error
+class UnknownExecutorError(NbdagError):
+    """No executor has this name."""
+
+    name: str
+    known: tuple[str, ...] = ()
+    exit_code = 2
+    template = "unknown executor {name!r}; {suggestion}"
+
+    @property
+    def suggestion(self) -> str:
+        """The nearest known name, if there is one, and all known names."""
+        like = nearest(self.name, self.known)
+        expected = f"expected one of {', '.join(self.known)}"
+        return f"did you mean {like!r}? {expected}" if like else expected
+
+
+@error
+class ExecutorImportError(NbdagError):
+    """An executor is known, but the import of its code fails."""
+
+    name: str
+    reason: str
+    package: str  # what `pip install` takes
+    template = "cannot import executor {name!r} ({reason}); install its package: python -m pip install '{package}'"
+
+
+def create(name: str, slots: int, **options: Any) -> Executor:
+    """Return a new executor that executes `slots` attempts at once.
+
+    `options` are the executor's own. Raises `UnknownExecutorError` or `ExecutorImportError`.
+    """
+    point = _BUILT_IN.get(name) or _installed().get(name)
+    if point is None:
+        raise UnknownExecutorError(name, names())
+    try:
+        make = point.load()
+    except ImportError as failure:
+        raise ExecutorImportError(name, str(failure), _package_of(point, failure)) from failure
+    return cast("Executor", make(slots, **options))
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all executors, sorted."""
+    return tuple(sorted({*_BUILT_IN, *_installed()}))
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _package_of(point: EntryPoint, failure: ImportError) -> str:
+    """Return the package to install: the entry point's own extra, else the missing module's package."""
+    own = point.dist.name if point.dist is not None else point.module.partition(".")[0]
+    if point.extras:
+        return f"{own}[{','.join(point.extras)}]"
+    missing = (failure.name or "").partition(".")[0]
+    return missing if missing and missing != point.module.partition(".")[0] else own

@@ -1,13 +1,14 @@
-"""Attempts on this machine: for each a process that drives papermill, and a kernel.
+"""The local executor: each attempt on this machine has a worker process, which runs papermill, and a kernel.
 
-The process, a worker, is forked by a server that has papermill imported, which takes seconds; it is asked for as soon
-as the executor is made, so that it imports while the run is being planned. Where nothing can be forked, an ordinary
-process does the same. A worker that has made an attempt, and whose kernel is gone, makes another: it runs no code of
-the user's. One whose attempt was ended by force is ended, and so is one that says nothing: a worker tells every few
-seconds that it is alive, whatever its kernel does, and what has stopped it will not let its attempt end.
+Workers are forked by a server that has imported papermill, which takes seconds. The executor requests that server as
+soon as it is created, so the import happens while the run is being planned. Where forking is impossible, a worker is an
+ordinary process. A worker whose attempt is over and whose kernel has ended executes another attempt, as the user's code
+does not run in it. A worker is killed when its attempt was terminated, and also when it stops sending heartbeats: it
+sends one every few seconds, whatever its kernel does, and a stopped worker cannot end its attempt.
 
-Whatever happens to a process, its job has one result; and when the executor lets go of an attempt, by its result, a
-timeout, `cancel` or `stop`, every process of it is gone. When this process itself is killed, workers notice and end.
+Every job has one result, whatever happens to a process. When the executor lets go of an attempt, by its result, a
+timeout, `cancel` or `stop`, all its processes have ended. If the executor's own process is killed, the workers notice
+and end.
 """
 
 from __future__ import annotations
@@ -30,51 +31,52 @@ from typing import Protocol
 from ..core.model.job import CANCELLED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..kernels.forkserver import framing
-from ..kernels.forkserver.client import ForkServerError, Hold, Server
-from ..kernels.forkserver.server_spec import Recipe
-from ..kernels.jupyter.kernel_pool import Warmth
-from ..processes.process_tree import end_all
+from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
+from ..kernels.forkserver.server_spec import ServerSpec
+from ..kernels.jupyter.kernel_pool import KernelPool
+from ..processes.leftovers import terminate_leftovers
+from ..processes.process_tree import kill_tree
 
-WORKER = "nbdag.kernels.worker.worker"
-TARGET = f"{WORKER}:Worker"
-GRACE = 30.0  # seconds that a worker has to end by itself, once it was told to; more than the worker's own
-HUNG_UP = 60.0  # seconds until a worker that has hung up has ended, and its exit code is known
-SPARES = 2  # workers forked ahead
-MOST_SPARES = 8  # kernels forked ahead: each takes some 15 MB
-LINGER = 10.0  # seconds that workers stay when there is nothing to do
-BEAT = 5.0  # seconds between two signs of life of a worker
-SILENT = 60  # of these may be missed: 300 s
+WORKER_MODULE = "nbdag.kernels.worker.worker"
+TARGET = f"{WORKER_MODULE}:Worker"
+GRACE = 30.0  # seconds that a worker has to end by itself after a request to terminate; more than the worker's own
+HANG_UP_TIMEOUT = 60.0  # seconds until the exit code of a worker that closed its connection is known
+WORKER_SPARES = 2  # workers forked in advance
+MAX_KERNEL_SPARES = 8  # kernels forked in advance: each takes some 15 MB
+LINGER = 10.0  # seconds that idle workers stay
+HEARTBEAT = 5.0  # seconds between two heartbeats of a worker
+MAX_MISSED = 60  # heartbeats in a row, so 300 s
 
 
-class _Process(Protocol):
-    """A worker, however it was started."""
+class _WorkerProcess(Protocol):
+    """A worker's process, forked or started."""
 
     pid: int
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Its exit code, negative for a signal; None when it still runs."""
+        """Return its exit code, negative for a signal, or None if it is still running."""
 
     def close(self) -> None:
-        """End it, with its process group."""
+        """Kill its process group."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Worker:
-    """A process that makes one attempt at a time."""
+class _WorkerHandle:
+    """A process that executes one attempt at a time."""
 
-    process: _Process
+    process: _WorkerProcess
     connection: socket.socket
 
     def dismiss(self) -> None:
-        """It has nothing to do any more."""
+        """End an idle worker."""
         self.connection.close()
         self.process.wait(GRACE)
         self.process.close()
 
 
 @dataclass(eq=False, slots=True)
-class _Running:
-    """An attempt under way."""
+class _Submission:
+    """A submitted attempt without a result."""
 
     job: Job
     started: float = 0.0  # seconds since the epoch
@@ -82,193 +84,197 @@ class _Running:
     cancelled: bool = False
     kernel: int | None = None  # pid
     mark: str = ""
-    lost: str = ""  # why nobody waits for its worker any more
+    lost: str = ""  # why the executor no longer waits for its worker
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
-        """Ask the worker, if there is one, to end."""
+        """Request that the worker, if there is one, terminates the attempt."""
         with self.lock:
             self.cancelled = True
             if self.connection is not None:
                 with contextlib.suppress(OSError):
-                    framing.send(self.connection, {"end": CANCELLED})
+                    framing.send(self.connection, {"terminate": CANCELLED})
 
-    def begin(self, connection: socket.socket, beat: float) -> None:
-        """Hand over the job, and how often to say that it is alive."""
+    def assign(self, connection: socket.socket, heartbeat: float) -> None:
+        """Send the job to a worker, with the interval of its heartbeats in seconds."""
         with self.lock:
-            framing.send(connection, {"job": True, "beat": beat}, pickle.dumps(self.job))
+            framing.send(connection, {"job": True, "heartbeat": heartbeat}, pickle.dumps(self.job))
             self.connection = connection
             if self.cancelled:
-                framing.send(connection, {"end": CANCELLED})
+                framing.send(connection, {"terminate": CANCELLED})
 
-    def ended(self, told: bool) -> None:
-        """It takes no orders any more; the worker, if it has told the result, may take the next job."""
+    def finish(self, has_result: bool) -> None:
+        """Detach the worker; allow it to take the next job if it has sent a result."""
         with self.lock:
-            if told and not self.cancelled and self.connection is not None:
+            if has_result and not self.cancelled and self.connection is not None:
                 with contextlib.suppress(OSError):
                     framing.send(self.connection, {"next": True})
             self.connection = None
 
     def failed(self, error: str) -> Result:
-        """Its result, where the worker has none."""
+        """Return the result of an attempt whose worker sent none."""
         now = time.time()
         state = TaskState.FAILED
         return Result(key=self.job.key, state=state, started=self.started or now, ended=now, error=error)
 
 
 class LocalExecutor:
-    """Makes up to `slots` attempts at once. `beat` is how often, in seconds, a worker says that it is alive."""
+    """Executes up to `slots` attempts at once; a worker sends a heartbeat every `heartbeat` seconds."""
 
-    def __init__(self, slots: int, *, beat: float = BEAT) -> None:
+    def __init__(self, slots: int, *, heartbeat: float = HEARTBEAT) -> None:
         self.slots = slots
-        self._beat = beat
+        self._heartbeat = heartbeat
         self._on_result: Callable[[Result], None] = lambda result: None
-        self._running: dict[Key, _Running] = {}
+        self._attempts: dict[Key, _Submission] = {}
         self._threads: set[threading.Thread] = set()
-        self._free = threading.Semaphore(slots)
+        self._free_slots = threading.Semaphore(slots)
         self._lock = threading.Lock()
         self._stopping = False
-        self._hold: Hold | None = None
+        self._hold: ServerHold | None = None
         self._server: Server | None = None
-        self._idle: list[_Worker] = []
-        self._leaving: threading.Timer | None = None
-        self._warmth = Warmth(min(MOST_SPARES, slots))
-        self._preparing = threading.Thread(target=self._prepare, name="nbdag-prepare", daemon=True)
-        self._preparing.start()
+        self._idle: list[_WorkerHandle] = []
+        self._dismissal: threading.Timer | None = None
+        self._kernel_pool = KernelPool(min(MAX_KERNEL_SPARES, slots))
+        self._connecting = threading.Thread(target=self._connect, name="nbdag-connect", daemon=True)
+        self._connecting.start()
 
     def start(self, on_result: Callable[[Result], None]) -> None:
-        """Results go to `on_result`, from threads of the executor."""
+        """Send results to `on_result`, from threads of the executor."""
         self._on_result = on_result
 
     def submit(self, job: Job) -> None:
-        """Begin an attempt; it waits where all slots are taken."""
-        running = _Running(job)
-        thread = threading.Thread(target=self._make, args=(running,), name=f"nbdag-{job.key.task}", daemon=True)
+        """Start an attempt, as soon as a slot is free, and return at once."""
+        attempt = _Submission(job)
+        thread = threading.Thread(target=self._run, args=(attempt,), name=f"nbdag-{job.key.task}", daemon=True)
         with self._lock:
-            self._running[job.key] = running
+            self._attempts[job.key] = attempt
             self._threads.add(thread)
         thread.start()
 
     def cancel(self, key: Key) -> None:
-        """End an attempt; returns at once."""
+        """Terminate an attempt; return at once."""
         with self._lock:
-            running = self._running.get(key)
-        if running is not None:
-            running.cancel()
+            attempt = self._attempts.get(key)
+        if attempt is not None:
+            attempt.cancel()
 
     def stop(self) -> None:
-        """End all attempts, and wait until every process of them is gone."""
+        """Terminate all attempts, and wait until all their processes have ended."""
         with self._lock:
             self._stopping = True
-            keys, threads = list(self._running), list(self._threads)
+            keys, threads = list(self._attempts), list(self._threads)
         for key in keys:
             self.cancel(key)
-        for thread in (*threads, self._preparing):
+        for thread in (*threads, self._connecting):
             thread.join()
-        if self._leaving is not None:
-            self._leaving.cancel()
+        if self._dismissal is not None:
+            self._dismissal.cancel()
         self._dismiss()
-        self._warmth.close()
+        self._kernel_pool.close()
         if self._hold is not None:
             self._hold.close()
             self._hold = None
 
+    def terminate_leftovers(self, notebook: Path) -> None:
+        """Kill the processes of an attempt whose executor was killed, and wait until they have ended."""
+        terminate_leftovers(notebook)
+
     @property
     def workers(self) -> tuple[int, ...]:
-        """The pids of workers that have made an attempt, and wait for another."""
+        """The pids of idle workers."""
         with self._lock:
             return tuple(worker.process.pid for worker in self._idle)
 
-    def _prepare(self) -> None:
+    def _connect(self) -> None:
         try:
-            server = Server.connect(Recipe.of(targets=[TARGET]))
+            server = Server.connect(ServerSpec.of(targets=[TARGET]))
             self._hold = server.hold()
         except (ForkServerError, OSError) as error:
-            if sys.platform == "linux":  # elsewhere it is nothing new, and `doctor` says it
+            if sys.platform == "linux":  # other systems never have one, which `nbdag doctor` reports
                 logging.getLogger(__name__).warning("%s", error)
             return
-        self._hold.want(min(SPARES, self.slots), TARGET)
+        self._hold.set_spares(min(WORKER_SPARES, self.slots), TARGET)
         self._server = server
 
-    def _make(self, running: _Running) -> None:
+    def _run(self, attempt: _Submission) -> None:
         try:
-            with contextlib.ExitStack() as open_ones:
+            with contextlib.ExitStack() as cleanup:
                 try:
-                    self._warmth.expect(running.job)
-                    with self._free:
-                        result = self._attempt(running, open_ones)
+                    self._kernel_pool.job_submitted(attempt.job)
+                    with self._free_slots:
+                        result = self._execute(attempt, cleanup)
                 except OSError as error:
-                    result = running.failed(f"the attempt could not be started: {_told(error)}")
+                    result = attempt.failed(f"the attempt did not start: {_describe(error)}")
                 except Exception as error:
-                    result = running.failed(f"the attempt could not be made: {type(error).__name__}: {error}")
+                    result = attempt.failed(f"the attempt did not start: {type(error).__name__}: {error}")
                 with self._lock:
-                    self._running.pop(running.job.key, None)
+                    self._attempts.pop(attempt.job.key, None)
                 self._on_result(result)
         finally:
-            self._warmth.settled(running.job)
+            self._kernel_pool.job_ended(attempt.job)
             with self._lock:
                 self._threads.discard(threading.current_thread())
                 if not self._threads and not self._stopping:
-                    self._leaving = threading.Timer(LINGER, self._dismiss)
-                    self._leaving.daemon = True
-                    self._leaving.start()
+                    self._dismissal = threading.Timer(LINGER, self._dismiss)
+                    self._dismissal.daemon = True
+                    self._dismissal.start()
 
-    def _attempt(self, running: _Running, open_ones: contextlib.ExitStack) -> Result:
-        job = running.job
-        running.started = time.time()
-        if running.cancelled or self._stopping:
-            return running.failed(CANCELLED)
+    def _execute(self, attempt: _Submission, cleanup: contextlib.ExitStack) -> Result:
+        job = attempt.job
+        attempt.started = time.time()
+        if attempt.cancelled or self._stopping:
+            return attempt.failed(CANCELLED)
         if not Path(job.cwd).is_dir():
-            return running.failed(f"the folder {job.cwd}, where the task is to run, does not exist; make it")
+            return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         worker = self._worker(job)
-        open_ones.callback(self._release, running, worker)
+        cleanup.callback(self._release, attempt, worker)
         result = None
         try:
-            running.begin(worker.connection, self._beat)
-            result = self._listen(running, worker.connection)
+            attempt.assign(worker.connection, self._heartbeat)
+            result = self._await_result(attempt, worker.connection)
         finally:
-            running.ended(result is not None)
+            attempt.finish(result is not None)
         if result is None:
-            # Nobody may begin anew while the kernel still runs, so it ends before the result is told.
-            code = worker.process.wait(1 if running.cancelled or running.lost else HUNG_UP)
-            end_all(running.kernel, running.mark)
-            return running.failed(_death(running, code))
+            # The next attempt may start at this result, so the kernel has to end before it.
+            code = worker.process.wait(1 if attempt.cancelled or attempt.lost else HANG_UP_TIMEOUT)
+            kill_tree(attempt.kernel, attempt.mark)
+            return attempt.failed(_describe_death(attempt, code))
         return result
 
-    def _release(self, running: _Running, worker: _Worker) -> None:
-        """After the result: the worker shuts the kernel down. If it does not, it is ended, with all else."""
-        if not (running.cancelled or running.lost) and _is_free(worker.connection):
+    def _release(self, attempt: _Submission, worker: _WorkerHandle) -> None:
+        """Keep a worker that has shut its kernel down after the result; kill any other with all its processes."""
+        if not (attempt.cancelled or attempt.lost) and _is_free(worker.connection):
             with self._lock:
                 self._idle.append(worker)
             return
-        code = worker.process.wait(0 if running.cancelled or running.lost else 1)
+        code = worker.process.wait(0 if attempt.cancelled or attempt.lost else 1)
         worker.connection.close()
         worker.process.close()
         if code != 0:
-            end_all(running.kernel, running.mark)
+            kill_tree(attempt.kernel, attempt.mark)
 
     def _dismiss(self) -> None:
-        """End the workers that have nothing to do."""
+        """End the idle workers."""
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.dismiss()
 
-    def _listen(self, running: _Running, connection: socket.socket) -> Result | None:
-        """What the worker says, until its result; None when it is gone, is silent, or does not end in time."""
-        timeout = running.job.task.options.timeout
+    def _await_result(self, attempt: _Submission, connection: socket.socket) -> Result | None:
+        """Receive the worker's messages until its result; return None if the worker is gone, silent or late."""
+        timeout = attempt.job.task.options.timeout
         deadline = float("inf") if timeout is None else time.monotonic() + timeout + GRACE
-        told_to_end = False
-        missed = 0  # signs of life: counted by our own waits, as this machine may have slept meanwhile
-        connection.settimeout(self._beat * SILENT)  # for one who falls silent in the middle of a word
-        while missed < SILENT:
-            if running.cancelled and not told_to_end:
-                told_to_end, deadline = True, min(deadline, time.monotonic() + GRACE)
+        is_terminating = False
+        missed = 0  # heartbeats; counted by these waits and not by a clock, as the machine may have been suspended
+        connection.settimeout(self._heartbeat * MAX_MISSED)  # for a worker that stops in the middle of a message
+        while missed < MAX_MISSED:
+            if attempt.cancelled and not is_terminating:
+                is_terminating, deadline = True, min(deadline, time.monotonic() + GRACE)
             left = deadline - time.monotonic()
-            if not framing.speaks(connection, within=max(0.0, min(self._beat, left))):
-                if left <= self._beat:
-                    running.lost = f"timed out after {timeout or GRACE:g} s, and its process did not end by itself"
+            if not framing.wait_readable(connection, within=max(0.0, min(self._heartbeat, left))):
+                if left <= self._heartbeat:
+                    attempt.lost = f"timed out after {timeout or GRACE:g} s, and its worker did not end by itself"
                     return None
                 missed += 1
                 continue
@@ -280,45 +286,45 @@ class LocalExecutor:
             if frame is None:
                 return None
             if "kernel" in frame.data:
-                running.kernel, running.mark = frame.data["kernel"], frame.data["mark"]
-                self._warmth.under_way(running.job)
+                attempt.kernel, attempt.mark = frame.data["kernel"], frame.data["mark"]
+                self._kernel_pool.kernel_started(attempt.job)
             elif "alive" not in frame.data:
                 result: Result = pickle.loads(frame.blob)
                 return result
-        running.lost = f"its process gave no sign of life for {self._beat * SILENT:g} s, so it was ended"
+        attempt.lost = f"its worker sent no heartbeat for {self._heartbeat * MAX_MISSED:g} s and was killed"
         return None
 
-    def _worker(self, job: Job) -> _Worker:
-        """One that is free, or a new one."""
+    def _worker(self, job: Job) -> _WorkerHandle:
+        """Return an idle worker or a new one."""
         with self._lock:
-            if self._leaving is not None:
-                self._leaving.cancel()
+            if self._dismissal is not None:
+                self._dismissal.cancel()
             while self._idle:
                 worker = self._idle.pop()
-                # One that has nothing to do says nothing: news is its end, of which its server may tell us later.
-                if worker.process.wait(0) is None and not framing.speaks(worker.connection, within=0):
+                # An idle worker sends nothing, so a readable connection is its end, which its server may report later.
+                if worker.process.wait(0) is None and not framing.wait_readable(worker.connection, within=0):
                     return worker
                 worker.dismiss()
-        self._preparing.join()
+        self._connecting.join()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                return _Worker(self._start(job, theirs), ours)
+                return _WorkerHandle(self._start_worker(job, theirs), ours)
             except BaseException:
                 ours.close()
                 raise
 
-    def _start(self, job: Job, connection: socket.socket) -> _Process:
+    def _start_worker(self, job: Job, connection: socket.socket) -> _WorkerProcess:
         with Path(job.path).with_suffix(".log").open("ab") as log:
-            handles = (connection.fileno(), log.fileno(), log.fileno())
+            stdio = (connection.fileno(), log.fileno(), log.fileno())
             if self._server is not None:
                 with contextlib.suppress(ForkServerError):
-                    return self._server.fork(TARGET, cwd=job.cwd, stdio=handles)
-            return _Started(job.cwd, handles)
+                    return self._server.fork(TARGET, cwd=job.cwd, stdio=stdio)
+            return _StartedProcess(job.cwd, stdio)
 
 
 def _is_free(connection: socket.socket) -> bool:
-    """Whether the worker says, in time, that it could make another attempt."""
+    """Return whether the worker reports in time that it can take another job."""
     connection.settimeout(GRACE)
     try:
         frame = framing.receive(connection)
@@ -327,16 +333,16 @@ def _is_free(connection: socket.socket) -> bool:
     return frame is not None and "free" in frame.data
 
 
-class _Started:
-    """A worker that was started, and not forked."""
+class _StartedProcess:
+    """A worker's process that was started instead of forked."""
 
-    def __init__(self, cwd: str, handles: tuple[int, int, int]) -> None:
+    def __init__(self, cwd: str, stdio: tuple[int, int, int]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", WORKER],
+            [sys.executable, "-m", WORKER_MODULE],
             cwd=cwd,
-            stdin=handles[0],
-            stdout=handles[1],
-            stderr=handles[2],
+            stdin=stdio[0],
+            stdout=stdio[1],
+            stderr=stdio[2],
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -352,16 +358,16 @@ class _Started:
         self._process.wait()
 
 
-def _death(running: _Running, code: int | None) -> str:
-    if running.cancelled:
+def _describe_death(attempt: _Submission, code: int | None) -> str:
+    if attempt.cancelled:
         return CANCELLED
     if code is None:
-        return running.lost or "its process hung up without a result, and did not end by itself"
+        return attempt.lost or "its worker closed the connection without a result, and did not end by itself"
     if code < 0:
-        return f"its process was killed by {signal.Signals(-code).name}, perhaps because memory ran out"
-    return f"its process ended with exit code {code}, without a result"
+        return f"its worker was killed by {signal.Signals(-code).name}, perhaps because memory ran out"
+    return f"its worker ended with exit code {code} and without a result"
 
 
-def _told(error: OSError) -> str:
+def _describe(error: OSError) -> str:
     place = f": {error.filename}" if error.filename else ""
     return f"{(error.strerror or str(error)).lower()}{place}"

@@ -1,1 +1,1 @@
-"""Where a task's code runs: kernels, ordinary or forked, and what nbdag does inside them."""
+"""The kernels that run a task's code, ordinary or forked, and what nbdag does inside them."""

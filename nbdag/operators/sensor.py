@@ -28,7 +28,7 @@ class Sensor(Operator):
             return body  # the analysis reports it with its place
         last = max((n for n, line in enumerate(body.split("\n"), 1) if line.strip()), default=1)
         if not python.tree.body or not isinstance(python.tree.body[-1], ast.Expr):
-            message = "the last line of a sensor is not an expression"
+            message = "a sensor must end with an expression"
             raise OperatorError(
                 message, hint='end the cell with the condition to wait for, such as Path("done").exists()', line=last
             )

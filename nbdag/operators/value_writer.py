@@ -161,9 +161,9 @@ class ValueWriter:
             )
             raise OperatorError(message, hint=hint, line=statement.lineno)
         if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            makes = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which the body creates tasks"
+            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which the body creates tasks"
             hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
-            raise OperatorError(makes, hint=hint, line=statement.lineno)
+            raise OperatorError(message, hint=hint, line=statement.lineno)
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:

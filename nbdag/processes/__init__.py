@@ -1,1 +1,1 @@
-"""Processes: which one this is, whether another is still alive, and how a whole tree of them is ended."""
+"""Processes: their identity, whether they are alive, and how to kill a whole tree of them."""

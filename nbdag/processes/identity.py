@@ -1,7 +1,7 @@
-"""Which process this is, and whether another is still there.
+"""The identity of a process, and whether that process is still alive.
 
-A process id comes again, after a reboot or in another container; so a process is told by where it runs (machine,
-boot, container) and by when its system says that it began. The clock of the wall plays no part in that.
+A pid can be reused, after a reboot or in another container. So a process is identified by its place (machine, boot,
+container), its pid, and its start time as the system counts it, which does not depend on the wall clock.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "NBDAG_ATTEMPT"  # environment variable: inherited by all that an attempt starts
-WORKER = "NBDAG_WORKER"  # environment variable: the pid of the worker, where the kernel is its child
+MARK_VARIABLE = "NBDAG_ATTEMPT"  # environment variable that every process of an attempt inherits
+WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable: the pid of the worker, in a kernel that is the worker's child
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, told apart from all others."""
+    """The identity of one process, different from that of every other process."""
 
-    host: str  # which machine, which boot of it, which container
+    host: str  # machine, boot and container
     pid: int
-    birth: str  # when it began, as its system counts
+    start_time: str  # in the system's own units
 
 
 def this_process() -> Process:
-    """The one that asks."""
+    """Return the identity of the calling process."""
     return process_of(os.getpid())
 
 
 def process_of(pid: int) -> Process:
-    """A process that runs on this machine."""
-    return Process(host=_host(), pid=pid, birth=_birth(pid) or "")
+    """Return the identity of a process on this machine."""
+    return Process(host=_host(), pid=pid, start_time=_start_time(pid) or "")
 
 
 def is_alive(process: Process) -> bool | None:
-    """Whether it runs; None when it runs elsewhere, so that nobody here can see."""
+    """Return whether a process is running, or None if it is on another host and cannot be observed."""
     if process.host != _host():
         return None
-    return _birth(process.pid) == process.birth
+    return _start_time(process.pid) == process.start_time
 
 
 def _host() -> str:
@@ -48,13 +48,13 @@ def _host() -> str:
             path = Path(place)
             parts.append(str(path.readlink()) if path.is_symlink() else path.read_text(encoding="ascii").strip())
         except OSError:
-            continue  # not Linux: the name must do
+            continue  # not Linux: the host name has to suffice
     return "/".join(parts)
 
 
-def _birth(pid: int) -> str | None:
+def _start_time(pid: int) -> str | None:
     try:
-        # The second field is the program's name, in brackets, and may hold anything.
+        # The second field is the program's name in brackets, which may contain spaces and brackets.
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         if Path("/proc/self/stat").exists():

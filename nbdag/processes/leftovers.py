@@ -1,8 +1,9 @@
-"""What an attempt may leave behind when whoever drove it is killed.
+"""The processes that an attempt may leave behind when the process that owns it is killed.
 
-Beside its notebook an attempt keeps the ids of its worker and its kernel while these run. Whoever makes the next
-attempt ends them first, and waits until they are gone: so no task runs twice at once. Only this machine's processes
-can be seen; elsewhere they have ended by themselves, as their connection to the executor has.
+Each attempt records the ids of its worker and its kernel in a file beside its notebook while these run. Before the next
+attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at once. Only
+processes of this machine can be observed; on other hosts they end by themselves when their connection to the executor
+closes.
 """
 
 from __future__ import annotations
@@ -16,40 +17,40 @@ from pathlib import Path
 
 from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
-from .process_tree import end_all
+from .process_tree import kill_tree
 
-_ENOUGH = 5.0  # seconds: a killed process that is not gone by then is stuck in the kernel, and runs nothing
+_TIMEOUT = 5.0  # seconds: a killed process that is still there is stuck in a system call, and runs no more code
 
 
-def remember(notebook: Path, pids: Iterable[int], mark: str) -> None:
-    """These processes are at work for the attempt."""
-    found = {"processes": [asdict(process_of(pid)) for pid in pids], "mark": mark}
+def record_processes(notebook: Path, pids: Iterable[int], mark: str) -> None:
+    """Record the processes of an attempt."""
+    data = {"processes": [asdict(process_of(pid)) for pid in pids], "mark": mark}
     with contextlib.suppress(OSError):
-        write_atomically(_place(notebook), json.dumps(found).encode())
+        write_atomically(_file(notebook), json.dumps(data).encode())
 
 
-def forget(notebook: Path) -> None:
-    """Nothing is at work for the attempt any more."""
+def forget_processes(notebook: Path) -> None:
+    """Remove the record of an attempt's processes."""
     with contextlib.suppress(OSError):
-        _place(notebook).unlink()
+        _file(notebook).unlink()
 
 
-def end_what_is_left(notebook: Path) -> None:
-    """End the processes of an attempt that nobody drives any more, and wait until they are gone."""
+def terminate_leftovers(notebook: Path) -> None:
+    """Kill the recorded processes of an attempt without an owner, and wait until they have ended."""
     try:
-        found = json.loads(_place(notebook).read_text(encoding="utf-8"))
-        processes = [Process(**each) for each in found["processes"]]
-        mark = str(found["mark"])
+        data = json.loads(_file(notebook).read_text(encoding="utf-8"))
+        processes = [Process(**each) for each in data["processes"]]
+        mark = str(data["mark"])
     except (OSError, ValueError, KeyError, TypeError):
         return
     for process in processes:
         if is_alive(process):
-            end_all(process.pid, mark)
-    until = time.monotonic() + _ENOUGH
-    while any(is_alive(process) for process in processes) and time.monotonic() < until:
+            kill_tree(process.pid, mark)
+    deadline = time.monotonic() + _TIMEOUT
+    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.01)
-    forget(notebook)
+    forget_processes(notebook)
 
 
-def _place(notebook: Path) -> Path:
+def _file(notebook: Path) -> Path:
     return notebook.with_suffix(".pids")

@@ -1,9 +1,9 @@
-"""A kernel does not outlive the worker that drives it.
+"""A watchdog that ends a kernel when its worker has ended.
 
-Jupyter's own poller ends the kernel alone. What the user's code started is to end with it, so a thread watches the
-worker and, when that is gone, ends every process below this one and all that carry the attempt's mark, and then the
-kernel's own process group. The poller is switched off: within a second it would end the kernel, and with it this
-thread, which on a busy machine has not found every process by then.
+Jupyter's own watchdog ends the kernel alone. The processes that the user's code started have to end too. So a thread
+polls the worker and, once that is gone, kills every process below this one and every process with the attempt's mark,
+and then the kernel's own process group. Jupyter's watchdog is switched off: it would end the kernel, and this thread
+with it, within a second, which on a busy machine is too soon to find every process.
 """
 
 from __future__ import annotations
@@ -15,36 +15,52 @@ import sys
 import threading
 import time
 
-from .identity import MARK, WORKER
+from .identity import MARK_VARIABLE, WORKER_VARIABLE
 
-_EVERY = 0.5  # seconds
+_INTERVAL = 0.5  # seconds
 
 
-def end_with_worker() -> None:
-    """Begin to watch; a kernel of the fork server is watched by that, and needs nothing."""
-    worker = os.environ.pop(WORKER, "")
+def start_parent_watchdog() -> None:
+    """Start the watchdog, unless this process was forked: the fork server watches its children itself."""
+    worker = os.environ.pop(WORKER_VARIABLE, "")
     if worker.isdigit():
+        poller = sys.modules.get("ipykernel.parentpoller")
+        if poller is not None:
+            poller.os = _OsWithLivingParent(int(worker))  # type: ignore[attr-defined]
         threading.Thread(target=_watch, args=(int(worker),), name="nbdag-worker-watch", daemon=True).start()
 
 
+class _OsWithLivingParent:
+    """The module `os` as Jupyter's watchdog sees it: the parent never ends."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+
+    def getppid(self) -> int:
+        return self._parent
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+
 def _watch(worker: int) -> None:
-    if os.getppid() != worker:  # it was forked, and its server sees to it
+    if os.getppid() != worker:  # its parent is the fork server
         return
     poller = sys.modules.get("ipykernel.parentpoller")
     if poller is not None:
         poller.os = _WithParent(worker)  # type: ignore[attr-defined]
     while os.getppid() == worker:
-        time.sleep(_EVERY)
+        time.sleep(_INTERVAL)
     import psutil
 
-    from .process_tree import end_marked
+    from .process_tree import kill_marked
 
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
-    if MARK in os.environ:
-        end_marked(os.environ[MARK])
+    if MARK_VARIABLE in os.environ:
+        kill_marked(os.environ[MARK_VARIABLE])
     os.killpg(0, signal.SIGKILL)
 
 

@@ -1,7 +1,7 @@
-"""Ending a kernel with all that it started.
+"""Kill a kernel and every process that it started.
 
-A process may have left the kernel's group, its session and even its family (a daemon). So what is ended is the group,
-everything below the kernel, and every process that carries the attempt's mark in its environment.
+Such a process may have left the kernel's group, its session and even its family (a daemon). So three sets are killed:
+the process group, all descendants of the kernel, and every process with the attempt's mark in its environment.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import signal
 
 import psutil
 
-from .identity import MARK
+from .identity import MARK_VARIABLE
 
-_ROUNDS = 5  # looks for marked processes: one that is being ended may just have started another
+_ROUNDS = 5  # a marked process may have started another one just before it was killed
 
 
-def new_mark() -> str:
-    """A mark for one attempt."""
+def new_attempt_mark() -> str:
+    """Return a new mark, unique to one attempt."""
     return secrets.token_hex(8)
 
 
-def end_all(pid: int | None, mark: str) -> None:
-    """Kill the kernel, and all that it started.
+def kill_tree(pid: int | None, mark: str) -> None:
+    """Kill a kernel and every process that it started.
 
-    The kernel comes last but for what it started meanwhile: if this process is itself killed before, the kernel, which
-    watches it, ends the rest.
+    The kernel is killed after the others: if this process is killed meanwhile, the kernel's watchdog kills the rest.
+    Marked processes are killed once more at the end, as the kernel may have started some in between.
     """
     if pid:
         family = _family(pid)
-        end_marked(mark, but=pid)
+        kill_marked(mark, but=pid)
         for process in family[1:]:
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -41,11 +41,11 @@ def end_all(pid: int | None, mark: str) -> None:
         for process in family[:1]:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-    end_marked(mark)
+    kill_marked(mark)
 
 
-def end_marked(mark: str, but: int | None = None) -> None:
-    """Kill every process that carries the mark, apart from this one and from `but`."""
+def kill_marked(mark: str, but: int | None = None) -> None:
+    """Kill every process with this mark, except the calling one and the one with the pid `but`."""
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:
@@ -69,6 +69,6 @@ def _marked(mark: str) -> list[psutil.Process]:
         if process.pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK_VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

@@ -19,7 +19,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ..core.cells.imports import top_level_modules
-from ..kernels.forkserver.preload import lies_in
+from ..kernels.forkserver.preload import is_installed_in
 from ..kernels.forkserver.server_spec import site_dirs
 
 _MISSING = "is not there"  # part of cache keys, so it stays as it is
@@ -36,7 +36,7 @@ def states(names: Iterable[str], folder: Path) -> dict[str, str]:
         spec = _spec(name, folder)
         if spec is None:
             found[name] = _MISSING  # once it is installed, modules that import it may behave differently
-        elif lies_in(spec, site_dirs()):
+        elif is_installed_in(spec, site_dirs()):
             found[name] = _installed(spec)
         else:
             sources = [_source(path, *_stamp(path)) for path in _files(spec)]

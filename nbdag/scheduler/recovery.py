@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ..core.model.job import Key, Result
 from ..core.model.states import ACTIVE, FINISHED, RunState, TaskState, move
+from ..executors import Executor
 from ..home import Home
 from ..processes.identity import Process, is_alive
-from ..processes.leftovers import end_what_is_left
 from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
     return store.save(Change(run=run, instances=moved, ended=ended, at=now)) is not None
 
 
-def reset_attempts(store: Store, home: Home, scheduler: str, now: float, why: str) -> list[str]:
+def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str, now: float, why: str) -> list[str]:
     """Fail every running attempt of a scheduler and reset its tasks; return the tasks."""
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
         while True:  # until no other process saves first
             row = store.run(number)
-            found = _reset(store, home, row, scheduler, now, why)
+            found = _reset(store, home, executor, row, scheduler, now, why)
             if found is not None:
                 tasks += found
                 break
@@ -82,7 +82,9 @@ def reset_attempts(store: Store, home: Home, scheduler: str, now: float, why: st
     return tasks
 
 
-def _reset(store: Store, home: Home, row: RunRow, scheduler: str, now: float, why: str) -> list[str] | None:
+def _reset(
+    store: Store, home: Home, executor: Executor, row: RunRow, scheduler: str, now: float, why: str
+) -> list[str] | None:
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended, moved = [], []
     for attempt in store.attempts([row.id])[row.id]:
@@ -90,7 +92,7 @@ def _reset(store: Store, home: Home, row: RunRow, scheduler: str, now: float, wh
             continue
         instance = instances[attempt.instance]
         result = _interrupted(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
-        end_what_is_left(home.attempt(result.key))
+        executor.terminate_leftovers(home.attempt(result.key))
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED

@@ -103,7 +103,7 @@ class Scheduler:
             id=self.id,
             host=process.host,
             pid=process.pid,
-            birth=process.birth,
+            birth=process.start_time,
             started=at,
             heartbeat=at,
             kind="run" if self._due_runs is None else "scheduler",

@@ -14,7 +14,8 @@ built-in ones, so a package can replace a part.
 The registry imports no library. A rule names its type by "module:qualname", where the module may also be a package
 above that has the class under the same name: "pandas:DataFrame" is pandas.core.frame.DataFrame. A module that holds
 the rules of a package should import the package only inside its functions: it is imported in every task that stores a
-value of some third-party type. Packages are looked for only then, since that takes tens of milliseconds.
+value of some third-party type. The search for such modules takes tens of milliseconds, so it is made only for
+third-party types, and ahead of time in the fork server.
 """
 
 from __future__ import annotations
@@ -88,10 +89,16 @@ def _is_third_party(cls: type) -> bool:
 
 
 @cache
-def _installed() -> tuple[TypeRule, ...]:
+def search() -> tuple[EntryPoint, ...]:
+    """Return the entry points of the packages that have rules, without importing the packages."""
     from importlib.metadata import entry_points
 
-    return tuple(rule for point in entry_points(group=GROUP) for rule in _load(point))
+    return tuple(entry_points(group=GROUP))
+
+
+@cache
+def _installed() -> tuple[TypeRule, ...]:
+    return tuple(rule for point in search() for rule in _load(point))
 
 
 def _load(point: EntryPoint) -> list[TypeRule]:

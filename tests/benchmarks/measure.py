@@ -92,7 +92,7 @@ class Place:
 
     def forget_servers(self) -> None:
         """End the fork servers, so that the next run starts from nothing."""
-        code = "from nbdag.kernels import resident\nfor key in resident.keys(): resident.stop(key)"
+        code = "from nbdag.kernels.forkserver import server_registry as servers\nfor key in servers.keys(): servers.stop(key)"
         self.command(sys.executable, "-c", code)
 
     def notebook(self, name: str, cells: Sequence[str]) -> Path:

@@ -65,7 +65,7 @@ SWEEP = (
 )
 
 
-def test_what_code_makes_is_a_notebook_like_any_other(write: Write) -> None:
+def test_a_built_notebook_is_an_ordinary_notebook(write: Write) -> None:
     dag = nbdag.read(write(*SWEEP))
     assert dag.problems == ()
     assert (dag.id, dag.options.owner, dag.unbuilt) == ("sweep", "ml", False)
@@ -84,7 +84,7 @@ def test_parameters_decide_the_shape(write: Write) -> None:
     assert [task for task in built.dag.tasks if task.startswith("fit")] == ["fit_0", "fit_1", "fit_2", "fit_3"]
 
 
-def test_places_are_those_of_the_file(write: Write) -> None:
+def test_places_refer_to_the_file(write: Write) -> None:
     """A built task is where it was made; what stands below it is where the file has it."""
     dag = nbdag.read(write(*SWEEP, "%%task last\nprint(nosuch)"))
     assert problems(dag) == [("NB201", 7, 2)]
@@ -96,7 +96,7 @@ def test_places_are_those_of_the_file(write: Write) -> None:
     assert (use.written_at.cell, use.written_at.line, use.read_at.cell, use.read_at.line) == (4, 4, 6, 2)
 
 
-def test_what_is_built_says_so_and_is_a_valid_notebook(write: Write) -> None:
+def test_built_cells_are_marked_and_the_notebook_is_valid(write: Write) -> None:
     for minor in (2, 5):
         path = write(*SWEEP, minor=minor)
         built = building.read_built(path)
@@ -110,7 +110,7 @@ def test_what_is_built_says_so_and_is_a_valid_notebook(write: Write) -> None:
         assert building.read_built(path).text == built.text  # the same again, so that it is stored once
 
 
-def test_a_built_notebook_is_built_again_from_what_it_was(write: Write) -> None:
+def test_a_built_notebook_can_be_built_again(write: Write) -> None:
     path = write(*SWEEP)
     built = building.read_built(path)
     path.write_bytes(built.text)
@@ -119,7 +119,7 @@ def test_a_built_notebook_is_built_again_from_what_it_was(write: Write) -> None:
     assert building.read_built(path).text == built.text
 
 
-def test_a_built_cell_that_was_copied_elsewhere_is_its_owners(write: Write) -> None:
+def test_a_copied_built_cell_is_an_ordinary_cell(write: Write) -> None:
     path = write(*SWEEP)
     nb = nbformat.reads(building.read_built(path).text.decode(), as_version=4)
     (fit,) = [cell for cell in nb.cells if cell.source.startswith("%%task fit_1")]
@@ -133,7 +133,7 @@ def test_a_built_cell_that_was_copied_elsewhere_is_its_owners(write: Write) -> N
     assert (place.cell, place.line) == (8, 1)  # the copy, below the note
 
 
-def test_a_notebook_without_a_dag_cell_is_its_own(write: Write) -> None:
+def test_a_notebook_without_a_dag_cell_is_unchanged(write: Write) -> None:
     built = building.read_built(write("%dag x", TASK, "# as %%dag would"))
     assert built.text is built.source
 
@@ -145,7 +145,7 @@ def built(write: Write, *cells: str, **said: Any) -> BuiltNotebook:
 # -- what the code sees ------------------------------------------------------------------------------------------------
 
 
-def test_only_what_it_needs_runs_before_it(write: Write, tmp_path: Path) -> None:
+def test_only_the_needed_cells_run_before_the_body(write: Write, tmp_path: Path) -> None:
     made = built(
         write,
         "from pathlib import Path",
@@ -179,12 +179,12 @@ def test_it_runs_in_the_notebooks_folder_beside_its_modules(write: Write, tmp_pa
     assert setup == ["%%setup\nfrom mine import Fetch, load"]
 
 
-def test_it_is_a_cell_of_ipythons(write: Write) -> None:
+def test_the_body_may_use_ipythons_syntax(write: Write) -> None:
     body = "%%dag\nfiles = !echo a b\nimport asyncio\nawait asyncio.sleep(0)\n%time Python('a', '1')\nPython(files[0].split()[1], '2')"
     assert list(built(write, body).dag.tasks) == ["a", "b"]
 
 
-def test_what_it_prints_is_kept_with_the_cell(write: Write) -> None:
+def test_the_output_of_the_body_is_kept_with_the_cell(write: Write) -> None:
     made = built(write, "%%dag\nprint('three')\n!echo four\nPython('a', '1')")
     assert made.printed == "three\nfour\n"
     nb = nbformat.reads(made.text.decode(), as_version=4)
@@ -192,12 +192,12 @@ def test_what_it_prints_is_kept_with_the_cell(write: Write) -> None:
 
 
 @pytest.mark.parametrize("end", ["1 / 0", "import os; os._exit(3)"])
-def test_what_it_prints_before_it_fails_is_told(end: str, write: Write) -> None:
+def test_the_output_of_a_failed_body_is_reported(end: str, write: Write) -> None:
     made = built(write, f"%%dag\nprint('three', flush=True)\n{end}")
     assert (made.printed, made.dag.unbuilt) == ("three\n", True)
 
 
-def test_it_may_print_without_an_end(write: Write) -> None:
+def test_the_kept_output_is_limited(write: Write) -> None:
     assert len(built(write, "%%dag\nfor n in range(300_000): print('x' * 9)\nPython('a', '1')").printed) == 100_000
 
 
@@ -220,33 +220,33 @@ WRONG = [
     # cells, then code, cell, line, message, hint
     (["%%dag x\n1 / 0"], "NB114", 0, 2, "ZeroDivisionError: division by zero", ""),
     (["def f():\n    1 / 0", "%%dag\nx = 1\nf()"], "NB114", 1, 3, "ZeroDivisionError", ""),
-    (["x = 1\n1 / 0", "%%dag\nprint(x)"], "NB114", 0, 2, "setup that %%dag needs failed: ZeroDivision", ""),
+    (["x = 1\n1 / 0", "%%dag\nprint(x)"], "NB114", 0, 2, "a setup cell that %%dag needs failed: ZeroDivision", ""),
     (["%%dag\nPython('a', '1', retires=2)"], "NB114", 0, 2, "unknown keyword retires for Python", "did you mean retries?"),
     (["%%dag\n\nfor n in (1, 2): task(n)"], "NB114", 0, 3, "NameError: name 'task'", "set task in setup"),
     (["%%dag\npython('a', '1')"], "NB114", 0, 2, "NameError: name 'python'", "did you mean Python?"),
-    ([TASK, "%%dag\nfor x in X: Python('a', '1')"], "NB114", 1, 2, "NameError: name 'X'", "task extract makes it"),
-    (["%%dag\nprint(dag_run.logical_date)"], "NB114", 0, 2, "NameError", "knows no run"),
+    ([TASK, "%%dag\nfor x in X: Python('a', '1')"], "NB114", 1, 2, "NameError: name 'X'", "task extract sets it"),
+    (["%%dag\nprint(dag_run.logical_date)"], "NB114", 0, 2, "NameError", "cannot use dag_run"),
     (["%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)"], "NB114", 0, 2, "f is defined in a loop", ""),
-    (["%%dag x\n# nothing"], "NB114", 0, 1, "there is no code below %%dag", "with one percent sign"),
+    (["%%dag x\n# nothing"], "NB114", 0, 1, "no code below %%dag", "with one percent sign"),
     (["%%dag x\nPython('a', '1'"], "NB208", 0, 2, "invalid syntax", "correct the cell"),
     (["x = (", "%%dag x\nprint(x)"], "NB208", 0, 1, "this is not Python", ""),
     (["%%dag\nraise SystemExit(3)"], "NB114", 0, 2, "SystemExit: 3", ""),
     (["%%dag\nimport os\nprint('last words')\nos._exit(3)"], "NB114", 0, 1, "ended with exit code 3", ""),
     (["%%dag\nimport os\nos.kill(os.getpid(), 9)"], "NB114", 0, 1, "ended by SIGKILL", ""),
-    (["%%dag\nx = 1"], "NB107", None, None, "the code of %%dag built no task", "make one there"),
-    ([TASK, "%%dag\nPython('extract', '1')"], "NB102", 1, 2, "two tasks named 'extract'; the first is cell 1", ""),
-    (["%%dag\nPython('extract', '1')", TASK], "NB102", 1, 1, "the first is made by cell 1, line 2", ""),
+    (["%%dag\nx = 1"], "NB107", None, None, "the code of %%dag created no task", "create one there"),
+    ([TASK, "%%dag\nPython('extract', '1')"], "NB102", 1, 2, "a second task is named 'extract'; the first is cell 1", ""),
+    (["%%dag\nPython('extract', '1')", TASK], "NB102", 1, 1, "the first is built by cell 1, line 2", ""),
     (["%%dag\nx = 1\nPython('a', 'y = (')"], "NB208", 0, 3, "line 1 of a", ""),
     (["%%dag\nPython('a', '''x = 1\nnosuch''')"], "NB201", 0, 2, "sets nosuch (line 2 of a)", ""),
     (["%%dag\nPython('a', '1', after='nosuch')"], "NB203", 0, 2, "there is no task nosuch", ""),
     (["%%dag\na = Python('a', '1')\nb = Python('b', '1')\na >> b >> a"], "NB202", 0, 2, "a circle: a -> b -> a", ""),
-    (["%%dag x\nPython('a', '1')", "%dag y"], "NB105", 1, 1, "the first is in cell 1, line 1", "a bare %%dag"),
+    (["%%dag x\nPython('a', '1')", "%dag y"], "NB105", 1, 1, "the first is in cell 1, line 1", "%%dag alone"),
     (["%%dag --retires 2\nPython('a', '1')"], "NB101", 0, 1, "unknown option --retires", ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("cells", "code", "cell", "line", "message", "hint"), WRONG)
-def test_what_goes_wrong_is_one_problem_with_its_place(write, cells, code, cell, line, message, hint) -> None:
+def test_an_error_is_one_problem_with_its_place(write, cells, code, cell, line, message, hint) -> None:
     (found,) = nbdag.read(write(*cells)).errors
     assert found.code == code
     assert (found.place and found.place.cell, found.place and found.place.line) == (cell, line)
@@ -254,13 +254,13 @@ def test_what_goes_wrong_is_one_problem_with_its_place(write, cells, code, cell,
     assert hint in found.hint
 
 
-def test_a_notebook_whose_tasks_are_missing_is_not_told_what_follows_from_that(write: Write) -> None:
+def test_missing_tasks_cause_no_further_problems(write: Write) -> None:
     dag = nbdag.read(write("%%dag\n1 / 0", "%%task report --after best\nprint(best)"))
     assert [each.code for each in dag.problems] == ["NB114"]
     assert dag.unbuilt
 
 
-def test_code_that_never_ends_is_ended_with_all_that_it_started(write: Write, monkeypatch, tmp_path: Path) -> None:
+def test_endless_code_is_killed_with_its_children(write: Write, monkeypatch, tmp_path: Path) -> None:
     path = write(
         "%%dag\nimport subprocess, sys\nsubprocess.Popen(['sleep', '987'], start_new_session=True)\n"
         "open('begun', 'w').close()\nwhile True: pass"
@@ -290,14 +290,14 @@ def _left(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_what_it_leaves_behind_is_ended(write: Write, tmp_path: Path) -> None:
+def test_remaining_child_processes_are_killed(write: Write, tmp_path: Path) -> None:
     made = built(write, "%%dag\nimport subprocess\nsubprocess.Popen(['sleep', '987'])\nPython('a', '1')")
     assert list(made.dag.tasks) == ["a"]
     until(lambda: not _left(tmp_path), "no process is left")
 
 
 @pytest.mark.parametrize("said", ["soon", "-1", "0"])
-def test_a_limit_that_is_none_is_refused(said: str, write: Write, monkeypatch) -> None:
+def test_an_invalid_time_limit_is_rejected(said: str, write: Write, monkeypatch) -> None:
     monkeypatch.setenv(LIMIT, said)
     assert "not a number of seconds" in nbdag.read(write("%%dag\nPython('a', '1')")).errors[0].message
 
@@ -317,7 +317,7 @@ def test_it_runs_with_the_python_of_the_notebooks_kernel(write: Write, monkeypat
     assert list(nbdag.read(path).tasks) == ["yesso"]
 
 
-def test_a_python_without_nbdag_is_said_to_be_one(write: Write, monkeypatch, tmp_path: Path) -> None:
+def test_a_python_without_nbdag_is_reported(write: Write, monkeypatch, tmp_path: Path) -> None:
     folder = tmp_path / "jupyter" / "kernels" / "bare"
     folder.mkdir(parents=True)
     argv = [sys.executable, "-I", "-S", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -342,6 +342,6 @@ def test_reading_without_building_runs_nothing(write: Write, tmp_path: Path) -> 
         ("b = Python('b', 'y = x')\na = Python('a', 'x = 1')", "NB201", "make a before b, or let b come after it"),
     ],
 )  # fmt: skip
-def test_a_circle_is_said_to_be_one_and_what_closes_it(write: Any, body: str, code: str, hint: str) -> None:
+def test_a_cycle_is_reported_with_its_path(write: Any, body: str, code: str, hint: str) -> None:
     (found,) = building.read_built(write(f"%%dag\n{body}")).dag.errors
     assert (found.code, found.hint) == (code, hint)

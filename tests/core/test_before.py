@@ -27,14 +27,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("above", "body", "expected"), CASES)
-def test_only_what_the_code_needs_runs_before_it(above, body, expected):
+def test_only_the_needed_cells_run_before_the_dag_code(above, body, expected):
     cells = classify([*map(RawCell, above), RawCell(f"%%dag\n{body}"), RawCell("%%setup\nx = y = 1")]).cells
     found = [cell.index for cell in before(cells)]
     # Operators are a body's own; whatever it reads besides must not be missed.
     assert found == expected
 
 
-def test_parameters_come_first_wherever_they_stand():
+def test_parameters_come_first_wherever_they_are():
     cells = classify(
         [RawCell("y = n"), RawCell("%%dag\nprint(y)"), RawCell("%%params\nn = 3"), RawCell("%%params\nm = 3")]
     )

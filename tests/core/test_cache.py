@@ -92,13 +92,13 @@ APART = {
 
 
 @pytest.mark.parametrize("what", ALIKE)
-def test_what_makes_no_difference(what: str) -> None:
+def test_irrelevant_changes_keep_the_cache_key(what: str) -> None:
     other = ALIKE[what]
     expected = job(task={"reads": ()}, inputs=()) if "the one thing" in what else JOB
     assert key(other) == key(expected)
 
 
-def test_what_makes_a_difference() -> None:
+def test_relevant_changes_change_the_cache_key() -> None:
     keys = {what: key(each) for what, each in APART.items()} | {
         "as it is": key(),
         "a module": key(modules={"lib": "2"}),
@@ -116,17 +116,17 @@ def test_what_makes_a_difference() -> None:
         ("x = getattr(dag_run, which)", True),
     ],
 )
-def test_what_a_task_asks_of_its_run_counts(text: str, differs: bool) -> None:
+def test_attributes_of_dag_run_that_a_task_reads_count(text: str, differs: bool) -> None:
     other = {**JOB.context, "logical_date": "2027-01-01"}
     assert (key(code(text)) != key(replace(code(text), context=other))) is differs
 
 
-def test_code_that_nobody_sees_through_may_read_every_parameter() -> None:
+def test_an_opaque_task_may_read_every_parameter() -> None:
     hidden = job(task={"opaque": True, "code": "eval(text)"})
     assert key(hidden) != key(replace(hidden, parameters={"beta": 1}))
 
 
-def test_what_only_the_map_reads_does_not_count_for_an_instance() -> None:
+def test_a_name_that_only_the_map_reads_does_not_count() -> None:
     mapped = job(
         options={"map": (("fold", "folds"),)},
         task={"code": "y = fold", "reads": ("folds",)},
@@ -147,7 +147,7 @@ def test_what_only_the_map_reads_does_not_count_for_an_instance() -> None:
         (replace(JOB, expand=True), False),
     ],
 )
-def test_which_attempts_are_spared(of: Job, expected: bool) -> None:
+def test_only_cacheable_attempts_are_cached(of: Job, expected: bool) -> None:
     assert is_cached(of) is expected
 
 
@@ -157,7 +157,7 @@ def read(*cells: str) -> Dag:
     return read_text(text, name="churn.ipynb")
 
 
-def test_the_modules_of_a_task_are_those_of_its_cells_and_of_the_tasks_before_it() -> None:
+def test_the_modules_of_a_task_include_those_of_upstream_tasks() -> None:
     dag = read(
         "import setups, importlib\nimportlib.import_module('named.one')\n%load_ext extension",
         "%%task a\nfrom models.tree import Tree\nx = Tree()",
@@ -169,7 +169,7 @@ def test_the_modules_of_a_task_are_those_of_its_cells_and_of_the_tasks_before_it
 
 
 @pytest.mark.parametrize("line", ["import sys\nsys.path.insert(0, '..')", "%run helpers.py", "from sys import path"])
-def test_where_modules_are_hidden_nothing_is_said_of_them(line: str) -> None:
+def test_a_changed_module_path_prevents_caching(line: str) -> None:
     dag = read(line, "%%task a --cache\nx = 1")
     assert modules_of(dag, "a") is None
     assert [(each.code, each.task) for each in dag.problems if each.code == "NB307"] == [("NB307", "a")]

@@ -46,7 +46,7 @@ raw_cells = st.builds(
 
 
 @given(st.lists(raw_cells, max_size=5))
-def test_whatever_cells_hold_they_are_sorted_and_every_line_keeps_its_number(cells):
+def test_any_cell_is_classified_and_keeps_its_line_numbers(cells):
     found = classify(cells)
     assert len(found.cells) == len(cells)
     for raw, cell in zip(cells, found.cells, strict=True):
@@ -62,13 +62,13 @@ def test_whatever_cells_hold_they_are_sorted_and_every_line_keeps_its_number(cel
         assert found.cells[index].kind is CellKind.TASK
 
 
-def test_a_cell_magic_below_a_header_still_is_one_for_ipython():
+def test_ipython_accepts_a_cell_magic_below_a_header():
     for source in ("%%task a\n%%time\nx = 1", "%%task a \\\n --cache\n\n# a remark\n%%time\nx = 1"):
         code = classify([RawCell(source)]).cells[0].code
         assert TransformerManager().transform_cell(code).startswith("get_ipython().run_cell_magic('time', '', 'x = 1")
 
 
-def test_the_text_of_a_string_is_nobodys_magic():
+def test_text_inside_a_string_is_not_a_magic():
     source = 'x = """\n%%task b\n%edges a >> b\n%dag y\n"""'
     found = classify([RawCell("%%task a"), RawCell(f"%%task c\n{source}")])
     assert (found.problems, found.declared, found.dag) == ((), (), None)

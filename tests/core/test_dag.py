@@ -8,7 +8,7 @@ def diamond() -> Dag:
     return Dag(id="diamond", options=DagOptions(), cells=(), tasks=tasks, edges=edges, order=tuple("abcd"))
 
 
-def test_neighbours_stand_in_notebook_order():
+def test_neighbours_are_in_notebook_order():
     dag = diamond()
     assert dag.upstream["d"] == ("b", "c")
     assert dag.downstream["a"] == ("b", "c")

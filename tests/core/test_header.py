@@ -94,7 +94,7 @@ def headers_that_say(draw):
 
 
 @given(headers_that_say())
-def test_a_header_that_is_written_reads_as_the_same_header(header):
+def test_a_formatted_header_parses_to_the_same_header(header):
     line = headers.format(header)
     assert "\n" not in line
     assert parse(line) == header
@@ -102,7 +102,7 @@ def test_a_header_that_is_written_reads_as_the_same_header(header):
 
 
 @given(st.text(max_size=40), st.sampled_from(list(headers.MAGICS.values())))
-def test_whatever_stands_in_a_header_is_read_or_refused_in_one_sentence(text, magic):
+def test_any_header_is_parsed_or_rejected_in_one_sentence(text, magic):
     try:
         header = parse(f"{magic} {text}")
     except HeaderError as error:
@@ -113,7 +113,7 @@ def test_whatever_stands_in_a_header_is_read_or_refused_in_one_sentence(text, ma
 
 
 @given(durations)
-def test_a_duration_that_is_written_reads_as_the_same_duration(seconds):
+def test_a_written_duration_reads_as_the_same_duration(seconds):
     assert option_types.read_duration(option_types.write_duration(seconds)) == seconds
 
 
@@ -173,7 +173,7 @@ READ = [
 
 
 @pytest.mark.parametrize(("line", "options"), READ)
-def test_a_header_says_only_what_it_says(line, options):
+def test_a_header_holds_only_the_given_options(line, options):
     header = parse(line)
     assert header.options == options
     assert header.name == ("a" if " a" in line else None)
@@ -194,11 +194,11 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("line", "edges"), EDGES)
-def test_edges_mean_what_they_mean_in_airflow(line, edges):
+def test_edges_have_the_meaning_of_airflow(line, edges):
     assert parse(line).edges == tuple(edges)
 
 
-def test_a_command_is_kept_as_it_stands():
+def test_a_command_line_is_kept_unchanged():
     assert parse('%nbdag run x.ipynb -p name "a b" # c').rest == 'run x.ipynb -p name "a b" # c'
 
 
@@ -224,7 +224,7 @@ def test_a_command_is_kept_as_it_stands():
         ("", False),
     ],
 )
-def test_a_header_is_told_by_its_magic(line, expected):
+def test_a_header_is_recognized_by_its_magic(line, expected):
     assert headers.is_header(line) is expected
 
 
@@ -317,7 +317,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "column", "words_of_it"), REFUSED)
-def test_a_wrong_header_is_refused_with_the_place_and_the_next_step(line, column, words_of_it):
+def test_an_invalid_header_is_rejected_with_its_column_and_a_next_step(line, column, words_of_it):
     with pytest.raises(HeaderError) as caught:
         parse(line)
     assert words_of_it in str(caught.value)
@@ -327,7 +327,7 @@ def test_a_wrong_header_is_refused_with_the_place_and_the_next_step(line, column
 # -- what becomes of it ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_task_says_goes_before_what_the_dag_says_of_all():
+def test_a_tasks_options_override_the_dags_defaults():
     dag = headers.dag_options(parse("%dag x --retries 2 --task-timeout 5m --cache"))
     told = headers.task_options(dag.defaults, parse("%%task a --timeout none --no-cache").options)
     assert (told.retries, told.timeout, told.cache, told.retry_delay) == (2, None, False, 30.0)
@@ -348,14 +348,14 @@ def test_dates_are_aware_in_the_dags_zone():
     assert options.end_date.tzinfo == zone
 
 
-def test_every_field_can_be_said_in_a_header():
+def test_every_field_can_be_set_in_a_header():
     assert {option.field for option in OPTIONS["task"]} == {each.name for each in fields(TaskOptions)}
     own = {option.field for option in OPTIONS["dag"] if not option.is_default}
     assert own == {each.name for each in fields(DagOptions)} - {"defaults"}
     assert len({option.flag for option in OPTIONS["dag"]}) == len(OPTIONS["dag"])
 
 
-def test_headers_know_the_rules_that_the_scheduler_knows():
+def test_headers_accept_the_rules_of_the_scheduler():
     assert set(option_types.TRIGGER.choices()) == set(triggers.RULES)
     assert set(option_types.WEIGHT.choices()) == set(weights.RULES)
 
@@ -371,7 +371,7 @@ def test_the_help_names_every_option_and_fits_a_terminal(kind):
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_the_help_of_a_task_says_what_belongs_to_headless_runs():
+def test_the_help_of_a_task_names_the_options_of_headless_runs():
     text = headers.help("task")
     assert "retries, timeouts, pools and schedules apply to headless runs" in " ".join(text.split())
     assert "default 30s (Airflow: 300s)" in text
@@ -410,17 +410,17 @@ COMPLETED = [
 
 
 @pytest.mark.parametrize(("typed", "offered"), COMPLETED)
-def test_tab_offers_what_can_stand_at_the_cursor(typed, offered):
+def test_completion_offers_valid_words_at_the_cursor(typed, offered):
     text, cursor = typed.replace("|", ""), typed.index("|")
     assert headers.complete(text, cursor, ["train", "prep", "load"], ["python", "bash"]) == offered
 
 
-def test_what_tab_offers_replaces_the_piece_that_was_typed():
+def test_a_completion_replaces_the_typed_word():
     text = "%%task a --after prep,tr"
     assert text[headers.word_start(text, len(text)) :] == "tr"
 
 
-def test_all_that_is_wrong_with_a_line_is_said():
+def test_all_errors_of_a_line_are_reported():
     with pytest.raises(HeaderError) as caught:
         parse("%%task a --retreis 1 --timeout soon --pool gpu --whne x more")
     found = [caught.value, *caught.value.others]

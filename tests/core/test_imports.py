@@ -38,5 +38,5 @@ CASES = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), CASES)
-def test_what_cells_import(cells, expected):
+def test_imports_of_cells_are_found(cells, expected):
     assert list(imported(tuple(cells))) == expected

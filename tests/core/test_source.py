@@ -65,18 +65,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("code", "line"), WRONG)
-def test_what_is_not_python_is_told_with_its_line(code: str, line: int) -> None:
+def test_a_syntax_error_has_its_line(code: str, line: int) -> None:
     found = to_python(code)
     assert isinstance(found, SyntaxProblem)
     assert found.line == line
     assert found.message
 
 
-def test_awaiting_at_the_top_level_is_python() -> None:
+def test_top_level_await_is_valid() -> None:
     assert isinstance(to_python("x = await f()\nasync for i in x: pass"), Python)
 
 
-def test_an_odd_escape_is_no_warning_of_ours() -> None:
+def test_an_invalid_escape_causes_no_warning() -> None:
     assert isinstance(to_python("x = '\\d'"), Python)
 
 

@@ -65,7 +65,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("kind", "table", "by_user", "old", "new"), PAIRS)
-def test_every_pair_of_states_is_a_legal_move_or_is_refused(kind, table, by_user, old, new):
+def test_every_illegal_move_is_rejected(kind, table, by_user, old, new):
     if new.value in table[old.value].split():
         assert move(old, new, by_user=by_user) is new
     else:
@@ -74,7 +74,7 @@ def test_every_pair_of_states_is_a_legal_move_or_is_refused(kind, table, by_user
         assert (refused.value.old, refused.value.new) == (old, new)
 
 
-def test_a_refusal_says_what_cannot_become_what_and_the_next_step():
+def test_an_illegal_move_names_both_states_and_a_next_step():
     with pytest.raises(
         IllegalMoveError, match=r"a task in state success cannot become running; .*`nbdag clear` resets it"
     ):
@@ -90,7 +90,7 @@ def test_every_state_is_waiting_active_or_finished_and_only_one_of_these():
     assert {state for state in RunState if not RUN[state.value]} == RUN_FINISHED
 
 
-def test_of_several_any_state_can_be_told_and_a_failure_is_told_first() -> None:
+def test_a_failure_takes_precedence_among_several_states() -> None:
     assert sorted(STATE_PRECEDENCE) == sorted(TaskState)
     assert combined_state({TaskState.SUCCESS, TaskState.RUNNING, TaskState.FAILED}) is TaskState.FAILED
     assert combined_state({TaskState.SUCCESS, TaskState.RUNNING}) is TaskState.RUNNING

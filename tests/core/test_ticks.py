@@ -208,7 +208,7 @@ def test_dense_and_usual_expressions_pass_every_change_of_the_clocks(name, day, 
     st.integers(-100, 100),
     st.integers(-3 * 1440, 3 * 1440),
 )
-def test_a_number_of_days_keeps_the_time_on_the_wall(count, change, minute, ago, offset):
+def test_an_interval_of_days_keeps_the_local_time(count, change, minute, ago, offset):
     zone = ZoneInfo(change[0])
     midnight = datetime.fromisoformat(change[1])
     anchor = midnight + minute * MINUTE - ago * DAY

@@ -141,7 +141,7 @@ def test_when_the_clocks_change(schedule, zone, after, expected):
         ("every 30m", "2021-10-31T00:50", "03:00 occurs twice, as the clocks go back; this is the second"),
     ],
 )
-def test_what_the_clocks_do_to_a_tick_is_said(schedule, after, words):
+def test_the_effect_of_a_clock_change_on_a_tick_is_reported(schedule, after, words):
     timetable = Timetable.parse(schedule, tz="Europe/Riga")
     (tick,) = timetable.next_ticks(at(after), 1)
     assert timetable.clock_change(tick) == words
@@ -196,7 +196,7 @@ def test_the_next_run(options, last, now, deployed, expected):
     assert timetable.next_run(today(last), today(now), today(deployed)) == today(expected)
 
 
-def test_a_clock_that_was_set_back_gives_a_continuous_schedule_no_date_twice():
+def test_a_continuous_schedule_repeats_no_date_when_the_clock_is_set_back():
     last = at("2026-01-01T10:00")
     tick = Timetable.parse("@continuous").next_run(last, last - DAY, last - DAY)
     assert tick is not None
@@ -261,7 +261,7 @@ def test_a_continuous_run_covers_the_time_since_the_last():
     assert timetable.data_interval(at("2026-01-02"), at("2026-01-01")) == (at("2026-01-01"), at("2026-01-02"))
 
 
-def test_a_backfill_fills_the_ticks_between_the_start_and_the_end_date():
+def test_a_backfill_covers_the_ticks_from_start_to_end_date():
     timetable = Timetable.parse("@daily", start_date=at("2026-01-02"), end_date=at("2026-01-05"))
     for first, last, days in (("01", "03", ["02", "03"]), ("03", "09", ["03", "04", "05"]), ("06", "09", [])):
         found = timetable.between(at(f"2026-01-{first}"), at(f"2026-01-{last}"))
@@ -304,7 +304,7 @@ def test_runs_strictly_increase_and_with_catchup_no_tick_is_missed(schedule, zon
 # -- what is refused, when it is declared ------------------------------------------------------------------------------
 
 REFUSED = [
-    ("* * * * * *", "has 6 fields, and a cron expression five"),
+    ("* * * * * *", "has 6 fields; a cron expression has five"),
     ("0 0 * * * * 2026", "has 7 fields"),
     ("* * * *", "has 4 fields"),
     ("R * * * *", "has a random minute"),
@@ -315,24 +315,24 @@ REFUSED = [
     ("@dayly", "is an unknown preset; did you mean @daily?"),
     ("0 0 30 2 *", "has no tick, as no such day exists"),
     ("0 0 31 4,6 *", "has no tick"),
-    ("61 * * * *", "has '61' as its minute; take values from 0 to 59"),
+    ("61 * * * *", "has '61' as its minute; write values from 0 to 59"),
     ("0 24 * * *", "has '24' as its hour"),
     ("0 0 32 * *", "has '32' as its day of the month"),
     ("0 0 * 13 *", "has '13' as its month"),
     ("0 0 * * mond", "has 'mond' as its day of the week"),
     ("0 0 * * 1#6", "has '1#6' as its day of the week"),
     ("*/0 * * * *", "has '*/0' as its minute"),
-    ("0 0 1 * 5#2", "has both 1 and 5#2 as its day"),
-    ("0 0 15W * 1", "has both 15W and 1 as its day"),
+    ("0 0 1 * 5#2", "restricts its day by both 1 and 5#2"),
+    ("0 0 15W * 1", "restricts its day by both 15W and 1"),
     ("every", "is not an interval"),
     ("every day", "is not an interval"),
-    ("every 0s", "would run without a pause"),
-    ("daily", "has 1 field, and a cron expression five"),
+    ("every 0s", "is shorter than a second"),
+    ("daily", "has 1 field; a cron expression has five"),
 ]
 
 
 @pytest.mark.parametrize(("schedule", "words"), REFUSED)
-def test_a_schedule_that_makes_no_sense_is_refused_in_one_sentence(schedule, words):
+def test_an_invalid_schedule_is_rejected_in_one_sentence(schedule, words):
     with pytest.raises(ScheduleError) as refused:
         Timetable.parse(schedule)
     assert str(refused.value).startswith(f"schedule {schedule!r} {words}")
@@ -349,13 +349,13 @@ def test_a_schedule_that_makes_no_sense_is_refused_in_one_sentence(schedule, wor
         ({"catchup": True}, "catchup needs a start date; add one, such as --start-date 2026-01-01"),
     ],
 )
-def test_dates_and_zones_that_make_no_sense_are_refused(options, words):
+def test_invalid_dates_and_zones_are_rejected(options, words):
     with pytest.raises(ScheduleError, match=words.replace("?", r"\?").replace(".", r"\.")):
         Timetable.parse("@daily", **options)
 
 
 @given(st.text("0123456789*/-,LWRH# @abcdeghmnorsuvy", max_size=20))
-def test_whatever_is_written_is_read_or_refused(text):
+def test_any_schedule_is_parsed_or_rejected(text):
     try:
         ticks = Timetable.parse(text).next_ticks(at("2026-01-01"), 2)
     except ScheduleError as refused:

@@ -41,7 +41,7 @@ def test_a_priority_counts_within_32_bits_and_totals_are_not_bounded(priority, c
     assert weights(dag) == {"a": 2 * counted, "b": counted}
 
 
-def test_an_unknown_rule_is_answered_by_the_nearest():
+def test_an_unknown_rule_suggests_the_nearest():
     dag = dag_of({"a": 1}, [])
     with pytest.raises(WeightRuleError, match="did you mean upstream"):
         weights(dag, "upstrem")

@@ -1,4 +1,4 @@
-"""Jobs from plain text, and an executor whose results can be waited for."""
+"""Jobs from source text, and an executor whose results can be awaited."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nbdag.executors.local import LocalExecutor
 
 
 class Bench:
-    """An executor, and what it takes to give it work."""
+    """An executor with a folder for its jobs."""
 
     def __init__(self, folder: Path, executor: LocalExecutor) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def executor(runtime: Path) -> Iterator[LocalExecutor]:
-    """One for all tests that do not end it: to import papermill takes its time."""
+    """One executor for all tests that do not stop it, because importing papermill takes seconds."""
     made = LocalExecutor(4)
     yield made
     made.stop()
@@ -96,7 +96,7 @@ def bench(tmp_path: Path, executor: LocalExecutor) -> Bench:
 
 @pytest.fixture
 def new_bench(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Bench]]:
-    """A bench with an executor of its own."""
+    """Creates benches, each with an executor of its own."""
     made: list[LocalExecutor] = []
 
     def new(slots: int, **said: Any) -> Bench:

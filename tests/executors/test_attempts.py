@@ -1,4 +1,4 @@
-"""One attempt in a real kernel: what it is given, what it leaves, and what is said of it."""
+"""One attempt in a real kernel: its inputs, its outputs, and its result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def both(bench, request):
     return bench
 
 
-def test_values_cross_from_task_to_task(both) -> None:
+def test_values_pass_from_task_to_task(both) -> None:
     one = both.make("import numpy\nx = numpy.arange(5); y = [1]; unread = 5", exports=(("x",), ("y",)), name="one")
     assert one.state is SUCCESS, one
     assert [(output.name, output.type, output.summary) for output in one.outputs] == [
@@ -63,7 +63,7 @@ def test_parameters_without_a_parameters_cell_are_injected_first(bench) -> None:
     assert value(bench, result, "r") == 2
 
 
-def test_nothing_but_two_names_of_nbdag_is_in_the_namespace(both) -> None:
+def test_nbdag_adds_only_two_names_to_the_namespace(both) -> None:
     code = "known = set(get_ipython().user_ns_hidden) | {'x'}\nr = sorted(set(globals()) - known)"
     one = both.make("x = 1", exports=(("x",),), name="one")
     result = both.make(
@@ -77,7 +77,7 @@ def test_nothing_but_two_names_of_nbdag_is_in_the_namespace(both) -> None:
     ]
 
 
-def test_the_task_knows_its_run(bench) -> None:
+def test_dag_run_describes_the_run(bench) -> None:
     said = {
         "dag_id": "d",
         "run_id": "r1",
@@ -90,7 +90,7 @@ def test_the_task_knows_its_run(bench) -> None:
     assert value(bench, result, "r") == ("r1", 2, datetime(2026, 1, 2, 3, tzinfo=UTC), 1, "task")
 
 
-def test_the_cell_stands_in_the_notebook_as_it_was_written(bench) -> None:
+def test_the_notebook_holds_the_cell_as_written(bench) -> None:
     code = "# %%task task\n%time y = 1\n!echo hello\nimport asyncio\nawait asyncio.sleep(0)\ny + 1"
     result = bench.make(code, setup=("print('in setup')",))
     assert result.state is SUCCESS, result
@@ -105,7 +105,7 @@ def test_the_cell_stands_in_the_notebook_as_it_was_written(bench) -> None:
     assert "in setup" in bench.log()
 
 
-def test_a_traceback_shows_the_users_own_lines(bench) -> None:
+def test_a_traceback_shows_the_users_lines(bench) -> None:
     code = "# %%task train --retries 2\nx = 1\nraise ValueError(\n  'bad')"
     result = bench.make(code)
     assert (result.state, result.error, result.final) == (FAILED, "ValueError: bad", False)
@@ -128,11 +128,11 @@ def test_a_traceback_through_a_replayed_definition_shows_its_line(bench) -> None
     ("code", "options", "error"),
     [
         ("a = 0.5", {"check": ("a > 0.9",)}, "--check a > 0.9 is false, with a = 0.5"),
-        ("a = 0.5", {"check": ("a < 1", "a > b")}, "--check a > b cannot be told: NameError: name 'b' is not defined"),
+        ("a = 0.5", {"check": ("a < 1", "a > b")}, "cannot evaluate --check a > b: NameError: name 'b' is not defined"),
         ("import nbdag.errors\nraise nbdag.errors.Fail('no good')", {}, "no good"),
     ],
 )
-def test_a_failure_that_is_meant_is_final(bench, code: str, options: dict, error: str) -> None:
+def test_a_deliberate_failure_is_final(bench, code: str, options: dict, error: str) -> None:
     result = bench.make(code, options=options, exports=(("a",),))
     assert (result.state, result.error, result.final, result.outputs) == (FAILED, error, True, ())
 
@@ -145,7 +145,7 @@ def test_a_failure_that_is_meant_is_final(bench, code: str, options: dict, error
         ("1 / 0", {"when": "n > 1", "short_circuit": True}, "--when n > 1 is false", True),
     ],
 )
-def test_a_task_that_is_skipped(bench, code: str, options: dict, why: str, short: bool) -> None:
+def test_a_skipped_task_reports_its_reason(bench, code: str, options: dict, why: str, short: bool) -> None:
     result = bench.make(code, setup=("n = 1",), options=options)
     assert (result.state, result.error, result.short_circuit, result.traceback) == (SKIPPED, why, short, None)
     nb = nbformat.read(bench.folder / "tasks/task/1.ipynb", as_version=4)
@@ -165,12 +165,12 @@ def test_a_task_that_is_skipped(bench, code: str, options: dict, why: str, short
         ("", SUCCESS, []),
     ],
 )
-def test_ways_for_a_cell_to_end(bench, code: str, state: TaskState, outputs: list[str]) -> None:
+def test_the_end_of_a_cell_decides_the_state(bench, code: str, state: TaskState, outputs: list[str]) -> None:
     result = bench.make(code, exports=(("x",),))
     assert (result.state, [output.name for output in result.outputs]) == (state, outputs), result
 
 
-def test_an_error_in_setup_fails_the_task_and_keeps_the_cell_from_running(bench) -> None:
+def test_an_error_in_setup_fails_the_task_before_its_cell(bench) -> None:
     for setup in ("1 / 0", "import sys; sys.exit(2)"):
         result = bench.make("print('ran')", setup=(setup,))
         assert result.state is FAILED
@@ -178,40 +178,40 @@ def test_an_error_in_setup_fails_the_task_and_keeps_the_cell_from_running(bench)
 
 
 class TestHiddenChanges:
-    """What analysis did not know of is reported, with the remedy."""
+    """A change that analysis does not know of is reported with the remedy."""
 
-    def test_an_input_changed_behind_its_back(self, bench) -> None:
+    def test_an_undeclared_change_of_an_input_is_reported(self, bench) -> None:
         one = bench.make("xs = [3, 1]; big = list(range(5))", exports=(("xs",), ("big",)), name="one")
         result = bench.make("sort = xs.sort\nsort()\nlen(big)", given={"xs": one, "big": one}, name="two")
         (note,) = result.notes
         assert (note.code, note.name) == ("NB401", "xs")
         assert "add `--change xs` to `%%task two`" in note.message
 
-    def test_a_change_that_is_declared_is_none(self, bench) -> None:
+    def test_a_declared_change_is_not_reported(self, bench) -> None:
         one = bench.make("xs = [3, 1]", exports=(("xs",),), name="one")
         code = "f = xs.sort\nf()"
         assert bench.make(code, given={"xs": one}, changes=("xs",), exports=(("xs",),)).notes == ()
         assert bench.make(code, given={"xs": one}, options={"change": ("xs",)}, exports=(("xs",),)).notes == ()
 
-    def test_a_frame_only_looked_at_is_not_changed(self, bench) -> None:
+    def test_reading_a_frame_is_not_a_change(self, bench) -> None:
         code = "import pandas as pd, numpy as np\ndf = pd.DataFrame({'a': np.zeros(5000)}); df['b'] = 1.0"
         one = bench.make(code, exports=(("df",),), name="one")
         code = "df._consolidate_inplace()\nr = df.describe(), df.values, df.groupby('a').sum()"
         result = bench.make(code, given={"df": one}, name="two")
         assert (result.state, result.notes) == (SUCCESS, ())
 
-    def test_a_name_that_stands_for_something_new_is_not_changed(self, bench) -> None:
+    def test_rebinding_a_name_is_not_a_change(self, bench) -> None:
         one = bench.make("xs = [3, 1]", exports=(("xs",),), name="one")
         assert bench.make("xs = sorted(xs)", given={"xs": one}, exports=(("xs",),), name="two").notes == ()
 
-    def test_what_setup_made_and_others_make_anew(self, bench) -> None:
+    def test_an_undeclared_change_of_a_setup_object_is_reported(self, bench) -> None:
         said = {"setup": ("import random\nrng = random.Random(0)\nlimit = 3",), "reads": ("rng", "limit")}
         (note,) = bench.make("x = rng.random()", **said).notes
         assert (note.code, note.name) == ("NB402", "rng")
         assert "make it in a task" in note.message
         assert bench.make("x = rng.random()", held={"limit": ("limit",)}, **said).notes == ()
 
-    def test_a_part_in_common_that_a_later_task_changes(self, bench) -> None:
+    def test_a_shared_object_that_a_later_task_changes_is_reported(self, bench) -> None:
         one = bench.make("xs = [1]", exports=(("xs",),), name="one")
         result = bench.make(
             "box = {'xs': xs}", given={"xs": one}, exports=(("box",),), changed_later={"xs": "grow"}, name="two"
@@ -221,16 +221,16 @@ class TestHiddenChanges:
         assert "add `--change box` to `%%task grow`" in note.message
 
 
-def test_what_cannot_be_stored_and_is_needed_fails_the_task(both) -> None:
+def test_an_unstorable_value_with_a_reader_fails_the_task(both) -> None:
     code = "import sqlite3\ndb = sqlite3.connect(':memory:')"
     result = both.make(code, exports=(("db",),), readers={"db": "report"})
     assert result.state is FAILED
     assert result.error.startswith("'db', which task report needs, is a sqlite3.Connection and cannot be stored")
     assert "\n" not in result.error
-    assert both.make(code).state is SUCCESS  # nobody needs it
+    assert both.make(code).state is SUCCESS  # it has no reader
 
 
-def test_what_is_kept_only_because_it_is_checked_may_be_such_that_it_cannot_be_stored(bench) -> None:
+def test_an_unstorable_value_without_a_reader_is_omitted(bench) -> None:
     code = "import sqlite3\ndb = sqlite3.connect(':memory:')\nrows = 3"
     said = {"exports": (("db", "rows"),), "options": {"check": ("db", "rows == 3")}}
     result = bench.make(code, **said)
@@ -239,7 +239,7 @@ def test_what_is_kept_only_because_it_is_checked_may_be_such_that_it_cannot_be_s
     assert "cannot be stored" in (bench.make(code, name="declared", **said).error or "")
 
 
-def test_a_missing_value_fails_the_task_in_one_sentence(bench) -> None:
+def test_a_missing_value_fails_the_task_with_one_sentence(bench) -> None:
     one = bench.make("x = 1", exports=(("x",),), name="one")
     for path in Path(bench.folder / "values").rglob(one.outputs[0].digest):
         path.unlink()
@@ -261,26 +261,32 @@ class TestMapped:
         ("options", "length", "error"),
         [
             ({"map": (("a", "[1, 2]"), ("b", "[3, 4]")), "zip": True}, 2, None),
-            ({"map": (("a", "[1, 2]"), ("b", "[3]")), "zip": True}, None, "--zip needs maps of one length"),
+            ({"map": (("a", "[1, 2]"), ("b", "[3]")), "zip": True}, None, "--zip needs maps of equal length"),
             ({"map": (("a", "[]"),)}, 0, None),
-            ({"map": (("a", "range(5)"),), "max_map_length": 4}, None, "--map makes 5 instances, more than 4"),
+            (
+                {"map": (("a", "range(5)"),), "max_map_length": 4},
+                None,
+                "--map makes 5 instances, more than the limit of 4",
+            ),
             ({"map": (("a", "5"),)}, None, "TypeError"),
             ({"map": (("a", "{'k': 1}"),)}, 1, None),
         ],
     )
-    def test_how_many(self, bench, options: dict, length: int | None, error: str | None) -> None:
+    def test_the_maps_decide_the_number_of_instances(
+        self, bench, options: dict, length: int | None, error: str | None
+    ) -> None:
         result = bench.make("", options=options, expand=True)
         assert result.length == length
         assert (error or "") in (result.error or "")
         assert result.state is (FAILED if error else SUCCESS)
 
-    def test_an_instance_is_given_its_element(self, bench) -> None:
+    def test_an_instance_receives_its_element(self, bench) -> None:
         options = {"map": (("a", "[{'n': 7}]"),)}
         expansion = bench.make("", options=options, expand=True)
         result = bench.make("r = a['n']", options=options, element=dict(expansion.elements[0]), exports=(("r",),))
         assert value(bench, result, "r") == 7
 
-    def test_what_instances_wrote_is_a_list(self, bench) -> None:
+    def test_outputs_of_instances_form_a_list(self, bench) -> None:
         digests = [bench.make(f"y = {n}", exports=(("y",),)).outputs[0].digest for n in range(3)]
         given = StoredInput(name="y", source="m", digests=tuple(digests), is_list=True)
         result = bench.make("r = y", inputs=(given,), exports=(("r",),), name="after")
@@ -290,29 +296,29 @@ class TestMapped:
 class TestSensor:
     CODE = "seen = globals().get('seen', 0) + 1\nseen > 2"
 
-    def test_looks_until_it_is_true(self, bench) -> None:
+    def test_a_sensor_polls_until_it_is_true(self, bench) -> None:
         result = bench.make(self.CODE, options={"operator": "sensor", "poke": 0.05}, exports=(("seen",),))
         assert (result.state, value(bench, result, "seen")) == (SUCCESS, 3)
 
-    def test_gives_up_its_slot_between_two_looks(self, bench) -> None:
+    def test_a_rescheduling_sensor_releases_its_slot(self, bench) -> None:
         result = bench.make(self.CODE, options={"operator": "sensor", "reschedule": True})
         assert result.state is TaskState.UP_FOR_RESCHEDULE
 
 
-def test_a_kernel_that_is_not_installed_is_said_with_those_that_are(bench) -> None:
+def test_an_unknown_kernel_is_reported_with_the_installed_ones(bench) -> None:
     result = bench.make("1", kernel_name="julia-9")
     assert result.state is FAILED
-    assert result.error.startswith("there is no kernel named 'julia-9' (installed: ")
+    assert result.error.startswith("unknown kernel 'julia-9' (installed: ")
     assert "python3" in result.error
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(bench) -> None:
+def test_a_missing_folder_fails_with_one_sentence(bench) -> None:
     result = bench.make("1", cwd=str(bench.folder / "gone"))
     assert result.state is FAILED
     assert str(bench.folder / "gone") in result.error
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(bench) -> None:
+def test_an_unwritable_path_fails_with_one_sentence(bench) -> None:
     (bench.folder / "file").write_text("")
     result = bench.make("1", path=str(bench.folder / "file" / "1.ipynb"))
     assert result.state is FAILED
@@ -320,7 +326,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space", "bra{ce}s", "ünï"])
-def test_a_path_of_any_letters(bench, name: str) -> None:
+def test_a_path_may_contain_any_characters(bench, name: str) -> None:
     folder = bench.folder / name
     folder.mkdir()
     result = bench.make(
@@ -333,7 +339,7 @@ def test_a_path_of_any_letters(bench, name: str) -> None:
     assert json.loads((folder / "1.ipynb").read_text())["cells"]
 
 
-def test_modules_beside_the_notebook_are_found(both) -> None:
+def test_modules_beside_the_notebook_are_imported(both) -> None:
     (both.folder / "mine.py").write_text("answer = 42")
     result = both.make("import mine\nr = mine.answer", exports=(("r",),))
     assert value(both, result, "r") == 42
@@ -342,10 +348,10 @@ def test_modules_beside_the_notebook_are_found(both) -> None:
     assert value(both, result, "r") == "changed"
 
 
-def test_the_last_words_of_a_cell_s_process_are_the_cell_s(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where it believes to be tested itself, ipykernel does not look at what processes write.
+def test_the_last_output_of_a_subprocess_belongs_to_its_cell(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a test of its own, ipykernel does not read the output of subprocesses.
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    bench = new_bench(1)  # whose worker knows of no test
+    bench = new_bench(1)  # its worker does not have the variable
     bench.make(
         "import os\ntext = ''.join(f'{n}\\n' for n in range(1, 2_001))\n_ = os.write(1, text.encode()), os.write(2, b'last\\n')"
     )

@@ -1,4 +1,4 @@
-"""However an attempt ends, there is one result, and no process of it is left."""
+"""However an attempt ends, it has one result and leaves no process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from nbdag.core.model.states import TaskState
 from nbdag.kernels.forkserver import framing
 
 FAILED = TaskState.FAILED
-# Starts what a task may start, notes who they are, and waits: a child, one in a session of its own, and a daemon.
+# Starts every kind of process that a task may start (a child, one in its own session, a daemon), writes the
+# pids to a file, and waits.
 FAMILY = """
 import os, subprocess, sys, time
 from pathlib import Path
@@ -53,7 +54,7 @@ def both(bench, request):
     return bench
 
 
-def test_a_timeout_ends_all_that_the_task_has_started(both) -> None:
+def test_a_timeout_kills_every_process_of_the_attempt(both) -> None:
     for limit in limits():
         result = both.make(FAMILY, options={"timeout": limit})
         assert (result.state, result.error, result.final) == (FAILED, f"timed out after {limit:g} s", False)
@@ -62,7 +63,7 @@ def test_a_timeout_ends_all_that_the_task_has_started(both) -> None:
     assert gone(wait_for(both.folder / "pids"))
 
 
-def test_a_cancelled_attempt_ends_with_all_that_it_has_started(both) -> None:
+def test_cancel_kills_every_process_of_the_attempt(both) -> None:
     job = both.job(FAMILY)
     both.executor.submit(job)
     pids = wait_for(both.folder / "pids")
@@ -72,7 +73,7 @@ def test_a_cancelled_attempt_ends_with_all_that_it_has_started(both) -> None:
     assert gone(pids)
 
 
-def test_stop_ends_what_runs_and_what_waits(new_bench) -> None:
+def test_stop_terminates_running_and_waiting_attempts(new_bench) -> None:
     bench = new_bench(1)
     bench.executor.submit(bench.job(FAMILY, name="runs"))
     pids = wait_for(bench.folder / "pids")
@@ -94,18 +95,18 @@ def test_stop_ends_what_runs_and_what_waits(new_bench) -> None:
         ),
     ],
 )
-def test_a_kernel_that_dies_is_said_as_such(both, code: str, said: str) -> None:
+def test_a_kernels_death_is_reported(both, code: str, said: str) -> None:
     result = both.make(code)
     assert (result.state, result.error) == (FAILED, said)
 
 
-def test_a_dead_kernels_notebook_shows_where(bench) -> None:
+def test_a_dead_kernels_notebook_shows_the_cell(bench) -> None:
     bench.make("import os\nos._exit(3)")
     text = (bench.folder / "tasks/task/1.ipynb").read_text()
     assert "the kernel ended by itself, with exit code 3" in text
 
 
-def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
+def test_a_killed_workers_attempt_has_a_result_and_leaves_no_process(both) -> None:
     job = both.job(FAMILY)
     both.executor.submit(job)
     pids = wait_for(both.folder / "pids")
@@ -113,13 +114,13 @@ def test_a_worker_that_is_killed_has_a_result_and_leaves_nothing(both) -> None:
     worker = int(kernel.environ().get("NBDAG_WORKER", 0)) or _worker_of(both)
     os.kill(worker, signal.SIGKILL)
     result = both.result()
-    assert (result.state, result.error) == (FAILED, "its process was killed by SIGKILL, perhaps because memory ran out")
+    assert (result.state, result.error) == (FAILED, "its worker was killed by SIGKILL, perhaps because memory ran out")
     assert gone(pids)
 
 
 @pytest.mark.parametrize("kernels", ["warm", "fresh"])
-def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, monkeypatch, kernels: str) -> None:
-    bench = new_bench(1, beat=1.0)
+def test_a_stopped_worker_sends_no_heartbeat_and_is_killed(new_bench, monkeypatch, kernels: str) -> None:
+    bench = new_bench(1, heartbeat=1.0)
     bench.kernels = kernels
     job = bench.job(FAMILY)
     bench.executor.submit(job)
@@ -127,9 +128,9 @@ def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, 
     worker = _worker_of(bench)
     os.kill(worker, signal.SIGSTOP)
     with monkeypatch.context() as patch:  # until it is stopped, a worker may be as slow as it likes
-        patch.setattr("nbdag.executors.local.SILENT", 3)
+        patch.setattr("nbdag.executors.local.MAX_MISSED", 3)
         result = bench.result()
-    said = "its process gave no sign of life for 3 s, so it was ended"
+    said = "its worker sent no heartbeat for 3 s and was killed"
     assert (result.state, result.error, result.final) == (FAILED, said, False)
     assert gone([*pids, worker])
     assert bench.make("x = 1", name="next").state is TaskState.SUCCESS
@@ -142,9 +143,9 @@ def test_a_worker_that_is_stopped_gives_no_sign_of_life_and_is_ended(new_bench, 
         "ctypes.PyDLL(None).open(b'go', os.O_RDONLY)",  # one call that lets no other thread run, until then
     ],
 )
-def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, monkeypatch, waits: str) -> None:
+def test_a_busy_kernel_does_not_stop_the_heartbeats(new_bench, monkeypatch, waits: str) -> None:
     """Its worker goes on to say that it is alive."""
-    bench = new_bench(1, beat=0.2)
+    bench = new_bench(1, heartbeat=0.2)
     signs: list[object] = []
     receive = framing.receive
 
@@ -154,7 +155,7 @@ def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, monkeypatch, 
         return frame
 
     monkeypatch.setattr(framing, "receive", hear)
-    monkeypatch.setattr("nbdag.executors.local.SILENT", 10_000)
+    monkeypatch.setattr("nbdag.executors.local.MAX_MISSED", 10_000)
     go = bench.folder / "go"
     os.mkfifo(go)
     code = f"import ctypes, os, signal\nPath = __import__('pathlib').Path\nPath('pid').write_text(str(os.getpid()))\n{waits}"
@@ -173,7 +174,7 @@ def test_a_kernel_that_does_nothing_else_is_not_silence(new_bench, monkeypatch, 
 
 
 def _worker_of(bench) -> int:
-    """The process that writes this attempt's log."""
+    """Return the pid of the process that writes this attempt's log."""
     log = str(bench.folder / "tasks/task/1.log")
     kernel = wait_for(bench.folder / "pids")[0]
     for process in psutil.process_iter():
@@ -188,9 +189,9 @@ def _worker_of(bench) -> int:
 
 # The kernel takes longer to find what the task has started than Jupyter's poller takes to end a kernel.
 SLOWLY = """
-import nbdag.processes.process_tree as ending, time
-end_marked = ending.end_marked
-ending.end_marked = lambda mark: (time.sleep(3), end_marked(mark))
+import nbdag.processes.process_tree as tree, time
+kill_marked = tree.kill_marked
+tree.kill_marked = lambda mark: (time.sleep(3), kill_marked(mark))
 """
 
 
@@ -199,7 +200,7 @@ ending.end_marked = lambda mark: (time.sleep(3), end_marked(mark))
     [("warm", FAMILY), ("fresh", FAMILY), ("fresh", SLOWLY + FAMILY)],
     ids=["warm", "fresh", "slow"],
 )
-def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Path, kernels: str, code: str) -> None:
+def test_no_process_survives_a_killed_executor(tmp_path: Path, kernels: str, code: str) -> None:
     script = tmp_path / "driver.py"
     script.write_text(
         textwrap.dedent(f"""
@@ -223,12 +224,12 @@ def test_when_the_executors_process_is_killed_nothing_of_it_is_left(tmp_path: Pa
     assert gone(pids)
 
 
-def test_when_a_kernel_dies_what_it_has_started_ends_too(both) -> None:
+def test_no_process_survives_a_dead_kernel(both) -> None:
     assert both.make(FAMILY.replace("time.sleep(1000)", "os._exit(3)")).state is FAILED
     assert gone(wait_for(both.folder / "pids"))
 
 
-def test_attempts_go_on_at_once_up_to_the_number_of_slots(new_bench) -> None:
+def test_slots_limit_the_attempts_that_run_at_once(new_bench) -> None:
     bench = new_bench(2)
     code = """
 import time
@@ -255,7 +256,7 @@ ended = time.time()
     assert spans[2][0] >= min(spans[0][1], spans[1][1])  # the third waits for a slot
 
 
-def test_nothing_is_kept_open(new_bench) -> None:
+def test_attempts_leave_no_descriptors_or_processes(new_bench) -> None:
     bench = new_bench(2)
     bench.make("x = 1")
     until(lambda: bench.executor.workers, "the worker is free again")
@@ -270,7 +271,7 @@ def test_nothing_is_kept_open(new_bench) -> None:
     until(lambda: not kept(), "nothing more is open than before")
 
 
-def test_workers_make_several_attempts_and_end_with_the_executor(new_bench) -> None:
+def test_workers_execute_several_attempts_and_end_with_the_executor(new_bench) -> None:
     bench = new_bench(1)
     said = "import os, subprocess\n_ = subprocess.run(['sh', '-c', 'echo {} $PWD >&2'])\n"
     folders = [bench.folder / name for name in ("a", "b")]
@@ -285,7 +286,7 @@ def test_workers_make_several_attempts_and_end_with_the_executor(new_bench) -> N
     assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
-def test_a_worker_that_was_killed_while_it_had_nothing_to_do_is_replaced(new_bench) -> None:
+def test_a_killed_idle_worker_is_replaced(new_bench) -> None:
     bench = new_bench(1)
     bench.make("x = 1")
     workers = until(lambda: bench.executor.workers, "the worker is free again")
@@ -295,13 +296,13 @@ def test_a_worker_that_was_killed_while_it_had_nothing_to_do_is_replaced(new_ben
     assert bench.make("x = 1", name="again").state is TaskState.SUCCESS
 
 
-def test_a_file_left_open_is_written_when_the_kernel_ends(both) -> None:
+def test_open_files_are_written_when_the_kernel_ends(both) -> None:
     result = both.make("f = open('left.txt', 'w')\n_ = f.write('all of it')")
     assert result.state is TaskState.SUCCESS
     until(lambda: (both.folder / "left.txt").read_text() == "all of it", "the file is written")
 
 
-def test_the_log_is_written_as_it_comes(bench) -> None:
+def test_the_log_is_written_continuously(bench) -> None:
     job = bench.job("import time, sys\nprint('first')\nprint('second', file=sys.stderr)\ntime.sleep(1000)")
     bench.executor.submit(job)
     log = bench.folder / "tasks/task/1.log"
@@ -310,7 +311,7 @@ def test_the_log_is_written_as_it_comes(bench) -> None:
     assert bench.result().error == "cancelled"
 
 
-def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
+def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     new_bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -322,7 +323,7 @@ def test_a_run_without_a_fork_server_is_the_same_and_that_is_said_once(
     assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
 
 
-def test_a_number_of_servers_that_is_none_is_the_usual_one(
+def test_an_invalid_number_of_servers_falls_back_to_the_default(
     new_bench, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBDAG_SERVERS", "many")
@@ -330,11 +331,11 @@ def test_a_number_of_servers_that_is_none_is_the_usual_one(
     assert new_bench(1).make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
 
 
-def test_what_goes_wrong_before_an_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_before_the_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = new_bench(1)
 
-    def expect(self: object, job: object) -> None:
+    def job_submitted(self: object, job: object) -> None:
         raise ValueError("no way")
 
-    monkeypatch.setattr("nbdag.kernels.jupyter.kernel_pool.Warmth.expect", expect)
-    assert bench.make("1").error == "the attempt could not be made: ValueError: no way"
+    monkeypatch.setattr("nbdag.kernels.jupyter.kernel_pool.KernelPool.job_submitted", job_submitted)
+    assert bench.make("1").error == "the attempt did not start: ValueError: no way"

@@ -1,4 +1,4 @@
-"""What the fork server's tests fork: plain functions and one class, by name."""
+"""The targets that the fork server's tests fork: plain functions and one class."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from nbdag.kernels.forkserver.child import Nest, Streams
+from nbdag.kernels.forkserver.child import ChildContext, Streams
 
 
 def describe(payload: bytes) -> int:
-    """Write down what a process is like."""
+    """Write the properties of this process to a file."""
     seen = {
         "pid": os.getpid(),
         "session": os.getsid(0),
@@ -43,7 +43,7 @@ def describe(payload: bytes) -> int:
 
 
 def exits(payload: bytes) -> int:
-    """End as the payload says."""
+    """End in the way that the payload names."""
     how, _, what = payload.decode().partition(" ")
     match how:
         case "return":
@@ -63,7 +63,7 @@ def exits(payload: bytes) -> int:
 
 
 def leaves_a_child(payload: bytes) -> int:
-    """Start a process in its group, write its pid down, and wait."""
+    """Start a process in the same group, write its pid to a file, and wait."""
     file, _, wait = payload.decode().partition(" ")
     child = subprocess.Popen(["sleep", "600"])
     draft = Path(f"{file}.part")
@@ -74,7 +74,7 @@ def leaves_a_child(payload: bytes) -> int:
 
 
 def at_exit(payload: bytes) -> int:
-    """Leave work for the end: a function, a file that nobody closes, and one that a module holds."""
+    """Create work for the exit: a function, an unclosed file, and an open file that a module holds."""
     import atexit
     import types
 
@@ -100,11 +100,11 @@ thing = Closing()
 
 
 class Prepared:
-    """Notes when it was prepared, and with what it then ran."""
+    """Records its setup, and the arguments with which it then runs."""
 
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
+    def __init__(self, arguments: bytes, context: ChildContext) -> None:
         self.seen = {"arguments": arguments.decode(), "prepared_in": str(Path.cwd()), "pid": os.getpid()}
-        nest.folder.joinpath("mine").write_text(nest.secret)
+        context.folder.joinpath("mine").write_text(context.secret)
 
     def streams(self) -> Streams:
         return 0, 1, 2

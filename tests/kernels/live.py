@@ -1,4 +1,4 @@
-"""A kernel of a task, running, for tests that ask it things over Jupyter's own protocol."""
+"""A running kernel of a task, for tests that use Jupyter's own protocol."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kernel:
         return int(self.manager.provisioner.pid)
 
     async def run(self, code: str) -> str:
-        """What a cell prints; AssertionError with its traceback when it fails."""
+        """Return a cell's standard output; raise AssertionError with the traceback if it fails."""
         said = await self.messages(code)
         errors = ["\n".join(each["traceback"]) for kind, each in said if kind == "error"]
         assert not errors, errors[0]
@@ -60,7 +60,7 @@ class Kernel:
 async def kernel(*modules: str, warm: bool = True, **options: Any):
     manager = TaskKernelManager(kernel_name="python3", modules=list(modules), warm=warm)
     env = {**(options.pop("env", None) or os.environ)}
-    env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel does not look at descriptors where it believes to be tested itself
+    env.pop("PYTEST_CURRENT_TEST", None)  # in a test of its own, ipykernel does not read the descriptors
     await manager.start_kernel(extra_arguments=QUIET, env=env, **options)
     forked = Kernel(manager, manager.client())
     forked.client.start_channels()

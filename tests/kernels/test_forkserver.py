@@ -1,4 +1,4 @@
-"""A fork server and its children, for real."""
+"""A real fork server and its children."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from patience import is_gone as gone
 
 from nbdag.kernels.forkserver import framing, server_registry
 from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
-from nbdag.kernels.forkserver.server_spec import Recipe
+from nbdag.kernels.forkserver.server_spec import ServerSpec
 
 HERE = str(Path(__file__).parent)
 SUPPORT = str(Path(patience.__file__).parent)
 T = {name: f"children:{name}" for name in ("describe", "exits", "leaves_a_child", "at_exit", "Prepared")}
 
 
-def recipe(*modules: str, **env: str) -> Recipe:
+def spec(*modules: str, **env: str) -> ServerSpec:
     path = os.pathsep.join([HERE, *filter(None, [env.pop("PYTHONPATH", "")])])
-    return Recipe.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
+    return ServerSpec.of(modules, targets=T.values(), env={**os.environ, "PYTHONPATH": path, **env})
 
 
 @pytest.fixture
 def server() -> Server:
-    """One that all tests here meet; it ends with the session."""
-    return Server.connect(recipe())
+    """A server that the tests of this session share."""
+    return Server.connect(spec())
 
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Makes servers that no other test meets."""
+    """Starts servers that no other test uses."""
     made: list[Server] = []
 
     def make(*modules: str, idle: float | None = None, **env: str) -> Server:
-        made.append(Server.connect(recipe(*modules, OWN=str(time.time_ns()), **env), resident_for=idle))
+        made.append(Server.connect(spec(*modules, OWN=str(time.time_ns()), **env), resident_for=idle))
         return made[-1]
 
     yield make
@@ -62,9 +62,9 @@ def described(server: Server, tmp_path: Path, **options: Any) -> dict[str, Any]:
     return dict(json.loads(file.read_text()))
 
 
-def test_a_child_is_what_its_owner_asked_for(server, tmp_path):
+def test_a_child_has_the_properties_of_its_request(server, tmp_path):
     (tmp_path / "here").mkdir()
-    env = {**server.recipe.env, "TERM": "mine", "NBDAG_X": "1"}
+    env = {**server.spec.env, "TERM": "mine", "NBDAG_X": "1"}
     seen = described(server, tmp_path, cwd=tmp_path / "here", env=env, argv=["prog", "a"])
     assert seen["cwd"] == str(tmp_path / "here")
     assert seen["argv"] == ["prog", "a"]
@@ -73,19 +73,19 @@ def test_a_child_is_what_its_owner_asked_for(server, tmp_path):
     assert seen["umask"] == server_registry.umask()
 
 
-def test_a_child_leads_its_own_session_and_group_with_pythons_own_signals(server, tmp_path):
+def test_a_child_leads_its_session_and_group_and_has_python_signal_handlers(server, tmp_path):
     seen = described(server, tmp_path)
     assert seen["session"] == seen["group"] == seen["pid"]
     assert seen["sigint"] and seen["sigterm"] and seen["threads"] == 1
 
 
-def test_a_child_holds_nothing_of_the_server_and_of_other_children(server, tmp_path):
+def test_a_child_inherits_no_descriptors_of_the_server_or_of_other_children(server, tmp_path):
     with server.fork(T["exits"], b"sleep 600"), server.hold():
         seen = described(server, tmp_path)
     assert not [name for name in seen["files"] if "socket" in name or "eventpoll" in name or "pidfd" in name]
 
 
-def test_no_folder_of_the_starter_is_on_the_path(own, tmp_path, monkeypatch):
+def test_the_working_directory_of_the_starter_is_not_on_the_path(own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "random.py").write_text("raise RuntimeError('the wrong module')")
     seen = described(own(), tmp_path)
@@ -103,13 +103,13 @@ def test_siblings_draw_different_random_numbers(own, tmp_path):
     ("how", "code"),
     [("return 0", 0), ("return 7", 7), ("exit 3", 3), ("raise x", 1), ("signal 9", -9), ("signal 11", -11)],
 )
-def test_how_a_child_ended_is_told(server, how, code):
+def test_the_exit_code_of_a_child_is_reported(server, how, code):
     with server.fork(T["exits"], how.encode(), stdio=(0, 1, 1)) as child:
         assert child.wait(LONG) == code
         assert child.poll() == code
 
 
-def test_poll_and_wait_with_a_limit_say_none_while_it_runs(server):
+def test_poll_and_wait_return_none_while_a_child_runs(server):
     with server.fork(T["exits"], b"sleep 600") as child:
         assert child.wait_ready(LONG)
         assert child.poll() is None
@@ -118,7 +118,7 @@ def test_poll_and_wait_with_a_limit_say_none_while_it_runs(server):
         assert child.wait(LONG) == -signal.SIGTERM
 
 
-def test_an_interrupt_is_a_keyboard_interrupt(server, tmp_path):
+def test_sigint_raises_keyboard_interrupt(server, tmp_path):
     with (
         (tmp_path / "err").open("w") as err,
         server.fork(T["exits"], b"sleep 600", stdio=(0, 1, err.fileno())) as child,
@@ -129,16 +129,16 @@ def test_an_interrupt_is_a_keyboard_interrupt(server, tmp_path):
     assert "KeyboardInterrupt" in (tmp_path / "err").read_text()
 
 
-def test_an_event_loop_is_told_without_polling(server):
+def test_an_event_loop_waits_without_polling(server):
     async def live() -> int:
         with server.fork(T["exits"], b"return 4") as child:
-            assert await child.until_ready(LONG)
-            return await child.until_gone()
+            assert await child.async_wait_ready(LONG)
+            return await child.async_wait()
 
     assert asyncio.run(live()) == 4
 
 
-def test_standard_streams_go_where_the_owner_says(server, tmp_path):
+def test_a_child_uses_the_streams_of_its_request(server, tmp_path):
     children = []
     for n in range(3):
         (tmp_path / f"in{n}").write_text(f"question {n}")
@@ -156,7 +156,7 @@ def test_standard_streams_go_where_the_owner_says(server, tmp_path):
         assert (tmp_path / f"err{n}").read_text() == f"question {n}\n"
 
 
-def test_what_was_left_for_the_end_is_done(server, tmp_path):
+def test_exit_handlers_and_open_files_are_finished(server, tmp_path):
     with server.fork(T["at_exit"], str(tmp_path).encode()) as child:
         assert child.wait(LONG) == 0
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == dict.fromkeys(
@@ -165,7 +165,7 @@ def test_what_was_left_for_the_end_is_done(server, tmp_path):
 
 
 @pytest.mark.parametrize("wait", ["0", "600"], ids=["when it ends", "when it is closed"])
-def test_the_whole_group_ends_with_a_child(server, tmp_path, wait):
+def test_the_process_group_ends_with_its_child(server, tmp_path, wait):
     with server.fork(T["leaves_a_child"], f"{tmp_path / 'pid'} {wait}".encode()) as child:
         pid = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
         if wait == "0":
@@ -174,7 +174,7 @@ def test_the_whole_group_ends_with_a_child(server, tmp_path, wait):
     until(lambda: gone(pid) and gone(child.pid))
 
 
-def test_a_childs_folder_is_private_and_goes_with_it(server, tmp_path):
+def test_a_childs_folder_is_private_and_removed_with_it(server, tmp_path):
     with server.fork(T["Prepared"], str(tmp_path / "seen").encode()) as child:
         assert child.wait(LONG) == 0
         assert child.folder.stat().st_mode & 0o777 == 0o700
@@ -182,13 +182,13 @@ def test_a_childs_folder_is_private_and_goes_with_it(server, tmp_path):
     until(lambda: not child.folder.exists())
 
 
-def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
+def test_children_die_when_their_owner_is_killed(server, tmp_path):
     code = f"""
         import os, sys, time
         sys.path[:0] = {[HERE, SUPPORT]!r}
-        from test_forkserver import T, recipe
+        from test_forkserver import T, spec
         from nbdag.kernels.forkserver.client import Server
-        child = Server.connect(recipe()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
+        child = Server.connect(spec()).fork(T["leaves_a_child"], b"{tmp_path / "pid"} 600")
         print(child.pid, flush=True)
         time.sleep(600)
     """
@@ -201,7 +201,7 @@ def test_children_die_with_an_owner_that_is_killed(server, tmp_path):
     until(lambda: gone(pid) and gone(grandchild))
 
 
-def test_children_die_with_a_server_that_is_killed_and_their_owner_is_told(own, tmp_path):
+def test_children_die_when_their_server_is_killed_and_the_owner_learns_it(own, tmp_path):
     server = own()
     with server.fork(T["leaves_a_child"], f"{tmp_path / 'pid'} 600".encode()) as child:
         grandchild = int(until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
@@ -212,13 +212,13 @@ def test_children_die_with_a_server_that_is_killed_and_their_owner_is_told(own, 
         until(lambda: gone(child.pid) and gone(grandchild))
 
 
-def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, tmp_path):
+def test_a_new_server_replaces_a_killed_one_and_removes_its_files(own, tmp_path):
     server = own()
     described(server, tmp_path)
     old = server.status(LONG)
     os.kill(old.pid, signal.SIGKILL)
     until(lambda: gone(old.pid))
-    files = server_registry.files(server.recipe.key)
+    files = server_registry.files(server.spec.key)
     stray = files.folder / "stray"
     stray.mkdir()
     assert files.socket.exists()
@@ -227,9 +227,9 @@ def test_what_a_killed_server_left_is_removed_and_another_takes_its_place(own, t
     assert not stray.exists()
 
 
-def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tmp_path):
+def test_a_spare_is_set_up_in_advance_and_serves_an_equal_request(server, tmp_path):
     with server.hold() as hold:
-        hold.want(1, T["Prepared"], b"a")
+        hold.set_spares(1, T["Prepared"], b"a")
         until(lambda: server.status(LONG).spares == 1)
         seen = {}
         for arguments in (b"b", b"a"):
@@ -243,10 +243,10 @@ def test_a_spare_is_prepared_ahead_and_taken_by_who_asks_for_the_same(server, tm
     until(lambda: server.status(LONG).spares == 0)
 
 
-def test_spares_that_were_taken_are_made_anew(server, tmp_path):
-    """The last of them at once, the others once nobody has asked for a child for a moment."""
+def test_used_spares_are_replaced(server, tmp_path):
+    """The last spare is replaced at once, the others once no request has come for a moment."""
     with server.hold() as hold:
-        hold.want(4, T["Prepared"], b"a")
+        hold.set_spares(4, T["Prepared"], b"a")
         until(lambda: server.status(LONG).spares == 4)
         for n in range(6):
             with server.fork(T["Prepared"], str(tmp_path / f"{n}").encode(), arguments=b"a", cwd=tmp_path) as child:
@@ -254,19 +254,19 @@ def test_spares_that_were_taken_are_made_anew(server, tmp_path):
         until(lambda: server.status(LONG).spares == 4)
 
 
-def test_who_asks_for_the_same_meets_the_same_server(server):
-    pids = {Server.connect(recipe()).status(LONG).pid for _ in range(3)}
+def test_equal_specifications_share_a_server(server):
+    pids = {Server.connect(spec()).status(LONG).pid for _ in range(3)}
     assert pids == {server.status(LONG).pid}
 
 
-def test_a_server_without_work_ends_after_its_idle_time(own, tmp_path):
+def test_an_idle_server_ends_after_its_idle_time(own, tmp_path):
     server = own(idle=0.0)
     with server.hold():
         described(server, tmp_path)
         pid = server.status(LONG).pid
     until(lambda: gone(pid))
-    assert not server_registry.files(server.recipe.key).socket.exists()
-    assert not server_registry.files(server.recipe.key).folder.exists()
+    assert not server_registry.files(server.spec.key).socket.exists()
+    assert not server_registry.files(server.spec.key).folder.exists()
 
 
 def test_running_servers_are_listed_and_stopped_with_their_children(own):
@@ -274,7 +274,7 @@ def test_running_servers_are_listed_and_stopped_with_their_children(own):
     with server.fork(T["exits"], b"sleep 600") as child:
         assert child.wait_ready(LONG)
         until(lambda: (seen := server.status(LONG)) and not seen.busy)
-        listed = {status.key: status for status in server_registry.running()}[server.recipe.key]
+        listed = {status.key: status for status in server_registry.running()}[server.spec.key]
         assert (listed.busy, listed.children, listed.spares) == (False, 1, 0)
         assert listed.memory > 0
         assert server.stop()
@@ -284,7 +284,7 @@ def test_running_servers_are_listed_and_stopped_with_their_children(own):
     assert not server.stop()
 
 
-def test_the_server_idle_longest_makes_room(own, monkeypatch):
+def test_the_server_idle_longest_is_stopped_for_a_new_one(own, monkeypatch):
     first, second = own(), own()
     for each in (first, second):
         until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
@@ -295,17 +295,17 @@ def test_the_server_idle_longest_makes_room(own, monkeypatch):
         assert second.status(LONG) is not None and third.status(LONG) is not None
 
 
-def test_the_server_idle_longest_makes_room_for_memory_too(own):
+def test_the_server_idle_longest_is_stopped_to_save_memory(own):
     for each in (own(), own()):
         until(lambda each=each: (seen := each.status(LONG)) and not seen.busy)
     found = server_registry.running()
     longest = min((each for each in found if each.idle_since), key=lambda each: each.idle_since)
-    server_registry.make_room(100, sum(each.memory for each in found) - longest.memory // 2)
+    server_registry.evict_idle(100, sum(each.memory for each in found) - longest.memory // 2)
     until(lambda: gone(longest.pid))
     assert {each.pid for each in server_registry.running()} == {each.pid for each in found} - {longest.pid}
 
 
-def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
+def test_the_runtime_folder_is_refused_unless_private(monkeypatch, tmp_path):
     assert server_registry.runtime_dir().stat().st_mode & 0o777 == 0o700
     open_to_all = tmp_path / "open"
     open_to_all.mkdir(mode=0o755)
@@ -313,13 +313,13 @@ def test_the_folder_of_the_sockets_is_the_owners_alone(monkeypatch, tmp_path):
     for name in ("open", "link"):
         monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / name))
         with pytest.raises(ForkServerError, match="only you can enter"):
-            Server.connect(recipe())
+            Server.connect(spec())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-def test_another_user_is_turned_away(server):
-    path = server_registry.files(server.recipe.key).socket
-    # The folder keeps others out; should it ever not, the server itself looks who is there.
+def test_another_user_is_rejected(server):
+    path = server_registry.files(server.spec.key).socket
+    # The folder keeps other users out; this tests the server's own check of the peer.
     path.parent.chmod(0o755)
     path.chmod(0o777)
     try:
@@ -340,35 +340,35 @@ def test_another_user_is_turned_away(server):
         path.parent.chmod(0o700)
 
 
-def test_what_is_no_request_harms_nobody(server, tmp_path):
+def test_malformed_requests_are_ignored(server, tmp_path):
     for noise in (
         b"",
         b"GET / HTTP/1.0\r\n\r\n",
         b"\x00\x00\x00\x02\x00\x00\x00\x00{}",
         b"\x00\x00\x00\x04\x00\x00\x00\x00null",
     ):
-        with server_registry.connect(server.recipe, LONG) as sock:
+        with server_registry.connect(server.spec, LONG) as sock:
             sock.sendall(noise)
     assert described(server, tmp_path)["threads"] == 1
 
 
-def test_only_what_a_server_was_started_for_is_forked(server):
+def test_an_unknown_target_is_rejected(server):
     with pytest.raises(ForkServerError, match="os:system"):
         server.fork("os:system", b"true")
 
 
-def test_a_server_that_cannot_start_says_where_to_look():
-    broken = Recipe.of(targets=["no_such_module:thing"])
-    with pytest.raises(ForkServerError, match=r"ended while it was starting .*\.log"):
+def test_a_server_that_fails_to_start_names_its_log():
+    broken = ServerSpec.of(targets=["no_such_module:thing"])
+    with pytest.raises(ForkServerError, match=r"the server ended during its start .*\.log"):
         Server.connect(broken).fork("no_such_module:thing")
 
 
-def test_an_interpreter_that_is_not_there_is_one_sentence():
+def test_a_missing_interpreter_is_reported_in_one_sentence():
     with pytest.raises(ForkServerError, match="ordinary kernels do the same"):
-        Server.connect(Recipe.of(targets=T.values(), python="/no/such/python", env={}))
+        Server.connect(ServerSpec.of(targets=T.values(), python="/no/such/python", env={}))
 
 
-def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
+def test_many_children_leave_no_resources_behind(own, tmp_path):
     server = own()
     times = int(os.environ.get("NBDAG_TEST_CHILDREN", "30"))
 
@@ -377,7 +377,7 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
         return (
             process.num_fds(),
             len(process.children()),
-            len(list(server_registry.files(server.recipe.key).folder.iterdir())),
+            len(list(server_registry.files(server.spec.key).folder.iterdir())),
         )
 
     def live() -> None:
@@ -389,12 +389,12 @@ def test_children_in_a_row_leave_nothing_behind(own, tmp_path):
     for _ in range(times):
         live()
     until(lambda: state() == before)
-    assert psutil.Process().num_fds() <= ours  # what tests before have left may go meanwhile
+    assert psutil.Process().num_fds() <= ours  # resources of earlier tests may be released meanwhile
 
 
-def test_an_abandoned_child_is_not_forgotten(own):
+def test_a_child_whose_owner_disconnects_is_killed(own):
     server = own(idle=LONG)
-    sock = server_registry.connect(server.recipe, LONG)
+    sock = server_registry.connect(server.spec, LONG)
     request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
     framing.send(sock, request, b"sleep 600", (0, 1, 2))
     child = Child(sock, framing.receive(sock).data)

@@ -1,4 +1,4 @@
-"""Libraries that the fork server has imported, used in the kernels that it forks."""
+"""Libraries that the fork server has preloaded work in forked kernels."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ USES = {
 
 
 @pytest.mark.parametrize("module", USES)
-def test_a_library_that_was_imported_in_the_server_works_in_the_kernel(module, tmp_path):
+def test_a_preloaded_library_works_in_the_kernel(module, tmp_path):
     pytest.importorskip(module)
 
     async def live() -> str:
@@ -81,7 +81,7 @@ def test_a_library_that_was_imported_in_the_server_works_in_the_kernel(module, t
     assert set(run(live).split()) == {"True"}
 
 
-def test_figures_are_shown_inline_and_matplotlibrc_is_heeded(tmp_path):
+def test_figures_appear_inline_and_matplotlibrc_applies(tmp_path):
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 7.5\n")
     pytest.importorskip("matplotlib")
 

@@ -1,4 +1,4 @@
-"""Whether a module is what it was, told without importing it."""
+"""The state of a module is known without its import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbdag.scheduler.module_fingerprints import states
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Modules of the user's, by name and source."""
+    """Writes local modules, given by name and source."""
 
     def write(sources: Mapping[str, str] = {}, **more: str) -> Path:
         for name, source in {**sources, **more}.items():
@@ -26,7 +26,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_the_standard_library_counts_for_nothing_and_what_is_not_there_may_come(write: Callable[..., Path]) -> None:
+def test_the_standard_library_has_no_state_and_a_missing_module_has_one(write: Callable[..., Path]) -> None:
     folder = write()
     assert states(["os", "sys", "json"], folder) == {}
     missing = states(["nowhere"], folder)
@@ -35,7 +35,7 @@ def test_the_standard_library_counts_for_nothing_and_what_is_not_there_may_come(
     assert states(["nowhere"], folder) != missing
 
 
-def test_of_an_installed_module_it_counts_where_and_when_it_was_installed(write: Callable[..., Path]) -> None:
+def test_an_installed_modules_state_is_its_place_and_time(write: Callable[..., Path]) -> None:
     import numpy
 
     state = states(["numpy"], write())["numpy"]
@@ -47,14 +47,14 @@ def test_of_an_installed_module_it_counts_where_and_when_it_was_installed(write:
     ("change", "differs"),
     [
         ({"tools/deep/leaf": "X = 2"}, True),
-        ({"tools/other": "X = 3"}, True),  # whatever lies in a package may be imported by it
+        ({"tools/other": "X = 3"}, True),  # a package may import any module in it
         ({"helper": "Y = 2"}, True),  # a package imports it, in a function
         ({"unrelated": "Z = 2"}, False),
         ({"tools/.hidden/x": "1"}, False),
-        ({"tools/deep/leaf": "X = 1"}, False),  # written anew, with the same content
+        ({"tools/deep/leaf": "X = 1"}, False),  # rewritten with equal content
     ],
 )
-def test_of_the_users_own_all_that_they_bring_along(
+def test_a_local_modules_state_includes_its_imports(
     write: Callable[..., Path], change: dict[str, str], differs: bool
 ) -> None:
     folder = write(
@@ -73,7 +73,7 @@ def test_of_the_users_own_all_that_they_bring_along(
     assert (states(["tools", "broken"], folder) != before) is differs
 
 
-def test_a_module_of_the_users_hides_an_installed_one_of_its_name(
+def test_a_local_module_shadows_an_installed_one(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = write(numpy="X = 1")
@@ -84,7 +84,7 @@ def test_a_module_of_the_users_hides_an_installed_one_of_its_name(
     assert states(["numpy"], elsewhere) == own
 
 
-def test_nothing_is_imported(write: Callable[..., Path]) -> None:
+def test_fingerprinting_imports_nothing(write: Callable[..., Path]) -> None:
     folder = write(loud="raise RuntimeError")
     assert states(["loud"], folder)
     assert "loud" not in sys.modules

@@ -1,4 +1,4 @@
-"""Which modules are imported ahead, and which are left to the tasks."""
+"""Which modules a fork server preloads, and which it leaves to the tasks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from patience import LONG
 
-from nbdag.kernels.forkserver import server_spec as recipes
+from nbdag.kernels.forkserver import server_spec as server_spec
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.forkserver.importing import import_ahead
-from nbdag.kernels.forkserver.preload import ahead
-from nbdag.kernels.forkserver.server_spec import Recipe
+from nbdag.kernels.forkserver.preload import preloadable
+from nbdag.kernels.forkserver.server_spec import ServerSpec
 
 HERE = str(Path(__file__).parent)
 DESCRIBE = "children:describe"
@@ -37,26 +37,26 @@ DESCRIBE = "children:describe"
         ("__main__", False),
     ],
 )
-def test_installed_modules_are_imported_ahead_and_no_others(name, chosen, tmp_path):
-    assert ahead([name], tmp_path, env={}) == ((name,) if chosen else ())
+def test_only_installed_modules_are_preloaded(name, chosen, tmp_path):
+    assert preloadable([name], tmp_path, env={}) == ((name,) if chosen else ())
 
 
 @pytest.mark.parametrize("local", ["{}.py", "{}/__init__.py"])
-def test_what_the_notebooks_folder_has_is_not_imported_ahead(tmp_path, local):
+def test_modules_of_the_notebooks_folder_are_not_preloaded(tmp_path, local):
     for name in ("mine", "numpy"):
         file = tmp_path / local.format(name)
         file.parent.mkdir(exist_ok=True)
         file.write_text("")
-    assert ahead(["mine", "numpy", "numpy.linalg", "pandas"], tmp_path, env={}) == ("pandas",)
+    assert preloadable(["mine", "numpy", "numpy.linalg", "pandas"], tmp_path, env={}) == ("pandas",)
 
 
-def test_a_local_file_does_not_hide_the_standard_library_but_pythonpath_does(tmp_path):
+def test_pythonpath_shadows_the_standard_library_but_a_local_file_does_not(tmp_path):
     (tmp_path / "json.py").write_text("")
-    assert ahead(["json"], tmp_path, env={}) == ("json",)
-    assert ahead(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
+    assert preloadable(["json"], tmp_path, env={}) == ("json",)
+    assert preloadable(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
 
 
-def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, monkeypatch):
+def test_linked_and_editable_packages_are_not_preloaded(tmp_path, monkeypatch):
     site, work = tmp_path / "site-packages", tmp_path / "work" / "linked"
     site.mkdir()
     work.mkdir(parents=True)
@@ -66,15 +66,15 @@ def test_a_package_that_is_a_link_to_where_it_is_worked_on_is_local(tmp_path, mo
     monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
     (work.parent / "editable.py").write_text("")
     monkeypatch.syspath_prepend(str(work.parent))  # what an editable install's .pth file does
-    assert ahead(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
+    assert preloadable(["linked", "editable", "installed"], tmp_path, env={}) == ("installed",)
 
 
-def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
+def test_choosing_modules_imports_nothing(tmp_path, monkeypatch):
     site = tmp_path / "site-packages"
     site.mkdir()
     (site / "explodes.py").write_text("raise SystemExit('imported')")
     monkeypatch.setattr("nbdag.kernels.forkserver.preload.site_dirs", lambda: (site,))
-    assert ahead(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
+    assert preloadable(["explodes", "explodes:x"], tmp_path, env={}) == ("explodes", "explodes:x")
 
 
 @pytest.mark.parametrize(
@@ -84,43 +84,43 @@ def test_nothing_is_imported_to_find_out(tmp_path, monkeypatch):
         (name, False) for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG", "TZ", "ANYTHING")
     ],
 )
-def test_variables_of_the_moment_make_no_other_server_and_all_others_do(name, same):
+def test_only_transient_variables_leave_the_key_unchanged(name, same):
     before = {"PATH": "/bin", name: "a"}
-    keys = {Recipe.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
+    keys = {ServerSpec.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
     assert (len(keys) == 1) is same
 
 
-def test_other_modules_make_another_server():
-    assert len({Recipe.of(names, targets=[DESCRIBE]).key for names in ([], ["json"], ["json", "csv"])}) == 3
+def test_other_modules_change_the_key():
+    assert len({ServerSpec.of(names, targets=[DESCRIBE]).key for names in ([], ["json"], ["json", "csv"])}) == 3
 
 
-def test_an_installed_or_upgraded_package_makes_another_server(tmp_path, monkeypatch):
+def test_an_installed_or_upgraded_package_changes_the_key(tmp_path, monkeypatch):
     site = tmp_path / "site-packages"
     site.mkdir()
-    monkeypatch.setattr(recipes, "site_dirs", lambda: (site,))
-    keys = [Recipe.of(targets=[DESCRIBE]).key]
+    monkeypatch.setattr(server_spec, "site_dirs", lambda: (site,))
+    keys = [ServerSpec.of(targets=[DESCRIBE]).key]
     for change in (
         lambda: (site / "package-1.0.dist-info").mkdir(),
         lambda: (site / "package-1.0.dist-info").rename(site / "package-1.1.dist-info"),
         lambda: (site / "editable.pth").write_text("/a"),
         lambda: (site / "editable.pth").write_text("/b"),
     ):
-        time.sleep(0.02)  # a file system counts time in steps
+        time.sleep(0.02)  # file timestamps have a limited resolution
         change()
-        keys.append(Recipe.of(targets=[DESCRIBE]).key)
+        keys.append(ServerSpec.of(targets=[DESCRIBE]).key)
     assert len(set(keys)) == len(keys)
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], tuple[dict[str, Any], Server]]]:
-    """Starts a server that imports the modules that are written here; what a child of it then sees."""
+    """Starts a server that preloads these modules; returns what a child observes, and the server."""
     made: list[Server] = []
 
     def serve(modules: dict[str, str]) -> tuple[dict[str, Any], Server]:
         for name, source in modules.items():
             (tmp_path / f"{name}.py").write_text(source)
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, str(tmp_path)]), "OWN": str(time.time_ns())}
-        made.append(Server.connect(Recipe.of(modules, targets=[DESCRIBE], env=env)))
+        made.append(Server.connect(ServerSpec.of(modules, targets=[DESCRIBE], env=env)))
         out = tmp_path / "seen.json"
         with made[-1].fork(DESCRIBE, str(out).encode(), env=env) as child:
             assert child.wait(LONG) == 0
@@ -149,34 +149,34 @@ def served(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], tuple[dict[str
         ("import os; os.kill(os.getpid(), 11)", "ended the process"),
     ],
 )
-def test_an_import_that_cannot_be_had_ahead_is_left_to_the_task(served, source, why):
+def test_an_import_with_side_effects_is_left_to_the_task(served, source, why):
     seen, server = served({"good": "x = 1", "bad": source, "better": "import good"})
     status = server.status(LONG)
     assert status is not None
     assert {"good", "better"} <= set(seen["modules"])
     assert "bad" not in seen["modules"]
     assert status.modules == ("good", "better")
-    assert list(status.left) == ["bad"] and why in status.left["bad"]
+    assert list(status.not_preloaded) == ["bad"] and why in status.not_preloaded["bad"]
     assert seen["threads"] == 1
 
 
-def test_that_an_import_ended_the_process_is_not_believed_for_ever(tmp_path):
+def test_an_import_that_ended_the_process_is_retried_later(tmp_path):
     notes, now = tmp_path / "notes", time.time()
     for age, believed in ((0, True), (3600, False)):
         notes.write_text(json.dumps({"csv": "its import ended the process", "this": "its import prints or warns"}))
         os.utime(notes, (now - age, now - age))
-        _, left = import_ahead(["csv", "this"], notes, lambda: None)
-        assert (left.get("csv") == "its import ended the process") is believed
-        assert "this" in left
+        _, not_preloaded = import_ahead(["csv", "this"], notes, lambda: None)
+        assert (not_preloaded.get("csv") == "its import ended the process") is believed
+        assert "this" in not_preloaded
 
 
-def test_what_imports_do_to_the_environment_is_done_to_the_childs(served):
+def test_environment_changes_of_imports_reach_the_child(served):
     source = "import os; os.environ['SET_BY_IMPORT'] = '1'; os.environ.pop('OWN')"
     seen, _ = served({"sets": source})
     assert seen["env"]["SET_BY_IMPORT"] == "1"
     assert "OWN" not in seen["env"]
 
 
-def test_members_that_are_modules_are_imported_too(served):
+def test_imported_members_that_are_modules_are_preloaded(served):
     seen, _ = served({"plain": "from importlib import resources"})
     assert "plain" in seen["modules"]

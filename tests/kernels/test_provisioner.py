@@ -1,4 +1,4 @@
-"""Real kernels, forked: over Jupyter's own protocol, with real libraries."""
+"""Real forked kernels, over Jupyter's own protocol and with real libraries."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from nbdag.kernels.forkserver import server_registry
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.jupyter.connection import TARGET, arguments
 from nbdag.kernels.jupyter.manager import TaskKernelManager
-from nbdag.kernels.jupyter.provisioner import ForkProvisioner, kernel_recipe
+from nbdag.kernels.jupyter.provisioner import ForkProvisioner, kernel_server_spec
 
 sys.path.insert(0, str(Path(__file__).parent))
 from live import QUIET, Kernel, kernel, run
 
 
 @pytest.fixture(autouse=True)
-def _fresh_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nbdag.kernels.jupyter.provisioner._refused", set())
+def _no_failed_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbdag.kernels.jupyter.provisioner._failed_servers", set())
 
 
 def test_jupyter_finds_the_provisioner_by_its_name():
@@ -54,7 +54,7 @@ def test_a_kernel_is_forked_and_runs_cells():
     run(live)
 
 
-def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
+def test_a_forked_kernel_equals_an_ordinary_one(tmp_path):
     code = """
         import asyncio, json, os, signal, sys, threading
         print(json.dumps({
@@ -80,9 +80,9 @@ def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
 
     async def live(warm: bool, spares: int) -> Any:
         env = {**os.environ, "WINDOWID": "7", "JPY_SESSION_NAME": "book.ipynb"}
-        server = Server.connect(kernel_recipe())
+        server = Server.connect(kernel_server_spec())
         with server.hold() as hold:
-            hold.want(spares, TARGET, arguments(QUIET))
+            hold.set_spares(spares, TARGET, arguments(QUIET))
             until(lambda: (seen := server.status(LONG)) and seen.spares == spares)
             async with kernel(warm=warm, cwd=str(tmp_path), env=env) as each:
                 assert each.manager.is_forked is warm
@@ -90,19 +90,19 @@ def test_a_forked_kernel_is_what_an_ordinary_one_is(tmp_path):
 
     forked, spare, ordinary = (run(lambda how=how: live(*how)) for how in ((True, 0), (True, 1), (False, 0)))
     assert forked.pop("stdin") and spare.pop("stdin")
-    ordinary.pop("stdin")  # a pipe that nobody writes to
+    ordinary.pop("stdin")  # a pipe without a writer
     assert forked == ordinary
     assert spare == ordinary
 
 
 @pytest.mark.parametrize("spare", [False, True], ids=["forked now", "spare"])
-def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
+def test_a_kernel_uses_its_owners_directory_environment_and_streams(tmp_path, spare):
     async def live() -> None:
         env = {**os.environ, "WINDOWID": "mine"}
-        server = Server.connect(kernel_recipe())
+        server = Server.connect(kernel_server_spec())
         with server.hold() as hold, (tmp_path / "raw").open("w") as raw:
             if spare:
-                hold.want(1, TARGET, arguments(QUIET))
+                hold.set_spares(1, TARGET, arguments(QUIET))
                 until(lambda: (seen := server.status(LONG)) and seen.spares)
             async with kernel(cwd=str(tmp_path), env=env, stdout=raw, stderr=raw) as forked:
                 assert await forked.run("import os; print(os.getcwd(), os.environ['WINDOWID'])") == f"{tmp_path} mine\n"
@@ -114,7 +114,7 @@ def test_directory_environment_and_streams_are_the_owners(tmp_path, spare):
     run(live)
 
 
-def test_local_modules_are_imported_by_each_kernel_afresh(tmp_path):
+def test_each_kernel_imports_local_modules_itself(tmp_path):
     async def live(value: int) -> str:
         (tmp_path / "mine.py").write_text(f"value = {value}  {'#' * value}")
         async with kernel("json", cwd=str(tmp_path)) as forked:
@@ -146,7 +146,7 @@ def test_interrupts_reach_a_running_cell(tmp_path):
 @pytest.mark.parametrize(
     ("code", "ended"), [("import os; os._exit(5)", 5), ("import os; os.kill(os.getpid(), 11)", -11)]
 )
-def test_how_a_kernel_ended_is_told(code, ended):
+def test_the_exit_code_of_a_kernel_is_reported(code, ended):
     async def live() -> None:
         async with kernel() as forked:
             forked.client.execute(code)
@@ -158,7 +158,7 @@ def test_how_a_kernel_ended_is_told(code, ended):
 
 
 @pytest.mark.parametrize("now", [False, True], ids=["asked", "killed"])
-def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
+def test_shutdown_ends_a_kernel_with_its_children_and_sockets(now):
     async def live() -> None:
         manager = TaskKernelManager(kernel_name="python3")
         await manager.start_kernel(extra_arguments=QUIET)
@@ -177,7 +177,7 @@ def test_shutdown_ends_a_kernel_its_children_and_its_sockets(now):
     run(live)
 
 
-def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_not(tmp_path, capfd):
+def test_only_a_busy_kernel_is_interrupted_at_shutdown(tmp_path, capfd):
     async def live() -> None:
         async with kernel():
             pass
@@ -198,7 +198,7 @@ def test_a_busy_kernel_is_interrupted_before_it_shuts_down_and_an_idle_one_is_no
     assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
-def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
+def test_a_kernel_runs_exit_handlers_and_writes_open_files(tmp_path):
     async def live() -> None:
         async with kernel(cwd=str(tmp_path)) as forked:
             await forked.run("""
@@ -213,7 +213,7 @@ def test_a_kernel_does_what_was_left_for_its_end(tmp_path):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_restarted_kernel_is_another_process_with_the_same_manager():
+def test_a_restarted_kernel_is_a_new_forked_process():
     async def live() -> None:
         async with kernel() as forked:
             before = forked.pid
@@ -228,7 +228,7 @@ def test_a_restarted_kernel_is_another_process_with_the_same_manager():
     run(live)
 
 
-def test_kernels_do_not_cross(tmp_path):
+def test_output_of_parallel_kernels_does_not_mix(tmp_path):
     async def live() -> None:
         async def one(n: int) -> list[str]:
             async with kernel() as forked:
@@ -271,7 +271,7 @@ def test_children_of_a_kernel_show_what_they_print():
     assert run(live) == ["below", "from"]
 
 
-def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
+def test_a_kernel_dies_when_its_owner_is_killed(tmp_path):
     code = """
         import asyncio, sys
         from nbdag.kernels.jupyter.manager import TaskKernelManager
@@ -292,12 +292,12 @@ def test_a_kernel_dies_with_an_owner_that_is_killed(tmp_path):
     until(lambda: gone(pid))
 
 
-def test_without_a_fork_server_a_kernel_is_ordinary_and_that_is_said_once(monkeypatch, caplog, tmp_path):
+def test_without_a_fork_server_kernels_are_ordinary_and_one_warning_is_logged(monkeypatch, caplog, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # which cannot be made
+    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # impossible to create
 
     async def live() -> bool:
-        async with kernel("colorsys") as each:  # asked for by no other test: a server is refused once
+        async with kernel("colorsys") as each:  # used by no other test, as a failed server is reported once
             assert await each.run("print(1)") == "1\n"
             return each.manager.is_forked
 
@@ -316,13 +316,13 @@ def test_without_a_fork_server_a_kernel_is_ordinary_and_that_is_said_once(monkey
         ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"],
     ],
 )
-def test_kernels_of_another_kind_are_launched_as_jupyter_does(argv, tmp_path):
+def test_other_kinds_of_kernels_are_launched_as_jupyter_does(argv, tmp_path):
     provisioner = ForkProvisioner(kernel_spec=KernelSpec(argv=argv), kernel_id="k", parent=TaskKernelManager())
     asyncio.run(provisioner.pre_launch(env={}))
     assert provisioner._launch is None
 
 
-def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monkeypatch):
+def test_any_manager_can_use_the_provisioner_through_a_specification(tmp_path, monkeypatch):
     folder = tmp_path / "kernels" / "warm"
     folder.mkdir(parents=True)
     stanza = {"kernel_provisioner": {"provisioner_name": "nbdag-fork", "config": {"modules": ["json"]}}}
@@ -348,17 +348,17 @@ def test_a_specification_may_name_the_provisioner_for_any_manager(tmp_path, monk
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that no other test meets."""
+    """A server that no other test uses."""
     monkeypatch.setattr(
-        "nbdag.kernels.forkserver.server_spec._own_state", lambda: 0
-    )  # nbdag may be edited while this runs
-    server = Server.connect(kernel_recipe(["this_names_a_server"]))
+        "nbdag.kernels.forkserver.server_spec._nbdag_version", lambda: 0
+    )  # nbdag may be edited during the test
+    server = Server.connect(kernel_server_spec(["this_names_a_server"]))
     with server.hold():
         yield server
     server.stop()
 
 
-def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
+def test_many_kernels_leave_no_resources_behind(alone, tmp_path):
     times = int(os.environ.get("NBDAG_TEST_KERNELS", "8"))
 
     def state() -> tuple[int, int, int]:
@@ -366,7 +366,7 @@ def test_kernels_in_a_row_leave_nothing_behind(alone, tmp_path):
         return (
             process.num_fds(),
             len(process.children()),
-            len(list(server_registry.files(alone.recipe.key).folder.iterdir())),
+            len(list(server_registry.files(alone.spec.key).folder.iterdir())),
         )
 
     async def live() -> None:

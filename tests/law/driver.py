@@ -15,10 +15,10 @@ from typing import Any
 
 from nbdag.core.dataflow.graph import understand
 from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
-from nbdag.core.model.job import Job, Key
+from nbdag.core.model.job import Job, Key, Outcome
 from nbdag.core.options.options import TaskOptions
 from nbdag.core.planning.assemble import Left, assemble
-from nbdag.kernels.runtime.messages import MIME, Brief, Report
+from nbdag.kernels.runtime.messages import MIME, KernelRequest, outcome_from_dict
 from nbdag.kernels.runtime.runtime import Runtime
 
 Seen = dict[str, Any]  # name → a canonical form of its value
@@ -114,7 +114,7 @@ def warnings(dag: Dag, root: str) -> dict[str, list[tuple[str, str]]]:
     return {task: notes for task, notes in found.items() if notes}
 
 
-def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, Seen, Report]]:
+def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, Seen, Outcome]]:
     """Each task for itself, in this order: what its cell leaves, and what its kernel reports."""
     left = {}
     for task in order:
@@ -159,11 +159,11 @@ class Shell:
         self.published.append(data[MIME])
 
 
-def attempt(job: Job) -> tuple[Seen, Report]:
+def attempt(job: Job) -> tuple[Seen, Outcome]:
     """Run one task in a namespace of its own."""
     with main_namespace() as names:
         shell = Shell(names)
-        runtime = Runtime(shell, Brief.of(job))
+        runtime = Runtime(shell, KernelRequest.of(job))
         for number, code in enumerate((*job.parameter_cells, *job.setup_cells)):
             exec(compile(code, f"<setup {number}>", "exec"), names)
         runtime.inputs()
@@ -171,7 +171,7 @@ def attempt(job: Job) -> tuple[Seen, Report]:
         seen = {name: canonical(value) for name, value in names.items() if not name.startswith("_")}
         runtime.finish()
         (published,) = shell.published
-        report = Report.from_dict(published)
+        report = outcome_from_dict(published)
         assert report.state == "success", report
         return seen, report
 
@@ -189,7 +189,7 @@ def main_namespace() -> Iterator[dict[str, Any]]:
 
 
 def orders(dag: Dag, chance: random.Random, count: int) -> list[list[str]]:
-    """Orders that respect the edges: what several jobs at once may come to."""
+    """ForkRequest that respect the edges: what several jobs at once may come to."""
     found = [list(dag.order), last_first(dag)]
     for _ in range(count):
         waiting = {task: set(dag.upstream[task]) for task in dag.tasks}

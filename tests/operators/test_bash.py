@@ -48,7 +48,7 @@ EXPANDED = [
 
 
 @pytest.mark.parametrize(("body", "expected"), EXPANDED)
-def test_names_in_braces_are_filled_in_and_the_shell_keeps_its_own(body, expected):
+def test_known_names_in_braces_are_replaced_and_others_kept(body, expected):
     names = {"x": 3, "y": ["a", "b"], "d": {"k": "v"}, "z": [1, 2, 3], "dag_run": "today"}
     assert script(body, **names) == (body if expected is None else expected)
 
@@ -73,7 +73,7 @@ PLACES = [
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("value", NASTY)
-def test_a_value_is_text_for_the_shell_wherever_it_stands(place, value, capfd):
+def test_a_value_is_quoted_as_text_at_every_position(place, value, capfd):
     names = {"x": value}
     said = bash.run(*(eval(piece, names) for piece in bash.script_pieces(place, set(names))))
     around = {PLACES[3]: f"a{value}b", PLACES[8]: f"a '{value}' b"}
@@ -91,13 +91,13 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("body", "expected"), VARIABLES)
-def test_a_variable_is_the_notebook_s_where_a_cell_sets_it_and_the_script_does_not(body, expected):
+def test_a_variable_is_exported_if_only_a_cell_sets_it(body, expected):
     names = {"x": 1, "y": 2, "PATH": "no"}
     text, variables = bash.assemble(eval(piece, names) for piece in bash.script_pieces(body, set(names)))
     assert (text, set(variables)) == (body, expected)
 
 
-def test_braces_that_are_nearly_a_name_of_the_notebook_s_are_asked_about():
+def test_a_misspelt_name_in_braces_causes_a_warning():
     found = list(operators.body_warnings("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
     assert found == [(2, "no cell sets nmae, so {nmae} is passed to the shell unchanged", "did you mean name?")]
 
@@ -114,7 +114,7 @@ def test_a_script_without_braces_reaches_the_shell_as_it_is(body):
     assert script(body) == body
 
 
-def test_a_name_that_is_not_there_is_an_error_at_its_own_line():
+def test_an_unknown_name_is_an_error_at_its_line():
     code = compile(source("echo one\necho two\necho {missing}"), "cell", "exec")
     with pytest.raises(NameError) as caught:
         exec(code, {})
@@ -123,12 +123,12 @@ def test_a_name_that_is_not_there_is_an_error_at_its_own_line():
     assert ("missing", 2) in [(node.id, node.lineno) for node in names]
 
 
-def test_what_a_script_prints_appears_on_the_stream_that_it_chose(capfd):
+def test_output_of_a_script_keeps_its_stream(capfd):
     exec(source("echo out {x}\necho err >&2\nprintf 'é'"), {"x": 3})
     assert capfd.readouterr() == ("out 3\né", "err\n")
 
 
-def test_what_a_script_prints_appears_as_it_comes(tmp_path):
+def test_output_of_a_script_appears_at_once(tmp_path):
     # The script waits for a file that is made when its first line has been seen.
     seen = tmp_path / "seen"
 
@@ -152,7 +152,7 @@ def test_what_a_script_prints_appears_as_it_comes(tmp_path):
     assert watching.text == "first\nsecond\n"
 
 
-def test_with_out_what_is_printed_becomes_a_string(capfd):
+def test_with_out_the_output_becomes_a_string(capfd):
     names = {}
     exec(source("echo one\necho two\necho\necho no >&2", "listing"), names)
     assert names["listing"] == "one\ntwo"
@@ -180,20 +180,20 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("body", "status", "told"), FAILURES)
-def test_a_status_other_than_0_is_an_error_that_says_why(body, status, told, capfd):
+def test_a_failed_script_raises_an_error_with_its_reason(body, status, told, capfd):
     with pytest.raises(ScriptError) as caught:
         bash.run(body)
     assert caught.value.status == status
     assert told in str(caught.value)
 
 
-def test_ipython_shows_the_sentence_and_no_python_that_nobody_wrote(capfd):
+def test_ipython_shows_only_the_message_of_a_script_error(capfd):
     with pytest.raises(ScriptError) as caught:
         bash.run("exit 3")
     assert caught.value._render_traceback_() == ["ScriptError: the script failed with status 3"]
 
 
-def test_set_plus_e_goes_on_after_a_failure(capfd):
+def test_set_plus_e_continues_after_a_failure(capfd):
     assert bash.run("set +e\nfalse\necho reached") == "reached"
 
 
@@ -206,11 +206,11 @@ def test_a_script_reads_no_input(capfd):
     assert bash.run("cat; echo done") == "done"
 
 
-def test_bytes_that_are_no_text_and_characters_cut_in_two_do_no_harm(capfd):
+def test_invalid_and_split_characters_are_decoded(capfd):
     assert bash.run("printf '\\xff\\xc3'; printf '\\xa9'") == "\ufffdé"
 
 
-def test_an_interrupted_script_is_ended():
+def test_an_interrupted_script_is_terminated():
     class Interrupting:
         def write(self, text):
             raise KeyboardInterrupt
@@ -229,7 +229,7 @@ def test_an_interrupted_script_is_ended():
     assert process.returncode == -signal.SIGTERM
 
 
-def test_a_machine_without_bash_is_told_so(monkeypatch, tmp_path):
+def test_a_missing_bash_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Exception, match="no bash in PATH; install it"):
         bash.run("ls")

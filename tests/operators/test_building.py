@@ -134,12 +134,12 @@ HELD = {"partial": functools.partial, "kinds": [collections.Counter]}
 
 
 @pytest.mark.parametrize(("body", "cells"), CELLS)
-def test_a_body_comes_to_cells(body, cells):
+def test_a_body_is_translated_into_cells(body, cells):
     assert texts(body, **HELD) == cells
 
 
 @pytest.mark.parametrize(("body", "cells"), CELLS)
-def test_those_cells_are_read_without_an_error_in_their_headers(body, cells):
+def test_built_cells_have_valid_headers(body, cells):
     dag = read_cells([RawCell("%%dag", built=0), *build(body, HELD)], name="nb")
     assert [each for each in dag.problems if each.code < "NB107"] == []
 
@@ -151,7 +151,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_is_written_as_what_reads_the_same(value):
+def test_a_written_value_evaluates_to_the_same_value(value):
     (cell,) = build("Python('a', fit, value)", {"value": value})
     seen = []
     exec(cell.source.split("\n", 1)[1], {"fit": seen.append})
@@ -165,7 +165,7 @@ def test_numpys_numbers_are_written_as_pythons(value):
     assert cell.source.endswith(f"fit({value.item()!r})")
 
 
-def test_what_setup_made_goes_by_its_name():
+def test_an_object_of_setup_is_written_by_its_name():
     assert texts("Python('a', fit, frame)", frame=np.zeros(3)) == ["%%task a\na_result = fit(frame)"]
 
 
@@ -194,24 +194,24 @@ ERRORS = [
     ("Python('a', 'x = 1').output", 2, "a declares no result", "with out="),
     ("Python('a', 'x', out='x y').output", 2, "a has several results (x, y)", "with out="),
     ("Python('a', fit)", 2, "fit cannot be called with these arguments: missing a required argument: 'X'", "model = fit(X)"),
-    ("Python('a', fit, object())", 2, "a object cannot be written", "make it in setup or in a task"),
+    ("Python('a', fit, object())", 2, "a object cannot be written", "create it in setup or in a task"),
     ("Python('a', lambda: 1)", 2, "a lambda has no name", "define it with def"),
-    ("def make():\n    def inner(): ...\n    return inner\nPython('a', make())", 5, "has no name in the notebook", "as an argument"),
+    ("def make():\n    def inner(): ...\n    return inner\nPython('a', make())", 5, "has no name in the notebook", "as arguments"),
     ("Python('a-b', load)\nPython('a_b', load)", 3, "a-b and a_b have the same result a_b_result", "out=…"),
     # said when the body is through
-    ("for n in (1, 2):\n    def f(): return n\n    Python(f'a{n}', f)", 2, "f is defined in a loop", "pass what differs"),
+    ("for n in (1, 2):\n    def f(): return n\n    Python(f'a{n}', f)", 2, "f is defined in a loop", "pass the differences"),
     ("n = 1\nn = 2\ndef f(): return n\nPython('a', f)", 3, "f reads n, which the body sets more than once", "n=n)"),
     ("for n in (1, 2):\n    pass\ndef f(): return n\nPython('a', f)", 2, "f reads n, which the body sets in a loop", "n=n)"),
     ("rng = np.random.default_rng(0)\nrng.normal()\ndef f(): return rng\nPython('a', f)", 3, "f reads rng, which the body changes in line 3", "in setup"),
     ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make creates tasks", "use another function for the task"),
-    ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to make the source of a (ZeroDivisionError", ""),
+    ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to create the source of a (ZeroDivisionError", ""),
     ("class Odd(Operator):\n    def source(self, body, options): raise KeyError(body)\n\nOdd('a', 'x')", 5, "(KeyError: 'x')", ""),
     ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, with which the body creates tasks", "as an argument"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), ERRORS)
-def test_what_a_body_does_wrong_is_said_with_its_line_and_the_next_step(body, line, message, hint):
+def test_an_error_of_a_body_has_its_line_and_a_next_step(body, line, message, hint):
     code = f"# %%dag\n{body}"
     namespace = {**operators.offered(lambda name: True), **SETUP}
     with building(namespace, code) as made:
@@ -227,7 +227,7 @@ def test_what_a_body_does_wrong_is_said_with_its_line_and_the_next_step(body, li
             pytest.fail(f"nothing is said, and there are {cells}")
 
 
-def test_a_cell_says_which_line_of_the_body_made_it():
+def test_a_built_cell_records_the_line_of_the_body():
     body = """
     def make(n):
         return Python(f"a{n}", "1")
@@ -240,7 +240,7 @@ def test_a_cell_says_which_line_of_the_body_made_it():
     assert [(cell.source.split()[1], cell.built) for cell in build(body)] == [("a1", 3), ("b", 6)]
 
 
-def test_a_circle_is_left_to_who_reads_the_cells():
+def test_a_cycle_is_reported_by_the_analysis_of_the_cells():
     cells = build("a = Python('a', '1')\nb = Python('b', '2')\na >> b >> a")
     dag = read_cells([RawCell("%%dag", built=0), *cells], name="nb")
     assert [(each.code, each.place.line) for each in dag.problems] == [("NB202", 2)]
@@ -271,7 +271,7 @@ class Landed(Sensor):
         return f"Path({body!r}).exists()"
 
 
-def test_an_operator_of_the_notebooks_own_needs_no_other_process_to_know_it():
+def test_an_operator_defined_in_the_notebook_needs_no_installation():
     cells = texts(
         "Rows('a', 'SELECT 1', out='rows', connection='lake', retries=1)\nFetch('b', 'https://x')\nLanded('c', 'in.csv')",
         Rows=Rows,
@@ -285,7 +285,7 @@ def test_an_operator_of_the_notebooks_own_needs_no_other_process_to_know_it():
     ]
 
 
-def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
+def test_an_operator_of_a_package_is_written_by_its_name(monkeypatch):
     monkeypatch.setattr(operators, "entry_points_of_this_test", Fetch, raising=False)
     point = EntryPoint("fetch", "nbdag.operators:entry_points_of_this_test", operators.GROUP)
     monkeypatch.setattr(operators, "_installed", lambda: {"fetch": point})
@@ -294,7 +294,7 @@ def test_an_operator_that_a_package_brings_goes_by_its_name(monkeypatch):
     assert texts("entry_points_of_this_test('a', 'x')") == ["%%task a --operator fetch\ncurl -fsSO x"]
 
 
-def test_outside_of_a_dag_cell_no_task_is_made():
+def test_outside_of_a_dag_cell_no_task_is_created():
     with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
         Python("a", "x = 1")
     with pytest.raises(OperatorError, match="tasks can be created only in a %%dag cell"):
@@ -308,5 +308,5 @@ def test_a_build_ends_with_its_body():
         Python("a", "x = 1")
 
 
-def test_code_that_cannot_be_read_carries_nothing():
+def test_invalid_code_has_no_setup_cell():
     assert Build({}, "x = (").cells() == []

@@ -42,7 +42,7 @@ def test_an_operator_registered_as_a_class_or_an_instance_works(operator):
     assert operators.names() == ("bash", "python", "sensor", "upper")
 
 
-def test_an_operator_that_a_package_brings_works(monkeypatch):
+def test_an_operator_of_a_package_works(monkeypatch):
     monkeypatch.setattr(operators, "entry_points_of_this_test", Upper, raising=False)
     installed(monkeypatch, upper="nbdag.operators:entry_points_of_this_test")
     assert operators.source("a", TaskOptions(operator="upper")) == "print('A')"
@@ -57,7 +57,7 @@ def test_an_operator_that_a_package_brings_works(monkeypatch):
         ("qqq", "expected one of bash, python, sensor"),
     ],
 )
-def test_an_unknown_operator_is_answered_with_the_nearest(name, hint):
+def test_an_unknown_operator_suggests_the_nearest(name, hint):
     with pytest.raises(UnknownOperatorError, match=f"unknown operator '{name}'") as caught:
         operators.source("", TaskOptions(operator=name))
     assert hint in str(caught.value)
@@ -70,15 +70,15 @@ def test_an_operator_that_cannot_be_loaded_names_its_package(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"), [("x", r"'broken' failed \(KeyError: 'x'\)"), ("number", "gave int, not source")]
+    ("body", "told"), [("x", r"'broken' failed \(KeyError: 'x'\)"), ("number", "returned int, not source")]
 )
-def test_the_fault_of_an_operator_is_told_as_its_own(body, told):
+def test_an_error_inside_an_operator_is_reported_as_its_own(body, told):
     operators.register("broken")(Broken)
     with pytest.raises(OperatorError, match=told):
         operators.source(body, TaskOptions(operator="broken"))
 
 
-def test_the_package_declares_what_the_table_of_built_in_operators_says():
+def test_the_package_declares_the_built_in_operators():
     project = tomllib.loads(Path(__file__, "../../../pyproject.toml").resolve().read_text())
     assert project["project"]["entry-points"][operators.GROUP] == operators.BUILT_IN
 
@@ -99,14 +99,14 @@ def test_a_sensor_is_its_body(body):
 
 
 @pytest.mark.parametrize(("body", "line"), [("x = 1", 1), ("x\ny = 2\n\n", 2), ("x;", 1), ("", 1), ("# so\n", 1)])
-def test_a_sensor_without_a_question_is_refused_with_the_line(body, line):
+def test_a_sensor_without_a_final_expression_is_rejected(body, line):
     with pytest.raises(OperatorError) as caught:
         operators.source(body, TaskOptions(operator="sensor"))
     assert caught.value.line == line
 
 
 def test_the_docstring_s_example_is_an_operator(monkeypatch):
-    example = operators.__doc__.split("    class Sql", 1)[1].split("\n\nand name it", 1)[0]
+    example = operators.__doc__.split("    class Sql", 1)[1].split("\n\nAn entry point", 1)[0]
     names = {"Operator": operators.Operator}
     exec("class Sql" + example.replace("\n    ", "\n"), names)
     operators.register("sql")(names["Sql"])

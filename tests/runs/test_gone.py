@@ -70,7 +70,7 @@ def test_who_finds_a_run_that_was_killed_tells_whom_it_would_have_told(
     ("process", "silent", "asked", "state"),
     [
         (this_process(), 9_999, False, RunState.QUEUED),  # it is here, however long it says nothing
-        (replace(this_process(), birth="0"), 0, False, RunState.FAILED),  # its number went to another process
+        (replace(this_process(), start_time="0"), 0, False, RunState.FAILED),  # its number went to another process
         (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT - 1, False, RunState.QUEUED),
         (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT + 1, False, RunState.FAILED),
         (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT + 1, True, RunState.CANCELLED),
@@ -81,7 +81,9 @@ def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
 ) -> None:
     store = nbdag.store.open(home)
     store.schedulers.register(
-        SchedulerRow(id="s", host=process.host, pid=process.pid, birth=process.birth, started=0.0, heartbeat=1000.0)
+        SchedulerRow(
+            id="s", host=process.host, pid=process.pid, birth=process.start_time, started=0.0, heartbeat=1000.0
+        )
     )
     new = NewRun(
         dag="churn", name="r", digest="d", path="/churn.ipynb", cwd="/", created=1000.0, logical_date=1000.0,
@@ -99,7 +101,7 @@ def test_a_process_is_told_from_one_that_has_its_number() -> None:
     me = this_process()
     assert me.pid == os.getpid()
     assert is_alive(me) is True
-    assert is_alive(replace(me, birth="0")) is False
+    assert is_alive(replace(me, start_time="0")) is False
     assert is_alive(replace(me, host="elsewhere")) is None
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         pass

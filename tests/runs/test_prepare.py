@@ -99,9 +99,9 @@ def test_a_parameter_is_kept_as_plain_data(write: Write, given: object, kept: ob
 
 KINDS = [
     ("[2]", "[1, 2]", r"parameter p is a list, but its value is the text '\[1, 2\]'; write -y 'p: \[1, 2\]'"),
-    ("(2,)", "x", r"p is a tuple .* write -y 'p: \[1, 2\]'"),
-    ("dict(a=1)", "{a: 2}", r"p is a dict .* write -y 'p: {a: 2}'"),
-    ("{}", "a", r"p is a dict .* write -y 'p: {name: value}'"),
+    ("(2,)", "x", r"parameter p is a tuple, .* write -y 'p: \[1, 2\]'"),
+    ("dict(a=1)", "{a: 2}", r"parameter p is a dict, .* write -y 'p: {a: 2}'"),
+    ("{}", "a", r"parameter p is a dict, .* write -y 'p: {name: value}'"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""An executor that does what a test tells it, notebooks that are only a shape, and schedulers as processes."""
+"""A scripted executor, DAGs without code, and schedulers as processes."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ class Scripted:
     open: dict[Key, Job] = field(default_factory=dict)
     now: Callable[[], float] = START.timestamp
     most: int = 0  # that were open at once
+    terminated: list[Path] = field(default_factory=list)  # notebooks of attempts whose leftovers were terminated
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         self._on_result = on_result
@@ -102,6 +103,9 @@ class Scripted:
     def stop(self) -> None:
         for key in list(self.open):
             self.cancel(key)
+
+    def terminate_leftovers(self, notebook: Path) -> None:
+        self.terminated.append(notebook)
 
     @property
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the loop makes of tasks that were cleared: of elements of a mapped task, and of one that was running."""
+"""The loop executes cleared tasks again: elements of a mapped task, and a running task."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def again(bench: Any, dag: Dag, row: RunRow) -> Scheduler:
         (0, {"each": "skipped", "each[0]": "removed", "each[1]": "removed", "each[2]": "removed"}),
     ],
 )
-def test_a_mapped_task_that_is_cleared_works_out_its_elements_anew(
+def test_a_cleared_mapped_task_computes_its_elements_again(
     bench: Any, shape: Shape, length: int, states: dict[str, str]
 ) -> None:
     dag = shape(*MAPPED)
@@ -74,7 +74,7 @@ def test_a_mapped_task_that_is_cleared_works_out_its_elements_anew(
     assert [job.key.try_number for job in bench.executor.submitted if job.element][3:5] == [2, 2][:length]
 
 
-def test_one_element_alone_is_cleared(bench: Any, shape: Shape) -> None:
+def test_a_single_element_can_be_cleared(bench: Any, shape: Shape) -> None:
     dag = shape(*MAPPED)
     bench.executor.script = lambda job: (
         {"length": 2, "elements": ({"name": "a"}, {"name": "b"})} if job.expand else {}
@@ -86,7 +86,7 @@ def test_one_element_alone_is_cleared(bench: Any, shape: Shape) -> None:
     assert [(job.key.map_index, job.key.try_number) for job in bench.executor.submitted[before:]] == [(1, 2)]
 
 
-def test_a_running_task_that_is_cleared_is_ended_and_begins_anew(bench: Any, shape: Shape) -> None:
+def test_a_running_task_that_is_cleared_is_terminated_and_reset(bench: Any, shape: Shape) -> None:
     dag = shape({"a": (), "b": ("a",)})
     answers = iter([None, {}, {}])
     bench.executor.script = lambda job: next(answers)

@@ -1,4 +1,4 @@
-"""The scheduler in this process: what it bears, and what it says of it."""
+"""The scheduler in this process survives faults and reports them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def works(tmp_path: Path, bench: Any) -> Works:
     return Works(home, bench.executor)
 
 
-def test_a_full_disk_is_said_and_survived(works: Works) -> None:
+def test_a_scheduler_reports_a_full_disk_and_continues(works: Works) -> None:
     """The database may not grow while the run goes on; then it may again."""
     full = threading.Event()
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_said_and_survived(works: Works) -> None:
     assert works.says("the database answers again")
 
 
-def test_a_clock_that_is_set_back_an_hour_is_said_and_survived(works: Works) -> None:
+def test_a_scheduler_reports_a_clock_set_back_and_continues(works: Works) -> None:
     works.executor.script = lambda job: None
     with works.going_on():
         made = runs.trigger("three", home=works.home)
@@ -118,7 +118,7 @@ def test_a_clock_that_is_set_back_an_hour_is_said_and_survived(works: Works) -> 
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_a_scheduler_elsewhere_that_falls_silent_is_taken_over_and_one_that_beats_is_not(
+def test_attempts_of_a_remote_scheduler_are_reset_only_after_its_heartbeat_times_out(
     works: Works, monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
     """Its clock is an hour behind ours: what counts is whether it is heard of."""

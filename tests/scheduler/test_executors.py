@@ -1,4 +1,4 @@
-"""What the scheduler counts on, kept by the executor of its tests as by the real one."""
+"""The contract of executors, kept by the scripted executor and the real one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def job(tmp_path: Path) -> Callable[[str, str], Job]:
     return job
 
 
-def test_every_job_has_one_result_of_its_own(executor: Any, results: Any, job: Any) -> None:
+def test_every_job_has_exactly_one_result(executor: Any, results: Any, job: Any) -> None:
     states = {"a": TaskState.SUCCESS, "b": TaskState.FAILED, "c": TaskState.SUCCESS}
     for name, state in states.items():
         executor.submit(job(name, "x = 1" if state is TaskState.SUCCESS else "1 / 0"))
@@ -66,7 +66,7 @@ def test_every_job_has_one_result_of_its_own(executor: Any, results: Any, job: A
     assert results.empty()
 
 
-def test_what_is_cancelled_has_failed_so_and_what_is_over_stays_as_it_is(executor: Any, results: Any, job: Any) -> None:
+def test_a_cancelled_job_fails_and_a_finished_job_keeps_its_result(executor: Any, results: Any, job: Any) -> None:
     executor.submit(job("over", "x = 1"))
     assert results.get(timeout=LONG).state is TaskState.SUCCESS
     going_on = job("going_on", FOREVER)
@@ -79,7 +79,7 @@ def test_what_is_cancelled_has_failed_so_and_what_is_over_stays_as_it_is(executo
     assert results.empty()
 
 
-def test_stop_ends_all_and_each_has_its_result(executor: Any, results: Any, job: Any) -> None:
+def test_stop_terminates_all_jobs_and_each_has_a_result(executor: Any, results: Any, job: Any) -> None:
     for name in ("a", "b", "c"):  # one more than it has slots
         executor.submit(job(name, FOREVER))
     executor.stop()

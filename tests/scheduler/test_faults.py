@@ -1,4 +1,4 @@
-"""Schedulers as processes of their own, and what happens to them: killed, locked out, doubled, asked to end."""
+"""Schedulers in processes of their own are killed, locked out, started twice and terminated."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_record(site: Site, run: runs.Run) -> None:
         store.close()
 
 
-def test_what_is_triggered_runs_and_knows_its_date(site: Site) -> None:
+def test_a_triggered_run_is_executed_with_its_date(site: Site) -> None:
     path = site.folder / "one.ipynb"
     cell = "%%task one\nassert dag_run.params == {'a': 2}\nsaid = str(dag_run.logical_date), str(dag_run.data_interval_start)"
     cells = [
@@ -80,7 +80,7 @@ def test_what_is_triggered_runs_and_knows_its_date(site: Site) -> None:
     assert done.value("said") == ("2030-05-02 00:00:00+00:00", "2030-05-01 00:00:00+00:00")
 
 
-def test_a_second_scheduler_on_sqlite_says_so_and_ends(site: Site) -> None:
+def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(site: Site) -> None:
     only_sqlite(site)
     first = site.begin()
     site.until(lambda: "begins" in site.said(0), "the scheduler begins")
@@ -90,7 +90,7 @@ def test_a_second_scheduler_on_sqlite_says_so_and_ends(site: Site) -> None:
     assert first.poll() is None
 
 
-def test_asked_to_end_it_lets_tasks_end_and_starts_none(site: Site) -> None:
+def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Site) -> None:
     only_sqlite(site)
     runs.deploy(site.notebook("slow", 3, chain=1, gate=True), home=site.home)
     process = site.begin()
@@ -105,7 +105,7 @@ def test_asked_to_end_it_lets_tasks_end_and_starts_none(site: Site) -> None:
     assert states["t0"] == "success" and "running" not in states.values()
 
 
-def test_asked_twice_it_stops_at_once_and_the_next_goes_on(site: Site) -> None:
+def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(site: Site) -> None:
     only_sqlite(site)
     runs.deploy(site.notebook("slow", 2, chain=1, gate=True), home=site.home)
     process = site.begin()
@@ -134,7 +134,7 @@ def _victims(scheduler: psutil.Process, site: Site) -> list[psutil.Process]:
     return found
 
 
-def test_killed_at_any_moment_nothing_is_lost_and_nothing_runs_twice(site: Site) -> None:
+def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) -> None:
     dice = random.Random(int(os.environ.get("NBDAG_FAULT_SEED", "7")))
     runs.deploy(site.notebook("faults", 30), home=site.home)
     process = site.begin("--jobs", "3")
@@ -161,7 +161,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_runs_twice(site: Site)
     check_record(site, run)
 
 
-def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(site: Site) -> None:
+def test_the_scheduler_waits_for_a_locked_database(site: Site) -> None:
     only_sqlite(site)
     runs.deploy(site.notebook("held", 4, chain=1), home=site.home)
     site.begin()
@@ -178,7 +178,7 @@ def test_a_database_that_another_process_holds_for_ten_seconds_is_waited_for(sit
 
 
 @pytest.mark.parametrize("seconds", [2.5, 22.0])  # at 20 what runs is ended, as another scheduler may take it over
-def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
+def test_the_scheduler_waits_for_a_postgresql_server(
     new_site: Callable[[str], Site], postgres_of_its_own: Any, seconds: float
 ) -> None:
     site = new_site(postgres_of_its_own.url)
@@ -198,7 +198,7 @@ def test_a_postgresql_server_that_is_down_for_a_while_is_waited_for(
     check_record(site, run)
 
 
-def test_a_run_of_its_own_waits_for_a_postgresql_server_that_is_started_anew(
+def test_a_foreground_run_waits_for_a_restarting_postgresql_server(
     new_site: Callable[[str], Site], postgres_of_its_own: Any
 ) -> None:
     site = new_site(postgres_of_its_own.url)

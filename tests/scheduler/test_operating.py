@@ -1,4 +1,4 @@
-"""What a person asks of runs while a scheduler drives them, in processes of its own."""
+"""Questions and actions of a person while a scheduler executes runs, in processes of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAITS = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep
 
 
 @pytest.mark.parametrize(("backwards", "days"), [(False, "12345"), (True, "54321")])
-def test_a_backfill_is_driven_by_the_scheduler_that_is_alive(site: Site, backwards: bool, days: str) -> None:
+def test_a_live_scheduler_executes_a_backfill(site: Site, backwards: bool, days: str) -> None:
     cell = "%%task a\nwith open('marks.txt', 'a') as file:\n    file.write(f'{dag_run.logical_date:%d}\\n')"
     runs.deploy(site.cells("fill", "%dag fill --schedule @daily", cell), home=site.home)
     site.begin("--jobs", "2")
@@ -56,7 +56,7 @@ def under_way(site: Site, run: runs.Run, *tasks: str) -> None:
     site.until(lambda: all(site.look(run)[task].started for task in tasks), f"{tasks} begin")
 
 
-def test_why_says_that_all_jobs_are_taken_and_who_comes_first(here: Site) -> None:
+def test_why_reports_that_all_jobs_are_busy_and_the_order(here: Site) -> None:
     cells = [f"%%task {name} --priority {priority}\n{WAITS}" for name, priority in (("a", 1), ("b", 3), ("c", 2))]
     runs.deploy(here.cells("jobs", "%dag jobs", *cells), home=here.home)
     here.begin("--jobs", "1")
@@ -69,7 +69,7 @@ def test_why_says_that_all_jobs_are_taken_and_who_comes_first(here: Site) -> Non
     )
 
 
-def test_why_says_who_has_the_slots_of_a_pool(here: Site) -> None:
+def test_why_reports_which_tasks_hold_the_slots_of_a_pool(here: Site) -> None:
     set_pool("gpu", 2, home=here.home)
     cells = [f"%%task {name} --pool gpu\n{WAITS}" for name in ("a", "b", "c")]
     runs.deploy(here.cells("pooled", "%dag pooled", *cells), home=here.home)
@@ -79,7 +79,7 @@ def test_why_says_who_has_the_slots_of_a_pool(here: Site) -> None:
     assert reasons(here, run, "c") == ["waits for pool gpu: 2 of 2 slots taken by a, b"]
 
 
-def test_why_says_what_it_waits_for_and_when_it_is_tried_again(here: Site) -> None:
+def test_why_reports_unmet_conditions_and_the_next_retry(here: Site) -> None:
     cells = (f"%%task a\n{WAITS}", "%%task b --after a\nx = 1", "%%task c --retries 2 --retry-delay 1h\n1 / 0")
     runs.deploy(here.cells("waits", "%dag waits --tz Europe/Riga", *cells), home=here.home)
     here.begin("--jobs", "2")
@@ -92,7 +92,7 @@ def test_why_says_what_it_waits_for_and_when_it_is_tried_again(here: Site) -> No
     )
 
 
-def test_why_says_that_the_run_before_is_not_over(here: Site) -> None:
+def test_why_reports_that_the_previous_run_is_unfinished(here: Site) -> None:
     cell = f"%%task a --depends-on-past\n{WAITS}"
     runs.deploy(here.cells("past", "%dag past --schedule 'every 1s'", cell), home=here.home)
     here.begin("--jobs", "2")
@@ -102,7 +102,7 @@ def test_why_says_that_the_run_before_is_not_over(here: Site) -> None:
     assert reasons(here, second, "a") == ["waits for a in the run before, which is running"]
 
 
-def test_why_says_that_too_many_runs_are_running(here: Site) -> None:
+def test_why_reports_that_too_many_runs_are_running(here: Site) -> None:
     runs.deploy(here.cells("one", "%dag one --max-active-runs 1", f"%%task a\n{WAITS}"), home=here.home)
     here.begin("--jobs", "2")
     first, second = here.trigger("one"), here.trigger("one")
@@ -112,7 +112,7 @@ def test_why_says_that_too_many_runs_are_running(here: Site) -> None:
     ]
 
 
-def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> None:
+def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: Site) -> None:
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
@@ -128,13 +128,13 @@ def test_why_says_that_nobody_drives_it_though_its_dag_is_paused(here: Site) -> 
     assert "nobody" not in said
 
 
-def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: Path, here: Site) -> None:
+def test_jobs_of_all_schedulers_are_added_up(tmp_path: Path, here: Site) -> None:
     runs.deploy(here.cells("many", "%dag many", "%%task a\nx = 1"), home=here.home)
     run = here.trigger("many")
     store = nbdag.store.open(here.home)
     me = this_process()
     for n in (2, 3):
-        said = {"host": me.host, "pid": me.pid, "birth": me.birth, "started": 0.0, "heartbeat": 0.0}
+        said = {"host": me.host, "pid": me.pid, "birth": me.start_time, "started": 0.0, "heartbeat": 0.0}
         store.schedulers.register(SchedulerRow(id=str(n), kind="scheduler", jobs=n, **said))  # type: ignore[arg-type]
     from nbdag.runs.queries.liveness import jobs_of
 
@@ -143,7 +143,7 @@ def test_jobs_of_schedulers_that_share_the_work_are_counted_together(tmp_path: P
 
 
 @pytest.mark.parametrize(("last", "code", "end"), [("x = 1", 0, "success"), ("1 / 0", 1, "failed")])
-def test_a_run_is_watched_until_it_ends(here: Site, last: str, code: int, end: str) -> None:
+def test_watch_follows_a_run_until_it_ends(here: Site, last: str, code: int, end: str) -> None:
     cells = (f"%%task a\n{WAITS}", f"%%task b --after a\n{last}")
     runs.deploy(here.cells("seen", "%dag seen", *cells), home=here.home)
     here.begin()

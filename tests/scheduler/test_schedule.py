@@ -1,4 +1,4 @@
-"""What a schedule makes: time is an argument, so a year takes seconds."""
+"""Runs that a schedule creates; time is an argument, so a year takes seconds."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def office(tmp_path: Path, scripted: Callable[..., Any]) -> Iterator[Office]:
     store.close()
 
 
-def test_a_year_of_hours_is_caught_up_with(office: Office, shape: Shape) -> None:
+def test_a_year_of_hourly_ticks_is_caught_up(office: Office, shape: Shape) -> None:
     office.now = START + timedelta(days=365)
     office.executor.slots = 100
     office.executor.script = lambda job: {"outputs": ()}
@@ -107,7 +107,7 @@ def test_a_year_of_hours_is_caught_up_with(office: Office, shape: Shape) -> None
     assert dates == sorted(dates)
 
 
-def test_a_day_goes_by_and_each_tick_runs_at_its_time(office: Office, shape: Shape) -> None:
+def test_each_tick_of_a_day_runs_at_its_time(office: Office, shape: Shape) -> None:
     office.deploy(shape({"a": []}), "0 */6 * * *")
     office.until(office.scheduler(), START + timedelta(hours=23))
     assert office.dates() == ["01-01 06:00", "01-01 12:00", "01-01 18:00"]
@@ -121,7 +121,7 @@ def test_without_catchup_only_the_last_missed_tick_runs(office: Office, shape: S
     assert office.dates() == ["01-01 10:00", "01-01 11:00"]
 
 
-def test_a_schedule_that_was_paused_runs_the_last_tick_that_it_missed(office: Office, shape: Shape) -> None:
+def test_a_resumed_schedule_runs_its_last_missed_tick(office: Office, shape: Shape) -> None:
     row = office.deploy(shape({"a": []}), "@hourly")
     scheduler = office.scheduler()
     office.until(scheduler, START + timedelta(hours=1))
@@ -145,7 +145,7 @@ def test_a_schedule_that_was_paused_runs_the_last_tick_that_it_missed(office: Of
         ("every 2h", {"start_date": START.timestamp() + 1800}, 5, ["01-01 00:30", "01-01 02:30", "01-01 04:30"]),
     ],
 )
-def test_a_schedule_makes_these_runs(
+def test_a_schedule_creates_these_runs(
     office: Office, shape: Shape, schedule: str, more: dict[str, Any], hours: int, dates: list[str]
 ) -> None:
     office.deploy(shape({"a": []}), schedule, **more)
@@ -164,7 +164,7 @@ def test_continuous_has_one_run_at_a_time(office: Office, shape: Shape) -> None:
         office.executor.finish("a")
 
 
-def test_what_exceeds_max_active_runs_waits_queued(office: Office, shape: Shape) -> None:
+def test_runs_beyond_max_active_runs_stay_queued(office: Office, shape: Shape) -> None:
     office.executor.script = lambda job: None
     row = office.deploy(shape({"a": []}, max_active_runs=2), None)
     for n in range(4):
@@ -193,7 +193,7 @@ def test_pools_hold_across_runs(office: Office, shape: Shape) -> None:
     assert len(office.executor.open) == 2
 
 
-def test_a_task_that_depends_on_the_past_waits_for_the_run_before(office: Office, shape: Shape) -> None:
+def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(office: Office, shape: Shape) -> None:
     office.executor.script = lambda job: None
     dag = shape({"a": []}, {"a": {"depends_on_past": True}})
     office.deploy(dag, "@hourly", start_date=START.timestamp(), catchup=True)
@@ -207,7 +207,7 @@ def test_a_task_that_depends_on_the_past_waits_for_the_run_before(office: Office
     assert len(office.dates(RunState.SUCCESS)) == 3
 
 
-def test_a_clock_that_is_set_back_an_hour_makes_no_tick_twice(office: Office, shape: Shape) -> None:
+def test_a_clock_set_back_an_hour_repeats_no_tick(office: Office, shape: Shape) -> None:
     office.deploy(shape({"a": []}), "*/30 * * * *")
     scheduler = office.scheduler()
     office.until(scheduler, START + timedelta(hours=3))
@@ -217,7 +217,7 @@ def test_a_clock_that_is_set_back_an_hour_makes_no_tick_twice(office: Office, sh
     assert {row.state for row in office.store.runs()} == {RunState.SUCCESS}
 
 
-def test_a_scheduler_that_died_between_a_run_and_its_record_makes_it_once(office: Office, shape: Shape) -> None:
+def test_a_due_run_is_created_once_even_if_a_scheduler_dies(office: Office, shape: Shape) -> None:
     row = office.deploy(shape({"a": []}), "@hourly")
     office.until(office.scheduler(), START + timedelta(hours=1))
     office.store.deployments.put(row, 0.0)  # as it stood before
@@ -225,7 +225,7 @@ def test_a_scheduler_that_died_between_a_run_and_its_record_makes_it_once(office
     assert office.dates() == ["01-01 01:00", "01-01 02:00"]
 
 
-def test_what_a_scheduler_left_begins_anew_and_costs_no_retry(
+def test_attempts_of_a_dead_scheduler_are_reset_without_using_a_retry(
     office: Office, shape: Shape, scripted: Callable[..., Any]
 ) -> None:
     office.executor.script = lambda job: None
@@ -235,8 +235,11 @@ def test_what_a_scheduler_left_begins_anew_and_costs_no_retry(
     first.tick(office.now)
     asleep = office.store
     office.store = nbdag.store.open(office.home)  # another process has a connection of its own
-    again = reset_attempts(office.store, office.home, first.id, office.now.timestamp(), "it is gone")
+    recovering = scripted()
+    again = reset_attempts(office.store, office.home, recovering, first.id, office.now.timestamp(), "it is gone")
     assert again == ["churn.a"]
+    (job,) = office.executor.submitted
+    assert recovering.terminated == [Path(job.path)]
     office.executor = scripted()
     second = office.scheduler()
     second.tick(office.now)
@@ -264,7 +267,7 @@ def test_a_drained_scheduler_starts_nothing(office: Office, shape: Shape) -> Non
     assert (scheduler.busy, len(office.executor.submitted)) == (0, 1)
 
 
-def test_a_notebook_that_is_gone_keeps_nothing_else_from_running(office: Office, shape: Shape) -> None:
+def test_a_deleted_notebook_does_not_keep_others_from_running(office: Office, shape: Shape) -> None:
     lost = office.deploy(shape({"a": []}), "@hourly")
     office.trigger(lost, "r")
     office.dags.clear()

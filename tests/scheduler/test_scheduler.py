@@ -1,4 +1,4 @@
-"""The loop, with a clock that only the test moves and an executor that does what it is told."""
+"""The loop, with a clock that only the test moves and a scripted executor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHAIN = {"a": [], "b": ["a"], "c": ["b"]}
 FORK = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
 
 
-def test_a_run_goes_from_the_first_task_to_the_last(bench: Any, shape: Shape) -> None:
+def test_a_run_executes_its_tasks_in_order(bench: Any, shape: Shape) -> None:
     row = bench.run(shape(FORK))
     assert row.state is RunState.SUCCESS
     assert bench.executor.names == ["a", "b", "c", "d"]
@@ -29,7 +29,7 @@ def test_a_run_goes_from_the_first_task_to_the_last(bench: Any, shape: Shape) ->
     assert row.started is not None and row.ended is not None
 
 
-def test_a_task_is_given_what_the_tasks_before_it_left(bench: Any, shape: Shape) -> None:
+def test_a_task_gets_the_outputs_of_the_tasks_before_it(bench: Any, shape: Shape) -> None:
     bench.run(shape(FORK))
     given = {job.key.task: {each.name: each.digests for each in job.inputs} for job in bench.executor.submitted}
     assert given == {
@@ -40,7 +40,7 @@ def test_a_task_is_given_what_the_tasks_before_it_left(bench: Any, shape: Shape)
     }
 
 
-def test_a_job_says_where_and_as_what_it_runs(bench: Any, shape: Shape) -> None:
+def test_a_job_has_its_paths_and_context(bench: Any, shape: Shape) -> None:
     row = bench.run(shape({"a": []}), parameters={"alpha": 1}, cwd="/somewhere")
     (job,) = bench.executor.submitted
     assert job.path == str(bench.home.root / "runs" / "churn" / row.name / "tasks" / "a" / "1.ipynb")
@@ -49,7 +49,7 @@ def test_a_job_says_where_and_as_what_it_runs(bench: Any, shape: Shape) -> None:
     assert job.context["logical_date"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_no_more_run_at_once_than_there_are_slots(bench: Any, shape: Shape) -> None:
+def test_no_more_tasks_run_at_once_than_there_are_slots(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape({name: [] for name in "abcde"}))
     while not scheduler.done:
@@ -60,7 +60,7 @@ def test_no_more_run_at_once_than_there_are_slots(bench: Any, shape: Shape) -> N
     assert bench.store.run(row.id).state is RunState.SUCCESS
 
 
-def test_an_attempt_is_on_record_before_it_is_handed_out(bench: Any, shape: Shape) -> None:
+def test_an_attempt_is_recorded_before_it_is_submitted(bench: Any, shape: Shape) -> None:
     seen = []
 
     def look(job: Job) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_an_attempt_is_on_record_before_it_is_handed_out(bench: Any, shape: Shap
     assert seen == [(task, TaskState.RUNNING) for task in "abc"]
 
 
-def test_what_follows_a_failure_does_not_run_and_the_rest_goes_on(bench: Any, shape: Shape) -> None:
+def test_tasks_downstream_of_a_failure_do_not_run_and_others_do(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: {"state": TaskState.FAILED, "error": "boom"} if job.key.task == "b" else {}
     row = bench.run(shape({**FORK, "e": ["c"]}))
     assert bench.states(row) == {
@@ -85,7 +85,7 @@ def test_what_follows_a_failure_does_not_run_and_the_rest_goes_on(bench: Any, sh
     assert row.error is not None and "b failed" in row.error
 
 
-def test_a_run_that_fails_fast_ends_what_is_running(bench: Any, shape: Shape) -> None:
+def test_a_run_that_fails_fast_terminates_running_tasks(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape({"a": [], "b": [], "c": ["b"]}, fail_fast=True))
     scheduler.tick(bench.now)
@@ -108,7 +108,7 @@ def test_a_run_that_fails_fast_ends_what_is_running(bench: Any, shape: Shape) ->
         (9, 2, True, 1, "failed"),
     ],
 )
-def test_a_task_is_tried_again_as_often_as_it_may_be(
+def test_a_task_is_retried_up_to_its_limit(
     bench: Any, shape: Shape, failures: int, retries: int, final: bool, tries: int, state: str
 ) -> None:
     def fail(job: Job) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_a_task_is_tried_again_as_often_as_it_may_be(
     assert [each.state.value for each in bench.store.attempts([row.id])[row.id]] == ["failed"] * (tries - 1) + [state]
 
 
-def test_a_retry_is_not_made_before_its_time(bench: Any, shape: Shape) -> None:
+def test_a_retry_does_not_start_before_its_time(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: {"state": TaskState.FAILED} if job.key.try_number == 1 else {}
     scheduler, _ = bench.begin(shape({"a": []}, {"a": {"retries": 1, "retry_delay": 60.0}}))
     scheduler.tick(bench.now)
@@ -135,7 +135,7 @@ def test_a_retry_is_not_made_before_its_time(bench: Any, shape: Shape) -> None:
     assert len(bench.executor.submitted) == 2
 
 
-def test_a_sensor_between_two_looks_has_no_slot_and_goes_on_with_its_attempt(bench: Any, shape: Shape) -> None:
+def test_a_sensor_between_two_polls_has_no_slot_and_resumes_its_attempt(bench: Any, shape: Shape) -> None:
     looks = iter([TaskState.UP_FOR_RESCHEDULE, TaskState.UP_FOR_RESCHEDULE, TaskState.SUCCESS])
     bench.executor.script = lambda job: {"state": next(looks)}
     row = bench.run(shape({"a": []}, {"a": {"poke": 30.0}}))
@@ -145,7 +145,7 @@ def test_a_sensor_between_two_looks_has_no_slot_and_goes_on_with_its_attempt(ben
     assert attempt.ended is not None and attempt.ended - attempt.started == 60.0
 
 
-def test_a_mapped_task_runs_once_for_each_element_and_gives_the_list(bench: Any, shape: Shape) -> None:
+def test_a_mapped_task_runs_once_for_each_element_and_outputs_the_list(bench: Any, shape: Shape) -> None:
     def answer(job: Job) -> dict[str, Any]:
         return {"length": 3, "elements": ({"x": "e0"}, {"x": "e1"}, {"x": "e2"})} if job.expand else {}
 
@@ -167,7 +167,7 @@ def test_a_mapped_task_without_elements_is_skipped(bench: Any, shape: Shape) -> 
     assert bench.states(row) == {"m": "skipped", "z": "skipped"}
 
 
-def test_a_partial_run_uses_the_values_of_another(bench: Any, shape: Shape) -> None:
+def test_a_partial_run_uses_values_of_another_run(bench: Any, shape: Shape) -> None:
     whole = bench.run(shape(CHAIN))
     row = bench.run(shape(CHAIN), tasks=("c",), borrowed={"b": whole.id})
     assert bench.executor.names == ["a", "b", "c", "c"]
@@ -186,7 +186,7 @@ def test_a_pool_is_shared_with_the_runs_of_other_processes(bench: Any, shape: Sh
     assert len(bench.executor.submitted) == 1
 
 
-def test_a_slot_that_another_process_lets_go_of_is_taken(bench: Any, shape: Shape) -> None:
+def test_a_slot_released_by_another_process_is_used(bench: Any, shape: Shape) -> None:
     bench.store.set_pool("gpu", 1)
     dag = shape({"a": []}, {"a": {"pool": "gpu"}})
     bench.executor.script = lambda job: None
@@ -203,7 +203,7 @@ def test_a_slot_that_another_process_lets_go_of_is_taken(bench: Any, shape: Shap
     other.store.close()
 
 
-def test_a_stop_ends_the_attempts_and_records_the_run_as_cancelled(bench: Any, shape: Shape) -> None:
+def test_a_stop_terminates_the_attempts_and_cancels_the_run(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
@@ -216,7 +216,7 @@ def test_a_stop_ends_the_attempts_and_records_the_run_as_cancelled(bench: Any, s
     assert (attempt.state, attempt.error) == (TaskState.FAILED, "cancelled")
 
 
-def test_a_run_that_somebody_else_cancels_is_stopped(bench: Any, shape: Shape) -> None:
+def test_a_run_cancelled_by_another_process_is_stopped(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
@@ -228,7 +228,7 @@ def test_a_run_that_somebody_else_cancels_is_stopped(bench: Any, shape: Shape) -
     assert bench.executor.open == {}
 
 
-def test_a_change_from_outside_during_a_look_makes_it_look_again(bench: Any, shape: Shape) -> None:
+def test_a_change_by_another_process_during_a_step_repeats_the_step(bench: Any, shape: Shape) -> None:
     scheduler, row = bench.begin(shape(CHAIN))
     other = nbdag.store.open(bench.home)
     save, meddled = bench.store.save, []
@@ -247,7 +247,7 @@ def test_a_change_from_outside_during_a_look_makes_it_look_again(bench: Any, sha
     assert bench.store.run(row.id).state is RunState.SUCCESS
 
 
-def test_a_result_that_nobody_waits_for_changes_nothing(bench: Any, shape: Shape) -> None:
+def test_a_result_of_an_unknown_attempt_changes_nothing(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape({"a": []}))
     scheduler.tick(bench.now)
@@ -258,7 +258,7 @@ def test_a_result_that_nobody_waits_for_changes_nothing(bench: Any, shape: Shape
     assert bench.states(row) == {"a": "running"}
 
 
-def test_events_come_in_the_order_in_which_things_happened(bench: Any, shape: Shape) -> None:
+def test_events_are_in_order(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: {"state": TaskState.FAILED, "error": "boom"} if job.key.task == "b" else {}
     bench.run(shape(CHAIN))
     assert [(event.task or "run", event.state.value) for event in bench.events] == [
@@ -274,7 +274,7 @@ def test_events_come_in_the_order_in_which_things_happened(bench: Any, shape: Sh
     assert bench.events[-1].message
 
 
-def test_the_scheduler_says_that_it_is_alive(bench: Any, shape: Shape) -> None:
+def test_the_scheduler_records_heartbeats(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, _ = bench.begin(shape({"a": []}))
     began = bench.now.timestamp()
@@ -284,7 +284,7 @@ def test_the_scheduler_says_that_it_is_alive(bench: Any, shape: Shape) -> None:
         assert row.heartbeat == began + beat
 
 
-def test_a_clock_that_steps_back_stops_nothing(bench: Any, shape: Shape) -> None:
+def test_a_clock_that_is_set_back_stops_no_task(bench: Any, shape: Shape) -> None:
     scheduler, row = bench.begin(shape(CHAIN))
     while not scheduler.done:
         scheduler.tick(bench.now)
@@ -292,7 +292,7 @@ def test_a_clock_that_steps_back_stops_nothing(bench: Any, shape: Shape) -> None
     assert bench.store.run(row.id).state is RunState.SUCCESS
 
 
-def test_nothing_ends_before_it_began_though_the_clock_was_set_back(bench: Any, shape: Shape) -> None:
+def test_no_attempt_ends_before_its_start_if_the_clock_is_set_back(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape({"a": ()}, {"a": {"reschedule": True, "poke": 60.0}}))
     scheduler.tick(bench.now)
@@ -309,7 +309,7 @@ def test_nothing_ends_before_it_began_though_the_clock_was_set_back(bench: Any, 
     assert attempt.ended == attempt.started and row.ended == row.started
 
 
-def test_a_run_that_takes_longer_than_it_may_fails_and_skips_what_is_left(bench: Any, shape: Shape) -> None:
+def test_a_run_that_times_out_fails_and_skips_its_unfinished_tasks(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape(CHAIN, timeout=60.0))
     wake: datetime | None = scheduler.tick(bench.now)
@@ -322,7 +322,7 @@ def test_a_run_that_takes_longer_than_it_may_fails_and_skips_what_is_left(bench:
     assert set(bench.states(row).values()) == {"skipped"}
 
 
-def test_what_cannot_be_given_to_the_store_ends_the_attempts(bench: Any, shape: Shape) -> None:
+def test_an_error_of_the_store_terminates_the_attempts(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, _ = bench.begin(shape(FORK))
     scheduler.tick(bench.now)
@@ -331,7 +331,7 @@ def test_what_cannot_be_given_to_the_store_ends_the_attempts(bench: Any, shape: 
     assert bench.store.runs()[0].state is RunState.CANCELLED
 
 
-def test_a_slot_that_another_process_takes_at_the_same_moment_is_given_once(bench: Any, shape: Shape) -> None:
+def test_a_slot_claimed_by_two_processes_is_given_once(bench: Any, shape: Shape) -> None:
     bench.store.set_pool("gpu", 1)
     dag = shape({"a": []}, {"a": {"pool": "gpu"}})
     bench.executor.script = lambda job: None

@@ -1,4 +1,4 @@
-"""What every store promises, whatever database it is in."""
+"""The contract of the store, on both databases."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def end(store: Store, run: RunRow, task: str, state: TaskState = TaskState.SUCCE
 OUT = StoredOutput(name="df", digest="ab12", type="pandas.DataFrame", bytes=1 << 40, summary="10 rows × 2 columns")
 
 
-def test_a_new_run_is_queued_and_holds_what_it_was_given(store: Store) -> None:
+def test_a_new_run_is_queued_with_its_values(store: Store) -> None:
     new = a_run(parameters={"alpha": 0.5, "names": ["é", None]}, tasks=("b",), output="/out.ipynb", fail_fast=True)
     made = store.create_run(new, tasks("b"))
     assert store.run(made.id) == made
@@ -76,7 +76,7 @@ def test_a_new_run_is_queued_and_holds_what_it_was_given(store: Store) -> None:
     assert [each.state for each in instances(store, made)] == [TaskState.NONE]
 
 
-def test_a_run_without_a_choice_of_tasks_is_of_all(store: Store) -> None:
+def test_a_run_without_selected_tasks_has_all_tasks(store: Store) -> None:
     assert store.create_run(a_run(), tasks("a")).tasks is None
 
 
@@ -90,7 +90,7 @@ def test_two_runs_of_one_dag_cannot_share_an_id(store: Store) -> None:
     assert store.named("manual__0") == []  # all or none
 
 
-def test_instances_come_in_notebook_order_and_by_map_index(store: Store) -> None:
+def test_instances_are_in_notebook_order_and_by_map_index(store: Store) -> None:
     run = store.create_run(a_run(), tasks("first", "mapped", "last"))
     placeholder = instances(store, run)[1]
     elements = [NewInstance(task="mapped", position=1, map_index=n, element={"x": f"digest{n}"}) for n in (0, 1, 2)]
@@ -104,7 +104,7 @@ def test_instances_come_in_notebook_order_and_by_map_index(store: Store) -> None
     assert found[2].element == {"x": "digest1"}
 
 
-def test_a_change_made_from_an_older_look_is_refused_whole(store: Store) -> None:
+def test_a_change_of_an_older_revision_is_rejected_as_a_whole(store: Store) -> None:
     run = store.create_run(a_run(), tasks("a"))
     store.schedulers.register(ME)
     begin(store, run, "a")
@@ -114,7 +114,7 @@ def test_a_change_made_from_an_older_look_is_refused_whole(store: Store) -> None
     assert store.notes([run.id]) == {run.id: ()}
 
 
-def test_one_of_many_that_save_at_once_is_taken(home: Home, store: Store) -> None:
+def test_of_concurrent_changes_one_is_saved(home: Home, store: Store) -> None:
     run = store.create_run(a_run(), tasks("a"))
     saved: list[bool] = []
 
@@ -132,7 +132,7 @@ def test_one_of_many_that_save_at_once_is_taken(home: Home, store: Store) -> Non
     assert store.revision(run.id) == 1
 
 
-def test_an_attempt_has_one_outcome_with_what_it_left_and_what_was_said(store: Store) -> None:
+def test_an_attempt_has_one_outcome_with_outputs_and_notes(store: Store) -> None:
     store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     (attempt,) = store.attempts([run.id])[run.id]
@@ -144,7 +144,7 @@ def test_an_attempt_has_one_outcome_with_what_it_left_and_what_was_said(store: S
     assert (attempt.outputs, attempt.notes) == ((OUT,), (note,))
 
 
-def test_earlier_attempts_stay_on_record(store: Store) -> None:
+def test_earlier_attempts_stay_recorded(store: Store) -> None:
     store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     run = end(store, run, "a", TaskState.FAILED, error="boom", traceback="Traceback …\nboom")
@@ -165,7 +165,7 @@ def test_an_attempt_cannot_begin_twice(store: Store) -> None:
     assert store.revision(run.id) == run.revision
 
 
-def test_a_sensor_that_looks_again_goes_on_with_its_attempt(store: Store) -> None:
+def test_a_sensor_that_polls_again_resumes_its_attempt(store: Store) -> None:
     store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
     run = end(store, run, "a", TaskState.UP_FOR_RESCHEDULE)
@@ -175,7 +175,7 @@ def test_a_sensor_that_looks_again_goes_on_with_its_attempt(store: Store) -> Non
     assert (attempt.state, attempt.started, attempt.ended) == (TaskState.RUNNING, 102.0, None)
 
 
-def test_runs_come_newest_first_of_a_dag_in_a_state_and_not_too_many(store: Store) -> None:
+def test_runs_are_listed_newest_first_by_dag_state_and_limit(store: Store) -> None:
     for n in range(4):
         store.create_run(a_run(f"r{n}", created=100.0 + n), [])
     other = store.create_run(a_run("x", dag="other", created=200.0), [])
@@ -196,15 +196,13 @@ def test_runs_come_newest_first_of_a_dag_in_a_state_and_not_too_many(store: Stor
         ("r_", None, []),
     ],
 )
-def test_a_run_is_found_by_its_id_or_the_beginning_of_it(
-    store: Store, asked: str, dag: str | None, found: list[str]
-) -> None:
+def test_a_run_is_found_by_its_id_or_a_prefix(store: Store, asked: str, dag: str | None, found: list[str]) -> None:
     for n, name in enumerate(("r1", "r10", "r2")):
         store.create_run(a_run(name, created=100.0 + n), [])
     assert [run.name for run in store.named(asked, dag)] == found
 
 
-def test_asking_to_cancel_is_kept_once_and_refused_once_the_run_has_ended(store: Store) -> None:
+def test_a_cancel_request_is_kept_and_rejected_after_the_end(store: Store) -> None:
     run = store.create_run(a_run(), [])
     assert store.request_cancel(run.id, 105.0)
     assert store.request_cancel(run.id, 106.0)
@@ -214,7 +212,7 @@ def test_asking_to_cancel_is_kept_once_and_refused_once_the_run_has_ended(store:
     assert not store.request_cancel(run.id, 108.0)
 
 
-def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(store: Store) -> None:
+def test_unfinished_runs_are_listed_with_their_owner(store: Store) -> None:
     store.schedulers.register(ME)
     store.schedulers.record_heartbeat(ME.id, 9.0)
     run = store.create_run(a_run(scheduler=ME.id), [])
@@ -224,7 +222,7 @@ def test_runs_are_listed_with_the_scheduler_that_drives_them_while_they_last(sto
     assert store.owned_runs() == []
 
 
-def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
+def test_active_instances_of_all_runs_are_listed(store: Store) -> None:
     store.schedulers.register(ME)
     for dag in ("a", "b"):
         run = store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu", slots=2), *tasks("u")])
@@ -234,7 +232,7 @@ def test_what_has_a_slot_is_known_over_all_runs(store: Store) -> None:
     ]  # fmt: skip
 
 
-def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: Store) -> None:
+def test_a_change_that_exceeds_a_pool_is_rejected_as_a_whole(store: Store) -> None:
     store.schedulers.register(ME)
     mine, theirs = (
         store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, pool="gpu")]) for dag in ("a", "b")
@@ -250,14 +248,14 @@ def test_a_change_for_which_a_pool_has_no_room_any_more_is_refused_whole(store: 
     assert store.save(replace(change, pools={"gpu": 2})) == []
 
 
-def test_pools_begin_with_the_default_one_and_can_be_set(store: Store) -> None:
+def test_the_default_pool_exists_and_pools_can_be_set(store: Store) -> None:
     assert store.pools() == {"default_pool": 128}
     store.set_pool("gpu", 2)
     store.set_pool("gpu", -1)
     assert store.pools() == {"default_pool": 128, "gpu": -1}
 
 
-def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(store: Store) -> None:
+def test_values_are_borrowed_from_the_newest_run_that_finished_the_task(store: Store) -> None:
     store.schedulers.register(ME)
     assert store.latest_with("churn", "a") is None
     old = end(store, begin(store, store.create_run(a_run("old"), tasks("a", "b")), "a"), "a", outputs=(OUT,))
@@ -272,7 +270,7 @@ def test_values_are_borrowed_from_the_newest_run_in_which_the_task_was_done(stor
     assert store.borrowed([partial.id, old.id]) == {partial.id: {"a": old.id}, old.id: {}}
 
 
-def test_what_is_forgotten_is_neither_a_run_that_goes_on_nor_one_that_lends(store: Store) -> None:
+def test_unfinished_and_borrowed_runs_are_not_deleted(store: Store) -> None:
     def over(name: str, **more: object) -> RunRow:
         run = store.create_run(a_run(name, **more), tasks("a"))
         assert store.save(Change(run=replace(run, state=RunState.SUCCESS, ended=150.0))) is not None
@@ -295,20 +293,20 @@ def test_what_is_forgotten_is_neither_a_run_that_goes_on_nor_one_that_lends(stor
     assert store.maintenance.integrity_errors() == []
 
 
-def test_what_is_said_of_a_run_before_it_starts_is_kept(store: Store) -> None:
+def test_notes_of_a_new_run_are_kept(store: Store) -> None:
     note = Note(code="NB411", name="alhpa", message="did you mean alpha?")
     run = store.create_run(a_run(notes=(note,)), [])
     assert store.notes([run.id]) == {run.id: (note,)}
 
 
-def test_a_store_opened_again_holds_what_it_held(home: Home, store: Store) -> None:
+def test_a_reopened_store_keeps_its_records(home: Home, store: Store) -> None:
     made = store.create_run(a_run(), tasks("a"))
     again = nbdag.store.open(home)
     assert again.run(made.id) == made
     again.close()
 
 
-def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store) -> None:
+def test_cached_outcomes_are_found_by_key_executed_ones_first(store: Store) -> None:
     store.schedulers.register(ME)
 
     def attempt(name: str, cached: str | None = None, *, at: float, **more: object) -> RunRow:
@@ -342,12 +340,12 @@ def test_outcomes_are_found_by_their_key_those_that_were_made_first(store: Store
     assert [each.run for each in store.cached_outcomes("churn", "a", "k" * 64)] == ["r1"]  # and r3 had it from r2
 
 
-def test_a_run_remembers_that_it_wants_no_earlier_outcomes(store: Store) -> None:
+def test_a_run_records_that_it_uses_no_cache(store: Store) -> None:
     assert store.create_run(a_run("r1"), []).cache is True
     assert store.create_run(a_run("r2", cache=False), []).cache is False
 
 
-def test_runs_that_are_due_are_made_at_once_or_not_at_all(store: Store) -> None:
+def test_due_runs_are_created_together_or_not_at_all(store: Store) -> None:
     seen = DagRow(id="churn", digest="d", path="/x", cwd="/", deployed=0.0, schedule="@hourly", next_date=1.0)
     store.deployments.put(seen, 0.0)
     due = [a_run(f"s{n}", kind="scheduled", logical_date=float(n)) for n in (1, 2, 3)]
@@ -364,7 +362,7 @@ def test_runs_that_are_due_are_made_at_once_or_not_at_all(store: Store) -> None:
     assert store.named("s4") == []
 
 
-def test_no_more_runs_of_a_dag_start_than_may_run_and_a_backfill_counts_apart(store: Store) -> None:
+def test_the_limit_of_running_runs_counts_backfills_separately(store: Store) -> None:
     def starts(run: RunRow, most: int) -> bool:
         begun = replace(run, state=RunState.RUNNING, started=101.0)
         return store.save(Change(run=begun, at=101.0, most=most)) is not None
@@ -383,7 +381,7 @@ def test_no_more_runs_of_a_dag_start_than_may_run_and_a_backfill_counts_apart(st
     assert starts(store.run(made[1].id), 2)
 
 
-def test_the_run_before_is_the_newest_of_the_date_before_and_none_that_was_triggered(store: Store) -> None:
+def test_the_previous_run_is_the_newest_of_the_previous_date_and_not_manual(store: Store) -> None:
     said = {
         "a": ("scheduled", 1.0),
         "b": ("backfill", 2.0),
@@ -400,7 +398,7 @@ def test_the_run_before_is_the_newest_of_the_date_before_and_none_that_was_trigg
     assert [run.name for run in [store.deployments.previous_run(before)] if run] == ["a"]
 
 
-def test_hosts_whose_clocks_differ_agree_on_when_a_process_was_last_heard_of(store: Store, home: Home) -> None:
+def test_hosts_with_different_clocks_agree_on_heartbeats(store: Store, home: Home) -> None:
     """The other host's clock is an hour behind the server's; ours is right."""
     other = nbdag.store.open(home)
     ahead, other._database.clock_offset = store._database.clock_offset, store._database.clock_offset + 3600.0
@@ -435,7 +433,7 @@ def test_a_dag_has_one_backfill_at_a_time(store: Store) -> None:
     assert fill(store, a_run("b3", kind="backfill")) is not None
 
 
-def test_of_many_backfills_that_begin_at_once_there_is_one(home: Home, store: Store) -> None:
+def test_of_concurrent_backfills_one_is_created(home: Home, store: Store) -> None:
     others = [nbdag.store.open(home) for _ in range(4)]
     made: list[list[RunRow] | None] = []
     threads = [
@@ -451,7 +449,7 @@ def test_of_many_backfills_that_begin_at_once_there_is_one(home: Home, store: St
         other.close()
 
 
-def test_a_backfill_of_which_a_run_cannot_be_made_is_none(store: Store) -> None:
+def test_a_backfill_is_not_created_if_one_of_its_runs_exists(store: Store) -> None:
     store.create_run(a_run("b2"), [])
     with pytest.raises(RunExistsError):
         fill(store, a_run("b1", kind="backfill"), a_run("b2", kind="backfill"))
@@ -460,7 +458,7 @@ def test_a_backfill_of_which_a_run_cannot_be_made_is_none(store: Store) -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_of_a_long_queue_the_first_are_read_and_all_that_goes_on(store: Store, backwards: bool) -> None:
+def test_of_a_long_queue_only_the_first_runs_and_all_running_ones_are_read(store: Store, backwards: bool) -> None:
     made = fill(
         store, *(a_run(f"b{n}", kind="backfill", logical_date=float(n)) for n in range(130)), backwards=backwards
     )

@@ -1,4 +1,4 @@
-"""Making, upgrading and failing, in the databases themselves."""
+"""Creation, upgrades and failures of the databases."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _schema(path: Path) -> set[tuple[str, str]]:
     return {(name, " ".join(sql.replace("\n", " ").replace("( ", "(").split())) for name, sql in rows}
 
 
-def test_migrations_lead_to_the_tables_as_they_are(tmp_path: Path) -> None:
+def test_migrations_and_new_databases_have_the_same_schema(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
     with engine.begin() as connection:
         upgrade(connection)
@@ -84,7 +84,7 @@ def test_importing_nbdag_imports_no_sqlalchemy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(home: Home) -> None:
+def test_sqlite_uses_wal_mode_and_foreign_keys(home: Home) -> None:
     opened = connect(home)
     with opened.reading() as connection:
         found = {
@@ -96,7 +96,7 @@ def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(home: Home) -> None:
 
 
 @pytest.mark.parametrize("name", ["what?", "a?b=c", "no#1", "100%", "50%25", "a b:c@d"])
-def test_a_folder_of_any_name_holds_the_database(tmp_path: Path, name: str) -> None:
+def test_the_database_works_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     home = Home(tmp_path / name / ".nbdag")
     store = nbdag.store.open(home)
     store.set_pool("gpu", 1)
@@ -105,7 +105,7 @@ def test_a_folder_of_any_name_holds_the_database(tmp_path: Path, name: str) -> N
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_many_that_make_the_database_at_once_make_one(home: Home) -> None:
+def test_concurrent_processes_create_one_database(home: Home) -> None:
     failed: list[BaseException] = []
 
     def make() -> None:
@@ -123,7 +123,7 @@ def test_many_that_make_the_database_at_once_make_one(home: Home) -> None:
     assert sqlite3.connect(home.database).execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
-def test_a_writer_begins_as_one_and_a_reader_waits_for_nobody(
+def test_writers_wait_for_one_another_and_readers_never_wait(
     home: Home, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY", 0.05)
@@ -137,7 +137,7 @@ def test_a_writer_begins_as_one_and_a_reader_waits_for_nobody(
     store.close()
 
 
-def test_the_count_of_changes_moves_for_the_writes_of_others_only(home: Home) -> None:
+def test_only_writes_of_others_count_as_changes(home: Home) -> None:
     mine, theirs = nbdag.store.open(home), nbdag.store.open(home)
     seen = mine.changes()
     mine.set_pool("a", 1)
@@ -148,7 +148,7 @@ def test_the_count_of_changes_moves_for_the_writes_of_others_only(home: Home) ->
     theirs.close()
 
 
-def test_no_change_is_missed_where_another_thread_has_the_connection(home: Home) -> None:
+def test_no_change_is_missed_while_another_thread_has_the_connection(home: Home) -> None:
     mine, theirs = nbdag.store.open(home), nbdag.store.open(home)
     mine.pools()
     seen = mine.changes()
@@ -168,18 +168,18 @@ def _says(home: Home, kind: type[Exception], match: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_said_to_be_damaged(home: Home) -> None:
+def test_a_file_that_is_no_database_is_reported_as_damaged(home: Home) -> None:
     home.root.mkdir()
     home.database.write_bytes(b"nothing of the kind" * 100)
     _says(home, StoreCorruptError, r"not a database, or is damaged: .*nbdag\.db.*move it away")
 
 
-def test_a_database_of_a_newer_nbdag_is_left_alone(home: Home, raw: sqlite3.Connection) -> None:
+def test_a_database_of_a_newer_nbdag_is_not_changed(home: Home, raw: sqlite3.Connection) -> None:
     raw.execute("UPDATE alembic_version SET version_num = '9999'")
     _says(home, StoreNewerError, r"newer nbdag: .*\(its schema is 9999, .*upgrade nbdag")
 
 
-def test_a_database_that_cannot_be_written_is_said_to_be(home: Home, raw: sqlite3.Connection) -> None:
+def test_a_read_only_database_is_reported(home: Home, raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA journal_mode=DELETE")
     raw.close()
     # Root may write to what is read-only, so the file system must refuse: a folder stands where the journal belongs.
@@ -197,7 +197,7 @@ def test_a_database_that_cannot_be_written_is_said_to_be(home: Home, raw: sqlite
         ("postgresql+psycopg://127.0.0.1:1/none?password=s3cret&user=u", r"/none\?password=\*\*\*&user=u"),
     ],
 )
-def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Path, url: str, says: str) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(tmp_path: Path, url: str, says: str) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(StoreUnreachableError, match=says) as caught:
         nbdag.store.open(Home(tmp_path, url))
@@ -205,7 +205,7 @@ def test_a_database_that_is_not_there_is_said_without_its_password(tmp_path: Pat
 
 
 @pytest.mark.parametrize("url", ["mysql://u:s3cret@h/db", "sqlite:////tmp/s.db", "oracle+oracledb://h/x"])
-def test_a_database_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+def test_a_database_of_another_kind_is_rejected(tmp_path: Path, url: str) -> None:
     with pytest.raises(
         StoreKindError, match=r"is not PostgreSQL: .*; name a PostgreSQL database; for SQLite, .*NBDAG_HOME"
     ) as caught:
@@ -214,7 +214,7 @@ def test_a_database_of_another_kind_is_refused(tmp_path: Path, url: str) -> None
     assert "pip install" not in str(caught.value)
 
 
-def test_a_full_disk_is_said_to_be_and_leaves_the_database_whole(home: Home) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_database_intact(home: Home) -> None:
     store = nbdag.store.open(home)
     with store._database.engine.connect() as connection:  # the database's own limit fails as a full disk does
         connection.exec_driver_sql("PRAGMA max_page_count=1")

@@ -324,7 +324,7 @@ def test_failures_are_told_by_the_lines_of_cells_and_once_where_they_are_alike(
         "\n  line 3 of b: read('{')\n  line 3 of setup, in read(text): return json.loads(text)\n  (all" in done.stdout
     )
     assert "decoder.py" not in done.stdout and "decoder.py" in nbdag("logs", "b").stdout
-    assert "q failed: --when 1/0 cannot be told: ZeroDivisionError: division by zero\n  (all of it" in done.stdout
+    assert "q failed: cannot evaluate --when 1/0: ZeroDivisionError: division by zero\n  (all of it" in done.stdout
     assert "r[0] failed: ValueError: False\n  line 2 of r: raise" in done.stdout
     assert "r[1] and r[2] failed alike\n" in done.stdout
     assert re.search(r"r\[3\] .* ValueError: True", nbdag("status").stdout)

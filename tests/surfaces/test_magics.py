@@ -190,7 +190,7 @@ def test_the_debugger_stops_at_a_breakpoint_and_shows_what_is_there(kernel):
 
 WRONG = [
     ("%%task t --retires 2", "unknown option --retires; did you mean --retries?"),
-    ("%%task", "the task has no name; it comes first: %%task NAME --option …"),
+    ("%%task", "the task has no name; write %%task NAME --option …"),
     ("%%task 1st", "'1st' is not a valid name"),
     ("%%task t --retries many", "--retries many"),
     ("%%setup now", "unexpected 'now'"),
@@ -216,7 +216,7 @@ def test_a_wrong_header_is_answered_in_one_sentence_and_its_cell_does_not_run(ke
     ("line", "sentence"),
     [
         ("%dag --shedule @daily", "did you mean --schedule?"),
-        ("%dag x --schedule '61 * * * *'", "take values from 0 to 59"),
+        ("%dag x --schedule '61 * * * *'", "write values from 0 to 59"),
         ("%edges a >>", "an edge needs a task on both sides"),
         ("%%dag x --retires 2\n1", "did you mean --retries?"),
         ("%%edges a >> b\n1", "is not a cell magic"),
@@ -293,9 +293,9 @@ def test_elements_for_which_when_is_false_are_left_out(kernel):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--map n=7", "--map n=7 cannot be told: TypeError: 'int' object is not iterable"),
-        ("--map a=[1] --map b=[1,2] --zip", "--zip needs maps of one length, and a has 1, b has 2"),
-        ("--map n='range(2000)'", "--map makes 2,000 instances, more than 1,024"),
+        ("--map n=7", "cannot evaluate --map n=7: TypeError: 'int' object is not iterable"),
+        ("--map a=[1] --map b=[1,2] --zip", "--zip needs maps of equal length, but a has 1, b has 2"),
+        ("--map n='range(2000)'", "--map makes 2,000 instances, more than the limit of 1,024"),
     ],
 )
 def test_elements_that_cannot_be_had_are_one_sentence(kernel, options, sentence):

@@ -85,7 +85,7 @@ ERRORS = [
     ("\nfor n in (1, 2):\n    1 / 0", 4, "ZeroDivisionError: division by zero"),
     ("def f():\n    return Python('a', '1', retires=2)\n\nf()", 3, "OperatorError: unknown keyword retires for Python; did you mean retries?"),
     ("Python('a', '1')\nPython('a', '1')", 3, "OperatorError: task a already exists, created in line 2"),
-    ("Python('a', fit)", 2, "OperatorError: fit cannot be called so"),
+    ("Python('a', fit)", 2, "OperatorError: fit cannot be called with these arguments"),
     ("x = (", 2, "SyntaxError"),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Functions and classes of a notebook mean in another notebook what they meant in theirs."""
+"""Functions and classes of a notebook mean the same in another notebook."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ def helper(n): return n + 1
 """
 
 
-def test_an_object_of_a_class_of_setup_is_of_that_class_again(notebook) -> None:
+def test_an_object_keeps_its_class_if_setup_defines_it(notebook) -> None:
     here, there = notebook(MODEL, "m = Model(3)"), notebook(MODEL)
     there.load(here.save("m"))
     there.run("ok = isinstance(m, Model) and type(m) is Model and m.score() == 8")
     assert there.names["ok"]
 
 
-def test_an_object_brings_its_class_where_there_is_none(notebook) -> None:
+def test_an_object_brings_its_class_if_the_notebook_lacks_it(notebook) -> None:
     here, there = notebook(MODEL, "m = Model(3)"), notebook()
     there.load(here.save("m"))
     there.run("score = m.score()")
     assert there.names["score"] == 8
 
 
-def test_a_class_that_differs_is_not_taken_for_the_other(notebook) -> None:
+def test_a_different_class_of_the_same_name_is_not_used(notebook) -> None:
     here, there = notebook(MODEL, "m = Model(3)"), notebook(MODEL.replace("scale = 2", "scale = 10"))
     there.load(here.save("m"))
     there.run("scores = m.score(), Model(3).score()")
     assert there.names["scores"] == (8, 40)
 
 
-def test_objects_stored_apart_are_of_one_class(notebook) -> None:
+def test_objects_of_separate_values_share_their_class(notebook) -> None:
     here, there = notebook(MODEL, "a = Model(1); b = Model(2)"), notebook()
     there.load(here.save("a"))
     there.load(here.save("b"))
@@ -42,7 +42,7 @@ def test_objects_stored_apart_are_of_one_class(notebook) -> None:
     assert there.names["same"]
 
 
-def test_a_function_reads_the_names_of_the_notebook_that_calls_it(notebook) -> None:
+def test_a_function_reads_names_of_the_loading_notebook(notebook) -> None:
     here = notebook("k = 1", "f = lambda x: x + k")
     there = notebook("k = 100")
     there.load(here.save("f"))
@@ -50,7 +50,7 @@ def test_a_function_reads_the_names_of_the_notebook_that_calls_it(notebook) -> N
     assert (there.names["first"], there.names["second"]) == (101, 6)
 
 
-def test_a_function_brings_what_it_names_where_that_is_not_set(notebook) -> None:
+def test_a_function_brings_the_names_that_are_not_set(notebook) -> None:
     here = notebook("import math", "k = 3", "def g(x): return math.floor(x)", "f = lambda x: g(x) + k")
     there = notebook()
     there.load(here.save("f"))
@@ -58,7 +58,7 @@ def test_a_function_brings_what_it_names_where_that_is_not_set(notebook) -> None
     assert there.names["r"] == 4
 
 
-def test_a_function_does_not_drag_large_data_along(notebook) -> None:
+def test_a_function_is_stored_without_large_data(notebook) -> None:
     here = notebook("big = list(range(1_000_000))", "f = lambda n: big[n]")
     saved = here.store.save({"f": here.names["f"]}, namespace=here.names).outputs[0]
     assert saved.bytes < 10_000
@@ -69,7 +69,7 @@ def test_a_function_does_not_drag_large_data_along(notebook) -> None:
     assert there.names["r"] == 7
 
 
-def test_a_function_that_names_what_cannot_be_stored_can_be(notebook) -> None:
+def test_a_function_that_uses_an_unstorable_value_can_be_stored(notebook) -> None:
     here = notebook("import threading", "lock = threading.Lock()", "def f():\n  with lock: return 1", "fs = [f]")
     there = notebook("import threading", "lock = threading.Lock()")
     there.load(here.save("fs"))
@@ -80,14 +80,14 @@ def test_a_function_that_names_what_cannot_be_stored_can_be(notebook) -> None:
 RECURSIVE = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)"
 
 
-def test_functions_that_call_each_other_travel_together(notebook) -> None:
+def test_functions_that_call_each_other_are_stored_together(notebook) -> None:
     here, there = notebook(RECURSIVE, "fs = {'even': even}"), notebook()
     there.load(here.save("fs"))
     there.run("r = fs['even'](10), fs['even'](7)")
     assert there.names["r"] == (True, False)
 
 
-def test_one_function_in_two_values_is_one_function(notebook) -> None:
+def test_a_function_in_two_values_is_loaded_once(notebook) -> None:
     here = notebook("def f(): return 1", "a = [f]; b = [f]")
     there = notebook()
     there.load(here.save("a"))
@@ -96,14 +96,14 @@ def test_one_function_in_two_values_is_one_function(notebook) -> None:
     assert there.names["same"]
 
 
-def test_a_definition_of_the_notebook_is_found_and_not_made_again(notebook) -> None:
+def test_a_definition_of_the_notebook_is_used_by_name(notebook) -> None:
     here, there = notebook("def f(): return 1", "a = [f]"), notebook("# a comment moves it\n\n\ndef f(): return 1")
     there.load(here.save("a"))
     there.run("same = a[0] is f")
     assert there.names["same"]
 
 
-def test_a_closure_keeps_what_it_closed_over(notebook) -> None:
+def test_a_closure_keeps_its_variables(notebook) -> None:
     here = notebook("def make(n):\n  def add(x): return x + n + k\n  return add", "k = 1; add = make(10)")
     there = notebook("k = 100")
     there.load(here.save("add"))
@@ -126,7 +126,7 @@ def test_a_closure_keeps_what_it_closed_over(notebook) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("defined_there", [True, False])
-def test_each_kind_of_definition(notebook, source: str, expression: str, defined_there: bool) -> None:
+def test_every_kind_of_definition_can_be_stored(notebook, source: str, expression: str, defined_there: bool) -> None:
     made = {
         "Color": "Color.RED", "dataclasses": "P(1)", "namedtuple": "P(1, 2)", "class B": "B()", "class S": "S()",
         "class E(Exc": "E(1)", "abc": "J()", "functools": "functools.partial(f, 3)", "class M": "M()",
@@ -144,7 +144,7 @@ def test_each_kind_of_definition(notebook, source: str, expression: str, defined
         assert there.names["x"] is not None
 
 
-def test_a_kernel_of_another_process_finds_its_own_class(notebook, elsewhere) -> None:
+def test_another_process_uses_its_own_class(notebook, elsewhere) -> None:
     here = notebook(MODEL, "import enum", "class Color(enum.Enum):\n  RED = 1", "x = (Model(3), Color.RED, {'a', 'b'})")
     digest = here.save("x")
     said = elsewhere(
@@ -159,7 +159,7 @@ print(type(m) is Model, m.score(), red is Color.RED, sorted(s))
     assert said == "True 8 True ['a', 'b']"
 
 
-def test_the_namespace_is_left_as_it_was(notebook) -> None:
+def test_loading_leaves_the_namespace_unchanged(notebook) -> None:
     here, there = (
         notebook("def f(): return 1", "x = [lambda: 1, f]"),
         notebook("import builtins", "__builtins__ = builtins"),

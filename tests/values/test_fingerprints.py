@@ -67,7 +67,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support")
-def test_a_change_is_seen(name: str) -> None:
+def test_a_change_changes_the_fingerprint(name: str) -> None:
     make, change = CHANGES[name]
     thing = make()
     before = fingerprint(thing)
@@ -91,7 +91,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_to_look_is_no_change(name: str) -> None:
+def test_reading_does_not_change_the_fingerprint(name: str) -> None:
     make, look = LOOKS[name]
     thing = make()
     before = fingerprint(thing)
@@ -100,7 +100,7 @@ def test_to_look_is_no_change(name: str) -> None:
     assert fingerprint(thing) == before
 
 
-def test_what_cannot_be_looked_into_has_none() -> None:
+def test_an_object_that_cannot_be_pickled_has_no_fingerprint() -> None:
     connection = sqlite3.connect(":memory:")
     assert fingerprint(connection) is None
     assert fingerprint([connection]) is None
@@ -116,7 +116,7 @@ def loaded(tmp_path: Path):
     return store.open(saved.outputs[0].digest)
 
 
-def test_memory_that_nobody_wrote_to_is_not_read(loaded) -> None:
+def test_unchanged_mapped_memory_is_not_read(loaded) -> None:
     resident = Path("/proc/self/statm")
     before = int(resident.read_text().split()[1])
     assert fingerprint(loaded.values["big"], [loaded.region]) is not None
@@ -127,21 +127,21 @@ def test_memory_that_nobody_wrote_to_is_not_read(loaded) -> None:
     ("name", "change"),
     [("big", lambda x: x.__setitem__(1_000_000, 1)), ("table", lambda x: x.__setitem__("a", 1.0))],
 )
-def test_a_change_of_mapped_memory_is_seen(loaded, name: str, change) -> None:
+def test_a_change_of_mapped_memory_is_detected(loaded, name: str, change) -> None:
     value = loaded.values[name]
     before = fingerprint(value, [loaded.region])
     change(value)
     assert fingerprint(value, [loaded.region]) != before
 
 
-def test_writing_the_same_again_is_no_change(loaded) -> None:
+def test_writing_equal_data_is_no_change(loaded) -> None:
     big = loaded.values["big"]
     before = fingerprint(big, [loaded.region])
     big[1_000_000] = 0
     assert fingerprint(big, [loaded.region]) == before
 
 
-def test_a_change_next_to_an_array_is_not_its_own(loaded) -> None:
+def test_a_change_beside_an_array_does_not_count(loaded) -> None:
     before = fingerprint(loaded.values["table"], [loaded.region])
     loaded.values["big"][:] = 1
     assert fingerprint(loaded.values["table"], [loaded.region]) == before

@@ -1,4 +1,4 @@
-"""What is stored comes back: the same, uncopied, and one's own."""
+"""A stored value is loaded equal, without a copy, and private to its process."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_equal_content_is_stored_once(store: ValueStore) -> None:
     assert len([path for path in Path(store.root).rglob("*") if path.is_file()]) == 1
 
 
-def test_two_that_store_the_same_at_once_leave_it_whole(store: ValueStore) -> None:
+def test_concurrent_writers_of_one_value_leave_it_complete(store: ValueStore) -> None:
     array = np.arange(500_000)
     threads = [threading.Thread(target=store.save, args=({"x": array},)) for _ in range(8)]
     for thread in threads:
@@ -92,7 +92,7 @@ def test_two_that_store_the_same_at_once_leave_it_whole(store: ValueStore) -> No
     np.testing.assert_array_equal(store.load(files[0].name)["x"], array)
 
 
-def test_names_of_a_group_are_the_same_objects_again(store: ValueStore) -> None:
+def test_names_of_a_group_share_their_objects_after_loading(store: ValueStore) -> None:
     one: list[int] = [1]
     saved = store.save({"a": one, "b": one, "c": 3}, [("a", "b"), ("c",)])
     a, b, c = saved.outputs
@@ -102,7 +102,7 @@ def test_names_of_a_group_are_the_same_objects_again(store: ValueStore) -> None:
     assert saved.sharing == ()  # it was known
 
 
-def test_sharing_that_nobody_declared_is_found_and_kept(store: ValueStore) -> None:
+def test_undeclared_sharing_is_detected_and_preserved(store: ValueStore) -> None:
     part = [1]
     saved = store.save({"whole": {"part": part}, "part": part, "other": [1]})
     assert [(pair.one, pair.other, pair.type) for pair in saved.sharing] == [("whole", "part", "list")]
@@ -112,7 +112,7 @@ def test_sharing_that_nobody_declared_is_found_and_kept(store: ValueStore) -> No
     assert loaded["whole"]["part"] is loaded["part"]
 
 
-def test_a_view_of_an_array_shares_it(store: ValueStore) -> None:
+def test_a_view_shares_memory_with_its_array(store: ValueStore) -> None:
     array = np.arange(1000.0)
     saved = store.save({"array": array, "view": array[10:20], "copy": array[10:20].copy()})
     assert [(pair.one, pair.other) for pair in saved.sharing] == [("array", "view")]
@@ -121,7 +121,7 @@ def test_a_view_of_an_array_shares_it(store: ValueStore) -> None:
 @pytest.mark.parametrize(
     "make", [lambda a: a[10:20], lambda a: a[::-3], lambda a: a.reshape(10, 100).T[3], lambda a: a[5]]
 )
-def test_a_view_is_a_view_again(store: ValueStore, make) -> None:
+def test_a_view_is_loaded_as_a_view(store: ValueStore, make) -> None:
     array = np.arange(1000.0)
     view = make(array)
     loaded = store.load(only_digest(store, view=view, array=array, pair=(array, view)))
@@ -132,7 +132,7 @@ def test_a_view_is_a_view_again(store: ValueStore, make) -> None:
         assert loaded["pair"][1] is loaded["view"]
 
 
-def test_a_view_without_its_array_is_stored_alone(store: ValueStore) -> None:
+def test_a_view_without_its_array_is_stored_as_an_array(store: ValueStore) -> None:
     output = store.save({"head": np.zeros(1_000_000)[:100]}).outputs[0]
     assert output.bytes < 5_000
 
@@ -145,18 +145,18 @@ def test_a_view_without_its_array_is_stored_alone(store: ValueStore) -> None:
         {"a": int, "b": [int, len, os]},
     ],
 )
-def test_what_cannot_change_is_not_shared(store: ValueStore, values: dict[str, object]) -> None:
+def test_immutable_objects_do_not_count_as_shared(store: ValueStore, values: dict[str, object]) -> None:
     assert store.save(values).sharing == ()
 
 
-def test_columns_of_one_frame_are_not_shared_since_pandas_copies_on_write(store: ValueStore) -> None:
+def test_columns_of_a_frame_do_not_count_as_shared(store: ValueStore) -> None:
     frame = pd.DataFrame(np.random.default_rng(0).random((1000, 4)), columns=list("abcd"))
     saved = store.save({"frame": frame, "X": frame[["a", "b"]], "y": frame["d"], "renamed": frame.rename(columns=str)})
     assert saved.sharing == ()
 
 
 @pytest.mark.parametrize("kind", ["array", "frame"])
-def test_a_large_value_arrives_without_being_copied(store: ValueStore, elsewhere, kind: str) -> None:
+def test_a_large_value_is_loaded_without_a_copy(store: ValueStore, elsewhere, kind: str) -> None:
     array = np.zeros(100 * MB // 8).reshape(-1, 8)
     digest = only_digest(store, x=array if kind == "array" else pd.DataFrame(array))
     said = elsewhere(f"""
@@ -174,12 +174,12 @@ def test_a_large_value_arrives_without_being_copied(store: ValueStore, elsewhere
     assert said == f"0.0 True True {100 * MB}"
 
 
-def test_an_array_lies_in_the_file_at_64_bytes(store: ValueStore) -> None:
+def test_an_array_is_aligned_to_64_bytes_in_the_file(store: ValueStore) -> None:
     loaded = store.load(only_digest(store, a=np.ones(1000), b=np.ones(1001, dtype="u1"), c=np.ones(999)))
     assert [array.ctypes.data % 64 for array in loaded.values()] == [0, 0, 0]
 
 
-def test_a_change_stays_with_whoever_makes_it(any_store: ValueStore) -> None:
+def test_a_change_of_a_loaded_value_does_not_change_the_file(any_store: ValueStore) -> None:
     digest = only_digest(any_store, x=np.zeros(1000), frame=pd.DataFrame({"a": np.zeros(1000)}))
     mine, yours = any_store.load(digest), any_store.load(digest)
     mine["x"][:] = 1
@@ -191,7 +191,7 @@ def test_a_change_stays_with_whoever_makes_it(any_store: ValueStore) -> None:
     assert again["x"].sum() == again["frame"]["a"].sum() == 0
 
 
-def test_an_array_that_was_read_only_stays_so(store: ValueStore) -> None:
+def test_a_read_only_array_stays_read_only(store: ValueStore) -> None:
     array = np.zeros(1000)
     array.flags.writeable = False
     assert not store.load(only_digest(store, x=array))["x"].flags.writeable
@@ -205,7 +205,7 @@ def test_a_loaded_value_outlives_its_file(store: ValueStore) -> None:
     assert loaded["x"].sum() == 99_999 * 50_000
 
 
-def test_what_cannot_be_stored_is_said_with_its_reader(store: ValueStore) -> None:
+def test_an_unstorable_value_is_reported_with_its_reader(store: ValueStore) -> None:
     with sqlite3.connect(":memory:") as connection, pytest.raises(UnstorableError) as caught:
         store.save({"db": connection}, readers={"db": "report"})
     connection.close()
@@ -221,14 +221,14 @@ class Stubborn:
 
 
 @pytest.mark.parametrize("value", [Stubborn(), [threading.Lock()], (n for n in range(3)), lambda: threading.Lock()])
-def test_whatever_refuses_to_be_stored_is_one_sentence(store: ValueStore, value: object) -> None:
+def test_an_unstorable_value_is_reported_in_one_sentence(store: ValueStore, value: object) -> None:
     nested: object = value if not callable(value) else {"lock": value()}
     with pytest.raises(UnstorableError) as caught:
         store.save({"x": nested})
     assert "\n" not in str(caught.value)
 
 
-def test_a_value_nested_too_deeply_is_one_sentence(store: ValueStore) -> None:
+def test_a_value_nested_too_deeply_is_reported_in_one_sentence(store: ValueStore) -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -236,7 +236,7 @@ def test_a_value_nested_too_deeply_is_one_sentence(store: ValueStore) -> None:
         store.save({"deep": deep})
 
 
-def test_a_missing_value_is_said(any_store: ValueStore) -> None:
+def test_a_missing_value_is_reported(any_store: ValueStore) -> None:
     with pytest.raises(LostValueError, match="clear the task that made it"):
         any_store.load("0" * 32)
 
@@ -248,7 +248,7 @@ def test_only_a_digest_becomes_a_path(any_store: ValueStore, digest: str) -> Non
 
 
 @pytest.mark.parametrize("left", [0, 5, 40, -1])
-def test_a_damaged_value_is_said_and_written_anew(store: ValueStore, left: int) -> None:
+def test_a_damaged_value_is_reported_and_written_again(store: ValueStore, left: int) -> None:
     digest = only_digest(store, x=np.arange(10_000))
     (path,) = Path(store.root).rglob(digest)
     path.write_bytes(path.read_bytes()[:left])
@@ -258,7 +258,7 @@ def test_a_damaged_value_is_said_and_written_anew(store: ValueStore, left: int) 
     assert store.load(digest)["x"].sum() == 9_999 * 5_000
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreWriteError) as caught:
         ValueStore(str(tmp_path / "file" / "values")).save({"x": 1})
@@ -267,7 +267,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
-def test_a_write_that_ends_halfway_leaves_nothing(store: ValueStore) -> None:
+def test_a_failed_write_leaves_no_file(store: ValueStore) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as on a disk that fills up: some bytes, then an error
@@ -279,7 +279,7 @@ def test_a_write_that_ends_halfway_leaves_nothing(store: ValueStore) -> None:
     assert not [path for path in Path(store.root).rglob("*") if path.is_file()]
 
 
-def test_a_value_is_a_plain_pickle_inside(store: ValueStore) -> None:
+def test_a_value_file_contains_a_plain_pickle(store: ValueStore) -> None:
     (path,) = (Path(store.root).rglob(only_digest(store, x=[1, 2])),)
     assert pickle.dumps({"x": [1, 2]}, 5)[2:] in next(path).read_bytes()
 

@@ -1,4 +1,4 @@
-"""A value in one line, whatever the value does."""
+"""A value is described in one line, whatever its repr does."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_summary_is_short(name: str) -> None:
     assert len(summarise(LONG[name])) <= MAX_LENGTH
 
 
-def test_a_slow_repr_is_not_waited_for() -> None:
+def test_a_slow_repr_is_abandoned() -> None:
     slow = Slow()
     assert summarise(slow) == f"<{HERE}.Slow>"
     slow.go.set()

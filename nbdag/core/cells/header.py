@@ -107,7 +107,7 @@ class Header:
 
     @property
     def is_bare(self) -> bool:
-        """Return whether the magic stands alone: %dag alone draws the graph, %%dag alone only builds tasks."""
+        """Return whether it has no name or options: %dag alone draws the graph, %%dag alone builds tasks."""
         return self.name is None and not self.options and not self.edges and not self.rest
 
 

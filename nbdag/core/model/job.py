@@ -83,18 +83,24 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """The outcome of one attempt."""
+class Outcome:
+    """What a task's kernel observed of one attempt."""
 
-    key: Key
     state: TaskState  # success, failed, skipped, or up_for_reschedule
-    started: float  # seconds since the epoch
-    ended: float
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
-    error: str | None = None  # one sentence, or the last line of the exception
-    traceback: str | None = None  # plain text
+    error: str | None = None  # one sentence, or the exception's last line
     final: bool = False  # a failure that must not be retried: --check, nbdag.Fail
     short_circuit: bool = False  # skipped by --when with --short-circuit: all descendants are skipped
     length: int | None = None  # of an expansion: number of instances
     elements: tuple[Mapping[str, str], ...] = ()  # of an expansion: per instance, variable → digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Outcome):
+    """The outcome of one attempt, with what only its worker knows: which attempt, when, and the traceback."""
+
+    key: Key
+    started: float  # seconds since the epoch
+    ended: float
+    traceback: str | None = None  # plain text

@@ -1,8 +1,9 @@
-"""What a forked child does before it is somebody: it stops being the server, and becomes what its owner wants.
+"""Set up a freshly forked child: detach it from the server, then apply cwd, environment and streams.
 
-First, at once: it dies with its server, leads a session of its own, has Python's own signal handlers, and draws
-random numbers of its own. Then, when its orders are there: the working directory, environment, arguments, umask
-and standard streams of whoever asked for it. A spare makes its target in between, ahead of its orders.
+At once, the child arranges to die with its server, starts its own session, restores Python's signal
+handlers, and reseeds the random generators. When its request arrives, it applies the working directory,
+environment, arguments, umask and standard streams of its owner. A spare creates its target in between,
+before its request arrives.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from . import framing
 
 _PR_SET_PDEATHSIG = 1
 
-# Descriptors that stand for standard input, output and error; None where one is to stay as it is.
+# Descriptors to replace with the owner's standard input, output and error; None keeps a stream as it is.
 Streams = tuple[int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What the owner asked for."""
+class ForkRequest:
+    """An owner's request for a child."""
 
     data: Mapping[str, Any]  # cwd, env, argv, umask
     payload: bytes
@@ -38,72 +39,72 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nest:
-    """What a target is told of itself, as `arguments` and `payload` are."""
+class ChildContext:
+    """A child's own facts, for its target."""
 
-    folder: Path  # private, mode 0700; removed when the process is gone
+    folder: Path  # private, mode 0700; removed when the process has ended
     secret: str  # 32 hex digits
 
 
 class Target(Protocol):
-    """A class that may be forked. One that is a plain function of the payload may be, too."""
+    """A class that can be forked. A plain function of the payload can be a target too."""
 
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
-        """Do what can be done before working directory, environment and payload are known."""
+    def __init__(self, arguments: bytes, context: ChildContext) -> None:
+        """Do the part of the setup that needs neither working directory, environment nor payload."""
 
     def streams(self) -> Streams:
-        """Where the owner's standard streams go, if it has moved its own out of their places."""
+        """Return the descriptors to which the owner's standard streams go, if the target has moved its own."""
 
     def settle(self, payload: bytes) -> None:
-        """Do the rest; the child is ready after that."""
+        """Do the rest of the setup; the child is ready afterwards."""
 
     def run(self) -> int | None:
-        """Live; returns the exit code."""
+        """Run to the end; return the exit code."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Born:
-    """A child, on its way from the server's loop to its own life."""
+class ForkedChild:
+    """A child between the fork and the end of its process."""
 
-    target: Callable[..., Any]
+    target_factory: Callable[..., Any]
     arguments: bytes
     folder: Path
     secret: str
     server: int  # pid
     env_change: Mapping[str, str | None]
-    orders: Orders | None  # None for a spare, which gets them from `come`
-    come: socket.socket | None
-    owner: socket.socket | None  # closed once the orders are carried out
+    request: ForkRequest | None  # None for a spare, which receives it from `connection`
+    connection: socket.socket | None
+    owner: socket.socket | None  # closed once the request is applied
 
-    def live(self) -> int:
-        """Live; returns the exit code."""
-        self._be_oneself()
-        made = None
-        if self.orders is None:
+    def run(self) -> int:
+        """Set the child up and run its target; return the exit code."""
+        self._detach_from_server()
+        target = None
+        if self.request is None:
             before = dict(os.environ)
-            made = self._made()
-            self.env_change = {**self.env_change, **changes(before, os.environ)}
-        orders = self.orders or self._await_orders()
-        self._obey(orders, made.streams() if made is not None else (0, 1, 2))
-        if made is None:
-            made = self._made()
-        if made is not None:
-            made.settle(orders.payload)
-        with socket.socket(fileno=orders.fds[-1]) as owner:
+            target = self._create_target()
+            self.env_change = {**self.env_change, **env_changes(before, os.environ)}
+        request = self.request or self._receive_request()
+        self._apply(request, target.streams() if target is not None else (0, 1, 2))
+        if target is None:
+            target = self._create_target()
+        if target is not None:
+            target.settle(request.payload)
+        with socket.socket(fileno=request.fds[-1]) as owner:
             if self.owner is not None:
                 self.owner.detach()  # the same descriptor
             framing.send(owner, {"ready": True})
-        code = made.run() if made is not None else self.target(orders.payload)
+        code = target.run() if target is not None else self.target_factory(request.payload)
         return cast("int", code or 0)
 
-    def _made(self) -> Target | None:
-        if not isinstance(self.target, type):
+    def _create_target(self) -> Target | None:
+        if not isinstance(self.target_factory, type):
             return None
-        return cast("Target", self.target(self.arguments, Nest(folder=self.folder, secret=self.secret)))
+        return cast("Target", self.target_factory(self.arguments, ChildContext(folder=self.folder, secret=self.secret)))
 
-    def _be_oneself(self) -> None:
+    def _detach_from_server(self) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != self.server:  # it died before it could be watched
+        if os.getppid() != self.server:  # it died before the signal was arranged
             os._exit(1)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -117,37 +118,37 @@ class Born:
         if processes is not None:
             processes.current_process().authkey = os.urandom(32)
 
-    def _await_orders(self) -> Orders:
-        assert self.come is not None
-        frame = framing.receive(self.come)
+    def _receive_request(self) -> ForkRequest:
+        assert self.connection is not None
+        frame = framing.receive(self.connection)
         if frame is None:
-            os._exit(0)  # nobody needs this spare
-        self.come.close()
-        return Orders(data=frame.data, payload=frame.blob, fds=frame.fds)
+            os._exit(0)  # the server has no use for this spare
+        self.connection.close()
+        return ForkRequest(data=frame.data, payload=frame.blob, fds=frame.fds)
 
-    def _obey(self, orders: Orders, streams: Streams) -> None:
-        data = orders.data
+    def _apply(self, request: ForkRequest, streams: Streams) -> None:
+        data = request.data
         os.umask(data["umask"])
         env = {**data["env"], **self.env_change}
-        wanted = {name: value for name, value in env.items() if value is not None}
-        for name in os.environ.keys() - wanted.keys():
+        variables = {name: value for name, value in env.items() if value is not None}
+        for name in os.environ.keys() - variables.keys():
             del os.environ[name]
-        for name, value in wanted.items():
+        for name, value in variables.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value
         os.chdir(data["cwd"])
         if data["argv"] is not None:
             sys.argv[:] = data["argv"]
-        for fd, place in zip(orders.fds, streams, strict=False):
+        for fd, place in zip(request.fds, streams, strict=False):
             if place is not None:
                 os.dup2(fd, place, inheritable=place <= 2)
             os.close(fd)
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and Path("matplotlibrc").is_file():
-            with contextlib.suppress(Exception):  # matplotlib tells of a bad file itself, when it is used
+            with contextlib.suppress(Exception):  # matplotlib reports a bad file itself when it is used
                 matplotlib.rc_file("matplotlibrc")
 
 
-def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
-    """What became of variables; None for those that are gone."""
+def env_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables that differ, with their new value, or None if they were removed."""
     return {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

@@ -1,23 +1,26 @@
-"""Processes that are born with their imports done.
+"""The client of a fork server: it requests processes that start with their imports done.
 
-A *fork server* is a process of this user that has imported what it was asked to, once, and forks a child for each
-request: about 10 ms instead of seconds. What it is made of is a `Recipe`; whoever asks for the same recipe, in this
-process or another, meets the same server. `Server.connect` returns at once, so that the imports go on while a run
-is being planned; a request made meanwhile waits for them.
+A *fork server* is a process of this user that has imported some modules once, and forks a child for each
+request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
+specification, from any process, share one server. `Server.connect` returns at once, so the imports go on
+while a run is being planned; a request meanwhile waits for them.
 
-A child is what `target` names, as `module:name`: a function, called with the payload, or a class (`birth.Target`)
-that prepares itself from its `arguments` ahead of time, and then runs. What either returns is the exit code. It is
-a session and process group of its own, whose id is its pid, with the working directory, environment, arguments,
-umask and standard streams that the request names, and a private folder that goes with it.
+A child runs its `target`, given as `module:name`. This is a function of the payload, or a class
+(`child.Target`) that sets itself up from its `arguments` in advance and then runs. Either returns the exit
+code. The child leads a session and process group whose id is its pid. It has the working directory,
+environment, arguments, umask and standard streams of the request, and a private folder that is removed with
+it.
 
-Whoever asked for a child owns it: when the owner closes it or dies, even by SIGKILL, the whole group is
-killed; when the server dies, so do its children. Until the owner closes it, its pid belongs to no other process.
+The process that requested a child owns it. When the owner closes it or dies, even by SIGKILL, the child's
+whole group is killed; when the server dies, its children die too. Until the owner closes the child, its pid
+is not reused.
 
-    with Server.connect(Recipe.of(["pandas"], targets=[TARGET])).fork(TARGET, payload, cwd="…") as child:
+    with Server.connect(ServerSpec.of(["pandas"], targets=[TARGET])).fork(TARGET, payload, cwd="…") as child:
         child.wait_ready()
         code = child.wait()
 
-Where a process cannot be forked like this, `ForkServerError` says why; what to do instead is the caller's.
+Where processes cannot be forked like this, `ForkServerError` gives the reason, and the caller chooses an
+alternative.
 """
 
 from __future__ import annotations
@@ -35,96 +38,93 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from . import framing, server_registry
-from .server_spec import Recipe
+from .server_spec import ServerSpec
 
-START_TIMEOUT = 300.0  # seconds that imports, and so a first child, may take
+START_TIMEOUT = 300.0  # seconds for the server's imports and its first child
 
 
+@error
 class ForkServerError(NbdagError):
-    """A fork server cannot do this here."""
+    """A process cannot be forked here."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"no fork server: {self.why}; ordinary kernels do the same, more slowly"
+    reason: str
+    template = "no fork server: {reason}; ordinary kernels do the same, more slowly"
 
 
 class Child:
-    """A process that was forked for us. Closing it ends it."""
+    """A forked process that this process owns; closing it kills it."""
 
     def __init__(self, sock: socket.socket, data: Mapping[str, Any], *, ready: bool = False) -> None:
         self._sock: socket.socket | None = sock
         self._ready = ready
         self._code: int | None = None
         self.pid: int = data["pid"]  # also the id of its session and process group
-        self.folder = Path(data["folder"])  # mode 0700; removed when the child is gone
+        self.folder = Path(data["folder"])  # mode 0700; removed when the child has ended
         self.secret: str = data["secret"]  # 32 hex digits that only owner, server and child know
 
     @property
     def closed(self) -> bool:
-        """Whether it was given up, and so is gone."""
+        """Whether the child was closed, and so has ended."""
         return self._sock is None
 
     def fileno(self) -> int:
-        """A descriptor that is readable when there is news of the child."""
+        """Return a descriptor that is readable when a message about the child arrives."""
         if self._sock is None:
             raise ValueError("the child is closed")
         return self._sock.fileno()
 
     def wait_ready(self, timeout: float | None = START_TIMEOUT) -> bool:
-        """Wait until the child has prepared itself; False when it ended before that."""
+        """Wait until the child is set up; return False if it ended before that."""
         deadline = _deadline(timeout)
         while not self._ready and self._code is None:
-            if not self._news(deadline):
+            if not self._receive(deadline):
                 raise ForkServerError(f"a forked process was not ready within {timeout:g} s")
         return self._ready
 
-    async def until_ready(self, timeout: float | None = START_TIMEOUT) -> bool:
-        """`wait_ready` for an event loop."""
+    async def async_wait_ready(self, timeout: float | None = START_TIMEOUT) -> bool:
+        """Wait like `wait_ready`, in an event loop."""
         async with asyncio.timeout(timeout):
             while not self._ready and self._code is None:
                 await self._readable()
-                self._news(0.0)
+                self._receive(0.0)
         return self._ready
 
     def poll(self) -> int | None:
-        """The exit code, as `subprocess` tells it (−9: killed by signal 9); None while it runs."""
-        while self._code is None and self._news(0.0):
+        """Return the exit code in `subprocess`'s form (−9: killed by signal 9), or None while the child is running."""
+        while self._code is None and self._receive(0.0):
             pass
         return self._code
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for its end; None when it still runs after `timeout` seconds."""
+        """Wait for the child's end; return its exit code, or None if it still runs after `timeout` seconds."""
         deadline = _deadline(timeout)
-        while self._code is None and self._news(deadline):
+        while self._code is None and self._receive(deadline):
             pass
         return self._code
 
-    async def until_gone(self) -> int:
-        """`wait` for an event loop."""
+    async def async_wait(self) -> int:
+        """Wait for the child's end, in an event loop; return its exit code."""
         while (code := self.poll()) is None:
             await self._readable()
         return code
 
     def signal(self, signum: int) -> None:
-        """Send a signal to its whole process group; nothing happens when that is gone."""
+        """Send a signal to the child's process group; do nothing if the group has ended."""
         if self._sock is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signum)
 
     def kill(self) -> None:
-        """End every process of its group now."""
+        """Kill every process of the child's group."""
         self.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Give it up: what still runs of it is killed."""
+        """Kill whatever still runs of the child, and release it."""
         if self._sock is not None:
             self.poll()
-            self._lost() if self._code is None else None
+            self._set_killed() if self._code is None else None
             self._sock.close()
             self._sock = None
 
@@ -134,55 +134,55 @@ class Child:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _news(self, deadline: float | None) -> bool:
-        """Take in one message; False when none came in time."""
+    def _receive(self, deadline: float | None) -> bool:
+        """Receive one message; return False if none arrives in time."""
         if self._sock is None:
             return False
         wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        poll = select.poll()  # select() refuses descriptors above 1023
+        poll = select.poll()  # select() rejects descriptors above 1023
         poll.register(self._sock, select.POLLIN)
         if not poll.poll(wait):
             return False
         frame = framing.receive(self._sock)
         if frame is None:
-            self._lost()
+            self._set_killed()
         elif "exit" in frame.data:
             self._code = frame.data["exit"]
         else:
             self._ready = True
         return True
 
-    def _lost(self) -> None:
-        # The server is gone, or we let go of the child: it dies by the kernel's hand or the server's. Its
-        # own children, which would not, are ended here.
+    def _set_killed(self) -> None:
+        # The server is gone, or this process releases the child. Either way the child itself dies, but not
+        # the processes that it started, so its group is killed here.
         self.kill()
         self._code = -signal.SIGKILL
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
-        seen = asyncio.Event()
+        readable = asyncio.Event()
         fd = self.fileno()
-        loop.add_reader(fd, seen.set)
+        loop.add_reader(fd, readable.set)
         try:
-            await seen.wait()
+            await readable.wait()
         finally:
             loop.remove_reader(fd)
 
 
-class Hold:
-    """Keeps a server alive, and spare children ready in it, until it is closed or its process ends."""
+class ServerHold:
+    """Keeps a server alive, with spare children, until it is closed or its process ends."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock: socket.socket | None = sock
 
-    def want(self, spares: int, target: str, arguments: bytes = b"") -> None:
-        """From now on, have this many children of `target` prepared ahead."""
+    def set_spares(self, spares: int, target: str, arguments: bytes = b"") -> None:
+        """Keep this many spare children of `target` from now on."""
         if self._sock is not None:
-            with contextlib.suppress(OSError):  # the server is gone: the next request starts another
+            with contextlib.suppress(OSError):  # the server is gone; the next request starts another
                 framing.send(self._sock, {"op": "spares", "target": target, "count": spares}, arguments)
 
     def close(self) -> None:
-        """Let go; the server stays for its idle time."""
+        """Release the server, which stays for its idle time."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -196,19 +196,19 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A fork server: a name and an address. It holds nothing open, so it needs no closing."""
+    """A fork server's specification and idle time. It keeps nothing open, so it needs no closing."""
 
-    recipe: Recipe
-    idle: float  # seconds that it stays without work
+    spec: ServerSpec
+    idle: float  # seconds that the server stays without work
 
     @classmethod
-    def connect(cls, recipe: Recipe, *, resident_for: float | None = None) -> Server:
-        """The server for a recipe, started if there is none; does not wait for its imports.
+    def connect(cls, spec: ServerSpec, *, resident_for: float | None = None) -> Server:
+        """Return the server of a specification; start it if necessary, without waiting for its imports.
 
-        `resident_for` is how long it stays when nobody holds it and it has no children: `NBDAG_IDLE` or 600
-        seconds when None; with 0 it ends with its last owner.
+        `resident_for` is the time in seconds that the server stays without holds and children. None means
+        `NBDAG_IDLE`, or 600; with 0 the server ends with its last owner.
         """
-        server = cls(recipe, server_registry.idle_time() if resident_for is None else resident_for)
+        server = cls(spec, server_registry.idle_time() if resident_for is None else resident_for)
         server._connect().close()
         return server
 
@@ -224,11 +224,11 @@ class Server:
         stdio: tuple[int, int, int] | None = None,
         timeout: float = START_TIMEOUT,
     ) -> Child:
-        """Fork a child; it may still be preparing itself when this returns.
+        """Fork a child; its setup may still be going on when this returns.
 
-        `cwd`, `env`, and `stdio` are this process's where None. `env` differs from the recipe's only in variables
-        that imports do not depend on (`Recipe.env` says which do); a caller that changes others asks for
-        another recipe.
+        `cwd`, `env` and `stdio` default to this process's. `env` may differ from the specification's only
+        in variables that imports do not depend on (`relevant_env` returns the others); for other changes,
+        use another specification.
         """
         request = {
             "op": "fork",
@@ -246,12 +246,12 @@ class Server:
                 framing.send(sock, request, arguments + payload, stdio or (0, 1, 2))
                 frame = framing.receive(sock)
                 ready = frame is not None and "ready" in frame.data
-                if ready:  # a child can be quicker than the server that tells of it
+                if ready:  # a child can be faster than the server's reply about it
                     frame = framing.receive(sock)
             except TimeoutError:
                 sock.close()
-                raise ForkServerError(f"it gave no sign within {timeout:g} s ({self.log})") from None
-            except OSError:  # it ended just as we came
+                raise ForkServerError(f"the server did not answer within {timeout:g} s ({self.log})") from None
+            except OSError:  # the server ended just now
                 frame, ready = None, False
             except BaseException:
                 sock.close()
@@ -263,31 +263,31 @@ class Server:
             if frame is not None:
                 raise ForkServerError(frame.data["error"])
             if last:
-                raise ForkServerError(f"it ended while it was starting ({self.log})")
+                raise ForkServerError(f"the server ended during its start ({self.log})")
         raise AssertionError
 
-    def hold(self) -> Hold:
-        """Keep it alive until the hold is closed, and let it prepare spares."""
+    def hold(self) -> ServerHold:
+        """Keep the server alive until the hold is closed, and allow it to keep spares."""
         sock = self._connect()
         framing.send(sock, {"op": "hold", "idle": self.idle})
-        return Hold(sock)
+        return ServerHold(sock)
 
-    def status(self, timeout: float = 5.0) -> server_registry.Status | None:
-        """What it says of itself; None when there is none, or when it is still busy with imports."""
-        return server_registry.ask(self.recipe.key, timeout)
+    def status(self, timeout: float = 5.0) -> server_registry.ServerStatus | None:
+        """Return the server's status, or None if there is no server or it is still importing."""
+        return server_registry.ask(self.spec.key, timeout)
 
     def stop(self) -> bool:
-        """End it and its children; False when there was none."""
-        return server_registry.stop(self.recipe.key)
+        """Stop the server and its children; return False if there was none."""
+        return server_registry.stop(self.spec.key)
 
     @property
     def log(self) -> Path:
-        """Where its own words go."""
-        return server_registry.files(self.recipe.key).log
+        """The file with the server's own output."""
+        return server_registry.files(self.spec.key).log
 
     def _connect(self) -> socket.socket:
         try:
-            return server_registry.connect(self.recipe, self.idle)
+            return server_registry.connect(self.spec, self.idle)
         except server_registry.NoServerError as error:
             raise ForkServerError(str(error)) from error
 

@@ -1,7 +1,8 @@
 """Frames between a fork server, its clients and its children, over a Unix stream socket.
 
-A frame is a small JSON object, bytes that nobody looks into, and file descriptors. One frame is one `sendmsg`, so
-that a server and a child that share a connection do not mix theirs. Nothing here knows what a frame means.
+A frame is a small JSON object, opaque bytes, and file descriptors. Each frame is one `sendmsg`, so the
+frames of a server and a child that share a connection do not interleave. This module does not interpret
+frames.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Frame:
 
     data: Mapping[str, Any]
     blob: bytes = b""
-    fds: tuple[int, ...] = field(default=())  # open in this process now, and the receiver's to close
+    fds: tuple[int, ...] = field(default=())  # open in this process; the receiver has to close them
 
 
 def send(sock: socket.socket, data: Mapping[str, Any], blob: bytes = b"", fds: Sequence[int] = ()) -> None:
@@ -38,7 +39,7 @@ def send(sock: socket.socket, data: Mapping[str, Any], blob: bytes = b"", fds: S
 
 
 def receive(sock: socket.socket) -> Frame | None:
-    """Take one frame; None when the other side is gone."""
+    """Receive one frame, or return None if the other side is gone."""
     fds: list[int] = []
     try:
         head = _exactly(sock, _HEAD.size, fds)
@@ -58,15 +59,15 @@ def receive(sock: socket.socket) -> Frame | None:
         raise
 
 
-def speaks(sock: socket.socket, within: float) -> bool:
-    """Whether the other side says something, or is gone, within so many seconds."""
+def wait_readable(sock: socket.socket, within: float) -> bool:
+    """Return whether a message, or the end of the connection, arrives within so many seconds."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(within * 1000))
 
 
 def close(fds: Sequence[int]) -> None:
-    """Close descriptors."""
+    """Close file descriptors."""
     for fd in fds:
         os.close(fd)
 

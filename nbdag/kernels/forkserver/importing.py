@@ -1,8 +1,8 @@
-"""Imports in a fork server: what can be had ahead, and what must be left to the tasks.
+"""Imports in a fork server: which modules it preloads, and which it leaves to the tasks.
 
-Left to the task, and noted, is an import that fails, that leaves a thread behind, that prints or warns (the cell that
-imports should show it), or that ended the process. What an import did cannot be taken back: after one that went wrong
-the process replaces itself by a fresh one, which reads the note and leaves that module out.
+An import is left to the tasks, and noted, if it fails, starts a thread, prints or warns (the cell that
+imports should show that), or ends the process. The effects of an import cannot be undone. So after such an
+import the process replaces itself by a fresh one, which reads the notes and skips that module.
 """
 
 from __future__ import annotations
@@ -19,43 +19,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _ENDED = "its import ended the process"
-_DOUBT = 600.0  # seconds after which that is tried again: somebody else may have ended it just then
+_RETRY_AFTER = 600.0  # seconds until it is tried again: something else may have ended the process
 
 
 def import_ahead(
     modules: Sequence[str], notes: Path, start_over: Callable[[], None]
 ) -> tuple[list[str], dict[str, str]]:
-    """Import them; which were, and which were not, and why. `start_over` does not come back."""
-    left: dict[str, str] = {}
+    """Import the modules; return those that were imported, and the reason for each of the others. `start_over`
+    does not return.
+    """
+    not_preloaded: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
-        left = json.loads(notes.read_text())
-        if notes.stat().st_mtime < time.time() - _DOUBT:
-            left = {module: why for module, why in left.items() if why != _ENDED}
+        not_preloaded = json.loads(notes.read_text())
+        if notes.stat().st_mtime < time.time() - _RETRY_AFTER:
+            not_preloaded = {module: reason for module, reason in not_preloaded.items() if reason != _ENDED}
     for module in modules:
-        if module in left:
+        if module in not_preloaded:
             continue
-        # Written before and not after: an import can end the process, and the next one then knows.
-        notes.write_text(json.dumps({**left, module: _ENDED}))
-        said = os.fstat(1).st_size
-        why, spoilt = _import(module), False
+        # Written before the import, because the import may end the process; the next process then knows the reason.
+        notes.write_text(json.dumps({**not_preloaded, module: _ENDED}))
+        output_size = os.fstat(1).st_size
+        reason, must_start_over = _import(module), False
         flush()
         if culprit := other_threads():
-            why, spoilt = f"its import leaves a thread behind: {culprit}", True
-        elif os.fstat(1).st_size > said and not why:
-            why, spoilt = "its import prints or warns", True
-        if why:
-            left[module] = why
-        if left:
-            notes.write_text(json.dumps(left))
+            reason, must_start_over = f"its import leaves a thread behind: {culprit}", True
+        elif os.fstat(1).st_size > output_size and not reason:
+            reason, must_start_over = "its import prints or warns", True
+        if reason:
+            not_preloaded[module] = reason
+        if not_preloaded:
+            notes.write_text(json.dumps(not_preloaded))
         else:
             notes.unlink(missing_ok=True)
-        if spoilt:
+        if must_start_over:
             start_over()
-    return [module for module in modules if module not in left], left
+    return [module for module in modules if module not in not_preloaded], not_preloaded
 
 
 def other_threads() -> str:
-    """The names of Python threads other than this one, if there are any."""
+    """Return the names of all Python threads but this one, or "" if there are none."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not names and _thread._count() > 0:
         names = ["one that threading does not know of"]
@@ -63,14 +65,14 @@ def other_threads() -> str:
 
 
 def flush() -> None:
-    """Nothing may wait in a buffer when the process forks: it would be written twice."""
+    """Flush the standard streams, because a fork would duplicate whatever is in their buffers."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
 
 
 def _import(module: str) -> str:
-    """Import it; why not, or nothing. `a:b` is what `from a import b` imports."""
+    """Import a module; return why it failed, or "". `a:b` is the import of `from a import b`."""
     name, _, member = module.partition(":")
     try:
         found = importlib.import_module(name)

@@ -1,7 +1,8 @@
-"""The fork server's process: it imports, then forks.
+"""The fork server's process: it imports modules, then forks children.
 
-It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state; `select` over
-its listener, its clients and its children is all it does. A child unwinds to `main` and lives its life from there.
+It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state. Its only
+loop is a `select` over its listener, its clients and its children. In a child, the calls return to `main`,
+which runs the child.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...processes.identity import MARK, WORKER
+from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from . import framing, importing
-from .child import Born, Orders, changes
+from .child import ForkedChild, ForkRequest, env_changes
 from .importing import flush
 
-# How it is started: whatever stands in the folder where that happens must not be imported.
+# The command that starts a server, without the current folder on the path: modules there must not be
+# imported.
 START = (
     "import sys; sys.path[:] = filter(None, sys.path); "
     "from nbdag.kernels.forkserver.server import main; sys.exit(main())"
@@ -39,69 +41,69 @@ START = (
 
 _PEER = struct.Struct("3i")  # pid, uid, gid
 _PR_SET_NAME = 15
-_REQUEST_TIMEOUT = 10.0  # seconds that a client may take to say what it wants
-_PATIENCE = 60.0  # seconds that a server waits for its first client
-_BURST = 0.1  # seconds without a fork after which all spares are made: until then processors have better things to do
-_LAST = 1  # with so many spares left, more are made at once
+_REQUEST_TIMEOUT = 10.0  # seconds that a client has to send its request
+_FIRST_CLIENT_TIMEOUT = 60.0  # seconds that a server waits for its first client
+_SPARE_DELAY = 0.1  # seconds without a fork before the missing spares are forked: children need the processors first
+_FEW_SPARES = 1  # with this many spares or fewer, a missing spare is forked at once
 
 
 @dataclass(slots=True, eq=False)
-class _Child:
-    """A process that was forked."""
+class _ChildRecord:
+    """The server's record of a forked process."""
 
     pid: int
     pidfd: int
     secret: str
     folder: Path
     owner: socket.socket | None  # None for a spare
-    orders: socket.socket | None  # where a spare gets its orders
+    request_connection: socket.socket | None  # the connection over which a spare receives its request
     kind: tuple[str, bytes]  # target and arguments
     mark: str = ""  # of the attempt whose kernel it is
     code: int | None = None
 
 
 @dataclass(slots=True, eq=False)
-class _Hold:
+class _HoldRecord:
     """A client that keeps the server alive."""
 
     sock: socket.socket
-    wants: dict[tuple[str, bytes], int] = field(default_factory=dict)  # spares per target and arguments
+    spares: dict[tuple[str, bytes], int] = field(default_factory=dict)  # number of spares by target and arguments
 
 
-class Zygote:
-    """The server."""
+class ForkServer:
+    """The state and the loop of a fork server."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.started = time.time()
         self.idle: float = options["idle"]
         self.modules: list[str] = []
-        self.left: dict[str, str] = {}
+        self.not_preloaded: dict[str, str] = {}
         self.env_before = dict(os.environ)
         self.targets: dict[str, Callable[..., Any]] = {}
         self.folder = Path(options["folder"])
         self.listener = socket.socket(fileno=options["listener"])
         self.selector = selectors.DefaultSelector()
-        self.children: set[_Child] = set()
-        self.holds: set[_Hold] = set()
+        self.children: set[_ChildRecord] = set()
+        self.holds: set[_HoldRecord] = set()
         self.idle_since: float | None = time.time()
         self.used = False
         self.stopping = False
-        self.forked = -_BURST  # when somebody last asked for a child, on the monotonic clock
-        self.short = False  # spares are wanted that can wait
+        self.last_fork = -_SPARE_DELAY  # time of the latest request for a child, on the monotonic clock
+        self.spares_postponed = False  # some spares are missing that can wait
 
     # -- imports ------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Import what can be imported ahead."""
+        """Import the targets, then preload the modules."""
         for target in self.options["targets"]:
             module, _, name = target.partition(":")
             self.targets[target] = getattr(importlib.import_module(module), name)
         culprit = importing.other_threads()
         if culprit:
             raise RuntimeError(f"importing {self.options['targets']} starts a thread: {culprit}")
-        self.modules, self.left = importing.import_ahead(
-            self.options["modules"], Path(self.options["left"]), self._start_over
+        self.modules, self.not_preloaded = importing.import_ahead(
+            self.options["modules"], Path(self.options["not_preloaded"]), self._start_over
         )
 
     def _start_over(self) -> None:
@@ -110,8 +112,8 @@ class Zygote:
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
-    def serve(self) -> Born | None:
-        """Answer until there is nothing left to do; in a child, what it was born for."""
+    def serve(self) -> ForkedChild | None:
+        """Serve requests until the server is to end, and return None; in a child, return the child."""
         signal.signal(signal.SIGTERM, self._stop)
         wake, waker = socket.socketpair()
         for sock in (wake, waker):
@@ -122,62 +124,62 @@ class Zygote:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self._wakers = (wake, waker)
         gc.collect()
-        gc.freeze()  # what is there by now stays shared with the children
+        gc.freeze()  # objects that exist now stay shared with the children
         while not self.stopping:
-            for key, _ in self.selector.select(self._wait()):
-                born = key.data(key.fileobj)
-                if born is not None:
-                    return born  # type: ignore[no-any-return]
-            born = self._keep_spares()
-            if born is not None:
-                return born
-            if self._patience() == 0.0:
+            for key, _ in self.selector.select(self._select_timeout()):
+                forked = key.data(key.fileobj)
+                if forked is not None:
+                    return forked  # type: ignore[no-any-return]
+            forked = self._keep_spares()
+            if forked is not None:
+                return forked
+            if self._time_to_end() == 0.0:
                 break
         self._end()
         return None
 
-    def _patience(self) -> float | None:
-        """Seconds until the server may end; None while it is used."""
+    def _time_to_end(self) -> float | None:
+        """Return the seconds until the server may end, or None while it is in use."""
         if self.idle_since is None:
             return None
-        wait = self.idle if self.used else max(self.idle, _PATIENCE)
+        wait = self.idle if self.used else max(self.idle, _FIRST_CLIENT_TIMEOUT)
         return max(0.0, self.idle_since + wait - time.time())
 
-    def _wait(self) -> float | None:
-        """Seconds until there is something to do though nobody asks; None where there will not be."""
-        waits = [wait for wait in (self._patience(), self._calm()) if wait is not None]
+    def _select_timeout(self) -> float | None:
+        """Return the seconds until the server has to act without a request, or None if there is no such time."""
+        waits = [wait for wait in (self._time_to_end(), self._time_to_spares()) if wait is not None]
         return min(waits, default=None)
 
-    def _calm(self) -> float | None:
-        """Seconds until spares are made that can wait; None where none are wanted."""
-        if not self.short:
+    def _time_to_spares(self) -> float | None:
+        """Return the seconds until postponed spares are forked, or None if there are none."""
+        if not self.spares_postponed:
             return None
-        return max(0.0, self.forked + _BURST - time.monotonic())
+        return max(0.0, self.last_fork + _SPARE_DELAY - time.monotonic())
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
-    def _note_use(self) -> None:
+    def _update_idle(self) -> None:
         busy = bool(self.holds) or any(child.owner for child in self.children)
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            # Unbound first: whoever comes now starts a server of their own.
+            # Removed first, so that a new client starts a server of its own.
             Path(self.options["socket"]).unlink()
         self.listener.close()
         for child in list(self.children):
-            self._bury(child)
+            self._discard(child)
         for name in ("info", "log"):
             Path(self.options[name]).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- clients ------------------------------------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> Born | None:
+    def _accept(self, listener: socket.socket) -> ForkedChild | None:
         try:
             sock, _ = listener.accept()
-        except OSError:  # it has gone again
+        except OSError:  # the client has disconnected
             return None
         peer = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         if peer[1] != os.geteuid():
@@ -191,16 +193,16 @@ class Zygote:
         if frame is None:
             sock.close()
             return None
-        born = None
+        forked = None
         try:
             match frame.data["op"]:
                 case "fork":
-                    born = self._fork(sock, frame)
+                    forked = self._fork(sock, frame)
                 case "hold":
-                    hold = _Hold(sock)
+                    hold = _HoldRecord(sock)
                     self.holds.add(hold)
                     self.idle = max(self.idle, frame.data["idle"])
-                    self.selector.register(sock, selectors.EVENT_READ, lambda _: self._told(hold))
+                    self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_hold_message(hold))
                 case _:
                     with sock:
                         framing.send(sock, self._status())
@@ -208,13 +210,13 @@ class Zygote:
         except OSError:
             sock.close()
         finally:
-            if born is None:
+            if forked is None:
                 framing.close(frame.fds)
         self.used = True
-        self._note_use()
-        return born
+        self._update_idle()
+        return forked
 
-    def _told(self, hold: _Hold) -> None:
+    def _on_hold_message(self, hold: _HoldRecord) -> None:
         try:
             frame = framing.receive(hold.sock)
         except OSError:
@@ -223,11 +225,11 @@ class Zygote:
             self.selector.unregister(hold.sock)
             hold.sock.close()
             self.holds.discard(hold)
-            self._note_use()
+            self._update_idle()
         else:
             framing.close(frame.fds)
             if frame.data["target"] in self.targets:
-                hold.wants[(frame.data["target"], frame.blob)] = frame.data["count"]
+                hold.spares[(frame.data["target"], frame.blob)] = frame.data["count"]
 
     def _status(self) -> dict[str, Any]:
         owned = sum(1 for child in self.children if child.owner)
@@ -238,7 +240,7 @@ class Zygote:
             "started": self.started,
             "busy": False,
             "modules": self.modules,
-            "left": self.left,
+            "not_preloaded": self.not_preloaded,
             "children": owned,
             "spares": len(self.children) - owned,
             "holds": len(self.holds),
@@ -248,58 +250,60 @@ class Zygote:
 
     # -- children -----------------------------------------------------------------------------------------------
 
-    def _fork(self, owner: socket.socket, frame: framing.Frame) -> Born | None:
-        self.forked = time.monotonic()
+    def _fork(self, owner: socket.socket, frame: framing.Frame) -> ForkedChild | None:
+        self.last_fork = time.monotonic()
         target = frame.data["target"]
         if target not in self.targets:
-            framing.send(owner, {"error": f"{target} is not among what it was started for"})
+            framing.send(owner, {"error": f"unknown target {target}; expected one of {', '.join(self.targets)}"})
             owner.close()
             return None
         size = frame.data["arguments"]
         arguments, payload = frame.blob[:size], frame.blob[size:]
-        orders = Orders(data=dict(frame.data), payload=payload, fds=(*frame.fds, owner.fileno()))
+        request = ForkRequest(data=dict(frame.data), payload=payload, fds=(*frame.fds, owner.fileno()))
         for child in self.children:
             if child.owner is None and child.kind == (target, arguments) and child.code is None:
                 child.owner = owner
                 child.mark = _mark(frame.data["env"])
                 framing.send(owner, {"pid": child.pid, "folder": str(child.folder), "secret": child.secret})
-                assert child.orders is not None
-                with contextlib.suppress(OSError):  # it has just died: its owner will be told so
-                    framing.send(child.orders, orders.data, payload, orders.fds)
-                self.selector.unregister(child.orders)
-                child.orders.close()
-                child.orders = None
-                self._listen_to(child)
+                assert child.request_connection is not None
+                with contextlib.suppress(OSError):  # the child has just died, which its owner will learn
+                    framing.send(child.request_connection, request.data, payload, request.fds)
+                self.selector.unregister(child.request_connection)
+                child.request_connection.close()
+                child.request_connection = None
+                self._watch_owner(child)
                 return None
-        return self._bear((target, arguments), owner, orders)
+        return self._fork_child((target, arguments), owner, request)
 
-    def _keep_spares(self) -> Born | None:
+    def _keep_spares(self) -> ForkedChild | None:
         wants: dict[tuple[str, bytes], int] = {}
         for hold in self.holds:
-            for kind, count in hold.wants.items():
+            for kind, count in hold.spares.items():
                 wants[kind] = max(wants.get(kind, 0), count)
         spares = [child for child in self.children if child.owner is None and child.code is None]
         for child in spares:
             if wants.get(child.kind, 0) > 0:
                 wants[child.kind] -= 1
             else:
-                self._bury(child)
-        self.short = False
+                self._discard(child)
+        self.spares_postponed = False
         for kind, missing in wants.items():
-            wanted = max(hold.wants.get(kind, 0) for hold in self.holds)
-            if wanted - missing > _LAST and time.monotonic() < self.forked + _BURST:
-                self.short = self.short or missing > 0
+            wanted = max(hold.spares.get(kind, 0) for hold in self.holds)
+            if wanted - missing > _FEW_SPARES and time.monotonic() < self.last_fork + _SPARE_DELAY:
+                self.spares_postponed = self.spares_postponed or missing > 0
                 continue
             for _ in range(missing):
-                born = self._bear(kind, None, None)
-                if born is not None:
-                    return born
+                forked = self._fork_child(kind, None, None)
+                if forked is not None:
+                    return forked
         return None
 
-    def _bear(self, kind: tuple[str, bytes], owner: socket.socket | None, orders: Orders | None) -> Born | None:
+    def _fork_child(
+        self, kind: tuple[str, bytes], owner: socket.socket | None, request: ForkRequest | None
+    ) -> ForkedChild | None:
         secret = os.urandom(16).hex()
         folder = self.folder / secret[:8]
-        ours, theirs = socket.socketpair() if orders is None else (None, None)
+        ours, theirs = socket.socketpair() if request is None else (None, None)
         flush()
         try:
             folder.mkdir(mode=0o700)
@@ -315,41 +319,43 @@ class Zygote:
             return None
         if pid == 0:
             keep = {sock for sock in (theirs,) if sock is not None}
-            self._let_go(keep | ({owner} if owner else set()))
-            return Born(
-                target=self.targets[kind[0]],
+            self._close_server_files(keep | ({owner} if owner else set()))
+            return ForkedChild(
+                target_factory=self.targets[kind[0]],
                 arguments=kind[1],
                 folder=folder,
                 secret=secret,
                 server=os.getppid(),
-                env_change=changes(self.env_before, os.environ),
-                orders=orders,
-                come=theirs,
+                env_change=env_changes(self.env_before, os.environ),
+                request=request,
+                connection=theirs,
                 owner=owner,
             )
         if theirs is not None:
             theirs.close()
-        mark = "" if orders is None else _mark(orders.data["env"])
-        child = _Child(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind, mark)
+        mark = "" if request is None else _mark(request.data["env"])
+        child = _ChildRecord(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind, mark)
         self.children.add(child)
-        self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _: self._ended(child))
+        self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _: self._on_child_end(child))
         if owner is not None:
             try:
                 framing.send(owner, {"pid": pid, "folder": str(folder), "secret": secret})
             except OSError:
-                self._bury(child)
+                self._discard(child)
                 return None
-            self._listen_to(child)
+            self._watch_owner(child)
         else:
-            self.selector.register(ours, selectors.EVENT_READ, lambda _: self._bury(child))  # type: ignore[arg-type]
+            self.selector.register(ours, selectors.EVENT_READ, lambda _: self._discard(child))  # type: ignore[arg-type]
         return None
 
-    def _listen_to(self, child: _Child) -> None:
+    def _watch_owner(self, child: _ChildRecord) -> None:
         assert child.owner is not None
-        self.selector.register(child.owner, selectors.EVENT_READ, lambda _: self._bury(child))
+        self.selector.register(child.owner, selectors.EVENT_READ, lambda _: self._discard(child))
 
-    def _ended(self, child: _Child) -> None:
-        """A child has ended: its group ends with it. It stays unreaped, so that its pid stays its own."""
+    def _on_child_end(self, child: _ChildRecord) -> None:
+        """Kill the group of a child that has ended, and report its exit code. It stays unreaped, so that its
+        pid is not reused.
+        """
         if child.pidfd < 0:
             return
         self.selector.unregister(child.pidfd)
@@ -360,40 +366,41 @@ class Zygote:
         child.code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
         _kill_group(child.pid)
         if child.owner is None:
-            self._bury(child)
+            self._discard(child)
         else:
             with contextlib.suppress(OSError):
                 framing.send(child.owner, {"exit": child.code})
 
-    def _bury(self, child: _Child) -> None:
-        """Nobody asks for a child any more: end its group, and forget it."""
+    def _discard(self, child: _ChildRecord) -> None:
+        """Kill the group of a child without an owner, and remove its record."""
         if child not in self.children:
             return
         self.children.discard(child)
         _kill_group(child.pid)
-        if child.mark and child.code is None:  # its owner is gone: nobody else ends what has left the group
-            from ...processes.process_tree import end_marked
+        if child.mark and child.code is None:  # its owner is gone, so nobody else kills the processes outside its group
+            # Imported here because psutil would make every child larger.
+            from ...processes.process_tree import kill_marked
 
-            end_marked(child.mark)
+            kill_marked(child.mark)
         if child.pidfd >= 0:
             self.selector.unregister(child.pidfd)
             os.close(child.pidfd)
             child.pidfd = -1
-        for sock in (child.owner, child.orders):
+        for sock in (child.owner, child.request_connection):
             if sock is not None:
                 self.selector.unregister(sock)
                 sock.close()
         os.waitpid(child.pid, 0)
         shutil.rmtree(child.folder, ignore_errors=True)
-        self._note_use()
+        self._update_idle()
 
-    def _let_go(self, keep: set[socket.socket]) -> None:
-        """In a child: close what is the server's."""
+    def _close_server_files(self, keep: set[socket.socket]) -> None:
+        """Close the server's descriptors in a child."""
         signal.set_wakeup_fd(-1)
         self.selector.close()
         socks = [self.listener, *self._wakers, *(hold.sock for hold in self.holds)]
         for child in self.children:
-            socks += [sock for sock in (child.owner, child.orders) if sock is not None]
+            socks += [sock for sock in (child.owner, child.request_connection) if sock is not None]
             if child.pidfd >= 0:
                 os.close(child.pidfd)
         for sock in socks:
@@ -402,11 +409,11 @@ class Zygote:
 
 
 def main() -> int:
-    """Be a server, or one of its children."""
-    leaving = Leaving()
-    atexit.register(leaving.leave)  # registered first, so called last
+    """Run a server, or one of its children; return the exit code."""
+    exit_hook = ExitHook()
+    atexit.register(exit_hook.run)  # registered first, so called last
     options = json.loads(sys.argv[1])
-    with contextlib.suppress(PermissionError):  # a restart is a session leader already
+    with contextlib.suppress(PermissionError):  # after a restart it is a session leader already
         os.setsid()
     os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)
     os.set_inheritable(options["listener"], False)
@@ -414,41 +421,41 @@ def main() -> int:
     os.umask(0o077)
     sys.argv = [""]
     name_process("nbdag-fork")
-    zygote: Zygote | None = Zygote(options)
-    assert zygote is not None
-    zygote.prepare()
-    born = zygote.serve()
-    if born is None:
+    server: ForkServer | None = ForkServer(options)
+    assert server is not None
+    server.prepare()
+    forked = server.serve()
+    if forked is None:
         return 0
-    zygote = None  # its sockets are closed; what else it knew is not the child's
-    leaving.shared = frozenset(sys.modules)
+    server = None  # its sockets are closed, and a child needs none of its state
+    exit_hook.shared = frozenset(sys.modules)
     try:
-        leaving.code = born.live()
+        exit_hook.code = forked.run()
     except SystemExit as error:
-        leaving.code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        exit_hook.code = error.code if isinstance(error.code, int) else int(error.code is not None)
         raise
     except BaseException:
-        leaving.code = 1
+        exit_hook.code = 1
         raise
-    return leaving.code
+    return exit_hook.code
 
 
-class Leaving:
-    """How a child ends: as Python does, but without taking down, object by object, what it shares with its server."""
+class ExitHook:
+    """A child's exit, as Python's own but without destroying, object by object, what it shares with its server."""
 
     def __init__(self) -> None:
         self.code: int | None = None  # None in the server itself
-        self.shared: frozenset[str] = frozenset()  # modules that the server had
+        self.shared: frozenset[str] = frozenset()  # modules that the server had imported
 
-    def leave(self) -> None:
-        """The last of the functions that run at exit."""
+    def run(self) -> None:
+        """End the process, as the last function to run at exit."""
         if self.code is None:
             return
         for name in sys.modules.keys() - self.shared:
             del sys.modules[name]
-        gc.collect()  # what closes itself when nobody holds it any more
+        gc.collect()  # runs finalizers of unreferenced objects
         for thing in gc.get_objects():
-            # By its type: asking the thing itself could wake up a lazy one.
+            # By its type, because an attribute of the object itself may trigger a lazy import.
             if issubclass(type(thing), io.IOBase):
                 with contextlib.suppress(Exception):
                     thing.flush()
@@ -457,25 +464,27 @@ class Leaving:
 
 
 def name_process(name: str) -> None:
-    """What `ps` and `top` show."""
+    """Set the name that `ps` and `top` show."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def _mark(env: Mapping[str, str]) -> str:
-    """The mark of the attempt that asks for a kernel. Anybody else may have one too, by being part of an attempt."""
-    return env.get(MARK, "") if WORKER in env else ""
+    """Return the mark of the attempt that requests a kernel, or "". A process inside an attempt has a mark
+    too, but no worker.
+    """
+    return env.get(MARK_VARIABLE, "") if WORKER_VARIABLE in env else ""
 
 
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)  # it may not have got as far as its own group
+        os.kill(pid, signal.SIGKILL)  # it may not lead a group of its own yet
 
 
 def _own_memory() -> int:
-    """Bytes that would be free again without this process."""
+    """Return the bytes of memory that would be free without this process."""
     kinds: Sequence[bytes] = (b"Private_Clean:", b"Private_Dirty:", b"Pss:")
     sizes = dict.fromkeys(kinds, 0)
     for line in Path("/proc/self/smaps_rollup").read_bytes().splitlines():

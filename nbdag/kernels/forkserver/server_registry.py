@@ -1,11 +1,12 @@
-"""The fork servers of this user on this host: where they are, how one is met, started, listed and stopped.
+"""The fork servers of this user on this host: their files, and how to connect to, start, list and stop them.
 
-Everything lives in one folder of mode 0700, made and checked here: a socket for each key, what was last known of
-its server, and its log. A socket is bound by whoever starts a server and handed over, so a request can be
-made before the server has drawn breath. What a killed server left behind is removed by the next start.
+All files are in one folder of mode 0700, which is created and checked here: for each key a socket, the last
+known status of the server, and its log. The process that starts a server binds the socket and hands it
+over, so that clients can send requests before the server runs. The next start removes the files of a killed
+server.
 
-There are never more than `NBDAG_SERVERS` (4) of them, nor together more than a quarter of the memory: the one
-that was idle longest goes first.
+There are at most `NBDAG_SERVERS` (4) servers, and together they use at most a quarter of the memory; beyond
+that, the server that has been idle longest is stopped.
 """
 
 from __future__ import annotations
@@ -27,58 +28,63 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ...errors import NbdagError, error
 from . import framing
 from .server import START
-from .server_spec import Recipe
+from .server_spec import ServerSpec
 
-_LONGEST_PATH = 107  # bytes of a Unix socket's path
+_MAX_PATH = 107  # bytes of a Unix socket's path
 _KEY = re.compile(r"[0-9a-f]{16}")
-_started: set[int] = set()  # processes of ours that are servers, to be reaped
+_started: set[int] = set()  # pids of servers that this process started and has to reap
 
 
-class NoServerError(Exception):
-    """Why no server can be had."""
+@error
+class NoServerError(NbdagError):
+    """No fork server is available."""
+
+    reason: str
+    template = "{reason}"
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class ServerFiles:
     """The files of one server."""
 
     socket: Path
-    info: Path  # what is known of it before it can be asked
+    info: Path  # the status until the server can be asked for it
     log: Path
-    left: Path  # modules that turned out not to be importable ahead, and why
-    folder: Path  # of its children's private folders
+    not_preloaded: Path  # modules that cannot be preloaded, with the reason
+    folder: Path  # holds the private folders of its children
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What is known of a running server."""
+class ServerStatus:
+    """The status of a running server."""
 
     key: str
     pid: int
     python: str
     started: float  # seconds since the epoch
     busy: bool  # still importing
-    modules: tuple[str, ...]  # imported ahead
-    left: dict[str, str]  # modules left to the tasks, and why
+    modules: tuple[str, ...]  # preloaded
+    not_preloaded: dict[str, str]  # modules left to the tasks, with the reason
     children: int  # without spares
     spares: int
     holds: int
-    idle_since: float | None  # seconds since the epoch; None while it is used
-    memory: int  # bytes of it alone
+    idle_since: float | None  # seconds since the epoch; None while it is in use
+    memory: int  # bytes that this server alone uses
 
 
 def idle_time() -> float:
-    """How long a server stays without work, in seconds."""
+    """Return how many seconds a server stays without work."""
     try:
         return max(0.0, float(os.environ.get("NBDAG_IDLE", "600")))
     except ValueError:
         return 600.0
 
 
-def most_servers() -> int:
-    """How many servers there may be."""
+def max_servers() -> int:
+    """Return the largest number of servers."""
     try:
         return max(1, int(os.environ.get("NBDAG_SERVERS", "4")))
     except ValueError:
@@ -86,7 +92,7 @@ def most_servers() -> int:
 
 
 def umask() -> int:
-    """This process's umask, read without changing it."""
+    """Return this process's umask without changing it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)
@@ -94,7 +100,7 @@ def umask() -> int:
 
 
 def runtime_dir() -> Path:
-    """The folder, made where needed; refused unless it is ours alone."""
+    """Return the folder of all servers, created if necessary; raise `NoServerError` if anybody else can enter it."""
     base = os.environ.get("NBDAG_RUNTIME_DIR")
     if base is None:
         session = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -104,49 +110,49 @@ def runtime_dir() -> Path:
         path.mkdir(mode=0o700, parents=True)
     seen = path.lstat()
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or stat.S_IMODE(seen.st_mode) & 0o077:
-        raise NoServerError(f"{path} is not a folder that only you can enter; remove it")
+        raise NoServerError(f"{path} is not a folder that only you can enter; remove it or set its mode to 700")
     return path
 
 
-def files(key: str) -> Files:
-    """Where the server of a key has its files."""
+def files(key: str) -> ServerFiles:
+    """Return the files of the server with this key."""
     base = runtime_dir()
-    made = Files(*(base / f"{key}.{kind}" for kind in ("sock", "json", "log", "left", "d")))
-    if len(os.fsencode(made.socket)) > _LONGEST_PATH:
-        raise NoServerError(f"{made.socket} is too long a path for a socket; set NBDAG_RUNTIME_DIR to a shorter one")
-    return made
+    found = ServerFiles(*(base / f"{key}.{kind}" for kind in ("sock", "json", "log", "skip", "d")))
+    if len(os.fsencode(found.socket)) > _MAX_PATH:
+        raise NoServerError(f"the path {found.socket} is too long for a socket; set NBDAG_RUNTIME_DIR to a shorter one")
+    return found
 
 
-def connect(recipe: Recipe, idle: float) -> socket.socket:
-    """A connection to the server of a recipe, which is started if there is none."""
+def connect(spec: ServerSpec, idle: float) -> socket.socket:
+    """Return a connection to the server of a specification, started if there is none."""
     if not (hasattr(os, "fork") and hasattr(os, "pidfd_open") and sys.platform == "linux"):
         raise NoServerError(f"{sys.platform} cannot fork a process that has libraries loaded")
     try:
-        where = files(recipe.key)
-        sock = _dial(where.socket)
+        where = files(spec.key)
+        sock = _connect_to(where.socket)
         if sock is None:
             with _lock():
-                sock = _dial(where.socket) or _start(recipe, where, idle)
+                sock = _connect_to(where.socket) or _start(spec, where, idle)
         return sock
     except OSError as error:
         raise NoServerError(str(error)) from error
 
 
 def keys() -> list[str]:
-    """The keys of all servers that may be running."""
+    """Return the keys of all servers that may be running."""
     return sorted(path.stem for path in runtime_dir().glob("*.sock") if _KEY.fullmatch(path.stem))
 
 
-def running() -> list[Status]:
-    """All servers that run, the one used last first."""
+def running() -> list[ServerStatus]:
+    """Return the status of all running servers, the most recently used first."""
     found = [status for key in keys() if (status := ask(key)) is not None]
     return sorted(found, key=lambda status: -(status.idle_since or time.time()))
 
 
-def ask(key: str, timeout: float = 1.0) -> Status | None:
-    """What a server says of itself, or what is known of one that is still importing."""
+def ask(key: str, timeout: float = 1.0) -> ServerStatus | None:
+    """Return the status of a server, from a file while it is still importing; None if there is no server."""
     where = files(key)
-    sock = _dial(where.socket)
+    sock = _connect_to(where.socket)
     if sock is None:
         return None
     with sock:
@@ -160,40 +166,40 @@ def ask(key: str, timeout: float = 1.0) -> Status | None:
         data = dict(json.loads(where.info.read_text()) if frame is None else frame.data)
     except (OSError, ValueError):
         return None
-    return Status(**{**data, "modules": tuple(data["modules"])})
+    return ServerStatus(**{**data, "modules": tuple(data["modules"])})
 
 
 def stop(key: str, timeout: float = 10.0) -> bool:
-    """End a server and its children; False when there was none."""
+    """Stop a server and its children; return False if there was none."""
     status = ask(key)
     if status is None:
         return False
     try:
-        gone = os.pidfd_open(status.pid)
+        pidfd = os.pidfd_open(status.pid)
     except ProcessLookupError:
         return False
     try:
         poll = select.poll()
-        poll.register(gone, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(gone, signum)
+                signal.pidfd_send_signal(pidfd, signum)
             if poll.poll(timeout * 1000):
                 break
     finally:
-        os.close(gone)
+        os.close(pidfd)
     with _lock():
         _reap()
-        sweep()
+        remove_stale_files()
     return True
 
 
-def sweep() -> None:
-    """Remove what killed servers left behind. Only under the lock."""
+def remove_stale_files() -> None:
+    """Remove the files of killed servers. The caller holds the lock."""
     base = runtime_dir()
     alive = set()
     for key in keys():
-        sock = _dial(base / f"{key}.sock")
+        sock = _connect_to(base / f"{key}.sock")
         if sock is not None:
             alive.add(key)
             sock.close()
@@ -204,12 +210,14 @@ def sweep() -> None:
             path.unlink(missing_ok=True)
         elif path.suffix == ".d":
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == ".left" and path.stat().st_mtime < time.time() - 30 * 86_400:
+        elif path.suffix == ".skip" and path.stat().st_mtime < time.time() - 30 * 86_400:
             path.unlink(missing_ok=True)
 
 
-def make_room(limit: int, memory: int) -> None:
-    """Stop idle servers, the one idle longest first, until fewer than `limit` with less `memory` (bytes) remain."""
+def evict_idle(limit: int, memory: int) -> None:
+    """Stop idle servers, the one idle longest first, until fewer than `limit` remain and they use less than
+    `memory` bytes.
+    """
     found = running()
     for status in reversed(found):
         if len(found) < limit and sum(each.memory for each in found) < memory:
@@ -219,31 +227,31 @@ def make_room(limit: int, memory: int) -> None:
             found.remove(status)
 
 
-def _start(recipe: Recipe, where: Files, idle: float) -> socket.socket:
+def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
     _reap()
-    sweep()
-    make_room(most_servers(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    remove_stale_files()
+    evict_idle(max_servers(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
     where.folder.mkdir(mode=0o700, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.fspath(where.socket))
         listener.listen(128)
         options = {
-            "key": recipe.key,
+            "key": spec.key,
             "listener": 3,
-            "modules": recipe.modules,
-            "targets": recipe.targets,
+            "modules": spec.modules,
+            "targets": spec.targets,
             "idle": idle,
             **{name: os.fspath(path) for name, path in asdict(where).items()},
         }
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         log = (os.POSIX_SPAWN_OPEN, 1, os.fspath(where.log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        # Our own descriptor could be 3: copied out of the way, it loses close-on-exec by being copied to 3.
+        # The listener's own number could be 3, so it is copied to a high number first; the copy to 3 is inherited.
         high = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 100)
         try:
             pid = os.posix_spawn(
-                recipe.python,
-                [recipe.python, "-c", START, json.dumps(options)],
-                dict(recipe.env),
+                spec.python,
+                [spec.python, "-c", START, json.dumps(options)],
+                dict(spec.env),
                 file_actions=[null, log, (os.POSIX_SPAWN_DUP2, 1, 2), (os.POSIX_SPAWN_DUP2, high, 3)],
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD],
@@ -251,14 +259,14 @@ def _start(recipe: Recipe, where: Files, idle: float) -> socket.socket:
         finally:
             os.close(high)
     _started.add(pid)
-    known = Status(
-        key=recipe.key,
+    known = ServerStatus(
+        key=spec.key,
         pid=pid,
-        python=recipe.python,
+        python=spec.python,
         started=time.time(),
         busy=True,
-        modules=recipe.modules,
-        left={},
+        modules=spec.modules,
+        not_preloaded={},
         children=0,
         spares=0,
         holds=0,
@@ -266,14 +274,14 @@ def _start(recipe: Recipe, where: Files, idle: float) -> socket.socket:
         memory=0,
     )
     where.info.write_text(json.dumps(asdict(known)))
-    sock = _dial(where.socket)
+    sock = _connect_to(where.socket)
     if sock is None:
-        raise NoServerError(f"it ended at once ({where.log})")
+        raise NoServerError(f"the server ended at once ({where.log})")
     return sock
 
 
-def _dial(path: Path) -> socket.socket | None:
-    """A connection, or None when nobody listens."""
+def _connect_to(path: Path) -> socket.socket | None:
+    """Return a connection to this socket, or None if no process listens."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.connect(os.fspath(path))
@@ -298,7 +306,7 @@ def _signal(pid: int) -> None:
 
 
 def _reap() -> None:
-    """A server that we started and that has ended would stay a zombie."""
+    """Reap the servers that this process started and that have ended."""
     for pid in list(_started):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0] == pid

@@ -1,11 +1,11 @@
-"""What a fork server is made of, and so when two requests may share one.
+"""The specification of a fork server, whose key decides whether two requests may share one.
 
-A forked child inherits whatever its server was when it imported. So the key of a server covers all that can make an
-import, or a process, turn out differently: the interpreter, the modules, the installed packages, nbdag's own
-code, the environment, and what a process inherits when it starts (limits, priority, processors, control group).
+A forked child inherits the state that its server had after the imports. So the key covers everything that
+can affect an import or a process: the interpreter, the modules, the installed packages, nbdag's own code,
+the environment, and the attributes that a process inherits (limits, priority, processors, control group).
 
-Of the environment, everything counts but variables that are known to be of the moment: no list of those that
-libraries look at while they are imported could be complete.
+All environment variables count except those known to be transient, because a list of the variables that
+libraries read during their import could not be complete.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-# Set by shells, terminals, sessions, Jupyter, pytest and nbdag itself for one moment; no import depends on them.
-_OF_THE_MOMENT = re.compile(
+# Set temporarily by shells, terminals, sessions, Jupyter, pytest and nbdag itself; no import depends on them.
+_TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
     |VTE_.*|KONSOLE_.*|GNOME_TERMINAL.*|ITERM_.*|WT_.*|VSCODE_.*|INVOCATION_ID|JOURNAL_STREAM|LS_COLORS|LESS.*
@@ -36,12 +36,12 @@ _OF_THE_MOMENT = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a fork server imports, with which interpreter, in which environment."""
+class ServerSpec:
+    """The modules, the interpreter and the environment of a fork server."""
 
-    modules: tuple[str, ...] = ()  # to import ahead, where that is possible: `a.b`, or `a:b` for `from a import b`
-    targets: tuple[str, ...] = ()  # what may be forked, as `module:name`; their modules must be importable
-    env: Mapping[str, str] = field(default_factory=dict)  # what the server starts with: only what counts
+    modules: tuple[str, ...] = ()  # to preload if possible: `a.b`, or `a:b` for `from a import b`
+    targets: tuple[str, ...] = ()  # objects that may be forked, as `module:name`; their modules must be importable
+    env: Mapping[str, str] = field(default_factory=dict)  # the relevant part of the server's environment
     python: str = sys.executable
     key: str = ""  # 16 hex digits; equal keys mean interchangeable children
 
@@ -53,31 +53,42 @@ class Recipe:
         targets: Iterable[str],
         env: Mapping[str, str] | None = None,
         python: str = sys.executable,
-    ) -> Recipe:
-        """A recipe for here and now."""
+    ) -> ServerSpec:
+        """Return the specification for the current state of this machine and process."""
         chosen = tuple(dict.fromkeys(modules))
         wanted = tuple(sorted(set(targets)))
-        counts = lasting(os.environ if env is None else env)
-        parts = [python, sys.version, chosen, wanted, sorted(counts.items()), packages_state(), _own_state(), _limits()]
+        counts = relevant_env(os.environ if env is None else env)
+        parts = [
+            python,
+            sys.version,
+            chosen,
+            wanted,
+            sorted(counts.items()),
+            installed_packages(),
+            _nbdag_version(),
+            _limits(),
+        ]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
         return cls(chosen, wanted, counts, python, key)
 
 
-def lasting(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables that an import may depend on."""
-    return {name: value for name, value in env.items() if not _OF_THE_MOMENT.fullmatch(name)}
+def relevant_env(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that an import may depend on."""
+    return {name: value for name, value in env.items() if not _TRANSIENT.fullmatch(name)}
 
 
 def site_dirs() -> tuple[Path, ...]:
-    """Where packages are installed."""
+    """Return the folders in which packages are installed."""
     found = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
     if site.ENABLE_USER_SITE:
         found.append(site.getusersitepackages())
     return tuple(dict.fromkeys(Path(path) for path in found if Path(path).is_dir()))
 
 
-def packages_state() -> list[tuple[str, int]]:
-    """What changes when a package is installed, upgraded or removed: pip replaces a folder or a file in these."""
+def installed_packages() -> list[tuple[str, int]]:
+    """Return data that changes when a package is installed, upgraded or removed: pip replaces entries of these
+    folders.
+    """
     state = []
     for folder in site_dirs():
         state.append((str(folder), folder.stat().st_mtime_ns))
@@ -86,9 +97,11 @@ def packages_state() -> list[tuple[str, int]]:
 
 
 @cache
-def _own_state() -> int:
-    """When nbdag itself was last changed, as this process knows it: a server must not be of other code than we are."""
-    package = Path(__file__).parents[1]
+def _nbdag_version() -> int:
+    """Return the time of nbdag's latest change when this process first asked: a server must run the same code
+    as its client.
+    """
+    package = Path(__file__).parents[2]
     return max(path.stat().st_mtime_ns for path in package.rglob("*.py"))
 
 

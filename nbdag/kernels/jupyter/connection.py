@@ -1,4 +1,4 @@
-"""How a forked kernel is asked for, and where it is found: its owner knows by the child's folder and secret."""
+"""The request for a forked kernel, and its address, which follows from the child's folder and secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
 def connection_info(folder: Path, secret: str) -> dict[str, Any]:
-    """What a connection file says; the key signs every message."""
+    """Return the contents of the kernel's connection file; the key signs every message."""
     return {
         **{name: number for number, name in enumerate(_PORTS, 1)},
         "transport": "ipc",
@@ -23,5 +23,5 @@ def connection_info(folder: Path, secret: str) -> dict[str, Any]:
 
 
 def arguments(command_line: Iterable[str]) -> bytes:
-    """What a fork server is given: the kernel's command line, without its connection file."""
+    """Return the fork server's argument for a kernel: its command line without the connection file."""
     return json.dumps(list(command_line)).encode()

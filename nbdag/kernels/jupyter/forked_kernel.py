@@ -1,8 +1,9 @@
 """An IPython kernel as a child of a fork server.
 
-It is ipykernel's own application, so a kernel is in every respect what `python -m ipykernel_launcher` would have
-made it. What depends on neither working directory nor notebook (sockets, threads, the shell) is made when the child
-is, which for a spare is ahead of time; what may look around (the path, extensions, startup files) comes last.
+It is ipykernel's own application, so the kernel equals one of `python -m ipykernel_launcher` in every
+respect. Whatever depends on neither working directory nor notebook (sockets, threads, the shell) is created
+at once, which for a spare is in advance. Whatever may read its surroundings (the path, extensions, startup
+files) is initialised last.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ import IPython.utils.wildcard
 import tornado.platform.asyncio
 from ipykernel import kernelapp
 
-from ..forkserver.child import Nest, Streams
+from ...values import types
+from ..forkserver.child import ChildContext, Streams
 from ..runtime import runtime
 from .connection import connection_info
 
-# What a kernel imports while it starts; here it is imported once, for all of them.
+types.search()  # once, for all kernels that are forked
+
+# Modules that a kernel imports while it starts; the server imports them once for all kernels.
 _AHEAD = (
     runtime,
     faulthandler,
@@ -45,33 +49,35 @@ _AHEAD = (
     tornado.platform.asyncio,
 )
 
-# Python's tokenizer compiles its patterns when it is first used; of a kernel's first cell that is most of the time.
+# Python's tokenizer compiles its patterns on first use, which takes most of the time of a kernel's first
+# cell.
 IPython.core.inputtransformer2.TransformerManager().transform_cell("rehearsal = f(1)")
 
-# Matplotlib looks at this when it is imported, which is after a kernel has set it, unless it is imported ahead.
+# Matplotlib reads this variable on import. A kernel sets it before that, except when matplotlib is preloaded.
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 class IPKernelApp(kernelapp.IPKernelApp):
-    """ipykernel's application, whose last steps wait until `settle`. Command line and configuration go by its name."""
+    """ipykernel's application with its last steps postponed to `settle`; configuration refers to it by this name."""
 
     def init_path(self) -> None:
-        """Later."""
+        """Do nothing yet."""
 
     def init_gui_pylab(self) -> None:
-        """Later."""
+        """Do nothing yet."""
 
     def init_extensions(self) -> None:
-        """Later."""
+        """Do nothing yet."""
 
     def init_code(self) -> None:
-        """Later."""
+        """Do nothing yet."""
 
     def start(self) -> None:
-        """Serve until told to shut down.
+        """Serve until a client requests the shutdown.
 
-        At exit, ipykernel stops the thread that publishes before the one that answers. When that one is still
-        flushing its answer to the shutdown, it waits for the stopped one, for ever; so it finishes first.
+        At exit, ipykernel stops its publishing thread before its control thread. If the control thread is
+        still sending the reply to the shutdown, it waits forever for the stopped publisher; so the control
+        thread is finished first.
         """
         try:
             super().start()  # type: ignore[no-untyped-call]
@@ -81,7 +87,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
                 self.control_thread.join(timeout=5)
 
     def settle(self) -> None:
-        """The steps that were put off, in the application's own order."""
+        """Do the postponed steps in the application's own order."""
         super().init_path()  # type: ignore[no-untyped-call]
         if self.shell:
             super().init_gui_pylab()  # type: ignore[no-untyped-call]
@@ -92,24 +98,24 @@ class IPKernelApp(kernelapp.IPKernelApp):
 
 
 class ForkedKernel:
-    """What a fork server makes: `arguments` is the kernel's command line as JSON, without its connection file."""
+    """The fork server's target for a kernel; `arguments` is its command line without connection file, as JSON."""
 
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
-        file = nest.folder / "kernel.json"
-        info = connection_info(nest.folder, nest.secret)
-        file.write_text(json.dumps({**info, "key": nest.secret}))
+    def __init__(self, arguments: bytes, context: ChildContext) -> None:
+        file = context.folder / "kernel.json"
+        info = connection_info(context.folder, context.secret)
+        file.write_text(json.dumps({**info, "key": context.secret}))
         self.argv = ["-f", str(file), *json.loads(arguments or b"[]")]
-        # 1 is a parent that never ends: it is the fork server that ends a kernel whose owner is gone.
+        # The parent 1 never ends: it is the fork server that kills a kernel whose owner is gone.
         self.app: Any = IPKernelApp.instance(parent_handle=1)
         self.app.initialize(self.argv)  # type: ignore[no-untyped-call]
 
     def streams(self) -> Streams:
-        """ipykernel has put pipes in the places of 1 and 2, and kept what was there."""
+        """Return the copies of the original streams, as ipykernel has replaced descriptors 1 and 2 by pipes."""
         out, err = (getattr(stream, "_original_stdstream_copy", None) for stream in (sys.stdout, sys.stderr))
         return 0, out, err
 
     def settle(self, payload: bytes) -> None:
-        """There is no payload: a kernel is told over its sockets what to do."""
+        """Finish the initialisation; there is no payload, because requests come over the kernel's sockets."""
         sys.argv[:] = [ipykernel_launcher.__file__, *self.argv]
         session = os.environ.get("JPY_SESSION_NAME")
         if session:
@@ -117,5 +123,5 @@ class ForkedKernel:
         self.app.settle()
 
     def run(self) -> None:
-        """Serve until told to shut down."""
+        """Serve until a client requests the shutdown."""
         self.app.start()

@@ -1,8 +1,8 @@
-"""Kernels kept warm for the jobs at hand.
+"""A pool of forked kernels, kept ready for the jobs of an executor.
 
-An executor says which jobs it has; the fork server that their kernels will come from is started at once, so that it
-imports while papermill does, and keeps spare kernels ready until there has been no job for a while. All of this
-only saves time: where it fails, a job finds or starts its server, or does without, by itself.
+The executor reports each job to the pool. The pool at once starts the fork server that the job's kernel will come from,
+so that this server imports while papermill does, and keeps spare kernels ready until there has been no job for a
+while. The pool only saves time: if it fails, a job finds or starts its server, or uses an ordinary kernel, by itself.
 """
 
 from __future__ import annotations
@@ -13,93 +13,95 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.model.job import Job
-from ..forkserver.client import Hold, Server
-from ..forkserver.preload import ahead
-from ..forkserver.server_spec import Recipe
+from ..forkserver.client import Server, ServerHold
+from ..forkserver.preload import preloadable
+from ..forkserver.server_spec import ServerSpec
 from .connection import TARGET, arguments
 
-LINGER = 10.0  # seconds that spares stay when there is no job
-# What nbclient starts IPython's kernel with: a spare can only stand in for a kernel with the same arguments.
+LINGER = 10.0  # seconds that spares stay after the last job
+# The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
-_FIRST = 2  # spares, before anything runs
-_PYTHON = {"python3", "python"}  # another name may stand for a kernel that is not forked
+_FIRST_SPARES = 2  # before any kernel has started
+_PYTHON = {"python3", "python"}  # any other name may stand for a kernel that cannot be forked
 _Kind = tuple[tuple[str, ...], str]  # imports and folder
 
 
 @dataclass(slots=True)
-class _Kept:
-    hold: Hold
+class _Held:
+    """A server that the pool keeps alive."""
+
+    hold: ServerHold
     spares: int
     jobs: int = 0
-    leaving: threading.Timer | None = None
+    release: threading.Timer | None = None
 
 
-class Warmth:
-    """Which servers are held, and for how many jobs. For use from several threads."""
+class KernelPool:
+    """Fork servers held for jobs, each with up to `max_spares` spare kernels. Thread-safe."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most  # spares
-        self._kept: dict[_Kind, _Kept] = {}
+    def __init__(self, max_spares: int) -> None:
+        self._max_spares = max_spares
+        self._held: dict[_Kind, _Held] = {}
         self._lock = threading.Lock()
 
-    def expect(self, job: Job) -> None:
-        """A job is about to begin."""
+    def job_submitted(self, job: Job) -> None:
+        """ServerHold the server that this job's kernel will come from."""
         if job.kernels != "warm" or job.kernel_name not in _PYTHON:
             return
-        with self._lock, contextlib.suppress(Exception):  # the attempt says what is wrong, if it is in its way
-            kept = self._kept.get(_kind(job)) or self._keep(job)
-            kept.jobs += 1
-            if kept.leaving is not None:
-                kept.leaving.cancel()
-                kept.leaving = None
+        with self._lock, contextlib.suppress(Exception):  # if it matters to the attempt, the attempt reports it
+            held = self._held.get(_kind(job)) or self._hold(job)
+            held.jobs += 1
+            if held.release is not None:
+                held.release.cancel()
+                held.release = None
 
-    def under_way(self, job: Job) -> None:
-        """It has its kernel. As many as run now may be needed next, and there is time to prepare them."""
+    def kernel_started(self, job: Job) -> None:
+        """Request one more spare: as many kernels as run now may be needed next, and there is time to fork them."""
         with self._lock:
-            kept = self._kept.get(_kind(job))
-            if kept is not None and kept.spares < min(kept.jobs, self._most):
-                kept.spares += 1
-                kept.hold.want(kept.spares, TARGET, ARGUMENTS)
+            held = self._held.get(_kind(job))
+            if held is not None and held.spares < min(held.jobs, self._max_spares):
+                held.spares += 1
+                held.hold.set_spares(held.spares, TARGET, ARGUMENTS)
 
-    def settled(self, job: Job) -> None:
-        """It has ended."""
+    def job_ended(self, job: Job) -> None:
+        """Release the job's server after `LINGER` seconds without another job."""
         kind = _kind(job)
         with self._lock:
-            kept = self._kept.get(kind)
-            if kept is None:
+            held = self._held.get(kind)
+            if held is None:
                 return
-            kept.jobs -= 1
-            if kept.jobs <= 0 and kept.leaving is None:
-                kept.leaving = threading.Timer(LINGER, self._leave, [kind])
-                kept.leaving.daemon = True
-                kept.leaving.start()
+            held.jobs -= 1
+            if held.jobs <= 0 and held.release is None:
+                held.release = threading.Timer(LINGER, self._release, [kind])
+                held.release.daemon = True
+                held.release.start()
 
     def close(self) -> None:
-        """Hold nothing any more; the servers stay for their idle time."""
+        """Release all servers; each stays for its idle time."""
         with self._lock:
-            for kept in self._kept.values():
-                if kept.leaving is not None:
-                    kept.leaving.cancel()
-                kept.hold.close()
-            self._kept.clear()
+            for held in self._held.values():
+                if held.release is not None:
+                    held.release.cancel()
+                held.hold.close()
+            self._held.clear()
 
-    def _keep(self, job: Job) -> _Kept:
-        hold = Server.connect(kernel_recipe_of(job)).hold()
-        kept = self._kept[_kind(job)] = _Kept(hold, min(_FIRST, self._most))
-        hold.want(kept.spares, TARGET, ARGUMENTS)
-        return kept
+    def _hold(self, job: Job) -> _Held:
+        hold = Server.connect(server_spec_of(job)).hold()
+        held = self._held[_kind(job)] = _Held(hold, min(_FIRST_SPARES, self._max_spares))
+        hold.set_spares(held.spares, TARGET, ARGUMENTS)
+        return held
 
-    def _leave(self, kind: _Kind) -> None:
+    def _release(self, kind: _Kind) -> None:
         with self._lock:
-            kept = self._kept.get(kind)
-            if kept is not None and kept.jobs <= 0:
-                kept.hold.close()
-                del self._kept[kind]
+            held = self._held.get(kind)
+            if held is not None and held.jobs <= 0:
+                held.hold.close()
+                del self._held[kind]
 
 
-def kernel_recipe_of(job: Job) -> Recipe:
-    """What the kernel of a job is forked from."""
-    return Recipe.of(ahead(job.imports, Path(job.cwd)), targets=[TARGET])
+def server_spec_of(job: Job) -> ServerSpec:
+    """Return the specification of the server that a job's kernel is forked from."""
+    return ServerSpec.of(preloadable(job.imports, Path(job.cwd)), targets=[TARGET])
 
 
 def _kind(job: Job) -> _Kind:

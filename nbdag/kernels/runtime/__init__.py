@@ -1,5 +1,5 @@
-"""What runs inside a task's kernel, around the user's cells.
+"""The code that runs inside a task's kernel, around the user's cells.
 
-`runtime` is called by the cells that nbdag adds to a task's notebook; `messages` is the plain data that it reads and
-reports. Nothing here starts a kernel.
+The cells that nbdag adds to a task's notebook call `runtime`; `messages` defines the plain data that it receives and
+publishes. Nothing here starts a kernel.
 """

@@ -1,4 +1,4 @@
-"""What `--when`, `--check` and `--map` say: asked alike in a task's kernel and in the live notebook."""
+"""The expressions of `--when`, `--check` and `--map`, evaluated alike in a task's kernel and in the live notebook."""
 
 from __future__ import annotations
 
@@ -15,69 +15,70 @@ from ...values import summarise
 
 
 def evaluate(expression: str, names: dict[str, Any]) -> Any:
-    """The value of an expression, where the names stand for these. Raises what it raises."""
+    """Return the value of an expression in this namespace; raise whatever the expression raises."""
     return eval(compile(expression.strip(), "<header>", "eval"), names)
 
 
-def allows(expression: str, names: dict[str, Any]) -> bool:
-    """Whether `--when` lets the task run. Raises `Fail`."""
+def when_holds(expression: str, names: dict[str, Any]) -> bool:
+    """Return whether `--when` lets the task run; raise `Fail` if it cannot be evaluated."""
     try:
         return bool(evaluate(expression, names))
     except Exception as error:
-        raise Fail(f"--when {expression} cannot be told: {type(error).__name__}: {error}") from error
+        raise Fail(f"cannot evaluate --when {expression}: {type(error).__name__}: {error}") from error
 
 
 def check(expression: str, names: dict[str, Any]) -> None:
-    """Raise `Fail` where a `--check` does not hold, with the values that it is made of."""
+    """Raise `Fail`, with the values of the names in it, if a `--check` is false or cannot be evaluated."""
     try:
         holds = bool(evaluate(expression, names))
     except Exception as error:
-        raise Fail(f"--check {expression} cannot be told: {type(error).__name__}: {error}") from error
+        raise Fail(f"cannot evaluate --check {expression}: {type(error).__name__}: {error}") from error
     if not holds:
-        values = describe(expression, names)
+        values = describe_values(expression, names)
         raise Fail(f"--check {expression} is false{f', with {values}' if values else ''}")
 
 
 def elements(
     maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
-    """What a mapped task is given: each variable's values, and per instance the index into each of them.
+    """Return the values of each `--map` variable and, for each instance, the index into each of these lists.
 
-    Several maps make their product, the last one fastest, or go in step. Raises `Fail`.
+    Several maps form their product, the last one fastest, or go in step. Raises `Fail`.
     """
     columns: dict[str, list[Any]] = {}
     for name, expression in maps:
         try:
             columns[name] = list(evaluate(expression, names))
         except Exception as error:
-            raise Fail(f"--map {name}={expression} cannot be told: {type(error).__name__}: {error}") from error
+            raise Fail(f"cannot evaluate --map {name}={expression}: {type(error).__name__}: {error}") from error
     lengths = {name: len(column) for name, column in columns.items()}
     if in_step and len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise Fail(f"--zip needs maps of one length, and {told}: leave out --zip for their product")
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise Fail(f"--zip needs maps of equal length, but {listed}; remove --zip to run all combinations")
     length = next(iter(lengths.values()), 0) if in_step else math.prod(lengths.values())
     if length > limit:
         raise Fail(
-            f"--map makes {length:,} instances, more than {limit:,}: pass --max-map-length {length} if that is meant"
+            f"--map makes {length:,} instances, more than the limit of {limit:,}; pass --max-map-length {length} to "
+            "allow that many"
         )
     indices = [range(length) for length in lengths.values()]
     return columns, list(zip(*indices, strict=True) if in_step else itertools.product(*indices))
 
 
-def describe(expression: str, names: Mapping[str, Any]) -> str:
-    """Such as `accuracy = 0.83, floor = 0.9`: the data that the expression names, attributes included."""
+def describe_values(expression: str, names: Mapping[str, Any]) -> str:
+    """Return the data that an expression names, attributes included, such as `accuracy = 0.83, floor = 0.9`."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except SyntaxError:
         return ""
     found: dict[str, str] = {}
-    whole: set[int] = set()  # parts of what is shown already: after `row.total`, `row` says nothing more
-    for node in ast.walk(tree):  # the whole comes before its parts
-        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and id(node) not in whole:
+    shown: set[int] = set()  # nodes inside one that is listed already: after `row.total`, `row` adds nothing
+    for node in ast.walk(tree):  # yields a node before its parts
+        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and id(node) not in shown:
             value = _value(node, names)
             if value is not None:
                 found.setdefault(ast.unparse(node), value)
-                whole.update(id(part) for part in ast.walk(node))
+                shown.update(id(part) for part in ast.walk(node))
     return ", ".join(f"{text} = {value}" for text, value in found.items())
 
 

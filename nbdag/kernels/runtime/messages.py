@@ -1,141 +1,119 @@
-"""What a task's kernel is told, and what it tells: plain data, so that both can be read in the attempt's notebook.
+"""The request that a task's kernel receives, and the outcome that it publishes: plain data, readable in the notebook.
 
-A brief is the part of a job that matters inside the kernel. A report is what the kernel has to say once it has
-run the cell; it travels as an output of a type of its own, which the worker takes out of the notebook.
+A `KernelRequest` is the part of a job that matters inside the kernel. It carries the task's options as they are, so a
+new option needs no field here. The kernel publishes one `Outcome` after the cell has run, as an output with a MIME type
+of its own, which the worker removes from the notebook.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import Job, Note, StoredInput, StoredOutput
+from ...core.model.job import Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.states import TaskState
+from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brief:
-    """See `core.job.Job` and `core.dag.Task` for what the fields mean."""
+class KernelRequest:
+    """One attempt as its kernel sees it; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
 
     task: str
     values: str
     context: Mapping[str, Any]
+    options: TaskOptions = field(default_factory=TaskOptions)
     reads: Sequence[str] = ()
-    changes: Sequence[str] = ()  # those that --change declares included
+    changes: Sequence[str] = ()  # includes the names of --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
-    spare: Sequence[str] = ()  # exports that nobody needs: those that cannot be stored are left out
+    optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    definitions: Sequence[tuple[str, int, str]] = ()  # what their cell is called, line within it, source
-    when: str | None = None
-    short_circuit: bool = False
-    check: Sequence[str] = ()
-    map: Sequence[tuple[str, str]] = ()
-    zip: bool = False
-    max_map_length: int = 1024
+    definitions: Sequence[tuple[str, int, str]] = ()  # name of the cell, line within the cell, source
     expand: bool = False
-    poll: float | None = None  # of a sensor: seconds between two looks
-    reschedule: bool = False
     opaque: bool = False
     held: Mapping[str, Sequence[str]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, job: Job) -> Brief:
-        """What matters of a job inside the kernel."""
+    def of(cls, job: Job) -> KernelRequest:
+        """Return the part of a job that matters inside the kernel."""
         task, options = job.task, job.task.options
         return cls(
             task=task.id,
             values=job.values,
             context=_plain({**job.context, "task_id": task.id, "map_index": job.key.map_index}),
+            options=options,
             reads=task.reads,
             changes=tuple(dict.fromkeys((*task.changes, *options.change))),
             exports=task.exports,
             readers=job.readers,
-            spare=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
+            optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
             definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
-            when=options.when,
-            short_circuit=options.short_circuit,
-            check=options.check,
-            map=options.map,
-            zip=options.zip,
-            max_map_length=options.max_map_length,
             expand=job.expand,
-            poll=options.poke if options.operator == "sensor" else None,
-            reschedule=options.reschedule,
             opaque=task.opaque,
             held=job.held,
             changed_later=job.changed_later,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Without what has its default, so that the notebook shows what matters."""
-        said: dict[str, Any] = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name == "inputs":
-                value = [(given.name, given.source, given.digests, given.is_list) for given in value]
-            empty = isinstance(value, list | tuple | Mapping) and not value
-            if value != each.default and (not empty or each.name == "held"):
-                said[each.name] = _plain(value)
-        return said
+        """Return the request as literals, without defaults, so that the notebook shows only what matters."""
+        data = _without_defaults(self)
+        data["options"] = _without_defaults(self.options)
+        data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
+        # An empty `held` means that nobody else has the objects; a missing one, that nobody knows.
+        return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> Brief:
-        """The inverse of `to_dict`."""
+    def from_dict(cls, data: Mapping[str, Any]) -> KernelRequest:
+        """Return the request that `to_dict` was called on."""
         inputs = [
             StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
-            for name, source, digests, is_list in said.get("inputs", ())
+            for name, source, digests, is_list in data.get("inputs", ())
         ]
-        return cls(**{**said, "inputs": inputs})
+        options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
+        return cls(**{**data, "inputs": inputs, "options": options})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What the kernel says of an attempt; an attempt whose kernel says nothing has failed."""
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as JSON objects and lists, without defaults."""
+    data = asdict(outcome)
+    return {name: data[name] for name in _without_defaults(outcome)}
 
-    state: str  # a TaskState
-    outputs: Sequence[StoredOutput] = ()
-    notes: Sequence[Note] = ()
-    error: str | None = None
-    final: bool = False
-    short_circuit: bool = False
-    length: int | None = None
-    elements: Sequence[Mapping[str, str]] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "state": self.state,
-            "outputs": [[each.name, each.digest, each.type, each.bytes, each.summary] for each in self.outputs],
-            "notes": [[each.code, each.name, each.message] for each in self.notes],
-            "error": self.error,
-            "final": self.final,
-            "short_circuit": self.short_circuit,
-            "length": self.length,
-            "elements": [dict(each) for each in self.elements],
-        }
+def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that `outcome_to_dict` was called with."""
+    outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
+    notes = tuple(Note(**each) for each in data.get("notes", ()))
+    elements = tuple(data.get("elements", ()))
+    state = TaskState(data["state"])
+    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "elements": elements})
 
-    @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> Report:
-        """The inverse of `to_dict`."""
-        outputs = tuple(
-            StoredOutput(name=name, digest=digest, type=type, bytes=size, summary=summary)
-            for name, digest, type, size, summary in said["outputs"]
-        )
-        notes = tuple(Note(code=code, name=name, message=message) for code, name, message in said["notes"])
-        return cls(**{**said, "outputs": outputs, "notes": notes, "elements": tuple(said["elements"])})
+
+def _without_defaults(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults."""
+    return {each.name: found for each in fields(value) if (found := getattr(value, each.name)) != each.default}
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping) and not value
+
+
+def _as_tuples(value: Any) -> Any:
+    """Return a value with tuples for its lists, at every depth."""
+    return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
-    """As Python writes literals: what `repr` shows can be read again."""
+    """Return a value as Python literals, which `ast.literal_eval` can read back from their `repr`."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,9 +1,9 @@
-"""What a cell changed in place, though its code does not show it.
+"""The detection of undeclared changes: values that a cell changed in place although its code does not show it.
 
-Analysis reads code, and code can hide things. So what the task reads is fingerprinted before its cell and compared
-after it: inputs, because others are given the value as it was stored; and what setup and definitions made, because
-others make it anew. The object counts, whatever its name stands for after the cell, as long as others have it by that
-name or another. A change that the task declares, by its code or by `--change`, is as it should be.
+Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
+compared afterwards: inputs, because other tasks receive the stored value; and what setup and definitions made, because
+other tasks make it again. The check follows the object, whatever its name refers to after the cell, while other tasks
+have that object by any name. A change that the task declares, in its code or by `--change`, is not reported.
 """
 
 from __future__ import annotations
@@ -15,71 +15,72 @@ from typing import Any
 
 from ...core.model.job import Note
 from ...core.planning.explain import listed
-from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint, is_safe
+from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint
 from ...values.pickling import is_definition
-from .messages import Brief
+from .messages import KernelRequest
 
-_DEFINED = (type, types.FunctionType)
+_IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
+_DEFINITIONS = (type, types.FunctionType)
 
 
 @dataclass(slots=True)
-class _Watched:
-    """A name, and its value as the cell finds it."""
+class _Checked:
+    """A name, and its value before the cell."""
 
     name: str
     value: Any
-    digest: str | None  # of the stored value it came from; None: setup or a definition made it
+    digest: str | None  # of the stored value that it came from; None: made by setup or a definition
     print: bytes
-    held: Sequence[str]  # the names by which others have it
+    held: Sequence[str]  # the names by which other tasks have it
 
 
 @dataclass(slots=True)
-class Watch:
-    """What is compared."""
+class MutationCheck:
+    """The values to compare after the cell."""
 
-    brief: Brief
+    request: KernelRequest
     regions: Sequence[Region]
     reload: Callable[[str], Mapping[str, Any]]
-    watched: Sequence[_Watched]
+    checked: Sequence[_Checked]
 
     @classmethod
     def of(
         cls,
-        brief: Brief,
+        request: KernelRequest,
         names: Mapping[str, Any],
         loaded: Mapping[str, Loaded],
         reload: Callable[[str], Mapping[str, Any]],
-    ) -> Watch:
-        """Remember everything that the task reads and is not known to change."""
+    ) -> MutationCheck:
+        """Fingerprint everything that the task reads and does not declare to change."""
         regions = [each.region for each in loaded.values()]
         digests = {
             given.name: given.digests[0] if not given.is_list and len(given.digests) == 1 else ""
-            for given in brief.inputs
+            for given in request.inputs
         }
-        watched = []
-        expected = _known(brief)
-        for name in _looked_at(brief, names):
+        checked = []
+        declared = _declared_changes(request)
+        for name in _names_to_check(request, names):
             value = names[name]
-            if name in expected or _stays(value, names):
+            if name in declared or _cannot_change(value, names):
                 continue
-            held = (name,) if brief.held is None else brief.held.get(name, ())
-            if held and (mark := fingerprint(value, regions)) is not None:
-                digest = digests.get(name, "" if name in brief.element else None)
-                watched.append(_Watched(name, value, digest, mark, held))
-        return cls(brief, regions, reload, watched)
+            held = (name,) if request.held is None else request.held.get(name, ())
+            if held and (print := fingerprint(value, regions)) is not None:
+                digest = digests.get(name, "" if name in request.element else None)
+                checked.append(_Checked(name, value, digest, print, held))
+        return cls(request, regions, reload, checked)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
-        """What to say, after the cell."""
-        for each in self.watched:
-            # Who reads a name that stands for something else now is given that.
+        """Yield a note for each value that the cell changed."""
+        for each in self.checked:
+            # A name that now refers to another object is passed on as that object, so its readers miss nothing.
             same = names.get(each.name) is each.value
             held = [name for name in each.held if same or name != each.name]
-            if held and fingerprint(each.value, self.regions) != each.print and self._really(each):
+            if held and fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
                 yield self._note(each, held)
 
-    def _really(self, each: _Watched) -> bool:
-        """Not only laid out anew, or moved in memory."""
-        if not each.digest or isinstance(each.value, _DEFINED):  # the same one would be found by its name
+    def _is_real_change(self, each: _Checked) -> bool:
+        """Return False if the value only has another layout or another place in memory."""
+        if not each.digest or isinstance(each.value, _DEFINITIONS):  # a reload would find the same object by its name
             return True
         try:
             before = self.reload(each.digest)[each.name]
@@ -87,41 +88,44 @@ class Watch:
             return True
         return fingerprint(before) != fingerprint(each.value)
 
-    def _note(self, each: _Watched, held: Sequence[str]) -> Note:
-        name, task = each.name, self.brief.task
+    def _note(self, each: _Checked, held: Sequence[str]) -> Note:
+        name, task = each.name, self.request.task
         under = "" if name in held else f", which have it as {listed(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
             code = "NB401"
-            said = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
-        elif isinstance(each.value, _DEFINED):
+            effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
+        elif isinstance(each.value, _DEFINITIONS):
             code = "NB402"
-            said = f"and other tasks{under} define it anew, without that change: {remedy}"
+            effect = f"but other tasks{under} define it again, without that change: {remedy}"
         else:
             code = "NB402"
-            said = f"and other tasks{under} make it anew, as setup does, without it: make it in a task, or {remedy}"
-        return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {said}")
+            effect = f"but other tasks{under} run setup again, without that change: make it in a task, or {remedy}"
+        return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
 
 
-def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Values that have a part in common with another, of which one is changed later: the other will not show it."""
+def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
+    """Return a note for each stored value that shares an object with one that a later task changes in place.
+
+    The change would not reach the stored value.
+    """
     outputs = {output.name for output in saved.outputs}
-    at_risk = [name for name in brief.changed_later if name in names]
+    at_risk = [name for name in request.changed_later if name in names]
     if not outputs or not at_risk:
         return []
     pickled: dict[str, Pickled] = dict(saved.pickled)
-    for name in {*at_risk, *(given.name for given in brief.inputs)} - pickled.keys():
-        if name in names and not (is_safe(names[name]) or isinstance(names[name], _DEFINED)):
+    for name in {*at_risk, *(given.name for given in request.inputs)} - pickled.keys():
+        if name in names and not isinstance(names[name], (*_IMMUTABLE, *_DEFINITIONS)):
             try:
                 pickled[name] = dump({name: names[name]}, keep_memo=True)
             except Exception:
                 continue
-    together = {frozenset(group) for group in brief.exports}
+    together = {frozenset(group) for group in request.exports}
     notes = []
     for pair in find_sharing(pickled):
-        changer = brief.changed_later.get(pair.one) or brief.changed_later.get(pair.other)
-        changed, other = (pair.one, pair.other) if pair.one in brief.changed_later else (pair.other, pair.one)
-        if changer is None or other not in outputs or brief.changed_later.get(other) == changer:
+        changer = request.changed_later.get(pair.one) or request.changed_later.get(pair.other)
+        changed, other = (pair.one, pair.other) if pair.one in request.changed_later else (pair.other, pair.one)
+        if changer is None or other not in outputs or request.changed_later.get(other) == changer:
             continue
         if any({pair.one, pair.other} <= group for group in together):
             continue
@@ -138,19 +142,19 @@ def sharing_notes(brief: Brief, saved: Saved, names: Mapping[str, Any]) -> list[
     return notes
 
 
-def _stays(value: object, names: Mapping[str, Any]) -> bool:
-    """Whether it cannot change, or is a module's, where every kernel has its own."""
-    return is_safe(value) or (isinstance(value, _DEFINED) and not is_definition(value, names))
+def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
+    """Return whether a value is immutable, or belongs to a module, of which every kernel has its own."""
+    return isinstance(value, _IMMUTABLE) or (isinstance(value, _DEFINITIONS) and not is_definition(value, names))
 
 
-def _known(brief: Brief) -> set[str]:
-    """Names whose change is declared, by themselves or as part of a group that shares objects."""
-    changed = set(brief.changes)
-    return changed.union(*(group for group in brief.exports if changed & set(group)))
+def _declared_changes(request: KernelRequest) -> set[str]:
+    """Return the names whose change is declared, either directly or through a group that shares objects."""
+    changed = set(request.changes)
+    return changed.union(*(group for group in request.exports if changed & set(group)))
 
 
-def _looked_at(brief: Brief, names: Mapping[str, Any]) -> list[str]:
-    if brief.opaque:  # what it reads cannot be known, so everything counts
+def _names_to_check(request: KernelRequest, names: Mapping[str, Any]) -> list[str]:
+    if request.opaque:  # analysis cannot know what the cell reads, so it may read every name
         return [name for name in names if not name.startswith("_")]
-    given = [each.name for each in brief.inputs]
-    return [name for name in dict.fromkeys((*brief.reads, *given, *brief.element)) if name in names]
+    given = [each.name for each in request.inputs]
+    return [name for name in dict.fromkeys((*request.reads, *given, *request.element)) if name in names]

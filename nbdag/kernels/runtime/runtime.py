@@ -1,10 +1,10 @@
-"""What runs inside a task's kernel, around the user's cells.
+"""The code that runs inside a task's kernel, around the user's cells.
 
     begin ▸ parameters ▸ setup ▸ definitions and inputs ▸ the cell ▸ checks, outputs
 
-Each step is a line in a cell of the attempt's notebook, so that what happened can be read there, and done again by
-hand. In the user's namespace are `dag_run` and `_nbdag`, and nothing else of nbdag's. What the kernel has to say
-is published once, as a `Report`: by `finish`, or when a cell fails.
+Each step is a line in a cell of the attempt's notebook, so that a reader sees the steps and can repeat them by hand.
+nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel publishes one `Outcome`, either from
+`finish` or when a cell fails.
 """
 
 from __future__ import annotations
@@ -20,80 +20,79 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ...context import DagRun
-from ...core.model.job import Note, StoredOutput
-from ...errors import Fail, NbdagError, Skip
-from ...processes.parent_watchdog import end_with_worker
+from ...core.model.job import Note, Outcome, StoredOutput
+from ...core.model.states import TaskState
+from ...errors import Fail, NbdagError, Skip, error
+from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Loaded, UnstorableError, ValueStore
-from .expressions import allows, check, elements
-from .messages import MIME, Brief, Report
-from .mutation_check import Watch, sharing_notes
+from .expressions import check, elements, when_holds
+from .messages import MIME, KernelRequest, outcome_to_dict
+from .mutation_check import MutationCheck, sharing_notes
 from .stream_flush import wait_for_streams
 from .tracebacks import show_headers
 
 
+@error
 class InputError(NbdagError):
-    """A name that a task needs was not among the values stored for it."""
+    """A name that a task needs is missing from its stored value."""
 
-    def __init__(self, name: str, source: str) -> None:
-        super().__init__(name, source)
-        self.name = name
-        self.source = source
-
-    def __str__(self) -> str:
-        return f"{self.name!r} is not among what task {self.source} stored: clear {self.source}, so that it runs again"
+    name: str
+    source: str  # the task that stored the value
+    template = "task {source} stored no {name!r}; clear {source} so that it runs again"
 
 
-def begin(said: Mapping[str, Any]) -> Runtime:
-    """The first step: everything else is asked of what this returns."""
+def begin(request: Mapping[str, Any]) -> Runtime:
+    """Return the runtime of this attempt, whose methods are the later steps."""
     shell = get_ipython()
     assert shell is not None
-    return Runtime(shell, Brief.from_dict(said))
+    return Runtime(shell, KernelRequest.from_dict(request))
 
 
 class Runtime:
-    """One attempt, seen from inside its kernel."""
+    """One attempt, as its kernel sees it."""
 
-    def __init__(self, shell: Any, brief: Brief) -> None:
+    def __init__(self, shell: Any, request: KernelRequest) -> None:
         self._shell = shell
-        self._brief = brief
+        self._request = request
         self._names: dict[str, Any] = shell.user_ns
-        self._store = ValueStore(brief.values)
+        self._store = ValueStore(request.values)
         self._loaded: dict[str, Loaded] = {}  # by digest: names that were stored together are loaded together
-        self._watch: Watch | None = None
-        self._last: ExecutionResult | None = None  # of the latest cell, which for `finish` is the user's
-        self._inside = False  # in one of our own steps, whose cells are not the user's
-        self._told = False
-        self._names["dag_run"] = DagRun.of(brief.context)
+        self._mutation_check: MutationCheck | None = None
+        self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
+        self._in_own_step = False  # nbdag's own cell is running, not one of the user's
+        self._published = False
+        self._names["dag_run"] = DagRun.of(request.context)
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
         shell.events.register("post_run_cell", self._after_cell)
-        end_with_worker()
+        start_parent_watchdog()
 
     def __repr__(self) -> str:
-        return f"<nbdag: task {self._brief.task}>"
+        return f"<nbdag: task {self._request.task}>"
 
     # -- before the cell ----------------------------------------------------------------------------------------
 
     def inputs(self) -> None:
-        """Replay the definitions and load the inputs that the task reads; skip it if `--when` says so."""
-        self._inside = True
-        if self._told:
+        """Replay the definitions and load the inputs of the task; skip the task if `--when` is false."""
+        self._in_own_step = True
+        if self._published:
             raise Fail("a cell above the task ended with an error")
         self._replay()
-        for given in self._brief.inputs:
+        request, when = self._request, self._request.options.when
+        for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
             self._names[given.name] = parts if given.is_list else parts[0]
-        for name, digest in self._brief.element.items():
-            self._names[name] = self._value(digest, name, self._brief.task)
-        if self._brief.when is not None and not self._brief.expand and not allows(self._brief.when, self._names):
-            raise Skip(f"--when {self._brief.when} is false")
-        self._watch = Watch.of(self._brief, self._names, self._loaded, self._reload)
-        self._inside = False
+        for name, digest in request.element.items():
+            self._names[name] = self._value(digest, name, request.task)
+        if when is not None and not request.expand and not when_holds(when, self._names):
+            raise Skip(f"--when {when} is false")
+        self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
+        self._in_own_step = False
 
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
-        for cell, line, source in self._brief.definitions:
-            # Each stands at its own line of its own cell, so that tracebacks show where it was written.
+        for cell, line, source in self._request.definitions:
+            # Each definition keeps its line number within its cell, so that tracebacks point at the original.
             file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
             lines = code.splitlines()
@@ -118,86 +117,88 @@ class Runtime:
     # -- after the cell -----------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Check, store what later tasks read, and say how it went."""
-        self._inside = True
-        if self._told:
+        """Evaluate the checks, store the values that later tasks read, and publish the outcome."""
+        self._in_own_step = True
+        if self._published:
             return
-        cell = self._last
-        if self._brief.poll is not None and cell is not None and not self._wait_for_it(cell, self._brief.poll):
+        options, cell = self._request.options, self._last
+        if options.operator == "sensor" and cell is not None and not self._poll(cell, options.poke):
             return
-        for expression in self._brief.check:
+        for expression in options.check:
             check(expression, self._names)
-        notes = list(self._watch.notes(self._names)) if self._watch is not None else []
+        notes = list(self._mutation_check.notes(self._names)) if self._mutation_check is not None else []
         outputs, shared = self._save()
-        self._tell(Report(state="success", outputs=outputs, notes=(*notes, *shared)))
+        self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
     def expand(self) -> None:
-        """Instead of the cell: what a mapped task's instances are given."""
-        self._inside = True
-        brief = self._brief
-        columns, rows = elements(brief.map, self._names, in_step=brief.zip, limit=brief.max_map_length)
+        """Evaluate `--map` in place of the cell: store and publish the elements of all instances."""
+        self._in_own_step = True
+        options = self._request.options
+        columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
         stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
-        given = [{name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows]
-        self._tell(Report(state="success", length=len(given), elements=given))
+        given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
+        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
 
     def _element(self, name: str, value: object) -> str:
-        return self._store.save({name: value}, readers={name: self._brief.task}).outputs[0].digest
+        return self._store.save({name: value}, readers={name: self._request.task}).outputs[0].digest
 
-    def _wait_for_it(self, cell: ExecutionResult, seconds: float) -> bool:
-        """A sensor: run its cell again and again until the last expression is true. False: it has been told why not."""
+    def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
+        """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
         assert cell.info is not None
-        seen = cell.result
-        while not seen:
-            if self._brief.reschedule:
-                self._tell(Report(state="up_for_reschedule"))
+        value = cell.result
+        while not value:
+            if self._request.options.reschedule:
+                self._publish(Outcome(state=TaskState.UP_FOR_RESCHEDULE))
                 return False
             time.sleep(seconds)
             captured: Any
             with capture_output() as captured:
-                hook = sys.displayhook = _Hook()
+                hook = sys.displayhook = _ValueHook()
                 done = self._shell.run_cell(cell.info.raw_cell, store_history=False)
-            seen = hook.value
-            if not done.success:  # its error has been shown, and told by `_after_cell`
+            value = hook.value
+            if not done.success:  # `_after_cell` has shown and published the error
                 captured.show()
                 return False
         return True
 
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
-        groups = [[name for name in group if name in self._names] for group in self._brief.exports]
+        groups = [[name for name in group if name in self._names] for group in self._request.exports]
         values = {name: self._names[name] for group in groups for name in group}
         while True:
             try:
-                saved = self._store.save(values, groups, readers=self._brief.readers)
+                saved = self._store.save(values, groups, readers=self._request.readers)
             except UnstorableError as error:
-                if error.name not in self._brief.spare:
+                if error.name not in self._request.optional:
                     raise
                 del values[error.name]
             else:
-                return saved.outputs, sharing_notes(self._brief, saved, self._names)
+                return saved.outputs, sharing_notes(self._request, saved, self._names)
 
-    # -- how it went --------------------------------------------------------------------------------------------
+    # -- the outcome --------------------------------------------------------------------------------------------
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        if not self._inside:
+        if not self._in_own_step:
             self._last = result
             wait_for_streams()
         error = result.error_before_exec or result.error_in_exec
-        if error is None or self._told or _is_quiet_exit(error):
+        if error is None or self._published or _is_quiet_exit(error):
             return
         if isinstance(error, Skip):
-            by_when = self._inside and self._brief.when is not None
-            self._tell(Report(state="skipped", error=str(error), short_circuit=by_when and self._brief.short_circuit))
+            options = self._request.options
+            by_when = self._in_own_step and options.when is not None
+            short = by_when and options.short_circuit
+            self._publish(Outcome(state=TaskState.SKIPPED, error=str(error), short_circuit=short))
         else:
             final = isinstance(error, Fail)
-            self._tell(Report(state="failed", error=_told(error), final=final))
+            self._publish(Outcome(state=TaskState.FAILED, error=_one_line(error), final=final))
 
-    def _tell(self, report: Report) -> None:
-        self._told = True
-        self._shell.display_pub.publish({MIME: report.to_dict()})
+    def _publish(self, outcome: Outcome) -> None:
+        self._published = True
+        self._shell.display_pub.publish({MIME: outcome_to_dict(outcome)})
 
 
-class _Hook:
-    """Takes what a cell's last expression is, as long as it stands in for the display."""
+class _ValueHook:
+    """A display hook that keeps the value of a cell's last expression instead of showing it."""
 
     value: Any = None
 
@@ -205,20 +206,20 @@ class _Hook:
         self.value = value
 
 
-def _told(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text = str(error).strip()  # what is shown in one line is its first
+    text = str(error).strip()  # a list of attempts shows the first line of this
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _is_quiet_exit(error: BaseException) -> bool:
-    """`sys.exit()` ends a cell, as it does in a live notebook, and is no failure."""
+    """Return whether this is `sys.exit()` without an error code, which ends a cell but does not fail it."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
-    """How errors that nbdag words itself are shown: by what they say. Where `raise` stood would tell nothing more."""
+    """Show an error of nbdag by its message alone: the line of its `raise` adds nothing."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:

@@ -1,7 +1,7 @@
-"""What the processes of a cell have written belongs to that cell.
+"""Wait for a cell's subprocess output before reporting the cell as finished.
 
-ipykernel reads it from a pipe, in a thread of its own, and does not wait for that thread when a cell ends: on a machine
-that is busy the last line of `os.system` comes after the answer, and is in no notebook.
+ipykernel reads that output from a pipe, in a thread of its own, and does not wait for the thread when a cell ends. On a
+busy machine the last line of `os.system` would arrive after the reply to the cell, and be missing from the notebook.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_PATIENCE = 5.0  # seconds: a process that was left running may write for ever
-_PAUSE = 0.0005  # seconds between two looks
-_DESCRIPTORS = 1 << 20  # more than there are; addresses are larger
+_TIMEOUT = 5.0  # seconds: a process that is still running may write without end
+_POLL_INTERVAL = 0.0005  # seconds
+_MAX_DESCRIPTOR = 1 << 20  # above any file descriptor, and below any address
 
 
 def wait_for_streams() -> None:
-    """Until what processes have written to the standard streams has been passed on."""
-    deadline = time.monotonic() + _PATIENCE
-    for pipe, watcher in _watched():
-        while not (_is_empty(pipe) and _waits(watcher)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
+    """Wait until ipykernel has passed on everything that processes have written to the standard streams."""
+    deadline = time.monotonic() + _TIMEOUT
+    for pipe, reader in _pipes():
+        while not (_is_empty(pipe) and _is_waiting(reader)) and time.monotonic() < deadline:
+            time.sleep(_POLL_INTERVAL)
 
 
-def _watched() -> Iterator[tuple[int, threading.Thread]]:
-    """The pipes, and who reads them."""
+def _pipes() -> Iterator[tuple[int, threading.Thread]]:
+    """Yield each pipe with the thread that reads it."""
     for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
-        watcher = getattr(stream, "watch_fd_thread", None)  # ipykernel's
-        if watcher is not None and watcher.is_alive():
-            yield fd, watcher
+        reader = getattr(stream, "watch_fd_thread", None)  # ipykernel's
+        if reader is not None and reader.is_alive():
+            yield fd, reader
 
 
 def _is_empty(pipe: int) -> bool:
@@ -41,18 +41,18 @@ def _is_empty(pipe: int) -> bool:
 
     try:
         return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
-    except OSError:  # the cell has put something else there
+    except OSError:  # the cell has replaced the descriptor
         return True
 
 
-def _waits(watcher: threading.Thread) -> bool:
-    """Whether it is waiting for more to read, and so has passed on what it had.
+def _is_waiting(reader: threading.Thread) -> bool:
+    """Return whether the thread is waiting for input, and so has passed on all earlier input.
 
-    A thread that waits for Python's lock is in a system call too, but one whose first argument is an address.
+    A thread that waits for Python's lock is in a system call too, but the first argument of that call is an address.
     """
     try:
-        told = Path(f"/proc/self/task/{watcher.native_id}/syscall").read_text().split()
-    except OSError:  # not to be known here
-        time.sleep(_PAUSE)
+        call = Path(f"/proc/self/task/{reader.native_id}/syscall").read_text().split()
+    except OSError:  # this system does not show it
+        time.sleep(_POLL_INTERVAL)
         return True
-    return len(told) > 1 and int(told[1], 16) < _DESCRIPTORS
+    return len(call) > 1 and int(call[1], 16) < _MAX_DESCRIPTOR

@@ -1,8 +1,7 @@
-"""A traceback shows a cell as its author wrote it, its header included.
+"""Tracebacks show a cell as its author wrote it, including its header.
 
-Python must be able to read the lines that tracebacks are made from, or the failing part of a line is not marked any
-more. So the header stands among them as a comment, on its own line, and where a traceback is shown, the `#` is taken
-off it.
+Python needs to read the lines of a traceback from its cache, otherwise it does not mark the failing part of a line. So
+the cache holds the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show_headers(shell: Any) -> Callable[[], None]:
-    """From now on, headers in this shell's tracebacks are as they were written; the answer undoes that."""
+    """Show the headers in this shell's tracebacks as they were written; return a function that undoes this."""
     shown = shell.InteractiveTB
     original = shown.structured_traceback
 
@@ -30,18 +29,18 @@ def show_headers(shell: Any) -> Callable[[], None]:
 
 
 def _as_written(part: str) -> str:
-    lines, goes_on = [], False
+    lines, continued = [], False
     for line in part.split("\n"):
-        own = goes_on or bool(_HEADER.search(line))
-        goes_on = own and _ESCAPES.sub("", line).rstrip().endswith("\\")
+        own = continued or bool(_HEADER.search(line))
+        continued = own and _ESCAPES.sub("", line).rstrip().endswith("\\")
         lines.append(line.replace("# ", "", 1) if own else line)
     return "\n".join(lines)
 
 
 def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool = False) -> None:
-    """The line at which a cell's frame stands has come of these lines: let tracebacks show them there.
+    """Put a cell's header into the cache of lines, at the line where the cell's frame is.
 
-    `framed`: the last line of the cell is nobody's, and is not shown.
+    `framed`: the cell's last line was added by nbdag, so tracebacks do not show it.
     """
     if frame is None:
         return
@@ -51,7 +50,7 @@ def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool
         return
     size, changed, lines, full_name = entry
     at = frame.f_lineno - 1
-    told = [*lines[:at], *(f"# {line}\n" for line in header), *lines[at + len(header) :]]
+    shown_lines = [*lines[:at], *(f"# {line}\n" for line in header), *lines[at + len(header) :]]
     if framed:
-        told[-1] = "\n"
-    linecache.cache[name] = (size, changed, told, full_name)
+        shown_lines[-1] = "\n"
+    linecache.cache[name] = (size, changed, shown_lines, full_name)

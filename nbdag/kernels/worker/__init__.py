@@ -1,1 +1,1 @@
-"""The process that makes attempts: it writes a task's notebook, has papermill execute it, and reports the result."""
+"""The worker process: it writes a task's notebook, has papermill execute it, and reports the result."""

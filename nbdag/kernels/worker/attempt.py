@@ -1,7 +1,7 @@
-"""One attempt at one task: drive papermill, and say what became of it.
+"""One attempt at one task: have papermill execute its notebook, and return the result.
 
-Papermill changes the working directory, and is not safe in threads: hence an attempt has its process for itself, which
-is a `worker`. Standard output and error of that process become the attempt's text log.
+Papermill changes the working directory and is not thread-safe, so each attempt has a process to itself, a `worker`.
+Standard output and error of that process become the attempt's text log.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,108 +24,108 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ...core.model.job import Job, Result
+from ...core.model.job import Job, Outcome, Result
 from ...core.model.states import TaskState
-from ...processes.identity import MARK, WORKER
-from ...processes.leftovers import forget, remember
-from ...processes.process_tree import end_all, new_mark
+from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
+from ...processes.leftovers import forget_processes, record_processes
+from ...processes.process_tree import kill_tree, new_attempt_mark
 from ...writing import write_atomically
 from ..forkserver import framing
-from ..forkserver.preload import ahead
-from ..jupyter.engine import ENGINE, START_TIMEOUT, Drive
+from ..forkserver.preload import preloadable
+from ..jupyter.engine import ENGINE, START_TIMEOUT, Execution
 from ..jupyter.manager import TaskKernelManager
-from ..runtime.messages import Report
 from .task_notebook import task_notebook
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_OUT_OF_SPACE = "make the folder writable, or free some space"
-_LAST_WORDS = 65_536  # bytes of what a kernel that died had written
+_CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that the log keeps
 
 
 class Attempt:
-    """One job, being done."""
+    """The execution of one job."""
 
     def __init__(self, job: Job, folder: Path, connection: socket.socket) -> None:
         self.job = job
-        self.mark = new_mark()
+        self.mark = new_attempt_mark()
         self.started = time.time()
-        self.drive: Drive | None = None
+        self.execution: Execution | None = None
         self._folder = folder
-        self._echo = Path(folder) / "echo"  # what reaches the kernel's own streams: a crash's last words among it
+        self._echo = Path(folder) / "echo"  # the kernel's own standard streams, such as the last output of a crash
         self._connection = connection
-        self._kernel: int | None = None
-        self._why: str | None = None  # it was ended, and so
-        self._told = False  # the result is: nobody ends it any more
+        self._kernel: int | None = None  # pid
+        self._termination: str | None = None  # the reason for which it was terminated
+        self._result_sent = False  # from now on nothing terminates it
         self._lock = threading.Lock()
 
-    def make(self) -> Result:
-        """Execute the notebook; whatever happens, there is a result."""
-        os.environ[MARK] = self.mark
-        remember(Path(self.job.path), [os.getpid()], self.mark)
+    def execute(self) -> Result:
+        """Execute the notebook; return a result whatever happens."""
+        os.environ[MARK_VARIABLE] = self.mark
+        record_processes(Path(self.job.path), [os.getpid()], self.mark)
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
             os.chdir(self.job.cwd)
             with log.open("a", encoding="utf-8", buffering=1) as file, self._echo.open("wb") as echo:
-                # ipykernel sends what processes of the task print, and writes it to the kernel's own streams as well:
-                # were those the log, it would stand there twice.
+                # ipykernel captures the output of the task's subprocesses, and also writes it to the kernel's own
+                # streams. If those went to the log too, the log would hold that output twice.
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except OSError as error:
-            return self._failed(f"{_reason(error)}: {error.filename or self.job.path}; {_OUT_OF_SPACE}")
+            return self._failed(
+                f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
+            )
         except Exception as error:
             return self._failed(f"{type(error).__name__}: {error}")
         return result
 
-    def end(self, why: str) -> bool:
-        """Kill the kernel, from another thread; `make` then comes to an end. False where it has done so already."""
+    def terminate(self, reason: str) -> bool:
+        """Kill the kernel, from another thread, so that `execute` returns; return False if the result was sent."""
         with self._lock:
-            if self._told:
+            if self._result_sent:
                 return False
-            self._why = self._why or why
+            self._termination = self._termination or reason
             pid = self._kernel
         if pid is not None:
-            end_all(pid, self.mark)
+            kill_tree(pid, self.mark)
         return True
 
-    def give_up(self, why: str) -> None:
-        """Kill the kernel once more and report the end, without a notebook: `make` has not come to an end in time."""
-        if self.end(why):
-            self.tell(self._failed(self._why or why))
+    def give_up(self, reason: str) -> None:
+        """Kill the kernel again and send a failure without a notebook, as `execute` has not returned in time."""
+        if self.terminate(reason):
+            self.send_result(self._failed(self._termination or reason))
 
-    def beat(self) -> None:
-        """Say that this process is alive, for as long as there is no result."""
-        with self._lock, contextlib.suppress(OSError):  # one who is not there any more does not miss it
-            if not self._told:
+    def send_heartbeat(self) -> None:
+        """Notify the executor that this process is alive, while there is no result."""
+        with self._lock, contextlib.suppress(OSError):  # the executor is gone
+            if not self._result_sent:
                 framing.send(self._connection, {"alive": True})
 
-    def tell(self, result: Result) -> bool:
-        """Tell the executor the result; False where the attempt was ended, and the process is to end with it."""
-        with self._lock, contextlib.suppress(OSError):  # nobody there any more
-            self._told = self._why is None
+    def send_result(self, result: Result) -> bool:
+        """Send the result to the executor; return False if the attempt was terminated, so this process must end."""
+        with self._lock, contextlib.suppress(OSError):  # the executor is gone
+            self._result_sent = self._termination is None
             framing.send(self._connection, {"result": True}, pickle.dumps(result))
-        return self._told
+        return self._result_sent
 
     def close(self) -> None:
-        """After the result has been told: shut the kernel down and end what is left of its group."""
-        if self.drive is not None:
+        """Shut the kernel down, once the result is sent, and kill the rest of its process group."""
+        if self.execution is not None:
             with contextlib.suppress(Exception):
-                self.drive.close()
+                self.execution.close()
         if self._kernel is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
-        forget(Path(self.job.path))
+        forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
         try:
-            self.drive = Drive(_manager(job, self._folder), self._on_kernel)
+            self.execution = Execution(_manager(job, self._folder), self._on_kernel)
             papermill.execute_notebook(
                 nb,
-                job.path.replace("{", "{{").replace("}", "}}"),  # papermill takes it for a template
+                job.path.replace("{", "{{").replace("}", "}}"),  # papermill formats it as a template
                 parameters=dict(job.parameters),
                 engine_name=ENGINE,
                 kernel_name=job.kernel_name,
@@ -135,104 +136,91 @@ class Attempt:
                 stdout_file=log,
                 stderr_file=log,
                 cwd=job.cwd,
-                drive=self.drive,
+                execution=self.execution,
             )
         except NoSuchKernel:
             installed = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
             return self._failed(
-                f"there is no kernel named {job.kernel_name!r} (installed: {installed}); install it, or choose another "
-                "one in the notebook"
+                f"unknown kernel {job.kernel_name!r} (installed: {installed}); install it or choose another one in the "
+                "notebook"
             )
         except PapermillExecutionError as error:
             return self._failed_in_cell(error)
         except DeadKernelError:
-            end_all(None, self.mark)
-            why = self._why or _death(self.drive.exit_code if self.drive else None)
-            log.write(self._echo.read_bytes()[-_LAST_WORDS:].decode(errors="replace"))
-            self._keep_notebook(why)
-            return self._failed(why)
-        except RuntimeError as error:  # jupyter_client's way to say that there is no kernel, or not in time
-            return self._failed(self._why or f"the kernel could not be started ({error})")
+            kill_tree(None, self.mark)
+            reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
+            log.write(self._echo.read_bytes()[-_CRASH_OUTPUT:].decode(errors="replace"))
+            self._keep_notebook(reason)
+            return self._failed(reason)
+        except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
+            return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
             self._kernel = pid
-            ended = self._why is not None
+            is_terminated = self._termination is not None
             framing.send(self._connection, {"kernel": pid, "mark": self.mark})
-        remember(Path(self.job.path), [pid, os.getpid()], self.mark)
-        if ended:
-            end_all(pid, self.mark)
+        record_processes(Path(self.job.path), [pid, os.getpid()], self.mark)
+        if is_terminated:
+            kill_tree(pid, self.mark)
 
     def _done(self) -> Result:
-        report = self._report
-        if report is None:
-            return self._failed("the kernel ended its cells without saying how they went")
-        return Result(
-            key=self.job.key,
-            state=TaskState(report.state),
-            started=self.started,
-            ended=time.time(),
-            outputs=tuple(report.outputs),
-            notes=tuple(report.notes),
-            error=report.error,
-            short_circuit=report.short_circuit,
-            length=report.length,
-            elements=tuple(report.elements),
-        )
+        outcome = self._outcome
+        if outcome is None:
+            return self._failed("the kernel executed its cells but published no outcome")
+        return self._result(outcome)
 
     @property
-    def _report(self) -> Report | None:
-        return self.drive.report if self.drive is not None else None
+    def _outcome(self) -> Outcome | None:
+        return self.execution.outcome if self.execution is not None else None
 
     def _failed_in_cell(self, error: PapermillExecutionError) -> Result:
-        report = self._report
+        outcome = self._outcome
         lines = "\n".join(error.traceback) if error.traceback else f"{error.ename}: {error.evalue}"
         text = _ESCAPES.sub("", lines)
-        if report is None and "No module named 'nbdag'" in text:
+        if outcome is None and "No module named 'nbdag'" in text:
             return self._failed(
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
-        said = report.error if report is not None and report.error else f"{error.ename}: {error.evalue}"
-        return self._failed(said.strip(), traceback=text, final=report.final if report is not None else False)
+        message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
+        return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
 
     def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
-        return Result(
-            key=self.job.key,
-            state=TaskState.FAILED,
-            started=self.started,
-            ended=time.time(),
-            error=error,
-            traceback=traceback,
-            final=final,
-        )
+        return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
 
-    def _keep_notebook(self, why: str) -> None:
-        """Papermill leaves the notebook of a kernel that died unwritten."""
-        if self.drive is None or self.drive.client is None:
+    def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
+        observed = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
+        return Result(key=self.job.key, started=self.started, ended=time.time(), traceback=traceback, **observed)
+
+    def _keep_notebook(self, reason: str) -> None:
+        """Write the notebook of a kernel that died, which papermill does not."""
+        if self.execution is None or self.execution.client is None:
             return
-        cell = self.drive.died_in
+        cell = self.execution.died_in_cell
         if cell is not None:
             cell.metadata.papermill.update(exception=True, status="failed")
-            cell.outputs.append({"output_type": "error", "ename": "KernelDied", "evalue": why, "traceback": [why]})
+            cell.outputs.append(
+                {"output_type": "error", "ename": "KernelDied", "evalue": reason, "traceback": [reason]}
+            )
         with contextlib.suppress(OSError):
-            text = json.dumps(self.drive.client.nb, indent=1, ensure_ascii=False)
+            text = json.dumps(self.execution.client.nb, indent=1, ensure_ascii=False)
             write_atomically(Path(self.job.path), text.encode())
 
 
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
-    """The kernel's manager: its sockets are in a folder that only the owner can enter."""
-    os.environ[WORKER] = str(os.getpid())
+    """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
+    os.environ[WORKER_VARIABLE] = str(os.getpid())
     warm = job.kernels == "warm"
     return TaskKernelManager(
         kernel_name=job.kernel_name,
         warm=warm,
-        modules=list(ahead(job.imports, Path(job.cwd))) if warm else [],
+        modules=list(preloadable(job.imports, Path(job.cwd))) if warm else [],
         connection_file=str(folder / "kernel.json"),
     )
 
 
-def _death(code: int | None) -> str:
+def _describe_death(code: int | None) -> str:
     if code is None:
         return "the kernel ended unexpectedly"
     if code >= 0:

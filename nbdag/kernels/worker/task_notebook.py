@@ -1,9 +1,9 @@
-"""The notebook of one attempt: what papermill is given.
+"""The notebook of one attempt, which papermill executes.
 
     begin ▸ parameters ▸ (papermill's injected parameters) ▸ setup ▸ inputs ▸ the cell ▸ finish
 
-nbdag's own steps are tagged and hidden; the cell stands there as the user wrote it. What can share a cell does: each
-costs a round trip to the kernel.
+nbdag's own steps are tagged and hidden; the task's cell is as the user wrote it. Steps share a cell where they can,
+because each cell costs a round trip to the kernel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nbformat import v4
 
 from ...core.model.cell_tags import HELPER, PARAMETERS, SETUP, TASK
 from ...core.model.job import Job
-from ..runtime.messages import Brief
+from ..runtime.messages import KernelRequest
 
 _INPUTS = "_nbdag.inputs()"
 _FINISH = "_nbdag.finish()"
@@ -23,13 +23,13 @@ _EXPAND = "_nbdag.expand()"
 
 
 def task_notebook(job: Job) -> Any:
-    """The notebook to execute for a job."""
+    """Return the notebook to execute for a job."""
     cells = [_helper(_begin(job))]
     cells += [_cell(code, PARAMETERS) for code in job.parameter_cells if code.strip()]
-    cells[-1].metadata.tags.append("parameters")  # where papermill puts what it injects: after this
+    cells[-1].metadata.tags.append("parameters")  # papermill injects its parameters after this cell
     setup = [_cell(code, SETUP) for code in job.setup_cells if code.strip()]
-    first = len(cells) == 1 and not job.parameters and not setup
-    if first:
+    can_share_cell = len(cells) == 1 and not job.parameters and not setup
+    if can_share_cell:
         cells[0].source += f"\n{_INPUTS}"
     else:
         cells += [*setup, _helper(_INPUTS)]
@@ -50,8 +50,8 @@ def task_notebook(job: Job) -> Any:
 
 
 def _begin(job: Job) -> str:
-    said = pformat(Brief.of(job).to_dict(), width=110, sort_dicts=False)
-    return f"from nbdag.kernels.runtime.runtime import begin as _nbdag\n\n_nbdag = _nbdag({said})"
+    request = pformat(KernelRequest.of(job).to_dict(), width=110, sort_dicts=False)
+    return f"from nbdag.kernels.runtime.runtime import begin as _nbdag\n\n_nbdag = _nbdag({request})"
 
 
 def _cell(code: str, tag: str) -> Any:

@@ -1,9 +1,9 @@
-"""A process that makes attempts, one after the other, for an executor.
+"""A worker process, which executes one attempt after another for an executor.
 
-It is a child of the fork server, or started by `python -m nbdag.kernels.worker.worker`. Its standard input is a
-connection to the executor: a job comes in, the kernel's pid and then the result go out, and once the kernel is gone,
-`free`: the next job may come. In between it says every so often that it is alive, whatever its kernel does. When the
-executor closes the connection, or ends, the kernel and this process end.
+It is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input is a
+connection to the executor. The executor sends a job; the worker sends the kernel's pid, then the result, and after the
+kernel has ended `free`, so that the executor may send the next job. Meanwhile the worker sends heartbeats, whatever
+its kernel does. When the executor closes the connection or ends, the kernel and the worker end.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ import threading
 import time
 from pathlib import Path
 
-# Without these papermill is imported in 0.4 s of processor time rather than 1.7: jsonschema would compile the grammar
-# of IRIs, for a format that no notebook has, and papermill would look for Hadoop in pyarrow. Both do without what
-# cannot be imported, and no code of the user's runs in this process.
+# Without these two modules, papermill's import takes 0.4 s of processor time instead of 1.7: jsonschema would compile
+# the grammar of IRIs, a format that no notebook has, and papermill would look for Hadoop in pyarrow. Both work without
+# the modules, and the user's code does not run in this process.
 for _unused in ("rfc3987_syntax", "pyarrow"):
-    sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]  # that is how Python is told so
+    sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]  # None makes the import fail
 
 import nbformat  # noqa: E402
 from jupyter_client.kernelspec import NoSuchKernel  # noqa: E402
 
 from ..forkserver import framing  # noqa: E402
-from ..forkserver.child import Nest, Streams  # noqa: E402
-from ..forkserver.server_spec import Recipe  # noqa: E402
+from ..forkserver.child import ChildContext, Streams  # noqa: E402
+from ..forkserver.server_spec import ServerSpec  # noqa: E402
 from ..jupyter.manager import TaskKernelManager  # noqa: E402
 from .attempt import Attempt  # noqa: E402
 
-GRACE = 5.0  # seconds that an attempt which was ended may take to write its notebook
+GRACE = 20.0  # seconds that a terminated attempt has to write its notebook
 
 
 class Worker:
-    """What the fork server forks; see `birth.Target`."""
+    """The fork server's target for a worker; see `child.Target`."""
 
-    def __init__(self, arguments: bytes, nest: Nest) -> None:
-        self._folder = nest.folder
+    def __init__(self, arguments: bytes, context: ChildContext) -> None:
+        self._folder = context.folder
 
     def streams(self) -> Streams:
-        """As they are everywhere."""
+        """Return the usual descriptors of the standard streams."""
         return 0, 1, 2
 
     def settle(self, payload: bytes) -> None:
-        """Nothing to prepare: the job comes by the connection."""
+        """Do nothing: the job comes over the connection."""
 
     def run(self) -> int:
-        """Make the attempt."""
+        """Execute attempts until the executor closes the connection; return the exit code."""
         return _serve(self._folder)
 
 
 def main() -> int:
-    """Be a worker that nobody forked."""
+    """Run a worker that was started as an ordinary process; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
         return _serve(Path(folder))
 
@@ -68,27 +68,28 @@ def _serve(folder: Path) -> int:
     with connection, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
         while (frame := framing.receive(connection)) is not None:
-            if not _make(Attempt(pickle.loads(frame.blob), folder, connection), connection, frame.data["beat"]):
+            attempt = Attempt(pickle.loads(frame.blob), folder, connection)
+            if not _execute(attempt, connection, frame.data["heartbeat"]):
                 break
     return 0
 
 
-def _make(attempt: Attempt, connection: socket.socket, beat: float) -> bool:
-    """Make an attempt; whether the process may make another."""
-    listening = threading.Thread(target=_listen, args=(connection, attempt, beat), daemon=True)
-    listening.start()
+def _execute(attempt: Attempt, connection: socket.socket, heartbeat: float) -> bool:
+    """Execute an attempt; return whether this process may execute another."""
+    listener = threading.Thread(target=_listen, args=(connection, attempt, heartbeat), daemon=True)
+    listener.start()
     timeout = attempt.job.task.options.timeout
-    timer = threading.Timer(timeout or 0, _end, (attempt, f"timed out after {timeout or 0:g} s"))
+    timer = threading.Timer(timeout or 0, _terminate, (attempt, f"timed out after {timeout or 0:g} s"))
     timer.daemon = True
     if timeout is not None:
         timer.start()
-    result = attempt.make()
+    result = attempt.execute()
     timer.cancel()
-    may_go_on = attempt.tell(result)
+    may_continue = attempt.send_result(result)
     attempt.close()
-    if not may_go_on:
+    if not may_continue:
         return False
-    listening.join()  # until the executor has the result: what it says then is about the next attempt
+    listener.join()  # until the executor has the result; its later messages concern the next attempt
     try:
         framing.send(connection, {"free": True})
     except OSError:
@@ -96,36 +97,36 @@ def _make(attempt: Attempt, connection: socket.socket, beat: float) -> bool:
     return True
 
 
-def _listen(connection: socket.socket, attempt: Attempt, beat: float) -> None:
-    """The executor says `end`, has the result, or is gone; until then it hears that this process is alive."""
-    while not framing.speaks(connection, within=beat):
-        attempt.beat()
+def _listen(connection: socket.socket, attempt: Attempt, heartbeat: float) -> None:
+    """Send heartbeats until the executor asks to terminate the attempt, confirms its result, or is gone."""
+    while not framing.wait_readable(connection, within=heartbeat):
+        attempt.send_heartbeat()
     try:
         frame = framing.receive(connection)
     except OSError:
         frame = None
     if frame is None:
-        _end(attempt, "the run that it was part of has gone")
-    elif "end" in frame.data:
-        _end(attempt, frame.data["end"])
+        _terminate(attempt, "the process that owned the run is gone")
+    elif "terminate" in frame.data:
+        _terminate(attempt, frame.data["terminate"])
 
 
-def _end(attempt: Attempt, why: str) -> None:
-    if attempt.end(why):
+def _terminate(attempt: Attempt, reason: str) -> None:
+    if attempt.terminate(reason):
         time.sleep(GRACE)
-        attempt.end(why)
+        attempt.give_up(reason)
         os._exit(1)
 
 
-def _rehearse() -> None:
-    """Make what a first use makes (validators, lists of kernels, classes of traits) before workers are forked."""
+def _warm_up() -> None:
+    """Fill the caches of a first use (validators, lists of kernels, classes of traits) before workers are forked."""
     nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
     with contextlib.suppress(NoSuchKernel):
-        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # it is looked up when it is read
-    Recipe.of((), targets=())
+        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # reading the attribute looks it up
+    ServerSpec.of((), targets=())
 
 
-_rehearse()
+_warm_up()
 
 if __name__ == "__main__":
     sys.exit(main())

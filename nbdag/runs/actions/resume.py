@@ -116,9 +116,12 @@ def clear_away(store: Store, home: Home) -> None:
     """Give an outcome to every attempt that a scheduler left behind when it was killed."""
     now = datetime.now(UTC).timestamp()
     bury(store, home)
-    for scheduler in store.schedulers.unended():
-        if is_dead(scheduler, now):
-            reset_attempts(store, home, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
+    dead = [scheduler for scheduler in store.schedulers.unended() if is_dead(scheduler, now)]
+    if not dead:
+        return
+    with local_executor(1) as executor:
+        for scheduler in dead:
+            reset_attempts(store, home, executor, scheduler.id, now, f"its scheduler is gone (process {scheduler.pid})")
 
 
 def drive(

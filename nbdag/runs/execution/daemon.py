@@ -193,7 +193,9 @@ class Daemon:
                 self._do_what_is_left()
                 self._notifier.close()
                 with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
-                    again = reset_attempts(self._store, self._home, self._scheduler.id, self._clock().timestamp(), why)
+                    again = reset_attempts(
+                        self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
+                    )
                     if again:
                         self._say(f"stopped at once: {listed(again)} will begin anew")
             self._say("the scheduler has ended")
@@ -272,7 +274,12 @@ class Daemon:
     def _recover(self, now: datetime) -> None:
         if self._lost:
             reset_attempts(
-                self._store, self._home, self._scheduler.id, now.timestamp(), "its scheduler lost the database"
+                self._store,
+                self._home,
+                self._executor,
+                self._scheduler.id,
+                now.timestamp(),
+                "its scheduler lost the database",
             )
             self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._scheduler.refresh()
@@ -305,7 +312,7 @@ class Daemon:
             if other.id == self._scheduler.id or not self._is_gone(other):
                 continue
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
-            again = reset_attempts(self._store, self._home, other.id, at, why)
+            again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.refresh()
             left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")

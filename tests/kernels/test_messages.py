@@ -1,9 +1,10 @@
-"""What a kernel is told and tells crosses as plain data."""
+"""A kernel's request and outcome survive as plain data."""
 
 from __future__ import annotations
 
 import ast
 import json
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import nbformat
@@ -11,9 +12,10 @@ import pytest
 
 from nbdag.core.model.cell_tags import HELPER, TASK, tags_of
 from nbdag.core.model.dag import Definition, Place, Task
-from nbdag.core.model.job import Job, Key, Note, StoredInput, StoredOutput
+from nbdag.core.model.job import Job, Key, Note, Outcome, StoredInput, StoredOutput
+from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
-from nbdag.kernels.runtime.messages import Brief, Report
+from nbdag.kernels.runtime.messages import KernelRequest, outcome_from_dict, outcome_to_dict
 from nbdag.kernels.worker.task_notebook import task_notebook
 
 
@@ -53,29 +55,48 @@ JOBS = [
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_brief_can_be_read_from_the_notebook(job: Job) -> None:
-    brief = Brief.of(job)
+def test_a_request_survives_the_notebook(job: Job) -> None:
+    request = KernelRequest.of(job)
     source = task_notebook(job).cells[0].source
     call = ast.parse(source).body[1].value
-    assert Brief.from_dict(ast.literal_eval(call.args[0])).to_dict() == brief.to_dict()
-    assert "nan" not in {*ast.literal_eval(call.args[0])}
+    data = ast.literal_eval(call.args[0])
+    assert KernelRequest.from_dict(data).to_dict() == request.to_dict()
+    assert KernelRequest.from_dict(data).options == job.task.options
+    assert "nan" not in {*data}
 
 
-def test_a_brief_says_only_what_matters() -> None:
-    told = Brief.of(job(readers=dict.fromkeys("xyz", "later"))).to_dict()
-    assert set(told) == {"task", "values", "context", "reads", "exports", "readers", "definitions"}
-    assert Brief.of(job(readers={"x": "later"})).to_dict()["spare"] == ["y", "z"]
+def test_a_request_omits_defaults() -> None:
+    data = KernelRequest.of(job(readers=dict.fromkeys("xyz", "later"))).to_dict()
+    assert set(data) == {"task", "values", "context", "reads", "exports", "readers", "definitions"}
+    assert KernelRequest.of(job(readers={"x": "later"})).to_dict()["optional"] == ["y", "z"]
 
 
-def test_a_report_survives_json() -> None:
-    report = Report(
-        state="success",
-        outputs=(StoredOutput(name="x", digest="0" * 32, type="int", bytes=3, summary="1"),),
-        notes=(Note(code="NB401", name="x", message="…"),),
-        length=2,
-        elements=({"a": "1" * 32},),
+def test_the_kernel_receives_every_option_of_the_task() -> None:
+    values = {bool: True, int: 7, float: 7.5, str: "seven", tuple: ("seven",), type(None): "seven"}
+    options = TaskOptions(
+        **{each.name: values[type(getattr(TaskOptions(), each.name))] for each in fields(TaskOptions)}
     )
-    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    data = KernelRequest.of(job(options=options)).to_dict()
+    assert set(data["options"]) == {each.name for each in fields(TaskOptions)}
+    assert KernelRequest.from_dict(ast.literal_eval(repr(data))).options == options
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(
+            state=TaskState.SUCCESS,
+            outputs=(StoredOutput(name="x", digest="0" * 32, type="int", bytes=3, summary="1"),),
+            notes=(Note(code="NB401", name="x", message="…"),),
+        ),
+        Outcome(state=TaskState.SUCCESS, length=2, elements=({"a": "1" * 32}, {"a": "2" * 32})),
+        Outcome(state=TaskState.SUCCESS, length=0),
+        Outcome(state=TaskState.FAILED, error="no", final=True),
+        Outcome(state=TaskState.SKIPPED, error="--when False is false", short_circuit=True),
+    ],
+)
+def test_an_outcome_survives_json(outcome: Outcome) -> None:
+    assert outcome_from_dict(json.loads(json.dumps(outcome_to_dict(outcome)))) == outcome
 
 
 @pytest.mark.parametrize(
@@ -88,7 +109,7 @@ def test_a_report_survives_json() -> None:
         ({"expand": True}, ["begin", "expand"]),
     ],
 )
-def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[str]) -> None:
+def test_a_task_notebook_has_as_few_cells_as_possible(fields: dict, sources: list[str]) -> None:
     nb = task_notebook(job(**fields))
     nbformat.validate(nb)
     helpers = {
@@ -105,6 +126,6 @@ def test_a_task_notebook_has_as_few_cells_as_it_can(fields: dict, sources: list[
     assert sum(TASK in tags_of(cell) for cell in nb.cells) == (0 if fields.get("expand") else 1)
 
 
-def test_of_several_parameters_cells_the_overrides_come_after_the_last() -> None:
+def test_overrides_follow_the_last_parameters_cell() -> None:
     nb = task_notebook(job(parameter_cells=("a = 1", "b = 2")))
     assert [cell.source for cell in nb.cells if "parameters" in tags_of(cell)] == ["b = 2"]

@@ -1,0 +1,232 @@
+"""An executor that runs attempts as threads of the calling process, so that a run takes milliseconds.
+
+It keeps the order of a task's kernel (parameters, setup, definitions, inputs, `--when`, the cell, `--check`, outputs)
+and uses the real store of values.
+
+    executor = InProcessExecutor(slots=2)
+    executor.start(results.put)
+    executor.submit(job)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..context import DagRun
+from ..core.model.job import CANCELLED, Job, Key, Outcome, Result
+from ..core.model.states import TaskState
+from ..errors import Fail, NbdagError, Skip
+from ..kernels.runtime.expressions import check, elements, when_holds
+from ..values import ValueStore
+
+
+class _Terminated(BaseException):
+    """Raised inside the code of an attempt that was cancelled or timed out."""
+
+
+@dataclass(eq=False, slots=True)
+class _Submission:
+    """A submitted attempt without a result."""
+
+    job: Job
+    reason: str | None = None  # of its termination
+    thread: int | None = None  # the thread that runs its code; None before and after that
+
+
+class InProcessExecutor:
+    """Executes up to `slots` attempts at once, in threads of this process.
+
+    It keeps the executor's contract: one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`,
+    `--map`, `nbdag.Skip` and `nbdag.Fail`. It does not promise:
+
+    - isolation: attempts share this process's modules, environment, working directory and standard streams
+    - interruption of a single call, such as a long `time.sleep`: a termination takes effect when the call returns
+    - the end of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
+    - the live notebook: IPython syntax, sensors, and the line numbers of definitions are not supported
+    - the attempt's notebook: only a text log with one line is written
+    - notes about undeclared changes, and omission of unstorable values without a reader
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._on_result: Callable[[Result], None] = lambda result: None
+        self._lock = threading.Lock()
+        self._waiting: deque[_Submission] = deque()
+        self._attempts: dict[Key, _Submission] = {}  # those that wait included
+        self._threads: set[threading.Thread] = set()
+        self._stopping = False
+
+    def start(self, on_result: Callable[[Result], None]) -> None:
+        """Send results to `on_result`, from threads of the executor."""
+        self._on_result = on_result
+
+    def submit(self, job: Job) -> None:
+        """Start an attempt, as soon as a slot is free, and return at once."""
+        attempt = _Submission(job)
+        with self._lock:
+            if self._stopping:
+                attempt.reason = CANCELLED
+            self._attempts[job.key] = attempt
+            self._waiting.append(attempt)
+            if len(self._threads) < self.slots:
+                thread = threading.Thread(target=self._work, name="nbdag-in-process", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+
+    def cancel(self, key: Key) -> None:
+        """Terminate an attempt; its result is `failed` with the error `cancelled`."""
+        with self._lock:
+            attempt = self._attempts.get(key)
+            if attempt is not None:
+                self._terminate(attempt, CANCELLED)
+
+    def stop(self) -> None:
+        """Terminate all attempts, and wait for their results."""
+        with self._lock:
+            self._stopping = True
+            for attempt in self._attempts.values():
+                self._terminate(attempt, CANCELLED)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+
+    def terminate_leftovers(self, notebook: Path) -> None:
+        """Do nothing: an attempt has no process that could outlive this one."""
+
+    def _work(self) -> None:
+        """Execute waiting attempts, one after another, until there is none."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._threads.discard(threading.current_thread())
+                    return
+                attempt = self._waiting.popleft()
+            self._on_result(self._execute(attempt))
+
+    def _execute(self, attempt: _Submission) -> Result:
+        started, trace = time.time(), None
+        job = attempt.job
+        try:
+            with self._timeout(attempt):
+                outcome = self._outcome(attempt)
+        except _Terminated:
+            outcome = Outcome(state=TaskState.FAILED, error=attempt.reason)
+        except Skip as skip:
+            outcome = Outcome(state=TaskState.SKIPPED, error=str(skip))
+        except BaseException as error:
+            message = str(error) if isinstance(error, NbdagError) else f"{type(error).__name__}: {error}"
+            outcome = Outcome(state=TaskState.FAILED, error=message, final=isinstance(error, Fail))
+            trace = traceback.format_exc()
+        with self._lock:
+            self._attempts.pop(job.key, None)
+        observed = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
+        return Result(key=job.key, started=started, ended=time.time(), traceback=trace, **observed)
+
+    def _outcome(self, attempt: _Submission) -> Outcome:
+        job, options = attempt.job, attempt.job.task.options
+        values = ValueStore(job.values)
+        names: dict[str, Any] = {"__name__": "__main__", "dag_run": DagRun.of(job.context)}
+        Path(job.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(job.path).with_suffix(".log").write_text(f"{job.key.task} begins\n")
+        with self._interruptible(attempt):
+            for code in job.parameter_cells:
+                exec(code, names)
+            names |= job.parameters
+            for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
+                exec(code, names)
+        _load_inputs(job, values, names)
+        if job.expand:
+            columns, rows = elements(options.map, names, in_step=options.zip, limit=options.max_map_length)
+            digests = {
+                name: [values.save({name: value}, namespace=names).outputs[0].digest for value in column]
+                for name, column in columns.items()
+            }
+            given = tuple({name: digests[name][at] for name, at in zip(columns, row, strict=True)} for row in rows)
+            return Outcome(state=TaskState.SUCCESS, length=len(given), elements=given)
+        if options.when is not None and not when_holds(options.when, names):
+            error = f"--when {options.when} is false"
+            return Outcome(state=TaskState.SKIPPED, error=error, short_circuit=options.short_circuit)
+        with self._interruptible(attempt):
+            exec(compile(job.task.code, f"<{job.key.task}>", "exec"), names)
+            for expression in options.check:
+                check(expression, names)
+        groups = [[name for name in group if name in names] for group in job.task.exports]
+        saved = values.save(
+            {name: names[name] for group in groups for name in group},
+            [group for group in groups if group],
+            readers=job.readers,
+            namespace=names,
+        )
+        return Outcome(state=TaskState.SUCCESS, outputs=saved.outputs)
+
+    @contextmanager
+    def _interruptible(self, attempt: _Submission) -> Iterator[None]:
+        """Raise `_Terminated` in the block once the attempt is terminated, but never outside of it."""
+        with self._lock:
+            if attempt.reason is not None:
+                raise _Terminated
+            attempt.thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            with self._lock:
+                attempt.thread = None
+                _raise_in(threading.get_ident(), None)  # discards one that was not raised in time
+        if attempt.reason is not None:
+            raise _Terminated
+
+    @contextmanager
+    def _timeout(self, attempt: _Submission) -> Iterator[None]:
+        """Terminate the attempt if the block takes longer than the task's `--timeout`."""
+        seconds = attempt.job.task.options.timeout
+        if seconds is None:
+            yield
+            return
+
+        def time_out() -> None:
+            with self._lock:
+                self._terminate(attempt, f"timed out after {seconds:g} s")
+
+        timer = threading.Timer(seconds, time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _terminate(self, attempt: _Submission, reason: str) -> None:
+        """Interrupt the attempt's code, or keep code that is not running yet from starting. Holds the lock."""
+        if attempt.reason is not None:
+            return
+        attempt.reason = reason
+        if attempt.thread is not None:
+            _raise_in(attempt.thread, _Terminated)
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Raise an exception in another thread once that runs Python code; None withdraws it."""
+    what = ctypes.py_object(exception) if exception is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+def _load_inputs(job: Job, values: ValueStore, names: dict[str, Any]) -> None:
+    loaded: dict[str, dict[str, Any]] = {}  # by digest: names that were stored together are loaded together
+    for given in job.inputs:
+        parts = []
+        for digest in given.digests:
+            if digest not in loaded:
+                loaded[digest] = values.load(digest, namespace=names)
+            parts.append(loaded[digest][given.name])
+        names[given.name] = parts if given.is_list else parts[0]
+    for name, digest in job.element.items():
+        names[name] = values.load(digest, namespace=names)[name]

@@ -1,0 +1,216 @@
+"""The promises of every executor, kept alike by the local one and by the in-process fake."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbdag.core.model.dag import Definition, Place, Task
+from nbdag.core.model.job import Given, Job, Key, Result
+from nbdag.core.model.states import TaskState
+from nbdag.core.options.options import TaskOptions
+from nbdag.executors import Executor, create
+from nbdag.testing import InProcessExecutor
+from nbdag.values import ValueStore
+
+WAIT = 100.0  # seconds: longer than anything here takes on a slow machine
+SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
+# Ends neither by itself nor in a single call, which the fake could not interrupt.
+FOREVER = (
+    "import time\nfrom pathlib import Path\nPath(f'{dag_run.task_id}.begun').touch()\nwhile True: time.sleep(0.01)"
+)
+
+
+class Contract:
+    """An executor with two slots, and jobs in a folder of their own."""
+
+    def __init__(self, executor: Executor, folder: Path) -> None:
+        self.executor = executor
+        self.folder = folder
+        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        executor.start(self.results.put)
+
+    def job(
+        self,
+        name: str,
+        code: str,
+        *,
+        options: dict[str, Any] | None = None,
+        exports: tuple[str, ...] = (),
+        **fields: Any,
+    ) -> Job:
+        definitions = fields.pop("definitions", ())
+        task = Task(
+            id=name,
+            cell=0,
+            options=TaskOptions(**(options or {})),
+            code=code.replace("Path(f'", f"Path(f'{self.folder}/"),
+            exports=tuple((each,) for each in exports),
+            definitions=tuple(Definition(name="", source=each, place=Place(cell=1, line=1)) for each in definitions),
+        )
+        return Job(
+            key=Key(dag="d", run="r", task=name),
+            task=task,
+            path=str(self.folder / "tasks" / name / "1.ipynb"),
+            values=str(self.folder / "values"),
+            cwd=str(self.folder),
+            kernel_name="python3",
+            context={"dag_id": "d", "run_id": "r", "task_id": name, "try_number": 1, "params": {}},
+            **fields,
+        )
+
+    def result(self) -> Result:
+        return self.results.get(timeout=WAIT)
+
+    def run(self, name: str, code: str, **said: Any) -> Result:
+        self.executor.submit(self.job(name, code, **said))
+        return self.result()
+
+    def value(self, result: Result, name: str) -> Any:
+        (digest,) = {output.digest for output in result.outputs if output.name == name}
+        return ValueStore(str(self.folder / "values")).load(digest)[name]
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until the code of these tasks runs."""
+        deadline = time.monotonic() + WAIT
+        while not all((self.folder / f"{name}.begun").exists() for name in names):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+MAKERS: dict[str, Callable[[], Executor]] = {
+    "local": lambda: create("local", 2),
+    "in-process": lambda: InProcessExecutor(2),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def contract(request: pytest.FixtureRequest, tmp_path: Path, runtime: Path) -> Iterator[Contract]:
+    executor = MAKERS[request.param]()
+    yield Contract(executor, tmp_path)
+    executor.stop()
+
+
+def test_every_job_has_one_result(contract: Contract) -> None:
+    states = {"a": SUCCESS, "b": FAILED, "c": SUCCESS, "d": SKIPPED}
+    codes = {SUCCESS: "x = 1", FAILED: "1 / 0", SKIPPED: "import nbdag.errors\nraise nbdag.errors.Skip('why')"}
+    for name, state in states.items():
+        contract.executor.submit(contract.job(name, codes[state]))
+    results = [contract.result() for _ in states]
+    assert {result.key.task: result.state for result in results} == states
+    assert all(result.started <= result.ended for result in results)
+    contract.executor.stop()
+    assert contract.results.empty()
+
+
+def test_values_pass_from_one_attempt_to_the_next(contract: Contract) -> None:
+    one = contract.run("one", "x = [1, 2]", exports=("x",))
+    given = Given(name="x", source="one", digests=(one.outputs[0].digest,))
+    two = contract.run("two", "x.append(3)\ny = sum(x)", exports=("y",), inputs=(given,))
+    assert (contract.value(one, "x"), contract.value(two, "y")) == ([1, 2], 6)
+    assert [(output.name, output.type, output.summary) for output in two.outputs] == [("y", "int", "6")]
+
+
+def test_code_runs_in_the_order_parameters_setup_definitions_inputs_cell(contract: Contract) -> None:
+    one = contract.run("one", "b = 'input'", exports=("b",))
+    result = contract.run(
+        "two",
+        "r = (a, b, f(), seen, dag_run.task_id)",
+        exports=("r",),
+        parameter_cells=("a = 'default'",),
+        parameters={"a": "injected"},
+        setup_cells=("b = 'setup'; seen = a",),
+        definitions=("def f():\n    return a + b",),
+        inputs=(Given(name="b", source="one", digests=(one.outputs[0].digest,)),),
+    )
+    assert contract.value(result, "r") == ("injected", "input", "injectedinput", "injected", "two")
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "expected"),
+    [
+        ("1 / 0", {}, (FAILED, "ZeroDivisionError: division by zero", False, False)),
+        ("import nbdag.errors\nraise nbdag.errors.Fail('bad')", {}, (FAILED, "bad", True, False)),
+        ("import nbdag.errors\nraise nbdag.errors.Skip('none')", {}, (SKIPPED, "none", False, False)),
+        ("a = 0.5", {"check": ("a > 0.9",)}, (FAILED, "--check a > 0.9 is false, with a = 0.5", True, False)),
+        ("a = 0.5", {"check": ("a < 0.9",)}, (SUCCESS, None, False, False)),
+        ("1 / 0", {"when": "2 < 1"}, (SKIPPED, "--when 2 < 1 is false", False, False)),
+        ("1 / 0", {"when": "2 < 1", "short_circuit": True}, (SKIPPED, "--when 2 < 1 is false", False, True)),
+    ],
+)
+def test_an_outcome_carries_its_state_its_error_and_its_flags(
+    contract: Contract, code: str, options: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    result = contract.run("task", code, options=options)
+    assert (result.state, result.error, result.final, result.short_circuit) == expected
+    assert ("ZeroDivisionError" in (result.traceback or "")) is (expected[1] == "ZeroDivisionError: division by zero")
+
+
+def test_an_expansion_stores_the_elements_and_an_instance_receives_its_own(contract: Contract) -> None:
+    options = {"map": (("a", "[1, 2]"), ("b", "'pq'"))}
+    expansion = contract.run("task", "never = 1 / 0", options=options, expand=True)
+    assert (expansion.state, expansion.length) == (SUCCESS, 4)
+    result = contract.run("task", "r = (a, b)", options=options, element=dict(expansion.elements[1]), exports=("r",))
+    assert contract.value(result, "r") == (1, "q")
+
+
+def test_a_timeout_terminates_the_attempt(contract: Contract) -> None:
+    result = contract.run("task", FOREVER, options={"timeout": 3.0})
+    assert (result.state, result.error, result.final) == (FAILED, "timed out after 3 s", False)
+
+
+def test_cancel_terminates_one_attempt_and_ignores_unknown_and_ended_ones(contract: Contract) -> None:
+    assert contract.run("over", "x = 1").state is SUCCESS
+    running = contract.job("running", FOREVER)
+    contract.executor.submit(running)
+    contract.wait_for("running")
+    for key in (contract.job("over", "").key, contract.job("unknown", "").key, running.key):
+        contract.executor.cancel(key)
+    result = contract.result()
+    assert (result.key, result.state, result.error) == (running.key, FAILED, "cancelled")
+    contract.executor.stop()
+    assert contract.results.empty()
+
+
+def test_stop_terminates_running_and_waiting_attempts(contract: Contract) -> None:
+    for name in ("a", "b", "c"):  # one more than there are slots
+        contract.executor.submit(contract.job(name, FOREVER))
+    contract.executor.stop()
+    results = [contract.result() for _ in range(3)]
+    assert {(result.key.task, result.state, result.error) for result in results} == {
+        (name, FAILED, "cancelled") for name in ("a", "b", "c")
+    }
+    assert contract.results.empty()
+
+
+def test_at_most_as_many_attempts_run_at_once_as_there_are_slots(contract: Contract) -> None:
+    jobs = [contract.job(name, FOREVER) for name in ("a", "b", "c")]
+    for job in jobs[:2]:
+        contract.executor.submit(job)
+    contract.wait_for("a", "b")
+    contract.executor.submit(jobs[2])
+    assert contract.executor.slots == 2
+    assert not (contract.folder / "c.begun").exists()
+    contract.executor.cancel(jobs[0].key)
+    assert contract.result().key == jobs[0].key
+    contract.wait_for("c")
+
+
+def test_an_attempt_writes_its_text_log_beside_its_notebook(contract: Contract) -> None:
+    job = contract.job("task", "print('hello')")
+    contract.executor.submit(job)
+    contract.result()
+    assert Path(job.path).with_suffix(".log").exists()
+
+
+def test_an_attempt_without_processes_has_no_leftovers(contract: Contract) -> None:
+    job = contract.job("task", "x = 1")
+    contract.executor.submit(job)
+    assert contract.result().state is SUCCESS
+    contract.executor.terminate_leftovers(Path(job.path))
+    contract.executor.terminate_leftovers(contract.folder / "never" / "1.ipynb")
