@@ -26,7 +26,7 @@ from .core.analysis.scopes import names_of
 from .core.cells import cells as sorting
 from .core.cells.cells import ClassifiedCells, RawCell
 from .core.cells.source import Python, to_python
-from .core.dataflow.graph import understand
+from .core.dataflow.graph import dag_from_cells
 from .core.model.cell_tags import built_line, metadata_of, nbdag_metadata, tags_of
 from .core.model.dag import Cell, CellKind, Dag, Problem
 from .core.model.problems import problem
@@ -118,7 +118,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
         message = f"the file's name {stem!r} makes no id that can be told from others"
         problems.append(problem("NB113", message, hint="give the pipeline a name: %dag NAME"))
-    return understand(
+    return dag_from_cells(
         made,
         dag_id=named or id_of(stem),
         options=found.options,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from .. import runs
-from ..core.planning.explain import label, told
+from ..core.model.text import run_selector, task_label
 
 _LAST_LINES = 12  # of a traceback that shows no cell
 _FRAME = re.compile(
@@ -26,7 +26,7 @@ def say_failures(run: runs.Run, failed: Sequence[runs.TaskRun], say: Callable[[s
         for line in where(first):
             say(f"  {line}", "")
         index = f" --index {first.map_index}" if first.map_index >= 0 else ""
-        say(f"  (all of it: nbdag logs {told(run.id, run.dag)} {first.id}{index})", "")
+        say(f"  (all of it: nbdag logs {run_selector(run.id, run.dag)} {first.id}{index})", "")
         if others:
             say(f"{row([_name(each) for each in others])} failed alike", "bold red")
 
@@ -64,4 +64,4 @@ def _frames(task: str, trace: str) -> Iterator[str]:
 
 
 def _name(task: runs.TaskRun) -> str:
-    return label(task.id, task.map_index)
+    return task_label(task.id, task.map_index)

@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 
 from .. import runs as api
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..core.model.text import run_selector, task_label
 from ..core.options.option_types import nearest
-from ..core.planning.explain import label, told
 from ..runs.queries.why import never_begun
 from . import complete
 from ._group import examples
@@ -68,7 +68,7 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
                 moment(run.started),
                 duration(_so_far(run)),
                 f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
-                ", ".join(label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
+                ", ".join(task_label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
             ]
             for run in found
         ],
@@ -162,7 +162,7 @@ def _print_status(run: api.Run) -> None:
         ["task", "state", "tries", "started", "time", "note"],
         [
             [
-                label(task.id, task.map_index),
+                task_label(task.id, task.map_index),
                 state_text(task.state.value, screen),
                 str(task.tries),
                 moment(task.started),
@@ -177,7 +177,7 @@ def _print_status(run: api.Run) -> None:
     if run.error:
         screen.print(run.error, soft_wrap=True)
     if run.state not in RUN_FINISHED and not api.driver(run):
-        resume = f"nbdag resume {told(run.id, run.dag)}"
+        resume = f"nbdag resume {run_selector(run.id, run.dag)}"
         screen.print(f"nobody drives it: start `nbdag scheduler`, or go on here with `{resume}`", soft_wrap=True)
     screen.print(short_path(run.notebook), soft_wrap=True)
 

@@ -12,7 +12,7 @@ import click
 from .. import building
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
-from ..core.planning.explain import several
+from ..core.model.text import plural
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json
@@ -129,9 +129,9 @@ def _source(dag: Dag, problem: Problem) -> str:
 def _count(dag: Dag) -> str:
     errors = len(dag.errors)
     warnings = len(dag.problems) - errors
-    said = [several(len(dag.tasks), "task")]
-    said += [several(errors, "error")] if errors else []
-    said += [several(warnings, "warning")] if warnings else []
+    said = [plural(len(dag.tasks), "task")]
+    said += [plural(errors, "error")] if errors else []
+    said += [plural(warnings, "warning")] if warnings else []
     return ", ".join(said) if len(said) > 1 else f"{said[0]}, no problems"
 
 

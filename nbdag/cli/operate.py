@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.model.states import RunState
-from ..core.planning.explain import told
+from ..core.model.text import run_selector
 from ..runs import Event, Run, find_run
 from ..runs.actions import clear as api
 from ..runs.actions.resume import resume as drive
@@ -160,7 +160,7 @@ def _say_driver(done: api.Cleared) -> None:
     if done.driver:
         click.echo(f"{said}, driven by {done.driver}")
     else:
-        resume = f"nbdag resume {told(run.id, run.dag)}"
+        resume = f"nbdag resume {run_selector(run.id, run.dag)}"
         click.echo(f"{said}; no scheduler is alive, so drive it with '{resume}' or 'nbdag scheduler'")
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 from click.shell_completion import CompletionItem
 
-from ..core.planning.explain import listed
+from ..core.model.text import join_names
 from ..errors import NbdagError
 from ..runs.actions import pools as api
 from ._group import examples
@@ -46,7 +46,7 @@ def list_(form: str) -> None:
     if form != "table":
         print_data([asdict(pool) for pool in found], form)
         return
-    rows = [[each.name, _size(each.slots), str(each.used), listed(each.tasks)] for each in found]
+    rows = [[each.name, _size(each.slots), str(each.used), join_names(each.tasks)] for each in found]
     print_table(["pool", "slots", "used", "by"], rows)
 
 
@@ -68,7 +68,7 @@ def set_(name: str, slots: int) -> None:
 def delete(name: str) -> None:
     """Delete a pool."""
     pool = api.delete_pool(name)
-    held = f"; {listed(pool.tasks)} still run" if pool.tasks else ""
+    held = f"; {join_names(pool.tasks)} still run" if pool.tasks else ""
     click.echo(f"pool {pool.name} is deleted: tasks that name it run one at a time{held}")
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ..core.model.states import FINISHED, RUN_FINISHED, TaskState
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..runs import Event
 from .output import duration, state_text
 
@@ -135,7 +135,7 @@ class Lines(Silence):
             return
         length = row.duration(event.at) if moved and row.state is not TaskState.RUNNING else ""
         attempt = f" (try {row.tries})" if row.tries > 1 else ""
-        line = f"{_count(self._rows)} {label(str(event.task), event.map_index)}: {row.state.value}{attempt}"
+        line = f"{_count(self._rows)} {task_label(str(event.task), event.map_index)}: {row.state.value}{attempt}"
         if length:
             line += f" after {length}"
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
@@ -186,7 +186,7 @@ class Live(Silence):
             shown = _most_telling(self._rows.of, self._console.size.height - 4)
             for which, row in shown:
                 table.add_row(
-                    Text(label(*which)),
+                    Text(task_label(*which)),
                     state_text(row.state.value, self._console),
                     str(row.tries) if row.tries > 1 else "",
                     row.duration(now),

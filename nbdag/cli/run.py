@@ -11,7 +11,7 @@ import click
 
 from .. import runs
 from ..core.model.states import RunState, TaskState
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..packages import require
 from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
@@ -170,7 +170,7 @@ def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> N
             say(f"warning {note.code}: {note.message}", "yellow")
     for task in run:
         for note in task.warnings:
-            say(f"{label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
+            say(f"{task_label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
     say_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
     if run.error and not any(task.state is TaskState.FAILED for task in run):
         say(run.error, "bold red")

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from .. import runs
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..packages import require
 from . import units
 from ._group import examples
@@ -47,7 +47,7 @@ def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | 
 
 def _print(line: runs.Line) -> None:
     at = datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
-    task = label(line.task, line.map_index)
+    task = task_label(line.task, line.map_index)
     where = " ".join(part for part in (line.dag, line.run, task) if part)
     attempt = f" (try {line.try_number})" if line.task and line.try_number > 1 else ""
     what = f"{line.state}{attempt}"

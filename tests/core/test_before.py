@@ -3,7 +3,7 @@
 import pytest
 
 from nbdag.core.cells.cells import RawCell, classify
-from nbdag.core.dataflow.build_prefix import before
+from nbdag.core.dataflow.build_prefix import build_prefix
 
 CASES = [
     # above, body → which of the cells above
@@ -29,7 +29,7 @@ CASES = [
 @pytest.mark.parametrize(("above", "body", "expected"), CASES)
 def test_only_the_needed_cells_run_before_the_dag_code(above, body, expected):
     cells = classify([*map(RawCell, above), RawCell(f"%%dag\n{body}"), RawCell("%%setup\nx = y = 1")]).cells
-    found = [cell.index for cell in before(cells)]
+    found = [cell.index for cell in build_prefix(cells)]
     # Operators are a body's own; whatever it reads besides must not be missed.
     assert found == expected
 
@@ -38,4 +38,4 @@ def test_parameters_come_first_wherever_they_are():
     cells = classify(
         [RawCell("y = n"), RawCell("%%dag\nprint(y)"), RawCell("%%params\nn = 3"), RawCell("%%params\nm = 3")]
     )
-    assert [cell.index for cell in before(cells.cells)] == [2, 0]
+    assert [cell.index for cell in build_prefix(cells.cells)] == [2, 0]

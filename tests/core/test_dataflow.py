@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.dataflow.graph import understand
+from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Place
 from nbdag.core.model.problems import TABLE
 from nbdag.core.options.options import DagOptions, TaskOptions
@@ -26,7 +26,7 @@ def notebook(*cells: tuple[str, str], **said: Mapping[str, Any] | DagOptions) ->
         else:
             made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
             options[index] = TaskOptions(**said.get(kind, {}))  # type: ignore[arg-type]
-    return understand(made, dag_id="nb", options=dag, task_options=options)
+    return dag_from_cells(made, dag_id="nb", options=dag, task_options=options)
 
 
 def arrows(dag: Dag) -> list[str]:
@@ -307,23 +307,23 @@ def test_definitions_travel_as_source(name: str) -> None:
 
 
 PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
-    "a name that nothing sets": ([("a", "accuracy = 1"), ("b", "\nacuracy")], "NB201", "nothing above sets acuracy", "accuracy"),
+    "a name that nothing sets": ([("a", "accuracy = 1"), ("b", "\nacuracy")], "NB201", "no cell above sets acuracy", "accuracy"),
     "a name that only scratch sets": ([("scratch", "x = 1"), ("a", "x")], "NB201", "scratch", "%%task"),
     "a name that is set below": ([("a", "x"), ("b", "x = 1")], "NB201", "below, by task b", "move cell 2"),
     "a name read before the cell sets it": ([("a", "x + 1\nx = 1")], "NB201", "only later", "above line 1"),
     "a name that a function needs": ([("setup", "def f(): return y"), ("a", "f()")], "NB201", "sets y", ""),
     "a lambda's typo": ([("a", "t = 1\nsorted([], key=lambda v: v + tt)")], "NB201", "tt", ""),
-    "setup that reads what a task makes": ([("a", "x = 1"), ("setup", "y = x")], "NB204", "task a makes", "make this cell a task"),
+    "setup that reads what a task makes": ([("a", "x = 1"), ("setup", "y = x")], "NB204", "task a sets", "make this cell a task"),
     "setup that changes what a task made": ([("a", "xs = []"), ("setup", "xs.append(1)")], "NB204", "xs", ""),
     "setup that may override a task": ([("setup", "x = 0"), ("a", "x = 1"), ("setup", "if 1 > x: pass"), ("b", "x")], "NB204", "x", ""),
     "a deleted name": ([("a", "x = 1"), ("b", "\ndel x"), ("c", "x")], "NB205", "cell 2, line 1 (task b) deletes it", ""),
     "a name deleted in its cell": ([("a", "x = 1\ndel x\nx")], "NB205", "line 2", ""),
     "a deleted name that setup makes anew": (
         [("setup", "x = 1"), ("a", "del x"), ("b", "try:\n    x\nexcept NameError:\n    x = 2")],
-        "NB205", "setup makes it in every task", "do not delete it",
+        "NB205", "setup sets it in every task", "do not delete it",
     ),
-    "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "not Python", ""),
-    "import *": ([("a", "from m import *\nanything")], "NB301", "* of m", ""),
+    "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "syntax error", ""),
+    "import *": ([("a", "from m import *\nanything")], "NB301", "from m import * sets unknown names", ""),
     "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),
     "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "")], "NB303", "random.seed", "in a task"),
     "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'")], "NB304", "environment", "%%setup"),
@@ -446,7 +446,7 @@ def test_a_notebook_in_another_language_has_its_declared_edges_alone() -> None:
     cells = [
         Cell(index=n, kind=CellKind.TASK, source="x <- 1", code="x <- 1", task=name) for n, name in enumerate("ab")
     ]
-    dag = understand(cells, dag_id="r", declared=[("a", "b", Place(cell=0, line=1))], language="R")
+    dag = dag_from_cells(cells, dag_id="r", declared=[("a", "b", Place(cell=0, line=1))], language="R")
     assert arrows(dag) == ["a>b"]
     assert not dag.problems
     assert all(task.opaque for task in dag.tasks.values())

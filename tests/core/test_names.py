@@ -268,7 +268,7 @@ def test_what_cannot_be_seen_or_has_no_name_is_noted(source: str, kind: str) -> 
 
 
 def test_a_read_after_a_deletion_in_the_same_cell_is_known() -> None:
-    assert read("x = 1\ndel x\ny = x").gone == (("x", 3, 2),)
+    assert read("x = 1\ndel x\ny = x").deleted_reads == (("x", 3, 2),)
 
 
 def test_lines_are_those_of_the_first_strict_read() -> None:

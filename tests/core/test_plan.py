@@ -5,7 +5,7 @@ import pytest
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, Plan, RunView, expanded, plan
+from nbdag.core.planning.plan import Instance, Plan, RunView, expansion_of, plan
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -86,7 +86,7 @@ def test_ready_ones_stand_by_weight_then_notebook_order_then_map_index():
 def test_a_failure_settles_all_that_follows_in_one_plan():
     found = planned(CHAIN, "a=failed b c")
     assert told(found.moves) == {"b": "upstream_failed", "c": "upstream_failed"}
-    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because something before it failed"]
+    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because an upstream task failed"]
     assert (found.verdict, found.reason) == (RunState.FAILED, "a failed")
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_takes_too_long_fails_and_the_rest_is_skipped():
     assert labels(found.cancel) == ["b"]
     assert (found.verdict, found.reason) == (RunState.FAILED, "the run did not end within its timeout of 1h30m")
     early = planned(dag, "a=success b=running c d=scheduled", now=late - timedelta(seconds=1))
-    assert (early.verdict, early.wake) == (None, late)
+    assert (early.verdict, early.next_check) == (None, late)
     assert planned(dag, "a=success b=success c=success d=success", now=late).verdict is RunState.SUCCESS
 
 
@@ -169,8 +169,8 @@ def test_a_retry_waits_for_its_time_and_the_run_looks_again_then():
     dag = dag_of("a", a={"retries": 2})
     retry = Instance(task="a", state=TaskState.UP_FOR_RETRY, tries=1, ready_at=NOW + timedelta(seconds=10))
     found = plan(dag, run_of(), [retry], now=NOW, explain=True)
-    assert (found.ready, found.verdict, found.wake) == ((), None, retry.ready_at)
-    assert found.waiting == {("a", -1): ("is tried again at 12:00:10 UTC (try 2 of 3)",)}
+    assert (found.ready, found.verdict, found.next_check) == ((), None, retry.ready_at)
+    assert found.waiting == {("a", -1): ("is retried at 12:00:10 UTC (try 2 of 3)",)}
     again = plan(dag, run_of(), [retry], now=retry.ready_at)
     assert told(again.moves) == {"a": "scheduled"}
     assert labels(again.ready) == ["a"]
@@ -181,17 +181,17 @@ def test_a_moment_is_told_in_the_notebook_s_zone_and_with_its_day_if_it_is_anoth
     later = NOW + timedelta(hours=11)
     sensor = Instance(task="a", state=TaskState.UP_FOR_RESCHEDULE, tries=1, ready_at=later)
     found = plan(dag, run_of(), [sensor], now=NOW, explain=True)
-    assert found.waiting == {("a", -1): ("looks again at 2026-01-02 01:00:00 EET",)}
+    assert found.waiting == {("a", -1): ("polls again at 2026-01-02 01:00:00 EET",)}
 
 
 UNMET = [
     ("a=running b c", "b", {}, ("waits for a, which is running",)),
     ("a=success b c", "c", {}, ("waits for b, which waits for its turn",)),
     ("a b=success c", "b", {}, None),
-    ("a=restarting b c", "b", {}, ("waits for a, which is being started anew",)),
-    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 have not ended",)),
+    ("a=restarting b c", "b", {}, ("waits for a, which is restarting",)),
+    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 instances have not ended",)),
     ("a=running b c", "b", {"b": {"trigger": "all_done"}},
-     ("waits for a, which is running", "goes by all_done: runs when all have ended")),
+     ("waits for a, which is running", "has trigger rule all_done: runs when all have ended")),
 ]  # fmt: skip
 
 
@@ -240,16 +240,16 @@ def test_a_task_that_depends_on_the_past_waits_for_the_run_before(option, before
     assert found.verdict is None  # a run that waits for another is no deadlock
     if not free:
         assert found.waiting["b", -1][0].startswith("waits for ")
-        assert "in the run before, which " in found.waiting["b", -1][0]
+        assert "in the previous run, which " in found.waiting["b", -1][0]
 
 
 def test_tasks_that_can_never_run_are_a_deadlock_and_each_says_why():
     dag = dag_of("m a b: m>a a>b", a={"trigger": "all_skipped"})
     found = planned(dag, "m[0]=skipped m[1]=skipped m[2]=removed a b")
-    assert (found.verdict, found.reason) == (RunState.FAILED, "no task that is left can ever run")
+    assert (found.verdict, found.reason) == (RunState.FAILED, "none of the remaining tasks can ever run")
     assert found.deadlock == {
         ("a", -1): (
-            "by all_skipped it runs when all were skipped, and of 3 tasks before it 2 were skipped, 1 was removed",
+            "trigger rule all_skipped runs it when all were skipped; of 3 upstream tasks 2 were skipped, 1 was removed",
         ),
         ("b", -1): ("waits for a, which has not started",),
     }
@@ -348,7 +348,7 @@ EXPANSIONS = [
 
 @pytest.mark.parametrize(("length", "text", "added", "dropped", "moves"), EXPANSIONS)
 def test_elements_take_the_placeholder_s_place(length, text, added, dropped, moves):
-    found = expanded("m", length, standing(text))
+    found = expansion_of("m", length, standing(text))
     assert labels(found.add) == added
     assert found.drop == ((("m", -1),) if dropped else ())
     assert told(found.moves) == moves
@@ -357,7 +357,7 @@ def test_elements_take_the_placeholder_s_place(length, text, added, dropped, mov
 def test_elements_from_before_a_clear_wait_until_the_length_is_known_again():
     found = planned(MAPPED, "a=success m=running m[0] m[1] z", explain=True)
     assert found.ready == ()
-    assert found.waiting["m", 0] == ("waits until its elements have been worked out anew",)
+    assert found.waiting["m", 0] == ("waits until the task's elements are known",)
 
 
 @pytest.mark.parametrize("end", ["skipped", "failed"])

@@ -6,7 +6,7 @@ from nbdag.core.model.dag import Dag, Task
 from nbdag.core.model.states import RunState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.core.planning.plan import Instance, RunView
-from nbdag.core.planning.pools import Claim, claims, runs_to_start, take
+from nbdag.core.planning.pools import Claim, assign_slots, claims, runs_to_start
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ def claim(task, **said):
 
 
 def taken(ready, active=(), *, pools=None, jobs=99, **said):
-    return take(ready, list(active), pools=pools or {}, jobs=jobs, **said)
+    return assign_slots(ready, list(active), pools=pools or {}, jobs=jobs, **said)
 
 
 def started(*args, **said):
@@ -85,7 +85,7 @@ WHY = [
         "waits for pool gpu: 2 of 3 slots taken by x, y[3] (it needs 2)",
     ),
     ({"pool": "gpu", "slots": 4}, {"pools": {"gpu": 3}}, "needs 4 slots of pool gpu, which has 3 in all"),
-    ({"pool": "tpu"}, {}, "waits for pool tpu, which does not exist; make it with `nbdag pools set tpu 1`"),
+    ({"pool": "tpu"}, {}, "waits for pool tpu, which does not exist; create it with `nbdag pools set tpu 1`"),
     ({"limit": 2}, {}, "waits for max_active_tasks: 2 of 2 run, x, y[3]"),
     ({}, {"jobs": 2}, "waits for a job: 2 of 2 taken"),
 ]
@@ -95,14 +95,14 @@ WHY = [
 def test_why_one_waits_is_told_in_words(said, given, words):
     active = [claim("x", pool="gpu"), claim("y", map_index=3, pool="gpu")]
     one = claim("a", **said)
-    assert taken([one], active, explain=True, **given).held == {one.key: (words,)}
+    assert taken([one], active, explain=True, **given).waiting == {one.key: (words,)}
 
 
 def test_one_that_waits_behind_others_is_told_so():
     ready = [claim("a", weight=3), claim("b", weight=2), claim("c", weight=1)]
-    held = taken(ready, [claim("x")], jobs=1, explain=True).held
+    held = taken(ready, [claim("x")], jobs=1, explain=True).waiting
     assert list(held) == [one.key for one in ready]
-    assert held[ready[2].key] == ("waits for a job: 1 of 1 taken", "2 waiting tasks of higher priority ahead of it")
+    assert held[ready[2].key] == ("waits for a job: 1 of 1 taken", "waits behind 2 tasks of higher priority")
 
 
 def test_a_claim_is_made_of_what_the_notebook_says():

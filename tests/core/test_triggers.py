@@ -131,8 +131,8 @@ def test_what_is_settled_or_runs_stays_so_however_the_rest_ends_or_is_skipped_fo
         assert later in (SKIP, FAIL)
 
 
-def test_an_unknown_rule_suggests_the_nearest():
-    with pytest.raises(TriggerError, match="no trigger rule 'all_sucess'; did you mean all_success"):
+def test_an_unknown_rule_is_answered_by_the_nearest():
+    with pytest.raises(TriggerError, match="unknown trigger rule 'all_sucess'; did you mean all_success"):
         decide("all_sucess", Counts(1))
-    with pytest.raises(TriggerError, match="take one of all_success, "):
+    with pytest.raises(TriggerError, match="expected one of all_success, "):
         decide("xyz", Counts(1))

@@ -63,7 +63,7 @@ def test_why_reports_that_all_jobs_are_busy_and_the_order(here: Site) -> None:
     run = here.trigger("jobs")
     under_way(here, run, "b")
     assert reasons(here, run, "c") == ["waits for a job: 1 of 1 taken"]
-    assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "1 waiting task of higher priority ahead of it"]
+    assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "waits behind 1 task of higher priority"]
     assert re.fullmatch(
         r"is running for \d+ s \(try 1\), driven by the scheduler \(process \d+\)", *reasons(here, run, "b")
     )
@@ -88,7 +88,7 @@ def test_why_reports_unmet_conditions_and_the_next_retry(here: Site) -> None:
     here.until(lambda: here.look(run)["c"].error is not None, "c fails")
     assert reasons(here, run, "b") == ["waits for a, which is running"]
     assert re.fullmatch(
-        r"is tried again at (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d EES?T \(try 2 of 3\)", *reasons(here, run, "c")
+        r"is retried at (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d EES?T \(try 2 of 3\)", *reasons(here, run, "c")
     )
 
 
@@ -99,7 +99,7 @@ def test_why_reports_that_the_previous_run_is_unfinished(here: Site) -> None:
     here.until(lambda: len(runs.list_runs("past", "running", home=here.home)) > 1, "two ticks")
     *_, second, first = runs.list_runs("past", home=here.home)
     under_way(here, first, "a")
-    assert reasons(here, second, "a") == ["waits for a in the run before, which is running"]
+    assert reasons(here, second, "a") == ["waits for a in the previous run, which is running"]
 
 
 def test_why_reports_that_too_many_runs_are_running(here: Site) -> None:

@@ -38,7 +38,7 @@ def test_check_tells_places_of_the_file_in_json(write_notebook: WriteNotebook, n
 def test_check_shows_the_line_that_made_what_is_wrong(write_notebook: WriteNotebook, nbdag: Any) -> None:
     path = write_notebook(*SWEEP[:3], "%%dag\n\nPython('fit', '''x = 1\ny = nosuch''')", "1 / 0", "%%task last\nnosuch")
     done = nbdag("check", path)
-    assert "nb.ipynb: cell 4, line 3: NB201 error: nothing above sets nosuch (line 2 of fit)" in done.stdout
+    assert "nb.ipynb: cell 4, line 3: NB201 error: no cell above sets nosuch (line 2 of fit)" in done.stdout
     assert "     3 | Python('fit', '''x = 1\n" in done.stdout
     assert "     2 | nosuch\n" in done.stdout
 

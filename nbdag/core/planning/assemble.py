@@ -1,8 +1,8 @@
-"""From a task that may run to the job that a worker is given.
+"""The job of one attempt, as a worker gets it.
 
-A job holds all that an attempt needs, and nothing that it does not: the cells that come before the task, the inputs
-that other tasks left, where to write. Which of several possible writers gives an input was settled by how they
-ended: the nearest one above that succeeded. Nothing here touches a file, a clock or a database.
+A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
+paths to write to. If several tasks may have written an input, the nearest one above that succeeded gives it. Nothing
+here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ..model.job import Job, Key, StoredInput
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What one succeeded instance of a task left behind."""
+class StoredOutputs:
+    """The values that one succeeded instance of a task stored."""
 
     map_index: int
-    digests: Mapping[str, str] = field(default_factory=dict)  # name → stored value
+    digests: Mapping[str, str] = field(default_factory=dict)  # name → digest of the value
 
 
-Leavings = Callable[[str], Sequence[Left]]  # task → what its succeeded instances left
+OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
 
 
 def assemble(
     dag: Dag,
     key: Key,
     *,
-    left: Leavings,
+    outputs_of: OutputsOf,
     path: str,
     values: str,
     cwd: str,
@@ -43,7 +43,10 @@ def assemble(
     expand: bool = False,
     context: Mapping[str, Any] | None = None,
 ) -> Job:
-    """The job of one attempt. `left` says what a task of the run, or one that it borrows from, has left so far."""
+    """Return the job of one attempt.
+
+    `outputs_of` returns the outputs of a task so far, in this run or in a run from which it borrows values.
+    """
     task = dag.tasks[key.task]
     return Job(
         key=key,
@@ -57,24 +60,24 @@ def assemble(
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
         imports=imports(dag),
         readers=readers(dag, task.id),
-        inputs=inputs(dag, task, left),
+        inputs=inputs(dag, task, outputs_of),
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
         context=dict(context or {}),
-        held=held(dag, task),
+        held=names_at_risk(dag, task),
         changed_later=changed_later(dag, task),
     )
 
 
-def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[StoredInput, ...]:
-    """The values that the task is given. A name that its writer did not leave is not among them."""
+def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
+    """Return the input values of a task, without the names that their writers did not store."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
-            instances = sorted(left(source), key=lambda each: each.map_index)
+            instances = sorted(outputs_of(source), key=lambda each: each.map_index)
             if not instances:
-                continue  # it did not succeed, so what was written further up still stands
+                continue  # it did not succeed, so the value from further up counts
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
@@ -84,7 +87,7 @@ def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[StoredInput, ...]:
 
 
 def readers(dag: Dag, task: str) -> dict[str, str]:
-    """Name → the first task, in notebook order, that takes it from this one."""
+    """Return, for each name that other tasks take from this one, the first of these tasks in notebook order."""
     found: dict[str, str] = {}
     for reader in dag.tasks.values():
         for wanted in reader.inputs:
@@ -93,11 +96,12 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
     return found
 
 
-def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Name that the task may change → the names by which others have that object: they would miss a hidden change.
+def names_at_risk(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
 
-    What a task gave is missed by those below that are given it too; what setup makes, by all others that make it anew.
-    An outcome that is kept may stand for one in a notebook that reads more, so then everything that was given counts.
+    Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
+    object of setup, because setup creates it again for each of them. For a cached task every input counts, because its
+    stored result may later serve a notebook in which more tasks read the input.
     """
     given = {each.name for each in task.inputs}
     below: set[str] = set()
@@ -116,7 +120,7 @@ def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
             names = tuple(each for each in names if each in (below if name in given else anywhere | below))
         if names:
             found[name] = names
-    for name, expression in task.options.map:  # an element is a part of what these have
+    for name, expression in task.options.map:  # an element is part of the object of these names
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
@@ -124,7 +128,7 @@ def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Name → the first task below this one that changes it in place."""
+    """Return, for each name that tasks below this one change in place, the first of these tasks."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell > task.cell:

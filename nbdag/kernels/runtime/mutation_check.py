@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.model.job import Note
-from ...core.planning.explain import listed
+from ...core.model.text import join_names
 from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint
 from ...values.pickling import is_definition
 from .messages import KernelRequest
@@ -90,7 +90,7 @@ class MutationCheck:
 
     def _note(self, each: _Checked, held: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
-        under = "" if name in held else f", which have it as {listed(held)},"
+        under = "" if name in held else f", which have it as {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
             code = "NB401"

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
-from ...core.planning import explain
-from ...core.planning.explain import label
+from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import new_instance
@@ -52,7 +51,7 @@ class NothingToClearError(NbdagError):
     def __str__(self) -> str:
         return (
             f"no task of run {self.run} {self.what}, so there is nothing to clear; "
-            f"`nbdag status {explain.told(self.run, self.dag)}` shows it"
+            f"`nbdag status {run_selector(self.run, self.dag)}` shows it"
         )
 
 
@@ -282,8 +281,8 @@ def _change(
         now = store.run(row.id)
         return Cleared(
             run=told(store, here, [now])[0],
-            tasks=tuple(label(each.task, each.map_index) for each in chosen),
-            restarting=tuple(label(each.task, each.map_index) for each in chosen if each.state in ACTIVE),
+            tasks=tuple(task_label(each.task, each.map_index) for each in chosen),
+            restarting=tuple(task_label(each.task, each.map_index) for each in chosen if each.state in ACTIVE),
             queued_again=row.state in RUN_FINISHED,
             driver=driver_of(store, now),
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ... import store as stores
-from ...core.planning.explain import label
+from ...core.model.text import task_label
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
 from ...errors import NbdagError
 from ...home import Home, the_home
@@ -91,7 +91,7 @@ def pools(home: Home | None = None) -> list[Pool]:
             name=name,
             slots=slots,
             used=sum(each.slots for each in active if each.pool == name),
-            tasks=tuple(f"{each.dag}.{label(each.task, each.map_index)}" for each in active if each.pool == name),
+            tasks=tuple(f"{each.dag}.{task_label(each.task, each.map_index)}" for each in active if each.pool == name),
         )
         for name, slots in sorted(found.items())
     ]

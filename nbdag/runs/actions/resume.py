@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ...core.model.dag import Dag
 from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, RunState
-from ...core.planning import explain
+from ...core.model.text import join_names, run_selector
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, is_dead, reset_attempts
@@ -48,7 +48,7 @@ class DrivenError(NbdagError):
         self.driver = driver
 
     def __str__(self) -> str:
-        watch = f"nbdag status {explain.told(self.run, self.dag)} --watch"
+        watch = f"nbdag status {run_selector(self.run, self.dag)} --watch"
         return f"run {self.run} is driven by {self.driver}; `{watch}` shows how it goes"
 
 
@@ -63,9 +63,9 @@ class HeldError(NbdagError):
         self.state = state
 
     def __str__(self) -> str:
-        before, first = (explain.told(run, self.dag) for run in (self.before, self.runs[0]))
+        before, first = (run_selector(run, self.dag) for run in (self.before, self.runs[0]))
         return (
-            f"{explain.listed(self.runs)} cannot go on, since a task depends on the past and the run before, "
+            f"{join_names(self.runs)} cannot go on, since a task depends on the past and the run before, "
             f"{self.before}, is {self.state}: `nbdag resume {before}`, then `nbdag resume {first}`"
         )
 
@@ -79,7 +79,7 @@ class SucceededError(NbdagError):
         self.run = run
 
     def __str__(self) -> str:
-        clear = f"nbdag clear {explain.told(self.run, self.dag)} TASK --run"
+        clear = f"nbdag clear {run_selector(self.run, self.dag)} TASK --run"
         return f"run {self.run} succeeded, so nothing is left of it; `{clear}` runs a task anew"
 
 

@@ -21,8 +21,8 @@ from ...building import BuiltNotebook, build
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
+from ...core.model.text import plural
 from ...core.options.option_types import nearest
-from ...core.planning.explain import several
 from ...errors import NbdagError
 
 
@@ -44,7 +44,7 @@ class NotebookProblemsError(NbdagError):
     def sentence(self) -> str:
         """The first reason, where there is one line for it."""
         more = len(self.problems) - 1
-        rest = f", and {several(more, 'more problem')}: `nbdag check {self.path}` lists them" if more else ""
+        rest = f", and {plural(more, 'more problem')}: `nbdag check {self.path}` lists them" if more else ""
         return f"{self.path} cannot run: {_told(self.problems[0])}{rest}"
 
 

@@ -24,8 +24,8 @@ from ... import store as stores
 from ...core.model.dag import Dag
 from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, TaskState
+from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
-from ...core.planning.explain import listed, several
 from ...errors import NbdagError
 from ...executors import Executor
 from ...home import Home, the_home
@@ -197,7 +197,7 @@ class Daemon:
                         self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
                     )
                     if again:
-                        self._say(f"stopped at once: {listed(again)} will begin anew")
+                        self._say(f"stopped at once: {join_names(again)} will begin anew")
             self._say("the scheduler has ended")
 
     def _work(self) -> None:
@@ -239,7 +239,7 @@ class Daemon:
             self._say("asked again to end: it stops at once")
         elif self._scheduler.busy:
             self._say(
-                f"asked to end: it waits for {several(self._scheduler.busy, 'running task')} and starts nothing; ask "
+                f"asked to end: it waits for {plural(self._scheduler.busy, 'running task')} and starts nothing; ask "
                 "again to stop at once"
             )
         else:
@@ -314,7 +314,7 @@ class Daemon:
             why = f"its scheduler is gone (process {other.pid}), so it begins anew"
             again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.refresh()
-            left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
+            left = f": {join_names(again)} will begin anew" if again else ", and left nothing undone"
             self._say(f"the scheduler of process {other.pid} is gone{left}")
 
     def _is_gone(self, other: SchedulerRow) -> bool:

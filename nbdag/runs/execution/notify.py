@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.model.job import Note
 from ...core.model.states import ACTIVE, RunState, TaskState
-from ...core.planning.explain import label
+from ...core.model.text import task_label
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
@@ -72,7 +72,7 @@ class Notifier:
             key = (each.task, each.map_index, failed)
             if again and key not in seen:
                 seen.add(key)
-                task = label(each.task, each.map_index)
+                task = task_label(each.task, each.map_index)
                 said = f"{task} of {row.dag} failed (try {failed}) and is tried again"
                 what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": said}
                 yield from ((whom, {**what, "message": f"run {row.name}"}) for whom in options.on_retry)

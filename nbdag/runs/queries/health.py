@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from ...core.planning.explain import several
+from ...core.model.text import plural
 from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
 from ...packages import PackagesError, find_unmet, is_built, unbuilt
@@ -149,7 +149,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
         yield Finding(
             what="scheduler",
             level="problem" if found.overdue or found.waiting else "note",
-            said=f"none is alive; deployed: {several(found.deployed, 'DAG')}; waiting: {several(found.waiting, 'run')} "
+            said=f"none is alive; deployed: {plural(found.deployed, 'DAG')}; waiting: {plural(found.waiting, 'run')} "
             "('nbdag scheduler' starts one)",
         )
     for dag, since in found.overdue:

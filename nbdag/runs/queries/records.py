@@ -16,7 +16,7 @@ from typing import Any
 
 from ...core.model.job import Note, StoredOutput
 from ...core.model.states import RunState, TaskState
-from ...core.planning import explain
+from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
 from ...home import Home
 
@@ -33,7 +33,7 @@ class NoSuchTaskError(NbdagError):
 
     def __str__(self) -> str:
         if not self.tasks:
-            status = f"nbdag status {explain.told(self.run, self.dag)}"
+            status = f"nbdag status {run_selector(self.run, self.dag)}"
             return f"run {self.run} has no task: they are not built, as `{status}` says"
         return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks)}"
 
@@ -49,7 +49,7 @@ class ManyInstancesError(NbdagError):
     def __str__(self) -> str:
         return (
             f"{self.task} is mapped and has {len(self.indexes)} instances: say which, such as "
-            f"'{explain.label(self.task, self.indexes[0])}'"
+            f"'{task_label(self.task, self.indexes[0])}'"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ... import store as stores
 from ...core.model.job import StoredInput, StoredOutput
 from ...core.model.states import TaskState
-from ...core.planning import explain
+from ...core.model.text import run_selector
 from ...core.planning.assemble import inputs
 from ...errors import NbdagError
 from ...home import Home, the_home
@@ -33,7 +33,7 @@ class FailedWriterError(NbdagError):
     def __str__(self) -> str:
         return (
             f"run {self.run} has no {self.name!r}, since task {self.task}, which sets it, is {self.state.value} there: "
-            f"`nbdag why {explain.told(self.run, self.dag)} {self.task}` says why"
+            f"`nbdag why {run_selector(self.run, self.dag)} {self.task}` says why"
         )
 
 

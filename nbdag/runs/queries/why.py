@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
-from ...core.planning.explain import label, standing, told
+from ...core.model.text import run_selector, state_phrase, task_label
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
-from ...core.planning.pools import Claim, claims, take, unmade_pools
+from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
 from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
 from ...scheduler.run_step import planning_instance, previous_states, run_view
@@ -83,7 +83,7 @@ class _Answer:
         return [
             Why(
                 run=self.row.name,
-                task=label(each.task, each.map_index),
+                task=task_label(each.task, each.map_index),
                 state=each.state,
                 reasons=tuple(self._reasons(each)),
             )
@@ -98,13 +98,13 @@ class _Answer:
             return self._over(each, attempt)
         found = self._run_waits() + self._waits(each)
         if not self.driver:
-            resume = f"nbdag resume {told(self.row.name, self.row.dag)}"
+            resume = f"nbdag resume {run_selector(self.row.name, self.row.dag)}"
             found.append(f"is driven by nobody: start `nbdag scheduler`, or drive it here with `{resume}`")
         return found or [f"is free to run: {self.driver} starts it in a moment"]
 
     def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
-        found = [f"{standing(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
+        found = [f"{state_phrase(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
         if not self.driver:
             found.append("is begun anew by the next `nbdag scheduler`")
         return found
@@ -113,24 +113,25 @@ class _Answer:
         of_it = attempt is not None and attempt.state is each.state
         if of_it and attempt is not None and attempt.cached:
             return [
-                f"{standing(each.state)} without running: cached, as in run {attempt.cached}, since when neither its "
-                "code nor what it is given has changed"
+                f"{state_phrase(each.state)} without running: cached, as in run {attempt.cached}, since when neither "
+                "its code nor what it is given has changed"
             ]
         if of_it and attempt is not None and attempt.error:
-            return [f"{standing(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
+            return [f"{state_phrase(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
         if of_it and attempt is not None:
-            return [f"{standing(each.state)} (try {attempt.try_number})"]
+            return [f"{state_phrase(each.state)} (try {attempt.try_number})"]
         if self._has_no_element(each):
-            return [f"{standing(each.state)}: {NO_ELEMENT}"]
+            return [f"{state_phrase(each.state)}: {NO_ELEMENT}"]
         # No attempt says so: what would become of it, if it stood at the beginning?
         anew = replace(each, state=TaskState.NONE)
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:
             if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
-                return [f"{standing(each.state)}: {move.reason}"]
+                return [f"{state_phrase(each.state)}: {move.reason}"]
         if each.state is TaskState.SKIPPED and self.row.state is RunState.CANCELLED:
             return [f"did not begin: {WAS_CANCELLED}"]
-        return [f"{standing(each.state)}{f': {self.row.error}' if self.row.error else ', as somebody marked it so'}"]
+        error = f": {self.row.error}" if self.row.error else ", as somebody marked it so"
+        return [f"{state_phrase(each.state)}{error}"]
 
     def _has_no_element(self, each: InstanceRow) -> bool:
         task = self.dag.tasks.get(each.task)
@@ -188,10 +189,10 @@ class _Answer:
             )
             for one in self.store.active_instances()
         ]  # fmt: skip
-        pools = {**unmade_pools([self.dag]), **self.store.pools()}
+        pools = {**implicit_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
-        taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
-        return list(taken.held.get(mine.key, ()))
+        taken = assign_slots(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        return list(taken.waiting.get(mine.key, ()))
 
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None
