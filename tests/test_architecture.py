@@ -105,6 +105,13 @@ def test_every_public_name_exists_and_has_a_docstring() -> None:
     assert undocumented == []
 
 
+def test_every_path_in_the_guide_exists() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.][\w./-]*(?:/|/[\w-]+|\.py))`", guide)
+    assert len(paths) > 50
+    assert [path for path in paths if not any((ROOT / top / path).exists() for top in ("", "nbdag"))] == []
+
+
 def test_the_readme_contains_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", readme, re.S | re.M)

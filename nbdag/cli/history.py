@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -250,9 +251,10 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
     try:
         with path.open("rb") as file:
             file.seek(start)
+            write = _writer()
             while block := file.read(1 << 16):
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
+                write(block)
+            sys.stdout.flush()
             return file.tell()
     except FileNotFoundError:
         if required:
@@ -260,6 +262,16 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
                 f"no log at {short_path(path)}: it was deleted, or the task did not run"
             ) from None
         return start
+
+
+def _writer() -> Callable[[bytes], object]:
+    """Return a function that writes bytes to standard output: as text in a notebook, which has no binary stream."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is not None:
+        write: Callable[[bytes], object] = buffer.write
+        return write
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return lambda block: sys.stdout.write(decoder.decode(block))
 
 
 __all__: list[Any] = ["cancel", "logs", "runs", "status"]

@@ -106,8 +106,17 @@ def browser() -> Iterator[Any]:
         if os.environ.get("NBDAG_REQUIRE_BROWSER"):
             pytest.fail(missing)
         pytest.skip(missing)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
+    pytest.importorskip("playwright.sync_api")
+    with launched(program) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def launched(program: str) -> Iterator[Any]:
+    """Start this Chromium; close it at the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield started
         started.close()
@@ -115,7 +124,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def server(browser: Any, runtime: Path) -> Iterator[Server]:
-    """Start a server for all tests of this process; without a browser the tests are skipped before that."""
+    """A server for all tests of this process; it is not started where there is no browser."""
+    with jupyter(runtime) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def jupyter(runtime: Path) -> Iterator[Server]:
+    """Start a Jupyter server in a new folder, with fork servers in `runtime`; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)

@@ -218,6 +218,14 @@ def test_a_headless_run_by_the_nbdag_magic_prints_its_progress_in_lines(kernel):
     assert kernel.value("'model' in globals()") == "False", "it ran in kernels of its own"
 
 
+def test_a_tasks_log_is_printed_in_the_notebook(kernel):
+    save(kernel, {"a": "%%task a\nprint('späte Grüße')"})
+    kernel.run(f"%nbdag run {kernel.path} --no-progress")
+    reply = kernel.run("%nbdag logs a")
+    assert reply.status == "ok", reply.stderr + reply.traceback
+    assert "späte Grüße\n" in reply.stdout
+
+
 def test_a_failed_headless_run_ends_its_cell_with_an_error(kernel):
     save(kernel, {"a": "%%task a\nx = 1 / 0"})
     reply = kernel.run(f"%nbdag run {kernel.path}")

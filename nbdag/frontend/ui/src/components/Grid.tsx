@@ -2,7 +2,7 @@
 import { memo } from 'preact/compat'
 import type { DisplayState, RunSummary } from '../messages'
 import { moment, seconds } from './format'
-import { stateStyle, Sign } from './Sign'
+import { Sign, stateStyle } from './Sign'
 import { useAnswer, useTopics } from './state/hooks'
 import { isActive } from './state/states'
 import { RUNS, runTopic, type Store } from './state/store'

@@ -1,7 +1,7 @@
 // The status bar: the shown run, how long it has taken, and the number of tasks in each state.
 import type { DisplayState } from '../messages'
 import { moment, seconds } from './format'
-import { stateStyle, Sign } from './Sign'
+import { Sign, stateStyle } from './Sign'
 import { useNow, useTopics } from './state/hooks'
 import { isActive } from './state/states'
 import { RUNS, runTopic, type Store } from './state/store'

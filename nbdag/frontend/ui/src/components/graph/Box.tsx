@@ -2,7 +2,7 @@
 import { memo } from 'preact/compat'
 import type { Node, TaskStatus } from '../../messages'
 import { seconds } from '../format'
-import { stateStyle, Strokes } from '../Sign'
+import { Strokes, stateStyle } from '../Sign'
 import { useNow, useStatus } from '../state/hooks'
 import { STATE_RULES } from '../state/states'
 import type { Store } from '../state/store'

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import type { Attempt } from '../../messages'
 import { moment, seconds } from '../format'
-import { stateStyle, Sign } from '../Sign'
+import { Sign, stateStyle } from '../Sign'
 import { useAnswer } from '../state/hooks'
 import type { Store } from '../state/store'
 import { Outputs } from './Outputs'

@@ -1,6 +1,6 @@
 // The panel of a chain: the tasks in its box.
 import { plural } from '../format'
-import { stateStyle, Sign } from '../Sign'
+import { Sign, stateStyle } from '../Sign'
 import { useStatus } from '../state/hooks'
 import type { Store } from '../state/store'
 

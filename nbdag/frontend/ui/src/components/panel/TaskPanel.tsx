@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { TaskDetails } from '../../messages'
 import { seconds } from '../format'
-import { stateStyle, Sign } from '../Sign'
+import { Sign, stateStyle } from '../Sign'
 import { useAnswer, useStatus } from '../state/hooks'
 import { LIVE, type Store } from '../state/store'
 import type { Host } from '../state/transport'
