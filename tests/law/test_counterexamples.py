@@ -239,7 +239,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_headless_run_leaves_what_a_plain_run_leaves(name: str, tmp_path: Path) -> None:
+def test_a_headless_run_gives_the_values_of_a_plain_run(name: str, tmp_path: Path) -> None:
     dag = notebook(*[(kind, textwrap.dedent(code)) for kind, code in CASES[name]])
     assert not dag.errors, dag.errors
     expected = plain(dag)

@@ -15,9 +15,8 @@ import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.runs.actions import gc, pools
-from nbdag.runs.actions.clear import clear
-from nbdag.runs.queries.why import why
+from nbdag.runs import clear, gc, why
+from nbdag.runs.actions.gc import _remove
 from nbdag.store.rows import Change, NewAttempt
 from nbdag.values import ValueStore
 
@@ -37,12 +36,12 @@ def age(home: Home) -> None:
 def test_files_go_with_the_runs_that_needed_them(write: Write, home: Home) -> None:
     run = nbdag.run(write(*CELLS), home=home)
     age(home)
-    assert gc.gc(home=home) == gc.Cleaned()
-    planned = gc.gc(0.0, dry_run=True, home=home)
+    assert gc(home=home) == runs.Cleaned()
+    planned = gc(0.0, dry_run=True, home=home)
     assert (planned.runs, planned.values, planned.notebooks, planned.folders) == ((run.id,), 1, 1, 1)
     assert planned.bytes > 0
     assert runs.find_run(home=home).id == run.id
-    assert gc.gc(0.0, home=home) == planned
+    assert gc(0.0, home=home) == planned
     assert runs.list_runs(home=home) == []
     assert not list(home.values.glob("*/*"))
 
@@ -62,33 +61,33 @@ def test_a_value_that_a_kept_value_refers_to_stays(write: Write, home: Home) -> 
     assert start not in in_use
     assert ValueStore(str(home.values)).in_use(in_use) >= {graph, start}
     age(home)
-    assert gc.gc(home=home).values == 0
-    assert gc.check(home).missing_values == 0
+    assert gc(home=home).values == 0
+    assert runs.check_db(home).missing_values == 0
 
 
 def test_a_file_that_was_used_meanwhile_stays(home: Home, tmp_path: Path) -> None:
     value = tmp_path / "value"
     value.write_text("x")
-    assert not gc._remove(value, value.stat().st_mtime - 1)  # listed as old, and used since
+    assert not _remove(value, value.stat().st_mtime - 1)  # listed as old, and used since
     assert value.read_text() == "x"
-    assert gc._remove(value, value.stat().st_mtime + 1)
+    assert _remove(value, value.stat().st_mtime + 1)
     assert not list(tmp_path.glob("*value*"))
 
 
 def test_damaged_values_are_found_by_reading_them(write: Write, home: Home) -> None:
     nbdag.run(write(*CELLS), home=home)
-    assert gc.check(home, read_values=True).damaged_values == ()
+    assert runs.check_db(home, read_values=True).damaged_values == ()
     (path,) = home.values.glob("*/*")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert gc.check(home).damaged_values == ()
-    assert gc.check(home, read_values=True).damaged_values == (path.name,)
+    assert runs.check_db(home).damaged_values == ()
+    assert runs.check_db(home, read_values=True).damaged_values == (path.name,)
 
 
 def test_what_is_new_stays(write: Write, home: Home) -> None:
     nbdag.run(write(*CELLS), home=home)
-    done = gc.gc(0.0, home=home)
+    done = gc(0.0, home=home)
     assert (len(done.runs), done.values, done.folders) == (1, 0, 0)
 
 
@@ -105,25 +104,25 @@ def test_a_run_whose_values_a_kept_run_uses_stays(write: Write, home: Home) -> N
 
 def test_a_database_in_good_order_has_no_faults(write: Write, home: Home) -> None:
     nbdag.run(write(*CELLS), home=home)
-    found = gc.check(home)
+    found = runs.check_db(home)
     assert (found.faults, found.missing_values, found.counts["runs"]) == ((), 0, 1)
     for path in home.values.glob("*/*"):
         path.unlink()
-    assert gc.check(home).missing_values == 1
+    assert runs.check_db(home).missing_values == 1
 
 
 def test_pools_are_made_and_deleted(home: Home) -> None:
-    assert [pool.name for pool in pools.pools(home)] == ["default_pool"]
-    assert pools.set_pool("gpu", 2, home=home) == pools.Pool(name="gpu", slots=2)
-    assert pools.set_pool("gpu", -1, home=home).slots == -1
-    assert pools.delete_pool("gpu", home=home).name == "gpu"
-    for wrong, error in (("gpu", pools.NoSuchPoolError), ("default_pool", pools.PoolNeededError)):
+    assert [pool.name for pool in runs.list_pools(home)] == ["default_pool"]
+    assert runs.set_pool("gpu", 2, home=home) == runs.Pool(name="gpu", slots=2)
+    assert runs.set_pool("gpu", -1, home=home).slots == -1
+    assert runs.delete_pool("gpu", home=home).name == "gpu"
+    for wrong, error in (("gpu", runs.UnknownPoolError), ("default_pool", runs.DefaultPoolError)):
         with pytest.raises(error):
-            pools.delete_pool(wrong, home=home)
-    with pytest.raises(pools.PoolSizeError):
-        pools.set_pool("gpu", -2, home=home)
-    with pytest.raises(pools.PoolNameError):
-        pools.set_pool("g p u", 2, home=home)
+            runs.delete_pool(wrong, home=home)
+    with pytest.raises(runs.PoolSizeError):
+        runs.set_pool("gpu", -2, home=home)
+    with pytest.raises(runs.PoolNameError):
+        runs.set_pool("g p u", 2, home=home)
 
 
 def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
@@ -134,12 +133,14 @@ def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
         return "; ".join(found.reasons)
 
     assert said("a") == "succeeded (try 1)"
-    assert said("c") == "failed (try 1): ZeroDivisionError: division by zero"
-    assert said("d") == "could not run, because an upstream task failed: c failed"
-    pools.set_pool("gpu", 0, home=home)
+    assert said("c") == "failed (try 1): division by zero"
+    assert said("d") == "could not run, because something before it failed: c failed"
+    runs.set_pool("gpu", 0, home=home)
     clear(run)
     assert why(run, "d")[0].state is TaskState.NONE
-    assert said("d").startswith("waits for c, which waits for its turn; is driven by nobody: start `nbdag scheduler`")
+    assert said("d").startswith(
+        "waits for c, which waits for its turn; has no process to run it: start `nbdag scheduler`"
+    )
     clear_a = runs.find_run(run.id, home=home)
     assert clear_a["a"].tries == 1
 

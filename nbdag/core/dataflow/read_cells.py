@@ -33,9 +33,8 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    hides_names: bool = (
-        False  # what hides which names it sets stands in it or above, so an unknown name may be one of those
-    )
+    future_above: bool = False  # a cell above says `from __future__ import annotations`, which holds here too
+    hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
 @dataclass(slots=True)
@@ -141,7 +140,7 @@ def analyse_cells(
             change=own.change,
             future_annotations=future,
         )
-        future = result.future_annotations
+        above_says, future = future, result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
         setup_below = tuple(
@@ -149,7 +148,7 @@ def analyse_cells(
             for each in (running[position + 1 : max(needed) + 1] if needed else ())
             if each.kind is CellKind.SETUP
         )
-        analysis = CellAnalysis(position, cell, own, result, setup_below, star or hidden)
+        analysis = CellAnalysis(position, cell, own, result, setup_below, above_says, star or hidden)
         found.analyses.append(analysis)
         _pass_cell(analysis, above, found, cell.index in skippable)
     return found
@@ -256,8 +255,8 @@ def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     )
 
 
-def _uses(python: Python, outer: Callable[[str], Value | None], **said: Any) -> CellUses:
+def _uses(python: Python, outer: Callable[[str], Value | None], **context: Any) -> CellUses:
     try:
-        return uses(python, outer, **said)
+        return uses(python, outer, **context)
     except RecursionError:
         return CellUses(notes=(Note("opaque", "code nested this deep", 1),))
