@@ -5,8 +5,11 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import nbformat
 import pytest
 
+import nbdag
+from nbdag.home import Home
 from nbdag.values import UnstorableError
 
 from .driver import attempts, headless, notebook, plain, warnings
@@ -273,3 +276,56 @@ def test_a_value_of_an_unchanged_name_keeps_its_digest(tmp_path: Path) -> None:
     dag = notebook(("a", "xs = [1]"), ("b", "if len(xs) > 5:\n    xs.append(2)"), ("c", "n = len(xs)"))
     outputs = {task: report.outputs for task, _, report in attempts(dag, dag.order, str(tmp_path))}
     assert outputs["a"][0].digest == outputs["b"][0].digest
+
+
+def book(path: Path, *cells: str) -> Path:
+    """Write a notebook of these cells."""
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
+
+
+def printed(run: nbdag.Run, task: str) -> str:
+    """Return what a task printed."""
+    cells = nbformat.read(run[task].notebook, as_version=4).cells
+    return "".join(each.text for cell in cells for each in cell.get("outputs", ()) if each.get("name") == "stdout")
+
+
+def test_cases_of_values_in_real_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = book(
+        tmp_path / "cases.ipynb",
+        "import joblib, tempfile, os, pathlib, matplotlib.pyplot as plt\nfrom sklearn.base import BaseEstimator",
+        "%%task k1\nclass Node: pass\nstart = Node()",
+        "%%task k2\ngraph = {start: 'v'}\nseen = {start}",
+        "%%task k3\nprint(graph.get(start), start in seen)",
+        "%%task e1\nclass Bad(Exception):\n    def __init__(self, code, text):\n        super().__init__(text)\n"
+        "        self.code = code\ntry:\n    raise Bad(3, 'oops')\nexcept Bad as ex:\n    err = ex",
+        "%%task e2\nprint(err.code, err)",
+        "%%task f1\nfh = open('log.txt', 'w+')\nfh.write('one\\n')\nfh.flush()",
+        "%%task f2\nfh.write('two\\n')\nfh.close()",
+        "%%task td1\ntmp = tempfile.TemporaryDirectory()\np = pathlib.Path(tmp.name) / 'f'\np.write_text('data');",
+        "%%task td2\nprint(os.listdir(tmp.name))",
+        "%%task tr\nclass Half(BaseEstimator):\n    def __init__(self, k=2): self.k = k",
+        "%%task dumpj\njoblib.dump(Half(5), 'm.joblib');",
+        "%%task loadj --after dumpj\nh5 = joblib.load('m.joblib')",
+        "%%task g1\nfig, ax = plt.subplots()\nplt.close(fig)",
+        "%%task g2\nax.plot([1, 2], [3, 4])",
+        "%%task g3\nprint(len(fig.axes[0].lines), fig.axes[0] is ax)",
+        "%%task u1\nfrom __future__ import annotations\nimport typing\n"
+        "if typing.TYPE_CHECKING:\n    from decimal import Decimal",
+        "%%task u2\ndef f(x: Decimal) -> NotThere:\n    return x\nprint(f(1), f.__annotations__)",
+    )
+    run = nbdag.run(path, jobs=2, home=Home(tmp_path / ".nbdag"))
+    assert printed(run, "k3") == "v True\n"
+    assert printed(run, "u2") == "1 {'x': 'Decimal', 'return': 'NotThere'}\n"
+    errors = {task.id: task.error or "" for task in run}
+    assert errors["e1"].startswith("'err', which task e2 needs, is a Bad and cannot be stored (it cannot be made again")
+    assert errors["f1"].startswith("'fh', which task f2 needs, is a ")
+    assert errors["f1"].endswith(": open it in each task that uses it")
+    assert "which task td2 needs" in errors["td1"]
+    assert "tempfile.mkdtemp()" in errors["td1"]
+    assert "the file holds an object of Half" in errors["loadj"]
+    assert "define it in a %%setup cell" in errors["loadj"]
+    assert "Hint: the file holds an object of Half" in (run["loadj"].traceback or "")
+    (note,) = [note for note in run["g2"].warnings if note.code == "NB401"]
+    assert "--change ax fig" in note.message

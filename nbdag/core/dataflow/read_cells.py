@@ -33,7 +33,7 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    future_above: bool = False  # a cell above says `from __future__ import annotations`, which holds here too
+    future_above: bool = False  # a task above says `from __future__ import annotations`, which holds here too
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
@@ -106,7 +106,7 @@ def analyse_cells(
     above = NamesAbove()
     running = executed_cells(cells)
     below = _setup_cells_below(running, parsed)
-    future = False
+    future = future_of_task = False
     star = False
     for position, cell in enumerate(running):
         python = parse(cell, parsed)
@@ -140,7 +140,9 @@ def analyse_cells(
             change=own.change,
             future_annotations=future,
         )
-        above_says, future = future, result.future_annotations
+        above_says = future_of_task
+        future_of_task |= cell.kind is CellKind.TASK and result.future_annotations and not future
+        future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
         setup_below = tuple(
