@@ -149,7 +149,9 @@ class InProcessExecutor:
         if job.expand:
             columns, rows = elements(options.map, names, in_step=options.zip, limit=options.max_map_length)
             digests = {
-                name: [values.save({name: value}, namespace=names, origins=origins).outputs[0].digest for value in column]
+                name: [
+                    values.save({name: value}, namespace=names, origins=origins).outputs[0].digest for value in column
+                ]
                 for name, column in columns.items()
             }
             given = tuple({name: digests[name][at] for name, at in zip(columns, row, strict=True)} for row in rows)

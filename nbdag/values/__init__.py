@@ -12,9 +12,10 @@ A value refers to objects that another stored value or setup holds, so that they
 what a process knows of the places from which its objects come. A value that would not be the same in another task is
 refused where it is stored.
 
-`references` finds these objects, `trial` the values that cannot cross, `pickling` turns objects into bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing`
-detects objects that two values share, `summaries` describes a value in one line. `types` is the registry of what these
-modules know of single types; packages can extend it.
+`references` finds these objects, `trial` the values that cannot cross, `pickling` turns objects into bytes, `files`
+stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values share, and
+`summaries` describes a value in one line. `types` is the registry of what these modules know of single types; packages
+can extend it.
 """
 
 from __future__ import annotations

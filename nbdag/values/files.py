@@ -2,9 +2,9 @@
 
 A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
-disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with its digest
-when it first reads it, and when it would write it again: a damaged file is then replaced. xxh3 reads about 10 GB/s, so
-this costs little beside the memory traffic of the value itself.
+disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with its
+digest when it first reads it, and when it would write it again: a damaged file is then replaced. xxh3 reads about
+10 GB/s, so this costs little beside the memory traffic of the value itself.
 
 A local file is read through a private memory map. Its arrays are not copied, and a process that changes them changes
 its own copies of the pages. `Region` finds out which pages are still those of the file.
@@ -228,7 +228,7 @@ class LocalFiles:
 
 def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int, int]:
     """Return what changes when another file takes this one's place, or when it is written to."""
-    found = os.stat(file)
+    found = os.fstat(file) if isinstance(file, int) else file.stat()
     return str(path or file), found.st_ino, found.st_size, found.st_mtime_ns
 
 

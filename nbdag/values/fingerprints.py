@@ -2,8 +2,8 @@
 
 A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
 be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. Of an object that cannot be pickled, the attributes count if its class is the notebook's own, and what its type's
-rule returns; otherwise it counts by identity, since libraries change such objects by themselves, such as their pools.
+blocks. Of an object that cannot be pickled, the attributes count if its class is the notebook's own, and otherwise what
+the rule of its type returns. Without a rule it counts by identity, since libraries change such objects by themselves.
 """
 
 from __future__ import annotations

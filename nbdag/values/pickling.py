@@ -131,7 +131,9 @@ class NotebookUnpickler(pickle.Unpickler):
 
     def memo_copy(self) -> dict[int, object]:
         """Return the objects of the pickle by their number in it."""
-        return self.memo.copy()  # type: ignore[attr-defined, no-any-return]  # typeshed lacks it
+        memo: Any = self.memo  # typeshed gives the memo of a Pickler
+        found: dict[int, object] = memo.copy()
+        return found
 
 
 class _Definitions:

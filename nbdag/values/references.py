@@ -204,9 +204,7 @@ def _has_identity(obj: Any) -> bool:
     return not rule_of(obj).immutable
 
 
-def _unchanged(
-    loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]
-) -> Iterator[int]:
+def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]) -> Iterator[int]:
     """Yield the ids of the objects that are what was stored."""
     if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
         return
@@ -237,4 +235,3 @@ def follow(digests: Iterable[str], references: Callable[[str], Sequence[str]]) -
             found.add(digest)
             waiting.extend(references(digest))
     return found
-

@@ -18,6 +18,7 @@ from .summaries import type_name
 from .types import rule_of
 
 MAX_PICKLES = 1 << 30  # bytes of pickles above which the check would take too long
+_STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 _MAX_OVERLAPS = 100  # objects of one value whose memory is compared
 
 
@@ -93,8 +94,7 @@ def _has_state(cls: type, obj: object) -> bool:
         return False
     if getattr(obj, "__dict__", None) or any(vars(base).get("__slots__") for base in cls.__mro__):
         return True
-    own = cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__
-    return own or hasattr(cls, "__setstate__")
+    return any(name in vars(base) for base in cls.__mro__ if base is not object for name in _STATE)
 
 
 def _is_of_module(obj: object) -> bool:

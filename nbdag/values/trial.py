@@ -31,7 +31,8 @@ _PROTOCOL = (
 
 def needs_trial(pickled: Pickled) -> bool:
     """Return whether a value has to be loaded on trial."""
-    return any(_is_doubtful(cls) for cls in set(map(type, pickled.memo.values())))
+    kinds: set[Any] = {*map(type, pickled.memo.values())}  # Any: mypy doubts that classes hash
+    return any(_is_doubtful(cls) for cls in kinds)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -40,9 +41,7 @@ def _is_doubtful(cls: type) -> bool:
         return False
     if str(cls.__module__).partition(".")[0] in _KNOWN:
         return issubclass(cls, BaseException) and cls.__module__ != "builtins"
-    return any(
-        vars(base).get(name) is not None for base in cls.__mro__ if base is not object for name in _PROTOCOL
-    )
+    return any(vars(base).get(name) is not None for base in cls.__mro__ if base is not object for name in _PROTOCOL)
 
 
 def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | None:

@@ -15,7 +15,9 @@ from nbdag.values import UnstorableError
 from .driver import attempts, headless, notebook, plain, warnings
 
 # A temporary directory that a case leaves is deleted whenever its object is.
-pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Implicitly cleaning up", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 NODE = "class Node:\n    pass"
 

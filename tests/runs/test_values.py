@@ -30,9 +30,7 @@ def program(source: str, home: Home) -> str:
 
 
 def test_a_function_of_a_run_uses_the_names_of_the_run(write: Write, home: Home) -> None:
-    nbdag.run(
-        write("%%task a --out scale\nfactor = 2\ndef scale(x):\n    return x * factor\n"), home=home
-    )
+    nbdag.run(write("%%task a --out scale\nfactor = 2\ndef scale(x):\n    return x * factor\n"), home=home)
     printed = program(
         """
         factor = 100

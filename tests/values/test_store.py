@@ -299,7 +299,9 @@ def test_the_digest_covers_the_sizes_of_the_parts() -> None:
 
 def test_a_value_of_the_first_format_is_still_read(store: ValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_MAGIC", files._MAGIC_1)
-    monkeypatch.setattr(files, "digest_of", lambda about, parts: files._digest(json.dumps(about, sort_keys=True), parts))
+    monkeypatch.setattr(
+        files, "digest_of", lambda about, parts: files._digest(json.dumps(about, sort_keys=True), parts)
+    )
     digest = only_digest(store, x=[1, 2])
     monkeypatch.undo()
     assert ValueStore(store.root).load(digest) == {"x": [1, 2]}

@@ -19,9 +19,7 @@ from .reaching_definitions import CellFlow, Version
 from .read_cells import CellAnalysis, NotebookAnalysis
 
 # IPython keeps this for the cells below the one that says it.
-_FUTURE = Definition(
-    name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1)
-)
+_FUTURE = Definition(name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1))
 
 
 class ShippedDefinitions:

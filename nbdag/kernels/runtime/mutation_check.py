@@ -68,7 +68,7 @@ class MutationCheck:
                 continue
             held = (name,) if request.held is None else request.held.get(name, ())
             digest = digests.get(name, "" if name in request.element else None)
-            together = loaded[digest].values if digest in loaded else {}
+            together = loaded[digest].values if digest is not None and digest in loaded else {}
             beside = [other for other in request.beside.get(name, ()) if other in together and other not in held]
             if (held or beside) and (print := fingerprint(value, regions)) is not None:
                 checked.append(_Checked(name, value, digest, print, held, beside))
@@ -116,12 +116,11 @@ class MutationCheck:
                 effect += f"it cannot be passed on, so use {name} within one task"
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
 
-
     def _sharing_with(self, each: _Checked) -> list[str]:
         """Return the names that were stored with this one since they share an object: they have changed, too."""
-        together = self.loaded[each.digest].values if each.digest in self.loaded else {}
-        if len(together) < 2:
+        if each.digest is None or each.digest not in self.loaded:
             return []
+        together = self.loaded[each.digest].values
         pickled = {}
         for name, value in together.items():
             with contextlib.suppress(Exception):
@@ -174,7 +173,12 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
     for pair in find_sharing(pickled):
         changer = request.changed_later.get(pair.one) or request.changed_later.get(pair.other)
         changed, other = (pair.one, pair.other) if pair.one in request.changed_later else (pair.other, pair.one)
-        if not pair.changeable or changer is None or other not in outputs or request.changed_later.get(other) == changer:
+        if (
+            not pair.changeable
+            or changer is None
+            or other not in outputs
+            or request.changed_later.get(other) == changer
+        ):
             continue
         if any({pair.one, pair.other} <= group for group in together):
             continue

@@ -159,7 +159,9 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
 
     def _element(self, name: str, value: object) -> str:
-        return self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        return (
+            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        )
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
