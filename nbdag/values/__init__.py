@@ -278,7 +278,8 @@ class _Saving:
     def _sharing_nans(self, pickled: Mapping[str, Pickled]) -> list[list[str]]:
         """Return groups of names that hold the same NaN, which pickle does not remember."""
         holders: dict[int, list[str]] = {}
-        for name in [name for name, each in pickled.items() if has_nan(each)]:
+        with_nan = [name for name, each in pickled.items() if has_nan(each, self._values[name])]
+        for name in with_nan if len(with_nan) > 1 else ():
             referrer = Referrer({}, self._origins.nans())
             dump({name: self._values[name]}, refer=referrer)
             for key in referrer.numbered:
@@ -300,7 +301,7 @@ class _Saving:
     def _write(self, names: Sequence[str], pickled: Mapping[str, Pickled], references: Mapping[int, Reference]) -> str:
         alone = len(names) == 1
         refers = any(key in references for name in names for key in pickled[name].memo)
-        nans = any(has_nan(pickled[name]) for name in names)
+        nans = any(has_nan(pickled[name], self._values[name]) for name in names)
         about: dict[str, Any] = {"names": list(names)}
         if alone and not refers and not nans:
             one = pickled[names[0]]

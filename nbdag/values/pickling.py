@@ -19,6 +19,7 @@ This module does not use files.
 from __future__ import annotations
 
 import contextvars
+import functools
 import io
 import pickle
 import sys
@@ -242,9 +243,18 @@ class _ByValue(NotebookPickler):
         return self._numbers.get(id(obj))
 
 
-def _of_the_class(cls: type) -> list[int]:
+def _of_the_class(cls: Any) -> list[int]:
+    if cls.__module__ == "__main__":  # its attributes may be replaced
+        return _members(cls)
+    return _members_of_library_class(cls)
+
+
+def _members(cls: Any) -> list[int]:
     members = (value for base in cls.__mro__ for value in vars(base).values())
     return [id(value) for value in members if not isinstance(value, _NEVER_SHARED)]
+
+
+_members_of_library_class = functools.lru_cache(maxsize=4096)(_members)
 
 
 def is_definition(obj: types.FunctionType | type, namespace: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ from .types import rule_of
 
 MAX_COMPARED = 200  # objects of one stored value that are compared one by one
 MAX_NANS = 1000  # of one pickle, numbered so that they keep their identity
+_TABLES = ("pandas", "numpy", "polars", "pyarrow", "scipy", "sklearn")
 _NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # how a pickle begins a NaN
 
 # The forms of a reference: the first item is its kind.
@@ -121,8 +122,9 @@ class Origins:
         """
         every = list(pickled)
         skipped: set[int] = set().union(*(each.unshared for each in every))
-        objects = {key: obj for each in every for key, obj in each.memo.items() if key not in skipped}
-        wanted = {key: obj for key, obj in objects.items() if _has_identity(obj)}
+        # The first object of each pickle is the dict of names that `save` made.
+        objects = {id(obj): obj for each in every for number, obj in each.numbered if number}
+        wanted = {key: obj for key, obj in objects.items() if key not in skipped and _has_identity(obj)}
         found: dict[int, Reference] = {}
         if not wanted:
             return found
@@ -130,7 +132,8 @@ class Origins:
             if id(value) in wanted and id(value) not in found and (reference := _to_setup(name, value)) is not None:
                 found[id(value)] = reference
         for digest, loaded in self.loaded.items():
-            hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in wanted}
+            keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))  # fast, and mostly empty
+            hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in keys} if keys else {}
             for key in _unchanged(loaded, hits, digest, reload):
                 found[key] = (_VALUE, digest, hits[key])
         return found
@@ -187,8 +190,10 @@ def _to_setup(name: str, value: object) -> Reference | None:
     return None if data is None or print is None else (_SETUP, name, print, data)
 
 
-def has_nan(pickled: Pickled) -> bool:
-    """Return whether a pickle seems to hold a NaN outside of arrays."""
+def has_nan(pickled: Pickled, value: object) -> bool:
+    """Return whether a value may hold a NaN whose identity counts: in the tables of libraries, it does not."""
+    if type(value).__module__.partition(".")[0] in _TABLES:
+        return False
     return any(start in pickled.data for start in _NANS)
 
 

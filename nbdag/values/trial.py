@@ -32,14 +32,17 @@ _PROTOCOL = (
 def needs_trial(pickled: Pickled) -> bool:
     """Return whether a value has to be loaded on trial."""
     kinds: set[Any] = {*map(type, pickled.memo.values())}  # Any: mypy doubts that classes hash
-    return any(_is_doubtful(cls) for cls in kinds)
+    return any(map(_is_doubtful, kinds))
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_doubtful(cls: type) -> bool:
+def _is_doubtful(cls: Any) -> bool:
     if issubclass(cls, type | types.FunctionType | types.ModuleType) or rule_for(cls).loads:
         return False
-    if str(cls.__module__).partition(".")[0] in _KNOWN:
+    package = str(cls.__module__).partition(".")[0]
+    if package.startswith("_cython"):  # a compiled function
+        return False
+    if package in _KNOWN:
         return issubclass(cls, BaseException) and cls.__module__ != "builtins"
     return any(vars(base).get(name) is not None for base in cls.__mro__ if base is not object for name in _PROTOCOL)
 
