@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import pickle
 import types
 import warnings
@@ -21,8 +22,13 @@ import xxhash
 
 from .definitions import definition_digest
 from .files import Region
-from .pickling import dump, is_definition, user_namespace
+from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
+
+
+def small_fingerprint(obj: object) -> bytes | None:
+    """Return the fingerprint of a small object; None for one that is large or cannot be pickled."""
+    return _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
@@ -34,8 +40,10 @@ def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
     return found if found is not None else _attempt(_Tolerant, obj, regions)
 
 
-def _attempt(kind: type[_Fingerprinter], obj: object, regions: Sequence[Region]) -> bytes | None:
-    state = xxhash.xxh3_128()
+def _attempt(
+    kind: type[_Fingerprinter], obj: object, regions: Sequence[Region], limit: float = math.inf
+) -> bytes | None:
+    state = _Limited(limit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,10 +53,25 @@ def _attempt(kind: type[_Fingerprinter], obj: object, regions: Sequence[Region])
     return state.digest()
 
 
+class _Limited:
+    """A hash that raises `OverflowError` once it was given more bytes than a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self._state = xxhash.xxh3_128()
+        self._left = limit
+        self.digest = self._state.digest
+
+    def update(self, data: Any) -> None:
+        self._left -= memoryview(data).nbytes
+        if self._left < 0:
+            raise OverflowError
+        self._state.update(data)
+
+
 class _Hashing(io.RawIOBase):
     """A file that hashes what is written and keeps nothing."""
 
-    def __init__(self, state: xxhash.xxh3_128) -> None:
+    def __init__(self, state: _Limited) -> None:
         super().__init__()
         self._state = state
 
@@ -57,7 +80,7 @@ class _Hashing(io.RawIOBase):
         return len(data)
 
 
-def _count(buffer: pickle.PickleBuffer, state: xxhash.xxh3_128, regions: Sequence[Region]) -> bool:
+def _count(buffer: pickle.PickleBuffer, state: _Limited, regions: Sequence[Region]) -> bool:
     raw = buffer.raw()
     for number, region in enumerate(regions):
         if (place := region.unchanged_span(raw)) is not None:

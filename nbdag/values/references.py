@@ -7,8 +7,8 @@ modules, and for NaN, which Python's containers compare by identity.
 - An object of another stored value is referred to by that value's digest and the object's number in its pickle. This
   holds only while the object, and the classes that its value needs, are what was stored: one that has changed since is
   stored by value.
-- An object of setup is referred to by its name. The pickle has it by value, too, and it is used where setup makes
-  another value, or none.
+- An object of setup that is small and has not changed is referred to by its name. The pickle has it by value, too,
+  which is used where setup makes another value, or none.
 
 `Origins` knows where the objects of a process come from. A process loads each stored value once, so that references
 from several values lead to one object.
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .files import Region
-from .fingerprints import fingerprint
+from .fingerprints import fingerprint, small_fingerprint
 from .pickling import NotebookUnpickler, Pickled, is_definition, small_pickle, user_namespace
 from .types import rule_of
 
@@ -68,6 +68,7 @@ class Origins:
     loaded: dict[str, Loaded] = field(default_factory=dict)  # by digest
     setup: dict[str, object] = field(default_factory=dict)  # by name
     handlers: set[int] = field(default_factory=set)  # ids of the handlers of loggers that setup made
+    _prints: dict[str, bytes | None] = field(default_factory=dict)  # of objects of setup, before the cell
     _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # by name and fingerprint
 
     def add_setup(self, names: Mapping[str, object]) -> None:
@@ -75,6 +76,10 @@ class Origins:
         import logging
 
         self.setup = {name: value for name, value in names.items() if not name.startswith("_")}
+        for name, value in self.setup.items():
+            known = isinstance(value, types.ModuleType | type | types.FunctionType)
+            if not known and (is_nan(value) or _has_identity(value)):
+                self._prints[name] = small_fingerprint(value)
         alive = (reference() for reference in getattr(logging, "_handlerList", ()))
         self.handlers = {id(handler) for handler in alive if handler is not None}
 
@@ -108,8 +113,8 @@ class Origins:
 
     def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
         if (name, print) not in self._from_setup:
-            names = user_namespace()
-            here = name in names and fingerprint(names[name]) == print
+            names = self.setup or user_namespace()  # a name of setup may have been set to an input meanwhile
+            here = name in names and small_fingerprint(names[name]) == print
             self._from_setup[name, print] = names[name] if here else pickle.loads(data)
         return self._from_setup[name, print]
 
@@ -129,7 +134,11 @@ class Origins:
         if not wanted:
             return found
         for name, value in self.setup.items():
-            if id(value) in wanted and id(value) not in found and (reference := _to_setup(name, value)) is not None:
+            if (
+                id(value) in wanted
+                and id(value) not in found
+                and (reference := self._to_setup(name, value)) is not None
+            ):
                 found[id(value)] = reference
         for digest, loaded in self.loaded.items():
             keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))  # fast, and mostly empty
@@ -145,12 +154,19 @@ class Origins:
             if (value := vars(sys.modules.get(module, types)).get("nan")) is not None:
                 found[id(value)] = (_MODULE, module, "nan")
         for name, value in self.setup.items():
-            if is_nan(value) and (reference := _to_setup(name, value)) is not None:
+            if is_nan(value) and (reference := self._to_setup(name, value)) is not None:
                 found.setdefault(id(value), reference)
         for digest, loaded in self.loaded.items():
             for number, value in loaded.nans.items():
                 found.setdefault(id(value), (_NAN_OF, digest, number))
         return found
+
+    def _to_setup(self, name: str, value: object) -> Reference | None:
+        """Return the reference to an object of setup; None if it has changed, or is too large."""
+        print = self._prints.get(name)
+        if print is None or small_fingerprint(value) != print or (data := small_pickle(value)) is None:
+            return None
+        return _SETUP, name, print, data
 
 
 class Referrer:
@@ -182,12 +198,6 @@ class Referrer:
                 return None
             self.numbered[id(value)] = len(self.numbered), value
         return _NAN, self.numbered[id(value)][0]
-
-
-def _to_setup(name: str, value: object) -> Reference | None:
-    """Return the reference to what setup makes; None if that is too large to have it by value, too."""
-    data, print = small_pickle(value), fingerprint(value)
-    return None if data is None or print is None else (_SETUP, name, print, data)
 
 
 def has_nan(pickled: Pickled, value: object) -> bool:

@@ -103,6 +103,12 @@ EQUAL: dict[str, list[tuple[str, str]]] = {
         ("c", "ys = xs"),
         ("d", "found = ys is xs"),
     ],
+    "objects of setup that share one that is unchanged": [
+        ("setup", "xs = [1]\nd = {'l': [3], 'n': 4}\nd['l'] = xs\nzs = d.get('l', [])"),
+        ("t0", "d['n'] = 2"),
+        ("t1", "def f(v=1):\n    return zs\ns = [f(xs), 2]"),
+        ("t2", "xs.reverse()\nd, xs = xs, d\nzs.append(5)\nfound = list(d), list(zs), s[0] is zs, xs['n']"),
+    ],
     "a generator of random numbers inside another object": [
         ("setup", "import random"),
         ("a", "rng = random.Random(0)\nsampler = {'rng': rng}"),
