@@ -46,7 +46,7 @@ _NEVER_STARTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class TaskOutcome:
     """The outcome of one task, or of one instance of a mapped task, as the report shows it."""
 
     task: str
@@ -64,7 +64,7 @@ class Shown:
 def write(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    shown: Sequence[TaskOutcome],
     path: str | Path,
     *,
     parameters: Mapping[str, Any] | None = None,
@@ -84,7 +84,7 @@ def write(
 def report(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    shown: Sequence[TaskOutcome],
     *,
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
@@ -114,7 +114,7 @@ def report(
     return nb
 
 
-def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[Shown, _Attempt]]) -> None:
+def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[TaskOutcome, _Attempt]]) -> None:
     """Give setup and parameters cells their outputs in the first task that ran them."""
     filled: set[int] = set()
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
@@ -128,7 +128,7 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
                     cells[index]["execution_count"] = ran["execution_count"]
 
 
-def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: int | None) -> bool:
+def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[TaskOutcome], count: int | None) -> bool:
     """Put a task's outputs into its cell; return whether it failed."""
     mine = sorted((each for each in shown if each.task == task), key=lambda each: each.map_index)
     outputs: list[dict[str, Any]] = []
@@ -158,7 +158,7 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
     return failed
 
 
-def _outputs(each: Shown) -> list[dict[str, Any]]:
+def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     if each.started is None:
         reason = _NEVER_STARTED.get(each.state)
         return [_text(f"{each.task} {reason}")] if reason else []
@@ -175,7 +175,7 @@ def _outputs(each: Shown) -> list[dict[str, Any]]:
 def _insert(
     nb: dict[str, Any],
     dag: Dag,
-    attempts: Sequence[tuple[Shown, _Attempt]],
+    attempts: Sequence[tuple[TaskOutcome, _Attempt]],
     parameters: Mapping[str, Any],
     failed: Sequence[str],
     counts: Mapping[str, int],
@@ -228,7 +228,7 @@ def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
         seen.add(cell["id"])
 
 
-def _timing(shown: Sequence[Shown], *, failed: bool) -> dict[str, Any]:
+def _timing(shown: Sequence[TaskOutcome], *, failed: bool) -> dict[str, Any]:
     """Return the timing as papermill writes it."""
     started = min((each.started for each in shown if each.started is not None), default=None)
     ended = max((each.ended for each in shown if each.ended is not None), default=None)

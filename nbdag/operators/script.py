@@ -40,7 +40,7 @@ CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScriptPiece:
     """A piece of a script, as written."""
 
     text: str  # shell text, or a Python expression with its format
@@ -56,7 +56,7 @@ class UnresolvedField:
     names: frozenset[str]  # those that no cell sets
 
 
-def parse_script(script: str, known: Collection[str] | None) -> tuple[list[Part], list[UnresolvedField]]:
+def parse_script(script: str, known: Collection[str] | None) -> tuple[list[ScriptPiece], list[UnresolvedField]]:
     """Return the parts of a script and its unresolved fields.
 
     `known` are the names that the notebook's cells set. If it is None, all names except builtins count as known.
@@ -71,7 +71,7 @@ class _Parser:
 
     def __init__(self, script: str, known: Collection[str] | None) -> None:
         self.script = script
-        self.parts: list[Part] = []
+        self.parts: list[ScriptPiece] = []
         self.unresolved: list[UnresolvedField] = []
         self._known = known
         self._own = {
@@ -89,7 +89,7 @@ class _Parser:
                 self._within.pop()
             self._text += self.script[at : match.start()]
             at = match.end() if self._take(match) else match.start() + 1
-        self.parts.append(Part(self._text + self.script[at:]))
+        self.parts.append(ScriptPiece(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
         """Consume a token; return False if these quotes disable it, so that only its first character was consumed."""
@@ -120,7 +120,7 @@ class _Parser:
         return True
 
     def _value(self, expression: str, within: str) -> bool:
-        self.parts += [Part(self._text), Part(expression, within)]
+        self.parts += [ScriptPiece(self._text), ScriptPiece(expression, within)]
         self._text = ""
         return True
 

@@ -228,7 +228,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
                 problem(
                     "NB208",
                     f"{option} {text!r} is not a Python expression: {reason}",
-                    hint="quote the cuts_short expression",
+                    hint="quote the whole expression",
                     task=cell.task,
                     place=cell.at(1),
                 )

@@ -20,7 +20,7 @@ from ..model.text import join_names, local_time, plural, state_phrase, task_labe
 from ..model.weights import weights
 from ..options.option_types import write_duration
 from .explain import unmet_rule, unmet_upstream
-from .triggers import MET_BY_SUCCESS, Counts, Decision, Go, decide
+from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
 InstanceKey = tuple[str, int]  # task, map index
@@ -117,8 +117,8 @@ def plan(
     if run.state not in (RunState.RUNNING, RunState.CANCELLED):
         return Plan()
     table = _Instances(dag, run, instances)
-    question = _Question(now=now, previous=previous, explain=explain)
-    answer = _Pass(dag, run, table, _halt(dag, run, table, now), question).plan()
+    question = _PlanInputs(now=now, previous=previous, explain=explain)
+    answer = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), question).plan()
     if answer.deadlock and not explain:  # explain a deadlock, but skip the cost otherwise
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
@@ -149,7 +149,7 @@ def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
+class _PlanInputs:
     """The arguments of `plan` beside the run."""
 
     now: datetime
@@ -232,7 +232,7 @@ class _Instances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Halt:
+class _EarlyEnd:
     """The end of a whole run before all its tasks have ended."""
 
     reason: str
@@ -241,17 +241,17 @@ class _Halt:
     settles: bool = False  # trigger rules still settle tasks; only the others are skipped
 
 
-def _halt(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _Halt | None:
+def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
     if run.state is RunState.CANCELLED:
-        return _Halt(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
+        return _EarlyEnd(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
     deadline = _deadline(dag, run)
     if deadline is not None and deadline <= now and table.unfinished():
         reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
-        return _Halt(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
+        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
     failed = _failed(table) if dag.options.fail_fast else []
     if failed:
         reason = f"{failed[0].label} failed, and the run fails fast"
-        return _Halt(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, settles=True)
+        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, settles=True)
     return None
 
 
@@ -265,10 +265,10 @@ def _failed(table: _Instances) -> list[Instance]:
     return [instance for mine in table.of.values() for instance in mine if instance.state is TaskState.FAILED]
 
 
-class _Pass:
+class _TaskWalk:
     """One pass over the tasks, in run order."""
 
-    def __init__(self, dag: Dag, run: RunView, table: _Instances, halt: _Halt | None, question: _Question) -> None:
+    def __init__(self, dag: Dag, run: RunView, table: _Instances, halt: _EarlyEnd | None, question: _PlanInputs) -> None:
         self.dag, self.run, self.table, self.halt, self.question = dag, run, table, halt, question
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # task → outcomes of its instances
@@ -366,7 +366,7 @@ class _Pass:
 
     def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
         """Return the conditions that keep a task from running (in words with `explain`), or None if there are none."""
-        if decision is Go.WAIT:
+        if decision is NextStep.WAIT:
             return self._unmet(task, counts) if self.question.explain else ()
         unmet = self._unmet_in_the_past(task)
         self.waits_for_past = self.waits_for_past or bool(unmet)

@@ -17,7 +17,7 @@ from ... import reports
 from ...core.model.job import Key
 from ...errors import NbdagError
 from ...home import Home, HomeError
-from ...reports import Shown
+from ...reports import TaskOutcome
 from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ..creation.prepare import OutputError
@@ -129,9 +129,9 @@ class Reports:
             self._on_error(reporter.run.row, reporter.error)
 
 
-def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> Shown:
+def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskOutcome:
     if attempt is None:
-        return Shown(task=instance.task, state=instance.state, map_index=instance.map_index)
+        return TaskOutcome(task=instance.task, state=instance.state, map_index=instance.map_index)
     key = Key(
         dag=row.dag,
         run=row.name,
@@ -139,7 +139,7 @@ def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow |
         map_index=instance.map_index,
         try_number=attempt.try_number,
     )
-    return Shown(
+    return TaskOutcome(
         task=instance.task,
         state=instance.state,
         map_index=instance.map_index,

@@ -9,7 +9,7 @@ from ...core.cells import header
 from ...core.model.dag import CellKind, Dag
 from ...core.model.states import combined_state
 from ...errors import NbdagError
-from ...reports import Shown
+from ...reports import TaskOutcome
 
 
 def graph_cells(dag: Dag) -> list[int]:
@@ -17,7 +17,7 @@ def graph_cells(dag: Dag) -> list[int]:
     return [cell.index for cell in dag.cells if cell.kind is CellKind.CONTROL and _draws(cell.source)]
 
 
-def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
+def outputs(dag: Dag, shown: Sequence[TaskOutcome]) -> dict[int, Mapping[str, Any]]:
     """Return the output of each cell that draws the graph, or {} if the graph cannot be drawn."""
     indexes = graph_cells(dag)
     if not indexes:
@@ -31,7 +31,7 @@ def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
     return {index: {"output_type": "display_data", "data": bundle, "metadata": {}} for index in indexes}
 
 
-def _mark(task: str, shown: Sequence[Shown]) -> Any:
+def _mark(task: str, shown: Sequence[TaskOutcome]) -> Any:
     from ...graphs import Mark
 
     mine = [each for each in shown if each.task == task]
