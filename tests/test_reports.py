@@ -216,7 +216,9 @@ def test_every_cell_has_a_unique_id_even_if_the_notebook_has_none(dag: Dag) -> N
     assert len(set(ids)) == len(ids) == len(KINDS) + 2
     assert {"c2", "c4", "c5", "c6"} < set(ids)
     nbformat.validate(told)
-    assert told == report(json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    assert told == report(
+        json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)]
+    )
 
 
 def test_widgets_are_kept(dag: Dag, attempt) -> None:

@@ -291,7 +291,11 @@ class RunStep:
         instance = self.instances[key]
         tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
         self.instances[key] = replace(
-            instance, state=move(instance.state, state), wake=wake, tries_before_reset=tries_before_reset, short_circuit=short_circuit
+            instance,
+            state=move(instance.state, state),
+            wake=wake,
+            tries_before_reset=tries_before_reset,
+            short_circuit=short_circuit,
         )
         if reason:
             self._messages[key] = reason

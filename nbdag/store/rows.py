@@ -148,7 +148,7 @@ class InstanceRow:
     slots: int
     short_circuit: bool = field(metadata=UPDATED)  # skipped so that every descendant is skipped too
     element: Mapping[str, str] = field(metadata=UPDATED)
-    tries_before_reset: int = field(default=0, metadata=UPDATED)  # tries before the last reset, which retries do not count
+    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not count as retries
 
     @property
     def is_reset(self) -> bool:

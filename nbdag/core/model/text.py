@@ -11,7 +11,7 @@ MAX_NAMES = 5  # names in one list; `join_names` only counts the rest
 
 _STATE_PHRASES = {
     TaskState.NONE: "has not started",
-    TaskState.SCHEDULED: "waits for its turn",
+    TaskState.SCHEDULED: "is waiting for a slot",
     TaskState.QUEUED: "is about to start",
     TaskState.RUNNING: "is running",
     TaskState.RESTARTING: "is restarting",

@@ -313,3 +313,6 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 
 # Fields of TaskOptions with which a task may compute other values or reach another outcome.
 RESULT_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.affects_result)
+
+# Fields of TaskOptions whose values are Python expressions, which read names as the task's cell does.
+EXPRESSION_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.kind.expression)

@@ -58,7 +58,7 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 class IPKernelApp(kernelapp.IPKernelApp):
-    """ipykernel's application with its last steps postponed to `finish_setup`; configuration refers to it by this name."""
+    """ipykernel's application, whose last steps wait for `finish_setup`; configuration files use this class name."""
 
     def init_path(self) -> None:
         """Do nothing yet."""
