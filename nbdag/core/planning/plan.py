@@ -271,7 +271,7 @@ class _TaskWalk:
     def __init__(
         self, dag: Dag, run: RunView, table: _Instances, early_end: _EarlyEnd | None, inputs: _PlanInputs
     ) -> None:
-        self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, halt, question
+        self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # task → outcomes of its instances
         self.cut_short: dict[str, str] = {}  # task skipped regardless of its rule → the task that short-circuited
