@@ -335,6 +335,17 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [({"when": "x >"}, "--when"), ({"check": ("x >",)}, "--check"), ({"map": (("y", "x >"),)}, "--map")],
+)
+def test_an_option_that_is_not_an_expression_is_reported_with_its_name(options: dict[str, Any], option: str) -> None:
+    (problem,) = notebook(("a", "x = 1"), a=options).problems
+    assert problem.code == "NB208"
+    assert problem.message.startswith(f"{option} 'x >' is not a Python expression: ")
+    assert problem.hint == "quote the whole expression"
+
+
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_problem_has_a_code_a_place_a_sentence_and_a_hint(name: str) -> None:
     cells, code, message, hint = PROBLEMS[name]
