@@ -15,6 +15,7 @@ Cells = list[tuple[str, str]]
 HIDDEN = "getattr(xs, 'app' + 'end')(2)"
 SET = "put = getattr(__import__('builtins'), 'set' + 'attr')"
 CLASS = ("a", "class Cfg:\n    n = 0\ndef f():\n    pass\nf.calls = 0")
+DRAW = "getattr(rng, 'ran' + 'dom')()"
 RNG = ("setup", "from random import Random\nrng = Random(0)\nagain = rng")
 
 # The notebook, and what a task is warned of: the two ways differ there.
@@ -36,11 +37,11 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
         {"b": [("NB401", "xs")]},
     ),
     "what setup makes": (
-        [RNG, ("a", "u = rng.random()"), ("b", "v = rng.random()")],
+        [RNG, ("a", f"u = {DRAW}"), ("b", f"v = {DRAW}")],
         {"a": [("NB402", "rng")], "b": [("NB402", "rng")]},
     ),
     "what setup makes, by another name": (
-        [RNG, ("a", "u = rng.random()\nrng = 1"), ("c", "v = again.random()")],
+        [RNG, ("a", f"u = {DRAW}\nrng = 1"), ("c", "v = again.getrandbits(9)")],
         {"a": [("NB402", "rng")]},
     ),
     "a class and a function": (
@@ -65,6 +66,30 @@ SILENT: dict[str, Cells] = {
     "a change of an object that nobody else has": [("a", "xs = [1]"), ("b", f"{HIDDEN}\nxs = None"), ("c", "n = xs")],
     "the last reader's change": [("a", "xs = [1]"), ("b", "n = len(xs)"), ("c", HIDDEN)],
     "a name that is made anew below": [("a", "xs = [1]"), ("b", HIDDEN), ("c", "xs = [3]"), ("d", "n = len(xs)")],
+    "a generator of setup that two tasks draw from": [RNG, ("a", "u = rng.random()"), ("b", "v = again.random()")],
+    "a generator that a function draws from": [
+        ("a", "import random\nrng = random.Random(1)\ndef draw(source):\n    return source.random()"),
+        ("b", "u = draw(rng)"),
+        ("c", "v = draw(rng)"),
+        ("d", "w = [rng.random() for _ in range(3)]"),
+    ],
+    "a generator in an attribute": [
+        ("a", "import random\nclass Model:\n    def __init__(self):\n        self.rng = random.Random(1)\nm = Model()"),
+        ("b", "u = m.rng.random()"),
+        ("c", "v = m.rng.random()"),
+    ],
+    "a generator that a library's function draws from": [
+        ("a", "import random, copy\nrng = random.Random(1)\nxs = list(range(9))"),
+        ("b", "random.Random.shuffle(rng, xs)"),
+        ("c", "v = (rng.random(), xs)"),
+    ],
+    "an iterator that two tasks consume": [
+        ("a", "it = iter(range(9))"),
+        ("b", "first = next(it)"),
+        ("c", "second = [n for _, n in zip(range(2), it)]"),
+        ("d", "for rest in it:\n    break"),
+        ("e", "left = list(it)"),
+    ],
     "a class that is only used": [CLASS, ("b", "c = Cfg()\nf()"), ("c", "n = Cfg.n, f.calls, c.n")],
 }  # fmt: skip
 

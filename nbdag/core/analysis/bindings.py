@@ -57,6 +57,7 @@ class Bindings(Shell):
         base = self.expr(target.value)
         if isinstance(target, ast.Subscript):
             self.expr(target.slice)
+        self._note_state(target)
         self.hold(base, self.expr(node.value), node.lineno)
         self.change_chain(target.value, base, node.lineno)
 
@@ -83,15 +84,15 @@ class Bindings(Shell):
                 base = self.expr(target.value)
                 if isinstance(target, ast.Subscript):
                     self.expr(target.slice)
-                self._note_environment(target)
+                self._note_state(target)
                 self.change_chain(target.value, base, target.lineno)
                 key = target.attr if isinstance(target, ast.Attribute) else text_key(target.slice)
                 self.hold(base, value, target.lineno, key)
 
-    def _note_environment(self, target: ast.Attribute | ast.Subscript) -> None:
-        name = self.dotted(target.value if isinstance(target, ast.Subscript) else target)
-        if name == "os.environ":
-            self.note("environment", name, target.lineno)
+    def _note_state(self, target: ast.Attribute | ast.Subscript) -> None:
+        path = self.path(target)
+        if not self.note_state(path, target.lineno, assigned=True) and "." in self.dotted(target):
+            self.note("module", path, target.lineno)
 
     def run_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -108,7 +109,7 @@ class Bindings(Shell):
                 base = self.expr(target.value)
                 if isinstance(target, ast.Subscript):
                     self.expr(target.slice)
-                self._note_environment(target)
+                self._note_state(target)
                 self.change_chain(target.value, base, target.lineno)
 
     def run_Import(self, node: ast.Import) -> None:

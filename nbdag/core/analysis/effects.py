@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import known
+from . import hidden_state, known
 from .objects import (
     CODE,
     NOTHING,
@@ -89,6 +89,8 @@ class Effects:
         self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
         self.steps = 0  # objects visited; see `follow.MOST_STEPS`
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names were read
+        self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
+        self.consumes = True  # a use of a random generator or an iterator changes it
         self.captured: set[str] | None = None  # global names read since a definition began
 
     # -- places
@@ -397,10 +399,24 @@ class Effects:
 
     def note(self, kind: str, text: str, line: int) -> None:
         """Record code that `check` should report."""
+        if kind in self.restored:
+            return
         if self.frame.home.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
+
+    def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
+        """Record a change of state without a name by a call of, or an assignment to, this; return whether it is one."""
+        keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
+        for key in keys:
+            self.note(key, name, line)
+        return bool(keys)
+
+    def consume(self, value: Value, line: int) -> None:
+        """Record that the iterators and random generators among these are used, which changes them."""
+        if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
+            self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
         """Add an event to the function that is being interpreted; an event that is there already keeps its position."""

@@ -15,6 +15,11 @@ from .follow import CallSite
 from .objects import NOTHING, SYMBOLIC, Arguments, Code, Kind, Thing, Value, class_attributes, contents, method_of
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
+_CHANGES_DATABASE = re.compile(
+    r"\s*(create|insert|update|delete|drop|alter|attach|detach|use|set|reset|pragma|load|install|import)\b",
+    re.IGNORECASE,
+)
+
 
 class Expressions(Calls):
     """Interprets expressions."""
@@ -240,6 +245,7 @@ class Expressions(Calls):
 
     def element(self, value: Value, place: object) -> Value:
         """Return an element of an iterable."""
+        self.consume(value, getattr(place, "lineno", 1))
         made = self.fresh("element", place)
         made.carries |= self.carried(value)
         taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
@@ -333,13 +339,32 @@ class Expressions(Calls):
             self._query(node)
         name = self.dotted(function)
         if name:
+            if name.startswith("duckdb.") and _changes_database(node):
+                self.note("duckdb/default", name, node.lineno)
             return self.call_named(name, args, site)
+        if isinstance(function.value, ast.Attribute | ast.Call):
+            self.note_state(self.path(function), node.lineno)
         found, change = self.call_method(base, function.attr, args, site)
         # The effect of a call on a parameter is known only at the call of the function.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
         if change and not later:
             self.change_chain(function.value, base, node.lineno, strong=change == "strong")
         return found
+
+    def path(self, node: ast.expr) -> str:
+        """Return the dotted name of something of a library as `dotted` does, with `()` for each call on the way."""
+        ends = ""
+        while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+            if isinstance(node, ast.Attribute):
+                ends = f".{node.attr}{ends}"
+                node = node.value
+            elif isinstance(node, ast.Call):
+                ends = f"(){ends}"
+                node = node.func
+            else:
+                node = node.value
+        root = self.dotted(node)
+        return f"{root}{ends}" if root else ""
 
     def _own(self) -> Value:
         """Return the value of `super()`: the object of the method."""
@@ -417,6 +442,14 @@ def _constant_key(node: ast.expr) -> object:
 def text_key(node: ast.expr | None) -> object:
     """Return a constant text as a key, or None for any other expression."""
     return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _changes_database(node: ast.Call) -> bool:
+    """Return whether the text of a query changes a database or a connection."""
+    first = node.args[0] if node.args else None
+    return (
+        isinstance(first, ast.Constant) and isinstance(first.value, str) and bool(_CHANGES_DATABASE.match(first.value))
+    )
 
 
 def _says_inplace(node: ast.Call) -> bool:

@@ -135,6 +135,7 @@ class Follow(Effects, ABC):
         if code.lazy:
             # The body runs while a caller consumes the generator, so the generator holds the arguments.
             lazy = self.fresh("lazy", site.place, code)
+            lazy.consumable = True
             lazy.carries |= self.carried({thing})
             self.fill(lazy, args.all() | result)
             result |= {lazy}
@@ -232,6 +233,7 @@ class Follow(Effects, ABC):
             elif thing in code.own:
                 made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)
                 memo[thing] = frozenset({made})
+                made.consumable = thing.consumable
                 made.code = thing.code
                 made.outline = thing.outline and self._substitute_outline(thing.outline, code, memo, site)
                 self.fill(

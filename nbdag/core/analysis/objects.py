@@ -49,6 +49,7 @@ class Thing:
     parts: dict[object, Thing] = field(default_factory=dict)  # attribute or key → unknown object taken out there
     part_of: set[Thing] = field(default_factory=set)
     carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, even if hidden
+    consumable: bool = False  # an iterator or a random generator: each use of it changes it
     number: int = field(default_factory=itertools.count().__next__)  # in order of creation
 
 

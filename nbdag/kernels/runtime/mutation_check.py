@@ -71,11 +71,15 @@ class MutationCheck:
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
+        reported: set[int] = set()  # by identity: one note for an object with several names
         for each in self.checked:
             # A name that now refers to another object is passed on as that object, so its readers miss nothing.
             same = names.get(each.name) is each.value
             held = [name for name in each.held if same or name != each.name]
-            if held and fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
+            if not held or id(each.value) in reported:
+                continue
+            if fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
+                reported.add(id(each.value))
                 yield self._note(each, held)
 
     def _is_real_change(self, each: _Checked) -> bool:
