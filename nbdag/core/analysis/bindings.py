@@ -90,9 +90,7 @@ class Bindings(Shell):
                 self.hold(base, value, target.lineno, key)
 
     def _note_state(self, target: ast.Attribute | ast.Subscript) -> None:
-        path = self.path(target)
-        if not self.note_state(path, target.lineno, assigned=True) and "." in self.dotted(target):
-            self.note("module", path, target.lineno)
+        self.note_path("assigned", self.path(target), target.lineno)
 
     def run_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:

@@ -56,6 +56,8 @@ class Calls(Follow):
             else:
                 if method not in known.CONSUME_NOTHING:
                     self.consume(frozenset({thing}), site.line)
+                if thing.consumable and method == "shuffle" and args.positional:
+                    self.change(args.positional[0], site.line)
                 plain.add(thing)
         if symbolic:
             change = self.changes(method, site)

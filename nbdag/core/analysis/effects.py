@@ -324,6 +324,8 @@ class Effects:
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
         """Record that the object of a name is changed in place."""
+        if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
+            return  # a module is not passed between tasks; see `note_path`
         self.change(value, line, strong=strong)
         home = self.frame.home
         if home.code is None and self._is_global(name):
@@ -412,6 +414,22 @@ class Effects:
         for key in keys:
             self.note(key, name, line)
         return bool(keys)
+
+    def note_path(self, kind: str, path: str, line: int) -> None:
+        """Record the change of a library's state by a chain of attributes that is "assigned" or "called"."""
+        root, _, rest = path.partition(".")
+        root, called, _ = root.partition("(")
+        if not root or (called == "(" and kind == "assigned" and not rest):
+            return
+        with self.optionally():
+            value = self.load(root, line)
+        if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
+            self.note(kind, path, line)  # a function's global is known only at the call of the function
+        elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
+            name = f"{thing.label}{path[len(root) :]}"
+            known_state = self.note_state(name, line, assigned=kind == "assigned")
+            if kind == "assigned" and not known_state and "(" not in name and "." in name:
+                self.note("module", name, line)
 
     def consume(self, value: Value, line: int) -> None:
         """Record that the iterators and random generators among these are used, which changes them."""

@@ -343,7 +343,7 @@ class Expressions(Calls):
                 self.note("duckdb/default", name, node.lineno)
             return self.call_named(name, args, site)
         if isinstance(function.value, ast.Attribute | ast.Call):
-            self.note_state(self.path(function), node.lineno)
+            self.note_path("called", self.path(function), node.lineno)
         found, change = self.call_method(base, function.attr, args, site)
         # The effect of a call on a parameter is known only at the call of the function.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
@@ -352,7 +352,7 @@ class Expressions(Calls):
         return found
 
     def path(self, node: ast.expr) -> str:
-        """Return the dotted name of something of a library as `dotted` does, with `()` for each call on the way."""
+        """Return a chain of attributes from its first name on, with `()` for each call on the way, else ""."""
         ends = ""
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
             if isinstance(node, ast.Attribute):
@@ -363,8 +363,7 @@ class Expressions(Calls):
                 node = node.func
             else:
                 node = node.value
-        root = self.dotted(node)
-        return f"{root}{ends}" if root else ""
+        return f"{node.id}{ends}" if isinstance(node, ast.Name) else ""
 
     def _own(self) -> Value:
         """Return the value of `super()`: the object of the method."""

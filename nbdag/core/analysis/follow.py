@@ -175,6 +175,8 @@ class Follow(Effects, ABC):
                         stack.enter_context(self.maybe())
                     found = self._call_now(event, code, memo, site)
                 memo[event.result] = memo.get(event.result, NOTHING) | found
+            case Note(kind="assigned" | "called" as kind, text=text):
+                self.note_path(kind, text, line)
             case Note(kind=kind, text=text):
                 self.note(kind, text, line)
 

@@ -243,7 +243,10 @@ def part(value: Iterable[Thing], key: object) -> Value:
     """Return what these may hold under an attribute's name or a constant key; None stands for any key."""
     found: set[Thing] = set()
     for thing in value:
-        if key is None:
+        if thing.kind is Kind.IMPORT:
+            if isinstance(key, str):
+                found.add(thing.parts.setdefault(key, Thing(Kind.IMPORT, f"{thing.label}.{key}")))
+        elif key is None:
             found |= thing.holds
             found.update(thing.parts.values())
         else:

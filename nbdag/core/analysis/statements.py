@@ -188,7 +188,7 @@ class Statements(Bindings):
             if isinstance(expression, ast.Call) and last_name(expression.func) == "suppress":
                 suppresses = True
                 soft = soft or any(last_name(each) in CATCHES_NAME_ERROR for each in expression.args)
-            restored |= hidden_state.keys_restored_by(self.path(expression).removesuffix("()"))
+            restored |= hidden_state.keys_restored_by(self.dotted(_called(expression)))
             entered = self._enter(value, item)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
@@ -293,3 +293,8 @@ def _never_empty(node: ast.expr) -> bool:
 
 def _irrefutable(pattern: ast.pattern) -> bool:
     return isinstance(pattern, ast.MatchAs) and (pattern.pattern is None or _irrefutable(pattern.pattern))
+
+
+def _called(node: ast.expr) -> ast.expr:
+    """Return the function of a call, or any other expression itself."""
+    return node.func if isinstance(node, ast.Call) else node
