@@ -106,7 +106,17 @@ KINDS: tuple[StateKind, ...] = (
         title="the global generator of numpy.random",
         changed_by=_words("numpy.random.seed numpy.random.set_state") | _SEEDS_ALL,
         observed_by=("numpy.random.",),
-        perhaps_observed_by=("sklearn.", "scipy.stats.", "imblearn.", ".sample", ".rvs", LOCAL),
+        perhaps_observed_by=(
+            *_tuple(
+                """
+                sklearn.model_selection.train_test_split sklearn.model_selection.ShuffleSplit sklearn.utils.shuffle
+                sklearn.model_selection.StratifiedShuffleSplit sklearn.model_selection.RandomizedSearchCV
+                sklearn.utils.resample sklearn.ensemble. sklearn.cluster. sklearn.decomposition. sklearn.manifold.
+                sklearn.neural_network. imblearn. .sample .rvs
+                """
+            ),
+            LOCAL,
+        ),
         not_observed_by=_GENERATORS_OF_NUMPY,
         is_generator=True,
         advice=PASS_GENERATOR,
@@ -321,12 +331,13 @@ def observed_keys(uses: Collection[str]) -> dict[str, bool]:
 
     The keys include the top-level module of each use, which stands for the module's own attributes.
     """
-    uses = {*uses, *(LOCAL for use in uses if _may_be_local(use)), ANY}
+    uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
     found = {kind.key: kind.observes(uses) for kind in KINDS if kind.observes(uses, perhaps=True)}
     found |= {use.partition(".")[0]: True for use in uses if use[0] not in ".<"}
     return found
 
 
-def _may_be_local(use: str) -> bool:
+def may_be_local(use: str) -> bool:
+    """Return whether a use is of a module that may be the user's own."""
     root = use.partition(".")[0]
     return use[0] not in ".<" and root not in sys.stdlib_module_names and root not in _KNOWN_LIBRARIES

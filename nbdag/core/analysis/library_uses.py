@@ -121,9 +121,9 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 for alias in aliases:
                     text.imports[alias.asname or alias.name] = f"{'.' * node.level}{module or ''}.{alias.name}"
             case ast.Attribute():
-                chain, root = _chain(node)
+                chain, start = _chain(node)
                 text.dotted.setdefault(chain, node.lineno)
-                ahead.append(root)
+                ahead.append(start)
                 continue
             case ast.Name(ctx=ast.Load(), id=name):
                 text.names.add(name)

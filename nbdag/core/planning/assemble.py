@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import Job, Key, StoredInput
@@ -67,6 +68,8 @@ def assemble(
         context=dict(context or {}),
         held=names_at_risk(dag, task),
         changed_later=changed_later(dag, task),
+        state_observers=state_observers(dag, task),
+        seeded_before=seeded_before(dag, task),
     )
 
 
@@ -134,4 +137,35 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
         if other.cell > task.cell:
             for name in (*other.changes, *other.options.change):
                 found.setdefault(name, other.id)
+    return found
+
+
+def state_observers(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+
+    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
+    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    """
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell <= task.cell:
+            continue
+        for key, certain in other.state_observed.items():
+            kind = BY_KEY.get(key)
+            if key in found or (kind is None and not may_be_local(key)):
+                continue
+            seeds_itself = key in other.state_changed or (key in task.state_changed and not certain)
+            if kind is None or not (kind.is_generator and seeds_itself):
+                found[key] = other.id
+    return found
+
+
+def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell < task.cell:
+            for key in other.state_changed:
+                if BY_KEY[key].is_generator and key not in task.state_changed:
+                    found[key] = other.id
     return found
