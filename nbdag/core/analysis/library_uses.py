@@ -130,8 +130,11 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 text.dotted.setdefault(name, node.lineno)
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")))):
                 text.dotted.setdefault(MAGIC, node.lineno)
-            case ast.Call(func=ast.Attribute() as function, keywords=keywords) if _has_generator(keywords):
-                ahead += [*node.args, *keywords, _chain(function)[1]]
+            case ast.Call(func=ast.Attribute() | ast.Name(), keywords=keywords) if _has_generator(keywords):
+                ahead += [*node.args, *keywords]
+                # The function counts only if it is one of the notebook, and a library for its settings.
+                ahead.append(_chain(node.func)[1] if isinstance(node.func, ast.Attribute) else ast.Pass())
+                text.names |= {node.func.id} if isinstance(node.func, ast.Name) else set()
                 continue
         ahead += ast.iter_child_nodes(node)
 
