@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import known
 from .expressions import text_key
 from .follow import CallSite
 from .objects import NOTHING, SYMBOLIC, Arguments, Kind, Outline, Value, contents
@@ -26,7 +27,8 @@ class Bindings(Shell):
 
     def show(self, node: ast.Expr) -> None:
         """Interpret the last expression of a cell, which is displayed."""
-        self.effect(node.value, CallSite(node.value, node.lineno, shown=True))
+        site = CallSite(node.value, node.lineno, shown=True)
+        self.display(self.effect(node.value, site), site)
 
     def run_Assign(self, node: ast.Assign) -> None:
         value = self.alias(node.value)
@@ -158,6 +160,10 @@ class Bindings(Shell):
         thing = next(iter(made))
         assert thing.code is not None
         thing.code.bound_to = _bound_to(node)
+        thing.code.cached = any(
+            self.dotted(each.func if isinstance(each, ast.Call) else each) in known.CACHES
+            for each in node.decorator_list
+        )
         value = made
         if not thing.code.bound_to:
             for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):

@@ -158,6 +158,8 @@ class Calls(Follow):
             self.note("module", next(thing.label for thing in first if thing.kind is Kind.IMPORT), line)
         if name not in known.CONSUME_NOTHING:
             self.consume(args.all(), line)
+        if name in known.SHOW:
+            self.display(args.all(), site)
         if name in known.PLAIN_RESULT:
             return NOTHING
         found = self.call_arguments(args, site)
@@ -184,6 +186,15 @@ class Calls(Follow):
         else:
             result |= found
         return frozenset(result)
+
+    def display(self, value: Value, site: CallSite) -> None:
+        """Call the methods by which objects of the notebook's classes show themselves."""
+        for thing in sorted(value | contents(value), key=_order):
+            for name in sorted(known.SHOWN_BY) if thing.classes else ():
+                method, _ = method_of(thing, name)
+                if method is not None:
+                    with self.maybe(), self.optionally():
+                        self._follow_method(thing, method, Arguments(), site._replace(place=(name, site.place, thing)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
         """Call the functions among the arguments of unknown code, which may call them with any other argument."""

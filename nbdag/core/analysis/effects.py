@@ -309,6 +309,8 @@ class Effects:
                 code.stateful = True
             return
         for thing in value:
+            if strong and thing.kept_by:
+                self.note("cached", thing.kept_by, line)
             before = self.log.mutated.get(thing)
             if before is None or (strong and not before.strong):
                 self.log.mutated[thing] = Mutation(line, strong)

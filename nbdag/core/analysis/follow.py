@@ -132,6 +132,9 @@ class Follow(Effects, ABC):
             self.active = before
         if code.stateful:
             self.change(frozenset({thing}), site.line)
+        if code.cached and self.frame.home.code is None:
+            for each in result:
+                each.kept_by = code.name
         if code.lazy:
             # The body runs while a caller consumes the generator, so the generator holds the arguments.
             lazy = self.fresh("lazy", site.place, code)

@@ -118,6 +118,17 @@ CONSUME_NOTHING = _words(
     """
 )
 
+# Decorators that keep the results of a function.
+CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
+# Functions that show their arguments, and the methods by which objects show themselves.
+SHOW = _words("print display repr str format IPython.display.display")
+SHOWN_BY = _words(
+    """
+    __repr__ __str__ __format__ _repr_html_ _repr_markdown_ _repr_svg_ _repr_png_ _repr_jpeg_ _repr_latex_
+    _repr_json_ _repr_mimebundle_ _repr_pretty_ _ipython_display_
+    """
+)
+
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
 # Functions of HIDING whose arguments, if there are any, show the object.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
 from ..analysis.hidden_state import BY_KEY, StateKind
-from ..analysis.objects import Note
+from ..analysis.objects import Code, Note
 from ..analysis.scopes import names_of
 from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
@@ -50,6 +50,7 @@ class Diagnostics:
             yield from self._names(flow)
             yield from self._notes(flow.analysis)
             yield from self._functions(flow.analysis)
+        yield from self._stale_results()
 
     # -- names
 
@@ -236,6 +237,8 @@ class Diagnostics:
             elif note.kind == "history":
                 if task:
                     yield self._history(analysis, note)
+            elif note.kind == "cached":
+                yield from self._cached_result(analysis, note)
             elif note.kind == "module" or note.kind in BY_KEY:
                 yield from self._state(analysis, note)
 
@@ -279,6 +282,51 @@ class Diagnostics:
                 f"{note.text} in setup gives {join_names(drawing)} the same random numbers",
                 kind.advice,
             )
+
+    def _cached_result(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        """Yield a warning if a task changes a result that a function keeps, and a later task calls the function."""
+        later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
+        reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
+        if analysis.cell.kind is CellKind.TASK and reader is not None:
+            message = (
+                f"a result that {note.text} keeps is changed in place, and {reader} calls {note.text} without that"
+            )
+            hint = f"change a copy, or keep the result of {note.text} in a variable"
+            yield _problem("NB464", analysis, note.line, message, hint)
+
+    def _stale_results(self) -> Iterator[Problem]:
+        """Yield a warning for each function that keeps results made of a name that a task changes between its calls."""
+        for flow in self.versions.flows:
+            for definition in flow.analysis.uses.definitions:
+                for thing in definition.value:
+                    if thing.code is not None and thing.code.cached:
+                        yield from self._stale(flow.analysis, definition.name, definition.line, thing.code)
+
+    def _stale(self, analysis: CellAnalysis, function: str, line: int, code: Code) -> Iterator[Problem]:
+        callers = [flow for flow in self._task_flows() if function in flow.reads]
+        for name in code.free_names():
+            for changer in self._task_flows():
+                version = changer.made.get(name)
+                if version is None or version.definition is not None:
+                    continue
+                here = changer.analysis.position
+                before = [
+                    flow.analysis
+                    for flow in callers
+                    if flow.analysis.position < here or (flow is changer and flow.reads[function].line < version.line)
+                ]
+                after = [flow.analysis for flow in callers if flow.analysis.position > here]
+                if before and after:
+                    message = (
+                        f"{function} keeps results made of {name}, which task {changer.analysis.cell.task} changes: "
+                        f"{after[0].cell.task} gets new ones here"
+                    )
+                    hint = f"pass {name} to {function} as an argument"
+                    yield _problem("NB464", analysis, line, message, hint)
+                    return
+
+    def _task_flows(self) -> Iterator[CellFlow]:
+        return (flow for flow in self.versions.flows if flow.analysis.cell.kind is CellKind.TASK)
 
     def _first_observer(self, analysis: CellAnalysis, key: str) -> str | None:
         """Return the first task below that certainly observes this state, as it was above the task."""

@@ -53,6 +53,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB460": ProblemKind("warning", "a task changes a library's settings or other state for later tasks"),
     "NB461": ProblemKind("warning", "a task seeds a global random generator for later tasks"),
     "NB462": ProblemKind("warning", "a task changes an imported module for later tasks"),
+    "NB464": ProblemKind("warning", "a cache of a function that tasks do not share, with results that change"),
     "NB463": ProblemKind("error", "a task reads what other cells displayed"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),

@@ -134,10 +134,24 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
     """Return, for each name that tasks below this one change in place, the first of these tasks."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
-        if other.cell > task.cell:
-            for name in (*other.changes, *other.options.change):
+        if other.cell <= task.cell:
+            continue
+        for name in (*other.changes, *other.options.change):
+            if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
     return found
+
+
+def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
+    """Return whether tasks between these two bind a name without a look at what it was."""
+    wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
+    sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
+    return bool(sources) and all(
+        source.cell > above.cell
+        and not source.opaque
+        and (_bound_anew(dag, name, above, source) if name in source.reads else name in source.writes)
+        for source in sources
+    )
 
 
 def state_observers(dag: Dag, task: Task) -> dict[str, str]:
