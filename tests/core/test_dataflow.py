@@ -342,6 +342,30 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "a module that a function of setup changes": (
         [("setup", "import m\ndef f():\n    m.N = 5"), ("a", "f()"), ("b", "print(m.N)")], "NB462", "m.N", "%%setup",
     ),
+    "a result in a cache that a task changes": (
+        [
+            ("setup", "from functools import lru_cache\n@lru_cache\ndef f():\n    return [0]"),
+            ("a", "xs = f()\nxs.append(1)"),
+            ("b", "n = len(f())"),
+        ],
+        "NB464", "f keeps", "copy",
+    ),
+    "results in a cache that are stale": (
+        [
+            ("setup", "from functools import cache\nk = 1\n@cache\ndef f():\n    return k"),
+            ("a", "p = f()\nk = 2"),
+            ("b", "q = f()"),
+        ],
+        "NB464", "f keeps results made of k", "argument",
+    ),
+    "eval in a method that display calls": (
+        [
+            ("setup", "class A:\n    def __repr__(self):\n        return str(eval('k'))\nx = A()"),
+            ("a", "k = 5"),
+            ("b", "x"),
+        ],
+        "NB302", "eval()", "--after",
+    ),
     "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "a name"),
     "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "a name"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
@@ -382,6 +406,11 @@ FINE = {
         ("b", "import pandas as pd\npd.DataFrame()"),
     ],
     "warnings filters in the last task": [("a", "x = 1"), ("b", "import warnings\nwarnings.simplefilter('ignore')")],
+    "an order for a module that a function of setup uses": [
+        ("setup", "import numpy as np\ndef mix(x):\n    np.random.shuffle(x)\n    return x"),
+        ("a", "y = mix([1, 2])"),
+        ("b", "z = mix([3, 4])"),
+    ],
     "a loop variable called _": [("a", "for _ in range(3):\n    pass\nprint(_)"), ("b", "xs = [_ for _ in 'ab']")],
     "a translation called _": [("setup", "from gettext import gettext as _"), ("a", "print(_('x'))")],
     "a seed in a task": [("a", "import random\nrandom.seed(0)")],
@@ -492,3 +521,20 @@ def test_a_name_read_by_nothing_but_a_deleted_branch_keeps_its_value() -> None:
     dag = notebook(("setup", "flag = 0"), ("a", "x = 1"), ("b", "if flag:\n    del x"), ("c", "x"))
     assert not dag.errors
     assert [(each.sources, each.optional) for each in dag.tasks["c"].inputs] == [(("b",), True)]
+
+
+def test_a_module_that_functions_use_orders_nothing() -> None:
+    dag = notebook(*FINE["an order for a module that a function of setup uses"])
+    assert dag.edges == ()
+
+
+def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
+    plots = "fig, ax = plt.subplots()\ndf.hist(ax=ax)\ndf.plot(ax=ax)\ndf.boxplot(column='x')\ndf.groupby('g').x.plot()"
+    dag = notebook(
+        ("setup", "import pandas as pd\nimport matplotlib.pyplot as plt"),
+        ("load", "df = pd.DataFrame()"),
+        ("a", f"{plots}\nplt.show()"),
+        ("b", f"{plots}\ndf.plot.bar(x='x')"),
+    )
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("load", "a"), ("load", "b")]
+    assert dag.problems == ()

@@ -56,6 +56,30 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
         [RNG, ("a", "eval('rng.random()')"), ("b", "u = rng.random()")],
         {"a": [("NB402", "rng")]},
     ),
+    "a result in a cache of setup": (
+        [
+            ("setup", "from functools import lru_cache\n@lru_cache\ndef f():\n    return [0]\nf()"),
+            ("a", "getattr(f(), 'app' + 'end')(1)"),
+            ("b", "n = len(f())"),
+        ],
+        {"a": [("NB402", "f")]},
+    ),
+    "a result in a cache without a limit": (
+        [
+            ("setup", "from functools import cache\n@cache\ndef f(n):\n    return {'n': n}\nf(1)"),
+            ("a", "getattr(f(1), 'up' + 'date')(n=2)"),
+            ("b", "n = f(1)['n']"),
+        ],
+        {"a": [("NB402", "f")]},
+    ),
+    "a default that a function of setup keeps": (
+        [
+            ("setup", "def f(x, seen=[]):\n    getattr(seen, 'app' + 'end')(x)\n    return list(seen)"),
+            ("a", "n = f(1)"),
+            ("b", "m = f(2)"),
+        ],
+        {"a": [("NB402", "f")], "b": [("NB402", "f")]},
+    ),
 }
 
 # Nothing differs, and nothing is said.
@@ -89,6 +113,24 @@ SILENT: dict[str, Cells] = {
         ("c", "second = [n for _, n in zip(range(2), it)]"),
         ("d", "for rest in it:\n    break"),
         ("e", "left = list(it)"),
+    ],
+    "a cache that only saves time": [
+        ("setup", "from functools import cache, lru_cache\n@cache\ndef f(n):\n    return [n]\n@lru_cache\ndef g(n):\n    return {n: n}"),
+        ("a", "x = f(1), g(1)"),
+        ("b", "y = f(1), f(2), g(1), g(2)"),
+    ],
+    "defaults, closures and attributes of functions": [
+        (
+            "setup",
+            "def f(x, seen=[]):\n    seen.append(x)\n    f.calls = getattr(f, 'calls', 0) + 1\n    return list(seen), f.calls\n"
+            "def counter():\n    n = 0\n    def count():\n        nonlocal n\n        n += 1\n        return n\n    return count\n"
+            "count = counter()",
+        ),
+        ("a", "p = f(1), count()"),
+        ("b", "q = f(2), count()"),
+    ],
+    "a name that is bound anew before it is changed": [
+        ("a", "xs = [[1]]\nbox = list(xs)"), ("b", "xs = [9]"), ("c", "xs.append(3)"), ("d", "xs.append(4)"), ("e", "n = xs, box"),
     ],
     "a class that is only used": [CLASS, ("b", "c = Cfg()\nf()"), ("c", "n = Cfg.n, f.calls, c.n")],
 }  # fmt: skip

@@ -324,7 +324,8 @@ class Expressions(Calls):
 
     def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
         site = site or CallSite(node, node.lineno)
-        site = CallSite(node, node.lineno, site.dropped, site.shown, _says_inplace(node))
+        dropped = site.dropped and not _plots_a_frame(node)
+        site = CallSite(node, node.lineno, dropped, site.shown, _says_inplace(node))
         function = node.func
         if _is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
@@ -456,6 +457,22 @@ def _says_inplace(node: ast.Call) -> bool:
         each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
         for each in node.keywords
     )
+
+
+def _plots_a_frame(node: ast.Call) -> bool:
+    """Return whether this is a plot of a frame or series, which leaves it as it is.
+
+    The methods of matplotlib's axes that have the same names take data, and no `ax`.
+    """
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
+        return False
+    named = {each.arg: each.value for each in node.keywords}
+    columns = [*node.args, *(named[name] for name in ("x", "y", "column", "by") if name in named)]
+    return "ax" in named or all(isinstance(part, ast.Constant) for each in columns for part in _items(each))
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
 
 
 def _is_shell(node: ast.expr) -> bool:

@@ -45,6 +45,8 @@ HARMLESS = _words(
     split
     """
 )
+# Methods by which frames are plotted.
+PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods whose result may be their object.
 RETURN_SELF = _words("fit partial_fit set_params")

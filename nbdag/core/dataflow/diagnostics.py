@@ -288,9 +288,7 @@ class Diagnostics:
         later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
         reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
         if analysis.cell.kind is CellKind.TASK and reader is not None:
-            message = (
-                f"a result that {note.text} keeps is changed in place, and {reader} calls {note.text} without that"
-            )
+            message = f"a result that {note.text} keeps is changed in place, and {reader} calls it without that change"
             hint = f"change a copy, or keep the result of {note.text} in a variable"
             yield _problem("NB464", analysis, note.line, message, hint)
 

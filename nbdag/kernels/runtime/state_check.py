@@ -8,7 +8,7 @@ because later tasks import it, too. So each outermost import of a library ends o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,14 +41,14 @@ class StateCheck:
         """Prepare for the code of setup, which may seed generators and import modules."""
         self._keys = frozenset((*self.request.state_observers, *self.request.seeded_before))
         if self._keys:
-            self._before = {key: state for key, state in self._read() if key in _GENERATORS}
+            self._before = dict(self._read(self._keys & _GENERATORS))
             self._stop = watch_imports(self)
 
     def before_cell(self) -> None:
         """Read the state that the cell starts with."""
         if self._stop is None:
             return
-        state = dict(self._read())
+        state = dict(self._read(self._keys))
         for key in _GENERATORS & self._before.keys() & state.keys():
             if state[key] != self._before[key] and not _continues(self._before[key], state[key]):
                 self._seeded_by_setup.add(key)
@@ -70,8 +70,8 @@ class StateCheck:
 
     # -- comparison
 
-    def _read(self) -> Iterator[tuple[str, Any]]:
-        for key, probe in wanted_probes(self._keys):
+    def _read(self, keys: Collection[str]) -> Iterator[tuple[str, Any]]:
+        for key, probe in wanted_probes(keys):
             module = sys.modules.get(probe.module) if probe.module else None
             if probe.module and module is None:
                 continue
@@ -83,7 +83,7 @@ class StateCheck:
             yield probe.key, state
 
     def _compare(self) -> None:
-        for key, after in self._read():
+        for key, after in self._read(self._keys):
             if key in self._before and not _equal(self._before[key], after):
                 first = self._found[key][0] if key in self._found else self._before[key]
                 self._found[key] = (first, after)
@@ -113,7 +113,7 @@ class StateCheck:
             return
         self._depth -= 1
         if self._watching and self._depth == 0:
-            self._before = dict(self._read())
+            self._before = dict(self._read(self._keys))
 
     # -- notes
 

@@ -25,7 +25,6 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
@@ -109,7 +108,7 @@ def _umask(_: object) -> int:
 
 def _directory(_: object) -> str:
     try:
-        return str(Path.cwd())
+        return os.getcwd()  # noqa: PTH109 (it runs around each task)
     except OSError:
         return ""
 
@@ -130,7 +129,14 @@ _OF_LIBRARIES = (
 
 
 def _environment(_: object) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_LIBRARIES)}
+    raw = os.environ._data  # type: ignore[attr-defined]
+    return _without_libraries(frozenset(raw.items()))
+
+
+@functools.lru_cache(maxsize=2)
+def _without_libraries(variables: frozenset[tuple[bytes, bytes]]) -> dict[str, str]:
+    found = {os.fsdecode(name): os.fsdecode(value) for name, value in variables}
+    return {name: value for name, value in found.items() if not name.startswith(_OF_LIBRARIES)}
 
 
 def _ipython_settings(_: object) -> dict[str, Any]:
