@@ -61,6 +61,9 @@ class Job:
     # not known, so every change counts.
     held: Mapping[str, tuple[str, ...]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
+    # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
+    state_observers: Mapping[str, str] = field(default_factory=dict)
+    seeded_before: Mapping[str, str] = field(default_factory=dict)  # random generator → last task above that seeds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
