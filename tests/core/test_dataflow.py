@@ -329,8 +329,8 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'")], "NB304", "environment", "%%setup"),
     "a directory that a task changes": ([("a", "%cd /tmp")], "NB304", "directory", ""),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
-    "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "only if it exists, and setup sets it in cell 2", "above"),
-    "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "uses setup in cell 3", "above"),
+    "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 2", "above"),
+    "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip
 

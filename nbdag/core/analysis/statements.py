@@ -143,7 +143,7 @@ class Statements(Bindings):
         before = self.point()
         thrown: list[State | None] = [before]
         self.raises.append(thrown)
-        with self.guarded() if _catches_name_error(node.handlers) else ExitStack():
+        with self.optionally() if _catches_name_error(node.handlers) else ExitStack():
             for statement in node.body:
                 if self.unreachable:
                     break
@@ -189,7 +189,7 @@ class Statements(Bindings):
             entered = self._enter(value, item)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
-        with self.guarded() if soft else ExitStack():
+        with self.optionally() if soft else ExitStack():
             self.block(node.body)
         if suppresses:
             self.meet(before, self.point())

@@ -33,7 +33,7 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    unseen: Mapping[str, int] = field(default_factory=dict)  # guarded read → index of the setup cell below that sets it
+    unseen: Mapping[str, int] = field(default_factory=dict)  # optional read → index of the setup cell below that sets it
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
@@ -147,11 +147,12 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A guarded read must find what it finds in a top-to-bottom run: nothing. Analyse the cell again without.
-            guarded = {name: running[last].index for name, last in needed.items() if name in result.guarded}
-            if not guarded:
+            # A top-to-bottom run fails if the cell needs setup from below, but not if it may do without the name. The
+            # task must not see that setup then, which may also bind other names again: analyse the cell without it.
+            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            if not optional:
                 break
-            unseen |= guarded
+            unseen |= optional
         future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
