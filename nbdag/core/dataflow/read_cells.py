@@ -33,7 +33,7 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    unseen: Mapping[str, int] = field(default_factory=dict)  # optional read → index of the setup cell below that sets it
+    unseen: Mapping[str, int] = field(default_factory=dict)  # name it may read → index of the setup cell below
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
