@@ -91,7 +91,7 @@ EDGES: dict[str, tuple[list[tuple[str, str]], str]] = {
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_an_edge_is_drawn_where_a_value_flows(name: str) -> None:
+def test_a_value_that_flows_makes_an_edge(name: str) -> None:
     cells, expected = EDGES[name]
     dag = notebook(*cells)
     assert not dag.errors
@@ -185,7 +185,7 @@ def test_an_etl_notebook_has_the_edges_that_a_person_draws() -> None:
     }
 
 
-def test_an_edge_says_which_name_read_where_and_written_where() -> None:
+def test_an_edge_names_its_variables_and_their_places() -> None:
     dag = notebook(("a", "\nx = 1\ny = 2"), ("b", "z = 1\nz + y\nx"))
     (edge,) = dag.edges
     assert [(use.name, use.read_at, use.written_at) for use in edge.names] == [
@@ -194,7 +194,7 @@ def test_an_edge_says_which_name_read_where_and_written_where() -> None:
     ]
 
 
-def test_a_task_says_what_it_reads_writes_and_changes() -> None:
+def test_a_task_lists_its_reads_writes_and_changes() -> None:
     task = notebook(("setup", "k = 1"), ("a", "xs = []"), ("b", "xs.append(k)\ny = len(xs)\nif y: z = 1")).tasks["b"]
     assert (task.reads, task.writes, task.changes) == (("xs", "k"), ("y", "z"), ("xs",))
     task = notebook(("a", "x = 1"), ("b", "x += 1")).tasks["b"]
@@ -222,7 +222,7 @@ def test_names_of_one_object_are_exported_together() -> None:
         (("x > 0", "y"), "if floor: x = 1\ny = [1]\nz = 2", (("x",), ("y",))),
     ],
 )
-def test_what_a_task_makes_and_checks_is_kept_though_nobody_reads_it(
+def test_a_value_that_its_own_check_uses_is_exported(
     checks: tuple[str, ...], code: str, exports: tuple[tuple[str, ...], ...]
 ) -> None:
     dag = notebook(("setup", "def score(x): return x\nfloor = 0\ndf = []"), ("a", code), a={"check": checks})
@@ -242,7 +242,7 @@ SKIPPABLE = [
 
 
 @pytest.mark.parametrize(("options", "sources"), SKIPPABLE)
-def test_past_a_task_that_may_be_skipped_the_search_goes_on(options: dict[str, Any], sources: tuple[str, ...]) -> None:
+def test_a_task_that_may_be_skipped_is_not_the_only_source(options: dict[str, Any], sources: tuple[str, ...]) -> None:
     dag = notebook(
         ("setup", "flag = True\nfrom nbdag import Skip"),
         ("a", "x = 1"),
@@ -369,8 +369,21 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "a name"),
     "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "a name"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
+    "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "only if it exists, and setup sets it in cell 2", "above"),
+    "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "uses setup in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [({"when": "x >"}, "--when"), ({"check": ("x >",)}, "--check"), ({"map": (("y", "x >"),)}, "--map")],
+)
+def test_an_option_that_is_not_an_expression_is_reported_with_its_name(options: dict[str, Any], option: str) -> None:
+    (problem,) = notebook(("a", "x = 1"), a=options).problems
+    assert problem.code == "NB208"
+    assert problem.message.startswith(f"{option} 'x >' is not a Python expression: ")
+    assert problem.hint == "quote the whole expression"
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -429,11 +442,11 @@ FINE = {
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_what_works_in_a_plain_run_is_no_error(name: str) -> None:
+def test_code_that_works_in_a_plain_run_is_no_error(name: str) -> None:
     assert not notebook(*FINE[name]).errors
 
 
-def test_what_an_opaque_task_sets_is_said_with_out() -> None:
+def test_out_declares_the_names_that_an_opaque_task_sets() -> None:
     cells = [("a", "exec('x = 1')"), ("b", "x")]
     assert [problem.hint for problem in notebook(*cells).errors] == ["if task a sets it, add --out x to its header"]
     dag = notebook(*cells, a={"out": ("x",)})
@@ -451,13 +464,13 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_long_code_is_no_crash(name: str) -> None:
+def test_very_long_code_is_analysed(name: str) -> None:
     dag = notebook(("setup", "y = 1"), ("a", LONG[name]))
     assert not dag.errors
     assert "y" in dag.tasks["a"].reads or dag.tasks["a"].opaque
 
 
-def test_a_cycle_is_told_with_its_path() -> None:
+def test_a_cycle_is_reported_with_its_path() -> None:
     dag = notebook(("a", "x = 1"), ("b", "y = x"), ("c", "y"), a={"after": ("c",)})
     (problem,) = dag.errors
     assert problem.code == "NB202"
@@ -465,7 +478,7 @@ def test_a_cycle_is_told_with_its_path() -> None:
     assert dag.order == ()
 
 
-def test_an_unknown_task_is_told_with_the_nearest() -> None:
+def test_an_unknown_task_is_reported_with_the_nearest_name() -> None:
     dag = notebook(("extract", ""), ("b", ""), b={"after": ("extrct",)})
     (problem,) = dag.errors
     assert (problem.code, problem.task, problem.hint) == ("NB203", "b", "did you mean extract?")
@@ -487,11 +500,11 @@ def test_without_inference_only_declared_ancestors_give_values() -> None:
     assert dag.problems[0].hint == "add --after b"
 
 
-def test_the_order_is_the_notebook_s_among_the_free() -> None:
+def test_free_tasks_run_in_notebook_order() -> None:
     assert notebook(("a", ""), ("b", ""), ("c", ""), b={"after": ("c",)}).order == ("a", "c", "b")
 
 
-def test_a_mapped_task_leaves_a_list() -> None:
+def test_a_mapped_task_gives_a_list() -> None:
     dag = notebook(("a", "xs = [1]"), ("b", "ys = []\nys.append(x)"), ("c", "ys.append(1)"), b={"map": (("x", "xs"),)})
     assert arrows(dag) == ["a>b", "b>c"]
     assert not dag.errors
@@ -502,12 +515,12 @@ def test_setup_cells_above_a_task_are_its_setup() -> None:
     assert (dag.tasks["a"].setup, dag.tasks["b"].setup) == ((0,), (0, 2))
 
 
-def test_parameters_are_told_with_the_source_of_their_defaults() -> None:
+def test_parameters_have_the_source_of_their_defaults() -> None:
     dag = notebook(("parameters", "a = 1 + 2\nb: str = 'x'\nprint(a)"), ("t", "a"))
     assert dag.parameters == {"a": "1 + 2", "b": "'x'"}
 
 
-def test_a_notebook_in_another_language_has_its_declared_edges_alone() -> None:
+def test_a_notebook_in_another_language_has_only_declared_edges() -> None:
     cells = [
         Cell(index=n, kind=CellKind.TASK, source="x <- 1", code="x <- 1", task=name) for n, name in enumerate("ab")
     ]

@@ -117,7 +117,7 @@ MAYBE = [
 
 
 @pytest.mark.parametrize(("source", "optional", "maybe"), MAYBE)
-def test_what_some_ways_bind_is_read_from_above_as_well(source: str, optional: str, maybe: str) -> None:
+def test_a_name_bound_on_some_paths_is_also_read_from_above(source: str, optional: str, maybe: str) -> None:
     found = read(source)
     assert sorted(found.optional) == sorted(optional.split())
     assert sorted(found.maybe_writes) == sorted(maybe.split())
@@ -242,7 +242,7 @@ ALIASES = [
 
 
 @pytest.mark.parametrize(("source", "aliases"), ALIASES)
-def test_names_of_one_object_are_known_as_such(source: str, aliases: list[tuple[str, ...]]) -> None:
+def test_names_of_one_object_are_aliases(source: str, aliases: list[tuple[str, ...]]) -> None:
     assert list(read(source).aliases) == aliases
 
 
@@ -276,7 +276,7 @@ NOTES = [
 
 
 @pytest.mark.parametrize(("source", "kind"), NOTES)
-def test_what_cannot_be_seen_or_has_no_name_is_noted(source: str, kind: str) -> None:
+def test_hidden_effects_and_unnamed_state_are_noted(source: str, kind: str) -> None:
     assert [note.kind for note in read(source).notes] == [kind]
 
 
@@ -296,7 +296,7 @@ def test_state_that_is_restored_or_only_read_is_not_noted(source: str) -> None:
     assert read(source).notes == ()
 
 
-def test_a_read_after_a_deletion_in_the_same_cell_is_known() -> None:
+def test_a_read_after_a_deletion_in_the_same_cell_is_recorded() -> None:
     assert read("x = 1\ndel x\ny = x").deleted_reads == (("x", 3, 2),)
 
 

@@ -361,10 +361,10 @@ def random_options(dice: Random) -> TaskOptions:
 
 @settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
-def test_runs_end_and_every_rule_holds_on_the_way(dice):
+def test_simulated_runs_end_and_keep_every_rule(dice):
     World(dice).drive()
 
 
-def test_the_same_holds_for_a_few_hundred_dice_that_were_thrown_before():
+def test_simulated_runs_with_fixed_seeds_keep_every_rule():
     for seed in range(400):
         World(Random(seed)).drive()

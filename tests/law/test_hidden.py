@@ -137,7 +137,7 @@ SILENT: dict[str, Cells] = {
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_a_hidden_change_that_somebody_would_miss_is_said(tmp_path: Path, name: str) -> None:
+def test_a_hidden_change_that_another_task_would_miss_is_reported(tmp_path: Path, name: str) -> None:
     cells, expected = SAID[name]
     dag = notebook(*cells)
     assert not dag.errors
@@ -146,7 +146,7 @@ def test_a_hidden_change_that_somebody_would_miss_is_said(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", SILENT)
-def test_what_nobody_would_miss_is_not_said(tmp_path: Path, name: str) -> None:
+def test_a_hidden_change_that_no_task_would_miss_is_not_reported(tmp_path: Path, name: str) -> None:
     dag = notebook(*SILENT[name])
     assert not dag.errors
     assert not wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
@@ -154,7 +154,7 @@ def test_what_nobody_would_miss_is_not_said(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, (cells, _) in SAID.items() if cells[0][0] != "setup"])
-def test_its_remedy_helps(tmp_path: Path, name: str) -> None:
+def test_the_suggested_remedy_works(tmp_path: Path, name: str) -> None:
     cells, said = SAID[name]
     options = {task: TaskOptions(change=tuple(name for _, name in notes)) for task, notes in said.items()}
     dag = notebook(*cells, options=options)
@@ -162,6 +162,6 @@ def test_its_remedy_helps(tmp_path: Path, name: str) -> None:
     assert warnings(dag, str(tmp_path)) == {}
 
 
-def test_an_outcome_that_is_kept_tells_what_a_later_reader_would_miss(tmp_path: Path) -> None:
+def test_a_cached_result_keeps_the_warning_for_later_readers(tmp_path: Path) -> None:
     dag = notebook(("a", "xs = [1]"), ("b", HIDDEN), options={"b": TaskOptions(cache=True)})
     assert warnings(dag, str(tmp_path)) == {"b": [("NB401", "xs")]}

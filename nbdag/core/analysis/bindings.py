@@ -83,13 +83,18 @@ class Bindings(Shell):
             case ast.Starred():
                 self.assign(target.value, value)
             case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._note_state(target)
-                self.change_chain(target.value, base, target.lineno)
+                base = self._change_owner(target)
                 key = target.attr if isinstance(target, ast.Attribute) else text_key(target.slice)
                 self.hold(base, value, target.lineno, key)
+
+    def _change_owner(self, target: ast.Attribute | ast.Subscript) -> Value:
+        """Change the object whose attribute or item is set or deleted; return the object."""
+        base = self.expr(target.value)
+        if isinstance(target, ast.Subscript):
+            self.expr(target.slice)
+        self._note_state(target)
+        self.change_chain(target.value, base, target.lineno)
+        return base
 
     def _note_state(self, target: ast.Attribute | ast.Subscript) -> None:
         self.note_path("assigned", self.path(target), target.lineno)
@@ -106,11 +111,7 @@ class Bindings(Shell):
                 for each in targets:
                     self._delete(each)
             case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._note_state(target)
-                self.change_chain(target.value, base, target.lineno)
+                self._change_owner(target)
 
     def run_Import(self, node: ast.Import) -> None:
         for alias in node.names:

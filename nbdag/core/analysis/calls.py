@@ -262,7 +262,7 @@ class Calls(Follow):
             node = node.value
         if not isinstance(node, ast.Name):
             return ""
-        with self.optionally():
+        with self.guarded():
             value = self.load(node.id, node.lineno)
         roots = {thing.label for thing in value if thing.kind is Kind.IMPORT}
         return ".".join([roots.pop(), *reversed(parts)]) if len(roots) == 1 and len(value) == 1 else ""

@@ -104,6 +104,15 @@ class Diagnostics:
                 f"task {analysis.cell.task} uses setup in cell {cells}, which is below it",
                 "move that setup cell above the task: a top-to-bottom run of the notebook fails here",
             )
+        for name, index in analysis.unseen.items():
+            yield _problem(
+                "NB305",
+                analysis,
+                analysis.uses.optional.get(name, 1),
+                f"task {analysis.cell.task} reads {name} only if it exists, and setup sets it in cell "
+                f"{self.cells[index].in_file + 1}, which is below it, so the task does not see it",
+                f"move that setup cell above the task if the task is meant to use {name}",
+            )
 
     def _set_late(self, analysis: CellAnalysis, name: str) -> bool:
         # A star import above may set any name; so may a cell that cannot be parsed.

@@ -82,20 +82,20 @@ def _build(
     cells: Sequence[Cell],
     dag_id: str,
     options: DagOptions,
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     found: list[Problem],
     language: str,
     kernel_name: str | None,
 ) -> Dag:
     tasks = {cell.task: cell for cell in executed_cells(cells) if cell.kind is CellKind.TASK and cell.task is not None}
-    edges = _declared(tasks, said, declared, found)
+    edges = _declared(tasks, task_options, declared, found)
     parsed: dict[int, Python | SyntaxProblem] = {}
     built: dict[str, Task]
     if language != "python":
-        built = {name: _opaque_task(name, cell, cells, said) for name, cell in tasks.items()}
+        built = {name: _opaque_task(name, cell, cells, task_options) for name, cell in tasks.items()}
     else:
-        built = _inferred(cells, tasks, said, options, edges, parsed, found)
+        built = _inferred(cells, tasks, task_options, options, edges, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
     order = run_order(list(tasks), ordered)
@@ -123,7 +123,7 @@ Edges = dict[tuple[str, str], Edge]
 
 def _declared(
     tasks: Mapping[str, Cell],
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
 ) -> Edges:
@@ -131,7 +131,7 @@ def _declared(
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
-        after = said[cell.index].after if cell.index in said else ()
+        after = task_options[cell.index].after if cell.index in task_options else ()
         wanted += [(other, name, cell.at(1)) for other in after if (other, name) not in stated]
     edges: Edges = {}
     for source, target, place in wanted:
@@ -152,7 +152,7 @@ def _declared(
 def _inferred(
     cells: Sequence[Cell],
     tasks: Mapping[str, Cell],
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     options: DagOptions,
     edges: Edges,
     parsed: dict[int, Python | SyntaxProblem],
@@ -170,16 +170,16 @@ def _inferred(
             return version
 
     skippable: frozenset[int] = frozenset()
-    grown = _skippable(tasks, said, declared)
+    grown = _skippable(tasks, task_options, declared)
     while True:
         # The edges determine which tasks may be skipped, and those determine the edges; iterate until both are stable.
         skippable = skippable | grown
-        notebook = analyse_cells(cells, said, skippable, parsed)
+        notebook = analyse_cells(cells, task_options, skippable, parsed)
         versions = Versions(notebook, skippable, visible)
         edges.clear()
         edges.update(declared)
         _add_names(versions, edges, options.infer)
-        grown = _skippable(tasks, said, edges)
+        grown = _skippable(tasks, task_options, edges)
         if grown <= skippable:
             break
     problems += notebook.problems
@@ -297,21 +297,21 @@ def _checked(analysis: CellAnalysis) -> set[str]:
     return (named & made) - {each.name for each in analysis.uses.definitions}
 
 
-def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], said: Mapping[int, TaskOptions]) -> Task:
+def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], task_options: Mapping[int, TaskOptions]) -> Task:
     """Return a task in a language that nbdag does not analyse; only its header is known."""
     setup = tuple(each.index for each in cells if each.kind is CellKind.SETUP and each.index < cell.index)
-    options = said.get(cell.index, TaskOptions())
+    options = task_options.get(cell.index, TaskOptions())
     return Task(id=name, cell=cell.index, options=options, code=cell.code, opaque=True, setup=setup)
 
 
-def _skippable(tasks: Mapping[str, Cell], said: Mapping[int, TaskOptions], edges: Edges) -> frozenset[int]:
+def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges) -> frozenset[int]:
     """Return the indexes of the cells whose tasks may be skipped, by themselves or because of an upstream task."""
     upstream: dict[str, list[str]] = defaultdict(list)
     downstream: dict[str, list[str]] = defaultdict(list)
     for source, target in edges:
         upstream[target].append(source)
         downstream[source].append(target)
-    options = {name: said.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
+    options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     found: set[str] = set()
     ahead: list[str] = []
     cuts_short: set[str] = set()  # their skipping skips every descendant, whatever its rule

@@ -38,7 +38,7 @@ class Version:
 
     @property
     def task(self) -> str | None:
-        """The task of this version; None for a version of setup or a parameters cell."""
+        """Return the task of this version, or None for a version of setup or a parameters cell."""
         return self.maker.cell.task if self.maker.cell.kind is CellKind.TASK else None
 
 

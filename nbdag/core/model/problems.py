@@ -1,7 +1,7 @@
-"""All problems that `check` or a run can report: one table from code to severity and title.
+"""All problems that `check` or a run can report: a table of codes, each with its severity and title.
 
 NB1xx: structure and headers. NB2xx: dependencies. NB3xx: limits of the analysis. NB4xx: reported by a run, about tasks
-that succeeded. A code is stable: its meaning never changes, and a retired code is not used again.
+that succeeded. Codes are stable: the meaning of a code never changes, and a retired code is not used again.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def assemble(
         element=dict(element or {}),
         expand=expand,
         context=dict(context or {}),
-        held=names_at_risk(dag, task),
+        held=names_missing_hidden_changes(dag, task),
         changed_later=changed_later(dag, task),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
@@ -99,7 +99,7 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
     return found
 
 
-def names_at_risk(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
     """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
 
     Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
