@@ -6,9 +6,9 @@ A cron expression is evaluated in local (wall-clock) time. When the clocks chang
 - A local time that does not exist is shifted by the change of the clocks: 03:30 in a missing hour is 04:30. Several
   times shifted to the same instant are one tick.
 
-Ticks strictly increase. All datetimes are aware. Returned datetimes are in UTC, because Python compares datetimes of one
-zone by their local times and so treats both occurrences of a repeated hour as equal. `timetable` decides which ticks
-create a run.
+Ticks strictly increase. All datetimes are aware. Returned datetimes are in UTC, because Python compares datetimes of
+one zone by their local times and so treats both occurrences of a repeated hour as equal. `timetable` decides which
+ticks create a run.
 """
 
 from __future__ import annotations
