@@ -238,9 +238,7 @@ class DagOptions:
     max_active_tasks: int = _dag_option(
         16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
-    timeout: float | None = _dag_option(
-        None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none"
-    )
+    timeout: float | None = _dag_option(None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none")
     fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
     weight_rule: str = _dag_option(
         "downstream",
