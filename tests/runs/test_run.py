@@ -295,7 +295,7 @@ def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
         write("%%task a --retries 1 --retry-delay 1s\n1 / 0"), home=home,
         on_event=lambda event: said.append(event.message) if event.state is TaskState.UP_FOR_RETRY else None,
     )  # fmt: skip
-    assert said == ["ZeroDivisionError: division by zero (it is tried again in 1s)"]
+    assert said == ["ZeroDivisionError: division by zero (next try in 1s)"]
 
 
 def test_what_has_not_begun_says_why(write: Write, home: Home) -> None:

@@ -1,7 +1,7 @@
 """Describe a notebook as JSON data for `check --json` and `show --json`.
 
-Other programs rely on the schema: keys are added, never renamed or removed. Cells count from 0 over all cells of the
-file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
+Other programs rely on the schema: keys are added, never renamed or removed. Cells are numbered from 0 in the file,
+lines from 1 in their cell. All values have JSON types, so there are no tuples, dates or enums.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..options.options import DagOptions, TaskOptions
 
 
 def describe(dag: Dag) -> dict[str, Any]:
-    """Return the analysed notebook as JSON data."""
+    """Return a notebook as JSON data: its cells, tasks, edges and problems."""
     return {
         "dag": {
             "id": dag.id,
