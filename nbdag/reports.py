@@ -32,6 +32,7 @@ from .core.model.cell_tags import (
     tags_of,
 )
 from .core.model.dag import CellKind, Dag
+from .core.model.masking import masked, masked_assignments
 from .core.model.states import TaskState, combined_state
 from .core.model.text import task_label
 from .writing import write_atomically
@@ -70,15 +71,17 @@ def write(
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
+    private: bool = True,
 ) -> None:
     """Write the report; raise `OSError` if the file cannot be written.
 
     `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
     the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
-    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`.
+    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`. Only the
+    owner can read a `private` report. Parameters that look like secrets are masked.
     """
     nb = report(source, dag, shown, parameters=parameters, about=about, displays=displays)
-    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
 
 
 def report(
@@ -107,7 +110,7 @@ def report(
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
     failed = [_fill_task(cells[task.cell], id, shown, counts.get(id)) for id, task in dag.tasks.items()]
     metadata = nb["metadata"] = metadata_of(nb)
-    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": dict(parameters or {})}
+    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": masked(parameters or {})}
     metadata["nbdag"] = dict(about or {})
     _merge_widgets(metadata, [attempt for _, attempt in attempts])
     _insert(nb, dag, attempts, parameters or {}, [id for id, bad in zip(dag.tasks, failed, strict=True) if bad], counts)
@@ -189,7 +192,7 @@ def _insert(
             before.setdefault(last + 1, []).append(
                 {
                     "cell_type": "code",
-                    "source": injected["source"],
+                    "source": masked_assignments(injected["source"]),
                     "metadata": {"tags": [INJECTED]},
                     "execution_count": None,
                     "outputs": [],

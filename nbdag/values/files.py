@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError, error
-from ..writing import write_atomically
+from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
 ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
@@ -156,7 +156,7 @@ class LocalFiles:
             if path.exists() and path.stat().st_size == size:
                 os.utime(path)  # `nbdag gc` keeps values that were used recently
                 return digest
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
         except OSError as why:
             raise StoreWriteError(str(self.root), why) from why

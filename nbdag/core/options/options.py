@@ -30,16 +30,26 @@ class Option:
 
 
 def _option(
-    default: Any, kind: Kind, group: str, help: str, *, affects_result: bool, per_task: bool = False
+    default: Any,
+    kind: Kind,
+    group: str,
+    help: str,
+    *,
+    affects_result: bool,
+    per_task: bool = False,
+    recipients: bool = False,
 ) -> Any:  # Any, as `dataclasses.field` does it: the field keeps its own type
-    """Return a dataclass field that a header can set; `per_task` options cannot be given to all tasks by `%dag`."""
+    """Return a dataclass field that a header can set.
+
+    `per_task` options cannot be given to all tasks by `%dag`. Values of `recipients` may hold tokens, and are masked.
+    """
     declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
-    return field(default=default, metadata=declared)
+    return field(default=default, metadata={**declared, "recipients": recipients})
 
 
-def _dag_option(default: Any, kind: Kind, group: str, help: str) -> Any:
+def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: bool = False) -> Any:
     """Return a dataclass field that `%dag` can set; it decides when and whether tasks run, not what one computes."""
-    return _option(default, kind, group, help, affects_result=False)
+    return _option(default, kind, group, help, affects_result=False, recipients=recipients)
 
 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
@@ -256,13 +266,13 @@ class DagOptions:
     tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels to filter lists by")
     description: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
     on_failure: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails", recipients=True
     )
     on_success: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
     )
     on_retry: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
     defaults: Mapping[str, Any] = field(default_factory=dict)  # task options by field name: Airflow's default_args
 

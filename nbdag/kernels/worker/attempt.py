@@ -29,7 +29,7 @@ from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.process_tree import kill_tree, new_attempt_mark
-from ...writing import write_atomically
+from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
 from ..jupyter.engine import ENGINE, START_TIMEOUT, Execution
@@ -122,6 +122,7 @@ class Attempt:
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
         try:
+            create_private_file(Path(job.path))  # papermill keeps the mode of a file that it writes
             self.execution = Execution(_manager(job, self._folder), self._on_kernel)
             papermill.execute_notebook(
                 nb,

@@ -23,6 +23,7 @@ from ...core.model.job import Note
 from ...core.model.text import plural
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
+from ...home import absolute
 
 
 @error
@@ -169,7 +170,7 @@ def prepare(
     built: BuiltNotebook | None = None,
 ) -> Prepared:
     """Check everything that needs no store. `built` is the notebook if the caller has read it already."""
-    path = Path(notebook).expanduser().absolute()
+    path = absolute(notebook)
     # Jupyter starts a kernel in the notebook's folder, so a headless run finds the same files there.
     folder = path.parent if cwd is None else _folder(Path(cwd))
     if built is None:
@@ -263,7 +264,7 @@ def new_name(now: datetime, kind: str = "manual") -> str:
 def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
     if said is None:
         return None
-    path = Path(said).expanduser().absolute()
+    path = absolute(said)
     if path.is_dir():
         raise OutputError(Path(said), "it is a folder; choose a file in it, such as out.ipynb")
     if not path.parent.is_dir():
@@ -283,7 +284,7 @@ def _replaceable(path: Path) -> bool:
 
 
 def _folder(said: Path) -> Path:
-    path = said.expanduser().absolute()
+    path = absolute(said)
     if not path.is_dir():
         raise FolderMissingError(said)
     return path
