@@ -209,7 +209,7 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
         return _chosen(here / chosen, url)
     for folder in (here, *here.parents):
         root = folder / NAME
-        if os.path.isdir(root):  # False below a folder that cannot be entered, where Path.is_dir raises an error
+        if _is_folder(root):
             why = reason_to_distrust(root)
             if why:
                 raise UntrustedHomeError(root, *why)
@@ -251,9 +251,16 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 
 
 def _chosen(root: Path, url: str | None) -> Home:
-    if os.path.exists(root) and not os.path.isdir(root):
+    if not _is_folder(root) and os.path.lexists(root) and os.access(root.parent, os.X_OK):
         raise NotAFolderError(root)
     return Home(root, url)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it is below a folder that cannot be entered
+        return False
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:

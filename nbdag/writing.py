@@ -30,17 +30,18 @@ def write_atomically(path: Path, *parts: bytes | memoryview, private: bool = Tru
 
 def make_private_folder(path: Path) -> None:
     """Create a folder and its missing parents, which only their owner can enter, whatever the umask."""
-    if path.is_dir():
-        return
-    if path.parent != path:
-        make_private_folder(path.parent)
     try:
         path.mkdir(mode=PRIVATE_FOLDER)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        make_private_folder(path.parent)
+        make_private_folder(path)
     except FileExistsError:
         if not path.is_dir():
             raise
-        return  # another process created it
-    path.chmod(PRIVATE_FOLDER)
+    else:
+        path.chmod(PRIVATE_FOLDER)
 
 
 def create_private_file(path: Path) -> None:

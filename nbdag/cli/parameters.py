@@ -18,6 +18,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MAX_FILE = 64 << 20  # bytes of a file of parameters
+
 _OPTIONS = (
     click.option(
         "-p",
@@ -68,9 +70,14 @@ def parameters(
         values.update(_mapping(plain, "-b"))
     for file in parameters_file:
         try:
-            plain = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            with Path(file).open("rb") as opened:
+                content = opened.read(_MAX_FILE + 1)
+            if len(content) > _MAX_FILE:
+                raise ValueError(f"it is larger than {_MAX_FILE >> 20} MB")
+            plain = content.decode()
+        except (OSError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error).lower()
+            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else reason
             raise click.BadParameter(f"cannot read {file}: {reason}", param_hint="-f") from None
         values.update(_mapping(plain, f"-f {file}"))
     for text in parameters_yaml:
@@ -92,7 +99,7 @@ def typed(text: str) -> Any:
     for number in (int, float):
         try:
             return number(text)
-        except ValueError:
+        except ValueError:  # also for more digits than Python reads
             pass
     return text
 
@@ -102,6 +109,11 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
 
     try:
         values = yaml.load(text, Loader=_loader())
+    except RecursionError:
+        raise click.BadParameter("invalid YAML: it is nested too deeply", param_hint=where) from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as a number that is none
+        reason = str(error).partition("\n")[0][:80]
+        raise click.BadParameter(f"invalid YAML: {reason}", param_hint=where) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""

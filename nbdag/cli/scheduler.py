@@ -10,7 +10,7 @@ from .. import runs
 from ..core.model.text import task_label
 from . import units
 from ._group import examples
-from .options import EXECUTOR
+from .options import EXECUTOR, NUMBER_OF_JOBS
 from .output import to_json
 
 
@@ -24,7 +24,7 @@ from .output import to_json
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=NUMBER_OF_JOBS,
     metavar="N",
     show_default="number of cores",
     help="Maximum number of tasks at once.",

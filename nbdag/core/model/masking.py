@@ -10,19 +10,24 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 MASK = "***"
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_SECRET_WORDS = frozenset(
-    "password passwords passwd passphrase passcode pwd pw secret secrets token credential credentials apikey apitoken "
-    "authtoken accesskey privatekey secretkey auth authorization bearer jwt cookie".split()
-)
+# fmt: off
+_SECRET_WORDS = frozenset({
+    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pw", "secret", "secrets", "token",
+    "credential", "credentials", "apikey", "apitoken", "authtoken", "accesskey", "privatekey", "secretkey", "auth", "authorization",
+    "bearer", "jwt", "cookie",
+})
 _SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"), ("account", "key"), ("auth", "key")})
-_MEASURES = frozenset(
-    "count counts length len limit size type types ttl expiry name names file path folder dir field column".split()
-)
+_MEASURES = frozenset({
+    "count", "counts", "length", "len", "limit", "size", "type", "types", "ttl", "expiry", "name", "names", "file",
+    "path", "folder", "dir", "field", "column",
+})
+# fmt: on
 
 _USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # to the last @, as a password may contain one
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
@@ -33,9 +38,7 @@ def is_secret(name: str) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words[-1] in _MEASURES:
         return False
-    return bool(_SECRET_WORDS.intersection(words)) or any(
-        pair in _SECRET_PAIRS for pair in zip(words, words[1:], strict=False)
-    )
+    return bool(_SECRET_WORDS.intersection(words)) or any(pair in _SECRET_PAIRS for pair in pairwise(words))
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
