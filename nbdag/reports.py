@@ -192,7 +192,7 @@ def _insert(
             before.setdefault(last + 1, []).append(
                 {
                     "cell_type": "code",
-                    "source": masked_assignments(injected["source"]),
+                    "source": masked_assignments("".join(injected["source"])),
                     "metadata": {"tags": [INJECTED]},
                     "execution_count": None,
                     "outputs": [],

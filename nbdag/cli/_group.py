@@ -30,6 +30,8 @@ _MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 
+_PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODEV})
+
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
@@ -200,6 +202,11 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(f"{reason}{where}; free disk space or change the permissions, and try again")
         _show_if_debugging(error)
         return 1
+    if isinstance(error, OSError) and error.errno in _PATH_ERRORS:
+        where = f": {str(error.filename)[:200]}" if error.filename else ""
+        _print_message(f"{(error.strerror or str(error)).lower()}{where}; choose another path")
+        _show_if_debugging(error)
+        return 2
     if (packages := _package_error()) is not None:  # the likeliest cause, and the user can fix it
         _print_message(str(packages))
         _show_if_debugging(error)

@@ -12,23 +12,15 @@ from .. import runs
 from ..core.model.states import RunState
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
-from .options import ALLOW_UNKNOWN, COUNT, EXECUTOR, NUMBER_OF_JOBS, task_names
+from .options import ALLOW_UNKNOWN, COUNT, EXECUTOR, NUMBER_OF_JOBS, date, task_names
 from .output import output_option, print_data
 from .parameters import parameter_options, parameters
 
 
-def _date(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
-        ) from None
-
-
 def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     """Return the date, or the end of its day if the text has no time."""
-    found = _date(ctx, param, text)
+    found = date(ctx, param, text)
+    assert found is not None  # the option is required
     return datetime.combine(found, time.max) if re.search(r"[T\s:]", text.strip()) is None else found
 
 
@@ -42,7 +34,7 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
 )
 @DAG
 @click.option(
-    "--from", "first", required=True, metavar="DATE", callback=_date, help="First date, in the DAG's time zone."
+    "--from", "first", required=True, metavar="DATE", callback=date, help="First date, in the DAG's time zone."
 )
 @click.option(
     "--to", "last", required=True, metavar="DATE", callback=_last, help="Last date, included to the end of its day."

@@ -12,7 +12,7 @@ from .. import runs
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems, read_notebook
-from .options import ALLOW_UNKNOWN
+from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
@@ -105,7 +105,7 @@ def list_(form: str) -> None:
 @click.option(
     "--logical-date",
     metavar="DATE",
-    callback=lambda ctx, param, text: _date(text),
+    callback=date,
     help="Logical date of the run, like the tick of a scheduled run.",
 )
 @click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
@@ -228,17 +228,6 @@ def _is_due(dag: runs.Deployed) -> bool:
 
 def _moment(at: datetime | None) -> str:
     return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
-        ) from None
 
 
 def _warn_without_scheduler() -> None:

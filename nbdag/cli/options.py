@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
@@ -31,3 +32,18 @@ def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]
             raise click.BadParameter(f"{value!r} names no task; name at least one, or omit {flag} to select all tasks")
         names |= dict.fromkeys(found)
     return tuple(names)
+
+
+def date(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """Return a date that an option takes."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"invalid date {text[:40]!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
+        ) from None
+    if not 1900 <= found.year < 9999:  # arithmetic with time zones needs room at both ends
+        raise click.BadParameter(f"the date {text[:40]!r} is out of range; expected a year from 1900 to 9998")
+    return found

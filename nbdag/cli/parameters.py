@@ -8,7 +8,6 @@ strings, as in papermill.
 from __future__ import annotations
 
 import base64
-import binascii
 import keyword
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,7 +64,7 @@ def parameters(
     for text in parameters_base64:
         try:
             plain = base64.b64decode(text, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # also of base64 itself
             raise click.BadParameter(f"{text[:40]!r} is not text in base64", param_hint="-b") from None
         values.update(_mapping(plain, "-b"))
     for file in parameters_file:

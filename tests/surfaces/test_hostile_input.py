@@ -5,12 +5,8 @@ Each command is called in this process with hostile values for each of its optio
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -157,4 +153,4 @@ def test_a_hostile_value_is_answered_in_a_sentence(
                 wrong.append((shown, code, err[-300:]))
             elif code == 2 and not err.strip():
                 wrong.append((shown, code, "says nothing"))
-    assert not wrong
+    assert not wrong, "\n".join(map(str, wrong))

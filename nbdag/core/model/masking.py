@@ -19,8 +19,8 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
     "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pw", "secret", "secrets", "token",
-    "credential", "credentials", "apikey", "apitoken", "authtoken", "accesskey", "privatekey", "secretkey", "auth", "authorization",
-    "bearer", "jwt", "cookie",
+    "credential", "credentials", "apikey", "apitoken", "authtoken", "accesskey", "privatekey", "secretkey", "auth",
+    "authorization", "bearer", "jwt", "cookie",
 })
 _SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"), ("account", "key"), ("auth", "key")})
 _MEASURES = frozenset({

@@ -24,7 +24,9 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import Job, Outcome, Result
+from ...core.model.masking import masked, masked_assignments
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
@@ -70,6 +72,7 @@ class Attempt:
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
+                self._mask_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except OSError as error:
@@ -156,6 +159,20 @@ class Attempt:
         except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
+
+    def _mask_parameters(self) -> None:
+        """Hide the secret parameters of this attempt in its notebook, which papermill has written."""
+        parameters = masked(self.job.parameters)
+        if parameters == dict(self.job.parameters):
+            return
+        path = Path(self.job.path)
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            nb = json.loads(path.read_bytes())
+            nb["metadata"]["papermill"]["parameters"] = parameters
+            for cell in nb["cells"]:
+                if INJECTED in tags_of(cell):
+                    cell["source"] = masked_assignments("".join(cell["source"]))
+            write_atomically(path, json.dumps(nb, indent=1, ensure_ascii=False).encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
