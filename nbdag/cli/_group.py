@@ -45,8 +45,9 @@ class Commands(click.Group):
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
             epilog="'nbdag COMMAND --help' shows a command's options and examples. Runs are stored in the folder "
             "NBDAG_HOME if it is set, else in the nearest .nbdag folder at or above the current folder, else in a new "
-            ".nbdag folder here. Exit codes: 0 success, 1 the run failed or problems were found, 2 wrong usage, 130 "
-            "interrupted.",
+            ".nbdag folder here. A .nbdag folder that belongs to another user, or that others may write, is used only "
+            "if NBDAG_HOME names it, also by root and in a container. Exit codes: 0 success, 1 the run failed or "
+            "problems were found, 2 wrong usage, 130 interrupted.",
             params=[
                 click.Option(
                     ["--version"],

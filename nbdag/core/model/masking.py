@@ -15,6 +15,7 @@ from typing import Any
 
 MASK = "***"
 
+_SHORTEST = 4  # characters of a secret that is searched for in text
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
@@ -57,6 +58,31 @@ def masked_value(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [masked_value("", each) for each in value]
     return value
+
+
+def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the secret texts among these values, each with what is shown instead.
+
+    Too short ones are omitted, as they would match by chance.
+    """
+    found: dict[str, str] = {}
+
+    def collect(name: str, value: Any, inside: bool) -> None:
+        secret = inside or is_secret(name)
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                collect(str(key), each, secret)
+        elif isinstance(value, list | tuple):
+            for each in value:
+                collect("", each, secret)
+        elif isinstance(value, str) and len(value) >= _SHORTEST:
+            shown = MASK if secret else without_passwords(value)
+            if shown != value:
+                found[value] = shown
+
+    for name, value in values.items():
+        collect(name, value, False)
+    return found
 
 
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:

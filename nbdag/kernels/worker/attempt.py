@@ -26,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import Job, Outcome, Result
-from ...core.model.masking import masked, masked_assignments
+from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
@@ -172,7 +172,10 @@ class Attempt:
             for cell in nb["cells"]:
                 if INJECTED in tags_of(cell):
                     cell["source"] = masked_assignments("".join(cell["source"]))
-            write_atomically(path, json.dumps(nb, indent=1, ensure_ascii=False).encode())
+            text = json.dumps(nb, indent=1, ensure_ascii=False)
+            for secret, shown in secret_texts(self.job.parameters).items():  # also where a cell's output shows it
+                text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
+            write_atomically(path, text.encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
