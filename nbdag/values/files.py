@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError, error
-from ..writing import write_atomically
+from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
 ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
@@ -172,7 +172,7 @@ class LocalFiles:
         try:
             if self._is_whole(digest) and self.keep(digest):  # `nbdag gc` keeps values that were used recently
                 return digest
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
             _verified.add(_identity(path))
         except OSError as why:

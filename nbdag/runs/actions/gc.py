@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
 from ..execution.recovery import opened_recovered
@@ -29,6 +30,8 @@ class Cleaned:
     """The runs and files that were deleted, or would be."""
 
     runs: tuple[str, ...] = ()  # ids of runs whose record is deleted
+    oldest: datetime | None = None  # end of the oldest of these runs
+    newest: datetime | None = None  # end of the newest
     values: int = 0  # files
     notebooks: int = 0  # pinned notebooks
     folders: int = 0  # of runs: reports, notebooks and logs of attempts
@@ -41,7 +44,7 @@ def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) ->
     with opened_recovered(here) as store:
         if store is None:
             return Cleaned()
-        return Cleaned(runs=tuple(row.name for row in _delete_records(store, keep, dry_run)))
+        return Cleaned(**_about(_delete_records(store, keep, dry_run)))
 
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
@@ -62,7 +65,8 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         "notebooks": [path for path in _files(here.root / "notebooks", 1) if path.stem not in notebooks],
         "folders": [path for path in _folders(here.root / "runs") if (path.parent.name, path.name) not in runs],
     }
-    counts, size = {}, 0
+    counts: dict[str, Any] = {}
+    size = 0
     for kind, paths in unneeded.items():
         old = [path for path in paths if _last_change(path) < newest]
         counts[kind] = len(old)
@@ -72,7 +76,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
                 size += freed
             else:
                 counts[kind] -= 1
-    return Cleaned(runs=tuple(row.name for row in deleted), bytes=size, **counts)
+    return Cleaned(**_about(deleted), bytes=size, **counts)
 
 
 def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
@@ -82,6 +86,12 @@ def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
         rows = [row for row in rows if row.id in deleted]
         store.maintenance.compact()
     return rows
+
+
+def _about(rows: Sequence[RunRow]) -> dict[str, Any]:
+    ended = [datetime.fromtimestamp(row.ended, UTC) for row in rows if row.ended is not None]
+    found = {"runs": tuple(row.name for row in rows)}
+    return {**found, "oldest": min(ended), "newest": max(ended)} if ended else found
 
 
 def _files(root: Path, depth: int) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """The records that a query returns: a run and its tasks, as plain values read from the store once.
 
 A `Run` does not change by itself: call `find_run` again for its current state, or `follow` it. `Run.to_dict()` is what
-`nbdag run --json` prints; its keys are stable.
+`nbdag run --json` prints; its keys are stable, and parameters that look like secrets are masked in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from ...core.model import text
 from ...core.model.job import Note, StoredOutput
+from ...core.model.masking import masked
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home
@@ -235,7 +236,7 @@ class Run:
             "ended": _iso(self.ended),
             "duration": self.duration,
             "notebook": str(self.notebook),
-            "parameters": dict(self.parameters),
+            "parameters": masked(self.parameters),
             "tasks": [task.to_dict() for task in self.tasks],
             "warnings": [_note(note) for note in self.warnings],
             "error": self.error,
