@@ -22,7 +22,8 @@ from typing import IO, Any
 
 from ..errors import NbdagError, error
 from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
-from ..processes.process_tree import kill_tree, new_attempt_mark
+from ..processes.marks import new_attempt_mark
+from ..processes.process_tree import kill_tree
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
 _SECONDS = 30.0  # default; Airflow's limit for importing a DAG

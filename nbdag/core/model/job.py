@@ -56,6 +56,7 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
+    mark: str = ""  # of its processes; the same for every scheduler that knows this attempt
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
     # Name that it reads → names by which other tasks have that object and would miss a hidden change; None: not known.
     held: Mapping[str, tuple[str, ...]] | None = None

@@ -41,6 +41,7 @@ def assemble(
     parameters: Mapping[str, Any] | None = None,
     element: Mapping[str, str] | None = None,
     expand: bool = False,
+    mark: str = "",
     context: Mapping[str, Any] | None = None,
 ) -> Job:
     """The job of one attempt. `left` says what a task of the run, or one that it borrows from, has left so far."""
@@ -61,6 +62,7 @@ def assemble(
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
+        mark=mark,
         context=dict(context or {}),
         held=held(dag, task),
         changed_later=changed_later(dag, task),

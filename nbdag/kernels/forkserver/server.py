@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
+from ...processes.marks import drop_mark
 from . import framing, importing
 from .child import ForkedChild, ForkRequest, env_changes
 from .importing import flush
@@ -413,6 +414,7 @@ def main() -> int:
     exit_hook = ExitHook()
     atexit.register(exit_hook.run)  # registered first, so called last
     options = json.loads(sys.argv[1])
+    drop_mark()
     with contextlib.suppress(PermissionError):  # after a restart it is a session leader already
         os.setsid()
     os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)

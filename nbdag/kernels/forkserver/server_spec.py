@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from ...processes.marks import MARK_LIMIT
+
 # Set temporarily by shells, terminals, sessions, Jupyter, pytest and nbdag itself; no import depends on them.
 _TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
@@ -106,7 +108,7 @@ def _nbdag_version() -> int:
 
 
 def _limits() -> list[object]:
-    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_") and name != MARK_LIMIT)
     limits: list[object] = [(name, resource.getrlimit(getattr(resource, name))) for name in names]
     limits += [os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), sorted(os.getgroups())]
     with contextlib.suppress(OSError):

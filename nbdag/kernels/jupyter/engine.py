@@ -20,7 +20,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from ...core.model.cell_tags import HELPER, tags_of
 from ...core.model.job import Outcome
 from ...core.model.states import TaskState
-from ..runtime.messages import MIME, outcome_from_dict
+from ..runtime.messages import MIME, PROCESSES, outcome_from_dict
 
 ENGINE = "nbdag-task"
 START_TIMEOUT = 600  # seconds until a living kernel answers; one that dies is noticed at once
@@ -34,6 +34,7 @@ class Execution:
         self.on_kernel = on_kernel  # called with the kernel's pid
         self.client: TaskClient | None = None
         self.outcome: Outcome | None = None  # published by the kernel
+        self.has_processes = True  # whether a process below the kernel may still exist
         self.exit_code: int | None = None  # of a kernel that ended by itself; negative: the signal
         self.died_in_cell: Any = None  # the cell that the kernel was executing when it died
 
@@ -74,7 +75,9 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         """Keep the kernel's outcome; write any other message into the notebook."""
         if msg["msg_type"] == "display_data" and MIME in msg["content"]["data"]:
-            self.execution.outcome = outcome_from_dict(msg["content"]["data"][MIME])
+            data = dict(msg["content"]["data"][MIME])
+            self.execution.has_processes = data.pop(PROCESSES, True)
+            self.execution.outcome = outcome_from_dict(data)
             return None
         return super().process_message(msg, cell, cell_index)
 

@@ -28,7 +28,8 @@ from ...core.model.job import Job, Outcome, Result
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
-from ...processes.process_tree import kill_tree, new_attempt_mark
+from ...processes.marks import new_attempt_mark
+from ...processes.process_tree import kill_marked, kill_tree
 from ...writing import write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
@@ -45,7 +46,7 @@ class Attempt:
 
     def __init__(self, job: Job, folder: Path, connection: socket.socket) -> None:
         self.job = job
-        self.mark = new_attempt_mark()
+        self.mark = job.mark or new_attempt_mark()
         self.started = time.time()
         self.execution: Execution | None = None
         self._folder = folder
@@ -59,7 +60,7 @@ class Attempt:
     def execute(self) -> Result:
         """Execute the notebook; return a result whatever happens."""
         os.environ[MARK_VARIABLE] = self.mark
-        record_processes(Path(self.job.path), [os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [os.getpid()])
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
@@ -117,6 +118,8 @@ class Attempt:
         if self._kernel is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
+        if self.execution is not None and self.execution.has_processes:
+            kill_marked(self.mark)  # what has left the kernel's group
         forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
@@ -161,7 +164,7 @@ class Attempt:
             self._kernel = pid
             is_terminated = self._termination is not None
             framing.send(self._connection, {"kernel": pid, "mark": self.mark})
-        record_processes(Path(self.job.path), [pid, os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [pid, os.getpid()])
         if is_terminated:
             kill_tree(pid, self.mark)
 

@@ -305,7 +305,7 @@ class Daemon:
             return
         self._watched = time.monotonic()
         at = now.timestamp()
-        for run in fail_dead_runs(self._store, at):
+        for run in fail_dead_runs(self._store, at, self._home):
             self._say("the process that drove it is gone", run.dag, run.name)
             self._notifier.has_ended(run, self._home)
         for other in self._store.schedulers.unended():

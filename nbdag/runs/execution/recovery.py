@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def bury(store: Store, home: Home) -> None:
     """Record the end of every run whose process is gone. Those who are to be told are waited for, within limits."""
-    gone = scheduler.fail_dead_runs(store, time.time())
+    gone = scheduler.fail_dead_runs(store, time.time(), home)
     if gone:
         notifier = Notifier(store)
         for row in gone:
