@@ -103,9 +103,22 @@ class ForkServer:
         culprit = importing.other_threads()
         if culprit:
             raise RuntimeError(f"importing {self.options['targets']} starts a thread: {culprit}")
-        self.modules, self.not_preloaded = importing.import_ahead(
-            self.options["modules"], Path(self.options["not_preloaded"]), self._start_over
-        )
+        with contextlib.ExitStack() as surroundings:
+            looks = [
+                surroundings.enter_context(target.preloading())  # type: ignore[attr-defined]
+                for target in self.targets.values()
+                if self.options["modules"] and hasattr(target, "preloading")
+            ]
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            os.chdir(self.folder)  # an unusual name, so that a module that keeps it is detected
+            done = importing.import_ahead(
+                self.options["modules"],
+                Path(self.options["not_preloaded"]),
+                self._start_over,
+                lambda: next(filter(None, (each.changes() for each in looks)), ""),
+            )
+            os.chdir("/")
+        self.modules, self.not_preloaded = done
 
     def _start_over(self) -> None:
         os.set_inheritable(self.listener.fileno(), True)

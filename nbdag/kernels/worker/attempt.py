@@ -73,6 +73,8 @@ class Attempt:
                 result = self._execute(nb, file)
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
+        except TimeoutError as error:  # of nbclient
+            return self._failed(f"its outputs did not arrive: {str(error).partition(chr(10))[0]}")
         except OSError as error:
             return self._failed(
                 f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
