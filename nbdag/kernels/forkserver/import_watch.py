@@ -76,7 +76,7 @@ class Watch:
                 if renew is not None:
                     self.renewed = True
                     (_in_folder if isinstance(value, str | PurePath) else _at_fork).append(_setter(space, key, renew))
-                elif isinstance(value, str) and _holds(value, [int(clock()) for clock in called & _CLOCKS.keys()]):
+                elif isinstance(value, str) and self._holds_time(value, called):
                     return "a text with the time"
                 elif os.urandom in called and isinstance(value, bytes | str) and _looks_random(value):
                     return "a random text"
@@ -113,6 +113,14 @@ class Watch:
                     if _holds(value, [read()]):
                         return _replaced(value, str(read()), read)
         return None
+
+    def _holds_time(self, text: str, called: set[Any]) -> bool:
+        numbers = [int(number) for number in re.findall(r"\d{10,20}", text)]
+        return any(
+            int(self.started[clock]) <= number <= int(clock()) + 1
+            for clock in called & {time.time, time.time_ns}
+            for number in numbers
+        )
 
     def _reseed(self, value: object) -> None:
         for each in (value, *_defaults(value)):
