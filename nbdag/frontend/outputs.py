@@ -7,6 +7,7 @@ JavaScript, widgets and whatever else would have to run are told by their text i
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
 from .messages import Output
 
 LOG = 40_000  # characters of a log's end
+_MAX_BYTES = 4  # of a character in UTF-8
 LARGEST = 2_000_000  # characters of one output
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
 _BEST_FIRST = ("text/html", *_PICTURES, "text/markdown", "text/latex", "text/plain")
@@ -59,9 +61,11 @@ def of_bundle(bundle: Mapping[str, Any]) -> list[Output]:
 
 
 def log(path: Path) -> str:
-    """The end of an attempt's log."""
+    """Return the end of an attempt's log. Only the end is read, as a log may have any size."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG * _MAX_BYTES))
+            text = file.read(LOG * _MAX_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
     return plain(text[-LOG:])

@@ -156,7 +156,7 @@ class Daemon:
             clock=clock,
             due_runs=DueRuns(store, read=self._notebook, report=self._say),
             on_error=self._fail_run,
-            is_ready=self._builder.is_ready,
+            is_ready=self._is_ready,
             poll_interval=GLANCE,
         )
         self._ahead: float | None = None  # the clock's time, less what has passed
@@ -166,6 +166,7 @@ class Daemon:
         self._watched: float | None = None  # when the other schedulers were last looked at; monotonic
         self._well = time.monotonic()  # when the database last did what it was asked
         self._lost = False  # attempts were ended here, since others may make them now
+        self._foreign: set[int] = set()  # runs whose notebook another home has
         self._silent: dict[str, tuple[float, int]] = {}  # others → last heartbeat, looks since that found the same
 
     def ask_to_end(self) -> None:
@@ -292,6 +293,21 @@ class Daemon:
     def _fail_run(self, row: RunRow, error: NbdagError) -> None:
         fail_run(self._store, row, str(error), self._clock().timestamp())
         self._say(f"it cannot run: {error}", row.dag, row.name)
+
+    def _is_ready(self, row: RunRow) -> bool:
+        """Return whether this scheduler can run it; leave a run alone whose notebook is kept in another home."""
+        notebook = self._home.notebook(row.digest)
+        if self._store.is_sqlite or notebook.exists():
+            return self._builder.is_ready(row)
+        if row.id not in self._foreign:
+            self._foreign.add(row.id)
+            self._say(
+                f"its notebook is not at {notebook}, so it is left to the scheduler that has it: give all schedulers of "
+                "one database the same NBDAG_HOME",
+                row.dag,
+                row.name,
+            )
+        return False
 
     def _was_built(self, row: RunRow) -> None:
         """Its tasks are on record, or it has failed."""
