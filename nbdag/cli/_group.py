@@ -154,11 +154,35 @@ def _answer(error: Exception, args: Sequence[str]) -> int:
         _say(f"{(error.strerror or str(error)).lower()}{where}: free some space or change who may write, and try again")
         _show_if_debugging(error)
         return 1
+    if (lacking := _lacking(error)) is not None:
+        _say(lacking)
+        _show_if_debugging(error)
+        return 1
     if (old := _unmet()) is not None:  # the likeliest cause, and a person can mend it
         _say(str(old))
         _show_if_debugging(error)
         return old.exit_code
     return _confess(error)
+
+
+def _lacking(error: Exception) -> str | None:
+    """Return what the system lacks or refuses, in one sentence; None if the error has another cause."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return "the working directory was removed: change to another folder and try again"
+    except OSError:
+        return None
+    number = error.errno if isinstance(error, OSError) else None
+    if (
+        number in (errno.EAGAIN, errno.ENOMEM)
+        or isinstance(error, MemoryError)
+        or "can't start new thread" in str(error)
+    ):
+        return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no further open file: close others or raise the limit (ulimit -n)"
+    return None
 
 
 def _unmet() -> NbdagError | None:

@@ -15,7 +15,6 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from .identity import MARK_VARIABLE
 

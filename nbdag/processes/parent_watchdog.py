@@ -59,4 +59,3 @@ def _watch(worker: int) -> None:
     if MARK_VARIABLE in os.environ:
         kill_marked(os.environ[MARK_VARIABLE])
     os.killpg(0, signal.SIGKILL)
-

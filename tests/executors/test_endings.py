@@ -77,6 +77,22 @@ def test_a_timeout_kills_every_process_of_the_attempt(both) -> None:
     assert gone(wait_for(both.folder / "pids"))
 
 
+def test_a_timeout_on_a_busy_machine_is_reported_as_one(new_bench) -> None:
+    bench = new_bench(2)
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        for n in range(4):
+            bench.executor.submit(
+                bench.job("import time\ntime.sleep(1000)", name=f"t{n}", options={"timeout": 1.0 + n})
+            )
+        found = {result.key.task: result.error for result in (bench.result() for _ in range(4))}
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+    assert found == {f"t{n}": f"timed out after {1 + n} s" for n in range(4)}
+
+
 def test_cancel_kills_every_process_of_the_attempt(both) -> None:
     job = both.job(FAMILY)
     both.executor.submit(job)

@@ -52,5 +52,8 @@ def test_an_update_of_another_tasks_display_appears_in_the_report(tmp_path: Path
     run = runs.run(path, home=Home(tmp_path / "home"))
     assert run.state is RunState.SUCCESS
     report = nbformat.read(run.notebook, 4)
-    shown = [[(o.get("data", {}).get("text/plain") or o.get("text"), dict(o.get("metadata", {}))) for o in c.outputs] for c in report.cells]
+    shown = [
+        [(o.get("data", {}).get("text/plain") or o.get("text"), dict(o.get("metadata", {}))) for o in c.outputs]
+        for c in report.cells
+    ]
     assert shown == [[("'second'", {})], [("upd 1\n", {})], [("'b'", {})]]

@@ -134,8 +134,14 @@ KEEPS = {
     "time": ("import time\nSTART = time.time()\nclass Clock:\n    began = time.monotonic()", True),
     "folder": ("import os, pathlib\nHERE = os.path.abspath('data')\nPATH = pathlib.Path.cwd()", True),
     "uuid": ("import uuid\nSESSION = uuid.uuid4()", True),
-    "generator": ("import random\nRNG = random.Random()\ndef f(rng=random.Random()): return rng\nFIXED = random.Random(1)", True),
-    "numpy": ("import numpy as np\nRNG = np.random.default_rng()\nOLD = np.random.RandomState()\nFIXED = np.random.default_rng(1)", True),
+    "generator": (
+        "import random\nRNG = random.Random()\ndef f(rng=random.Random()): return rng\nFIXED = random.Random(1)",
+        True,
+    ),
+    "numpy": (
+        "import numpy as np\nRNG = np.random.default_rng()\nOLD = np.random.RandomState()\nFIXED = np.random.default_rng(1)",
+        True,
+    ),
     "stamp": ("import time\nSTAMP = f'{time.time():.0f}'", False),
     "token": ("import secrets\nTOKEN = secrets.token_hex(16)", False),
     "variable": ("import os\nEDITOR = os.environ.get('VSCODE_PID')", False),

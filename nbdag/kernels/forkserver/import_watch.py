@@ -205,7 +205,10 @@ def _module_of(frame: types.FrameType | None) -> str:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]
-        if top in {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"} or frame.f_globals is globals():
+        if (
+            top in {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
+            or frame.f_globals is globals()
+        ):
             return ""
         if top not in sys.stdlib_module_names and top != "__main__":
             return str(name)

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 import ipykernel_launcher  # type: ignore[import-untyped]
-from ipykernel.ipkernel import IPythonKernel
 from ipykernel.iostream import OutStream
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.session import Session

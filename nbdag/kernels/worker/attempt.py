@@ -192,6 +192,8 @@ class Attempt:
         return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
 
     def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
+        # A killed kernel fails in many ways; the reason for which it was killed says more than any of them.
+        error, final = self._termination or error, final and self._termination is None
         return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
