@@ -174,11 +174,8 @@ def _lacking(error: Exception) -> str | None:
     except OSError:
         return None
     number = error.errno if isinstance(error, OSError) else None
-    if (
-        number in (errno.EAGAIN, errno.ENOMEM)
-        or isinstance(error, MemoryError)
-        or "can't start new thread" in str(error)
-    ):
+    is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
         return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
     if number in (errno.EMFILE, errno.ENFILE):
         return "the system allows no further open file: close others or raise the limit (ulimit -n)"

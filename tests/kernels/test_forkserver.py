@@ -409,7 +409,7 @@ def test_a_server_that_ends_leaves_the_files_of_its_successor(own, tmp_path):
         first = server.status(LONG).pid
         with server.fork(T["Prepared"], b"") as child:  # the old server has something to do before it ends
             os.kill(first, signal.SIGTERM)
-            until(lambda: server.status(LONG) is None or server.status(LONG).pid != first, "the old server ends")
+            until(lambda pid=first: pid not in {each.pid for each in server_registry.running()}, "the old server ends")
             assert described(server, tmp_path)["pid"]
         until(lambda pid=first: gone(pid), "the old server has ended")
         assert server.status(LONG).pid != first

@@ -17,7 +17,7 @@ def process(*_, **__): raise BlockingIOError(errno.EAGAIN, "Resource temporarily
 if {what!r} == "threads":
     threading.Thread.start = thread
 else:
-    os.posix_spawn = subprocess._fork_exec = subprocess._posixsubprocess.fork_exec = process
+    os.posix_spawn = subprocess.Popen._execute_child = process
 sys.argv[:] = ["nbdag", *sys.argv[1:]]
 runpy.run_module("nbdag", run_name="__main__")
 """

@@ -97,7 +97,8 @@ class Receiver:
     def _missing(self) -> int:
         if len(self._bytes) < _HEAD.size:
             return _HEAD.size - len(self._bytes)
-        return _HEAD.size + sum(_HEAD.unpack(self._bytes[: _HEAD.size])) - len(self._bytes)
+        length, rest = _HEAD.unpack(self._bytes[: _HEAD.size])
+        return int(_HEAD.size + length + rest - len(self._bytes))
 
 
 def wait_readable(sock: socket.socket, within: float) -> bool:

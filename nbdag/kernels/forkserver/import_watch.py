@@ -42,6 +42,7 @@ _SEED = random.Random.seed.__code__
 _READ_VARIABLE = type(os.environ).__getitem__.__code__
 # Set for every kernel, by ipykernel or before it, to a value that the server has too.
 _SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
+_IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
 _MIN_ENTROPY = 1 << 64  # numpy draws 128 bits; a seed that somebody has written is smaller
 _MAX_ITEMS = 1000  # of a dictionary that is searched
 
@@ -205,10 +206,7 @@ def _module_of(frame: types.FrameType | None) -> str:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]
-        if (
-            top in {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
-            or frame.f_globals is globals()
-        ):
+        if top in _IGNORED or frame.f_globals is globals():
             return ""
         if top not in sys.stdlib_module_names and top != "__main__":
             return str(name)
@@ -242,7 +240,8 @@ def _numpy_reseed(value: object) -> Callable[[], object] | None:
     entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
     if not isinstance(entropy, int) or entropy < _MIN_ENTROPY:
         return None
-    return lambda: setattr(bits, "state", type(bits)().state)
+    kind: Any = type(bits)
+    return lambda: setattr(bits, "state", kind().state)
 
 
 def _setter(space: Any, key: str, renew: Callable[[], object]) -> Callable[[], object]:
@@ -256,7 +255,8 @@ def _as_type(kind: type, read: Callable[[], object]) -> Callable[[], object]:
 
 
 def _replaced(value: str | PurePath, part: str, read: Callable[[], object]) -> Callable[[], object]:
-    return lambda: type(value)(str(value).replace(part, str(read())))
+    kind: Any = type(value)
+    return lambda: kind(str(value).replace(part, str(read())))
 
 
 def _holds(text: str, numbers: Iterable[int]) -> bool:

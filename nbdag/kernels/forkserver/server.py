@@ -117,7 +117,7 @@ class ForkServer:
             raise RuntimeError(f"importing {self.options['targets']} starts a thread: {culprit}")
         with contextlib.ExitStack() as surroundings:
             looks = [
-                surroundings.enter_context(target.preloading())  # type: ignore[attr-defined]
+                surroundings.enter_context(target.preloading())
                 for target in self.targets.values()
                 if self.options["modules"] and hasattr(target, "preloading")
             ]
@@ -192,8 +192,8 @@ class ForkServer:
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
-        # Removed first, so that a new client starts a server of its own. From then on all of these names may be those of
-        # the successor.
+        # Removed first, so that a new client starts a server of its own. From then on these names may be those of the
+        # successor.
         with server_lock(Path(self.options["lock"])):
             if self.socket_file == _identity(Path(self.options["socket"])):
                 for name in ("socket", "info", "log"):
@@ -451,7 +451,8 @@ class ForkServer:
         """Close the server's descriptors in a child."""
         signal.set_wakeup_fd(-1)
         self.selector.close()
-        socks = [self.listener, *self._wakers, *(each.sock for each in (*self.holds, *self.clients))]
+        clients = [*(hold.sock for hold in self.holds), *(client.sock for client in self.clients)]
+        socks = [self.listener, *self._wakers, *clients]
         for child in self.children:
             socks += [sock for sock in (child.owner, child.request_connection) if sock is not None]
             if child.pidfd >= 0:

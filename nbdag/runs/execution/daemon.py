@@ -302,8 +302,8 @@ class Daemon:
         if row.id not in self._foreign:
             self._foreign.add(row.id)
             self._say(
-                f"its notebook is not at {notebook}, so it is left to the scheduler that has it: give all schedulers of "
-                "one database the same NBDAG_HOME",
+                f"its notebook is not at {notebook}, so it is left to the scheduler that has it: give all schedulers "
+                "of one database the same NBDAG_HOME",
                 row.dag,
                 row.name,
             )
