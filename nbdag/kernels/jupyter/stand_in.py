@@ -103,22 +103,23 @@ def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutSt
         return OutStream(session, thread, name, **options)
     stream.__dict__.clear()
     stream.__class__ = OutStream
-    OutStream.__init__(stream, session, thread, name, **options)
+    OutStream.__init__(stream, session, thread, name, **options)  # type: ignore[no-untyped-call]
     return cast("OutStream", stream)
 
 
 @contextlib.contextmanager
 def kept_main_module() -> Iterator[None]:
     """Let a shell take the main module that preloaded modules have seen, if there is one."""
-    main, prepare = _kept.get("main"), InteractiveShell.prepare_user_module
+    shells: Any = InteractiveShell
+    main, prepare = _kept.get("main"), shells.prepare_user_module
     if main is None:
         yield
         return
-    InteractiveShell.prepare_user_module = lambda shell, *_, **__: prepare(shell, main, vars(main))
+    shells.prepare_user_module = lambda shell, *_, **__: prepare(shell, main, vars(main))
     try:
         yield
     finally:
-        InteractiveShell.prepare_user_module = prepare
+        shells.prepare_user_module = prepare
 
 
 def _emptied(main: Any) -> Any:
