@@ -1,28 +1,42 @@
 """The notebook is the DAG.
 
-Cell magics tag cells as tasks; nbdag reads what each cell reads and writes, draws the graph, and runs it headlessly
-with papermill, in parallel and on a schedule.
+Cell magics tag cells as tasks. nbdag analyses which names each cell reads and writes, draws the graph, and runs it
+headlessly with papermill, in parallel and on a schedule.
 
-    dag = nbdag.read("churn.ipynb")            # tasks, edges, problems
+    dag = nbdag.read("churn.ipynb")                  # tasks, edges, problems
     run = nbdag.run("churn.ipynb", parameters={"alpha": 0.5}, jobs=4)
     run.state, run["train"].duration, run.value("accuracy")
-    nbdag.load("churn", run="latest", task="train")    # what that task was given and left, in this process
+    nbdag.load("churn", run="latest", task="train")  # the inputs and outputs of that task, in this process
 
-The way of the data, and where each step lives:
+    nbdag.deploy("churn.ipynb")                      # pin it and activate its schedule
+    nbdag.trigger("churn", parameters={"alpha": 1})  # create a run now; `nbdag scheduler` executes it
+    nbdag.clear("latest", ["train"], downstream=True)
+    nbdag.backfill("churn", date(2026, 1, 1), date(2026, 1, 31))
+    nbdag.runs                                       # the whole API: every verb of the command line
+
+The way of the data, and the package of each step:
 
     .ipynb ── notebooks ──▶ cells ── core.dataflow ──▶ Dag ── runs, store ──▶ run
-       (where a %%dag cell makes tasks by code, `building` runs it and puts them below it, in the notebook)
-       scheduler: core.plan says what moves ▸ core.slots who gets a slot ▸ store records ▸ executors make the attempts
-          (with --cache, core.cache says which attempts are alike, and an earlier outcome may stand for one's own)
-          an attempt: kernels write the task's notebook ▸ papermill executes it in a kernel of its own ▸ values are kept
+       (`building` first executes a %%dag cell, and writes the tasks that it creates below it into the notebook)
+       scheduler: core.planning decides which tasks are ready and which get a slot ▸ store records ▸ executors run them
+          (with --cache, core.planning.cache_key finds an earlier attempt with the same code and inputs)
+          an attempt: kernels.worker writes the task's notebook ▸ papermill executes it in a kernel ▸ values are stored
        the result ──▶ store ──▶ reports (the notebook with every output), events (terminal, widget, web page)
 
-Which way imports point: surfaces (cli, magics) → runs, session → scheduler → executors, store, building → kernels →
-notebooks, reports, graphs, operators, values → core → errors. `core` is pure: no file, kernel, clock, network or
-database. `home` says where state lives, `writing` how a file is written whole, `processes` whether a process is still
-there, `context` what a task knows of its run.
+Imports point down, and a test holds them to it:
 
-Importing this package is quick: each public name is loaded when it is first used.
+    magics, frontend, cli, papermill_engine   surfaces: parse, call `runs` or `session`, show the result
+    runs                                      the API: queries < creation < execution < actions
+    session                                   the live notebook: which tasks ran in this kernel, and which are stale
+    scheduler                                 one loop that executes runs, in the foreground or as a daemon
+    executors, store, building                attempts; the database; tasks that a %%dag cell creates
+    kernels                                   forkserver < runtime < jupyter < worker
+    processes, graphs, notebooks, reports     processes of this machine; pictures; files
+    operators, values, home, context          kinds of tasks; stored values; the state folder; a task's view of its run
+    core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
+    errors                                    the base class of every error
+
+Importing this package is quick: each public name is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -32,36 +46,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import runs
     from .building import read
     from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
-    from .runs import Run, load, run
+    from .runs import Run, backfill, clear, deploy, load, run, trigger
 
-__all__ = ["Dag", "Fail", "NbdagError", "Run", "Skip", "load", "read", "run"]
+__all__ = [
+    "Dag",
+    "Fail",
+    "NbdagError",
+    "Run",
+    "Skip",
+    "backfill",
+    "clear",
+    "deploy",
+    "load",
+    "read",
+    "run",
+    "runs",
+    "trigger",
+]
 
-_WHERE = {
+_MODULE_OF = {
     "Dag": "core.model.dag",
     "Fail": "errors",
     "NbdagError": "errors",
     "Run": "runs",
     "Skip": "errors",
+    "backfill": "runs",
+    "clear": "runs",
+    "deploy": "runs",
     "load": "runs",
     "read": "building",
     "run": "runs",
+    "trigger": "runs",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    if name in ("Dag", "read"):
-        _draw_dags()
-    return found
+if not TYPE_CHECKING:  # with it, mypy would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name == "runs":
+            return import_module(".runs", __name__)
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        if name in ("Dag", "read"):
+            _draw_dags()
+        return found
 
 
 def _draw_dags() -> None:
-    """In a notebook, a Dag that is a cell's last value draws itself."""
+    """Let a Dag that is the last value of a cell draw itself, if this process is a notebook's kernel."""
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find_shell() if find_shell is not None else None
     if shell is not None:
@@ -75,17 +112,17 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext nbdag`."""
+    """Load the magics: `%load_ext nbdag`."""
     from .packages import require
 
-    require()  # first: with an old package the imports below may fail
+    require()  # first: with an outdated package the imports below may fail
     from .magics import load_ipython_extension as begin
 
     begin(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """`%unload_ext nbdag`."""
+    """Unload the magics: `%unload_ext nbdag`."""
     from .magics import unload_ipython_extension as end
 
     end(shell)

@@ -1,13 +1,13 @@
-"""From a notebook's file to a `Dag`.
+"""Reading of notebook files as `Dag`s.
 
-`read` takes any notebook of format 4, with or without ids, and refuses what is none in one sentence with the path and
-the next step. What is wrong inside a notebook is no error here: it stands in `Dag.problems`, and its errors keep the
-notebook from running. Nothing is run and nothing written: of a `%%dag` cell it is only seen that its tasks are not
-built (`Dag.unbuilt`). `with_built` puts them below it, each a cell that says so in its metadata (`nbdag.built`: the
-line of the %%dag cell that made it; 0 at that cell itself), so that places stay those of the user's file.
+`read` accepts any notebook of format 4, with or without cell ids, and rejects any other file with the path and the next
+step. Mistakes inside a notebook do not raise: they are in `Dag.problems`, and those of severity error keep the notebook
+from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not built (`Dag.unbuilt`).
+`with_built` inserts the built tasks below the `%%dag` cell. The metadata of each inserted cell has `nbdag.built`, the
+line of the `%%dag` cell that built it (0 in the `%%dag` cell itself), so that places refer to the user's file.
 
-A file is taken apart with `json` alone: the few facts that matter are checked where they are used, so reading a
-thousand cells takes no longer than parsing them.
+A file is parsed with `json` only, and the few fields that matter are checked on use, so reading a thousand cells takes
+no longer than parsing them.
 """
 
 from __future__ import annotations
@@ -26,51 +26,47 @@ from .core.analysis.scopes import names_of
 from .core.cells import cells as sorting
 from .core.cells.cells import ClassifiedCells, RawCell
 from .core.cells.source import Python, to_python
-from .core.dataflow.graph import understand
+from .core.dataflow.graph import dag_from_cells
 from .core.model.cell_tags import built_line, metadata_of, nbdag_metadata, tags_of
 from .core.model.dag import Cell, CellKind, Dag, Problem
 from .core.model.problems import problem
 from .core.options.option_types import ID, nearest
-from .errors import NbdagError
+from .errors import NbdagError, error
 
 _TYPES = ("code", "markdown", "raw")
-_AGAIN = "open it in Jupyter and save it again"
+_SAVE_AGAIN = "open it in Jupyter and save it again"
 
 
+@error
 class NotebookError(NbdagError):
-    """A file that cannot be read as a notebook."""
+    """A file cannot be read as a notebook."""
 
     exit_code = 2
-
-    def __init__(self, path: str, reason: str, hint: str) -> None:
-        super().__init__(path, reason, hint)
-        self.path = path  # as it was given
-        self.reason = reason
-        self.hint = hint  # the next step
-
-    def __str__(self) -> str:
-        return f"{self.path} {self.reason}; {self.hint}"
+    path: str  # as the caller gave it
+    reason: str
+    hint: str  # the next step
+    template = "{path} {reason}; {hint}"
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
-    """The pipeline that a notebook's file holds. Raises `NotebookError`."""
+    """Return the pipeline of a notebook file; raise `NotebookError` if it cannot be read."""
     return read_text(_bytes(path), name=os.fspath(path))
 
 
 def read_text(text: str | bytes, *, name: str) -> Dag:
-    """The pipeline that a notebook's text holds; `name` is its file's, for messages and the DAG's id."""
+    """Return the pipeline of a notebook's text; `name` is the file's name, for messages and the DAG's id."""
     raw, metadata = read_raw(text, name=name)
     return read_cells(raw, name=name, metadata=metadata)
 
 
 def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[str, Any]]:
-    """The cells of a notebook's text, and its metadata."""
+    """Return the cells of a notebook's text, and its metadata."""
     content = _content(text, name)
     return _raw_cells(content, name), metadata_of(content)
 
 
 def without_built(text: str | bytes, *, name: str) -> bytes:
-    """The notebook as it was before `with_built`: a report that is run again builds its tasks again."""
+    """Return the notebook as it was before `with_built`; a report that runs as a notebook builds its tasks again."""
     content = _content(text, name)
     raw = _raw_cells(content, name)
     if all(cell.built is None for cell in raw):
@@ -82,7 +78,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
-    """The notebook with what each of its %%dag cells, by index, has built. `printed` is what they have printed."""
+    """Return the notebook with the cells that its %%dag cells, by index, have built, and their printed output."""
     content = _content(text, name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
@@ -94,31 +90,31 @@ def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, nam
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": printed}] if printed else []
         printed = ""
         for n, new in enumerate(built[index]):
-            made: dict[str, Any] = {
+            inserted: dict[str, Any] = {
                 "cell_type": "code",
                 "source": new.source,
                 "metadata": _marked({}, new.built),
                 "execution_count": None,
                 "outputs": [],
             }
-            cells.append({**made, "id": f"nbdag-{index}-{n}"} if with_ids else made)
+            cells.append({**inserted, "id": f"nbdag-{index}-{n}"} if with_ids else inserted)
     content["cells"] = cells
     return _written(content)
 
 
 def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any] | None = None) -> Dag:
-    """The pipeline that these cells make."""
+    """Return the pipeline of these cells."""
     kernel, language = _kernel(metadata or {})
     stem = PurePath(name).name.removesuffix(".ipynb")
     if language.lower() not in ("python", "python3", "ipython"):
         return _foreign(raw, id_of(stem), kernel, language)
     found = sorting.classify(raw)
-    made, problems = _made_by_operators(found)
+    made, problems = _apply_operators(found)
     named = found.dag.name if found.dag else None
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
-        message = f"the file's name {stem!r} makes no id that can be told from others"
-        problems.append(problem("NB113", message, hint="give the pipeline a name: %dag NAME"))
-    return understand(
+        message = f"the file name {stem!r} gives no distinguishable DAG id"
+        problems.append(problem("NB113", message, hint="name the pipeline: %dag NAME"))
+    return dag_from_cells(
         made,
         dag_id=named or id_of(stem),
         options=found.options,
@@ -131,12 +127,12 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """A notebook's text. Raises `NotebookError`."""
+    """Return the contents of a notebook file; raise `NotebookError` if it cannot be read."""
     return _bytes(path)
 
 
 def id_of(stem: str) -> str:
-    """An id made of a file's name: accents dropped, _ for what an id cannot hold."""
+    """Return the DAG id for a file's name: without accents, and with _ for characters that an id cannot have."""
     plain = unicodedata.normalize("NFKD", stem)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     id = re.sub(r"[^A-Za-z0-9_.-]", "_", plain)[:250]
@@ -159,20 +155,20 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
         hint = f"name a notebook in it, such as {file / inside[0]}" if inside else "name a notebook"
         raise NotebookError(given, "is a folder", hint) from None
     except PermissionError:
-        raise NotebookError(given, "may not be read by you", "change its permissions") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise NotebookError(given, "cannot be read (permission denied)", "change its permissions") from None
+    except (OSError, ValueError) as failure:
+        reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise NotebookError(repr(given), f"cannot be read ({reason.lower()})", "check the path") from None
 
 
 def _near(file: Path) -> str:
     if not file.parent.is_dir():
-        return f"there is no folder {file.parent}"
+        return f"folder {file.parent} does not exist"
     names = _notebooks_in(file.parent)
     like = nearest(file.name.removesuffix(".ipynb"), (name.removesuffix(".ipynb") for name in names))
     if like:
         return f"did you mean {file.parent / like}.ipynb?"
-    return f"there is {', '.join(names[:3])}" if 0 < len(names) <= 3 else "check the path"
+    return f"its folder has {', '.join(names[:3])}" if 0 < len(names) <= 3 else "check the path"
 
 
 def _notebooks_in(folder: Path) -> list[str]:
@@ -182,68 +178,67 @@ def _notebooks_in(folder: Path) -> list[str]:
         return []
 
 
-# -- what it holds -----------------------------------------------------------------------------------------------------
+# -- the contents ------------------------------------------------------------------------------------------------------
 
 
 def _content(text: str | bytes, name: str) -> dict[str, Any]:
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            reason = f"is not UTF-8 text (byte {error.start})"
-            raise NotebookError(name, reason, "a notebook is; " + _AGAIN) from None
+        except UnicodeDecodeError as failure:
+            raise NotebookError(name, f"is not UTF-8 text (byte {failure.start})", _SAVE_AGAIN) from None
     if not text.strip():
-        raise NotebookError(name, "is empty", "a new notebook from Jupyter is not: make one there")
+        raise NotebookError(name, "is empty", "create a notebook in Jupyter instead")
     try:
         content = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        reason = f"is not JSON, as a notebook is (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
-        hint = "resolve the merge conflict in it" if re.search("^<<<<<<< ", text, re.MULTILINE) else _AGAIN
+    except json.JSONDecodeError as failure:
+        reason = f"is not valid JSON (line {failure.lineno}, column {failure.colno}: {failure.msg.lower()})"
+        hint = "resolve the merge conflict in it" if re.search("^<<<<<<< ", text, re.MULTILINE) else _SAVE_AGAIN
         raise NotebookError(name, reason, hint) from None
-    except (RecursionError, ValueError) as error:
-        raise NotebookError(name, f"is not JSON, as a notebook is ({error})", _AGAIN) from None
+    except (RecursionError, ValueError) as failure:
+        raise NotebookError(name, f"is not valid JSON ({failure})", _SAVE_AGAIN) from None
     version = content.get("nbformat") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
-        raise NotebookError(name, "is JSON but not a notebook", "name a file that Jupyter saved")
+        raise NotebookError(name, "is JSON but not a notebook", "choose a file that Jupyter saved")
     if version < 4:
         hint = f"convert it: jupyter nbconvert --to notebook --nbformat 4 --inplace {name}"
-        raise NotebookError(name, f"is a notebook of format {version}, and nbdag reads format 4", hint)
+        raise NotebookError(name, f"has notebook format {version}, but nbdag reads format 4", hint)
     if version > 4:
         hint = "save it as format 4, or install a newer nbdag"
-        raise NotebookError(name, f"is a notebook of format {version}, and nbdag reads format 4", hint)
+        raise NotebookError(name, f"has notebook format {version}, but nbdag reads format 4", hint)
     if not isinstance(content.get("cells"), list):
-        raise NotebookError(name, "is a notebook without a list of cells", _AGAIN)
+        raise NotebookError(name, "is a notebook without a list of cells", _SAVE_AGAIN)
     return dict(content)
 
 
 def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
     raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
-    below = False  # a %%dag cell that has built, so that a cell which says that it was built is one of its
+    below = False  # whether a %%dag cell that has built its tasks is above, with only built cells in between
     for n, cell in enumerate(raw):
         if cell.type == "code":
             below = cell.built == 0 or (below and cell.built is not None)
         if not below and cell.built:
-            raw[n] = replace(cell, built=None)  # somebody has copied it, and it is theirs
+            raw[n] = replace(cell, built=None)  # a user's copy of a built cell is a cell of the user
     return raw
 
 
 def _raw_cell(cell: object, n: int, name: str) -> RawCell:
-    def refuse(reason: str) -> NotebookError:
-        return NotebookError(name, f"has an invalid cell ({n}, counted from 0): {reason}", _AGAIN)
+    def invalid(reason: str) -> NotebookError:
+        return NotebookError(name, f"has an invalid cell ({n}, counted from 0): {reason}", _SAVE_AGAIN)
 
     if not isinstance(cell, dict):
-        raise refuse("it is not an object")
+        raise invalid("it is not a JSON object")
     if cell.get("cell_type") not in _TYPES:
-        raise refuse(f"its type is {cell.get('cell_type')!r}, not one of {', '.join(_TYPES)}")
+        raise invalid(f"unknown type {cell.get('cell_type')!r}, expected one of {', '.join(_TYPES)}")
     source = cell.get("source")
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
     if not isinstance(source, str):
-        raise refuse("its source is not text")
+        raise invalid("its source is not text")
     try:
         source.encode()
     except UnicodeEncodeError:
-        raise refuse("its source holds half of a character (a lone surrogate)") from None
+        raise invalid("its source contains half of a character (a lone surrogate)") from None
     return RawCell(source, cell["cell_type"], tags_of(cell), built_line(cell))
 
 
@@ -256,49 +251,50 @@ def _written(content: Mapping[str, Any]) -> bytes:
 
 
 def _kernel(metadata: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The kernel's name, None where the notebook names none, and its language."""
+    """Return the kernel's name, or None if the notebook has none, and its language."""
 
-    def said(section: str, key: str) -> str | None:
+    def field(section: str, key: str) -> str | None:
         part = metadata.get(section)
         value = part.get(key) if isinstance(part, dict) else None
         return value if isinstance(value, str) and value else None
 
-    language = said("kernelspec", "language") or said("language_info", "name") or "python"
-    return said("kernelspec", "name"), language
+    language = field("kernelspec", "language") or field("language_info", "name") or "python"
+    return field("kernelspec", "name"), language
 
 
 def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: str) -> Dag:
-    """A notebook whose cells nbdag cannot read: it has no tasks, and says why."""
+    """Return a `Dag` without tasks for a notebook in an unsupported language, with the problem."""
     made = [
         Cell(index=n, kind=CellKind.SCRATCH if cell.type == "code" else CellKind.PROSE, source=cell.source)
         for n, cell in enumerate(raw)
     ]
     hint = "choose a Python kernel for it in Jupyter"
-    said = problem("NB110", f"the notebook's language is {language}, and nbdag reads Python", hint=hint)
+    unsupported = problem("NB110", f"the notebook's language is {language}, but nbdag reads Python", hint=hint)
     return Dag(
         id=dag_id,
         options=sorting.classify(()).options,
         cells=tuple(made),
         tasks={},
-        problems=(said,),
+        problems=(unsupported,),
         language=language.lower(),
         kernel_name=kernel,
     )
 
 
-def _made_by_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
-    """The cells, with the code that operators make of their bodies."""
-    made, problems = _made(found, None)
-    if any(told.operator not in ("python", "sensor") for told in found.task_options.values()):
-        return _made(found, _names_of(made, found))  # of these some depend on what the others set
+def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
+    """Return the cells, with the code that operators generate from their bodies."""
+    made, problems = _generated(found, None)
+    if any(options.operator not in ("python", "sensor") for options in found.task_options.values()):
+        # The code of some operators depends on the names that other cells set.
+        return _generated(found, _names_of(made, found))
     return made, problems
 
 
 def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
-    """All names that some cell sets."""
+    """Return all names that some cell sets."""
     names: set[str] = set()
-    for told in found.task_options.values():
-        names.update(told.out, (name for name, _ in told.map))
+    for options in found.task_options.values():
+        names.update(options.out, (name for name, _ in options.map))
     for cell in cells:
         python = None if cell.kind is CellKind.PROSE else to_python(cell.code)
         if isinstance(python, Python):
@@ -306,28 +302,28 @@ def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
     return frozenset(names)
 
 
-def _made(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
+def _generated(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
     made: list[Cell] = []
     problems: list[Problem] = []
     for cell in found.cells:
-        told = found.task_options.get(cell.index)
-        if told is None or told.operator == "python":
+        options = found.task_options.get(cell.index)
+        if options is None or options.operator == "python":
             made.append(cell)
             continue
         start = found.body[cell.index]
         lines = cell.code.split("\n")
         head, body = lines[: start - 1], "\n".join(lines[start - 1 :])
         try:
-            source = operators.source(body, told, known)
-        except operators.UnknownOperatorError as error:
+            source = operators.source(body, options, known)
+        except operators.UnknownOperatorError as failure:
             place = cell.at(max(start - 1, 1))
-            problems.append(problem("NB108", error.message, hint=error.hint, task=cell.task, place=place))
+            problems.append(problem("NB108", failure.message, hint=failure.hint, task=cell.task, place=place))
             source = "pass"
-        except operators.OperatorError as error:
-            place = cell.at(start + error.line - 1)
-            problems.append(problem("NB109", error.message, hint=error.hint, task=cell.task, place=place))
+        except operators.OperatorError as failure:
+            place = cell.at(start + failure.line - 1)
+            problems.append(problem("NB109", failure.message, hint=failure.hint, task=cell.task, place=place))
             source = "pass"
         made.append(replace(cell, code="\n".join([*head, source])))
-        for line, message, hint in operators.body_warnings(body, told, known) if known and source != "pass" else ():
+        for line, message, hint in operators.body_warnings(body, options, known) if known and source != "pass" else ():
             problems.append(problem("NB116", message, hint=hint, task=cell.task, place=cell.at(start + line - 1)))
     return made, problems

@@ -1,8 +1,8 @@
-"""The report of a run: the user's notebook, with what each task put out in the task's own cell.
+"""The report of a run: the user's notebook, with the outputs of each task in the task's own cell.
 
-The source is the notebook that the run was created with, cell for cell; outputs, execution counts and timings come
-from the attempts' notebooks. It is written as tasks finish, in one step, so a reader may open it at any moment.
-Scratch cells did not run and have no outputs; setup and parameters cells show those of the first task that ran.
+The cells are those of the notebook with which the run was created; outputs, execution counts and timings come from the
+attempts' notebooks. The report is rewritten atomically as tasks finish, so it can be opened at any time. Scratch
+cells have no outputs, because they do not run; setup and parameters cells show the outputs of the first task that ran.
 """
 
 from __future__ import annotations
@@ -35,89 +35,90 @@ from .core.model.cell_tags import (
 )
 from .core.model.dag import CellKind, Dag
 from .core.model.states import TaskState, combined_state
+from .core.model.text import task_label
 from .writing import write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
-_WITHOUT_A_TRY = {
-    TaskState.UPSTREAM_FAILED: "did not run: a task that it needs has failed",
+_NEVER_STARTED = {
+    TaskState.UPSTREAM_FAILED: "did not run: an upstream task failed",
     TaskState.SKIPPED: "skipped",
     TaskState.REMOVED: "removed",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What the report shows of one task, or of one instance of a mapped task."""
+class TaskOutcome:
+    """The outcome of one task, or of one instance of a mapped task, as the report shows it."""
 
     task: str
     state: TaskState
     map_index: int = -1
     try_number: int = 0  # from 1; 0 before the first try
-    notebook: str | None = None  # path of the last attempt's notebook, which may not exist (yet)
+    notebook: str | None = None  # path of the last attempt's notebook; the file may not exist (yet)
     started: float | None = None  # seconds since the epoch
     ended: float | None = None
     error: str | None = None  # one sentence
     traceback: str | None = None
-    cached: str | None = None  # the id of the run whose outcome stands for its own
+    cached: str | None = None  # id of the run from which the result was reused
 
 
 def write(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    outcomes: Sequence[TaskOutcome],
     path: str | Path,
     *,
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the report; an `OSError` is the caller's.
+    """Write the report; raise `OSError` if the file cannot be written.
 
-    `source` is the notebook's JSON. `parameters` are the run's overrides: they are shown in a cell after the parameters
-    cell, as papermill does. `about` goes into the notebook's metadata under `nbdag` (run id, state, times).
-    `displays` gives cells that did not run an output (nbformat's dict), by cell index: the graph of a bare `%dag`.
+    `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
+    the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
+    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`.
     """
-    nb = report(source, dag, shown, parameters=parameters, about=about, displays=displays)
+    nb = report(source, dag, outcomes, parameters=parameters, about=about, displays=displays)
     write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def report(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    outcomes: Sequence[TaskOutcome],
     *,
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The report, as nbformat's dict; see `write`."""
+    """Return the report as nbformat's dict; see `write` for the arguments."""
     nb: dict[str, Any] = json.loads(source)
     cells: list[dict[str, Any]] = nb["cells"]
     for cell in cells:
         cell["metadata"] = metadata_of(cell)
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            # What code of %%dag printed when it built the tasks is part of the source.
+            # The output of %%dag, printed while it built the tasks, is part of the source.
             cell["outputs"] = cell.get("outputs", []) if built_line(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
-    began = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
-    attempts = [(each, _attempt(each.notebook)) for each in began]
+    started = sorted((each for each in outcomes if each.started is not None), key=lambda each: each.started or 0.0)
+    attempts = [(each, _attempt(each.notebook)) for each in started]
     _fill_first_cells(cells, dag, attempts)
-    counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in began), 1)}
-    failed = [_fill_task(cells[task.cell], id, shown, counts.get(id)) for id, task in dag.tasks.items()]
+    counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
+    failed = [_fill_task(cells[task.cell], id, outcomes, counts.get(id)) for id, task in dag.tasks.items()]
     _apply_updates(cells, [attempt for _, attempt in attempts])
     metadata = nb["metadata"] = metadata_of(nb)
-    metadata["papermill"] = _timing(began, failed=any(failed)) | {"parameters": dict(parameters or {})}
+    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": dict(parameters or {})}
     metadata["nbdag"] = dict(about or {})
     _merge_widgets(metadata, [attempt for _, attempt in attempts])
     _insert(nb, dag, attempts, parameters or {}, [id for id, bad in zip(dag.tasks, failed, strict=True) if bad], counts)
     return nb
 
 
-def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[Shown, _Attempt]]) -> None:
-    """Setup and parameters cells show what they put out in the first task that ran them."""
+def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[TaskOutcome, _Attempt]]) -> None:
+    """Give setup and parameters cells their outputs in the first task that ran them."""
     filled: set[int] = set()
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
     for each, attempt in attempts:
@@ -130,16 +131,16 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
                     cells[index]["execution_count"] = ran["execution_count"]
 
 
-def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: int | None) -> bool:
-    """Put a task's outputs into its cell; says whether it failed."""
-    mine = sorted((each for each in shown if each.task == task), key=lambda each: each.map_index)
+def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome], count: int | None) -> bool:
+    """Put a task's outputs into its cell; return whether it failed."""
+    mine = sorted((each for each in outcomes if each.task == task), key=lambda each: each.map_index)
     outputs: list[dict[str, Any]] = []
-    several = any(each.map_index >= 0 for each in mine)
+    mapped = any(each.map_index >= 0 for each in mine)
     for each in mine:
-        put_out = _outputs(each)
-        if several and each.map_index >= 0 and put_out:
-            outputs.append(_text(f"── {task}[{each.map_index}] ──"))
-        outputs += put_out
+        own = _outputs(each)
+        if mapped and each.map_index >= 0 and own:
+            outputs.append(_text(f"── {task_label(task, each.map_index)} ──"))
+        outputs += own
     cell["outputs"], cell["execution_count"] = outputs, count
     for output in outputs:
         if output["output_type"] == "execute_result":
@@ -171,29 +172,29 @@ def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]
                 cell["outputs"][number] = {**output, "metadata": metadata, **updates.get(name, {})}
 
 
-def _outputs(each: Shown) -> list[dict[str, Any]]:
+def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     if each.started is None:
-        said = _WITHOUT_A_TRY.get(each.state)
-        return [_text(f"{each.task} {said}")] if said else []
+        reason = _NEVER_STARTED.get(each.state)
+        return [_text(f"{each.task} {reason}")] if reason else []
     attempt = _attempt(each.notebook)
     outputs = [output for tag in (TASK, HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
     outputs = [copy.deepcopy(output) for output in outputs]
     if each.state is TaskState.FAILED and not any(output["output_type"] == "error" for output in outputs):
-        said = each.error or "failed"  # its process was ended, so it could not say so itself
-        lines = (each.traceback or said).splitlines()
-        outputs.append({"output_type": "error", "ename": "TaskFailed", "evalue": said, "traceback": lines})
+        message = each.error or "failed"  # its process was terminated, so its notebook has no error
+        lines = (each.traceback or message).splitlines()
+        outputs.append({"output_type": "error", "ename": "TaskFailed", "evalue": message, "traceback": lines})
     return outputs
 
 
 def _insert(
     nb: dict[str, Any],
     dag: Dag,
-    attempts: Sequence[tuple[Shown, _Attempt]],
+    attempts: Sequence[tuple[TaskOutcome, _Attempt]],
     parameters: Mapping[str, Any],
     failed: Sequence[str],
     counts: Mapping[str, int],
 ) -> None:
-    """Cells that the notebook does not have: injected parameters, and where to look first when a task failed."""
+    """Insert cells that the source does not have: injected parameters, and papermill's links to failed tasks."""
     before: dict[int, list[dict[str, Any]]] = {}
     if parameters:
         injected = next((cell for _, attempt in attempts for cell in attempt.cells(INJECTED)), None)
@@ -210,8 +211,8 @@ def _insert(
             )
     for number, task in enumerate(failed):
         anchor = f"papermill-error-cell{f'-{number + 1}' if number else ''}"
-        said = f"Task {html.escape(task)} encountered an exception here and stopped:"
-        before.setdefault(dag.tasks[task].cell, []).append(_prose(f'<span id="{anchor}" {_STYLE}>{said}</span>'))
+        text = f"Task {html.escape(task)} encountered an exception here and stopped:"
+        before.setdefault(dag.tasks[task].cell, []).append(_prose(f'<span id="{anchor}" {_STYLE}>{text}</span>'))
     if failed:
         links = "<br>".join(
             f"<span {_STYLE}>An Exception was encountered at "
@@ -231,7 +232,7 @@ def _insert(
 
 
 def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
-    """Every cell an id of its own, as the format wants it: new cells have none, and some notebooks lack some."""
+    """Give every cell a unique id, as the format requires: new cells, and cells of some notebooks, have none."""
     given = {cell.get("id") for cell in cells}
     new = (f"nbdag-{n}" for n in itertools.count() if f"nbdag-{n}" not in given)
     seen: set[Any] = {None}
@@ -241,11 +242,11 @@ def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
         seen.add(cell["id"])
 
 
-def _timing(shown: Sequence[Shown], *, failed: bool) -> dict[str, Any]:
-    """As papermill says it."""
-    started = min((each.started for each in shown if each.started is not None), default=None)
-    ended = max((each.ended for each in shown if each.ended is not None), default=None)
-    if any(each.ended is None for each in shown):
+def _timing(outcomes: Sequence[TaskOutcome], *, failed: bool) -> dict[str, Any]:
+    """Return the timing as papermill writes it."""
+    started = min((each.started for each in outcomes if each.started is not None), default=None)
+    ended = max((each.ended for each in outcomes if each.ended is not None), default=None)
+    if any(each.ended is None for each in outcomes):
         ended = None
     return {
         "start_time": _iso(started),
@@ -268,7 +269,7 @@ def _prose(source: str) -> dict[str, Any]:
 
 
 def _merge_widgets(metadata: dict[str, Any], attempts: Iterable[_Attempt]) -> None:
-    """The state of the widgets that tasks displayed."""
+    """Put the state of the widgets that tasks displayed into the metadata."""
     metadata.pop("widgets", None)
     state: dict[str, Any] = {}
     for attempt in attempts:
@@ -279,19 +280,19 @@ def _merge_widgets(metadata: dict[str, Any], attempts: Iterable[_Attempt]) -> No
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What the report takes from an attempt's notebook."""
+    """The part of an attempt's notebook that the report uses."""
 
     by_tag: Mapping[str, Sequence[dict[str, Any]]]
     widgets: Mapping[str, Any]
     updates: Mapping[str, Any]  # display id of another task's output → its new data and metadata
 
     def cells(self, tag: str) -> Sequence[dict[str, Any]]:
-        """Its cells with this tag, in order."""
+        """Return its cells with this tag, in order."""
         return self.by_tag.get(tag, ())
 
 
 def _attempt(path: str | None) -> _Attempt:
-    """The notebook of an attempt; an empty one where it is not there, or just being written."""
+    """Return the notebook of an attempt, or an empty one if the file is missing or incomplete."""
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stat = Path(path).stat()

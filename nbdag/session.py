@@ -1,13 +1,14 @@
-"""The live notebook: which cells have run, and what follows from that for its tasks.
+"""The live notebook: its executed cells, and the states of its tasks that follow from them.
 
-A session is told of each run of a cell, and answers with the notebook as a `Dag`, by the same reading as a headless
-run's, and with how each task stands. A cell is known by the id that the frontend sends, so that running it again
-replaces what it was and renaming its task leaves no ghost; where no id is sent, by its text, its task's name, or its
-body. What a `%%dag` cell has built stands below it, until it builds again. Where the notebook's file is known, its
-cells and their order are the document, and what ran since it was saved stands in for what was saved; else the document
-is what ran, in the order in which each cell first ran.
+The magics report each run of a cell to a session, which returns the notebook as a `Dag`, read in the same way as for a
+headless run, and the state of each task. A cell is identified by the id that the frontend sends, so that a new run
+replaces the old one even if the task was renamed. Without an id, it is identified by its text, its task's name, or its
+body. The cells that a `%%dag` cell has built are placed below it until it builds again.
 
-A task is stale when it ran, but a run of it now could leave something else: its code was edited, or a task that it
+If the notebook's file is known, the document consists of its cells, with newer sources of cells that ran after the last
+save. Otherwise it consists of the executed cells, in the order of their first runs.
+
+A task is stale if it succeeded, but another run could give a different result: its code was edited, or a task that it
 follows ran again, is stale itself, or has not run.
 """
 
@@ -33,57 +34,59 @@ from .core.model.states import TaskState
 from .errors import NbdagError
 from .graphs import STALE, Mark
 
-_MADE_UP = "run:"  # how the keys begin of cells whose id no frontend has sent
-_NAMELESS = "notebook.ipynb"  # what a notebook is called whose file is not known
+_GENERATED = "run:"  # prefix of the keys of cells for which the frontend sends no id
+_UNKNOWN_NAME = "notebook.ipynb"  # name of a notebook whose file is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class CellRun:
     """The latest run of one cell."""
 
-    key: str  # the frontend's id of the cell, or one made up here
+    key: str  # the frontend's id of the cell, or a generated one
     source: str
-    order: int  # which run of the session it was; later is greater
-    changed: int  # the first run with this source
-    at: float  # when it began: seconds since the epoch
+    order: int  # number of the run in the session, increasing
+    changed: int  # number of the first run with this source
+    at: float  # start: seconds since the epoch
     state: str = TaskState.RUNNING
     duration: float | None = None  # seconds
-    reason: str = ""  # why it failed or was skipped, in one sentence
+    reason: str = ""  # of a failure or skip, in one sentence
     count: int | None = None  # instances, of a mapped task
-    built: tuple[RawCell, ...] | None = None  # by a %%dag cell
+    built: tuple[RawCell, ...] | None = None  # cells that it built, for a %%dag cell
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """A cell of the document."""
+class _DocumentCell:
+    """A cell of the document, with its latest run."""
 
     source: str
     kind: str = "code"  # nbformat's cell_type
-    id: str = ""  # the file's
+    id: str = ""  # in the file
     tags: tuple[str, ...] = ()
     built: int | None = None  # see `RawCell`
-    ran: Ran | None = None
+    ran: CellRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    cells: tuple[_Standing, ...] = ()
+    """The notebook's file, as last read."""
+
+    cells: tuple[_DocumentCell, ...] = ()
     metadata: Mapping[str, Any] | None = None
     saved: float = 0.0  # seconds since the epoch
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
-    """The notebook's file: Jupyter Server tells it by an environment variable, VS Code by a name in the namespace."""
-    for told in (namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
-        if isinstance(told, str) and told.endswith(".ipynb"):
-            path = Path(told)
+    """Return the notebook's file, or None; Jupyter Server puts it in the environment, VS Code in the namespace."""
+    for text in (namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
+        if isinstance(text, str) and text.endswith(".ipynb"):
+            path = Path(text)
             if path.is_file():
                 return path.resolve()
     return None
 
 
 class Session:
-    """What one kernel knows of its notebook."""
+    """The executed cells of one kernel's notebook, and the document that follows from them."""
 
     def __init__(
         self,
@@ -95,16 +98,16 @@ class Session:
         self._notebook = notebook
         self._wall = wall
         self._timer = timer
-        self._ran: dict[str, Ran] = {}  # by key; a cell keeps the place of its first run
+        self._ran: dict[str, CellRun] = {}  # by key, in order of the cells' first runs
         self._runs = 0
-        self._current: str | None = None  # the key of the cell that is running
-        self._before: Ran | None = None  # what that cell was before
+        self._current: str | None = None  # key of the running cell
+        self._before: CellRun | None = None  # previous run of the running cell
         self._began = 0.0
         self._file: tuple[Path | None, int, _File] = (None, 0, _File())
         self._dag: tuple[object, Dag] | None = None
 
     def begin(self, source: str, cell_id: str | None = None) -> None:
-        """A cell begins to run."""
+        """Record that a cell starts."""
         self._runs += 1
         key = cell_id or self._key(source)
         if key not in self._ran:
@@ -112,12 +115,12 @@ class Session:
         self._before = self._ran.get(key)
         same = self._before is not None and self._before.source == source
         changed = self._before.changed if self._before is not None and same else self._runs
-        self._ran[key] = Ran(key=key, source=source, order=self._runs, changed=changed, at=self._wall())
+        self._ran[key] = CellRun(key=key, source=source, order=self._runs, changed=changed, at=self._wall())
         self._current = key
         self._began = self._timer()
 
-    def recall(self, sources: Sequence[str]) -> None:
-        """Cells that ran before anybody counted, oldest first, none of them a task yet. A known file has them."""
+    def record_earlier(self, sources: Sequence[str]) -> None:
+        """Record untagged cells that ran before the extension was loaded, oldest first, unless the file is known."""
         if self.path is None:
             for source in sources:
                 if source.strip() and not split(source)[0]:
@@ -125,7 +128,7 @@ class Session:
                     self.end(TaskState.SUCCESS)
 
     def end(self, state: str, *, reason: str = "", count: int | None = None) -> None:
-        """The cell that was running ended as `state`."""
+        """Record that the running cell ended as `state`."""
         if self._current is None:
             return
         ran = self._ran[self._current]
@@ -134,12 +137,12 @@ class Session:
         self._current = None
 
     def built(self, cells: Sequence[RawCell]) -> None:
-        """The cell that is running, a %%dag cell, has built these."""
+        """Record the cells that the running %%dag cell has built."""
         if self._current is not None:
             self._ran[self._current] = replace(self._ran[self._current], built=tuple(cells))
 
-    def refuse(self) -> None:
-        """The cell that was running was not run after all: its header cannot be read. It stays what it was."""
+    def discard(self) -> None:
+        """Discard the run of the running cell, because its header is invalid; the previous run stays."""
         if self._current is None:
             return
         if self._before is None:
@@ -150,66 +153,66 @@ class Session:
 
     @property
     def path(self) -> Path | None:
-        """The notebook's file, where it is known."""
+        """Return the notebook's file, or None if it is unknown."""
         return self._notebook()
 
     @property
     def name(self) -> str:
-        """The DAG's id before any cell has named it: the file's stem."""
+        """Return the DAG's id for a notebook without a `%dag` name: the file's stem."""
         path = self.path
         return notebooks.id_of(path.stem) if path else "notebook"
 
     def dag(self) -> Dag:
-        """The notebook as it stands."""
+        """Return the current notebook."""
         return self._read(_expanded(self._document()))
 
-    def look(self) -> tuple[Dag, dict[str, Mark]]:
-        """The notebook as it stands, and how each task of it does."""
+    def dag_and_marks(self) -> tuple[Dag, dict[str, Mark]]:
+        """Return the current notebook, and the mark of each task."""
         document = _expanded(self._document())
         dag = self._read(document)
         return dag, _marks(dag, document)
 
-    def _read(self, document: Sequence[_Standing]) -> Dag:
+    def _read(self, document: Sequence[_DocumentCell]) -> Dag:
         path, file = self.path, self._file[2]
         cells = tuple(RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document)
         if self._dag is None or self._dag[0] != (path, cells):
-            name = path.name if path else _NAMELESS
+            name = path.name if path else _UNKNOWN_NAME
             dag = notebooks.read_cells(cells, name=name, metadata=file.metadata)
             self._dag = (path, cells), replace(dag, problems=(*_not_built(dag), *dag.problems))
         return self._dag[1]
 
     def _key(self, source: str) -> str:
-        """Which cell this is, where the frontend does not say."""
-        unnamed = {key: ran for key, ran in self._ran.items() if key.startswith(_MADE_UP)}
+        """Return the key of a cell for which the frontend sends no id."""
+        without_id = {key: ran for key, ran in self._ran.items() if key.startswith(_GENERATED)}
         name, body = _task(source)
-        for key, ran in unnamed.items():
+        for key, ran in without_id.items():
             if ran.source == source:
                 return key
         if name is not None:
-            for key, ran in unnamed.items():
+            for key, ran in without_id.items():
                 if _task(ran.source)[0] == name:
                     return key
-            for key, ran in unnamed.items():
+            for key, ran in without_id.items():
                 other, other_body = _task(ran.source)
                 if other is not None and body and other_body == body:
-                    return key  # renamed
-        return f"{_MADE_UP}{self._runs}"
+                    return key  # the task was renamed
+        return f"{_GENERATED}{self._runs}"
 
     def _adopt(self, key: str, source: str) -> None:
-        """Give a cell that was known by its text alone the id that is sent for it now."""
+        """Replace the generated key of a cell with this text by the id that the frontend now sends."""
         for other, ran in self._ran.items():
-            if other.startswith(_MADE_UP) and ran.source == source:
+            if other.startswith(_GENERATED) and ran.source == source:
                 self._ran = {
                     key if old == other else old: replace(each, key=key) if old == other else each
                     for old, each in self._ran.items()
                 }
                 return
 
-    def _document(self) -> list[_Standing]:
+    def _document(self) -> list[_DocumentCell]:
         file = self._saved()
-        known = list(self._ran.values())  # a page may ask while a cell begins
+        known = list(self._ran.values())  # a copy, because the widget may read while a cell starts
         if file is None:
-            return [_Standing(ran.source, ran=ran) for ran in known]
+            return [_DocumentCell(ran.source, ran=ran) for ran in known]
         document = list(file.cells)
         matched = _match(file.cells, known)
         for index, ran in matched.items():
@@ -223,12 +226,12 @@ class Session:
             if ran.key in placed:
                 continue
             if comparable and file.saved > ran.at:
-                continue  # it was not in the notebook any more when that was saved
-            document.insert(_place(document, ran), _Standing(ran.source, ran=ran))
+                continue  # the cell was deleted before the last save
+            document.insert(_place(document, ran), _DocumentCell(ran.source, ran=ran))
         return document
 
     def _saved(self) -> _File | None:
-        """The notebook's file, read again when it has changed."""
+        """Return the notebook's file, read again if it has changed, or None if it cannot be read."""
         path = self.path
         if path is None:
             return None
@@ -237,22 +240,25 @@ class Session:
             if (path, stat.st_mtime_ns) != self._file[:2]:
                 self._file = (path, stat.st_mtime_ns, _load(path.read_bytes(), stat.st_mtime))
         except (OSError, ValueError, TypeError, AttributeError):
-            return None  # being written, or not a notebook: what ran is known all the same
+            return None  # half-written, or not a notebook; the executed cells remain
         return self._file[2]
 
 
-def _expanded(document: Sequence[_Standing]) -> list[_Standing]:
-    """The document with what its %%dag cells have built. A report that is open may hold what a run had built."""
-    found: list[_Standing] = []
-    anew = False
+def _expanded(document: Sequence[_DocumentCell]) -> list[_DocumentCell]:
+    """Return the document with the cells that %%dag cells have built in place of built cells in the file.
+
+    A notebook that was opened from a report contains the cells that its run built.
+    """
+    found: list[_DocumentCell] = []
+    rebuilt = False
     for cell in document:
-        if cell.built and anew:
+        if cell.built and rebuilt:
             continue
         if not cell.built:
             built = cell.ran.built if cell.ran is not None and cell.ran.source == cell.source else None
-            anew = built is not None
-            found.append(replace(cell, built=0) if anew else cell)
-            found += [_Standing(each.source, built=each.built) for each in built or ()]
+            rebuilt = built is not None
+            found.append(replace(cell, built=0) if rebuilt else cell)
+            found += [_DocumentCell(each.source, built=each.built) for each in built or ()]
         else:
             found.append(cell)
     return found
@@ -260,19 +266,19 @@ def _expanded(document: Sequence[_Standing]) -> list[_Standing]:
 
 def _not_built(dag: Dag) -> list[Problem]:
     return [
-        problem("NB115", "the tasks of %%dag are not built here", hint="run this cell", place=cell.at(1))
+        problem("NB115", "the tasks of this %%dag cell are not built yet", hint="run the cell", place=cell.at(1))
         for cell in dag.cells
         if cell.kind is CellKind.BUILDER
     ]
 
 
 def _load(text: bytes, saved: float) -> _File:
-    told = json.loads(text)
+    content = json.loads(text)
     cells = []
-    for cell in told["cells"]:
+    for cell in content["cells"]:
         source = cell.get("source", "")
         cells.append(
-            _Standing(
+            _DocumentCell(
                 source if isinstance(source, str) else "".join(source),
                 cell.get("cell_type", "code"),
                 cell.get("id", ""),
@@ -280,25 +286,25 @@ def _load(text: bytes, saved: float) -> _File:
                 built_line(cell),
             )
         )
-    return _File(tuple(cells), metadata_of(told), saved)
+    return _File(tuple(cells), metadata_of(content), saved)
 
 
-def _match(cells: Sequence[_Standing], ran: Sequence[Ran] | Any) -> dict[int, Ran]:
-    """Which run is of which cell of the file: by id, else by text, else by the task's name."""
-    found: dict[int, Ran] = {}
+def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict[int, CellRun]:
+    """Return the run of each cell of the file, by index: matched by id, else by text, else by the task's name."""
+    found: dict[int, CellRun] = {}
     left = {run.key: run for run in ran}
-    keys: tuple[Callable[[_Standing], object], ...] = (
+    keys: tuple[Callable[[_DocumentCell], object], ...] = (
         lambda cell: cell.id or None,
         lambda cell: cell.source,
         lambda cell: _task(cell.source)[0],
     )
-    own: tuple[Callable[[Ran], object], ...] = (
+    own: tuple[Callable[[CellRun], object], ...] = (
         lambda run: run.key,
         lambda run: run.source,
         lambda run: _task(run.source)[0],
     )
     for of_cell, of_run in zip(keys, own, strict=True):
-        wanted: dict[object, list[Ran]] = {}
+        wanted: dict[object, list[CellRun]] = {}
         for run in left.values():
             wanted.setdefault(of_run(run), []).append(run)
         for index, cell in enumerate(cells):
@@ -310,14 +316,14 @@ def _match(cells: Sequence[_Standing], ran: Sequence[Ran] | Any) -> dict[int, Ra
     return found
 
 
-def _place(document: Sequence[_Standing], ran: Ran) -> int:
-    """Where a cell goes that is not in the file yet: below the one that ran before it."""
+def _place(document: Sequence[_DocumentCell], ran: CellRun) -> int:
+    """Return the index for a cell that is not in the file yet: below the cell that ran before it."""
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
 
 
 def split(source: str) -> tuple[str, str]:
-    """A cell's header, empty where it has none, and what stands below it."""
+    """Return a cell's header, or "" if it has none, and the code below it."""
     lines = source.split("\n")
     first = next((at for at, line in enumerate(lines) if line.strip()), 0)
     last = first
@@ -328,52 +334,52 @@ def split(source: str) -> tuple[str, str]:
 
 
 def _task(source: str) -> tuple[str | None, str]:
-    """The name of the task that a cell is, if it is one, and its body. A %%dag cell goes by what no task is called."""
-    said, body = split(source)
+    """Return the name of a cell's task, or None, and the cell's body; the name for a %%dag cell is "%%dag"."""
+    text, body = split(source)
     try:
-        read = header.parse(said) if said else None
+        read = header.parse(text) if text else None
     except NbdagError:
         read = None
     name = "%%dag" if read is not None and read.builds else read.name if read and read.kind == "task" else None
     return name, body.strip()
 
 
-def _marks(dag: Dag, document: Sequence[_Standing]) -> dict[str, Mark]:
+def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
     early = [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
     order = dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
     for name in order:
         task = dag.tasks[name]
-        standing = document[task.cell]
-        ran = standing.ran
+        cell = document[task.cell]
+        ran = cell.ran
         if ran is None:
             marks[name] = Mark()
             continue
         state, reason = str(ran.state), ran.reason
         if state == TaskState.SUCCESS:
-            why = _stale(dag, task, standing, document, marks, early)
+            why = _stale_reason(dag, task, cell, document, marks, early)
             state, reason = (STALE, why) if why else (state, reason)
         marks[name] = Mark(state=state, duration=ran.duration, count=ran.count, reason=reason)
     return marks
 
 
-def _stale(
+def _stale_reason(
     dag: Dag,
     task: Task,
-    standing: _Standing,
-    document: Sequence[_Standing],
+    cell: _DocumentCell,
+    document: Sequence[_DocumentCell],
     marks: Mapping[str, Mark],
     early: Sequence[Cell],
 ) -> str:
-    """Why a run of the task now could leave something else than its last run did; empty where it could not."""
-    ran = standing.ran
+    """Return why another run of the task could give a different result, or "" if it could not."""
+    ran = cell.ran
     assert ran is not None
-    if standing.source != ran.source:
+    if cell.source != ran.source:
         return "its cell was edited after it ran"
-    for cell in _before(task, early):
-        setup = document[cell.index].ran
+    for other_cell in _needed_cells(task, early):
+        setup = document[other_cell.index].ran
         if setup is not None and setup.changed > ran.order:
-            return f"the {cell.kind} cell {cell.in_file + 1} was changed after it ran"
+            return f"{other_cell.kind} cell {other_cell.in_file + 1} was changed after it ran"
     for other in dag.upstream[task.id]:
         above = document[dag.tasks[other].cell].ran
         if above is None:
@@ -385,14 +391,14 @@ def _stale(
     return ""
 
 
-def _before(task: Task, early: Sequence[Cell]) -> list[Cell]:
-    """Of the parameters and setup cells, those that the task has and that set a name which it reads."""
+def _needed_cells(task: Task, early: Sequence[Cell]) -> list[Cell]:
+    """Return the parameters and setup cells of the task that set a name which it reads."""
     reads = set(task.reads)
     cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]
 
 
 def _binds(code: str) -> set[str]:
-    """The names that a setup cell sets."""
+    """Return the names that a setup cell sets."""
     python = to_python(code)
     return set() if isinstance(python, SyntaxProblem) else {*(found := uses(python)).writes, *found.maybe_writes}

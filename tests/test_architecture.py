@@ -1,4 +1,4 @@
-"""Which way imports point, what a start costs in imports, and that what is public is told."""
+"""Tests of the direction of imports, the imports at start, and the documentation of everything public."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HEAVY = (
 
 
 def loaded_by(code: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has loaded after this code."""
+    """Return the top-level modules that a fresh interpreter has loaded after this code."""
     printed = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     ).stdout
     return {module.partition(".")[0] for module in printed.splitlines()[-1].split()}
 
 
-def test_imports_point_down() -> None:
+def test_imports_follow_the_contracts() -> None:
     command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     assert command, "import-linter is among the test dependencies"
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -44,7 +44,7 @@ def test_imports_point_down() -> None:
         "from nbdag.cli import main\ntry: main(['no-such-command'])\nexcept SystemExit: pass",
     ],
 )
-def test_a_start_imports_nothing_heavy(code: str) -> None:
+def test_starting_imports_no_heavy_module(code: str) -> None:
     assert not loaded_by(code) & set(HEAVY)
 
 
@@ -53,6 +53,8 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
     [
         "actions.backfill",
         "actions.gc",
+        "actions.deploy",
+        "actions.doctor",
         "actions.clear",
         "queries.health",
         "actions.pools",
@@ -60,11 +62,11 @@ def test_a_start_imports_nothing_heavy(code: str) -> None:
         "queries.why",
     ],
 )
-def test_the_database_is_loaded_by_who_asks_it(module: str) -> None:
+def test_a_module_of_runs_imports_the_database_only_on_use(module: str) -> None:
     assert "sqlalchemy" not in loaded_by(f"import nbdag.runs.{module}")
 
 
-def test_a_worker_starts_with_papermill_and_without_what_papermill_only_drags_along() -> None:
+def test_a_worker_imports_papermill_without_its_unused_dependencies() -> None:
     loaded = loaded_by("import nbdag.kernels.worker.worker")
     assert "papermill" in loaded
     assert not loaded & {"lark", "numpy"}  # of the grammar of IRIs; of pyarrow
@@ -72,9 +74,9 @@ def test_a_worker_starts_with_papermill_and_without_what_papermill_only_drags_al
 
 @pytest.mark.parametrize("command", [command for lines in main.sections.values() for command in lines])
 class TestEveryCommand:
-    def test_is_told_in_the_list_as_in_its_own_help(self, command: str) -> None:
-        told = {name: help for lines in main.sections.values() for name, (_, help) in lines.items()}
-        assert self._command(command).get_short_help_str(limit=200).rstrip(".") == told[command].rstrip(".")
+    def test_has_the_same_summary_in_the_list_and_in_its_own_help(self, command: str) -> None:
+        summaries = {name: help for lines in main.sections.values() for name, (_, help) in lines.items()}
+        assert self._command(command).get_short_help_str(limit=200).rstrip(".") == summaries[command].rstrip(".")
 
     def test_shows_examples(self, command: str) -> None:
         epilog = self._command(command).epilog or ""
@@ -85,9 +87,9 @@ class TestEveryCommand:
         options = [each for each in self._command(command).params if isinstance(each, click.Option)]
         assert [option.name for option in options if not option.help] == []
 
-    def test_stands_in_the_readme_or_the_guide(self, command: str) -> None:
+    def test_is_mentioned_in_the_readme_or_the_guide(self, command: str) -> None:
         text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
-        assert re.search(rf"\bnbdag {command}\b", text), f"nobody reads of 'nbdag {command}'"
+        assert re.search(rf"\bnbdag {command}\b", text), f"'nbdag {command}' is not documented"
 
     def _command(self, name: str) -> click.Command:
         command = main.get_command(click.Context(main), name)
@@ -95,7 +97,7 @@ class TestEveryCommand:
         return command
 
 
-def test_what_is_public_can_be_had_and_is_explained() -> None:
+def test_every_public_name_exists_and_has_a_docstring() -> None:
     import nbdag
 
     assert set(nbdag.__all__) <= set(dir(nbdag))
@@ -103,7 +105,14 @@ def test_what_is_public_can_be_had_and_is_explained() -> None:
     assert undocumented == []
 
 
-def test_the_readme_gives_newcomers_two_commands() -> None:
+def test_every_path_in_the_guide_exists() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.][\w./-]*(?:/|/[\w-]+|\.py))`", guide)
+    assert len(paths) > 50
+    assert [path for path in paths if not any((ROOT / top / path).exists() for top in ("", "nbdag"))] == []
+
+
+def test_the_readme_contains_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", readme, re.S | re.M)
     assert len(blocks) == 2
@@ -114,7 +123,7 @@ def test_the_readme_gives_newcomers_two_commands() -> None:
     assert "pytest" in second
 
 
-def test_every_module_opens_with_its_promise() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         path.relative_to(ROOT)
         for path in sorted((ROOT / "nbdag").rglob("*.py"))

@@ -12,7 +12,7 @@ import pytest
 from nbdag.core.model.dag import Cell, CellKind, Dag, Task
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.reports import Shown, report, write
+from nbdag.reports import TaskOutcome, report, write
 
 KINDS = [
     ("markdown", CellKind.PROSE, "# Title"),
@@ -99,8 +99,8 @@ def attempt(tmp_path: Path):
     return make
 
 
-def done(task: str, notebook: str, at: float, state: TaskState = TaskState.SUCCESS, **said: Any) -> Shown:
-    return Shown(task=task, state=state, try_number=1, notebook=notebook, started=at, ended=at + 2.5, **said)
+def done(task: str, notebook: str, at: float, state: TaskState = TaskState.SUCCESS, **said: Any) -> TaskOutcome:
+    return TaskOutcome(task=task, state=state, try_number=1, notebook=notebook, started=at, ended=at + 2.5, **said)
 
 
 def sources(nb: dict[str, Any]) -> list[str]:
@@ -109,7 +109,9 @@ def sources(nb: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("minor", range(6))
 @pytest.mark.parametrize("as_list", [True, False])
-def test_before_anything_has_run_it_is_the_notebook_without_outputs(dag: Dag, minor: int, as_list: bool) -> None:
+def test_before_any_task_has_run_the_report_is_the_notebook_without_outputs(
+    dag: Dag, minor: int, as_list: bool
+) -> None:
     nb = report(source(minor, as_list=as_list), dag, [])
     nbformat.validate(nb)
     assert sources(nb) == [text for _, _, text in KINDS]
@@ -161,7 +163,7 @@ def test_a_check_that_failed_is_shown_in_the_tasks_cell(dag: Dag, attempt) -> No
     ]
 
 
-def test_a_task_whose_process_was_ended_says_so(dag: Dag, attempt) -> None:
+def test_a_task_whose_process_was_terminated_shows_it(dag: Dag, attempt) -> None:
     ended = done("two", attempt("two", stream("so far")), 1.0, TaskState.FAILED, error="timed out after 5 s")
     nb = report(source(), dag, [ended])
     (cell,) = [cell for cell in nb["cells"] if "".join(cell["source"]).startswith("%%task two")]
@@ -169,12 +171,12 @@ def test_a_task_whose_process_was_ended_says_so(dag: Dag, attempt) -> None:
     assert (cell["outputs"][1]["output_type"], cell["outputs"][1]["evalue"]) == ("error", "timed out after 5 s")
 
 
-def test_a_task_that_did_not_run_says_why(dag: Dag) -> None:
-    nb = report(source(), dag, [Shown(task="two", state=TaskState.UPSTREAM_FAILED)])
+def test_a_task_that_did_not_run_shows_the_reason(dag: Dag) -> None:
+    nb = report(source(), dag, [TaskOutcome(task="two", state=TaskState.UPSTREAM_FAILED)])
     assert "did not run" in nb["cells"][5]["outputs"][0]["data"]["text/plain"]
 
 
-def test_instances_of_a_mapped_task_stand_one_below_the_other(dag: Dag, attempt) -> None:
+def test_instances_of_a_mapped_task_are_listed_in_order(dag: Dag, attempt) -> None:
     shown = [done("one", attempt(f"one{n}", stream(f"{n}")), 10.0 - n, map_index=n) for n in range(2)]
     outputs = report(source(), dag, shown)["cells"][3]["outputs"]
     assert [output.get("text") or output["data"]["text/plain"] for output in outputs] == [
@@ -185,9 +187,9 @@ def test_instances_of_a_mapped_task_stand_one_below_the_other(dag: Dag, attempt)
     ]
 
 
-def test_instances_that_stand_differently_are_told_by_what_matters_most(dag: Dag) -> None:
+def test_the_most_important_state_of_the_instances_is_shown(dag: Dag) -> None:
     states = (TaskState.FAILED, TaskState.RUNNING, TaskState.SUCCESS)
-    shown = [Shown(task="one", state=state, map_index=n, started=1.0) for n, state in enumerate(states)]
+    shown = [TaskOutcome(task="one", state=state, map_index=n, started=1.0) for n, state in enumerate(states)]
     nb = report(source(), dag, shown)
     assert [cell["metadata"]["nbdag"]["state"] for cell in nb["cells"] if "nbdag" in cell["metadata"]] == ["failed"]
 
@@ -200,21 +202,23 @@ def test_overrides_are_shown_as_papermill_does(dag: Dag, attempt) -> None:
     assert nb["metadata"]["papermill"]["parameters"] == {"alpha": 5}
 
 
-def test_a_bare_dag_cell_may_be_given_its_picture(dag: Dag) -> None:
+def test_a_bare_dag_cell_can_show_its_picture(dag: Dag) -> None:
     picture = {"output_type": "display_data", "data": {"image/svg+xml": "<svg/>"}, "metadata": {}}
     assert report(source(), dag, [], displays={6: picture})["cells"][6]["outputs"] == [picture]
 
 
-def test_every_cell_has_an_id_of_its_own_though_the_notebook_has_not(dag: Dag) -> None:
+def test_every_cell_has_a_unique_id_even_if_the_notebook_has_none(dag: Dag) -> None:
     nb = json.loads(source())
     del nb["cells"][0]["id"], nb["cells"][1]["id"]
     nb["cells"][3]["id"] = "c2"
-    told = report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    told = report(json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
     ids = [cell["id"] for cell in told["cells"]]
     assert len(set(ids)) == len(ids) == len(KINDS) + 2
     assert {"c2", "c4", "c5", "c6"} < set(ids)
     nbformat.validate(told)
-    assert told == report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    assert told == report(
+        json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)]
+    )
 
 
 def test_widgets_are_kept(dag: Dag, attempt) -> None:
@@ -226,15 +230,15 @@ def test_widgets_are_kept(dag: Dag, attempt) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", '{"cells": [', "[]"])
-def test_an_attempt_that_cannot_be_read_yet_shows_nothing(dag: Dag, tmp_path: Path, content: str | None) -> None:
+def test_an_unreadable_attempt_shows_no_outputs(dag: Dag, tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "now.ipynb"
     if content is not None:
         path.write_text(content)
-    running = Shown(task="one", state=TaskState.RUNNING, try_number=1, notebook=str(path), started=1.0)
+    running = TaskOutcome(task="one", state=TaskState.RUNNING, try_number=1, notebook=str(path), started=1.0)
     assert report(source(), dag, [running])["cells"][3]["outputs"] == []
 
 
-def test_it_is_written_in_one_step(dag: Dag, tmp_path: Path) -> None:
+def test_the_report_is_written_atomically(dag: Dag, tmp_path: Path) -> None:
     path = tmp_path / "report.ipynb"
     path.write_text("old")
     inode = path.stat().st_ino
@@ -244,7 +248,7 @@ def test_it_is_written_in_one_step(dag: Dag, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["report.ipynb"]
 
 
-def test_where_it_cannot_be_written_nothing_is_left(dag: Dag, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(dag: Dag, tmp_path: Path) -> None:
     (tmp_path / "report.ipynb").mkdir()
     with pytest.raises(OSError, match="directory"):
         write(source(), dag, [], tmp_path / "report.ipynb")

@@ -29,7 +29,7 @@ from .. import notebooks
 from ..core.cells import parameter_types
 from ..core.cells.cells import RawCell
 from ..core.cells.source import SyntaxProblem, to_python
-from ..core.dataflow.build_prefix import before
+from ..core.dataflow.build_prefix import build_prefix
 from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
@@ -127,7 +127,7 @@ def _blocking(dag: Dag) -> list[Problem]:
 
 def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the steps of the process: parameters, the needed setup cells, and the bodies, in order."""
-    needed = before(dag.cells)
+    needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
     steps.append({"parameters": dict(parameters)})
     later = [*(cell for cell in needed if cell.kind is CellKind.SETUP), *_builders(dag)]

@@ -1,10 +1,10 @@
 """The command line.
 
-A command parses what a person typed, calls one function of `runs` or `notebooks`, and shows the answer. This module
-knows each command's name, its one line of help and the module that holds it, and loads that module when the command
-is called: `nbdag --help` imports click and little else.
+A command parses its arguments, calls one function of `runs` or `notebooks`, and prints the result. This module lists
+each command's name, its one-line help and its module, and loads that module only when the command is called:
+`nbdag --help` imports click and little else.
 
-Exit codes: 0 done, 1 the run failed or problems were found, 2 usage, 130 interrupted.
+Exit codes: 0 success, 1 the run failed or problems were found, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ main = Commands(
     help="Turn a Jupyter notebook into a pipeline: tag cells as tasks, see the graph, run it headlessly in parallel.",
     sections={
         "Notebooks": {
-            "check": ("notebook", "Say what is wrong with a notebook."),
-            "show": ("notebook", "Draw a notebook's graph, or print it."),
+            "check": ("notebook", "Check notebooks for errors and warnings."),
+            "show": ("notebook", "List a notebook's tasks in run order, or draw its graph."),
             "run": ("run", "Run a notebook headlessly, task by task, in parallel."),
         },
-        "Schedule": {
-            "deploy": ("deploy", "Pin a notebook as it is now, and make its schedule live."),
-            "list": ("deploy", "List what is deployed, with its next run and its last state."),
-            "trigger": ("deploy", "Ask for a run of what is deployed, now."),
-            "next": ("deploy", "Show when a DAG runs next."),
-            "pause": ("deploy", "Let a schedule make no runs for now."),
-            "unpause": ("deploy", "Let a schedule make runs again."),
-            "backfill": ("backfill", "Make runs for ticks of the past."),
-            "remove": ("deploy", "Deploy a DAG no more."),
-            "scheduler": ("scheduler", "Drive what is deployed, in the foreground."),
+        "Deployment and schedules": {
+            "deploy": ("deploy", "Deploy the current version of a notebook and start its schedule."),
+            "list": ("deploy", "List the deployed DAGs, with their next and last runs."),
+            "trigger": ("deploy", "Queue a run of a deployed DAG now."),
+            "next": ("deploy", "Show the next scheduled runs of a DAG."),
+            "pause": ("deploy", "Pause the schedule of a DAG."),
+            "unpause": ("deploy", "Restart the paused schedule of a DAG."),
+            "backfill": ("backfill", "Run a DAG for past dates of its schedule."),
+            "remove": ("deploy", "Remove a DAG from the deployed DAGs; its runs are kept."),
+            "scheduler": ("scheduler", "Run the scheduler of the deployed DAGs in the foreground."),
         },
         "Runs": {
             "runs": ("history", "List the latest runs."),
-            "status": ("history", "Show where a run and its tasks stand."),
-            "logs": ("history", "Print what a task printed, and its traceback."),
-            "why": ("operate", "Say why a task has not run, or what came of it."),
-            "cancel": ("history", "Stop a run that another process drives."),
-            "clear": ("operate", "Let tasks of a run run anew."),
-            "mark": ("operate", "Give tasks of a run an outcome without running them."),
-            "resume": ("operate", "Go on with a run here, until it ends."),
-            "pools": ("pools", "Limit how many tasks run at once that share something scarce."),
+            "status": ("history", "Show the state of a run and of its tasks."),
+            "logs": ("history", "Print the output and the traceback of a task."),
+            "why": ("operate", "Explain a task's state: its unmet conditions, or its outcome."),
+            "cancel": ("history", "Cancel a run and terminate its tasks."),
+            "clear": ("operate", "Reset tasks of a run so that they run again."),
+            "mark": ("operate", "Set the state of tasks without running them."),
+            "resume": ("operate", "Continue a run in this terminal until it ends."),
+            "pools": ("pools", "Limit how many tasks that share a resource run at once."),
         },
-        "This installation": {
-            "db": ("db", "Look after the database."),
-            "gc": ("db", "Remove files that no run needs."),
-            "doctor": ("doctor", "Look for what could keep notebooks from running here."),
+        "Installation": {
+            "db": ("db", "Check, upgrade and clean the database."),
+            "gc": ("db", "Delete files that no run needs."),
+            "doctor": ("doctor", "Check this installation for problems."),
         },
     },
 )

@@ -1,7 +1,7 @@
-"""The group of commands: lazy, and the one place where an error becomes a sentence and an exit code.
+"""The command group: it loads commands lazily, and alone turns an error into a message and an exit code.
 
-A person's mistake is answered in one sentence that begins with `nbdag:`. An exception that nobody foresaw is a bug of
-nbdag's: its traceback goes to a file that is named, or to the terminal with NBDAG_DEBUG=1.
+A user's mistake is reported in one sentence that begins with `nbdag:`. An unexpected exception is a bug in nbdag: its
+traceback is written to a file that the message names, or to the terminal with NBDAG_DEBUG=1.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ..errors import NbdagError
 
 INTERRUPTED = 130
 
-# What the machine refuses, rather than what nbdag got wrong.
-_OF_THE_MACHINE = frozenset(
+# Errors of the machine, such as a full disk, which are not bugs in nbdag.
+_MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 
@@ -31,16 +31,17 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
 class Commands(click.Group):
-    """Commands by section: name → (module in this package, one line of help)."""
+    """The commands by section; each name maps to its module in this package and its one-line help."""
 
     def __init__(self, name: str, *, help: str, sections: Sections) -> None:
         super().__init__(
             name,
             help=help,
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-            epilog="'nbdag COMMAND --help' shows a command's options, with examples. Runs are kept in the nearest "
-            ".nbdag folder at or above this one, else in a new one here, or in what NBDAG_HOME names. Exit codes: 0 "
-            "done, 1 the run failed or problems were found, 2 usage, 130 interrupted.",
+            epilog="'nbdag COMMAND --help' shows a command's options and examples. Runs are stored in the folder "
+            "NBDAG_HOME if it is set, else in the nearest .nbdag folder at or above the current folder, else in a new "
+            ".nbdag folder here. Exit codes: 0 success, 1 the run failed or problems were found, 2 wrong usage, 130 "
+            "interrupted.",
             params=[
                 click.Option(
                     ["--version"],
@@ -63,7 +64,7 @@ class Commands(click.Group):
         if module is None:
             return None
         found = import_module(f".{module}", __package__)
-        # `list` and `next` are Python's own words.
+        # `list` and `next` are builtins of Python, so their functions are `list_` and `next_`.
         command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -71,16 +72,16 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        said = args[0]
-        if said not in self.modules and not said.startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(said, self.modules, n=1)
+        name = args[0]
+        if name not in self.modules and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, self.modules, n=1)
             if near:
                 hint = f"did you mean '{near[0]}'?"
-            elif said.endswith(".ipynb"):
-                hint = f"did you mean 'run {said}'?"
+            elif name.endswith(".ipynb"):
+                hint = f"did you mean 'run {name}'?"
             else:
-                hint = f"there are {', '.join(self.modules)}"
-            raise click.UsageError(f"there is no command {said!r}: {hint}", ctx)
+                hint = f"expected one of {', '.join(self.modules)}"
+            raise click.UsageError(f"unknown command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -104,29 +105,32 @@ class Commands(click.Group):
         except Exception as error:
             if isinstance(error, click.UsageError) and error.ctx is None:
                 error.ctx = self._context_of(sys.argv[1:] if args is None else args)
-            sys.exit(_answer(error, sys.argv[1:] if args is None else args))
+            sys.exit(_report_error(error, sys.argv[1:] if args is None else args))
         except KeyboardInterrupt:
-            _say("interrupted")
+            _print_message("interrupted")
             sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
 
     def _context_of(self, args: Sequence[str]) -> click.Context:
-        """Whose help to name where click does not say it, as of an option without its value."""
+        """Return the context of the called command, for an error to which click attaches none.
+
+        One such error is an option without its value. The message then names the help of the right command.
+        """
         context = click.Context(self, info_name="nbdag")
         command = self.get_command(context, args[0]) if args else None
         return context if command is None else click.Context(command, parent=context, info_name=args[0])
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Say one sentence and leave."""
-    _say(message)
+    """Print a one-sentence error and exit with `code`."""
+    _print_message(message)
     raise click.exceptions.Exit(code)
 
 
-def _answer(error: Exception, args: Sequence[str]) -> int:
-    """Tell the person what happened; the exit code."""
+def _report_error(error: Exception, args: Sequence[str]) -> int:
+    """Print the error's message and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone: nothing is left to be said, not even by the interpreter as it closes.
+        # The reader of our output has exited. The null device keeps the interpreter from failing as it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -135,34 +139,35 @@ def _answer(error: Exception, args: Sequence[str]) -> int:
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "nbdag"
         if equals := _with_equals(args):
-            _say(f"{equals} (see '{command} --help')")
+            _print_message(f"{equals} (see '{command} --help')")
             return error.exit_code
-        _say(f"{_sentence(error.format_message())} (see '{command} --help')")
+        _print_message(f"{_uncapitalized(error.format_message())} (see '{command} --help')")
         return error.exit_code
     if isinstance(error, click.ClickException):
-        _say(_sentence(error.format_message()))
+        _print_message(_uncapitalized(error.format_message()))
         return error.exit_code
     if isinstance(error, click.Abort):
-        _say("interrupted")
+        _print_message("interrupted")
         return INTERRUPTED
     if isinstance(error, NbdagError):
-        _say(str(error))
+        _print_message(str(error))
         _show_if_debugging(error)
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+    if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
-        _say(f"{(error.strerror or str(error)).lower()}{where}: free some space or change who may write, and try again")
+        reason = (error.strerror or str(error)).lower()
+        _print_message(f"{reason}{where}; free disk space or change the permissions, and try again")
         _show_if_debugging(error)
         return 1
     if (lacking := _lacking(error)) is not None:
-        _say(lacking)
+        _print_message(lacking)
         _show_if_debugging(error)
         return 1
-    if (old := _unmet()) is not None:  # the likeliest cause, and a person can mend it
-        _say(str(old))
+    if (packages := _package_error()) is not None:  # the likeliest cause, and the user can fix it
+        _print_message(str(packages))
         _show_if_debugging(error)
-        return old.exit_code
-    return _confess(error)
+        return packages.exit_code
+    return _report_bug(error)
 
 
 def _lacking(error: Exception) -> str | None:
@@ -182,29 +187,29 @@ def _lacking(error: Exception) -> str | None:
     return None
 
 
-def _unmet() -> NbdagError | None:
-    """Return what is wrong with the installed packages, if anything is."""
+def _package_error() -> NbdagError | None:
+    """Return the error for missing or outdated packages, or None if all requirements are met."""
     from ..packages import require
 
     try:
         require()
     except NbdagError as error:
         return error
-    except Exception:  # the packages are broken beyond being asked: the first error says more
+    except Exception:  # the check itself can fail on broken packages; the original error is more useful then
         return None
     return None
 
 
 def _with_equals(args: Sequence[str]) -> str:
-    """What `-p n=3` is answered, which other tools take; empty where nobody says so."""
-    for option, said in pairwise(args):
-        if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", said):
-            return f"{option} takes a name and a value: write {option} {said.replace('=', ' ', 1)}"
+    """Return the correction of `-p n=3`, a form that other tools accept, or "" if the arguments have none."""
+    for option, value in pairwise(args):
+        if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", value):
+            return f"{option} takes a name and a value: write {option} {value.replace('=', ' ', 1)}"
     return ""
 
 
-def _confess(error: Exception) -> int:
-    """An exception that nobody foresaw."""
+def _report_bug(error: Exception) -> int:
+    """Save or print the traceback of an unexpected exception, and return the exit code."""
     import tempfile
     import traceback
 
@@ -212,25 +217,25 @@ def _confess(error: Exception) -> int:
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     if _debugging():
         click.echo(text, err=True)
-        _say(f"this is a bug in nbdag: {what}")
+        _print_message(f"this is a bug in nbdag: {what}")
         return 1
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="nbdag-bug-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
             file.write(text)
-        _say(f"this is a bug in nbdag: {what}; its traceback is in {file.name}, please report it")
+        _print_message(f"this is a bug in nbdag: {what}; please report it with its traceback, in {file.name}")
     except OSError:
-        _say(f"this is a bug in nbdag: {what}; run it again with NBDAG_DEBUG=1 to see the traceback, and report it")
+        _print_message(f"this is a bug in nbdag: {what}; run again with NBDAG_DEBUG=1 and report the traceback")
     return 1
 
 
-def _say(message: str) -> None:
+def _print_message(message: str) -> None:
     click.echo(f"nbdag: {message}", err=True)
 
 
-def _sentence(message: str) -> str:
-    """A message of click's, in our manner: no capital, no full stop."""
+def _uncapitalized(message: str) -> str:
+    """Return a message of click's in the form of our own: without a capital letter and a full stop."""
     message = " ".join(message.split()).rstrip(".")
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
 
@@ -255,7 +260,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 def examples(*pairs: tuple[str, str]) -> str:
-    """An epilog that shows how a command is used: (command, what it does) each."""
+    """Return the "Examples:" section of a command's help, from pairs of a command and its effect."""
     width = max(len(command) for command, _ in pairs)
-    text = [f"  {command:<{width}}  {what}".rstrip() for command, what in pairs]
+    text = [f"  {command:<{width}}  {effect}".rstrip() for command, effect in pairs]
     return "\b\nExamples:\n" + "\n".join(text)

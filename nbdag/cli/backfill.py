@@ -1,4 +1,4 @@
-"""`backfill`: runs for ticks of the past."""
+"""`backfill`: runs for past ticks of a schedule."""
 
 from __future__ import annotations
 
@@ -8,86 +8,101 @@ from typing import Any
 
 import click
 
+from .. import runs
 from ..core.model.states import RunState
-from ..runs import Event
-from ..runs.actions import backfill as api
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
+from .options import EXECUTOR
 from .output import output_option, print_data
 from .parameters import parameter_options, parameters
 
 
-def _date(ctx: click.Context, param: click.Parameter, said: str) -> datetime:
+def _date(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     try:
-        return datetime.fromisoformat(said)
+        return datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{said!r} is no date: write 2026-01-31 or 2026-01-31T06:00+01:00") from None
+        raise click.BadParameter(
+            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
+        ) from None
 
 
-def _last(ctx: click.Context, param: click.Parameter, said: str) -> datetime:
-    """A date alone is the whole day."""
-    found = _date(ctx, param, said)
-    return datetime.combine(found, time.max) if re.search(r"[T\s:]", said.strip()) is None else found
+def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
+    """Return the date, or the end of its day if the text has no time."""
+    found = _date(ctx, param, text)
+    return datetime.combine(found, time.max) if re.search(r"[T\s:]", text.strip()) is None else found
 
 
-def _split(ctx: click.Context, param: click.Parameter, said: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(task for part in said for task in part.replace(",", " ").split()))
+def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(task for value in values for task in value.replace(",", " ").split()))
 
 
 @click.command(
     epilog=examples(
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "a run for each tick that has none"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --dry-run", "list them, and make nothing"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed", "those that failed, too"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2", "the latest first"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "create a run for each tick without one"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --dry-run", "list the ticks, create no run"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed", "also run failed ticks again"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2", "latest date first"),
     )
 )
 @DAG
 @click.option(
-    "--from", "first", required=True, metavar="DATE", callback=_date, help="The first date, in the DAG's zone."
+    "--from", "first", required=True, metavar="DATE", callback=_date, help="First date, in the DAG's time zone."
 )
 @click.option(
-    "--to", "last", required=True, metavar="DATE", callback=_last, help="The last date, included; all of that day."
+    "--to", "last", required=True, metavar="DATE", callback=_last, help="Last date, included to the end of its day."
 )
 @click.option(
     "--reprocess",
-    type=click.Choice(list(api.REPROCESS)),
+    type=click.Choice(list(runs.REPROCESS)),
     default="none",
     show_default=True,
-    help="Which dates that have a run get another: none, those that failed, or all that have ended.",
+    help="Also run dates again that have a run: none, those whose run failed, or all whose run has ended.",
 )
-@click.option("--backwards", is_flag=True, help="The latest date first.")
-@click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=_split, help="These tasks alone.")
+@click.option("--backwards", is_flag=True, help="Start with the latest date.")
+@click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=_split, help="Run only these tasks.")
 @click.option(
-    "--max-active-runs", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Runs at once."
+    "--max-active-runs",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of runs at once.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once, where it is driven here.")
-@click.option("--dry-run", is_flag=True, help="List what would be made.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of tasks at once, if the runs execute here.",
+)
+@EXECUTOR
+@click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")
 @parameter_options
 @output_option
 def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
-    max_active_runs: int, jobs: int | None, dry_run: bool, form: str, **said: Any,
+    max_active_runs: int, jobs: int | None, executor: str, dry_run: bool, form: str, **values: Any,
 ) -> int:  # fmt: skip
-    """Make runs for ticks of the past.
+    """Run a DAG for past dates of its schedule.
 
-    One for each tick of the DAG's schedule between two dates. A scheduler drives the runs where one is alive;
-    otherwise they are driven here, until all have ended. A DAG has one backfill at a time.
+    The command creates one run for each tick of the DAG's schedule between two dates. A running scheduler executes
+    the runs; without one, they execute in this terminal until all have ended. A DAG can have one backfill at a time.
     """
     table = form == "table"
 
-    def on_plan(made: api.Backfill) -> None:
+    def on_plan(made: runs.Backfill) -> None:
         if table:
             _print(made, dry_run=False)
 
-    def on_event(event: Event) -> None:
+    def on_event(event: runs.Event) -> None:
         if event.kind == "run" and table:
             click.echo(f"run {event.run_id}: {event.state}{f': {event.message}' if event.message else ''}")
 
     try:
-        done = api.backfill(
-            dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**said),
-            max_active_runs=max_active_runs, jobs=jobs, dry_run=dry_run, on_plan=on_plan, on_event=on_event,
+        done = runs.backfill(
+            dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**values),
+            max_active_runs=max_active_runs, jobs=jobs, executor=executor, dry_run=dry_run, on_plan=on_plan,
+            on_event=on_event,
         )  # fmt: skip
     except KeyboardInterrupt:
         fail(f"interrupted: the backfill of {dag} is cancelled", INTERRUPTED)
@@ -98,24 +113,24 @@ def backfill(
     return 1 if any(run.state in (RunState.FAILED, RunState.CANCELLED) for run in done.runs) else 0
 
 
-def _print(made: api.Backfill, *, dry_run: bool) -> None:
+def _print(made: runs.Backfill, *, dry_run: bool) -> None:
     for tick in made.ticks:
-        what = ("would run" if dry_run else "run      ") if tick.made else "leave    "
-        click.echo(f"{what}  {tick.date:%Y-%m-%d %H:%M:%S %Z}  {tick.reason}")
+        action = ("would run" if dry_run else "run      ") if tick.made else "skip     "
+        click.echo(f"{action}  {tick.date:%Y-%m-%d %H:%M:%S %Z}  {tick.reason}")
     number = sum(tick.made for tick in made.ticks)
     if dry_run or not number:
-        click.echo(f"{number} of {len(made.ticks)} ticks{' would run' if dry_run else ': nothing is left to run'}")
-    elif made.driver:
-        click.echo(f"{number} of {len(made.ticks)} ticks are queued, and driven by {made.driver}")
+        click.echo(f"{number} of {len(made.ticks)} ticks{' would run' if dry_run else '; there is nothing to run'}")
+    elif made.owner:
+        click.echo(f"{number} of {len(made.ticks)} ticks are queued; {made.owner} executes them")
     else:
-        click.echo(f"{number} of {len(made.ticks)} ticks are driven here, as no scheduler is alive")
+        click.echo(f"{number} of {len(made.ticks)} ticks execute here, because no scheduler is running")
 
 
-def _data(made: api.Backfill) -> dict[str, Any]:
+def _data(made: runs.Backfill) -> dict[str, Any]:
     states = {run.id: run.state.value for run in made.runs}
     return {
         "dag": made.dag,
-        "driver": made.driver or None,
+        "driver": made.owner or None,
         "ticks": [
             {
                 "date": tick.date.isoformat(),

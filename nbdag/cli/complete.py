@@ -1,6 +1,6 @@
-"""What a shell completes: notebook files, the tasks of the notebook on the line, runs and their tasks.
+"""Shell completion: notebook files, tasks of the notebook on the command line, runs and their tasks.
 
-Completion never fails aloud: where something cannot be read, nothing is offered.
+Completion never prints an error: it offers nothing if a notebook or the store cannot be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..errors import NbdagError
 
 
 def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Notebook files; where folders match too, the shell itself completes paths."""
+    """Return the matching notebook files, or leave the paths to the shell if a folder matches too."""
     start = Path(incomplete)
     folder, prefix = (start, "") if incomplete.endswith(("/", "\\")) else (start.parent, start.name)
     try:
@@ -27,10 +27,10 @@ def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The tasks of the notebook that stands on the line."""
+    """Return the tasks of the notebook on the command line."""
     from .. import notebooks as files
 
-    # While an option's value is still missing, click leaves the arguments unread.
+    # click parses no arguments while the value of an option is still missing.
     notebook = ctx.params.get("notebook") or next((word for word in ctx.args if word.endswith(".ipynb")), None)
     if notebook is None:
         return []
@@ -43,7 +43,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 
 def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of the latest runs."""
+    """Return the ids of the latest runs."""
     from ..runs import list_runs
 
     try:
@@ -56,11 +56,11 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What is deployed."""
-    from ..runs import deployed
+    """Return the ids of the deployed DAGs."""
+    from ..runs import list_dags
 
     try:
-        found = deployed()
+        found = list_dags()
     except NbdagError:
         return []
     return [
@@ -69,7 +69,7 @@ def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def tasks_of_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The tasks of the run that stands on the line."""
+    """Return the tasks of the run on the command line."""
     from ..runs import find_run
 
     try:

@@ -1,4 +1,4 @@
-"""A console that takes text as it is, and that nobody needs to be listening to."""
+"""A rich console that prints text literally and survives a closed output."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from rich.console import Console
 
 
 class PatientConsole(Console):
-    """Falls silent when its reader has gone. Rich would end the program, and with it the run that it tells of."""
+    """A console that stops printing once its output is closed.
+
+    Rich's own console would exit the program instead, and with it the run whose progress it prints.
+    """
 
     def __init__(self, *, file: IO[str], width: int | None = None) -> None:
-        # In a notebook the answer is text that comes line by line: rich would send a new output for each change of a
-        # live table, and ipykernel asks every program for colours, which rich takes for a terminal.
+        # A notebook gets plain lines, because rich would send a new output for each change of a live table. ipykernel
+        # sets FORCE_COLOR, from which rich would conclude that it writes to a terminal.
         in_kernel = type(file).__module__.startswith("ipykernel")
         super().__init__(
             file=file, width=width, highlight=False, markup=False, emoji=False, force_jupyter=False,
@@ -22,5 +25,5 @@ class PatientConsole(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        # What is still in the stream's buffer would fail again when the interpreter ends.
+        # The text still in the stream's buffer would fail again when the interpreter flushes it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())

@@ -1,4 +1,4 @@
-"""`db migrate|check|clean` and `gc`: the database, and the files that belong to it."""
+"""`db migrate|check|clean` and `gc`: maintenance of the database and of its files."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from dataclasses import asdict
 
 import click
 
+from .. import runs
 from ..core.options.option_types import read_duration
-from ..runs.actions import gc as api
 from ._group import examples
 from .output import output_option, print_data
 
 
-def _keep(ctx: click.Context, param: click.Parameter, said: str | None) -> float | None:
-    if said is None:
+def _keep(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    if text is None:
         return None
     try:
-        return float(read_duration(said))
+        return float(read_duration(text))
     except ValueError:
-        raise click.BadParameter(f"{said!r} is no length of time: write 30d, 12h or 1d12h") from None
+        raise click.BadParameter(f"invalid duration {text!r}; expected a form such as 30d, 12h or 1d12h") from None
 
 
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 
 
 @click.group(
     epilog=examples(
-        ("nbdag db check", "look for what is wrong"),
-        ("nbdag db clean --keep 90d", "forget older runs"),
-        ("nbdag db migrate", "bring the schema up to date"),
+        ("nbdag db check", "check the database for faults"),
+        ("nbdag db clean --keep 90d", "delete the records of runs that ended earlier"),
+        ("nbdag db migrate", "upgrade the schema"),
     )
 )
 def db() -> None:
-    """Look after the database."""
+    """Check, upgrade and clean the database."""
 
 
-@db.command(epilog=examples(("nbdag db migrate", "every command does it by itself, too")))
+@db.command(epilog=examples(("nbdag db migrate", "every other command does the same when it needs to")))
 def migrate() -> None:
-    """Make the database, or bring its schema up to date."""
-    found = api.check()
+    """Create the database, or upgrade its schema."""
+    found = runs.migrate_db()
     click.echo(f"{found.where}: schema {found.revision}, up to date")
 
 
-@db.command(epilog=examples(("nbdag db check -o json", "for programs")))
+@db.command(epilog=examples(("nbdag db check -o json", "the same, for a script")))
 @output_option
 def check(form: str) -> int:
-    """Look for what is wrong with the database, and for values that are gone.
+    """Check the database for faults and missing files of values.
 
-    Exits with 1 where something is.
+    Exits with 1 if there are any.
     """
-    found = api.check()
+    found = runs.check_db()
     if form != "table":
         print_data(asdict(found), form)
     else:
@@ -58,53 +58,64 @@ def check(form: str) -> int:
         for fault in found.faults:
             click.echo(f"fault: {fault}")
         if found.missing_values:
-            click.echo(f"{found.missing_values} values are on record, and their files are gone: run their tasks anew")
+            click.echo(f"the files of {found.missing_values} recorded values are missing; run their tasks again")
         if not found.faults and not found.missing_values:
-            click.echo("nothing is wrong")
+            click.echo("no faults found")
     return 1 if found.faults or found.missing_values else 0
 
 
-@db.command(epilog=examples(("nbdag db clean --keep 90d --dry-run", "say which runs would be forgotten")))
-@click.option("--keep", required=True, metavar="TIME", callback=_keep, help="Keep runs that ended since, such as 90d.")
+@db.command(epilog=examples(("nbdag db clean --keep 90d --dry-run", "count the runs that would be deleted")))
+@click.option(
+    "--keep", required=True, metavar="TIME", callback=_keep, help="Keep runs that ended within this time, such as 90d."
+)
 @DRY_RUN
 @output_option
 def clean(keep: float, dry_run: bool, form: str) -> None:
-    """Forget runs that ended long ago. Runs that go on, and those whose values a kept run uses, stay."""
-    done = api.clean(keep, dry_run=dry_run)
+    """Delete the records of runs that ended long ago.
+
+    Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files.
+    """
+    done = runs.clean_db(keep, dry_run=dry_run)
     if form != "table":
         print_data({"runs": list(done.runs)}, form)
         return
-    click.echo(f"{len(done.runs)} runs {'would be' if dry_run else 'are'} forgotten")
+    _print_runs(len(done.runs), dry_run)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag gc", "remove files that no run needs"),
-        ("nbdag gc --keep 30d", "forget runs that ended before that, and remove their files"),
-        ("nbdag gc --keep 30d --dry-run", "say how much that is"),
+        ("nbdag gc", "delete files that no run needs"),
+        ("nbdag gc --keep 30d", "delete also runs that ended more than 30 days ago"),
+        ("nbdag gc --keep 30d --dry-run", "print how much that would delete"),
     )
 )
-@click.option("--keep", metavar="TIME", callback=_keep, help="First forget runs that ended longer ago, such as 30d.")
+@click.option(
+    "--keep", metavar="TIME", callback=_keep, help="First delete runs that ended longer ago than this, such as 30d."
+)
 @DRY_RUN
 @output_option
 def gc(keep: float | None, dry_run: bool, form: str) -> None:
-    """Remove files that no run needs.
+    """Delete files that no run needs.
 
-    Values, pinned notebooks, folders of runs. A file stays for an hour at least, and while an attempt is under way
-    that may have stored it.
+    The files are values, pinned notebooks and folders of runs. A file is kept for at least an hour, and as long as a
+    running attempt may have stored it.
     """
-    done = api.gc(keep, dry_run=dry_run)
+    done = runs.gc(keep, dry_run=dry_run)
     if form != "table":
         print_data(asdict(done), form)
         return
-    verb = "would be removed" if dry_run else "removed"
+    verb = "would be deleted" if dry_run else "deleted"
     if keep is not None:
-        click.echo(f"{len(done.runs)} runs {'would be' if dry_run else 'are'} forgotten")
+        _print_runs(len(done.runs), dry_run)
     click.echo(
         f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
     )
-    if keep is not None and keep < api.GRACE:
-        click.echo("files younger than an hour stay for now: a later 'nbdag gc' removes them")
+    if keep is not None and keep < runs.GRACE:
+        click.echo("files younger than an hour are kept for now; a later 'nbdag gc' deletes them")
+
+
+def _print_runs(number: int, dry_run: bool) -> None:
+    click.echo(f"{number} runs {'would be deleted' if dry_run else 'deleted'}")
 
 
 def _bytes(number: int) -> str:

@@ -11,7 +11,7 @@ import click
 from .. import runs
 from . import complete
 from ._group import examples
-from .notebook import NOTEBOOK, read_aloud, say_problems
+from .notebook import NOTEBOOK, print_problems, read_notebook
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
@@ -20,24 +20,27 @@ DAG = click.argument("dag", shell_complete=complete.dags)
 
 @click.command(
     epilog=examples(
-        ("nbdag deploy churn.ipynb", "its schedule is live from now on"),
-        ("nbdag deploy churn.ipynb", "after a change: new runs take the new version"),
-        ("nbdag deploy churn.ipynb --cwd /data", "its tasks run in another folder"),
+        ("nbdag deploy churn.ipynb", "start its schedule; after an edit, use the new version"),
+        ("nbdag deploy churn.ipynb --cwd /data", "run its tasks in another folder"),
     )
 )
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
 @click.option(
-    "--cwd", type=click.Path(path_type=Path), metavar="FOLDER", help="Where tasks run; the notebook's folder."
+    "--cwd",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    show_default="the notebook's folder",
+    help="Working directory of the tasks.",
 )
 @output_option
 def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
-    """Pin a notebook as it is now, and make its schedule live.
+    """Deploy the current version of a notebook and start its schedule.
 
-    Later edits change nothing until it is deployed again. Runs that there are already keep the version that they were
-    created with. `nbdag scheduler` makes and drives the runs. What a %%dag cell makes is built anew for each of them.
+    Later edits have no effect until the notebook is deployed again. Existing runs keep the version with which they
+    were created. `nbdag scheduler` creates and executes the runs. Each run builds the tasks of a %%dag cell again.
     """
-    built = read_aloud(notebook, cwd=cwd)
-    say_problems(built.dag, notebook, err=True)
+    built = read_notebook(notebook, cwd=cwd)
+    print_problems(built.dag, notebook, err=True)
     if built.dag.errors:
         return 1
     done = runs.deploy(notebook, cwd=cwd, built=built)
@@ -45,29 +48,29 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
         print_data(done.to_dict(), form)
         return 0
     click.echo(f"{done.id}: version {done.version} is deployed; {_when(done)}")
-    _say_if_nobody_drives()
+    _warn_without_scheduler()
     return 0
 
 
 @click.command(
     name="list",
     epilog=examples(
-        ("nbdag list", "what is deployed here"),
-        ("nbdag list -o json | jq -r '.[].dag'", "for programs"),
+        ("nbdag list", "the DAGs that are deployed here"),
+        ("nbdag list -o json | jq -r '.[].dag'", "their ids, for a script"),
     ),
 )
 @output_option
 def list_(form: str) -> None:
-    """List what is deployed, with its next run and its last state.
+    """List the deployed DAGs, with their next and last runs.
 
-    A notebook whose file has changed since is said to have: new runs do not take the change until it is deployed.
+    A notebook file that was edited or deleted after its deployment is marked; new runs use the deployed version.
     """
-    found = runs.deployed()
+    found = runs.list_dags()
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return
     if not found:
-        click.echo("nothing is deployed: 'nbdag deploy NOTEBOOK' does", err=True)
+        click.echo("no DAG is deployed; 'nbdag deploy NOTEBOOK' deploys one", err=True)
         return
     screen = console()
     print_table(
@@ -78,58 +81,63 @@ def list_(form: str) -> None:
                 each.schedule or "on demand",
                 "paused" if each.paused else _next(each),
                 "" if each.last_state is None else state_text(each.last_state.value, screen),
-                short_path(each.path) + {"changed": " (changed since)", "gone": " (gone)"}.get(each.changed, ""),
+                short_path(each.path) + {"changed": " (edited since)", "gone": " (deleted)"}.get(each.changed, ""),
             ]
             for each in found
         ],
     )
     if any(_is_due(each) for each in found):
-        _say_if_nobody_drives()
+        _warn_without_scheduler()
 
 
 @click.command(
     epilog=examples(
-        ("nbdag trigger churn", "a run, as soon as the scheduler sees it"),
-        ("nbdag trigger churn -p alpha 0.5", "with another parameter"),
+        ("nbdag trigger churn", "queue a run; the scheduler starts it"),
+        ("nbdag trigger churn -p alpha 0.5", "with another value of a parameter"),
         ("nbdag trigger churn --logical-date 2026-01-31", "for that day"),
     )
 )
 @DAG
 @parameter_options
 @click.option(
-    "--logical-date", metavar="DATE", callback=lambda ctx, param, said: _date(said), help="The time that it is for."
+    "--logical-date",
+    metavar="DATE",
+    callback=lambda ctx, param, text: _date(text),
+    help="Logical date of the run, like the tick of a scheduled run.",
 )
-@click.option("--no-cache", is_flag=True, help="Let tasks with --cache run anew, changed or not.")
+@click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
 @output_option
-def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, **said: Any) -> None:
-    """Ask for a run of what is deployed, now.
+def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, **values: Any) -> None:
+    """Queue a run of a deployed DAG now.
 
-    `nbdag scheduler` makes it, whether the DAG is paused or not.
+    `nbdag scheduler` executes the run, even while the DAG is paused.
     """
-    made = runs.trigger(dag, parameters=parameters(**said), logical_date=logical_date, cache=not no_cache)
+    made = runs.trigger(dag, parameters=parameters(**values), logical_date=logical_date, cache=not no_cache)
     if form != "table":
         print_data(made.to_dict(), form)
         return
     for note in made.warnings:
         click.echo(f"warning {note.code}: {note.message}", err=True)
     click.echo(f"run {made.id} of {made.dag}: {made.state.value}")
-    _say_if_nobody_drives()
+    _warn_without_scheduler()
 
 
 @click.command(
     name="next",
     epilog=examples(
-        ("nbdag next churn", "the next five times"),
-        ("nbdag next churn -n 400 -o json", "with what daylight saving does to them"),
+        ("nbdag next churn", "the next five runs"),
+        ("nbdag next churn -n 400 -o json", "the next 400, with the effects of daylight saving time"),
     ),
 )
 @DAG
-@click.option("-n", "--number", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@click.option(
+    "-n", "--number", type=click.IntRange(min=1), default=5, show_default=True, help="Number of runs to show."
+)
 @output_option
 def next_(dag: str, number: int, form: str) -> None:
-    """Show when a DAG runs next.
+    """Show the next scheduled runs of a DAG.
 
-    The times are in the schedule's zone; what daylight saving does to one stands beside it.
+    Times are in the schedule's time zone. A note marks each time that a change of the clocks moves or repeats.
     """
     found = runs.next_ticks(dag, number)
     if form != "table":
@@ -141,9 +149,9 @@ def next_(dag: str, number: int, form: str) -> None:
             form,
         )
         return
-    (about,) = runs.deployed(dag)
+    about = runs.find_dag(dag)
     if about.paused:
-        click.echo(f"{dag} is paused: 'nbdag unpause {dag}' lets these happen", err=True)
+        click.echo(f"{dag} is paused; 'nbdag unpause {dag}' allows these runs", err=True)
     if _is_due(about):
         click.echo(_next(about))
     if not found:
@@ -155,34 +163,34 @@ def next_(dag: str, number: int, form: str) -> None:
     )
 
 
-@click.command(epilog=examples(("nbdag pause churn", "no scheduled runs until 'nbdag unpause churn'")))
+@click.command(epilog=examples(("nbdag pause churn", "create no scheduled runs until 'nbdag unpause churn'")))
 @DAG
 def pause(dag: str) -> None:
-    """Let a schedule make no runs for now.
+    """Pause the schedule of a DAG.
 
-    Runs that there are go on, and what is triggered still runs.
+    Existing runs continue, and triggered runs still execute.
     """
     runs.pause(dag)
     click.echo(f"{dag}: paused")
 
 
-@click.command(epilog=examples(("nbdag unpause churn", "of the ticks that it missed, the last runs at once")))
+@click.command(epilog=examples(("nbdag unpause churn", "run the latest missed tick at once, then by schedule")))
 @DAG
 def unpause(dag: str) -> None:
-    """Let a schedule make runs again."""
+    """Restart the paused schedule of a DAG."""
     done = runs.unpause(dag)
     click.echo(f"{dag}: {_when(done)}")
 
 
-@click.command(epilog=examples(("nbdag remove churn", "its runs stay: see 'nbdag runs --dag churn'")))
+@click.command(epilog=examples(("nbdag remove churn", "'nbdag runs --dag churn' still lists its runs")))
 @DAG
 def remove(dag: str) -> None:
-    """Deploy a DAG no more.
+    """Remove a DAG from the deployed DAGs; its runs are kept.
 
-    Its runs stay on record, and those under way go on.
+    Unfinished runs continue.
     """
     runs.remove(dag)
-    click.echo(f"{dag}: no longer deployed")
+    click.echo(f"{dag}: removed")
 
 
 def _when(dag: runs.Deployed) -> str:
@@ -205,15 +213,17 @@ def _moment(at: datetime | None) -> str:
     return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _date(said: str | None) -> datetime | None:
-    if said is None:
+def _date(text: str | None) -> datetime | None:
+    if text is None:
         return None
     try:
-        return datetime.fromisoformat(said)
+        return datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{said!r} is no date: write 2026-01-31 or 2026-01-31T06:00+01:00") from None
+        raise click.BadParameter(
+            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
+        ) from None
 
 
-def _say_if_nobody_drives() -> None:
-    if runs.scheduler_alive() is None:
-        click.echo("no scheduler is alive here: start one with 'nbdag scheduler'", err=True)
+def _warn_without_scheduler() -> None:
+    if runs.live_scheduler() is None:
+        click.echo("no scheduler is running here; start one with 'nbdag scheduler'", err=True)

@@ -1,12 +1,12 @@
-"""`doctor`: what could keep notebooks from running here, each with its remedy."""
+"""`doctor`: checks of this installation, each problem with its remedy."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 
 import click
 
+from .. import runs
 from ._group import examples
 from .output import console, output_option, print_data
 
@@ -15,28 +15,22 @@ _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("proble
 
 @click.command(
     epilog=examples(
-        ("nbdag doctor", ""),
-        ("nbdag doctor -o json", ""),
-        ("nbdag doctor --stop-servers", "end what keeps kernels warm between runs"),
+        ("nbdag doctor", "check packages, kernels, graphs, the home folder and the scheduler"),
+        ("nbdag doctor -o json", "the same, for a script"),
+        ("nbdag doctor --stop-servers", "terminate the servers that keep kernels warm between runs"),
     )
 )
-@click.option("--stop-servers", is_flag=True, help="End the servers of warm kernels, with what runs in them.")
+@click.option("--stop-servers", is_flag=True, help="Terminate the servers of warm kernels and all their kernels.")
 @output_option
 def doctor(form: str, stop_servers: bool) -> int:
-    """Look for what could keep notebooks from running here.
+    """Check this installation for problems.
 
-    Servers of warm kernels stay for NBDAG_IDLE seconds (600) after the last run. Exits with 1 where a problem was
+    Servers of warm kernels exit NBDAG_IDLE seconds (default 600) after the last run. Exits with 1 if a problem was
     found.
     """
     if stop_servers:
-        from ..kernels.forkserver import server_registry
-
-        with contextlib.suppress(server_registry.NoServerError, OSError):
-            for server in server_registry.running():
-                server_registry.stop(server.key)
-    from ..runs.queries.health import findings
-
-    found = list(findings())
+        runs.stop_servers()
+    found = list(runs.doctor())
     if form == "table":
         screen = console()
         for finding in found:

@@ -1,4 +1,4 @@
-"""What a person needs to know of tasks that failed: where in their own code, and once for all that failed alike."""
+"""The report of failed tasks: the lines of the user's own code, printed once for instances with the same failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from .. import runs
-from ..core.planning.explain import label, told
+from ..core.model.text import run_selector, task_label
 
 _LAST_LINES = 12  # of a traceback that shows no cell
 _FRAME = re.compile(
@@ -17,37 +17,40 @@ _FRAME = re.compile(
 _POINTED = re.compile(r"^-+> \d+ ?(?P<code>.*)$", re.MULTILINE)
 
 
-def say_failures(run: runs.Run, failed: Sequence[runs.TaskRun], say: Callable[[str, str], None]) -> None:
-    """Each failure with its lines in cells, and the command that shows all of its traceback."""
-    for _, group in groupby(failed, key=lambda task: (task.id, task.error, tuple(where(task)))):
+def print_failures(run: runs.Run, failed: Sequence[runs.TaskRun], print_line: Callable[[str, str], None]) -> None:
+    """Print each failure with its lines in cells and the command that prints its whole traceback.
+
+    `print_line` takes a line and its style.
+    """
+    for _, group in groupby(failed, key=lambda task: (task.id, task.error, tuple(cell_lines(task)))):
         first, *others = group
-        say("", "")
-        say(f"{_name(first)} failed: {first.error or 'no reason is on record'}", "bold red")
-        for line in where(first):
-            say(f"  {line}", "")
+        print_line("", "")
+        print_line(f"{_name(first)} failed: {first.error or 'no reason was recorded'}", "bold red")
+        for line in cell_lines(first):
+            print_line(f"  {line}", "")
         index = f" --index {first.map_index}" if first.map_index >= 0 else ""
-        say(f"  (all of it: nbdag logs {told(run.id, run.dag)} {first.id}{index})", "")
+        print_line(f"  (full log: nbdag logs {run_selector(run.id, run.dag)} {first.id}{index})", "")
         if others:
-            say(f"{row([_name(each) for each in others])} failed alike", "bold red")
+            print_line(f"{name_range([_name(each) for each in others])} failed in the same way", "bold red")
 
 
-def row(names: Sequence[str]) -> str:
-    """Instances in a row: "fit[1] … fit[11]"."""
+def name_range(names: Sequence[str]) -> str:
+    """Return the names of consecutive instances in short form: "fit[1] … fit[11]"."""
     return f"{names[0]} … {names[-1]}" if len(names) > 2 else " and ".join(names)
 
 
-def where(task: runs.TaskRun) -> list[str]:
-    """The lines of cells that a traceback goes through; where it shows none, its end."""
+def cell_lines(task: runs.TaskRun) -> list[str]:
+    """Return the lines of cells in a task's traceback, or the traceback's last lines if it contains none."""
     trace = (task.traceback or "").rstrip()
     frames = list(_frames(task.id, trace))
     if frames:
         return frames
     lines = trace.splitlines()
-    return lines[-_LAST_LINES:] if len(lines) > 1 else []  # one line says what has been said
+    return lines[-_LAST_LINES:] if len(lines) > 1 else []  # a single line would only repeat the error
 
 
 def _frames(task: str, trace: str) -> Iterator[str]:
-    own = ""  # the number of the task's cell: what runs first
+    own = ""  # the number of the task's cell, which is the first in the traceback
     for block in trace.split("\n\n"):
         lines = block.split("\n")
         at = next((n for n, line in enumerate(lines) if _FRAME.match(line)), None)
@@ -64,4 +67,4 @@ def _frames(task: str, trace: str) -> Iterator[str]:
 
 
 def _name(task: runs.TaskRun) -> str:
-    return label(task.id, task.map_index)
+    return task_label(task.id, task.map_index)

@@ -1,10 +1,11 @@
-"""`runs`, `status`, `logs`, `cancel`: what has run, and what runs now."""
+"""`runs`, `status`, `logs`, `cancel`: past and current runs."""
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +14,40 @@ from click.shell_completion import CompletionItem
 
 from .. import runs as api
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from ..core.model.text import run_selector, task_label
 from ..core.options.option_types import nearest
-from ..core.planning.explain import label, told
-from ..runs.queries.why import never_begun
 from . import complete
 from ._group import examples
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
 from .progress import progress
 
 _MAY_NOT_HAVE_BEGUN = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED})
-_LOOK_AGAIN = 0.1  # seconds; a file has no way to tell that it has grown
+_POLL_INTERVAL = 0.1  # seconds between reads of a log, as a file sends no notification when it grows
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
-DAG = click.option("--dag", metavar="DAG", help="Of this DAG.")
+DAG = click.option("--dag", metavar="DAG", help="Consider only runs of this DAG.")
 
 
 def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    said = ctx.params.get("words") or ()
-    if said:
-        ctx.params["run"] = said[0]
+    words = ctx.params.get("words") or ()
+    if words:
+        ctx.params["run"] = words[0]
         return complete.tasks_of_run(ctx, param, incomplete)
     return complete.tasks_of_run(ctx, param, incomplete) + complete.runs(ctx, param, incomplete)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag runs", "the latest 20, newest first"),
-        ("nbdag runs --dag churn --state failed -n 5", ""),
-        ("nbdag runs -o json | jq '.[0].notebook'", "the latest report"),
+        ("nbdag runs", "the latest 20 runs, newest first"),
+        ("nbdag runs --dag churn --state failed -n 5", "the latest five failed runs of churn"),
+        ("nbdag runs -o json | jq '.[0].notebook'", "the path of the latest report"),
     )
 )
 @DAG
-@click.option("--state", type=click.Choice([state.value for state in RunState]), help="In this state.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--state", type=click.Choice([state.value for state in RunState]), help="List only runs in this state.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of runs to list."
+)
 @output_option
 def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
     """List the latest runs."""
@@ -67,32 +69,36 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
                 moment(run.started),
                 duration(_so_far(run)),
                 f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
-                ", ".join(label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
+                ", ".join(task_label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
             ]
             for run in found
         ],
     )
-    left = [run for run in found if run.state not in RUN_FINISHED and not api.driver(run)]
-    if left:
-        which = f"run {left[0].id}" if len(left) == 1 else f"{len(left)} of these"
-        click.echo(f"nobody drives {which}: start 'nbdag scheduler', or see 'nbdag resume'", err=True)
+    idle = [run for run in found if run.state not in RUN_FINISHED and not run.orphaned and not api.owner(run)]
+    for run in found:
+        if run.orphaned:
+            click.echo(f"run {run.id} of {run.dag}: {run.orphaned}", err=True)
+    if idle:
+        which = f"run {idle[0].id}" if len(idle) == 1 else f"{len(idle)} of these runs"
+        click.echo(f"no process executes {which}; use 'nbdag scheduler' or 'nbdag resume'", err=True)
 
 
 @click.command(
     epilog=examples(
         ("nbdag status", "the latest run"),
-        ("nbdag status --dag churn -o json", "for programs"),
-        ("nbdag status latest -f", "watch it until it ends"),
+        ("nbdag status --dag churn -o json", "the latest run of churn, for a script"),
+        ("nbdag status latest -f", "follow the latest run until it ends"),
     )
 )
 @RUN
 @DAG
-@click.option("-f", "--follow", "--watch", "follow", is_flag=True, help="Watch the run until it ends.")
+@click.option("-f", "--follow", "--watch", "follow", is_flag=True, help="Follow the run until it ends.")
 @output_option
 def status(run: str, dag: str | None, follow: bool, form: str) -> int:
-    """Show where a run and its tasks stand.
+    """Show the state of a run and of its tasks.
 
-    RUN is a run's id, an unambiguous beginning of one, or 'latest'. With --follow, exits with 1 where the run fails.
+    RUN is a run's id, an unambiguous prefix of an id, or 'latest'. With --follow, exits with 1 if the run does not
+    succeed.
     """
     found = api.find_run(run, dag=dag)
     if follow and found.state not in RUN_FINISHED:
@@ -109,20 +115,27 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 
 @click.command(
     epilog=examples(
-        ("nbdag logs train", "what train's last try printed, in the latest run"),
-        ("nbdag logs latest train -f", "as it is printed"),
-        ("nbdag logs latest train --try 1", "what the first try printed"),
+        ("nbdag logs train", "the log of train's last attempt in the latest run"),
+        ("nbdag logs latest train -f", "the same, while it is written"),
+        ("nbdag logs latest train --try 1", "the log of the first attempt"),
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
-@click.option("--try", "try_number", type=click.IntRange(min=1), metavar="N", help="Of this try; else of the last.")
-@click.option("--index", type=click.IntRange(min=0), metavar="N", help="Which instance of a mapped task.")
+@click.option(
+    "--try",
+    "try_number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the last",
+    help="Number of the attempt.",
+)
+@click.option("--index", type=click.IntRange(min=0), metavar="N", help="Index of an instance of a mapped task.")
 @DAG
-@click.option("-f", "--follow", is_flag=True, help="Go on until the try ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
 def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
-    """Print what a task printed, and its traceback.
+    """Print the output and the traceback of a task.
 
-    Without RUN, of the latest run.
+    RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
     """
     if len(words) > 2:
         raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
@@ -135,14 +148,17 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
         _copy(api.logs(found, task, try_number, map_index), 0)
 
 
-@click.command(epilog=examples(("nbdag cancel latest", "stop it, and every process of it")))
+@click.command(epilog=examples(("nbdag cancel latest", "terminate its tasks, with all their processes")))
 @RUN
 @DAG
 def cancel(run: str, dag: str | None) -> None:
-    """Stop a run that another process drives."""
+    """Cancel a run and terminate its tasks.
+
+    The process that executes the run does so a moment later; a run without such a process is cancelled at once.
+    """
     found = api.cancel(api.find_run(run, dag=dag))
-    stands = found.state.value if found.state in RUN_FINISHED else "asked to stop"
-    click.echo(f"run {found.id} of {found.dag}: {stands}")
+    state = found.state.value if found.state in RUN_FINISHED else "cancellation requested"
+    click.echo(f"run {found.id} of {found.dag}: {state}")
 
 
 def _print_status(run: api.Run) -> None:
@@ -151,17 +167,17 @@ def _print_status(run: api.Run) -> None:
     screen.print(f", started {moment(run.started)}" if run.started else "", end="", soft_wrap=True)
     screen.print(f", {duration(run.duration)}" if run.duration is not None else "", soft_wrap=True)
     if run.parameters:
-        said = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items())
-        screen.print(f"parameters: {said}", soft_wrap=True)
-    if not run.tasks:  # a %%dag cell makes them
-        screen.print(run.error or "its tasks are built when its turn comes", soft_wrap=True)
+        values = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items())
+        screen.print(f"parameters: {values}", soft_wrap=True)
+    if not run.tasks:  # a %%dag cell builds them
+        screen.print(run.error or "its tasks are built when the run starts", soft_wrap=True)
         return
-    never = never_begun(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
+    never = api.why_not_started(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
     print_table(
         ["task", "state", "tries", "started", "time", "note"],
         [
             [
-                label(task.id, task.map_index),
+                task_label(task.id, task.map_index),
                 state_text(task.state.value, screen),
                 str(task.tries),
                 moment(task.started),
@@ -175,9 +191,11 @@ def _print_status(run: api.Run) -> None:
         screen.print(f"warning {note.code}: {note.message}", style="yellow", soft_wrap=True)
     if run.error:
         screen.print(run.error, soft_wrap=True)
-    if run.state not in RUN_FINISHED and not api.driver(run):
-        resume = f"nbdag resume {told(run.id, run.dag)}"
-        screen.print(f"nobody drives it: start `nbdag scheduler`, or go on here with `{resume}`", soft_wrap=True)
+    if run.orphaned:
+        screen.print(run.orphaned, soft_wrap=True)
+    elif run.state not in RUN_FINISHED and not api.owner(run):
+        resume = f"nbdag resume {run_selector(run.id, run.dag)}"
+        screen.print(f"no process executes this run; use `nbdag scheduler` or `{resume}`", soft_wrap=True)
     screen.print(short_path(run.notebook), soft_wrap=True)
 
 
@@ -187,22 +205,22 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
     cached = [f"cached: as in run {task.cached}"] if task.cached else []
-    said = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
-    return next((line.strip() for line in said.splitlines() if line.strip()), "")
+    text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def _so_far(what: api.TaskRun | api.Run) -> float | None:
-    if what.duration is None and what.started is not None and what.state.value == "running":
-        return max(0.0, time.time() - what.started)
-    return what.duration
+def _so_far(timed: api.TaskRun | api.Run) -> float | None:
+    if timed.duration is None and timed.started is not None and timed.state.value == "running":
+        return max(0.0, time.time() - timed.started)
+    return timed.duration
 
 
 def _no_runs(dag: str | None, state: str | None) -> str:
     if not (dag or state):
-        return "no runs yet: 'nbdag run NOTEBOOK' makes one"
-    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.deployed()} if dag else set()
+        return "no runs yet; 'nbdag run NOTEBOOK' starts one"
+    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.list_dags()} if dag else set()
     near = nearest(dag, known) if dag and dag not in known else None
-    return f"no such runs: did you mean --dag {near}?" if near else "no such runs"
+    return f"no matching runs; did you mean --dag {near}?" if near else "no matching runs"
 
 
 def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:
@@ -210,37 +228,50 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
     path: Path | None = None
     while True:
         found = api.find_run(run.id, run.dag)
-        stands = found[(task, map_index) if map_index >= 0 else task]
-        over = found.state in RUN_FINISHED or (
-            stands.state in FINISHED or (try_number is not None and stands.tries > try_number)
+        instance = found[(task, map_index) if map_index >= 0 else task]
+        ended = (
+            bool(found.orphaned)
+            or found.state in RUN_FINISHED
+            or (instance.state in FINISHED or (try_number is not None and instance.tries > try_number))
         )
-        if stands.tries or over:
-            now = api.logs(found, task, try_number, map_index)
-            if path is not None and now != path:  # the task is tried again: what is left of the try before, first
+        if instance.tries or ended:
+            current = api.logs(found, task, try_number, map_index)
+            if path is not None and current != path:  # a retry has begun: print the rest of the earlier attempt first
                 _copy(path, at)
                 at = 0
-            path = now
-            at = _copy(path, at, wanted=over)
-        if over:
+            path = current
+            at = _copy(path, at, required=ended)
+        if ended:
             return
-        time.sleep(_LOOK_AGAIN)
+        time.sleep(_POLL_INTERVAL)
 
 
-def _copy(path: Path, start: int, *, wanted: bool = True) -> int:
-    """Print a file from a position on; the position where it ended."""
+def _copy(path: Path, start: int, *, required: bool = True) -> int:
+    """Print a file from the position `start` and return the position of its end."""
     try:
         with path.open("rb") as file:
             file.seek(start)
+            write = _writer()
             while block := file.read(1 << 16):
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
+                write(block)
+            sys.stdout.flush()
             return file.tell()
     except FileNotFoundError:
-        if wanted:
+        if required:
             raise click.ClickException(
-                f"there is no log at {short_path(path)}: it was removed, or nothing ran"
+                f"no log at {short_path(path)}: it was deleted, or the task did not run"
             ) from None
         return start
+
+
+def _writer() -> Callable[[bytes], object]:
+    """Return a function that writes bytes to standard output: as text in a notebook, which has no binary stream."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is not None:
+        write: Callable[[bytes], object] = buffer.write
+        return write
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return lambda block: sys.stdout.write(decoder.decode(block))
 
 
 __all__: list[Any] = ["cancel", "logs", "runs", "status"]

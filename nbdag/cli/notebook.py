@@ -1,4 +1,7 @@
-"""`check` and `show`: what nbdag understands of a notebook. Of its code only a `%%dag` cell's is run."""
+"""`check` and `show`: the problems and the graph of a notebook.
+
+Both analyse the code of task cells without executing it; only a `%%dag` cell is executed, to build its tasks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import click
 from .. import building
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
-from ..core.planning.explain import several
+from ..core.model.text import plural
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json
@@ -22,30 +25,30 @@ NOTEBOOK = click.Path(path_type=Path)
 
 @click.command(
     epilog=examples(
-        ("nbdag check churn.ipynb", "errors and warnings, each with its place and a hint"),
-        ("nbdag check --strict *.ipynb", "warnings count as well: for a commit hook"),
-        ("nbdag check --json churn.ipynb", "tasks, edges, order and problems, for programs"),
+        ("nbdag check churn.ipynb", "print errors and warnings, each with its place and a hint"),
+        ("nbdag check --strict *.ipynb", "fail for warnings too, as in a commit hook"),
+        ("nbdag check --json churn.ipynb", "print tasks, edges, order and problems, for a script"),
     )
 )
 @click.argument("notebook", nargs=-1, required=True, type=NOTEBOOK, shell_complete=complete.notebooks)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per notebook.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
-    """Say what is wrong with a notebook.
+    """Check notebooks for errors and warnings.
 
-    Nothing of it is run, but for the code of a %%dag cell, which makes tasks, with what that needs of parameters and
-    setup.
+    Task cells are analysed, not executed. Only a %%dag cell is executed, to build its tasks, together with the
+    parameters and setup that it needs.
 
-    Exits with 1 where an error would keep a notebook from running. Cells are counted from 1, markdown cells included;
-    in JSON from 0.
+    Exits with 1 if an error would keep a notebook from running. Cell numbers start at 1 and include markdown cells;
+    in JSON they start at 0.
     """
     found = 0
     for path in notebook:
-        dag = read_aloud(path).dag
+        dag = read_notebook(path).dag
         if as_json:
             click.echo(to_json(describe(dag), indent=2 if len(notebook) == 1 else None))
         else:
-            say_problems(dag, path)
+            print_problems(dag, path)
             click.echo(f"{short_path(path)}: {_count(dag)}")
         found += len(dag.problems if strict else dag.errors)
     return 1 if found else 0
@@ -53,29 +56,35 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
 
 @click.command(
     epilog=examples(
-        ("nbdag show churn.ipynb", "the tasks in the order in which they run, and why"),
-        ("nbdag show churn.ipynb -o dag.svg", "a picture; also .png, .dot and .mmd (Mermaid)"),
-        ("nbdag show churn.ipynb -o - --format dot | dot -Tpdf > dag.pdf", ""),
+        ("nbdag show churn.ipynb", "list the tasks in run order, with their inputs"),
+        ("nbdag show churn.ipynb -o dag.svg", "draw the graph; also .png, .dot and .mmd (Mermaid)"),
+        ("nbdag show churn.ipynb -o - --format dot | dot -Tpdf > dag.pdf", "draw it as a PDF file"),
     )
 )
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
-@click.option("-o", "--output", metavar="FILE", help="Draw into this file; - is standard output.")
-@click.option("--format", "form", metavar="FORMAT", help="svg, png, dot or mmd; else the ending of FILE says so.")
+@click.option("-o", "--output", metavar="FILE", help="Draw the graph into this file; - is standard output.")
+@click.option(
+    "--format",
+    "form",
+    metavar="FORMAT",
+    show_default="the extension of FILE",
+    help="Format of the drawing: svg, png, dot or mmd.",
+)
 @click.option(
     "--direction",
     type=click.Choice(["auto", "TB", "LR"]),
     default="auto",
     show_default=True,
-    help="From top to bottom, or from left to right.",
+    help="Direction of the drawing: top to bottom (TB) or left to right (LR).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as a JSON object.")
 def show(notebook: Path, output: str | None, form: str | None, direction: str, as_json: bool) -> None:
-    """Draw a notebook's graph, or print it.
+    """List a notebook's tasks in run order, or draw its graph.
 
-    A notebook with errors is shown as far as it is understood; its problems are said on standard error. Code of a
-    %%dag cell is run, as by check.
+    The graph of a notebook with errors may be incomplete; its problems are printed on standard error. A %%dag cell is
+    executed, as by `nbdag check`.
     """
-    dag = read_aloud(notebook).dag
+    dag = read_notebook(notebook).dag
     if as_json:
         print_data(describe(dag))
         return
@@ -90,19 +99,19 @@ def show(notebook: Path, output: str | None, form: str | None, direction: str, a
             sys.stdout.buffer.write(picture)
         else:
             _write(Path(name), picture)
-    say_problems(dag, notebook, err=True)
+    print_problems(dag, notebook, err=True)
 
 
-def read_aloud(path: Path, **said: Any) -> building.BuiltNotebook:
-    """Read a notebook and build its tasks; what that prints goes to standard error."""
-    built = building.read_built(path, **said)
+def read_notebook(path: Path, **options: Any) -> building.BuiltNotebook:
+    """Read a notebook, build its tasks, and print the output of the build on standard error."""
+    built = building.read_built(path, **options)
     if built.printed:
         click.echo(built.printed.rstrip("\n"), err=True)
     return built
 
 
-def say_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
-    """As linters do: file, place, code, sentence, hint, and the line itself."""
+def print_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
+    """Print the problems as a linter does: file, place, code, message, hint, and the source line."""
     places = {problem: problem.place or Place(cell=-1, line=0) for problem in dag.problems}
     for problem in sorted(dag.problems, key=lambda each: (places[each].cell, places[each].line)):
         click.echo(_line(problem, path), err=err)
@@ -129,15 +138,15 @@ def _source(dag: Dag, problem: Problem) -> str:
 def _count(dag: Dag) -> str:
     errors = len(dag.errors)
     warnings = len(dag.problems) - errors
-    said = [several(len(dag.tasks), "task")]
-    said += [several(errors, "error")] if errors else []
-    said += [several(warnings, "warning")] if warnings else []
-    return ", ".join(said) if len(said) > 1 else f"{said[0]}, no problems"
+    counts = [plural(len(dag.tasks), "task")]
+    counts += [plural(errors, "error")] if errors else []
+    counts += [plural(warnings, "warning")] if warnings else []
+    return ", ".join(counts) if len(counts) > 1 else f"{counts[0]}, no problems"
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise click.FileError(str(path), f"{why}; name a file in a folder that exists and can be written") from error
+        reason = (error.strerror or str(error)).lower()
+        raise click.FileError(str(path), f"{reason}; choose a file in an existing, writable folder") from error

@@ -1,4 +1,4 @@
-"""`clear`, `mark`, `resume`, `why`: what a person does to a run, and asks of it."""
+"""`clear`, `mark`, `resume`, `why`: changes of a run, and the reasons for a task's state."""
 
 from __future__ import annotations
 
@@ -7,74 +7,79 @@ from typing import Any
 
 import click
 
+from .. import runs as api
 from ..core.model.states import RunState
-from ..core.planning.explain import told
-from ..runs import Event, Run, find_run
-from ..runs.actions import clear as api
-from ..runs.actions.resume import resume as drive
-from ..runs.queries.why import why as ask
+from ..core.model.text import run_selector
 from . import complete
 from ._group import INTERRUPTED, examples, fail
-from .failures import row
+from .failures import name_range
 from .history import DAG
+from .options import EXECUTOR
 from .output import console, output_option, print_data
 from .progress import progress
-from .run import say_outcome
+from .run import print_outcome
 
 RUN = click.argument("run", shell_complete=complete.runs)
 TASKS = click.argument("tasks", nargs=-1, shell_complete=complete.tasks_of_run)
-JOBS = click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once; the number of cores.")
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
+)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag clear latest --only-failed --run", "try again what failed, here and now"),
-        ("nbdag clear latest train --downstream", "train and all that follows, by the scheduler"),
-        ("nbdag clear latest 'score[3]'", "one instance of a mapped task"),
-        ("nbdag clear latest --deployed --dry-run", "what would run, with the version deployed now"),
+        ("nbdag clear latest --only-failed --run", "run the failed tasks again, in this terminal"),
+        ("nbdag clear latest train --downstream", "queue train and all tasks downstream of it"),
+        ("nbdag clear latest 'score[3]'", "queue one instance of a mapped task"),
+        ("nbdag clear latest --deployed --dry-run", "list the tasks that the deployed version would run"),
     )
 )
 @RUN
 @TASKS
-@click.option("-u", "--upstream", is_flag=True, help="Also all that these tasks need.")
-@click.option("-d", "--downstream", is_flag=True, help="Also all that follows them.")
-@click.option("--only-failed", is_flag=True, help="Only those that failed, or could not run because of one that did.")
-@click.option("--deployed", is_flag=True, help="Run the version that is deployed now, not the run's own.")
-@click.option("--run", "run_now", is_flag=True, help="Drive the run here, until it ends.")
+@click.option("-u", "--upstream", is_flag=True, help="Include upstream tasks.")
+@click.option("-d", "--downstream", is_flag=True, help="Include downstream tasks.")
+@click.option("--only-failed", is_flag=True, help="Reset only tasks whose state is failed or upstream_failed.")
+@click.option("--deployed", is_flag=True, help="Use the deployed version of the notebook instead of the run's own.")
+@click.option("--run", "run_now", is_flag=True, help="Execute the run in this terminal until it ends.")
 @JOBS
-@click.option("--dry-run", is_flag=True, help="Say what would be cleared, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the tasks that would be reset, and change nothing.")
 @DAG
 @output_option
 def clear(
     run: str, tasks: tuple[str, ...], run_now: bool, jobs: int | None, dry_run: bool, dag: str | None, form: str,
     **which: Any,
 ) -> int:  # fmt: skip
-    """Let tasks of a run run anew.
+    """Reset tasks of a run so that they run again.
 
-    RUN is a run's id, the beginning of one, or 'latest'; without TASKS all of its tasks are cleared. Earlier attempts
-    stay on record, and retries count anew. A run that had ended is queued again: by a scheduler if one is alive, here
-    with --run.
+    RUN is a run's id, an unambiguous prefix of an id, or 'latest'. Without TASKS, all tasks are reset. Earlier
+    attempts are kept, and each task gets all its retries again. A run that had ended is queued again: a scheduler
+    executes it, or this command with --run.
     """
     done = api.clear(run, tasks, dag=dag, dry_run=dry_run, **which)
     if form != "table":
         print_data(_data(done), form)
     else:
-        verb = "would be cleared" if dry_run else "cleared"
+        verb = "would be reset" if dry_run else "reset"
         for task in done.tasks:
-            click.echo(f"{verb}: {task}{' (running: it is ended first)' if task in done.restarting else ''}")
+            click.echo(f"{verb}: {task}{' (running; terminated first)' if task in done.restarting else ''}")
     if dry_run:
         return 0
-    if run_now and not done.driver:
-        return _drive(done.run, jobs, quiet=form != "table")
+    if run_now and not done.owner:
+        return _execute(done.run, jobs, quiet=form != "table")
     if form == "table":
-        _say_driver(done)
+        _print_run(done)
     return 0
 
 
 @click.command(
     epilog=examples(
-        ("nbdag mark success latest extract", "as if it had succeeded; what follows may run"),
-        ("nbdag mark skipped latest 'score[3]'", ""),
+        ("nbdag mark success latest extract", "count extract as succeeded, so that downstream tasks can run"),
+        ("nbdag mark skipped latest 'score[3]'", "count one instance of a mapped task as skipped"),
     )
 )
 @click.argument("state", type=click.Choice(list(api.MARKS)))
@@ -83,9 +88,10 @@ def clear(
 @DAG
 @output_option
 def mark(state: str, run: str, tasks: tuple[str, ...], dag: str | None, form: str) -> None:
-    """Give tasks of a run an outcome without running them.
+    """Set the state of tasks without running them.
 
-    One that is running is ended. Tasks further down that could not run are cleared, so that they run after all.
+    A running task is terminated. Downstream tasks whose state is failed or upstream_failed are reset, so that they
+    run again.
     """
     done = api.mark(state, run, tasks, dag=dag)
     if form != "table":
@@ -93,31 +99,32 @@ def mark(state: str, run: str, tasks: tuple[str, ...], dag: str | None, form: st
         return
     for task in done.tasks:
         click.echo(f"{state}: {task}")
-    _say_driver(done)
+    _print_run(done)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag resume latest", "go on with it here"),
-        ("nbdag resume latest --jobs 4", ""),
+        ("nbdag resume latest", "continue the latest run"),
+        ("nbdag resume latest --jobs 4", "with at most four tasks at once"),
     )
 )
 @click.argument("run", default="latest", shell_complete=complete.runs)
 @JOBS
+@EXECUTOR
 @DAG
-def resume(run: str, jobs: int | None, dag: str | None) -> int:
-    """Go on with a run here, until it ends.
+def resume(run: str, jobs: int | None, executor: str, dag: str | None) -> int:
+    """Continue a run in this terminal until it ends.
 
-    One that was cleared, or that nobody drives, is driven as it stands; of one that failed or was cancelled, all that
-    did not succeed runs anew. Exits with 1 where the run fails.
+    An unfinished run that no process executes continues with its remaining tasks. In a run that failed or was
+    cancelled, all tasks that did not succeed run again. Exits with 1 if the run does not succeed.
     """
-    return _drive(find_run(run, dag=dag), jobs)
+    return _execute(api.find_run(run, dag=dag), jobs, executor)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag why latest train", "each condition that is not met, in words"),
-        ("nbdag why latest 'score[3]' -o json", "of one instance of a mapped task"),
+        ("nbdag why latest train", "list train's unmet conditions, or its outcome"),
+        ("nbdag why latest 'score[3]' -o json", "the same for an instance of a mapped task, for a script"),
     )
 )
 @RUN
@@ -125,8 +132,8 @@ def resume(run: str, jobs: int | None, dag: str | None) -> int:
 @DAG
 @output_option
 def why(run: str, task: str, dag: str | None, form: str) -> None:
-    """Say why a task has not run, or what came of it."""
-    found = ask(run, task, dag=dag)
+    """Explain a task's state: its unmet conditions, or its outcome."""
+    found = api.why(run, task, dag=dag)
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return
@@ -135,33 +142,34 @@ def why(run: str, task: str, dag: str | None, form: str) -> None:
         for reason in reasons:
             click.echo(f"{first} {reason}")
         if others:
-            click.echo(f"{row(others)}: the same")
+            click.echo(f"{name_range(others)}: the same")
 
 
-def _drive(run: Run, jobs: int | None, *, quiet: bool = False) -> int:
+def _execute(run: api.Run, jobs: int | None, executor: str = "local", *, quiet: bool = False) -> int:
     screen = console(stderr=quiet)
     tasks = [task.id for task in run if task.map_index < 0]
     with progress(screen, tasks) as watch:
 
-        def on_event(event: Event) -> None:
+        def on_event(event: api.Event) -> None:
             watch.show(event)
 
         try:
-            done = drive(run, jobs=jobs, on_event=on_event)
+            done = api.resume(run, jobs=jobs, executor=executor, on_event=on_event)
         except KeyboardInterrupt:
             fail(f"interrupted: run {run.id} of {run.dag} is cancelled", INTERRUPTED)
-    say_outcome(done, screen)
+    print_outcome(done, screen)
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def _say_driver(done: api.Cleared) -> None:
+def _print_run(done: api.Cleared) -> None:
+    """Print the state of the run and the process that executes it, or the commands that would."""
     run = done.run
-    said = f"run {run.id} of {run.dag}: {run.state.value}"
-    if done.driver:
-        click.echo(f"{said}, driven by {done.driver}")
+    state = f"run {run.id} of {run.dag}: {run.state.value}"
+    if done.owner:
+        click.echo(f"{state}, executed by {done.owner}")
     else:
-        resume = f"nbdag resume {told(run.id, run.dag)}"
-        click.echo(f"{said}; no scheduler is alive, so drive it with '{resume}' or 'nbdag scheduler'")
+        resume = f"nbdag resume {run_selector(run.id, run.dag)}"
+        click.echo(f"{state}; no scheduler is running, so use '{resume}' or 'nbdag scheduler'")
 
 
 def _data(done: api.Cleared) -> dict[str, Any]:
@@ -172,5 +180,5 @@ def _data(done: api.Cleared) -> dict[str, Any]:
         "tasks": list(done.tasks),
         "restarting": list(done.restarting),
         "queued_again": done.queued_again,
-        "driver": done.driver or None,
+        "driver": done.owner or None,
     }

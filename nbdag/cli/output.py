@@ -1,4 +1,4 @@
-"""Answers as a table for people, or as JSON or YAML for programs; and how states look in a terminal."""
+"""Results as a table for people, or as JSON or YAML for programs; states, times and paths as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_option(command: F) -> F:
-    """`-o table|json|yaml`."""
+    """Add the option `-o table|json|yaml`, whose argument is named `form`."""
     return click.option(
         "-o",
         "--output",
@@ -27,12 +27,12 @@ def output_option(command: F) -> F:
         type=click.Choice(["table", "json", "yaml"]),
         default="table",
         show_default=True,
-        help="How to print it.",
+        help="Format of the output.",
     )(command)
 
 
 def print_data(data: Any, form: str = "json") -> None:
-    """Plain data, for programs."""
+    """Print plain data as JSON or YAML, for programs."""
     if form == "yaml":
         import yaml
 
@@ -42,12 +42,12 @@ def print_data(data: Any, form: str = "json") -> None:
 
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
-    """JSON; what it has no word for becomes its text."""
+    """Return the data as JSON; a value of a type that JSON lacks becomes its `str`."""
     return json.dumps(data, indent=indent, ensure_ascii=False, default=str)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns for people; cells may be rich's texts. Nothing is cut: what does not fit is folded."""
+    """Print a table for people; cells may be rich's `Text`. Text too long for a column is folded, never cut."""
     from rich.table import Table
 
     screen = console()
@@ -60,7 +60,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich's console for one of our streams. In a pipe a line is as long as it needs to be."""
+    """Return a rich console for standard output, or for standard error. Lines are not wrapped outside a terminal."""
     from .console import PatientConsole
 
     stream: IO[str] = sys.stderr if stderr else sys.stdout
@@ -68,18 +68,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def state_text(state: str, screen: Console) -> Any:
-    """A state with its sign and colour, as pictures tell it."""
+    """Return a state with the sign and colour that graphs use for it."""
     from rich.text import Text
 
-    from ..graphs.marks import look
+    from ..graphs.marks import state_style
 
-    like = {"cancelled": "skipped"}.get(state, state)  # the one state that runs have and tasks have not
-    looks = look(like)
-    return Text(f"{looks.sign} {state}" if can_print(looks.sign, screen) else state, style=looks.colour)
+    style = state_style(state)
+    return Text(f"{style.sign} {state}" if can_print(style.sign, screen) else state, style=style.colour)
 
 
 def can_print(text: str, screen: Console) -> bool:
-    """Whether this terminal has the characters."""
+    """Return whether the encoding of this terminal has the characters."""
     try:
         text.encode(screen.encoding)
     except (UnicodeEncodeError, LookupError):
@@ -88,21 +87,21 @@ def can_print(text: str, screen: Console) -> bool:
 
 
 def duration(length: float | None) -> str:
-    """A duration for people."""
-    from ..graphs.marks import seconds
+    """Return a duration of so many seconds as text, or "" for None."""
+    from ..graphs.marks import duration_text
 
-    return "" if length is None else seconds(length)
+    return "" if length is None else duration_text(length)
 
 
 def moment(at: float | None) -> str:
-    """A time for people, in this machine's zone."""
+    """Return a time, in seconds since the epoch, as text in this machine's time zone, or "" for None."""
     return "" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def short_path(path: Path | str) -> str:
-    """A path as a person here would type it."""
+    """Return a path relative to the current folder if it lies within, else unchanged."""
     try:
-        near = os.path.relpath(path)
-    except ValueError:  # another drive
+        relative = os.path.relpath(path)
+    except ValueError:  # on another drive
         return str(path)
-    return str(path) if near.startswith("..") else near
+    return str(path) if relative.startswith("..") else relative

@@ -1,8 +1,8 @@
-"""Parameters as papermill's command line takes them: the same letters, the same types, the same precedence.
+"""Parameters with the options of papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` guesses the type (True, False, None, whole number, number, else text), `-r NAME TEXT` does not, `-y` is
-YAML, `-f` a YAML or JSON file, `-b` YAML in base64. Later in this list wins: -b, -f, -y, -p, -r. Dates stay text, as
-papermill keeps them.
+`-p NAME VALUE` infers the type (True, False, None, int, float, else str), `-r NAME TEXT` does not, `-y` takes YAML,
+`-f` a YAML or JSON file, `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates remain
+strings, as in papermill.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPTIONS = (
         nargs=2,
         multiple=True,
         metavar="NAME VALUE",
-        help="Set a parameter to a number, True, False, None or a text; -y sets lists and mappings.",
+        help="Set a parameter to a number, True, False, None or a string; use -y for lists and mappings.",
     ),
     click.option(
         "-r",
@@ -33,7 +33,7 @@ _OPTIONS = (
         nargs=2,
         multiple=True,
         metavar="NAME TEXT",
-        help="Set a parameter to a text as it is.",
+        help="Set a parameter to a string.",
     ),
     click.option("-f", "--parameters_file", multiple=True, metavar="FILE", help="Set parameters from a YAML file."),
     click.option("-y", "--parameters_yaml", multiple=True, metavar="YAML", help="Set parameters from YAML."),
@@ -44,7 +44,7 @@ _OPTIONS = (
 
 
 def parameter_options(command: F) -> F:
-    """Papermill's five ways to set parameters."""
+    """Add papermill's five options for parameters."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -58,34 +58,34 @@ def parameters(
     parameters_yaml: Sequence[str] = (),
     parameters_base64: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the five options say together."""
-    said: dict[str, Any] = {}
+    """Return the parameters that the five options set together."""
+    values: dict[str, Any] = {}
     for text in parameters_base64:
         try:
             plain = base64.b64decode(text, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            raise click.BadParameter(f"{text[:40]!r} is not base64 of a text", param_hint="-b") from None
-        said.update(_mapping(plain, "-b"))
+            raise click.BadParameter(f"{text[:40]!r} is not text in base64", param_hint="-b") from None
+        values.update(_mapping(plain, "-b"))
     for file in parameters_file:
         try:
             plain = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise click.BadParameter(f"cannot read {file}: {why}", param_hint="-f") from None
-        said.update(_mapping(plain, f"-f {file}"))
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise click.BadParameter(f"cannot read {file}: {reason}", param_hint="-f") from None
+        values.update(_mapping(plain, f"-f {file}"))
     for text in parameters_yaml:
-        said.update(_mapping(text, "-y"))
+        values.update(_mapping(text, "-y"))
     for name, text in parameters:
-        said[name] = typed(text)
-    said.update(parameters_raw)
-    for name in said:
+        values[name] = typed(text)
+    values.update(parameters_raw)
+    for name in values:
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise click.BadParameter(f"{name!r} cannot be the name of a variable", param_hint="parameters")
-    return said
+            raise click.BadParameter(f"{name!r} is not a valid variable name", param_hint="parameters")
+    return values
 
 
 def typed(text: str) -> Any:
-    """The value that papermill takes a text for."""
+    """Return the value that papermill infers from a text."""
     words = {"True": True, "False": False, "None": None}
     if text in words:
         return words[text]
@@ -101,23 +101,24 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
     import yaml
 
     try:
-        said = yaml.load(text, Loader=_loader())
+        values = yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or "it cannot be read"
-        raise click.BadParameter(f"this is not YAML{line}: {why}", param_hint=where) from None
-    if said is None:
+        reason = getattr(error, "problem", None) or "it cannot be read"
+        raise click.BadParameter(f"invalid YAML{line}: {reason}", param_hint=where) from None
+    if values is None:
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(values, dict):
         raise click.BadParameter(
-            f"a mapping of names to values is needed, such as 'alpha: 0.5', not {type(said).__name__}", param_hint=where
+            f"expected a mapping of names to values, such as 'alpha: 0.5', not {type(values).__name__}",
+            param_hint=where,
         )
-    return {str(name): value for name, value in said.items()}
+    return {str(name): value for name, value in values.items()}
 
 
 def _loader() -> Any:
-    """YAML's safe loader without its dates: JSON has none, and parameters go into a notebook's metadata."""
+    """Return YAML's safe loader without dates, which a notebook's metadata, being JSON, cannot hold."""
     import yaml
 
     resolvers = {

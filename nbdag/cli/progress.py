@@ -1,7 +1,6 @@
-"""A run as it happens: a live table on a terminal, plain lines elsewhere.
+"""The progress of a run: a live table on a terminal, plain lines elsewhere.
 
-It is fed with events and decides nothing. A terminal that goes away, or a pipe that is closed, ends the showing and
-not the run.
+It shows the events that it receives and decides nothing. A closed terminal or pipe ends the display but not the run.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ..core.model.states import FINISHED, RUN_FINISHED, TaskState
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..runs import Event
 from .output import duration, state_text
 
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
 
 _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
-_NOT_WORTH_A_LINE = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED})
+_WITHOUT_LINE = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED})
 
 Instance = tuple[str, int]  # task, map index
 
 
 class Progress(Protocol):
-    """Shows events; a context manager, so that a terminal is left as it was found."""
+    """A display of events; as a context manager, it restores the terminal at the end."""
 
     def __enter__(self) -> Self: ...
 
@@ -40,14 +39,14 @@ class Progress(Protocol):
 
 
 def progress(console: Console, tasks: Sequence[str], *, show: bool = True) -> Progress:
-    """What suits this console. `tasks` are those expected, in notebook order."""
+    """Return the display for this console. `tasks` are the expected tasks, in notebook order."""
     if not show:
-        return Silence()
+        return NoProgress()
     return Live(console, tasks) if console.is_terminal else Lines(console, tasks)
 
 
-class Silence:
-    """Shows nothing."""
+class NoProgress:
+    """A display that shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -63,26 +62,26 @@ class Silence:
 
 @dataclass(slots=True)
 class _Row:
-    """Where one task stands."""
+    """The state of one task instance, as the events report it."""
 
     state: TaskState = TaskState.NONE
     tries: int = 0
-    started: float | None = None  # seconds since the epoch, of the last try
+    started: float | None = None  # seconds since the epoch, of the last attempt
     ended: float | None = None
     message: str = ""
 
-    def take(self, event: Event) -> bool:
-        """Whether the state is another one now."""
+    def update(self, event: Event) -> bool:
+        """Apply an event, and return whether it changed the state or began an attempt."""
         state = TaskState(event.state)
-        moved = state is not self.state or event.try_number > self.tries
+        changed = state is not self.state or event.try_number > self.tries
         self.tries = max(self.tries, event.try_number)
-        self.message = event.message or ("" if moved else self.message)
-        if moved and state is TaskState.RUNNING:
+        self.message = event.message or ("" if changed else self.message)
+        if changed and state is TaskState.RUNNING:
             self.started, self.ended = event.at, None
-        elif moved and self.started is not None and self.ended is None:
+        elif changed and self.started is not None and self.ended is None:
             self.ended = event.at
         self.state = state
-        return moved
+        return changed
 
     def duration(self, now: float) -> str:
         if self.started is None:
@@ -91,34 +90,35 @@ class _Row:
 
 
 class _Rows:
-    """All tasks, in notebook order; instances of a mapped task take its place once they are known."""
+    """The rows of all tasks, in notebook order; the instances of a mapped task replace its own row."""
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        self.of: dict[Instance, _Row] = {(task, -1): _Row() for task in tasks}
+        self.by_instance: dict[Instance, _Row] = {(task, -1): _Row() for task in tasks}
 
-    def take(self, event: Event) -> bool:
+    def update(self, event: Event) -> bool:
+        """Apply an event to its row, and return whether the row changed."""
         assert event.task is not None
-        which = (event.task, event.map_index)
-        if which not in self.of:
-            self._insert(which)
-        return self.of[which].take(event)
+        instance = (event.task, event.map_index)
+        if instance not in self.by_instance:
+            self._insert(instance)
+        return self.by_instance[instance].update(event)
 
     @property
-    def over(self) -> int:
-        return sum(row.state in FINISHED for row in self.of.values())
+    def finished(self) -> int:
+        return sum(row.state in FINISHED for row in self.by_instance.values())
 
-    def _insert(self, which: Instance) -> None:
-        task, index = which
-        order = list(self.of.items())
+    def _insert(self, instance: Instance) -> None:
+        task, index = instance
+        order = list(self.by_instance.items())
         siblings = [n for n, ((other, _), _) in enumerate(order) if other == task]
-        order.insert(siblings[-1] + 1 if siblings else len(order), (which, _Row()))
-        self.of = dict(order)
+        order.insert(siblings[-1] + 1 if siblings else len(order), (instance, _Row()))
+        self.by_instance = dict(order)
         if index >= 0:
-            self.of.pop((task, -1), None)
+            self.by_instance.pop((task, -1), None)
 
 
-class Lines(Silence):
-    """One line for each thing that happens, as a log wants it."""
+class Lines(NoProgress):
+    """A display for logs, with one line per event."""
 
     def __init__(self, console: Console, tasks: Sequence[str]) -> None:
         self._console = console
@@ -126,16 +126,16 @@ class Lines(Silence):
 
     def show(self, event: Event) -> None:
         if event.kind == "run":
-            if event.message and event.state not in RUN_FINISHED:  # how it ended is told when it has
+            if event.message and event.state not in RUN_FINISHED:  # the command itself reports the end of the run
                 self._print(f"run {event.run_id}: {event.message}")
             return
-        moved = self._rows.take(event)
-        row = self._rows.of[str(event.task), event.map_index]
-        if row.state in _NOT_WORTH_A_LINE or not (moved or event.message):
+        changed = self._rows.update(event)
+        row = self._rows.by_instance[str(event.task), event.map_index]
+        if row.state in _WITHOUT_LINE or not (changed or event.message):
             return
-        length = row.duration(event.at) if moved and row.state is not TaskState.RUNNING else ""
+        length = row.duration(event.at) if changed and row.state is not TaskState.RUNNING else ""
         attempt = f" (try {row.tries})" if row.tries > 1 else ""
-        line = f"{_count(self._rows)} {label(str(event.task), event.map_index)}: {row.state.value}{attempt}"
+        line = f"{_count(self._rows)} {task_label(str(event.task), event.map_index)}: {row.state.value}{attempt}"
         if length:
             line += f" after {length}"
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
@@ -144,8 +144,8 @@ class Lines(Silence):
         self._console.print(line, soft_wrap=True)
 
 
-class Live(Silence):
-    """A table that is drawn again while it changes; as many rows as fit, those that matter most."""
+class Live(NoProgress):
+    """A table that is updated in place; if it does not fit the screen, it shows the most important rows."""
 
     def __init__(self, console: Console, tasks: Sequence[str], clock: Callable[[], float] = time.time) -> None:
         from rich.live import Live
@@ -153,7 +153,7 @@ class Live(Silence):
         self._console = console
         self._rows = _Rows(tasks)
         self._clock = clock
-        self._lock = Lock()  # rich draws from a thread of its own
+        self._lock = Lock()  # rich draws in a thread of its own
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=8, transient=False)
 
     def __exit__(
@@ -162,13 +162,13 @@ class Live(Silence):
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        self._live.start()  # not before there is something to show: what is refused at once leaves no table
+        self._live.start()  # only now, so that a run that is rejected before its first event shows no empty table
         if event.kind == "run":
             if event.message and event.state not in RUN_FINISHED:
                 self._live.console.print(event.message)
             return
         with self._lock:
-            self._rows.take(event)
+            self._rows.update(event)
 
     def _draw(self) -> Group:
         from rich.console import Group
@@ -181,24 +181,27 @@ class Live(Silence):
         table.add_column("state", no_wrap=True)
         table.add_column("try", justify="right")
         table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the width
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # the rest of the width
         with self._lock:
-            shown = _most_telling(self._rows.of, self._console.size.height - 4)
-            for which, row in shown:
+            shown = _most_important(self._rows.by_instance, self._console.size.height - 4)
+            for instance, row in shown:
                 table.add_row(
-                    Text(label(*which)),
+                    Text(task_label(*instance)),
                     state_text(row.state.value, self._console),
                     str(row.tries) if row.tries > 1 else "",
                     row.duration(now),
                     Text(_first_line(row.message), style="dim"),
                 )
-            left = len(self._rows.of) - len(shown)
+            hidden = len(self._rows.by_instance) - len(shown)
             count = f"{_count(self._rows)} done"
-        return Group(table, Text(f"{count}, {left} more not shown" if left else count, style="dim"))
+        return Group(table, Text(f"{count}, {hidden} more not shown" if hidden else count, style="dim"))
 
 
-def _most_telling(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
-    """What fits: failed and running first, then the latest that ended, then what comes next; in notebook order."""
+def _most_important(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
+    """Return, in notebook order, the rows to show on a screen with `room` lines, and at least three.
+
+    Failed tasks come first, then running ones, then the latest that ended, then those that have not started.
+    """
     if len(rows) <= max(room, 3):
         return list(rows.items())
 
@@ -209,13 +212,13 @@ def _most_telling(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance,
             return 3 if row.state in _FAILED else 2, -(row.ended or 0.0)
         return (1 if row.started is not None and row.ended is None else 4), 0.0
 
-    kept = set(sorted(rows, key=lambda which: rank(rows[which]))[: max(room, 3)])
-    return [(which, row) for which, row in rows.items() if which in kept]
+    shown = set(sorted(rows, key=lambda instance: rank(rows[instance]))[: max(room, 3)])
+    return [(instance, row) for instance, row in rows.items() if instance in shown]
 
 
 def _count(rows: _Rows) -> str:
-    total = len(rows.of)
-    return f"[{rows.over:>{len(str(total))}}/{total}]"
+    total = len(rows.by_instance)
+    return f"[{rows.finished:>{len(str(total))}}/{total}]"
 
 
 def _first_line(message: str) -> str:

@@ -1,4 +1,4 @@
-"""`run`: a notebook, headlessly, in the foreground."""
+"""`run`: execute a notebook headlessly, in the foreground."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 
 from .. import runs
 from ..core.model.states import RunState, TaskState
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..packages import require
-from ..runs.creation.prepare import choose, plain_parameters
 from . import complete
 from ._group import INTERRUPTED, examples, fail
-from .failures import say_failures
-from .notebook import NOTEBOOK, read_aloud, say_problems
+from .failures import print_failures
+from .notebook import NOTEBOOK, print_problems, read_notebook
+from .options import EXECUTOR
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -29,10 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
-    """An option that takes tasks: separated by commas, or repeated."""
+    """Return an option for task names, separated by commas or given by repeating the option."""
 
-    def split(ctx: click.Context, param: click.Parameter, said: Sequence[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(task for part in said for task in part.replace(",", " ").split()))
+    def split(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(task for value in values for task in value.replace(",", " ").split()))
 
     return click.option(
         flag,
@@ -47,43 +47,65 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 
 @click.command(
     epilog=examples(
-        ("nbdag run churn.ipynb", "every task, as many at once as there are cores"),
-        ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "with other parameters"),
-        ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "the report goes to a file of your choice"),
-        ("nbdag run churn.ipynb --from train", "train and what follows, with the latest run's values"),
-        ("nbdag run churn.ipynb --no-cache", "tasks with --cache as well run anew"),
-        ("nbdag run churn.ipynb --upto features --dry-run", "say what would run, and why"),
-        ("nbdag run churn.ipynb --json | jq .state", "the outcome, for programs"),
+        ("nbdag run churn.ipynb", "run all tasks"),
+        ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "with other values of parameters"),
+        ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "write the report to this file"),
+        ("nbdag run churn.ipynb --from train", "run train and what follows, with the latest run's values"),
+        ("nbdag run churn.ipynb --no-cache", "run tasks with --cache again, too"),
+        ("nbdag run churn.ipynb --upto features --dry-run", "print what would run, and why"),
+        ("nbdag run churn.ipynb --json | jq .state", "print the run's state, for a script"),
     )
 )
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
 @click.argument("output", required=False, type=NOTEBOOK, metavar="[OUT]")
 @parameter_options
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once; the number of cores.")
-@_tasks("--only", "only", "Run these tasks alone.")
-@_tasks("--upto", "upto", "Run these tasks and all before them.")
-@_tasks("--from", "from_", "Run these tasks and all after them.")
 @click.option(
-    "--run", "values_from", metavar="RUN", shell_complete=complete.runs, help="Whose values a partial run takes."
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing.")
-@click.option("--fail-fast/--no-fail-fast", default=None, help="End the run when a task fails; as %dag says.")
-@click.option("--no-cache", is_flag=True, help="Let tasks with --cache run anew, changed or not.")
+@_tasks("--only", "only", "Run only these tasks.")
+@_tasks("--upto", "upto", "Run these tasks and their upstream tasks.")
+@_tasks("--from", "from_", "Run these tasks and their downstream tasks.")
+@click.option(
+    "--run",
+    "values_from",
+    metavar="RUN",
+    shell_complete=complete.runs,
+    show_default="the latest with these values",
+    help="Run from which a partial run takes the values of the tasks it leaves out.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would run, and why; run nothing.")
+@click.option(
+    "--fail-fast/--no-fail-fast",
+    default=None,
+    show_default="as set by %dag",
+    help="End the run as soon as a task fails.",
+)
+@click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),
     default="warm",
     show_default=True,
-    help="Fork a kernel that has its imports done where possible, or start each anew.",
+    help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
 )
-@click.option("--overwrite", is_flag=True, help="Let the report replace OUT, even if that is no report.")
-@click.option("--no-resident", is_flag=True, help="Keep no server of warm kernels for the next run.")
-@click.option("-k", "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's.")
+@EXECUTOR
+@click.option("--overwrite", is_flag=True, help="Write the report to OUT even if that file is not a run report.")
+@click.option("--no-resident", is_flag=True, help="Do not keep the server of warm kernels for the next run.")
+@click.option("-k", "--kernel", metavar="NAME", show_default="the notebook's", help="Name of the kernel to use.")
 @click.option(
-    "--cwd", type=click.Path(path_type=Path), metavar="FOLDER", help="Where tasks run; the notebook's folder."
+    "--cwd",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    show_default="the notebook's folder",
+    help="Working directory of the tasks.",
 )
-@click.option("--progress/--no-progress", "show", default=True, help="Show what happens as it happens.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; all else goes to standard error.")
+@click.option("--progress/--no-progress", "show", default=True, help="Show the progress of the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; all else goes to standard error.")
 def run(
     notebook: Path,
     output: Path | None,
@@ -96,44 +118,46 @@ def run(
     fail_fast: bool | None,
     no_cache: bool,
     kernels: str,
+    executor: str,
     overwrite: bool,
     no_resident: bool,
     kernel: str | None,
     cwd: Path | None,
     show: bool,
     as_json: bool,
-    **said: Any,
+    **parameter_values: Any,
 ) -> int:
     """Run a notebook headlessly, task by task, in parallel.
 
-    Each task runs in a kernel of its own. The last line is the path of the report: the notebook with every task's
-    outputs in its own cell, which can be opened while the run goes on. Exits with 1 where a task failed.
+    Each task runs in its own kernel. The report is a copy of the notebook that shows each task's outputs in the task's
+    cell; it can be opened during the run. It is written to OUT, or to the folder of the run, and the last line printed
+    is its path. Exits with 1 if the run does not succeed.
     """
     require()
-    values = parameters(**said)
+    values = parameters(**parameter_values)
     which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
-    built = read_aloud(notebook, parameters=plain_parameters(values), cwd=cwd, kernel_name=kernel)
+    built = read_notebook(notebook, parameters=runs.plain_parameters(values), cwd=cwd, kernel_name=kernel)
     dag = built.dag
-    say_problems(dag, notebook, err=True)
+    print_problems(dag, notebook, err=True)
     if dag.errors:
         return 1
     if dry_run:
-        about = {**which, "parameters": values, "built": built, "cache": not no_cache}
-        return _say_plan(notebook, about, as_json)
+        options = {**which, "parameters": values, "built": built, "cache": not no_cache}
+        return _print_plan(notebook, options, as_json)
     if no_resident:
         os.environ["NBDAG_IDLE"] = "0"
-    chosen = choose(dag, only=only, upto=upto, from_=from_)
+    chosen = runs.choose(dag, only=only, upto=upto, from_=from_)
     screen = console(stderr=as_json)
-    seen: list[str] = []
-    told: set[str] = set()
-    with progress(screen, list(chosen.tasks), show=show) as watch:
+    run_ids: list[str] = []
+    printed: set[str] = set()
+    with progress(screen, list(chosen.tasks), show=show) as display:
 
         def on_event(event: runs.Event) -> None:
-            if not seen:
-                seen.append(event.run_id)
+            if not run_ids:
+                run_ids.append(event.run_id)
             if show and event.kind == "run":
-                told.add(event.message)
-            watch.show(event)
+                printed.add(event.message)
+            display.show(event)
 
         try:
             done = runs.run(
@@ -143,6 +167,7 @@ def run(
                 output=output,
                 overwrite=overwrite,
                 kernels=kernels,
+                executor=executor,
                 kernel_name=kernel,
                 cwd=cwd,
                 fail_fast=fail_fast,
@@ -152,39 +177,42 @@ def run(
                 **which,
             )
         except KeyboardInterrupt:
-            fail(f"interrupted: run {seen[0]} of {dag.id} is cancelled" if seen else "interrupted", INTERRUPTED)
-    say_outcome(done, screen, told)
+            fail(f"interrupted: run {run_ids[0]} of {dag.id} is cancelled" if run_ids else "interrupted", INTERRUPTED)
+    print_outcome(done, screen, printed)
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
 
 
-def say_outcome(run: runs.Run, screen: Console, told: Collection[str] = ()) -> None:
-    """What a person needs to know of a run that has ended, and has not been `told` yet; last, where its report is."""
+def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ()) -> None:
+    """Print the warnings, failures and state of an ended run, and last the path of its report.
 
-    def say(line: str, style: str = "") -> None:
+    `printed` holds the messages that the progress display has already shown; they are not repeated.
+    """
+
+    def print_line(line: str, style: str = "") -> None:
         screen.print(line, style=style, soft_wrap=True)
 
     for note in run.warnings:
-        if note.message not in told:
-            say(f"warning {note.code}: {note.message}", "yellow")
+        if note.message not in printed:
+            print_line(f"warning {note.code}: {note.message}", "yellow")
     for task in run:
         for note in task.warnings:
-            say(f"{label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
-    say_failures(run, [task for task in run if task.state is TaskState.FAILED], say)
+            print_line(f"{task_label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
+    print_failures(run, [task for task in run if task.state is TaskState.FAILED], print_line)
     if run.error and not any(task.state is TaskState.FAILED for task in run):
-        say(run.error, "bold red")
+        print_line(run.error, "bold red")
     counts: dict[str, int] = {}
     for task in run:
         counts[task.state.value] = counts.get(task.state.value, 0) + 1
     tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
-    say("")
-    say(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
-    say(short_path(run.notebook))
+    print_line("")
+    print_line(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
+    print_line(short_path(run.notebook))
 
 
-def _say_plan(notebook: Path, which: dict[str, Any], as_json: bool) -> int:
-    planned = runs.plan_of(notebook, **which)
+def _print_plan(notebook: Path, options: dict[str, Any], as_json: bool) -> int:
+    planned = runs.plan_run(notebook, **options)
     if as_json:
         print_data(
             [

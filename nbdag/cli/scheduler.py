@@ -1,4 +1,4 @@
-"""`scheduler`: drive what is deployed, in the foreground, and say what is done and why."""
+"""`scheduler`: run the scheduler of the deployed DAGs in the foreground, and log its actions with their reasons."""
 
 from __future__ import annotations
 
@@ -7,57 +7,72 @@ from datetime import datetime
 import click
 
 from .. import runs
-from ..core.planning.explain import label
+from ..core.model.text import task_label
 from ..packages import require
 from . import units
 from ._group import examples
+from .options import EXECUTOR
 from .output import to_json
 
 
 @click.command(
     epilog=examples(
-        ("nbdag scheduler", "as many tasks at once as there are cores"),
-        ("nbdag scheduler --jobs 8 --log-json", "for a log collector"),
-        ("nbdag scheduler --print-unit systemd", "a service that keeps it running"),
+        ("nbdag scheduler", "create runs by schedule, and execute them"),
+        ("nbdag scheduler --jobs 8 --log-json", "with a log for a log collector"),
+        ("nbdag scheduler --print-unit systemd", "print a service that keeps the scheduler running"),
     )
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Tasks at once; the number of cores.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
+)
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),
     default="warm",
     show_default=True,
-    help="Fork a kernel that has its imports done where possible, or start each anew.",
+    help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
 )
-@click.option("--log-json", is_flag=True, help="Print each line as JSON.")
-@click.option("--print-unit", type=click.Choice(units.KINDS), help="Print a service that keeps it running, and end.")
-def scheduler(jobs: int | None, kernels: str, log_json: bool, print_unit: str | None) -> None:
-    """Drive what is deployed, in the foreground.
+@EXECUTOR
+@click.option("--log-json", is_flag=True, help="Print each log line as JSON.")
+@click.option(
+    "--print-unit",
+    type=click.Choice(units.KINDS),
+    help="Print the definition of a service that keeps the scheduler running, and exit.",
+)
+def scheduler(jobs: int | None, kernels: str, executor: str, log_json: bool, print_unit: str | None) -> None:
+    """Run the scheduler of the deployed DAGs in the foreground.
 
-    Ctrl-C or SIGTERM: what runs may end, nothing new begins. A second one stops at once; what ran then begins anew
-    under the next scheduler. On SQLite there is one; on PostgreSQL (NBDAG_DB_URL) there may be several.
+    On Ctrl-C or SIGTERM the scheduler starts no more tasks and exits once the running ones have ended. A second signal
+    terminates these tasks, and the next scheduler runs them again. SQLite allows one scheduler at a time, PostgreSQL
+    (NBDAG_DB_URL) several.
     """
     if print_unit is not None:
-        more = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
-        click.echo(units.unit(print_unit, *more, *(["--log-json"] if log_json else [])), nl=False)
+        options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
+        options += ["--executor", executor] if executor != "local" else []
+        click.echo(units.unit(print_unit, *options, *(["--log-json"] if log_json else [])), nl=False)
         return
     require()
-    runs.schedule(jobs=jobs, kernels=kernels, on_line=_print_json if log_json else _print)
+    runs.schedule(jobs=jobs, kernels=kernels, executor=executor, on_line=_print_json if log_json else _print)
 
 
 def _print(line: runs.Line) -> None:
     at = datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
-    task = label(line.task, line.map_index)
-    where = " ".join(part for part in (line.dag, line.run, task) if part)
+    task = task_label(line.task, line.map_index)
+    subject = " ".join(part for part in (line.dag, line.run, task) if part)
     attempt = f" (try {line.try_number})" if line.task and line.try_number > 1 else ""
-    what = f"{line.state}{attempt}"
+    text = f"{line.state}{attempt}"
     if line.message:
-        what += f": {line.message}" if line.state else line.message
-    click.echo(f"{at} {f'{where}: ' if where else ''}{what}")
+        text += f": {line.message}" if line.state else line.message
+    click.echo(f"{at} {f'{subject}: ' if subject else ''}{text}")
 
 
 def _print_json(line: runs.Line) -> None:
-    said = {
+    fields = {
         "at": datetime.fromtimestamp(line.at).astimezone().isoformat(),
         "dag": line.dag,
         "run": line.run,
@@ -67,4 +82,4 @@ def _print_json(line: runs.Line) -> None:
         "state": line.state,
         "message": line.message,
     }
-    click.echo(to_json({name: value for name, value in said.items() if value not in ("", None)}, indent=None))
+    click.echo(to_json({name: value for name, value in fields.items() if value not in ("", None)}, indent=None))

@@ -1,7 +1,7 @@
-"""What keeps a scheduler running: a unit for systemd, a property list for launchd.
+"""Service definitions that keep a scheduler running: a unit for systemd, a property list for launchd.
 
-Both start the interpreter that printed them, in this folder, with the home and database of now; a database's URL is
-left out where it holds a password, and named instead.
+Both run the interpreter that printed them, in the current folder, with the current home and database. A database URL
+that contains a password is omitted; the definition then names the file that must contain the URL.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ KINDS = ("systemd", "launchd")
 _LABEL = "org.nbdag.scheduler"
 
 
-def unit(kind: str, *words: str) -> str:
-    """The text of a unit that runs `nbdag scheduler` with these further words."""
-    command = [sys.executable, "-m", "nbdag", "scheduler", *words]
+def unit(kind: str, *arguments: str) -> str:
+    """Return the text of a service definition that runs `nbdag scheduler` with these arguments."""
+    command = [sys.executable, "-m", "nbdag", "scheduler", *arguments]
     return _systemd(command) if kind == "systemd" else _launchd(command)
 
 
 def _environment() -> dict[str, str]:
     here = home.find()
-    said = {"NBDAG_HOME": str(here.root), "PATH": os.environ.get("PATH", os.defpath)}
-    if here.url is not None and not _secret():
-        said["NBDAG_DB_URL"] = here.url
-    return said
+    variables = {"NBDAG_HOME": str(here.root), "PATH": os.environ.get("PATH", os.defpath)}
+    if here.url is not None and not _has_password():
+        variables["NBDAG_DB_URL"] = here.url
+    return variables
 
 
-def _secret() -> bool:
+def _has_password() -> bool:
     url = home.find().url
     return url is not None and home.without_secrets(url) != url
 
@@ -41,7 +41,7 @@ def _systemd(command: list[str]) -> str:
         return f'"{escaped}"'
 
     lines = [
-        "# systemctl --user edit --full --force nbdag-scheduler.service   (paste this)",
+        "# systemctl --user edit --full --force nbdag-scheduler.service   (and paste this text)",
         "# systemctl --user enable --now nbdag-scheduler && loginctl enable-linger",
         "[Unit]",
         "Description=nbdag scheduler",
@@ -49,11 +49,11 @@ def _systemd(command: list[str]) -> str:
         "[Service]",
         f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}",
         *(f"Environment={quoted(f'{name}={value}')}" for name, value in _environment().items()),
-        *(["# a file of mode 0600 with the line NBDAG_DB_URL=…, which holds a password",
-           "EnvironmentFile=%h/.config/nbdag.env"] if _secret() else []),
-        # systemd replaces $NAME in a command, and only there
+        *(["# create this file with mode 0600 and the line NBDAG_DB_URL=…, since the URL contains a password",
+           "EnvironmentFile=%h/.config/nbdag.env"] if _has_password() else []),
+        # systemd expands $NAME in ExecStart and in no other setting used here
         "ExecStart=" + " ".join(quoted(word).replace("$", "$$") for word in command),
-        "# the scheduler alone is told to end: it lets its tasks end first",
+        "# signal only the scheduler, which waits for its tasks to end",
         "KillMode=mixed",
         "TimeoutStopSec=300",
         "Restart=always",
@@ -69,7 +69,7 @@ def _launchd(command: list[str]) -> str:
     import plistlib
 
     logs = Path("~/Library/Logs/nbdag-scheduler.log").expanduser()
-    what = {
+    properties = {
         "Label": _LABEL,
         "ProgramArguments": command,
         "WorkingDirectory": str(Path.cwd()),
@@ -81,6 +81,6 @@ def _launchd(command: list[str]) -> str:
         "StandardOutPath": str(logs),
         "StandardErrorPath": str(logs),
     }
-    text = plistlib.dumps(what, sort_keys=False).decode()
-    how = f"<!-- save it as ~/Library/LaunchAgents/{_LABEL}.plist, then `launchctl load` that file -->"
-    return text.replace("<plist ", f"{how}\n<plist ", 1)
+    text = plistlib.dumps(properties, sort_keys=False).decode()
+    comment = f"<!-- save as ~/Library/LaunchAgents/{_LABEL}.plist, then `launchctl load` that file -->"
+    return text.replace("<plist ", f"{comment}\n<plist ", 1)

@@ -1,7 +1,7 @@
-"""What a front end is told of a pipeline, whatever carries the message: a widget's comm, or a web page's requests.
+"""The front end: messages for pages that show a pipeline, and the Jupyter widget that carries them.
 
-`messages` is the description of all that is said, both ways. `picture` lays a notebook out, `standing` says how its
-tasks do, `task` tells all of one task, `outputs` what its attempts put out, `history` what earlier runs did; `watch`
-notices when any run moves, whoever drives it, and `acts` does what is asked for. Nothing here knows of a widget, a
-kernel or a server.
+`messages` defines every message. `graph` lays out a notebook's graph, `status` computes task statuses,
+`task` the details of one task, `outputs` the outputs of its attempts, and `history` the earlier runs.
+`watcher` reports changes of runs, and `actions` starts and cancels runs. Only `widget` depends on Jupyter;
+a server can carry the same messages.
 """

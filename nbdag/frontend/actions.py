@@ -1,7 +1,8 @@
-"""What is done when a front end asks for it: what `nbdag run`, `clear`, `cancel` and `deploy` do.
+"""Actions that a front end can request: run, retry, cancel and deploy.
 
-A run is driven by a process of its own, so whoever asks stays free, and the run goes on when they end. How it goes the
-run tells by itself; what keeps it from beginning is said in one sentence.
+A process of its own owns each run, so the kernel stays free, and the run continues after the kernel has
+ended. The watcher reports the run's progress. If the process ends before the run has begun, its last line
+of output becomes a notice.
 """
 
 from __future__ import annotations
@@ -12,105 +13,106 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from .. import runs
 from ..core.model.states import RUN_FINISHED
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from ..home import Home
-from ..runs.actions.clear import clear
-from .messages import Act, TellNotice
-from .outputs import plain
+from .messages import Action, ActionRequest, NoticeLevel, NoticeMessage
+from .outputs import plain_text
 
-_RUNS: Mapping[str, str] = {"all": "", "only": "--only", "upto": "--upto", "from": "--from"}
-_CLEARS: Mapping[str, Mapping[str, bool]] = {
+_RUN_OPTIONS: Mapping[Action, str] = {"all": "", "only": "--only", "upto": "--upto", "from": "--from"}
+_CLEAR_OPTIONS: Mapping[Action, Mapping[str, bool]] = {
     "retry": {"downstream": True},
     "retry_only": {},
     "retry_failed": {"only_failed": True},
 }
-# What Jupyter told this kernel alone, and a run's kernels must not take for theirs.
-_THIS_KERNEL_S = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
+_NEED_FILE: frozenset[Action] = frozenset({*_RUN_OPTIONS, "deploy"})
+# Variables that Jupyter sets for this kernel only; the kernels of a run must not inherit them.
+_KERNEL_VARIABLES = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
 
 
-class NoFileError(NbdagError):
-    """A headless run was asked for from a notebook whose file is not known."""
+@error
+class UnknownFileError(NbdagError):
+    """An action needs the notebook's file, and the kernel does not know the file."""
 
-    def __str__(self) -> str:
-        return "the notebook's file is not known to this kernel; save it, and use `nbdag run NOTEBOOK` in a terminal"
+    template = "unknown notebook file; save the notebook, or use `nbdag run NOTEBOOK` in a terminal"
 
 
-class Acts:
-    """What can be done with one notebook and its runs."""
+class Actions:
+    """The actions on one notebook and its runs."""
 
     def __init__(
         self,
         home: Callable[[], Home],
         dag: Callable[[], str],
         file: Callable[[], Path | None],
-        say: Callable[[TellNotice], None],
+        notify: Callable[[NoticeMessage], None],
     ) -> None:
         self._home = home
         self._dag = dag
         self._file = file
-        self._say = say
+        self._send = notify
 
-    def can(self) -> list[str]:
-        """What is to be offered: without the notebook's file, what needs runs alone."""
+    def available(self) -> list[Action]:
+        """Return the actions to offer; runs and deployments need the notebook's file."""
         known = self._file() is not None
-        return [*(_RUNS if known else ()), *_CLEARS, "cancel", *(("deploy",) if known else ())]
+        return [each for each in get_args(Action) if known or each not in _NEED_FILE]
 
-    def do(self, act: Act) -> None:
-        """Do it. What goes on for longer does so elsewhere."""
-        what, task, run = act["what"], act["task"], act["run"]
-        if what in _RUNS:
-            self._run(_RUNS[what], task)
-        elif what in _CLEARS:
-            self._clear(run, task, _CLEARS[what])
-        elif what == "cancel":
+    def perform(self, request: ActionRequest) -> None:
+        """Perform the action, or start a process that does."""
+        action, task, run = request["action"], request["task"], request["run"]
+        if action in _RUN_OPTIONS:
+            self._run(_RUN_OPTIONS[action], task)
+        elif action in _CLEAR_OPTIONS:
+            self._clear(run, task, _CLEAR_OPTIONS[action])
+        elif action == "cancel":
             runs.cancel(run, self._dag(), home=self._home())
-        elif what == "deploy":
+        elif action == "deploy":
             done = runs.deploy(self._notebook(), home=self._home())
-            self._tell("info", f"{done.id} is deployed; a scheduler (`nbdag scheduler`) runs it when it is due")
+            self._notify("info", f"{done.id} is deployed; `nbdag scheduler` runs it on its schedule")
 
     def _run(self, option: str, task: str) -> None:
-        before = self._ids()
-        words = [option, task] if option else []
-        command = ["run", str(self._notebook()), *words, "--no-progress"]
-        self._drive(command, lambda: bool(self._ids() - before))
+        before = self._run_ids()
+        selection = [option, task] if option else []
+        arguments = ["run", str(self._notebook()), *selection, "--no-progress"]
+        self._start_process(arguments, lambda: bool(self._run_ids() - before))
 
-    def _clear(self, run: str, task: str, which: Mapping[str, bool]) -> None:
+    def _clear(self, run: str, task: str, options: Mapping[str, bool]) -> None:
         home, dag = self._home(), self._dag()
-        cleared = clear(run, [task] if task else [], dag=dag, home=home, **which)
-        if not cleared.driver:
-            drives = ["resume", cleared.run.id, "--dag", dag]
-            self._drive(drives, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
+        cleared = runs.clear(run, [task] if task else [], dag=dag, home=home, **options)
+        if not cleared.owner:
+            arguments = ["resume", cleared.run.id, "--dag", dag]
+            self._start_process(arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
 
-    def _drive(self, words: list[str], began: Callable[[], bool]) -> None:
-        """Have a process drive a run; say so if it ended without the run having begun."""
+    def _start_process(self, arguments: list[str], has_begun: Callable[[], bool]) -> None:
+        """Start an nbdag process, and send a notice if it fails before its run has begun."""
 
-        def drive() -> None:
-            environment = {name: value for name, value in os.environ.items() if name not in _THIS_KERNEL_S}
+        def wait() -> None:
+            environment = {name: value for name, value in os.environ.items() if name not in _KERNEL_VARIABLES}
             environment |= {"NBDAG_HOME": str(self._home().root), "NO_COLOR": "1"}
-            # A session of its own: to interrupt the kernel is not to interrupt the run.
+            # In its own session, so that interrupting the kernel does not interrupt the run.
             done = subprocess.run(
-                [sys.executable, "-m", "nbdag", *words],
+                [sys.executable, "-m", "nbdag", *arguments],
                 env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True,
             )  # fmt: skip
-            if done.returncode and not began():
+            if done.returncode and not has_begun():
                 lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-                text = plain(lines[-1]) if lines else f"the run ended with exit code {done.returncode}"
-                self._tell("error", text.removeprefix("Error: "))
+                text = plain_text(lines[-1]) if lines else f"the run ended with exit code {done.returncode}"
+                self._notify("error", text.removeprefix("nbdag: "))
 
-        threading.Thread(target=drive, name="nbdag-run", daemon=True).start()
+        threading.Thread(target=wait, name="nbdag-run", daemon=True).start()
 
-    def _ids(self) -> set[str]:
+    def _run_ids(self) -> set[str]:
         home = self._home()
         return {run.id for run in runs.list_runs(self._dag(), limit=5, home=home)} if home.exists else set()
 
     def _notebook(self) -> Path:
         path = self._file()
         if path is None:
-            raise NoFileError
+            raise UnknownFileError
         return path
 
-    def _tell(self, level: str, text: str) -> None:
-        self._say({"kind": "notice", "level": "error" if level == "error" else "info", "text": text})
+    def _notify(self, level: NoticeLevel, text: str) -> None:
+        self._send({"kind": "notice", "level": level, "text": text})

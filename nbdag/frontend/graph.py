@@ -1,7 +1,7 @@
-"""A notebook's graph, laid out for a front end that draws it itself.
+"""The graph of a notebook with its layout, for a front end that draws it.
 
-Boxes are as wide as what they may have to say one day, so that no change of state moves anything. A long chain, tasks
-of which each has one before and one after, can be drawn as one box.
+Each box is wide enough for its longest possible note, so that a change of state never changes the layout. A
+long chain, tasks with exactly one task upstream and one downstream, can be drawn as one box.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
-SHORTEST = 3  # tasks in a chain that is worth a box of its own
-_APART = 3.0  # points between a line and its label, as pages' fonts are wider than Graphviz thinks
-_LONGEST = 3599.0  # seconds: as wide as a duration can be, 59 min 59 s
+MIN_CHAIN = 3  # tasks in a chain that is worth a box of its own
+_LABEL_GAP = 3.0  # points between a line and its label: fonts of pages are wider than Graphviz assumes
+_WIDEST_DURATION = 3599.0  # seconds: 59 min 59 s is the widest text of a duration
 
 
 def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, notebook: Path | None = None) -> Picture:
-    """The graph. `direction` is LR, TB, or auto: whichever fits a page."""
+    """Return the graph with its layout; `direction` is LR, TB, or auto for the one that fits a page."""
     found = chains(dag)
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
+    labels: dict[str, str] = {}
     drawn = dag
     if collapsed:
-        drawn, members = _contracted(dag, found)
-    chosen, layout = _arranged(drawn, direction)
+        drawn, members, labels = _collapse(dag, found)
+    chosen, layout = _arrange(drawn, direction)
     crowded = len(drawn.edges) > CROWDED
     return {
         "dag": dag.id,
@@ -42,7 +43,7 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
         "chains": len(found),
         "width": round(layout.width, 1),
         "height": round(layout.height, 1),
-        "nodes": [_node(task, layout, members[task.id]) for task in drawn.tasks.values()],
+        "nodes": [_node(task, layout, members[task.id], labels.get(task.id, task.id)) for task in drawn.tasks.values()],
         "lines": [
             _line(edge, layout, crowded=crowded)
             for edge in drawn.edges
@@ -54,34 +55,36 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
 
 
 def chains(dag: Dag) -> list[tuple[str, ...]]:
-    """Runs of tasks that follow one another and nothing else, each as long as can be."""
+    """Return the longest chains: each task has only the previous one upstream and the next one downstream."""
 
     def next_of(task: str) -> str | None:
         after = dag.downstream[task]
         return after[0] if len(after) == 1 and len(dag.upstream[after[0]]) == 1 else None
 
-    follows = {task: next_of(task) for task in dag.tasks}
-    inner = set(follows.values())
+    following = {task: next_of(task) for task in dag.tasks}
+    inner = set(following.values())
     found = []
     for task in dag.tasks:
         if task in inner:
             continue
-        chain, at = [task], follows[task]
+        chain, at = [task], following[task]
         while at is not None and at not in chain:
             chain.append(at)
-            at = follows[at]
-        if len(chain) >= SHORTEST:
+            at = following[at]
+        if len(chain) >= MIN_CHAIN:
             found.append(tuple(chain))
     return found
 
 
-def _contracted(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str, tuple[str, ...]]]:
+def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str, tuple[str, ...]], dict[str, str]]:
+    """Return the DAG with each chain as one task, the tasks of each box, and the labels of the chains."""
     box_of = {task: task for task in dag.tasks}
     members: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, str] = {}
     for chain in found:
-        # An id has no space, so this is nobody else's.
-        box = f"{shorten(chain[0], 10)} … {shorten(chain[-1], 10)} #{len(members)}"
-        members[box] = chain
+        label = f"{shorten(chain[0], 10)} … {shorten(chain[-1], 10)}"
+        box = f"{label} #{len(members)}"  # task ids contain no space, so this id is unique
+        members[box], labels[box] = chain, label
         box_of.update(dict.fromkeys(chain, box))
     tasks: dict[str, Task] = {}
     for task in dag.tasks.values():
@@ -101,36 +104,36 @@ def _contracted(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[s
         names = edge.names if before is None else (*before.names, *edge.names)
         declared = edge.declared and (before is None or before.declared)
         edges[source, target] = Edge(source=source, target=target, names=names, declared=declared)
-    return replace(dag, tasks=tasks, edges=tuple(edges.values())), members
+    return replace(dag, tasks=tasks, edges=tuple(edges.values())), members, labels
 
 
-def _arranged(dag: Dag, direction: str) -> tuple[Direction, Layout]:
-    # Only what may be tried again needs room for saying so.
+def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
+    # Only a task with retries needs room for the number of its tries.
     marks = {
-        task.id: Mark(state="success", duration=_LONGEST, tries=9 if task.options.retries else None)
+        task.id: Mark(state="success", duration=_WIDEST_DURATION, tries=9 if task.options.retries else None)
         for task in dag.tasks.values()
     }
-    # Words on lines are for graphs in which they can be read; elsewhere pointing at a line tells them.
+    # A crowded graph has no room for labels on its lines; there, a tooltip shows the same text.
     labels = len(dag.edges) <= CROWDED
 
-    def laid(way: Direction) -> Layout:
-        return lay_out(dot(dag, marks, direction=way, labels=labels))
+    def arranged(direction: Direction) -> Layout:
+        return lay_out(dot(dag, marks, direction=direction, labels=labels))
 
     if direction == "TB":
-        return "TB", laid("TB")
-    across = laid("LR")
+        return "TB", arranged("TB")
+    across = arranged("LR")
     if direction == "LR" or (across.width <= PAGE and across.height <= PAGE):
         return "LR", across
-    down = laid("TB")
+    down = arranged("TB")
     return ("TB", down) if down.width <= PAGE or down.width <= across.width else ("LR", across)
 
 
-def _node(task: Task, layout: Layout, members: Sequence[str]) -> Node:
+def _node(task: Task, layout: Layout, members: Sequence[str], label: str) -> Node:
     box = layout.boxes[task.id]
     chain = len(members) > 1
     return {
         "id": task.id,
-        "label": shorten(task.id.partition(" #")[0], NAME),
+        "label": shorten(label, NAME),
         "x": round(box.x, 1),
         "y": round(box.y, 1),
         "width": round(box.width, 1),
@@ -153,15 +156,15 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
         "path": line_path(curve),
         "tip": tip_path(curve),
         "label": edge_label(edge, crowded=crowded) if curve.label else "",
-        "x": round(x + _APART, 1),
+        "x": round(x + _LABEL_GAP, 1),
         "y": round(y, 1),
         "why": reasons(edge),
     }
 
 
 def reasons(edge: Edge) -> list[str]:
-    """Why an edge is there, a sentence for each reason."""
-    told = edge_tooltip(edge).splitlines()[1:]
+    """Return one sentence for each reason for the edge."""
+    found = edge_tooltip(edge).splitlines()[1:]
     if edge.declared:
-        told.insert(0, "declared by --after or %edges")
-    return told
+        found.insert(0, "declared by --after or %edges")
+    return found

@@ -1,4 +1,4 @@
-"""What earlier runs of a DAG did, from the store: attempts, durations, the grid, the timeline."""
+"""Earlier runs of a DAG, read from the store: attempts, durations, the grid, the timeline."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from ..core.model.job import Key
 from ..home import Home
-from ..runs import Run, find_run, list_runs, logs
-from ..runs.queries.runs import attempts
-from ..store.rows import AttemptRow
+from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs
 from . import outputs
-from .messages import Bar, GridRun, Past, TellGrid, TellRun, TellTimeline, TellTry, Try
-from .status import brief, of_run
+from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDuration, RunMessage, TimelineMessage
+from .status import attempt_state, run_statuses, run_summary
 
-LATEST = 20  # runs that are offered
-_PAST = 12  # runs whose durations are shown
-_CELLS = 4000  # of the grid, at most
+LATEST = 20  # runs that the front end lists
+_MAX_DURATIONS = 12  # runs in a task's chart of durations
+_MAX_CELLS = 4000  # of the grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +24,22 @@ class History:
     dag: str
 
     def runs(self, limit: int = LATEST) -> list[Run]:
-        """The latest, the newest first."""
+        """Return the latest runs, newest first."""
         return list_runs(self.dag, limit=limit, home=self.home) if self.home.exists else []
 
-    def run(self, run: str) -> TellRun:
-        """One, whole."""
-        found = find_run(run, self.dag, home=self.home)
-        return {"kind": "run", "run": brief(found), "tasks": of_run(found)}
+    def run(self, run: str) -> RunMessage:
+        """Return the status of every task of a run."""
+        found = self._find(run)
+        return {"kind": "run", "summary": run_summary(found), "tasks": run_statuses(found)}
 
-    def tries(self, run: str, task: str) -> list[Try]:
-        """Every attempt of a task in a run, in the order in which they began."""
+    def attempts(self, run: str, task: str) -> list[Attempt]:
+        """Return every attempt of a task in a run, by start time."""
+        found = self._find(run)
         return [
             {
                 "map_index": each.map_index,
-                "number": each.try_number,
-                "state": each.state.value,
+                "try_number": each.try_number,
+                "state": attempt_state(found, each.state, each.ended),
                 "started": each.started,
                 "ended": each.ended,
                 "error": each.error or "",
@@ -50,14 +49,15 @@ class History:
             if each.task == task
         ]
 
-    def timeline(self, run: str) -> TellTimeline:
-        """Every attempt of a run."""
+    def timeline(self, run: str) -> TimelineMessage:
+        """Return every attempt of a run."""
+        found = self._find(run)
         bars: list[Bar] = [
             {
                 "task": each.task,
                 "map_index": each.map_index,
-                "number": each.try_number,
-                "state": each.state.value,
+                "try_number": each.try_number,
+                "state": attempt_state(found, each.state, each.ended),
                 "started": each.started,
                 "ended": each.ended,
             }
@@ -65,42 +65,45 @@ class History:
         ]
         return {"kind": "timeline", "run": run, "bars": bars}
 
-    def one_try(self, run: str, task: str, map_index: int, number: int) -> TellTry:
-        """What an attempt put out, and its log."""
-        key = Key(dag=self.dag, run=run, task=task, map_index=map_index, try_number=number)
+    def attempt(self, run: str, task: str, map_index: int, try_number: int) -> AttemptMessage:
+        """Return the outputs and the log of an attempt."""
+        key = Key(dag=self.dag, run=run, task=task, map_index=map_index, try_number=try_number)
         path = self.home.attempt(key)
-        found = find_run(run, self.dag, home=self.home)
+        found = self._find(run)
         return {
-            "kind": "try",
+            "kind": "attempt",
             "run": run,
             "task": task,
             "map_index": map_index,
-            "number": number,
-            "outputs": outputs.of_attempt(path),
-            "log": outputs.log(logs(found, task, number, map_index)),
+            "try_number": try_number,
+            "outputs": outputs.attempt_outputs(path),
+            "log": outputs.log_tail(logs(found, task, try_number, map_index)),
             "path": str(path),
         }
 
-    def past(self, task: str) -> list[Past]:
-        """How long the task took in the latest runs that had it, the oldest first."""
-        found: list[Past] = []
+    def durations(self, task: str) -> list[PastDuration]:
+        """Return the durations of a task in the latest runs that have it, oldest first."""
+        found: list[PastDuration] = []
         for run in self.runs():
-            standing = of_run(run).get(task)
-            if standing is not None and "duration" in standing:
-                found.append({"run": run.id, "state": standing["state"], "duration": standing["duration"]})
-        return found[:_PAST][::-1]
+            status = run_statuses(run).get(task)
+            if status is not None and "duration" in status:
+                found.append({"run": run.id, "state": status["state"], "duration": status["duration"]})
+        return found[:_MAX_DURATIONS][::-1]
 
-    def grid(self) -> TellGrid:
-        """The latest runs by their tasks."""
+    def grid(self) -> GridMessage:
+        """Return the task states of the latest runs, as many as the grid has room for."""
         columns: list[GridRun] = []
         cells = 0
         for run in self.runs():
-            states = {task: standing["state"] for task, standing in of_run(run).items()}
+            states = {task: status["state"] for task, status in run_statuses(run).items()}
             cells += len(states)
-            if columns and cells > _CELLS:
+            if columns and cells > _MAX_CELLS:
                 break
-            columns.append({"run": brief(run), "states": states})
+            columns.append({"summary": run_summary(run), "states": states})
         return {"kind": "grid", "runs": columns[::-1]}
 
+    def _find(self, run: str) -> Run:
+        return find_run(run, self.dag, home=self.home)
+
     def _attempts(self, run: str) -> list[AttemptRow]:
-        return attempts(run, self.dag, home=self.home)
+        return list_attempts(run, self.dag, home=self.home)

@@ -1,45 +1,57 @@
-"""What Python and the front end say to one another: every message, once.
+"""Every message between Python and the front end, defined once.
 
-`ui/messages.py` writes these classes as TypeScript, so that both sides are checked against one description. All is
-JSON's own. Instants are seconds since the epoch, durations seconds; cells count from 0, lines from 1. What the
-front end asks for is a `Request`; what it is told is a `Told`. The run "" is the live session.
+`ui/messages.py` generates TypeScript from these classes, so both sides are checked against one definition.
+Every value is plain JSON. Instants are seconds since the epoch and durations are seconds; cells count from
+0 and lines from 1. The front end sends a `Request` and receives a `Message`. The run id "" means the live
+session.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+from ..core.model.states import RunState, TaskState
+
 Direction = Literal["LR", "TB"]
-Arrangement = Literal["auto", "LR", "TB"]
+DirectionChoice = Literal["auto", "LR", "TB"]
+# The state that the front end draws: a task's state, or one of two that the store does not have. `stale`
+# belongs to the live session; `cancelled` marks an attempt that ended because its run was cancelled.
+DisplayState = TaskState | Literal["stale", "cancelled"]
+Action = Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
+MimeType = Literal[
+    "text/html", "image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "text/markdown", "text/latex",
+    "text/plain", "text/x-stderr", "text/x-error",
+]  # fmt: skip
+NoticeLevel = Literal["info", "error"]
 
 
-class Standing(TypedDict):
-    """How a task stands. A task of which nothing is said has not run."""
+class TaskStatus(TypedDict):
+    """The status of a task. A task without a status has not run."""
 
-    state: str  # a task's state, or "stale"
+    state: DisplayState
     started: NotRequired[float]
     duration: NotRequired[float]
-    tries: NotRequired[int]  # attempts so far, where there was more than one
+    tries: NotRequired[int]  # attempts so far, if more than one
     count: NotRequired[int]  # instances of a mapped task
-    ended: NotRequired[int]  # of these, how many have ended
-    failed: NotRequired[int]  # and how many failed
-    reason: NotRequired[str]  # one sentence: why it failed, was skipped, is stale
+    ended: NotRequired[int]  # instances that have ended
+    failed: NotRequired[int]  # instances that have failed
+    reason: NotRequired[str]  # one sentence: why the task failed, was skipped or is stale
 
 
-class RunBrief(TypedDict):
-    """A run, in a line."""
+class RunSummary(TypedDict):
+    """One run, without its tasks."""
 
     id: str
-    state: str
+    state: RunState
     created: float
     started: float | None
     ended: float | None
-    partial: bool  # some tasks only
+    partial: bool  # the run has only some of the tasks
     error: str
 
 
 class Node(TypedDict):
-    """A box: a task, or a chain of tasks that is drawn as one."""
+    """A box of the graph: one task, or a chain of tasks drawn as one box."""
 
     id: str
     label: str
@@ -47,19 +59,19 @@ class Node(TypedDict):
     y: float
     width: float
     height: float
-    members: list[str]  # the tasks it stands for, in run order
+    members: list[str]  # the tasks in the box, in run order
     mapped: bool
-    note: str  # what kind of task it is; often empty
+    note: str  # the kind of task; often empty
     doc: str
 
 
 class Line(TypedDict):
-    """An edge, drawn."""
+    """An edge of the graph, as it is drawn."""
 
     source: str  # ids of nodes
     target: str
     declared: bool
-    names: list[str]  # that it carries
+    names: list[str]  # the variables that the edge carries
     path: str  # SVG path data
     tip: str
     label: str
@@ -69,13 +81,13 @@ class Line(TypedDict):
 
 
 class Picture(TypedDict):
-    """The graph, laid out. It changes when the notebook's structure does, never when a state does."""
+    """The graph with its layout. It changes with the notebook's structure, never with a state."""
 
     dag: str
-    notebook: str  # path of its file; empty where it is not known
+    notebook: str  # path of the notebook's file; empty if unknown
     direction: Direction
     collapsed: bool
-    chains: int  # how many chains could be drawn as one box
+    chains: int  # number of chains that can be drawn as one box
     width: float
     height: float
     nodes: list[Node]
@@ -84,17 +96,17 @@ class Picture(TypedDict):
     problems: list[str]
 
 
-class Beginning(TypedDict):
-    """The live session and the latest runs, whole: what a front end begins with."""
+class InitialState(TypedDict):
+    """The live session and the latest runs, complete, for a front end that has just opened."""
 
-    number: int  # of the last change that is in it
-    session: dict[str, Standing]
-    runs: list[RunBrief]  # the newest first
-    can: list[str]  # which actions this kernel knows
+    number: int  # of the latest change that is included
+    session: dict[str, TaskStatus]
+    runs: list[RunSummary]  # newest first
+    actions: list[Action]  # the actions that this kernel offers
 
 
 class Use(TypedDict):
-    """Why an edge is there: a name, read here and written there."""
+    """The reason for an edge: a name that one task writes and another reads."""
 
     name: str
     read_cell: int
@@ -104,7 +116,7 @@ class Use(TypedDict):
 
 
 class Neighbour(TypedDict):
-    """A task before or after another, and why."""
+    """A task directly upstream or downstream of another, with the reasons."""
 
     task: str
     declared: bool
@@ -112,207 +124,247 @@ class Neighbour(TypedDict):
 
 
 class Value(TypedDict):
-    """A value that a task was given or left."""
+    """An input or output value of a task."""
 
     name: str
-    task: str  # that wrote it; empty where setup did
+    task: str  # that wrote the value; empty if the setup cells did
     type: str
     bytes: int | None
     summary: str
-    stored: bool  # it can be looked at whole
+    stored: bool  # a preview of the whole value is available
 
 
-class Try(TypedDict):
+class Attempt(TypedDict):
     """One attempt at a task."""
 
     map_index: int
-    number: int
-    state: str
+    try_number: int
+    state: DisplayState
     started: float | None
     ended: float | None
     error: str
     notes: list[str]
 
 
-class Past(TypedDict):
-    """How long a task took in an earlier run."""
+class PastDuration(TypedDict):
+    """The duration of a task in an earlier run."""
 
     run: str
-    state: str
+    state: DisplayState
     duration: float | None
 
 
-class Output(TypedDict):
-    """One output of an attempt: a picture as base64, text as text. HTML is shown where no script runs."""
+class DisplayOutput(TypedDict):
+    """One output of an attempt: an image as base64, or text. HTML is shown in a frame without scripts."""
 
-    mime: str
+    mime: MimeType
     data: str
 
 
 class Bar(TypedDict):
-    """An attempt on the timeline."""
+    """One attempt on the timeline."""
 
     task: str
     map_index: int
-    number: int
-    state: str
+    try_number: int
+    state: DisplayState
     started: float
     ended: float | None
 
 
 class GridRun(TypedDict):
-    """A column of the grid."""
+    """One column of the grid: a run and the states of its tasks."""
 
-    run: RunBrief
-    states: dict[str, str]
-
-
-# What the front end asks.
+    summary: RunSummary
+    states: dict[str, DisplayState]
 
 
-class Hello(TypedDict):
+# Requests: from the front end to Python.
+
+
+class HelloRequest(TypedDict):
+    """Ask for the initial state again if any change was missed."""
+
     kind: Literal["hello"]
-    number: int  # the last change it has seen
+    number: int  # of the latest change that the front end has received
 
 
-class Saved(TypedDict):
-    """The notebook's file has been written: cells may read otherwise than when they ran."""
+class SavedRequest(TypedDict):
+    """Report that the notebook's file was saved: its cells may differ from those that ran."""
 
     kind: Literal["saved"]
 
 
-class Arrange(TypedDict):
-    kind: Literal["arrange"]
+class LayoutRequest(TypedDict):
+    """Ask for another layout of the graph, for one view."""
+
+    kind: Literal["layout"]
     view: str
-    direction: Arrangement
+    direction: DirectionChoice
     collapsed: bool
 
 
-class LookAt(TypedDict):
-    kind: Literal["look"]
+class RunRequest(TypedDict):
+    """Ask for the status of every task of a run."""
+
+    kind: Literal["run"]
     run: str
 
 
-class AskTask(TypedDict):
+class TaskRequest(TypedDict):
+    """Ask for the details of a task."""
+
     kind: Literal["task"]
     task: str
     run: str
 
 
-class AskTry(TypedDict):
-    kind: Literal["try"]
+class AttemptRequest(TypedDict):
+    """Ask for the outputs and the log of an attempt."""
+
+    kind: Literal["attempt"]
     run: str
     task: str
     map_index: int
-    number: int
+    try_number: int
 
 
-class AskValue(TypedDict):
+class ValueRequest(TypedDict):
+    """Ask for a preview of a stored value."""
+
     kind: Literal["value"]
     run: str
     task: str
     name: str
 
 
-class AskTimeline(TypedDict):
+class TimelineRequest(TypedDict):
+    """Ask for every attempt of a run."""
+
     kind: Literal["timeline"]
     run: str
 
 
-class AskGrid(TypedDict):
+class GridRequest(TypedDict):
+    """Ask for the task states of the latest runs."""
+
     kind: Literal["grid"]
 
 
-class Act(TypedDict):
-    kind: Literal["act"]
-    what: Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
+class ActionRequest(TypedDict):
+    """Ask for an action, such as a run or a cancellation."""
+
+    kind: Literal["action"]
+    action: Action
     task: str
     run: str
 
 
-# What it is told.
+# Messages: from Python to the front end.
 
 
-class TellChange(TypedDict):
-    """Something moved."""
+class ChangeMessage(TypedDict):
+    """Report the tasks whose status has changed, and the run if its summary has."""
 
     kind: Literal["change"]
     number: int
-    of: str  # a run, or "" for the session
-    tasks: dict[str, Standing]
-    run: RunBrief | None
+    run: str  # an id, or "" for the live session
+    tasks: dict[str, TaskStatus]
+    summary: RunSummary | None
 
 
-class TellAll(TypedDict):
-    kind: Literal["all"]
-    all: Beginning
+class ResetMessage(TypedDict):
+    """Replace everything that the front end knows."""
+
+    kind: Literal["reset"]
+    state: InitialState
 
 
-class TellPicture(TypedDict):
+class PictureMessage(TypedDict):
+    """The layout that one view has asked for."""
+
     kind: Literal["picture"]
     view: str
     picture: Picture
 
 
-class TellRun(TypedDict):
+class RunMessage(TypedDict):
+    """The status of every task of a run."""
+
     kind: Literal["run"]
-    run: RunBrief
-    tasks: dict[str, Standing]
+    summary: RunSummary
+    tasks: dict[str, TaskStatus]
 
 
-class TellTask(TypedDict):
+class TaskDetails(TypedDict):
+    """The details of a task, in a run or in the live session."""
+
     kind: Literal["task"]
     task: str
     run: str
     doc: str
     cell: int
-    source: list[list[list[str]]]  # lines of pairs: how a piece is coloured, its text
-    options: list[list[str]]  # pairs: the flag, what was said
-    before: list[Neighbour]
-    after: list[Neighbour]
+    source: list[list[list[str]]]  # lines of pairs: the colour of a piece, its text
+    options: list[list[str]]  # pairs: the option, its value
+    upstream: list[Neighbour]
+    downstream: list[Neighbour]
     inputs: list[Value]
     outputs: list[Value]
-    tries: list[Try]
-    past: list[Past]  # the oldest first
+    attempts: list[Attempt]
+    durations: list[PastDuration]  # oldest first
 
 
-class TellTry(TypedDict):
-    kind: Literal["try"]
+class AttemptMessage(TypedDict):
+    """The outputs and the log of an attempt."""
+
+    kind: Literal["attempt"]
     run: str
     task: str
     map_index: int
-    number: int
-    outputs: list[Output]
+    try_number: int
+    outputs: list[DisplayOutput]
     log: str
     path: str  # of the attempt's notebook
 
 
-class TellValue(TypedDict):
+class ValueMessage(TypedDict):
+    """The preview of a stored value."""
+
     kind: Literal["value"]
     run: str
     task: str
     name: str
-    outputs: list[Output]
+    outputs: list[DisplayOutput]
 
 
-class TellTimeline(TypedDict):
+class TimelineMessage(TypedDict):
+    """Every attempt of a run."""
+
     kind: Literal["timeline"]
     run: str
     bars: list[Bar]
 
 
-class TellGrid(TypedDict):
+class GridMessage(TypedDict):
+    """The task states of the latest runs."""
+
     kind: Literal["grid"]
-    runs: list[GridRun]  # the oldest first
+    runs: list[GridRun]  # oldest first
 
 
-class TellNotice(TypedDict):
+class NoticeMessage(TypedDict):
+    """One sentence for the user."""
+
     kind: Literal["notice"]
-    level: Literal["info", "error"]
+    level: NoticeLevel
     text: str
 
 
-Request = Hello | Saved | Arrange | LookAt | AskTask | AskTry | AskValue | AskTimeline | AskGrid | Act
-Told = (
-    TellChange | TellAll | TellPicture | TellRun | TellTask | TellTry | TellValue | TellTimeline | TellGrid | TellNotice
-)
+Request = (
+    HelloRequest | SavedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest | ValueRequest
+    | TimelineRequest | GridRequest | ActionRequest
+)  # fmt: skip
+Message = (
+    ChangeMessage | ResetMessage | PictureMessage | RunMessage | TaskDetails | AttemptMessage | ValueMessage
+    | TimelineMessage | GridMessage | NoticeMessage
+)  # fmt: skip

@@ -1,7 +1,8 @@
-"""What an attempt put out, fit to be shown elsewhere: the richest form of each output that nobody needs to trust.
+"""The outputs of an attempt in a form that is safe to show on any page.
 
-Pictures are data, text is text, and HTML is left to the front end, which shows it in a frame where no script runs.
-JavaScript, widgets and whatever else would have to run are told by their text instead.
+Each output is reduced to its richest form that cannot run code: an image, text, or HTML, which the front
+end shows in a frame without scripts. JavaScript, widgets and other outputs that would have to run are
+replaced by their text.
 """
 
 from __future__ import annotations
@@ -14,74 +15,82 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
-from .messages import Output
+from .messages import DisplayOutput, MimeType
 
-LOG = 40_000  # characters of a log's end
+MAX_LOG = 40_000  # characters, from the end of the log
 _MAX_BYTES = 4  # of a character in UTF-8
-LARGEST = 2_000_000  # characters of one output
-_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
-_BEST_FIRST = ("text/html", *_PICTURES, "text/markdown", "text/latex", "text/plain")
+MAX_OUTPUT = 2_000_000  # characters of one output
+_BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_RICHEST_FIRST: tuple[MimeType, ...] = (
+    "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
+)  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN = frozenset({TASK, SETUP, PARAMETERS})
+_SHOWN_CELLS = frozenset({TASK, SETUP, PARAMETERS})
 
 
-def of_attempt(notebook: Path) -> list[Output]:
-    """The outputs of an attempt's notebook; none where it is not there (yet)."""
+def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
+    """Return the outputs of an attempt's notebook, or [] if the notebook is missing or incomplete."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8")).get("cells", [])
     except (OSError, ValueError):
         return []
-    found: list[Output] = []
+    found: list[DisplayOutput] = []
     for cell in cells:
-        own = _SHOWN & set(tags_of(cell))
+        shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # A helper's cell says nothing, unless it fails: then what it says is why the task did.
-            if own or output.get("output_type") == "error":
-                found.extend(of_output(output))
+            # nbdag's own cells have no output to show, except an error: it explains why the task failed.
+            if shown or output.get("output_type") == "error":
+                found.extend(display_outputs(output))
     return found
 
 
-def of_output(output: Mapping[str, Any]) -> list[Output]:
-    """One output of nbformat's."""
+def display_outputs(output: Mapping[str, Any]) -> list[DisplayOutput]:
+    """Return an nbformat output in its safe form, or [] if it has none."""
     kind = output.get("output_type")
     if kind == "stream":
-        return [_told("text/x-stderr" if output.get("name") == "stderr" else "text/plain", _text(output.get("text")))]
+        mime: MimeType = "text/x-stderr" if output.get("name") == "stderr" else "text/plain"
+        return [_limited(mime, _text(output.get("text")))]
     if kind == "error":
         lines = output.get("traceback") or [f"{output.get('ename')}: {output.get('evalue')}"]
-        return [_told("text/x-error", "\n".join(map(str, lines)))]
-    return of_bundle(output.get("data", {}))
+        return [_limited("text/x-error", "\n".join(map(str, lines)))]
+    return bundle_outputs(output.get("data", {}))
 
 
-def of_bundle(bundle: Mapping[str, Any]) -> list[Output]:
-    """The richest form that a display has."""
-    for mime in _BEST_FIRST:
+def bundle_outputs(bundle: Mapping[str, Any]) -> list[DisplayOutput]:
+    """Return the richest safe form of a MIME bundle, or [] if it has none."""
+    for mime in _RICHEST_FIRST:
         if mime in bundle:
-            return [_told(mime, _text(bundle[mime]))]
+            return [_limited(mime, _text(bundle[mime]))]
     return []
 
 
-def log(path: Path) -> str:
-    """Return the end of an attempt's log. Only the end is read, as a log may have any size."""
+def log_tail(path: Path) -> str:
+    """Return the end of an attempt's log as plain text, or "" if the log cannot be read.
+
+    Only the end is read, as a log may have any size.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG * _MAX_BYTES))
-            text = file.read(LOG * _MAX_BYTES).decode("utf-8", "replace")
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LOG * _MAX_BYTES))
+            text = file.read(MAX_LOG * _MAX_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-    return plain(text[-LOG:])
+    return plain_text(text[-MAX_LOG:])
 
 
-def plain(text: str) -> str:
-    """Without a terminal's colours; a line that was written over shows what was written last."""
+def plain_text(text: str) -> str:
+    """Return the text without ANSI codes, and with only the last version of each overwritten line."""
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
 
-def _told(mime: str, data: str) -> Output:
-    if len(data) > LARGEST:
-        return {"mime": "text/plain", "data": f"an output of {len(data):,} characters is in the attempt's notebook"}
-    picture = mime in _PICTURES and mime != "image/svg+xml"
-    return {"mime": mime, "data": "".join(data.split()) if picture else data if mime == "text/html" else plain(data)}
+def _limited(mime: MimeType, data: str) -> DisplayOutput:
+    if len(data) > MAX_OUTPUT:
+        text = f"output of {len(data):,} characters is too long to show; see the attempt's notebook"
+        return {"mime": "text/plain", "data": text}
+    if mime in _BASE64_IMAGES:
+        return {"mime": mime, "data": "".join(data.split())}
+    return {"mime": mime, "data": data if mime == "text/html" else plain_text(data)}
 
 
 def _text(data: Any) -> str:

@@ -1,89 +1,113 @@
-"""How tasks stand, in the words of `messages`: of the live session's marks, and of a run's task instances."""
+"""Statuses for the front end, computed from the live session's marks and from a run's task instances."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..core.model.states import FINISHED, RUN_FINISHED, TaskState, combined_state
-from ..graphs.marks import Mark
+from ..core.model.states import FINISHED, RUN_FINISHED, STATE_PRECEDENCE, RunState, TaskState
+from ..graphs.marks import CANCELLED, STALE, Mark
 from ..runs import Run, TaskRun
-from .messages import RunBrief, Standing
+from .messages import DisplayState, RunSummary, TaskStatus
 
-_LONGEST = 300  # characters of a reason
-
-
-def of_session(marks: Mapping[str, Mark]) -> dict[str, Standing]:
-    """How the tasks of the live notebook stand."""
-    return {task: _of_mark(mark) for task, mark in marks.items() if mark.state != TaskState.NONE}
+_MAX_REASON = 300  # characters
 
 
-def of_run(run: Run) -> dict[str, Standing]:
-    """How the tasks of a run stand; instances of a mapped task are one."""
+def _display_precedence() -> tuple[DisplayState, ...]:
+    found: list[DisplayState] = list(STATE_PRECEDENCE)
+    found.insert(found.index(TaskState.FAILED) + 1, CANCELLED)
+    found.insert(found.index(TaskState.NONE), STALE)
+    return tuple(found)
+
+
+# The state of several tasks or instances drawn as one is the first of these that any of them is in.
+DISPLAY_PRECEDENCE = _display_precedence()
+
+
+def session_statuses(marks: Mapping[str, Mark]) -> dict[str, TaskStatus]:
+    """Return the status of each task of the live session that has run."""
+    return {task: _mark_status(mark) for task, mark in marks.items() if mark.state != TaskState.NONE}
+
+
+def run_statuses(run: Run) -> dict[str, TaskStatus]:
+    """Return the status of each task of a run unless it is `none`; a mapped task has one for all instances."""
     instances: dict[str, list[TaskRun]] = {}
     for each in run.tasks:
         instances.setdefault(each.id, []).append(each)
-    told = {task: _of_instances(found) for task, found in instances.items()}
-    return {task: standing for task, standing in told.items() if standing["state"] != TaskState.NONE}
+    statuses = {task: _combined_status(run, found) for task, found in instances.items()}
+    return {task: status for task, status in statuses.items() if status["state"] != TaskState.NONE}
 
 
-def brief(run: Run) -> RunBrief:
-    """A run, in a line."""
+def run_summary(run: Run) -> RunSummary:
+    """Return the run without its tasks."""
     return {
         "id": run.id,
-        "state": run.state.value,
+        "state": run.state,
         "created": run.created,
         "started": run.started,
         "ended": run.ended if run.state in RUN_FINISHED else None,
         "partial": run.only is not None,
-        "error": _short(run.error or ""),
+        "error": _shorten(run.error or run.orphaned or ""),
     }
 
 
-def changes(before: Mapping[str, Standing], now: Mapping[str, Standing]) -> dict[str, Standing]:
-    """What is no longer as it was."""
-    moved = {task: standing for task, standing in now.items() if before.get(task) != standing}
-    gone: dict[str, Standing] = {task: {"state": TaskState.NONE.value} for task in before if task not in now}
-    return moved | gone
+def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
+    """Return the statuses that differ from those before; a task that has lost its status becomes `none`."""
+    changed = {task: status for task, status in now.items() if before.get(task) != status}
+    removed: dict[str, TaskStatus] = {task: {"state": TaskState.NONE} for task in before if task not in now}
+    return changed | removed
 
 
-def _of_mark(mark: Mark) -> Standing:
-    told: Standing = {"state": str(mark.state)}
+def attempt_state(run: Run, state: TaskState, ended: float | None) -> DisplayState:
+    """Return the state to draw for an attempt.
+
+    The cancellation of a run is recorded as the run's end, and its active attempts fail after that. An attempt that
+    failed earlier failed by itself.
+    """
+    if state is not TaskState.FAILED or run.state is not RunState.CANCELLED:
+        return state
+    return CANCELLED if ended is None or run.ended is None or ended >= run.ended else state
+
+
+def _mark_status(mark: Mark) -> TaskStatus:
+    status: TaskStatus = {"state": STALE if mark.state == STALE else TaskState(mark.state)}
     if mark.duration is not None:
-        told["duration"] = round(mark.duration, 3)
+        status["duration"] = round(mark.duration, 3)
     if mark.count is not None:
-        told["count"] = mark.count
+        status["count"] = mark.count
     if mark.reason:
-        told["reason"] = _short(mark.reason)
-    return told
+        status["reason"] = _shorten(mark.reason)
+    return status
 
 
-def _of_instances(found: Sequence[TaskRun]) -> Standing:
-    states = Counter(each.state for each in found)
-    state = combined_state(states)
-    told: Standing = {"state": state.value}
+def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
+    drawn = [each.state if each.by_hand else attempt_state(run, each.state, each.ended) for each in found]
+    states = Counter(drawn)
+    state = next(state for state in DISPLAY_PRECEDENCE if states[state])
+    finished: frozenset[DisplayState] = frozenset({*FINISHED, CANCELLED})
+    status: TaskStatus = {"state": state}
     started = [each.started for each in found if each.started is not None]
     ended = [each.ended for each in found if each.ended is not None]
     if started:
-        told["started"] = round(min(started), 3)
-        if ended and state in FINISHED:
-            told["duration"] = round(max(ended) - min(started), 3)
+        status["started"] = round(min(started), 3)
+        if ended and state in finished:
+            status["duration"] = round(max(ended) - min(started), 3)
     tries = max(each.tries for each in found)
     if tries > 1:
-        told["tries"] = tries
+        status["tries"] = tries
     if any(each.map_index >= 0 for each in found):
-        told["count"] = len(found)
-        told["ended"] = sum(states[state] for state in FINISHED)
+        status["count"] = len(found)
+        status["ended"] = sum(states[each] for each in finished)
         if states[TaskState.FAILED]:
-            told["failed"] = states[TaskState.FAILED]
-    reason = next((each.error for each in found if each.error and each.state is state), None)
+            status["failed"] = states[TaskState.FAILED]
+    reason = next((each.error for each, own in zip(found, drawn, strict=True) if each.error and own == state), None)
     if reason is None and all(each.cached for each in found):
         reason = f"cached: as in run {found[0].cached}"
     if reason:
-        told["reason"] = _short(reason)
-    return told
+        status["reason"] = _shorten(reason)
+    return status
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 1]}…"

@@ -1,37 +1,40 @@
-"""All that there is to say of one task: its code, what was said of it, why it stands where it stands, its values."""
+"""The details of one task: source, options, neighbours and values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pygments.lexers.python import PythonLexer  # IPython depends on Pygments
+from pygments.token import Comment, Keyword, Name, Number, Operator, String
+
 from ..core.model.dag import Dag, Edge, Task
 from ..core.model.job import StoredOutput
 from ..core.model.states import TaskState
-from ..graphs.labels import said
+from ..graphs.labels import option_lines
 from ..runs import Run
 from ..values import summarise, type_name
-from .messages import Neighbour, TellTask, Use, Value
+from .messages import Neighbour, TaskDetails, Use, Value
 
-_ELEMENTS = 5  # of what a mapped task left, whose summaries are shown
-# Pygments' kinds of token, the finer first, and what the style sheet calls them.
+_SHOWN_ELEMENTS = 5  # of a mapped task's output, with their summaries
+# Token types of Pygments, subtypes first, and the colour names of the style sheet.
 _COLOURS = (
-    ("Token.Keyword.Constant", "atom"),
-    ("Token.Keyword", "keyword"),
-    ("Token.Operator.Word", "keyword"),
-    ("Token.Operator", "operator"),
-    ("Token.Name.Function", "def"),
-    ("Token.Name.Class", "def"),
-    ("Token.Name.Builtin", "builtin"),
-    ("Token.Name.Decorator", "meta"),
-    ("Token.Literal.String", "string"),
-    ("Token.Literal.Number", "number"),
-    ("Token.Comment", "comment"),
+    (Keyword.Constant, "atom"),
+    (Keyword, "keyword"),
+    (Operator.Word, "keyword"),
+    (Operator, "operator"),
+    (Name.Function, "def"),
+    (Name.Class, "def"),
+    (Name.Builtin, "builtin"),
+    (Name.Decorator, "meta"),
+    (String, "string"),
+    (Number, "number"),
+    (Comment, "comment"),
 )
 
 
-def detail(dag: Dag, name: str, *, run: str = "") -> TellTask:
-    """A task as the notebook tells it. Values and attempts are the caller's to add: a run's, or the session's."""
+def task_details(dag: Dag, name: str, *, run: str = "") -> TaskDetails:
+    """Return the details that the notebook determines; the caller adds values, attempts and durations."""
     task = dag.tasks[name]
     cell = dag.cells[task.cell] if task.cell < len(dag.cells) else None
     return {
@@ -40,29 +43,29 @@ def detail(dag: Dag, name: str, *, run: str = "") -> TellTask:
         "run": run,
         "doc": task.options.doc or "",
         "cell": task.cell if cell is None else cell.in_file,
-        "source": coloured(cell.source if cell is not None else task.code),
-        "options": [[flag, value] for flag, _, value in (line.partition(" ") for line in said(task.options))],
-        "before": [_neighbour(edge, edge.source) for edge in dag.edges if edge.target == name],
-        "after": [_neighbour(edge, edge.target) for edge in dag.edges if edge.source == name],
+        "source": highlight(cell.source if cell is not None else task.code),
+        "options": [[flag, value] for flag, _, value in (line.partition(" ") for line in option_lines(task.options))],
+        "upstream": [_neighbour(edge, edge.source) for edge in dag.edges if edge.target == name],
+        "downstream": [_neighbour(edge, edge.target) for edge in dag.edges if edge.source == name],
         "inputs": [],
         "outputs": [],
-        "tries": [],
-        "past": [],
+        "attempts": [],
+        "durations": [],
     }
 
 
 def live_values(dag: Dag, name: str, namespace: Mapping[str, Any]) -> tuple[list[Value], list[Value]]:
-    """What the task reads and leaves, as it is in this kernel now."""
+    """Return the inputs and outputs of the task, with their current values in this kernel."""
     task = dag.tasks[name]
     writers = {given.name: given.sources[0] for given in task.inputs if given.sources}
     return (
-        [_live(each, writers.get(each, ""), namespace) for each in task.reads if _is_value(each, namespace)],
-        [_live(each, name, namespace) for each in _leaves(task) if _is_value(each, namespace)],
+        [_live_value(each, writers.get(each, ""), namespace) for each in task.reads if _is_value(each, namespace)],
+        [_live_value(each, name, namespace) for each in _outputs(task) if _is_value(each, namespace)],
     )
 
 
 def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]:
-    """What the task was given and left in a run."""
+    """Return the inputs and outputs of the task in a run."""
     stored: dict[tuple[str, str], list[StoredOutput]] = {}
     for each in run.tasks:
         for output in each.outputs:
@@ -72,15 +75,17 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
     inputs = []
     for given in dag.tasks[name].inputs:
         source = next((source for source in given.sources if source in done), given.sources[0] if given.sources else "")
-        inputs.append(_stored(source, given.name, stored.get((source, given.name), ()), source in mapped))
-    left = [_stored(name, what, found, name in mapped) for (task, what), found in stored.items() if task == name]
-    return inputs, left
+        inputs.append(_stored_value(source, given.name, stored.get((source, given.name), ()), source in mapped))
+    outputs = [
+        _stored_value(name, output, found, name in mapped) for (task, output), found in stored.items() if task == name
+    ]
+    return inputs, outputs
 
 
-def _stored(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
-    """What a task left under a name; of a mapped one that is the list of what each instance did."""
-    shown = ", ".join(output.summary for output in found[:_ELEMENTS])
-    more = ", …" if len(found) > _ELEMENTS else ""
+def _stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
+    """Return a stored output; for a mapped task, that is the list of its instances' outputs."""
+    shown = ", ".join(output.summary for output in found[:_SHOWN_ELEMENTS])
+    more = ", …" if len(found) > _SHOWN_ELEMENTS else ""
     kind = found[0].type if found else ""
     return {
         "name": name,
@@ -92,10 +97,8 @@ def _stored(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -
     }
 
 
-def coloured(source: str) -> list[list[list[str]]]:
-    """The source as lines of coloured pieces; nbdag's header and other magics are one piece."""
-    from pygments.lexers.python import PythonLexer  # comes with IPython
-
+def highlight(source: str) -> list[list[list[str]]]:
+    """Return the source as lines of (colour, text) pairs; each line of a header or magic is one pair."""
     lines: list[list[list[str]]] = [[]]
     header = 0
     texts = source.split("\n")
@@ -104,8 +107,8 @@ def coloured(source: str) -> list[list[list[str]]]:
     for text in texts[:header]:
         lines[-1].append(["meta", text])
         lines.append([])
-    for kind, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens("\n".join(texts[header:])):
-        colour = next((colour for prefix, colour in _COLOURS if str(kind).startswith(prefix)), "")
+    for token, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens("\n".join(texts[header:])):
+        colour = next((colour for kind, colour in _COLOURS if token in kind), "")
         for n, part in enumerate(text.split("\n")):
             if n:
                 lines.append([])
@@ -128,7 +131,7 @@ def _neighbour(edge: Edge, other: str) -> Neighbour:
     return {"task": other, "declared": edge.declared, "uses": uses}
 
 
-def _leaves(task: Task) -> Iterable[str]:
+def _outputs(task: Task) -> Iterable[str]:
     return dict.fromkeys((*task.writes, *task.changes))
 
 
@@ -136,7 +139,7 @@ def _is_value(name: str, namespace: Mapping[str, Any]) -> bool:
     return name in namespace and type(namespace[name]).__name__ not in ("module", "function", "type")
 
 
-def _live(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
+def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
     value = namespace[name]
     return {
         "name": name,
@@ -149,13 +152,13 @@ def _live(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """What an array or a data frame holds; of other things the size is not known cheaply."""
+    """Return the size of an array or a data frame, or None: the size of other values is slow to compute."""
     try:
         usage = getattr(value, "memory_usage", None)
         if callable(usage):
-            told = usage()
-            return int(told.sum() if hasattr(told, "sum") else told)
+            found = usage()
+            return int(found.sum() if hasattr(found, "sum") else found)
         size = getattr(value, "nbytes", None)
         return size if isinstance(size, int) else None
-    except Exception:  # it is the value's own code
+    except Exception:  # the value's own code may raise anything
         return None

@@ -1,7 +1,8 @@
-"""Noticing when any run of a DAG moves, whoever drives it: this notebook, a terminal, a scheduler.
+"""Reporting of changes to any run of a DAG, whichever process owns the run: this kernel, a terminal, a
+scheduler.
 
-A thread of its own looks whether the database has changed, which costs next to nothing, and reads what moved only
-then. What it finds it tells from that thread, in order.
+A thread polls a change counter of the database, which is cheap, and reads the runs only after it has
+changed. The thread calls back with each changed run, in order.
 """
 
 from __future__ import annotations
@@ -12,49 +13,48 @@ from collections.abc import Callable
 
 from ..errors import NbdagError
 from ..home import Home
-from ..runs import Run
-from ..runs.queries.runs import moves
+from ..runs import Run, watch_runs
 from .history import LATEST
 
-POLL = 0.2  # seconds between two looks at whether anything changed
+POLL = 0.2  # seconds between two polls
 
 
-class Watch:
-    """A living look at one DAG's latest runs."""
+class RunWatcher:
+    """Calls `report` with each run of a DAG that has changed, from a thread of its own."""
 
     def __init__(
-        self, home: Callable[[], Home], dag: Callable[[], str], tell: Callable[[Run], None], *, poll: float = POLL
+        self, home: Callable[[], Home], dag: Callable[[], str], report: Callable[[Run], None], *, poll: float = POLL
     ) -> None:
         self._home = home
         self._dag = dag
-        self._tell = tell
+        self._report = report
         self._poll = poll
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="nbdag-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching."""
-        self._ended.set()
+        """Stop the thread, and wait for it unless called from it."""
+        self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
 
     def _watch(self) -> None:
-        while not self._ended.is_set():
+        while not self._stopped.is_set():
             home = self._home()
             if home.exists:
-                # A database that is locked, full or being made is asked again.
+                # A database that is locked, full or not yet complete is polled again.
                 with contextlib.suppress(NbdagError, OSError):
                     self._follow(home)
-            self._ended.wait(self._poll)
+            self._stopped.wait(self._poll)
 
     def _follow(self, home: Home) -> None:
-        with contextlib.closing(moves(self._dag, limit=LATEST, home=home)) as looks:
-            for moved in looks:
-                for run in moved:
-                    self._tell(run)
-                if self._ended.wait(self._poll) or self._home() != home:
+        with contextlib.closing(watch_runs(self._dag, limit=LATEST, home=home)) as polls:
+            for changed in polls:
+                for run in changed:
+                    self._report(run)
+                if self._stopped.wait(self._poll) or self._home() != home:
                     return

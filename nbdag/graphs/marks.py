@@ -1,38 +1,40 @@
-"""What a picture may say of each task beyond its place: how it stands, for how long it ran, why.
+"""States of tasks in a picture, with durations and reasons, and the style of each state.
 
-A state is told by a colour, a sign and a word, so that nobody needs to tell red from green. States are those of a
-run (`core.states.TaskState`) and, in the live notebook, `stale`.
+Every state has a colour, a sign and a word, so that a reader who cannot distinguish red from green sees it too. The
+states are those of a run (`core.model.states.TaskState`) and, in the live notebook, `stale`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..core.model.states import TaskState
 
-STALE = "stale"  # ran, but what it read or its own code has changed since
+CANCELLED: Final = "cancelled"  # its attempt ended because the run was cancelled
+STALE: Final = "stale"  # ran, but what it read or its own code has changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """How one task stands."""
+    """The state of one task."""
 
     state: str = TaskState.NONE  # a TaskState, or "stale"
     duration: float | None = None  # seconds
     count: int | None = None  # instances of a mapped task, once known
-    tries: int | None = None  # attempts, where there was more than one
+    tries: int | None = None  # attempts, if there was more than one
     reason: str = ""  # one sentence: why it is stale, skipped, failed
     selected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """How a state is told."""
+class StateStyle:
+    """How a state is drawn."""
 
     word: str
     sign: str  # one character, for text
-    colour: str  # of the outline and the sign; apart from both white and black by 3:1 or more
-    path: str  # the sign drawn in a box of 12 by 12; strokes, no fill
+    colour: str  # outline and sign; contrast of at least 3:1 with both white and black
+    path: str  # SVG path of the sign in a box of 12 by 12; strokes, no fill
     filled: str = ""  # the part of the sign that is filled
 
 
@@ -41,38 +43,47 @@ _GREY, _BLUE, _GREEN, _RED, _AMBER, _ORANGE, _VIOLET = (
     "#768390", "#2f7ae5", "#2c9149", "#dc3f43", "#a97a00", "#c96620", "#8a63d2",
 )  # fmt: skip
 
-LOOKS: dict[str, Look] = {
-    TaskState.NONE: Look(word="not run", sign="○", colour=_GREY, path=_RING),
-    TaskState.SCHEDULED: Look(word="scheduled", sign="◔", colour=_VIOLET, path=_RING + "M6 3.5V6h2.2"),
-    TaskState.QUEUED: Look(word="queued", sign="…", colour=_VIOLET, path="M2 6h.01M6 6h.01M10 6h.01"),
-    TaskState.RUNNING: Look(word="running", sign="◐", colour=_BLUE, path=_RING, filled="M6 1.5a4.5 4.5 0 0 1 0 9z"),
-    TaskState.SUCCESS: Look(word="done", sign="✓", colour=_GREEN, path="M1.8 6.6l2.8 2.8L10.2 3"),
-    TaskState.FAILED: Look(word="failed", sign="✗", colour=_RED, path="M2.5 2.5l7 7M9.5 2.5l-7 7"),
-    TaskState.SKIPPED: Look(word="skipped", sign="»", colour=_GREY, path="M2 2.5L5.5 6L2 9.5M6.5 2.5L10 6L6.5 9.5"),
-    TaskState.UPSTREAM_FAILED: Look(word="upstream failed", sign="⊘", colour=_ORANGE, path=_RING + "M2.9 9.1L9.1 2.9"),
-    TaskState.UP_FOR_RETRY: Look(
+STATE_STYLES: dict[str, StateStyle] = {
+    TaskState.NONE: StateStyle(word="not run", sign="○", colour=_GREY, path=_RING),
+    TaskState.SCHEDULED: StateStyle(word="scheduled", sign="◔", colour=_VIOLET, path=_RING + "M6 3.5V6h2.2"),
+    TaskState.QUEUED: StateStyle(word="queued", sign="…", colour=_VIOLET, path="M2 6h.01M6 6h.01M10 6h.01"),
+    TaskState.RUNNING: StateStyle(
+        word="running", sign="◐", colour=_BLUE, path=_RING, filled="M6 1.5a4.5 4.5 0 0 1 0 9z"
+    ),
+    TaskState.SUCCESS: StateStyle(word="done", sign="✓", colour=_GREEN, path="M1.8 6.6l2.8 2.8L10.2 3"),
+    TaskState.FAILED: StateStyle(word="failed", sign="✗", colour=_RED, path="M2.5 2.5l7 7M9.5 2.5l-7 7"),
+    TaskState.SKIPPED: StateStyle(
+        word="skipped", sign="»", colour=_GREY, path="M2 2.5L5.5 6L2 9.5M6.5 2.5L10 6L6.5 9.5"
+    ),
+    TaskState.UPSTREAM_FAILED: StateStyle(
+        word="upstream failed", sign="⊘", colour=_ORANGE, path=_RING + "M2.9 9.1L9.1 2.9"
+    ),
+    TaskState.UP_FOR_RETRY: StateStyle(
         word="up for retry",
         sign="↻",
         colour=_AMBER,
         path="M9.8 4.2A4.3 4.3 0 1 0 10.3 6.6M10.2 1.6V4.4H7.4",
     ),
-    TaskState.UP_FOR_RESCHEDULE: Look(word="up for reschedule", sign="◷", colour=_VIOLET, path=_RING + "M6 3.5V6H4"),
-    TaskState.RESTARTING: Look(
+    TaskState.UP_FOR_RESCHEDULE: StateStyle(
+        word="up for reschedule", sign="◷", colour=_VIOLET, path=_RING + "M6 3.5V6H4"
+    ),
+    TaskState.RESTARTING: StateStyle(
         word="restarting", sign="↺", colour=_AMBER, path="M2.2 4.2A4.3 4.3 0 1 1 1.7 6.6M1.8 1.6V4.4H4.6"
     ),
-    TaskState.REMOVED: Look(word="removed", sign="−", colour=_GREY, path="M2 6h8"),
-    STALE: Look(word="stale", sign="△", colour=_AMBER, path="M6 1.6L11 10.4H1zM6 4.9v2.4M6 8.9h.01"),
+    TaskState.REMOVED: StateStyle(word="removed", sign="−", colour=_GREY, path="M2 6h8"),
+    CANCELLED: StateStyle(word="cancelled", sign="■", colour=_GREY, path="M3 3h6v6H3z", filled="M3 3h6v6H3z"),
+    STALE: StateStyle(word="stale", sign="△", colour=_AMBER, path="M6 1.6L11 10.4H1zM6 4.9v2.4M6 8.9h.01"),
 }
 
 
-def look(state: str) -> Look:
-    """How a state is told; one that this version does not know is told in its own word."""
-    found = LOOKS.get(state)
-    return found if found is not None else Look(word=state, sign="?", colour=_GREY, path=_RING)
+def state_style(state: str) -> StateStyle:
+    """Return the style of a state; an unknown state, from a newer version, is shown by its own name."""
+    found = STATE_STYLES.get(state)
+    return found if found is not None else StateStyle(word=state, sign="?", colour=_GREY, path=_RING)
 
 
-def seconds(duration: float) -> str:
-    """A duration as people say it: 12 ms, 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
+def duration_text(duration: float) -> str:
+    """Return a duration for people: 12 ms, 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
     if duration < 0.0995:
         return f"{round(duration * 1000)} ms"
     if duration < 9.95:

@@ -1,4 +1,4 @@
-"""A Dag as a Mermaid flow chart, which GitHub and GitLab draw inside Markdown."""
+"""A Dag as a Mermaid flow chart, which GitHub and GitLab render inside Markdown."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Mapping
 
 from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, shorten, task_note
-from .marks import LOOKS, Mark, look
+from .marks import STATE_STYLES, Mark, state_style
 
 
 def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB") -> str:
-    """The graph as Mermaid text. Declared edges are dotted."""
+    """Return the graph as Mermaid text; declared edges are dotted."""
     marks = marks or {}
-    names = {task: f"t{n}" for n, task in enumerate(dag.tasks)}  # `end` and the like would end the chart
+    names = {task: f"t{n}" for n, task in enumerate(dag.tasks)}  # task ids may be keywords of Mermaid, such as `end`
     crowded = len(dag.edges) > CROWDED
     lines = [f"flowchart {direction}"]
     used = []
     for task in dag.tasks.values():
         mark = marks.get(task.id, Mark())
-        text = _quoted(f"{look(mark.state).sign} {shorten(task.id, NAME)}")
+        text = _quoted(f"{state_style(mark.state).sign} {shorten(task.id, NAME)}")
         note = task_note(task, marks.get(task.id))
         label = text + (f"<br/>{_quoted(note)}" if note else "")
         opening, closing = ("[[", "]]") if task.options.map else ("(", ")")
         lines.append(f'  {names[task.id]}{opening}"{label}"{closing}')
-        if mark.state in LOOKS and mark.state != "none":
-            used.append((names[task.id], look(mark.state).colour, mark.selected))
+        if mark.state in STATE_STYLES and mark.state != "none":
+            used.append((names[task.id], state_style(mark.state).colour, mark.selected))
         elif mark.selected:
             used.append((names[task.id], "", True))
     for edge in dag.edges:
@@ -33,11 +33,11 @@ def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str
             arrow = ("-.->" if edge.declared else "-->") + (f'|"{text}"|' if text else "")
             lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
     for name, colour, selected in used:
-        told = ([f"stroke:{colour}"] if colour else []) + (["stroke-width:3px"] if selected else [])
-        lines.append(f"  style {name} {','.join(told)}")
+        styles = ([f"stroke:{colour}"] if colour else []) + (["stroke-width:3px"] if selected else [])
+        lines.append(f"  style {name} {','.join(styles)}")
     return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:
-    """Mermaid reads HTML and entities inside quotes: what could be either is told by number."""
+    """Escape characters that Mermaid would read as HTML or entities inside quotes, as numbered entities."""
     return "".join(c if c.isalnum() or c in " _-.,+·×…○◔◐✓✗»⊘↻◷↺−△?" else f"#{ord(c)};" for c in text)

@@ -1,9 +1,9 @@
-"""A Dag as SVG: one picture that is legible on light and on dark, alone and in a notebook.
+"""A Dag as SVG: one picture that is legible on light and dark backgrounds, as a file and in a notebook.
 
-Nothing is drawn behind the graph. Words have a halo of the paper's colour, nodes are filled with it, and lines have
-a middle tone, so that the picture stays legible even where the page's theme and the system's differ. In a page the
-colours come from JupyterLab's or VS Code's variables; alone, from the system's preference. Nothing in it has an id,
-so that several pictures share a page, and nothing in it runs.
+The background is transparent. Text has a halo in the paper's colour, nodes are filled with that colour, and lines have
+a middle tone, so that the picture is legible even if the page's theme differs from the system's. In a page, the
+colours come from the variables of JupyterLab or VS Code; in a file, from the system's preference. No element has an
+id, so several pictures can share a page, and the picture contains no scripts.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..core.model.dag import Dag, Edge, Task
 from .dot import dot
-from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, shorten, standing, task_note, task_tooltip, title
+from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, mark_text, shorten, task_note, task_tooltip, title
 from .layout import Box, Curve, Layout, Point, lay_out
-from .marks import LOOKS, Mark, look
+from .marks import STATE_STYLES, Mark, state_style
 
-PAGE = 900.0  # points: the width that a notebook's page bears without scrolling
+PAGE = 900.0  # points: the width of a notebook's page without scrolling
 _PAD = 8.0
-_STEP = 90.0  # points that one task and one arrow take at the very least
-_STACK = 3.5  # points between the sheets of a mapped task
+_STEP = 90.0  # points: minimum length of one task and one arrow
+_STACK = 3.5  # points between the stacked boxes of a mapped task
 
 _LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
 _DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a86"}
 
 
 def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", theme: str = "auto") -> str:
-    """The graph as an SVG document.
+    """Return the graph as an SVG document.
 
-    `direction` is TB, LR, or auto: whichever fits a page. `theme` is auto, or light or dark for a picture whose
-    colours are fixed and whose background is filled.
+    `direction` is TB, LR, or auto to choose the one that fits a page. `theme` is auto, or light or dark for a picture
+    with fixed colours and a filled background.
     """
     marks = marks or {}
     layout = arrange(dag, marks, direction)
@@ -56,13 +56,13 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
-    """Lay the graph out; `auto` goes from left to right where that fits a page, else whichever way is narrower.
+    """Lay out the graph; `auto` means left to right if that fits a page, else the narrower of both directions.
 
-    As states change, nothing moves: each node has the room that the longest of them needs.
+    Each node has room for the longest text of any state, so that nothing moves when states change.
     """
     if marks:
-        # As long as "3 min 5 s", so that no task that takes a while makes its node grow.
-        longest = max((Mark(state="success", duration=185.0), *marks.values()), key=lambda mark: len(standing(mark)))
+        # Reserve room for "3 min 5 s", so that a long duration does not widen its node.
+        longest = max((Mark(state="success", duration=185.0), *marks.values()), key=lambda mark: len(mark_text(mark)))
         marks = {
             task: replace(longest, count=marks.get(task, longest).count, reason="", selected=False)
             for task in dag.tasks
@@ -80,7 +80,7 @@ def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Lay
 
 
 def _depth(dag: Dag) -> int:
-    """How many tasks the longest way through the graph has; 1 where there is a cycle."""
+    """Return the number of tasks on the longest path through the graph, or 1 if there is a cycle."""
     depth: dict[str, int] = {}
     for task in dag.order:
         depth[task] = 1 + max((depth.get(other, 0) for other in dag.upstream[task]), default=0)
@@ -88,14 +88,14 @@ def _depth(dag: Dag) -> int:
 
 
 def size(picture: str) -> tuple[int, int]:
-    """Width and height, in points, of what `svg` drew."""
-    told = re.search(r'width="(\d+)" height="(\d+)"', picture)
-    assert told is not None
-    return int(told[1]), int(told[2])
+    """Return the width and height, in points, of a picture that `svg` drew."""
+    match = re.search(r'width="(\d+)" height="(\d+)"', picture)
+    assert match is not None
+    return int(match[1]), int(match[2])
 
 
 def _style(theme: str, states: set[str]) -> str:
-    """The style sheet. Colours are variables, or literal ones where the theme is fixed."""
+    """Return the style sheet; colours are CSS variables, or literals for a fixed theme."""
     fixed = {"light": _LIGHT, "dark": _DARK}.get(theme)
     value = dict(fixed) if fixed else {name: f"var(--nbdag-{name})" for name in _LIGHT}
     font = "font-family:Helvetica,Arial,'Liberation Sans',sans-serif"
@@ -114,10 +114,10 @@ def _style(theme: str, states: set[str]) -> str:
     if fixed:
         rules.append(f".nbdag .page{{fill:{fixed['paper']}}}")
     else:
-        # Pointing at an edge shows which it is among many.
+        # Hovering highlights an edge among many.
         rules.append(".nbdag .edge:hover .line{stroke-width:2.4px}.nbdag .edge:hover .names{fill:var(--nbdag-ink)}")
     for state in sorted(states):
-        colour = look(state).colour
+        colour = state_style(state).colour
         name = _class(state)
         rules.append(
             f".nbdag .{name} .box,.nbdag .{name} .sign{{stroke:{colour}}}.nbdag .{name} .full{{fill:{colour}}}"
@@ -149,12 +149,12 @@ def _mix(colour: str, paper: str) -> str:
 
 
 def _class(state: str) -> str:
-    return state if state in LOOKS else "other"
+    return state if state in STATE_STYLES else "other"
 
 
-def _node(task: Task, box: Box, said: Mark | None) -> str:
-    mark = said or Mark()
-    how = look(mark.state)
+def _node(task: Task, box: Box, given: Mark | None) -> str:
+    mark = given or Mark()
+    style = state_style(mark.state)
     classes = f"task {_class(mark.state)}" + (" chosen" if mark.selected else "")
     behind = (2, 1) if task.options.map else ()
     room = _STACK * len(behind)
@@ -165,13 +165,13 @@ def _node(task: Task, box: Box, said: Mark | None) -> str:
         f' width="{width:.1f}" height="{height:.1f}" rx="7"/>'
         for n in (*behind, 0)
     )
-    note = task_note(task, said)
+    note = task_note(task, given)
     middle = top + height / 2
     text = _text("id", left + 28, middle + (-2 if note else 4.5), shorten(task.id, NAME))
     if note:
         text += _text("note", left + 28, middle + 12.5, note)
-    full = f'<path class="full" d="{how.filled}"/>' if how.filled else ""
-    sign = f'<g transform="translate({left + 9:.1f} {middle - 6:.1f})">{full}<path class="sign" d="{how.path}"/></g>'
+    full = f'<path class="full" d="{style.filled}"/>' if style.filled else ""
+    sign = f'<g transform="translate({left + 9:.1f} {middle - 6:.1f})">{full}<path class="sign" d="{style.path}"/></g>'
     return f'<g class="{classes}"><title>{escape(task_tooltip(task, mark))}</title>{boxes}{sign}{text}</g>'
 
 
@@ -188,18 +188,18 @@ def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
     return "".join([*parts, "</g>"])
 
 
-def _text(what: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{what}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+def _text(css_class: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{css_class}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
 def line_path(curve: Curve) -> str:
-    """An edge's line, as SVG's path data."""
+    """Return an edge's line as SVG path data."""
     first, *others = curve.points
     return f"M{_at(first)}C{' '.join(map(_at, others))}"
 
 
 def tip_path(curve: Curve) -> str:
-    """The arrow at its end; empty where there is none."""
+    """Return the arrow at an edge's end as SVG path data, or "" if there is none."""
     return "" if curve.tip is None else _arrow(curve.points[-1], curve.tip)
 
 

@@ -1,9 +1,9 @@
-"""The magics: what `%load_ext nbdag` brings to a notebook.
+"""The magics that `%load_ext nbdag` adds to a notebook.
 
-`transform` turns a tagged cell into ordinary code; `live` is what happens around it, `builder` around the body of
-`%%dag`; `session` knows what ran; `picture` draws it; `completion` answers Tab; `commands` is the command line. This
-module hangs them into IPython and takes them out again. A header that cannot be read is answered in one sentence, and
-its cell does not run.
+`transform` turns a tagged cell into ordinary code, and `running_cell` applies the header's options while that code
+runs. `builder` does the same for a `%%dag` cell. `session` records which cells have run, `graph_display` draws them,
+`completion` completes headers, and `commands` calls the command line. This module registers all of them with IPython,
+and unregisters them. An invalid header is reported in one sentence, and its cell does not run.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from ..session import Session, notebook_path
 from .builder import Builder
 from .commands import run_command
 from .completion import matcher
-from .live import Around
-from .picture import Pictures, mimebundle
-from .transform import CELL_MAGICS, Unwrap, Wrap
+from .graph_display import GraphDisplay, mimebundle
+from .running_cell import RunningCell
+from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
-_ATTRIBUTE = "_nbdag"  # of the shell: where `transform.AROUND` looks
+_ATTRIBUTE = "_nbdag"  # of the shell; the code that `transform` generates reads it
 
 
 @magics_class
 class NbdagMagics(Magics):
-    """nbdag's magics. Their help is made from the table of options."""
+    """nbdag's magics. Their docstrings, which IPython shows as help, are generated from the table of options."""
 
-    def __init__(self, shell: Any, around: Around, pictures: Pictures) -> None:
+    def __init__(self, shell: Any, running: RunningCell, display: GraphDisplay) -> None:
         super().__init__(shell)
-        self.around = around
-        self.pictures = pictures
+        self.running = running
+        self.display = display
 
     @no_var_expand
     @line_cell_magic
     def task(self, line: str, cell: str | None = None) -> None:
         found = self._read("task", line)
-        self.around.start(found)
+        self.running.set_header(found)
         self._body("task", line, cell)
 
     @no_var_expand
@@ -66,14 +66,14 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        if cell is not None and self.shell is not None:  # called by name: `transform` has not seen the cell
+        if cell is not None and self.shell is not None:  # called by name, so `transform` has not changed the cell
             self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
             return
         found = self._read("dag", line)
         if found.is_bare:
-            self.pictures.draw()
+            self.display.draw()
         else:
-            self.around.defaults = header.dag_options(found).defaults
+            self.running.defaults = header.dag_options(found).defaults
 
     @no_var_expand
     @line_cell_magic
@@ -89,15 +89,15 @@ class NbdagMagics(Magics):
         tags = kind in CELL_MAGICS
         percent = "%%" if cell is not None or tags else "%"
         if tags and cell is None:
-            self.around.show_header(f"%%{kind} {line}".rstrip())
+            self.running.show_header(f"%%{kind} {line}".rstrip())
         try:
             return header.parse(f"{percent}{kind} {line}".rstrip())
         except HeaderError as error:
-            self.around.refuse()
+            self.running.reject_header()
             raise UsageError(str(error)) from None
 
     def _body(self, kind: str, line: str, cell: str | None) -> None:
-        """Where the cell magic was called by name, as `run_cell_magic` does, the cell has yet to run."""
+        """Run the cell if the cell magic was called by name, as by `run_cell_magic`; else it runs after the header."""
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%{kind} {line}\n{cell}").raise_error()
 
@@ -107,31 +107,31 @@ for _kind in header.MAGICS:
 
 
 class _Extension:
-    """What was hung into one shell, so that it can be taken out."""
+    """The parts that nbdag registers with one shell, and can unregister."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.session = session = Session(notebook=lambda: notebook_path(shell.user_ns))
-        self.around = Around(shell, session)
-        self.pictures = Pictures(shell, session)
-        self.builder = Builder(shell, session, self.around, self.pictures.draw)
-        self.unwrap = Unwrap(self.around.options_of)
-        self.wrap = Wrap(self.around.options_of)
+        self.running = RunningCell(shell, session)
+        self.display = GraphDisplay(shell, session)
+        self.builder = Builder(shell, session, self.running, self.display.draw)
+        self.header_transformer = HeaderTransformer(self.running.options_of)
+        self.body_transformer = BodyTransformer(self.running.options_of)
         self.matcher = matcher(lambda: session.dag().tasks, operators.names)
-        self.magics = NbdagMagics(shell, self.around, self.pictures)
+        self.magics = NbdagMagics(shell, self.running, self.display)
 
     def load(self) -> None:
         shell = self.shell
         shell.register_magics(self.magics)
-        shell.input_transformers_cleanup.append(self.unwrap)
-        shell.ast_transformers.append(self.wrap)
-        shell.events.register("pre_run_cell", self.before)
-        shell.events.register("post_run_cell", self.after)
+        shell.input_transformers_cleanup.append(self.header_transformer)
+        shell.ast_transformers.append(self.body_transformer)
+        shell.events.register("pre_run_cell", self.before_cell)
+        shell.events.register("post_run_cell", self.after_cell)
         shell.Completer.custom_matchers.append(self.matcher)
         self.hide_headers = show_headers(shell)
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
-        self.session.recall(shell.history_manager.input_hist_raw[1:])
+        self.session.record_earlier(shell.history_manager.input_hist_raw[1:])
         if "dag_run" not in shell.user_ns:
             shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
 
@@ -140,38 +140,38 @@ class _Extension:
         for kinds in shell.magics_manager.magics.values():
             for kind in header.MAGICS:
                 kinds.pop(kind, None)
-        shell.input_transformers_cleanup.remove(self.unwrap)
-        shell.ast_transformers.remove(self.wrap)
-        shell.events.unregister("pre_run_cell", self.before)
-        shell.events.unregister("post_run_cell", self.after)
+        shell.input_transformers_cleanup.remove(self.header_transformer)
+        shell.ast_transformers.remove(self.body_transformer)
+        shell.events.unregister("pre_run_cell", self.before_cell)
+        shell.events.unregister("post_run_cell", self.after_cell)
         shell.Completer.custom_matchers.remove(self.matcher)
         self.hide_headers()
-        self.pictures.close()
+        self.display.close()
         delattr(shell, _ATTRIBUTE)
 
-    def before(self, info: Any) -> None:
-        self.around.begin(info.raw_cell, getattr(info, "cell_id", None))
-        self.pictures.refresh()
+    def before_cell(self, info: Any) -> None:
+        self.running.begin(info.raw_cell, getattr(info, "cell_id", None))
+        self.display.refresh()
 
-    def after(self, result: Any) -> None:
+    def after_cell(self, result: Any) -> None:
         self.builder.close()
-        self.around.end(result.error_before_exec or result.error_in_exec)
-        self.pictures.refresh()
+        self.running.end(result.error_before_exec or result.error_in_exec)
+        self.display.refresh()
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Bring the magics to a shell. A second time changes nothing."""
+    """Register the magics with a shell; a second call has no effect."""
     if not hasattr(shell, _ATTRIBUTE):
         _Extension(shell).load()
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take them out again."""
+    """Unregister the magics of a shell."""
     extension = getattr(shell, _ATTRIBUTE, None)
     if extension is not None:
         extension.unload()
 
 
 def show_dags(shell: Any) -> None:
-    """A Dag that is a cell's last value draws itself."""
+    """Make the shell draw a `Dag` that is the last value of a cell."""
     shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.model.dag", "Dag", mimebundle)

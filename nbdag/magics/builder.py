@@ -1,8 +1,8 @@
-"""A `%%dag` cell that is run in the notebook.
+"""The execution of a `%%dag` cell in the notebook.
 
-Its body runs here, in the notebook's own namespace, as any cell does; the tasks that it makes are the session's from
-then on, in place of those that it made before, and the graph is drawn. None of them has run: a headless run builds them
-again, from the file.
+The body runs in the notebook's own namespace, as that of any cell. The tasks that it builds replace, in the session,
+those that it built before, and the graph is drawn. The tasks themselves do not run; a headless run builds them again
+from the file.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ from ..operators import OperatorError, offered
 from ..operators.build import Build
 from ..operators.tasks import set_build
 from ..session import Session, split
-from .live import Around, plain
+from .running_cell import RunningCell, without_traceback
 
 
 class Builder:
-    """What the code that `transform` makes of a %%dag cell calls, at its beginning and at its end."""
+    """The build of a %%dag cell. The code that `transform` generates calls `begin` and `done` around the body."""
 
-    def __init__(self, shell: Any, session: Session, around: Around, draw: Callable[[], None]) -> None:
+    def __init__(self, shell: Any, session: Session, running: RunningCell, draw: Callable[[], None]) -> None:
         self.shell = shell
         self.session = session
-        self.around = around
+        self.running = running
         self.draw = draw
         self._build: Build | None = None
-        self._lent: Mapping[str, Any] = {}  # names that the namespace has while the body runs
+        self._temporary: Mapping[str, Any] = {}  # names that the namespace contains only while the body runs
 
     def begin(self, line: str) -> None:
-        """The body begins; `line` is the header."""
-        self.around.show_header(line, framed=True)
+        """Prepare the namespace and the build for the body; `line` is the header."""
+        self.running.show_header(line, framed=True)
         try:
             found = header.parse(line)
         except header.HeaderError as error:
-            self.around.refuse()
+            self.running.reject_header()
             raise UsageError(str(error)) from None
         if not found.is_bare:
-            self.around.defaults = header.dag_options(found).defaults
+            self.running.defaults = header.dag_options(found).defaults
         namespace: dict[str, Any] = self.shell.user_ns
-        said, body = split(self.around.source)
-        code = "\n" * (said.count("\n") + 1) + body
-        self._lent = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", body) is not None)
-        namespace.update(self._lent)
+        header_lines, body = split(self.running.source)
+        code = "\n" * (header_lines.count("\n") + 1) + body
+        self._temporary = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", body) is not None)
+        namespace.update(self._temporary)
         self._build = Build(namespace, code)
         set_build(self._build)
 
     def done(self) -> None:
-        """The body is through: what it made is there."""
+        """Give the tasks of the finished body to the session, and draw the graph."""
         assert self._build is not None
         try:
             cells = self._build.cells()
         except OperatorError as error:
-            raise plain(OperatorError(f"line {error.line}: {error.message}", hint=error.hint)) from None
+            raise without_traceback(OperatorError(f"line {error.line}: {error.message}", hint=error.hint)) from None
         self.session.built(cells)
         self.draw()
 
     def close(self) -> None:
-        """The cell has ended, in whatever way."""
+        """Remove the temporary names and the build, whether the cell succeeded or failed."""
         if self._build is None:
             return
         set_build(None)
-        for name, value in self._lent.items():
+        for name, value in self._temporary.items():
             if self.shell.user_ns.get(name) is value and not self._build.writer.binds(name):
                 del self.shell.user_ns[name]
         self._build = None

@@ -1,4 +1,4 @@
-"""`%nbdag SUBCOMMAND`: the command line, in this kernel."""
+"""`%nbdag SUBCOMMAND`: the command line, called in this kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import NbdagError
 
 
 def run_command(text: str) -> None:
-    """Run one command. What it prints, it prints here; what goes wrong is one sentence."""
+    """Run one command, which prints into the cell's output; raise `UsageError` with one sentence if it fails."""
     import click
 
     from ..cli import main
@@ -28,7 +28,7 @@ def run_command(text: str) -> None:
         raise UsageError(str(error)) from None
     except click.Abort:
         raise KeyboardInterrupt from None
-    except SystemExit as error:  # what else a command ends with
+    except SystemExit as error:
         code = error.code
     finally:
         sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""Tab in a header: options, their values, names of tasks. Below the header, Python completes as ever.
+"""Tab completion in a header: options, their values, names of tasks.
 
-After `%nbdag`, the command line's own completion answers.
+Lines below the header are left to Python's completion. After `%nbdag`, the command line's own completion applies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 
 def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable[str]]) -> Matcher:
-    """IPython's completion matcher for header lines. `tasks` and `operators` are asked when Tab is pressed in one."""
+    """Return IPython's completion matcher for header lines; it calls `tasks` and `operators` when Tab is pressed."""
 
     def nbdag_header(context: CompletionContext) -> SimpleMatcherResult:
         line = context.line_with_cursor
@@ -26,7 +26,7 @@ def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable
         command = re.match(r"\s*%nbdag\s", line[:cursor])
         if command:
             start = max(map(line[:cursor].rfind, " \t,=")) + 1
-            found = _of_command_line(line[command.end() : start].split(), line[start:cursor])
+            found = _complete_command(line[command.end() : start].split(), line[start:cursor])
         else:
             start = word_start(line, cursor)
             found = complete(line, cursor, list(tasks()), list(operators()))
@@ -37,14 +37,14 @@ def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable
             "ordered": True,
         }
 
-    marked: Matcher = context_matcher(identifier="nbdag", priority=100)(nbdag_header)
-    return marked
+    registered: Matcher = context_matcher(identifier="nbdag", priority=100)(nbdag_header)
+    return registered
 
 
-def _of_command_line(before: list[str], typed: str) -> list[str]:
+def _complete_command(before: list[str], typed: str) -> list[str]:
     from click.shell_completion import ShellComplete
 
     from ..cli import main
 
-    offered = ShellComplete(main, {}, "nbdag", "").get_completions(before, typed)
-    return [each.value for each in offered if each.type == "plain"]
+    completions = ShellComplete(main, {}, "nbdag", "").get_completions(before, typed)
+    return [each.value for each in completions if each.type == "plain"]

@@ -1,10 +1,10 @@
-"""How a tagged cell becomes ordinary code.
+"""The transformation of a tagged cell into ordinary code.
 
-`%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, so that the rest of the
-cell is IPython's to run, line for line: what it displays, its tracebacks, top-level await, `%time`, `!ls`, `?`, the
-debugger. A `%%dag` cell is framed by two calls, one in its header's line and one below it. Only `--when`, `--check`,
-`--map` and `nbdag.Skip` put something around the body, and they do so in its syntax tree, where every node keeps its
-line. An operator's cell becomes the code that the operator makes. Nothing is run here.
+`%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
+of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as
+without a header. A `%%dag` cell gets one call in its header's line and one below its body. Only `--when`, `--check`,
+`--map` and `nbdag.Skip` wrap the body, in its syntax tree, where every node keeps its line. The cell of an operator
+becomes the code that the operator generates. This module runs no code itself.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError
 
 CELL_MAGICS = ("task", "setup", "params", "skip")
-BUILDER = "get_ipython()._nbdag.builder"  # what the code of a %%dag cell calls: `builder.Builder`
-AROUND = "get_ipython()._nbdag.around"  # the object that the syntax tree calls: `live.Around`
+BUILDER = "get_ipython()._nbdag.builder"  # the `builder.Builder` that the code of a %%dag cell calls
+RUNNING_CELL = "get_ipython()._nbdag.running"  # the `running_cell.RunningCell` that the code of a task's cell calls
 
 
-class Unwrap:
-    """IPython's input transformer: the header as a line magic, everything else in its own line."""
+class HeaderTransformer:
+    """An input transformer for IPython that turns the header into a line magic and keeps the number of each line."""
 
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
         self.options = options  # a header's options, with %dag's defaults
@@ -45,37 +45,37 @@ class Unwrap:
         blank = ["\n"] * (end - first - 1)
         if kind == "dag" and text.startswith("%%"):
             if isinstance(to_python("".join(lines[end:])), SyntaxProblem):
-                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python says so, and where
-            *above, last = _called(lines[end:]) or ["\n"]
+                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python reports the error and its line
+            *above, last = _with_magic_called(lines[end:]) or ["\n"]
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # such as %%edges: IPython finds that magic, which says what is wrong
-        told = [f"%{text.lstrip('%')}\n", *blank]
-        return [*lines[:first], *told, *self._body(text, lines[end:])]
+            return lines  # for example %%edges: IPython calls that magic, which reports the error
+        line_magic = [f"%{text.lstrip('%')}\n", *blank]
+        return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 
     def _body(self, text: str, lines: list[str]) -> list[str]:
         try:
             found = header.parse(text)
         except NbdagError:
-            return lines  # the magic says so when it runs, and nothing below it does
+            return lines  # the magic reports the error when it runs, and the body does not run
         options = self.options(found.options)
         if found.kind == "task" and options.operator != "python":
             try:
-                return operators.source("".join(lines), options, _set_here()).splitlines(keepends=True)
+                return operators.source("".join(lines), options, _user_names()).splitlines(keepends=True)
             except NbdagError as error:
-                return [f"{AROUND}.cannot({str(error)!r})\n"]
-        return _called(lines)
+                return [f"{RUNNING_CELL}.reject({str(error)!r})\n"]
+        return _with_magic_called(lines)
 
 
-def _set_here() -> set[str]:
-    """The names that this kernel's cells have set."""
+def _user_names() -> set[str]:
+    """Return the names that the cells of this kernel have set."""
     shell = get_ipython()
     return set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
 
 
-def _called(lines: list[str]) -> list[str]:
-    """The code below a header; where it begins with a cell magic such as %%time, that is called by name."""
+def _with_magic_called(lines: list[str]) -> list[str]:
+    """Return the code below a header, with a cell magic in its first line, such as %%time, as a call by name."""
     for first, line in enumerate(lines):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -87,33 +87,33 @@ def _called(lines: list[str]) -> list[str]:
     return lines
 
 
-class Wrap(ast.NodeTransformer):
-    """IPython's syntax tree transformer: what `--when`, `--check` and `--map` put around a task's body."""
+class BodyTransformer(ast.NodeTransformer):
+    """A syntax tree transformer for IPython that wraps a task's body for `--when`, `--check`, `--map` and `Skip`."""
 
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
         self.options = options  # a header's options, with %dag's defaults
 
     def visit_Module(self, tree: ast.Module) -> ast.Module:
-        said = _said(tree)
-        if said is None:
+        line = _task_line(tree)
+        if line is None:
             return tree
         try:
-            found = header.parse(f"%task {said}")
+            found = header.parse(f"%task {line}")
         except NbdagError:
-            return tree  # the magic says so when it runs, and nothing below it does
+            return tree  # the magic reports the error when it runs, and the body does not run
         options = self.options(found.options)
         skips = any(isinstance(node, ast.Name | ast.Attribute) and _name(node) == "Skip" for node in ast.walk(tree))
         if options.when or options.check or options.map or skips:
-            tree.body = [tree.body[0], *wrapped(tree.body[1:], options, tree.body[0], skips=skips)]
+            tree.body = [tree.body[0], *wrap_body(tree.body[1:], options, tree.body[0], skips=skips)]
         return tree
 
 
-def _said(tree: ast.Module) -> str | None:
-    """What the header of a cell says, given the cell as IPython transformed it."""
+def _task_line(tree: ast.Module) -> str | None:
+    """Return the header of a task's cell without `%task`, from the code into which IPython has transformed the cell."""
     match tree.body:
-        case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[name, said])), *_]:
-            if isinstance(name, ast.Constant) and name.value == "task" and isinstance(said, ast.Constant):
-                return str(said.value)
+        case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[name, line])), *_]:
+            if isinstance(name, ast.Constant) and name.value == "task" and isinstance(line, ast.Constant):
+                return str(line.value)
     return None
 
 
@@ -121,10 +121,10 @@ def _name(node: ast.Name | ast.Attribute) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr
 
 
-def wrapped(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: bool = False) -> list[ast.stmt]:
-    """The body with what its options put around it. What is new stands in the header's line.
+def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: bool = False) -> list[ast.stmt]:
+    """Return the body wrapped for its options; new nodes get the line of the header, `at`.
 
-    `skips` says that the body may raise `nbdag.Skip`, which ends it without an error.
+    With `skips`, the body may raise `nbdag.Skip`, which ends it without an error.
     """
     future = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     inner = [node for node in body if node not in future]
@@ -132,35 +132,35 @@ def wrapped(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: 
     last = inner.pop() if inner and isinstance(inner[-1], ast.Expr) else None
     value: ast.expr | None = last.value if isinstance(last, ast.Expr) else None
     if options.check or options.map or skips:
-        # One expression, so that the last value displays as it would have without the header.
-        value = _call("shown" if options.map or skips else "done", *([value] if value is not None else []))
+        # The call is one expression, so that IPython displays the last value as it would without the header.
+        finish = "finish_and_display" if options.map or skips else "finish"
+        value = _call(finish, *([value] if value is not None else []))
     if options.when:
-        runs = _call("goes")
+        test = _call("evaluate_when")
         if inner:
-            result.append(ast.If(test=runs, body=inner, orelse=[]))
-            runs = _call("went")
+            result.append(ast.If(test=test, body=inner, orelse=[]))
+            test = _call("body_ran")
         if value is not None:
-            result.append(ast.Expr(ast.IfExp(test=runs, body=value, orelse=ast.Constant(None))))
+            result.append(ast.Expr(ast.IfExp(test=test, body=value, orelse=ast.Constant(None))))
     else:
         result.extend(inner)
         if value is not None:
             result.append(ast.Expr(value))
     if skips:
-        caught = ast.ExceptHandler(type=_part("Skip"), name=None, body=[ast.Expr(_call("skip"))])
-        result = [ast.Try(body=result or [ast.Pass()], handlers=[caught], orelse=[], finalbody=[])]
+        handler = ast.ExceptHandler(type=_attribute("Skip"), name=None, body=[ast.Expr(_call("skip"))])
+        result = [ast.Try(body=result or [ast.Pass()], handlers=[handler], orelse=[], finalbody=[])]
     if options.map:
         names: list[ast.expr] = [ast.Name(id=variable, ctx=ast.Store()) for variable, _ in options.map]
         target = ast.Tuple(elts=names, ctx=ast.Store())
         result = [ast.For(target=target, iter=_call("elements"), body=result or [ast.Pass()], orelse=[])]
     for node in result:
-        # Nodes of the body keep the places that they have.
-        _place(node, at)
+        _set_line(node, at)
     return [*future, *result]
 
 
-def _part(name: str) -> ast.expr:
-    """An attribute of what is around the cell, without a place."""
-    node = ast.parse(f"{AROUND}.{name}", mode="eval").body
+def _attribute(name: str) -> ast.expr:
+    """Return the node for an attribute of the running cell, without a position."""
+    node = ast.parse(f"{RUNNING_CELL}.{name}", mode="eval").body
     for each in ast.walk(node):
         for place in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
             if hasattr(each, place):
@@ -169,11 +169,12 @@ def _part(name: str) -> ast.expr:
 
 
 def _call(method: str, *arguments: ast.expr) -> ast.expr:
-    return ast.Call(func=_part(method), args=list(arguments), keywords=[])
+    return ast.Call(func=_attribute(method), args=list(arguments), keywords=[])
 
 
-def _place(node: ast.AST, at: ast.stmt) -> None:
+def _set_line(node: ast.AST, at: ast.stmt) -> None:
+    """Give the position of `at` to all nodes that have none; the nodes of the body keep theirs."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):
-        _place(child, at)
+        _set_line(child, at)

@@ -1,97 +1,231 @@
-"""Create, follow, find, load, cancel: what every surface calls.
+"""The API of runs: every verb of the command line is a function here, and every other caller uses the same functions.
 
-A surface parses what a person said, calls one function here, and shows the answer. Every way of running a notebook
-goes through here into the store, and one scheduler drives what stands there.
+A surface (command line, magics, widget, papermill engine) parses its input, calls one function of this module and
+shows the result. Nothing outside this package imports its modules directly.
 
-`prepare` looks at everything that must be right first, and `borrow` for the values of a partial run; `foreground` runs
-a notebook now; `ask` answers questions, `values` brings values into this process, `operate` is what a person does to a
-run, `gone` finds runs whose process was killed; `report` writes the report; `records` are the answers.
+    create, execute    run  plan_run  trigger  resume  backfill  schedule
+    deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
+    ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
+    change             clear  mark  cancel  list_pools  set_pool  delete_pool
+    maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
+
+Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
+write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
+executed by the same scheduler, whichever function created it.
+
+Each name is imported when it is first used, so a command loads only the modules that it needs.
 """
 
-from ..core.model.events import Event
-from .actions.cancel import EndedError, cancel
-from .actions.deploy import (
-    Deployed,
-    NotDeployedError,
-    Tick,
-    deploy,
-    deployed,
-    next_ticks,
-    pause,
-    remove,
-    scheduler_alive,
-    trigger,
-    unpause,
-)
-from .creation.partial_runs import MissingValueError
-from .creation.prepare import (
-    FolderMissingError,
-    KernelMissingError,
-    NotebookProblemsError,
-    OutputError,
-    ParameterValueError,
-    UnknownTaskError,
-)
-from .execution.daemon import Line, SchedulerRunningError, schedule
-from .execution.foreground import JobsError, Planned, plan_of, run
-from .queries.liveness import driver
-from .queries.pinned import PinnedGoneError
-from .queries.records import ManyInstancesError, NoSuchTaskError, Run, TaskRun
-from .queries.runs import (
-    ManyRunsError,
-    NoSuchRunError,
-    NoSuchStateError,
-    NotBegunError,
-    find_run,
-    follow,
-    list_runs,
-    logs,
-)
-from .queries.values import NotStoredError, load
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..building import read
+    from ..core.model.events import Event
+    from ..store.rows import AttemptRow, SchedulerRow
+    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, Filled, backfill
+    from .actions.cancel import RunEndedError, cancel
+    from .actions.clear import MARKS, Cleared, NothingToClearError, clear, mark
+    from .actions.database import migrate_db
+    from .actions.deploy import UnknownParameterError, deploy, pause, remove, trigger, unpause
+    from .actions.doctor import doctor, stop_servers
+    from .actions.gc import GRACE, Cleaned, clean_db, gc
+    from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
+    from .actions.resume import RunOwnedError, RunSucceededError, resume
+    from .creation.partial_runs import NoStoredValueError
+    from .creation.plan import Planned, PoolTooSmallError, plan_run
+    from .creation.prepare import (
+        FolderMissingError,
+        KernelMissingError,
+        NotebookProblemsError,
+        OutputError,
+        OutputExistsError,
+        ParameterValueError,
+        UnknownTaskError,
+        choose,
+        plain_parameters,
+    )
+    from .execution.daemon import Line, SchedulerRunningError, schedule
+    from .execution.foreground import JobsError, PreviousRunError, run
+    from .queries.database import DatabaseHealth, check_db
+    from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
+    from .queries.health import Finding, health
+    from .queries.pinned import PinnedNotebookMissingError
+    from .queries.pools import Pool, list_pools
+    from .queries.records import (
+        AmbiguousInstanceError,
+        FailedWriterError,
+        Run,
+        TaskNotInRunError,
+        TaskRun,
+        UnknownInstanceError,
+        ValueNotStoredError,
+    )
+    from .queries.runs import (
+        AmbiguousRunError,
+        NoLogError,
+        RunBusyError,
+        UnknownRunError,
+        UnknownStateError,
+        find_run,
+        follow,
+        list_attempts,
+        list_runs,
+        logs,
+        owner,
+        watch_runs,
+    )
+    from .queries.values import load
+    from .queries.why import Why, why, why_not_started
 
 __all__ = [
+    "GRACE",
+    "MARKS",
+    "REPROCESS",
+    "AmbiguousInstanceError",
+    "AmbiguousRunError",
+    "AttemptRow",
+    "Backfill",
+    "BackfillError",
+    "BackfillRunningError",
+    "Cleaned",
+    "Cleared",
+    "DatabaseHealth",
+    "DefaultPoolError",
     "Deployed",
-    "EndedError",
     "Event",
+    "FailedWriterError",
+    "Filled",
+    "Finding",
     "FolderMissingError",
     "JobsError",
     "KernelMissingError",
     "Line",
-    "ManyInstancesError",
-    "ManyRunsError",
-    "MissingValueError",
-    "NoSuchRunError",
-    "NoSuchStateError",
-    "NoSuchTaskError",
-    "NotBegunError",
+    "NoLogError",
+    "NoStoredValueError",
     "NotDeployedError",
-    "NotStoredError",
     "NotebookProblemsError",
+    "NothingToClearError",
     "OutputError",
+    "OutputExistsError",
     "ParameterValueError",
-    "PinnedGoneError",
+    "PinnedNotebookMissingError",
     "Planned",
+    "Pool",
+    "PoolNameError",
+    "PoolSizeError",
+    "PoolTooSmallError",
+    "PreviousRunError",
     "Run",
+    "RunBusyError",
+    "RunEndedError",
+    "RunOwnedError",
+    "RunSucceededError",
+    "SchedulerRow",
     "SchedulerRunningError",
+    "TaskNotInRunError",
     "TaskRun",
     "Tick",
+    "UnknownInstanceError",
+    "UnknownParameterError",
+    "UnknownPoolError",
+    "UnknownRunError",
+    "UnknownStateError",
     "UnknownTaskError",
+    "ValueNotStoredError",
+    "Why",
+    "backfill",
     "cancel",
+    "check_db",
+    "choose",
+    "clean_db",
+    "clear",
+    "delete_pool",
     "deploy",
-    "deployed",
-    "driver",
+    "doctor",
+    "find_dag",
     "find_run",
     "follow",
+    "gc",
+    "health",
+    "list_attempts",
+    "list_dags",
+    "list_pools",
     "list_runs",
+    "live_scheduler",
     "load",
     "logs",
+    "mark",
+    "migrate_db",
     "next_ticks",
+    "owner",
     "pause",
-    "plan_of",
+    "plain_parameters",
+    "plan_run",
+    "read",
     "remove",
+    "resume",
     "run",
     "schedule",
-    "scheduler_alive",
+    "set_pool",
+    "stop_servers",
     "trigger",
     "unpause",
+    "watch_runs",
+    "why",
+    "why_not_started",
 ]
+
+_MODULES = {
+    "..core.model.events": "Event",
+    "..store.rows": "AttemptRow SchedulerRow",
+    "..building": "read",
+    ".queries.records": (
+        "AmbiguousInstanceError FailedWriterError Run TaskNotInRunError TaskRun UnknownInstanceError "
+        "ValueNotStoredError"
+    ),
+    ".queries.runs": (
+        "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
+        "list_attempts list_runs logs owner watch_runs"
+    ),
+    ".queries.pinned": "PinnedNotebookMissingError",
+    ".queries.values": "load",
+    ".queries.why": "Why why why_not_started",
+    ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
+    ".queries.pools": "Pool list_pools",
+    ".queries.database": "DatabaseHealth check_db",
+    ".queries.health": "Finding health",
+    ".creation.prepare": (
+        "FolderMissingError KernelMissingError NotebookProblemsError OutputError OutputExistsError "
+        "ParameterValueError UnknownTaskError choose plain_parameters"
+    ),
+    ".creation.partial_runs": "NoStoredValueError",
+    ".creation.plan": "Planned PoolTooSmallError plan_run",
+    ".execution.foreground": "JobsError PreviousRunError run",
+    ".execution.daemon": "Line SchedulerRunningError schedule",
+    ".actions.deploy": "UnknownParameterError deploy pause remove trigger unpause",
+    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError Filled backfill",
+    ".actions.clear": "MARKS Cleared NothingToClearError clear mark",
+    ".actions.cancel": "RunEndedError cancel",
+    ".actions.resume": "RunOwnedError RunSucceededError resume",
+    ".actions.pools": "DefaultPoolError PoolNameError PoolSizeError UnknownPoolError delete_pool set_pool",
+    ".actions.gc": "GRACE Cleaned clean_db gc",
+    ".actions.database": "migrate_db",
+    ".actions.doctor": "doctor stop_servers",
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+if not TYPE_CHECKING:  # with it, mypy would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_MODULE_OF[name], __name__), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

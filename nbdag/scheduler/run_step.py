@@ -18,8 +18,8 @@ from ..core.model.events import Event
 from ..core.model.job import Key, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.options.option_types import write_duration
-from ..core.planning.assemble import Left
-from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expanded, layout, plan
+from ..core.planning.assemble import StoredOutputs
+from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
 from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
@@ -27,7 +27,7 @@ from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAtte
 if TYPE_CHECKING:
     from ..store.store import Store
 
-TaskOutputs = dict[str, dict[int, Left]]  # task → map index → outputs
+TaskOutputs = dict[str, dict[int, StoredOutputs]]  # task → map index → outputs
 
 
 @dataclass
@@ -102,7 +102,7 @@ def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
             digests = {output.name: output.digest for output in attempt.outputs}
-            found.setdefault(attempt.task, {})[attempt.map_index] = Left(attempt.map_index, digests)
+            found.setdefault(attempt.task, {})[attempt.map_index] = StoredOutputs(attempt.map_index, digests)
     return found
 
 
@@ -152,7 +152,9 @@ class RunStep:
             case TaskState.SUCCESS:
                 self._move(key, TaskState.SUCCESS)
                 digests = {output.name: output.digest for output in result.outputs}
-                self.outputs.setdefault(instance.task, {})[instance.map_index] = Left(instance.map_index, digests)
+                self.outputs.setdefault(instance.task, {})[instance.map_index] = StoredOutputs(
+                    instance.map_index, digests
+                )
             case TaskState.SKIPPED:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE:
@@ -164,7 +166,7 @@ class RunStep:
                     dag=self.row.dag,
                     task=instance.task,
                     logical_date=utc_datetime(self.row.logical_date),
-                    tries=instance.tries - instance.forgiven,
+                    tries=instance.tries - instance.tries_before_reset,
                     ended=utc_datetime(result.ended),
                     final=result.final,
                 )
@@ -177,7 +179,9 @@ class RunStep:
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
-        outcome = expanded(key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()])
+        outcome = expansion_of(
+            key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()]
+        )
         for dropped in outcome.drop:
             self.dropped.append(self.instances.pop(dropped))
         for each in [each for each in self.instances.values() if each.task == key[0]]:
@@ -285,9 +289,13 @@ class RunStep:
         short_circuit: bool = False,
     ) -> None:
         instance = self.instances[key]
-        forgiven = instance.tries if state is TaskState.NONE else instance.forgiven
+        tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
         self.instances[key] = replace(
-            instance, state=move(instance.state, state), wake=wake, forgiven=forgiven, short_circuit=short_circuit
+            instance,
+            state=move(instance.state, state),
+            wake=wake,
+            tries_before_reset=tries_before_reset,
+            short_circuit=short_circuit,
         )
         if reason:
             self._messages[key] = reason
@@ -299,7 +307,7 @@ class RunStep:
         """Return whether the run itself starts in this step."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
-    def outputs_of(self, task: str) -> list[Left]:
+    def outputs_of(self, task: str) -> list[StoredOutputs]:
         """Return the outputs of a task of the run, or of a task outside it that it borrows from."""
         # Outputs of an attempt do not count after its task was cleared.
         if task not in self.outputs:
@@ -377,8 +385,8 @@ class RunStep:
         """Record when the next step of this run is due."""
         # A task that waits for a slot, or for another run, needs a step whenever an attempt ends.
         self.run.idle = not self.plan.ready and not self.added and not self.run.depends_on_previous
-        self.run.wake = self.plan.wake
-        self.run.blocked = self.plan.held
+        self.run.wake = self.plan.next_check
+        self.run.blocked = self.plan.waits_for_previous
 
     def _moved(self) -> list[tuple[InstanceKey, InstanceRow]]:
         before = self.run.instances
@@ -391,7 +399,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         task=row.task,
         map_index=row.map_index,
         state=row.state,
-        tries=row.tries - row.forgiven,
+        tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
     )

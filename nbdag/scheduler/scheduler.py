@@ -21,7 +21,7 @@ from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
 from ..core.model.states import TaskState
 from ..core.planning.assemble import assemble
-from ..core.planning.pools import Claim, take, unmade_pools
+from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
@@ -306,7 +306,7 @@ class Scheduler:
         ]
         active = [claim for step in (*steps, *asleep) for claim in step.active_claims()]
         busy = self.busy - sum(len(step.ended) for step in steps)
-        taken = take(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
+        taken = assign_slots(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
         by_run = {(step.row.dag, step.row.name): step for step in steps}
         for claim in taken.start:
             step = by_run[claim.dag_id, claim.run_id]
@@ -319,7 +319,7 @@ class Scheduler:
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
         # A cleared task is executed again.
-        wanted = step.row.cache and not instance.forgiven
+        wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
     def _save(self, step: RunStep, results: Iterable[Result]) -> bool | None:
@@ -369,7 +369,7 @@ class Scheduler:
         return assemble(
             run.dag,
             key,
-            left=step.outputs_of,
+            outputs_of=step.outputs_of,
             path=str(self._home.attempt(key)),
             mark=self._home.mark(key),
             values=str(self._home.values),
@@ -441,7 +441,7 @@ class Scheduler:
         if count is not None and count == self._seen:
             return
         self._seen = count
-        self._pools = {**unmade_pools(run.dag for run in self._runs.values()), **self._store.pools()}
+        self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
         self._others = tuple(
             Claim(
                 dag_id=each.dag,

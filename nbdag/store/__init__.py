@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .store import Store
 
 
-def open(home: Home) -> Store:
-    """Return the home's store; create or upgrade its database if needed."""
+def open(home: Home, *, read_only: bool = False) -> Store:
+    """Return the home's store; create or upgrade it if needed. With `read_only` it need not be writable."""
     from .database import connect
     from .store import Store
 
-    return Store(connect(home))
+    return Store(connect(home, read_only=read_only))

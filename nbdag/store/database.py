@@ -181,9 +181,21 @@ class Database:
             raise translated from cause
 
 
-def connect(home: Home) -> Database:
-    """Return the home's database; create or upgrade it if needed."""
-    database = _sqlite(home) if home.url is None else _postgresql(home.url)
+def connect(home: Home, *, read_only: bool = False) -> Database:
+    """Return the home's database; create or upgrade it if needed.
+
+    With `read_only`, a SQLite file that cannot be written is opened as it is, and nothing can be written through it.
+    """
+    try:
+        return _migrated(_sqlite(home) if home.url is None else _postgresql(home.url))
+    except StoreReadOnlyError:
+        if not read_only or home.url is not None or not home.database.is_file():
+            raise
+        # SQLite cannot create the files beside a database in WAL mode here, so no process writes to it now either.
+        return _migrated(_sqlite(home, immutable=True))
+
+
+def _migrated(database: Database) -> Database:
     try:
         with database._translated_errors():
             _migrate(database)
@@ -212,10 +224,13 @@ def revision_of(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _sqlite(home: Home) -> Database:
+def _sqlite(home: Home, *, immutable: bool = False) -> Database:
     home.make()
+    url = URL.create("sqlite", database=str(home.database))  # in a URL as text, `?` would end the path
+    if immutable:
+        url = URL.create("sqlite", database=home.database.as_uri(), query={"immutable": "1", "uri": "true"})
     engine = create_engine(
-        URL.create("sqlite", database=str(home.database)),  # in a URL as text, `?` would end the path
+        url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
         pool_size=1,  # see `changes`; a second thread gets another connection
@@ -228,7 +243,7 @@ def _sqlite(home: Home) -> Database:
     def prepare(connection: Any, record: Any) -> None:
         record.info[_NUMBER] = next(numbers)
         connection.isolation_level = None  # the driver would begin transactions late, as readers
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        if not immutable and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")  # commits survive a power cut, which NORMAL does not promise
         connection.execute("PRAGMA foreign_keys=ON")

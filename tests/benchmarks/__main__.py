@@ -3,7 +3,7 @@
     python -m tests.benchmarks                          all of it, in about five minutes
     python -m tests.benchmarks --only overhead,cold
     python -m tests.benchmarks --peers FOLDER           beside others too: see tests/benchmarks/peers.py
-    python -m tests.benchmarks --markdown -o FILE       a table for the README
+    python -m tests.benchmarks --markdown -o FILE       a table for CONTRIBUTING.md
 
 Nothing here asserts: a figure that is missed is printed like one that is met. A row that cannot be measured says why.
 """
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
     parser.add_argument("--peers", type=Path, help="the folder of programs of an environment that has other tools")
-    parser.add_argument("--markdown", action="store_true", help="the table and one sentence, for the README")
+    parser.add_argument("--markdown", action="store_true", help="the table and one sentence, for CONTRIBUTING.md")
     parser.add_argument("-o", "--output", type=Path, help="write it to this file as well")
     options = parser.parse_args()
     by = Settings(options.times, Peers(options.peers.absolute() if options.peers else None))

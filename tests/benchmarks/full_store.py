@@ -78,7 +78,7 @@ def measured(folder: Path, times: int, url: str | None = None) -> Iterator[tuple
         "one tick of an idle scheduler": lambda: scheduler.tick(datetime.now(UTC)),
         "`nbdag runs`": lambda: runs.list_runs(home=home),
         "`nbdag runs --dag dag5`": lambda: runs.list_runs("dag5", home=home),
-        "`nbdag list`": lambda: runs.deployed(home=home),
+        "`nbdag list`": lambda: runs.list_dags(home=home),
     }
     try:
         for what, do in actions.items():

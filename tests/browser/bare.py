@@ -1,4 +1,4 @@
-"""The front end on a bare page: a notebook's page and kernel are pretended, so that what it does itself can be seen alone."""
+"""The front end on a bare page, with a fake kernel and no notebook, so that tests see only its own behaviour."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 
 from nbdag import notebooks
 from nbdag.frontend.graph import picture
-from nbdag.frontend.messages import Picture, Standing, Told
+from nbdag.frontend.messages import Message, Picture, TaskStatus
 from nbdag.frontend.widget import BUNDLE
 
 URL = "http://nbdag.test/"
-WAIT = 90_000.0  # milliseconds: longer than anything here takes on a slow machine
-# A model as anywidget gives one; `told` are its listeners, as a leak would make them grow.
+WAIT = 90_000.0  # milliseconds: longer than any step takes on a slow machine
+# A page with a model like anywidget's. `listeners` grows if the widget leaks.
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbdag</title>
 <link rel="stylesheet" href="widget.css"></head><body><script type="module">
 import widget from './widget.js'
-// Once the next frame is drawn.
+// Wait for the next frame.
 const painted = () => new Promise((done) => requestAnimationFrame(() => {
   const { port1, port2 } = new MessageChannel()
   port1.onmessage = done
   port2.postMessage(0)
 }))
-const told = new Set(), sent = []
+const listeners = new Set(), sent = []
 function begin(text) {
-  const { picture, beginning } = JSON.parse(text)
-  const state = { picture, beginning, identity: 'bare', _model_module_version: '0' }
+  const { picture, initial_state } = JSON.parse(text)
+  const state = { picture, initial_state, identity: 'bare', _model_module_version: '0' }
   const model = {
-    get: (name) => state[name], send: (said) => sent.push(said),
-    on: (_, call) => told.add(call), off: (_, call) => told.delete(call),
+    get: (name) => state[name], send: (request) => sent.push(request),
+    on: (_, call) => listeners.add(call), off: (_, call) => listeners.delete(call),
   }
   const dispose = widget.initialize({ model })
   return { model, dispose }
 }
 let kernel
 window.bare = {
-  told, sent, painted,
+  listeners, sent, painted,
   async begin(text) {
     await painted()
     const start = performance.now()
@@ -53,11 +53,11 @@ window.bare = {
     this.views.push(() => { close(); el.remove() })
   },
   closeView() { this.views.pop()() },
-  hear(message) { for (const call of [...told]) call(message) },
+  receive(message) { for (const call of [...listeners]) call(message) },
   async change(message) {
     await painted()
     const start = performance.now()
-    this.hear(message)
+    this.receive(message)
     await painted()
     return performance.now() - start
   },
@@ -67,12 +67,12 @@ window.bare = {
 
 
 class Bare:
-    """One page, and what Chromium says of it."""
+    """A page, with Chromium's metrics of it."""
 
     def __init__(self, browser: Any, *, width: int = 1200, height: int = 900) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(WAIT)
-        self.fetched: list[str] = []  # what has left the page; what its policy keeps back has not
+        self.fetched: list[str] = []  # requests that left the page; its policy blocks others
         self.page.route("**/*", self._answer)
         self.page.goto(URL)
         self.page.wait_for_function("window.bare")
@@ -83,29 +83,29 @@ class Bare:
     def close(self) -> None:
         self.page.close()
 
-    def begin(self, drawn: Picture, *, can: Sequence[str] = ("all", "cancel")) -> float:
-        """Give it a picture; the milliseconds until that is drawn."""
-        beginning = {"number": 0, "session": {}, "runs": [], "can": list(can)}
-        text = json.dumps({"picture": drawn, "beginning": beginning})
+    def begin(self, drawn: Picture, *, actions: Sequence[str] = ("all", "cancel")) -> float:
+        """Open the widget with a picture; return the milliseconds until it is drawn."""
+        state = {"number": 0, "session": {}, "runs": [], "actions": list(actions)}
+        text = json.dumps({"picture": drawn, "initial_state": state})
         return float(self.page.evaluate("(text) => bare.begin(text)", text))
 
-    def hear(self, told: Told) -> None:
-        """Tell it something."""
-        self.page.evaluate("(told) => bare.hear(told)", told)
+    def receive(self, message: Message) -> None:
+        """Deliver a message to the widget."""
+        self.page.evaluate("(message) => bare.receive(message)", message)
 
-    def change(self, tasks: dict[str, Standing], of: str = "") -> float:
-        """Move tasks; the milliseconds until that is drawn."""
+    def change(self, tasks: dict[str, TaskStatus], run: str = "") -> float:
+        """Change the statuses of tasks; return the milliseconds until they are drawn."""
         self._number += 1
-        told = {"kind": "change", "number": self._number, "of": of, "tasks": tasks, "run": None}
-        return float(self.page.evaluate("(told) => bare.change(told)", told))
+        message = {"kind": "change", "number": self._number, "run": run, "tasks": tasks, "summary": None}
+        return float(self.page.evaluate("(message) => bare.change(message)", message))
 
     def metrics(self) -> dict[str, float]:
-        """Chromium's own count: nodes, listeners, bytes of the heap, seconds that the page's thread was busy."""
-        told = self._devtools.send("Performance.getMetrics")["metrics"]
-        return {each["name"]: each["value"] for each in told}
+        """Return Chromium's metrics: nodes, listeners, heap bytes, busy seconds of the page's thread."""
+        found = self._devtools.send("Performance.getMetrics")["metrics"]
+        return {each["name"]: each["value"] for each in found}
 
     def settled(self) -> dict[str, float]:
-        """Return Chromium's count once frames and effects that are under way change it no more."""
+        """Return the metrics once pending frames and effects no longer change them."""
         last: dict[str, float] = {}
         while True:
             self.page.evaluate("async () => { for (let n = 0; n < 10; n += 1) await bare.painted() }")
@@ -116,7 +116,7 @@ class Bare:
             last = now
 
     def collect_garbage(self) -> None:
-        for _ in range(3):  # what is let go of by one round is found by the next
+        for _ in range(3):  # one round can release objects that only the next collects
             self._devtools.send("HeapProfiler.collectGarbage")
 
     def _answer(self, route: Any) -> None:
@@ -131,7 +131,7 @@ class Bare:
 
 
 def broad_cells(tasks: int, width: int = 20) -> list[str]:
-    """A notebook of so many tasks, `width` beside one another, each after two of those above it."""
+    """Return the cells of a notebook with this many tasks, in rows of `width`; each depends on two of the row above."""
     cells = ["%dag broad"]
     for n in range(tasks):
         reads = f"x{n - width} + x{n - width + 1}" if n >= width else "1"
@@ -140,10 +140,10 @@ def broad_cells(tasks: int, width: int = 20) -> list[str]:
 
 
 def drawn(cells: Sequence[str]) -> Picture:
-    """The picture of a notebook."""
-    told = [
+    """Return the picture of a notebook."""
+    written = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
         for n, source in enumerate(cells)
     ]
-    book = {"cells": told, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    book = {"cells": written, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     return picture(notebooks.read_text(json.dumps(book).encode(), name="notebook.ipynb"))

@@ -1,8 +1,7 @@
-"""A real browser on a real Jupyter server with real kernels.
+"""Fixtures for tests with a real browser, a real Jupyter server and real kernels.
 
-Where there is no Chromium these tests are skipped, unless NBDAG_REQUIRE_BROWSER says that they must not be: then they
-fail. One server and one browser with one cache serve all tests of a process; each test has a notebook, a kernel and a
-page of its own.
+Without Chromium these tests are skipped, or fail if NBDAG_REQUIRE_BROWSER is set. All tests of a process share one
+server, and one browser with one cache; each test has its own notebook, kernel and page.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from typing import Any
 
 import pytest
 
-WAIT = 90.0  # seconds: longer than anything here takes on a slow machine
+WAIT = 90.0  # seconds: longer than any step takes on a slow machine
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 )  # fmt: skip
-# What a page is told before anything else: to note what comes over the wire, how long it is, and when.
+# A script that each page runs first: it records the size and the time of each comm message.
 NOTES = """
 window.wire = []
 const Plain = window.WebSocket
@@ -51,7 +50,7 @@ window.WebSocket = class extends Plain {
 }
 """
 _PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
-_HARMLESS = re.compile(  # what the pages say of themselves; the last two Notebook 7 says whenever it opens
+_HARMLESS = re.compile(  # messages of the pages themselves; Notebook 7 always logs the last two
     r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop"
     r"|reading 'schema'|'filebrowser:open-path' not registered",
     re.I,
@@ -59,14 +58,14 @@ _HARMLESS = re.compile(  # what the pages say of themselves; the last two Notebo
 
 
 def chromium() -> str | None:
-    """Where Chromium is."""
+    """Return the path of Chromium, or None."""
     named = os.environ.get("NBDAG_CHROMIUM")
     return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @dataclass
 class Server:
-    """A Jupyter server that has JupyterLab and Notebook 7."""
+    """A Jupyter server with JupyterLab and Notebook 7."""
 
     folder: Path
     url: str
@@ -75,7 +74,7 @@ class Server:
     environment: dict[str, str]
 
     def set(self, plugin: str, **values: Any) -> None:
-        """Change a setting of JupyterLab's, as its own settings page does."""
+        """Change settings of a JupyterLab plugin through the API of its settings page."""
         request = urllib.request.Request(
             f"{self.url}/lab/api/settings/{plugin}?token={self.token}",
             data=json.dumps({"raw": json.dumps(values)}).encode(),
@@ -86,13 +85,13 @@ class Server:
             pass
 
     def is_connected(self, notebook: str) -> bool:
-        """Whether a page is connected with a kernel of this notebook that is ready."""
+        """Return whether a page is connected to an idle kernel of this notebook."""
         with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
             kernels = [each["kernel"] for each in json.load(answer) if each["path"] == notebook]
         return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
     def nbdag(self, *words: str) -> subprocess.Popen[bytes]:
-        """The command line, elsewhere."""
+        """Start an nbdag command in a process of its own."""
         command = [sys.executable, "-m", "nbdag", *words]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, **quiet)
@@ -100,15 +99,24 @@ class Server:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Chromium."""
+    """Start Chromium."""
     program = chromium()
     if program is None:
-        missing = "there is no Chromium here: install it (apt-get install chromium), or name it in NBDAG_CHROMIUM"
+        missing = "no Chromium found; install it (apt-get install chromium) or set NBDAG_CHROMIUM to its path"
         if os.environ.get("NBDAG_REQUIRE_BROWSER"):
             pytest.fail(missing)
         pytest.skip(missing)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
+    pytest.importorskip("playwright.sync_api")
+    with launched(program) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def launched(program: str) -> Iterator[Any]:
+    """Start this Chromium; close it at the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield started
         started.close()
@@ -117,6 +125,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def server(browser: Any, runtime: Path) -> Iterator[Server]:
     """A server for all tests of this process; it is not started where there is no browser."""
+    with jupyter(runtime) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def jupyter(runtime: Path) -> Iterator[Server]:
+    """Start a Jupyter server in a new folder, with fork servers in `runtime`; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)
@@ -140,7 +155,7 @@ def server(browser: Any, runtime: Path) -> Iterator[Server]:
             process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         found = Server(work, f"http://127.0.0.1:{port}", token, home, environment)
         try:
-            _until_it_answers(found, process, root / "log")
+            _wait_for_answer(found, process, root / "log")
             found.set("@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False)
             yield found
         finally:
@@ -153,7 +168,7 @@ def server(browser: Any, runtime: Path) -> Iterator[Server]:
 
 
 def _free_port() -> int:
-    """A port that is free, and none that the system gives away by itself: a kernel that starts meanwhile would take it."""
+    """Return a free port outside the ephemeral range, from which a starting kernel could take it."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)
         with socket.socket() as free, contextlib.suppress(OSError):
@@ -161,7 +176,7 @@ def _free_port() -> int:
             return port
 
 
-def _until_it_answers(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_answer(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + WAIT
     while True:
         try:
@@ -170,53 +185,53 @@ def _until_it_answers(server: Server, process: subprocess.Popen[bytes], log: Pat
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"Jupyter did not start: {log.read_text()}") from None
-            time.sleep(0.1)  # there is nothing to wait on but the port
+            time.sleep(0.1)  # the port is the only sign of readiness
 
 
 @dataclass
 class Notebook:
-    """A notebook that is open in a page."""
+    """A notebook open in a page."""
 
     page: Any
     path: Path
-    errors: list[str] = field(default_factory=list)  # that the page's console told
+    errors: list[str] = field(default_factory=list)  # from the page's console
 
     def run(self, *cells: int) -> None:
-        """Run these cells, as Shift-Enter does, and wait until each has run."""
+        """Execute these cells with Shift-Enter, and wait for each."""
         for n in cells:
             cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(n)
             before = cell.locator(".jp-InputPrompt").inner_text()
-            said = before
-            while said == before:  # a page that is still getting ready lets keys pass by
+            prompt = before
+            while prompt == before:  # a page that is still loading ignores keys
                 cell.locator(".jp-InputPrompt").click()
                 self.page.keyboard.press("Shift+Enter")
-                with contextlib.suppress(_too_late()):
+                with contextlib.suppress(_timeout_error()):
                     self.page.wait_for_function(f"([n, before]) => {_PROMPT} !== before", arg=[n, before], timeout=5000)
-                said = cell.locator(".jp-InputPrompt").inner_text()
+                prompt = cell.locator(".jp-InputPrompt").inner_text()
             self.page.wait_for_function(f"(n) => /\\d/.test({_PROMPT})", arg=n)
 
     def open_graph(self) -> None:
-        """Load nbdag, and draw the graph: the first two cells."""
+        """Execute the first two cells, which load nbdag and display the graph."""
         self.run(0, 1)
         self.page.wait_for_selector(".nbdag-box")
 
     def box(self, task: str, state: str | None = None) -> Any:
-        """A task's box, once it stands so."""
-        said = f"[data-state={state}]" if state else ""
-        return self.page.wait_for_selector(f'.nbdag-box[data-id="{task}"]{said}')
+        """Return a task's box once it has this state."""
+        selector = f"[data-state={state}]" if state else ""
+        return self.page.wait_for_selector(f'.nbdag-box[data-id="{task}"]{selector}')
 
     def button(self, name: str) -> Any:
         return self.page.locator(".nbdag-app").get_by_role("button", name=name, exact=True)
 
     def edit(self, n: int, source: str) -> None:
-        """Write a cell anew."""
+        """Replace the source of a cell."""
         self.page.locator(".jp-Notebook .jp-CodeCell").nth(n).locator(".cm-content").fill(source)
         self.page.keyboard.press("Escape")
 
 
 @pytest.fixture(scope="session")
 def context(browser: Any) -> Iterator[Any]:
-    """Return what all pages share: the cache, so that JupyterLab's programs are loaded and compiled once."""
+    """Return a browser context with a cache for all pages, so that JupyterLab is loaded and compiled once."""
     shared = browser.new_context(bypass_csp=True)
     shared.set_default_timeout(WAIT * 1000)
     shared.add_init_script(NOTES)
@@ -226,12 +241,12 @@ def context(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
-    """Write a notebook and open it, in `lab` or in `notebook`."""
+    """Return a function that writes a notebook and opens it in `lab` or `notebook`."""
     pages = []
 
     def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, ready: bool = True) -> Notebook:
         name = f"nb_{secrets.token_hex(4)}"
-        told = [
+        written = [
             {
                 "cell_type": "code",
                 "id": f"c{n}",
@@ -243,15 +258,15 @@ def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
             for n, source in enumerate(("%load_ext nbdag", "%dag", *cells))
         ]
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        book = {"cells": told, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        book = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         path = server.folder / f"{name}.ipynb"
         path.write_text(json.dumps(book), encoding="utf-8")
         page = context.new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         found = Notebook(page, path)
-        page.on("console", lambda said: said.type == "error" and _note(found, said.text))
-        page.on("pageerror", lambda error: _note(found, str(error)))
+        page.on("console", lambda message: message.type == "error" and _record(found, message.text))
+        page.on("pageerror", lambda error: _record(found, str(error)))
         show(found, server, at)
         return found
 
@@ -260,25 +275,25 @@ def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
         page.close()
 
 
-def _too_late() -> type[Exception]:
+def _timeout_error() -> type[Exception]:
     from playwright.sync_api import TimeoutError
 
     return TimeoutError
 
 
 def show(notebook: Notebook, server: Server, at: str) -> None:
-    """Open it in the page, and wait for its kernel."""
+    """Open the notebook in its page, and wait for its kernel."""
     where = f"lab/tree/{notebook.path.name}?reset&" if at == "lab" else f"notebooks/{notebook.path.name}?"
     notebook.page.goto(f"{server.url}/{where}token={server.token}")
     notebook.page.wait_for_selector(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
-    # What is run before the page is connected with its kernel is lost: JupyterLab shows it as running for ever.
+    # A cell executed before the page is connected to its kernel is lost: JupyterLab shows it as running forever.
     deadline = time.monotonic() + WAIT
     while not server.is_connected(notebook.path.name):
-        assert time.monotonic() < deadline, "the page has not reached its kernel"
+        assert time.monotonic() < deadline, "the page has not connected to its kernel"
         notebook.page.wait_for_timeout(100)
     notebook.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
 
-def _note(notebook: Notebook, text: str) -> None:
+def _record(notebook: Notebook, text: str) -> None:
     if not _HARMLESS.search(text):
         notebook.errors.append(text)

@@ -1,4 +1,4 @@
-"""That everyone can use it: axe-core's rules, in light and in dark, on every face; narrow pages and wide ones."""
+"""Accessibility: axe-core's rules in light and dark mode, in every view; narrow and wide pages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PIPELINE = (
 
 @pytest.fixture
 def theme(server):
-    """JupyterLab's theme, until the test ends."""
+    """Return a function that sets JupyterLab's theme until the test ends."""
     plugin = "@jupyterlab/apputils-extension:themes"
     yield lambda name: server.set(plugin, theme=f"JupyterLab {name}")
     server.set(plugin, theme="JupyterLab Light")
 
 
 @pytest.mark.parametrize("name", ["Light", "Dark"])
-def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
+def test_axe_finds_no_serious_violation_in_any_view(notebook, theme, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     theme(name)
     nb = notebook(*PIPELINE)
@@ -32,23 +32,23 @@ def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
     nb.run(3)
     nb.button("Run all").click()
     nb.box("validate", "failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
 
-    def look(face):
+    def check(view):
         found = axe.run(nb.page, context=".nbdag-app").response["violations"]
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert serious == [], (face, [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious])
+        assert serious == [], (view, [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious])
 
-    look("graph")
+    check("graph")
     nb.box("validate").click()
     nb.page.wait_for_selector(".nbdag-panel .nbdag-error")
-    look("panel of a failed task")
+    check("panel of a failed task")
     nb.box("extract").click()
     nb.page.wait_for_selector(".nbdag-panel[aria-label='Task extract'] .nbdag-values")
-    look("panel of a task that is done")
+    check("panel of a task that is done")
     frame = nb.page.frame_locator(".nbdag-try iframe").locator("body")
     frame.locator("td").wait_for()
-    # A frame whose scheme is not the page's would be painted on white.
+    # The browser gives a frame of another colour scheme an opaque background.
     nb.page.wait_for_function("() => document.querySelector('.nbdag-try iframe').contentDocument.body.style.color")
     styles = "(e) => { const s = getComputedStyle(e); return [s.color, s.colorScheme] }"
     around = nb.page.locator(".nbdag-try iframe").evaluate(styles)
@@ -57,14 +57,14 @@ def test_axe_finds_nothing_serious_on_any_face(notebook, theme, name):
     nb.page.keyboard.press("Escape")
     nb.button("Timeline").click()
     nb.page.wait_for_selector(".nbdag-bar")
-    look("timeline")
+    check("timeline")
     nb.button("Grid").click()
     nb.page.wait_for_selector(".nbdag-grid td svg")
-    look("grid")
+    check("grid")
 
 
 @pytest.mark.parametrize("width", [400, 2000])
-def test_nothing_is_cut_off_on_narrow_and_wide_pages(notebook, width):
+def test_no_control_is_cut_off_on_narrow_or_wide_pages(notebook, width):
     nb = notebook(*PIPELINE, at="notebook", width=width)
     nb.open_graph()
     nb.box("extract").click()

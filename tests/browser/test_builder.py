@@ -1,4 +1,4 @@
-"""Tasks that code makes, on the page: seen, run headlessly from the button, and made anew."""
+"""Tasks made by code: they are drawn, run headlessly from the button, and replaced when the code changes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ MADE = (
 )
 
 
-def test_what_code_makes_is_seen_and_runs_from_the_button(notebook):
+def test_tasks_made_by_code_are_drawn_and_run_from_the_button(notebook):
     nb = notebook("%%task extract\nX = [1, 2, 3]", MADE)
     nb.open_graph()
     app = nb.page.locator(".nbdag-app").first
-    assert app.locator(".nbdag-box").count() == 1, "what has not been built is not there, and nothing was run to see it"
+    assert app.locator(".nbdag-box").count() == 1, (
+        "tasks that are not built are not drawn, and drawing executes no cell"
+    )
     nb.run(3)
     assert "follows fit_1, fit_2" in nb.box("best").get_attribute("aria-label")
     app.get_by_role("button", name="Run all", exact=True).click()

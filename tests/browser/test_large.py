@@ -15,7 +15,7 @@ def bare(browser):
     page.close()
 
 
-def test_an_overview_shows_all_of_it_and_takes_the_view_there(bare):
+def test_the_overview_shows_the_whole_graph_and_a_click_moves_the_view(bare):
     page, camera = bare.page, "document.querySelector('.nbdag-graph > g').getAttribute('transform')"
     overview = page.locator(".nbdag-overview")
     reds = (
@@ -23,24 +23,24 @@ def test_an_overview_shows_all_of_it_and_takes_the_view_there(bare):
         " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
         " for (let i = 0; i < d.length; i += 4) if (d[i] > 180 && d[i + 1] < 110 && d[i + 3] > 200) n += 1; return n }"
     )
-    page.wait_for_function(  # it is drawn after the graph
+    page.wait_for_function(  # the overview is drawn after the graph
         "() => { const c = document.querySelector('.nbdag-overview');"
         " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((each) => each) }"
     )
     assert page.evaluate(reds) == 0
-    bare.change({"step_119": {"state": "failed"}})  # far below what is in view
+    bare.change({"step_119": {"state": "failed"}})  # far below the visible part
     page.wait_for_function(f"({reds})() > 3")
     before, place = page.evaluate(camera), overview.bounding_box()
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] - 6)
     assert page.evaluate(camera) != before
-    # Its words come with it, and a press on the overview chooses nothing.
+    # The boxes there get their text, and the click on the overview selects no task.
     page.wait_for_function("document.querySelector('[data-id=step_110]').textContent.includes('step_110')")
     assert page.locator(".nbdag-panel").count() == 0
     page.get_by_role("button", name="Fit").click()
     overview.wait_for(state="hidden")
 
 
-def test_what_is_looked_for_comes_into_view(bare):
+def test_a_found_task_comes_into_view(bare):
     bare.page.get_by_label("Find a task").fill("step_118")
     bare.page.keyboard.press("Enter")
     frame, box = (

@@ -1,4 +1,4 @@
-"""A widget that stays open keeps nothing of what has been."""
+"""A widget that stays open for long leaks nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from .bare import Bare, broad_cells, drawn
 
 TASKS = 40
-# A run begins, its tasks move, it is looked at in every way, it ends. `answer` is the kernel's part.
+# Each minute a run begins, its tasks change, every view shows it, and it ends. `answer` acts as the kernel.
 HOUR = """async ([first, minutes, tasks, pictures]) => {
-  const base = { inputs: [], outputs: [], before: [], after: [], options: [['retries', '2']], doc: '', cell: 1 }
+  const base = { inputs: [], outputs: [], upstream: [], downstream: [], options: [['retries', '2']], doc: '', cell: 1 }
   const value = { name: 'x', task: 'step_0', type: 'int', bytes: 28, summary: '1', stored: true }
   const html = { mime: 'text/html', data: '<table><tr><td>1</td></tr></table>' }
   const answer = () => {
@@ -17,18 +17,18 @@ HOUR = """async ([first, minutes, tasks, pictures]) => {
       const { kind, run, task } = asked
       window.asked = { ...window.asked, [kind]: (window.asked?.[kind] ?? 0) + 1 }
       if (kind === 'task')
-        bare.hear({ ...base, kind, run, task, source: [[['keyword', 'pass']]], inputs: [value], outputs: [value],
-          tries: [{ map_index: -1, number: 1, state: 'success', started: 1, ended: 2, error: '', notes: [] }],
-          past: [{ run: 'r1', state: 'success', duration: 1 }, { run: 'r2', state: 'success', duration: 2 }] })
-      if (kind === 'try') bare.hear({ ...asked, outputs: [html], log: 'a log', path: '' })
-      if (kind === 'value') bare.hear({ ...asked, outputs: [html] })
+        bare.receive({ ...base, kind, run, task, source: [[['keyword', 'pass']]], inputs: [value], outputs: [value],
+          attempts: [{ map_index: -1, try_number: 1, state: 'success', started: 1, ended: 2, error: '', notes: [] }],
+          durations: [{ run: 'r1', state: 'success', duration: 1 }, { run: 'r2', state: 'success', duration: 2 }] })
+      if (kind === 'attempt') bare.receive({ ...asked, outputs: [html], log: 'a log', path: '' })
+      if (kind === 'value') bare.receive({ ...asked, outputs: [html] })
       if (kind === 'timeline')
-        bare.hear({ kind, run, bars: [{ task: 'step_0', map_index: -1, number: 1, state: 'success', started: 1, ended: 2 }] })
-      if (kind === 'grid') bare.hear({ kind, runs: [] })
-      if (kind === 'arrange') bare.hear({ kind: 'picture', view: asked.view, picture: pictures[asked.collapsed ? 1 : 0] })
+        bare.receive({ kind, run, bars: [{ task: 'step_0', map_index: -1, try_number: 1, state: 'success', started: 1, ended: 2 }] })
+      if (kind === 'grid') bare.receive({ kind, runs: [] })
+      if (kind === 'layout') bare.receive({ kind: 'picture', view: asked.view, picture: pictures[asked.collapsed ? 1 : 0] })
     }
   }
-  // Answer until the page asks for no more. It asks after it has drawn a frame, and an answer may make it ask again.
+  // Answer until the page sends no more requests. It sends them after a frame, also in reply to an answer.
   const settle = async () => {
     do {
       answer()
@@ -40,15 +40,15 @@ HOUR = """async ([first, minutes, tasks, pictures]) => {
   const press = async (name) => { button(name)?.click(); await settle() }
   for (let minute = first; minute < first + minutes; minute += 1) {
     const id = `r${minute}`
-    const brief = { id, state: 'running', created: minute, started: minute, ended: null, partial: false, error: '' }
-    const say = (tasks, run) => bare.hear({ kind: 'change', number: minute * 1000, of: id, tasks, run })
-    say({}, brief)
+    const summary = { id, state: 'running', created: minute, started: minute, ended: null, partial: false, error: '' }
+    const change = (tasks, summary) => bare.receive({ kind: 'change', number: minute * 1000, run: id, tasks, summary })
+    change({}, summary)
     await settle()
     await press('Show it')
     for (let n = 0; n < tasks; n += 1) {
-      say({ [`step_${n}`]: { state: 'running', started: Date.now() / 1000 } }, null)
+      change({ [`step_${n}`]: { state: 'running', started: Date.now() / 1000 } }, null)
       if (n % 10 === 0) await bare.painted()
-      say({ [`step_${n}`]: { state: 'success', duration: 1, started: minute } }, null)
+      change({ [`step_${n}`]: { state: 'success', duration: 1, started: minute } }, null)
     }
     document.querySelector('[data-id="step_3"]').dispatchEvent(new MouseEvent('click', { bubbles: true }))
     await settle()
@@ -61,7 +61,7 @@ HOUR = """async ([first, minutes, tasks, pictures]) => {
       await settle()
       bare.closeView()
     }
-    say({}, { ...brief, state: 'success', ended: minute + 50 })
+    change({}, { ...summary, state: 'success', ended: minute + 50 })
     await settle()
   }
 }"""
@@ -75,7 +75,7 @@ def bare(browser):
 
 
 @pytest.mark.timeout(600)
-def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
+def test_an_hour_of_runs_leaks_no_listeners_nodes_or_memory(bare):
     whole = drawn(broad_cells(TASKS))
     bare.begin(whole)
 
@@ -83,22 +83,22 @@ def test_an_hour_of_runs_leaves_neither_listeners_nor_nodes_nor_memory(bare):
         bare.page.evaluate(HOUR, [first, minutes, TASKS, [whole, whole]])
         return bare.settled()
 
-    before = hour(1, 25)  # as many runs as are kept, and more
+    before = hour(1, 25)  # more runs than are kept
     after = hour(26, 60)
     assert bare.page.locator(".nbdag-runs option").count() == 21
     asked = bare.page.evaluate("window.asked")
-    assert all(asked[kind] >= 80 for kind in ("task", "try", "value", "timeline", "grid")), asked
+    assert all(asked[kind] >= 80 for kind in ("task", "attempt", "value", "timeline", "grid")), asked
     assert after["JSEventListeners"] <= before["JSEventListeners"]
     assert after["Nodes"] <= before["Nodes"] + 20  # the browser's own
     assert after["JSHeapUsedSize"] <= before["JSHeapUsedSize"] + 500_000, "4,800 changes, 60 panels, 12 views"
 
 
-def test_a_widget_that_is_gone_leaves_nothing(bare):
+def test_a_closed_widget_leaves_no_listeners_or_elements(bare):
     empty = bare.metrics()["JSEventListeners"]
     bare.begin(drawn(broad_cells(TASKS)))
     bare.page.evaluate("() => { bare.show(); bare.closeView(); bare.show() }")
     assert bare.metrics()["JSEventListeners"] > empty
     bare.page.evaluate("() => bare.end()")
     assert bare.settled()["JSEventListeners"] == empty
-    assert bare.page.evaluate("bare.told.size") == 0
-    assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "but the page's own script"
+    assert bare.page.evaluate("bare.listeners.size") == 0
+    assert bare.page.evaluate("document.querySelectorAll('body *').length") == 1, "only the page's own script is left"

@@ -1,4 +1,4 @@
-"""What a task put out may be anybody's: nothing of it runs, and nothing of it is fetched."""
+"""Outputs are untrusted: they neither run code nor send requests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PICTURES = {
     ),
     "image/png": f'x" onerror="{RUN}',
 }
-# Every image has loaded or failed, and every frame has loaded. A frame whose new address was blocked has no document.
+# Every image has loaded or failed, and every frame has loaded. A frame with a blocked address has no document.
 LOADED = """() => [document, ...[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument)].every(
   (page) => !page || page.readyState === 'complete' && [...page.images].every((image) => image.complete))"""
 OUTPUTS = [
@@ -65,11 +65,11 @@ OUTPUTS = [
 
 @pytest.fixture(scope="module")
 def bare(browser):
-    """A page on which a run's task is looked at."""
+    """Open a page with the panel of a run's task."""
     page = Bare(browser)
     page.begin(drawn(["%dag d", "%%task a\nx = 1"]))
     run = {"id": "r", "state": "success", "created": 1, "started": 1, "ended": 2, "partial": False, "error": ""}
-    page.hear({"kind": "change", "number": 1, "of": "r", "tasks": {"a": {"state": "success"}}, "run": run})
+    page.receive({"kind": "change", "number": 1, "run": "r", "tasks": {"a": {"state": "success"}}, "summary": run})
     page.page.select_option(".nbdag-runs", index=1)
     page.page.locator(".nbdag-box").click()
     yield page
@@ -77,27 +77,27 @@ def bare(browser):
 
 
 def show(bare, mime, data, number):
-    """A new attempt of the task put this out."""
+    """Show this output as that of a new attempt."""
     attempt = {
         "map_index": -1,
-        "number": number,
+        "try_number": number,
         "state": "success",
         "started": 1,
         "ended": 2,
         "error": "",
         "notes": [],
     }
-    empty = {each: [] for each in ("options", "before", "after", "inputs", "outputs", "past")}
-    bare.hear(
-        {"kind": "task", "task": "a", "run": "r", "doc": "", "cell": 0, "source": [], "tries": [attempt], **empty}
+    empty = {each: [] for each in ("options", "upstream", "downstream", "inputs", "outputs", "durations")}
+    bare.receive(
+        {"kind": "task", "task": "a", "run": "r", "doc": "", "cell": 0, "source": [], "attempts": [attempt], **empty}
     )
-    bare.page.wait_for_function(f"bare.sent.some((asked) => asked.kind === 'try' && asked.number === {number})")
-    told = {"kind": "try", "run": "r", "task": "a", "map_index": -1, "number": number, "log": "", "path": ""}
-    bare.hear({**told, "outputs": [{"mime": mime, "data": data}]})
+    bare.page.wait_for_function(f"bare.sent.some((asked) => asked.kind === 'attempt' && asked.try_number === {number})")
+    message = {"kind": "attempt", "run": "r", "task": "a", "map_index": -1, "try_number": number, "log": "", "path": ""}
+    bare.receive({**message, "outputs": [{"mime": mime, "data": data}]})
 
 
 @pytest.mark.parametrize(("mime", "data"), OUTPUTS)
-def test_nothing_that_was_put_out_runs_or_is_fetched(bare, mime, data):
+def test_no_output_runs_code_or_sends_requests(bare, mime, data):
     show(bare, mime, data, 1 + list(OUTPUTS).index(next(o for o in OUTPUTS if o.values == (mime, data))))
     before = len(bare.page.context.pages)
     bare.page.wait_for_selector(".nbdag-outputs > *")
@@ -114,7 +114,7 @@ def test_nothing_that_was_put_out_runs_or_is_fetched(bare, mime, data):
         bare.page.evaluate("bare.painted()")
         assert bare.page.locator(".nbdag-outputs iframe").get_attribute("sandbox") == "allow-same-origin"
     elif mime not in PICTURES:
-        assert bare.page.locator(".nbdag-outputs pre").inner_text().strip() == data.strip(), "it is text, and whole"
+        assert bare.page.locator(".nbdag-outputs pre").inner_text().strip() == data.strip(), "complete, and as text"
         assert bare.page.locator(".nbdag-outputs pre *").count() == 0
     assert bare.page.evaluate("window.ran") is None
     assert [url for url in bare.fetched if "nbdag.test" not in url] == []

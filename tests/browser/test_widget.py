@@ -1,4 +1,4 @@
-"""What a person sees and does with the graph of a notebook, in JupyterLab and in Notebook 7."""
+"""The graph of a notebook in JupyterLab and Notebook 7: everything that a user can see and do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PIPELINE = (
 
 
 @pytest.mark.parametrize("at", ["lab", "notebook"])
-def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
-    """The whole way: cells by hand, what is stale, a headless run from the button, its failure, the page reloaded."""
+def test_a_pipeline_can_be_run_inspected_and_reloaded(notebook, at):
+    """Cells are executed by hand and become stale; a headless run fails; the page is reloaded."""
     nb = notebook(*PIPELINE, at=at)
     nb.open_graph()
     assert nb.page.locator(".nbdag-box").count() == 5
@@ -38,7 +38,9 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
 
     nb.edit(7, "%%task deploy\nprint(rows or score)")
     nb.run(7)
-    assert "follows extract, validate" in nb.box("deploy", "stale").get_attribute("aria-label"), "it is laid out anew"
+    assert "follows extract, validate" in nb.box("deploy", "stale").get_attribute("aria-label"), (
+        "the new edge is in the layout"
+    )
 
     nb.button("Run all").click()
     nb.box("train", "running")
@@ -47,7 +49,7 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
     nb.box("validate").click()
     traceback = nb.page.wait_for_selector(".nbdag-panel .nbdag-error")
     assert "ZeroDivisionError: division by zero" in traceback.inner_text()
-    assert "list(range(20))" in nb.path.read_text(), "the run takes what stands on the page, so that is saved first"
+    assert "list(range(20))" in nb.path.read_text(), "the page was saved before the run"
 
     nb.button("Close").click()
     nb.page.wait_for_selector(".nbdag-panel", state="detached")
@@ -59,7 +61,7 @@ def test_a_pipeline_is_seen_run_failed_read_and_found_again(notebook, at):
 
 
 @pytest.mark.parametrize("at", ["lab", "notebook"])
-def test_the_graph_is_looked_at_in_every_way(notebook, at):
+def test_every_view_and_tool_of_the_graph_works(notebook, at):
     nb = notebook(
         "%dag ways",
         "%%task load --doc 'All there is'\nrows = [1, 2, 3]",
@@ -103,17 +105,17 @@ def test_the_graph_is_looked_at_in_every_way(notebook, at):
     nb.box("total")
 
     page.locator(".nbdag-app input[type=search]").fill("t")
-    assert page.locator(".nbdag-aside").evaluate_all("(all) => all.map((box) => box.dataset.id)") == ["load", "end"]
+    assert page.locator(".nbdag-dimmed").evaluate_all("(all) => all.map((box) => box.dataset.id)") == ["load", "end"]
     page.locator(".nbdag-app input[type=search]").fill("")
 
     nb.button("Run all").click()
     nb.box("end", "success")
-    page.wait_for_selector(".nbdag-what:has-text('success')")
+    page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     assert "3 of 3" in nb.box("twice").text_content()
     assert "try 2" in nb.box("twice").text_content()
     assert "3 instances" in nb.box("twice").get_attribute("aria-label")
     nb.button("Critical path").click()
-    page.wait_for_function("() => document.querySelectorAll('.nbdag-lit path').length")
+    page.wait_for_function("() => document.querySelectorAll('.nbdag-highlighted path').length")
     nb.button("Timeline").click()
     page.locator(".nbdag-timeline li", has_text="twice").locator(".nbdag-bar").nth(5).wait_for()  # two attempts each
     assert page.locator(".nbdag-timeline .nbdag-critical").count() >= 3
@@ -126,19 +128,20 @@ def test_the_graph_is_looked_at_in_every_way(notebook, at):
     assert nb.errors == []
 
 
-def test_a_run_is_cancelled_and_the_kernel_is_free_meanwhile(notebook):
+def test_the_kernel_is_free_during_a_run_that_is_then_cancelled(notebook):
     nb = notebook("%dag slow", "%%task wait\nimport time\ntime.sleep(600)", "%%skip\nfree = 1")
     nb.open_graph()
     nb.button("Run all").click()
     nb.box("wait", "running")
     nb.run(4)
     nb.button("Cancel").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('cancelled')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('cancelled')")
     nb.page.wait_for_selector(".nbdag-danger", state="detached")
+    nb.box("wait", "cancelled")
     assert nb.errors == []
 
 
-def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook, tmp_path):
+def test_clearing_a_failed_task_retries_it_and_all_tasks_downstream(notebook, tmp_path):
     there = tmp_path / "there"
     nb = notebook(
         "%dag again",
@@ -150,39 +153,39 @@ def test_a_failed_task_is_cleared_and_tried_again_with_all_that_follows(notebook
     nb.button("Run all").click()
     nb.box("two", "failed").click()
     nb.box("three", "upstream_failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
     there.write_text("here now")
     nb.button("Clear and retry").click()
     nb.box("three", "success")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     tries = nb.page.locator(".nbdag-panel[aria-label='Task two'] .nbdag-tries button")
     nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 2")
     assert "done" in tries.nth(1).locator("svg").get_attribute("aria-label")
-    assert nb.page.locator(".nbdag-runs option").count() == 2, "it is the same run"
+    assert nb.page.locator(".nbdag-runs option").count() == 2, "the retry is in the same run"
 
     there.unlink()
     nb.button("Clear and retry").click()
     nb.box("three", "upstream_failed")
-    nb.page.wait_for_selector(".nbdag-what:has-text('failed')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('failed')")
     there.write_text("here again")
     nb.button("Retry failed").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
-    nb.button("Clear this alone").click()
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
+    nb.button("Clear only this").click()
     nb.page.wait_for_function("() => document.querySelectorAll('.nbdag-tries button').length === 5")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     assert nb.errors == []
 
 
-def test_a_run_from_a_terminal_is_announced_and_shown(notebook, server):
+def test_a_run_from_a_terminal_is_announced_and_can_be_shown(notebook, server):
     nb = notebook("%dag elsewhere", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     with server.nbdag("run", str(nb.path), "--no-progress"):
         nb.button("Show it").click()
         nb.box("two", "success")
-        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+        nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
 
 
-def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
+def test_the_values_of_a_partial_run_can_be_loaded_into_the_kernel(notebook):
     nb = notebook(
         "%dag parts", "%%task one\nx = 41", "%%task two\ny = x + 1", "%%task three\nz = y", "%%skip\nprint(y)"
     )
@@ -192,22 +195,22 @@ def test_part_of_a_pipeline_runs_and_its_values_come_into_the_kernel(notebook):
     nb.box("two", "success")
     assert nb.box("three").get_attribute("data-state") == "none"
     nb.button("Load into kernel").click()
-    nb.page.wait_for_selector(".nbdag-notice:has-text('is now in this kernel')")
+    nb.page.wait_for_selector(".nbdag-notice:has-text('into this kernel')")
     nb.run(6)
     nb.page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
 
 
-def test_a_task_alone_and_all_after_it_run_with_earlier_values_and_the_notebook_is_deployed(notebook):
+def test_a_partial_run_uses_earlier_values_and_a_notebook_can_be_deployed(notebook):
     nb = notebook("%dag some", "%%task one\nx = 41", "%%task two\ny = x + 1", "%%task three\nz = y")
     nb.open_graph()
     nb.button("Run all").click()
     nb.box("three", "success")
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     for runs, (name, ran) in enumerate((("Run this", ["two"]), ("Run from here", ["two", "three"])), start=3):
         nb.box("two").click()
         nb.button(name).click()
         nb.page.wait_for_function("(n) => document.querySelectorAll('.nbdag-runs option').length === n", arg=runs)
-        nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+        nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
         done = nb.page.locator(".nbdag-box[data-state=success]")
         assert done.evaluate_all("(all) => all.map((box) => box.dataset.id)") == ran
     nb.button("Deploy").click()
@@ -215,7 +218,7 @@ def test_a_task_alone_and_all_after_it_run_with_earlier_values_and_the_notebook_
     assert nb.errors == []
 
 
-def test_an_edit_that_is_saved_makes_a_task_stale_though_nothing_ran(notebook):
+def test_a_saved_edit_makes_a_task_stale_without_executing_it(notebook):
     nb = notebook("%dag edits", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.run(3, 4)
@@ -227,7 +230,7 @@ def test_an_edit_that_is_saved_makes_a_task_stale_though_nothing_ran(notebook):
 
 
 @pytest.mark.parametrize("at", ["lab", "notebook"])
-def test_a_jump_finds_a_cell_that_is_far_away_on_the_page(notebook, at):
+def test_a_jump_shows_a_cell_far_down_the_page(notebook, at):
     nb = notebook("%dag far", *(f"%%skip\nfiller = {n}" for n in range(220)), "%%task last\nx = 1\ny = 2", at=at)
     nb.open_graph()
     nb.box("last").click()
@@ -240,7 +243,7 @@ def test_a_jump_finds_a_cell_that_is_far_away_on_the_page(notebook, at):
     assert nb.errors == []
 
 
-def test_a_jump_to_a_deleted_cell_is_explained(notebook):
+def test_a_jump_to_a_deleted_cell_shows_the_reason(notebook):
     nb = notebook("%dag gone", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.box("two").click()
@@ -256,10 +259,10 @@ def test_a_jump_to_a_deleted_cell_is_explained(notebook):
     assert nb.errors == []
 
 
-def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
+def test_every_task_can_be_opened_by_keyboard(notebook):
     nb = notebook("%dag keys", "%%task first\na = 1", "%%task second\nb = a", "%%task third\nc = b")
     nb.open_graph()
-    # As Tab does from the cell: JupyterLab gives a cell that becomes the active one the focus.
+    # Like Tab from the cell: JupyterLab focuses a cell that becomes active.
     nb.page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputPrompt").click()
     nb.page.locator(".nbdag-box[tabindex='0']").focus()
     nb.page.keyboard.press("ArrowRight")
@@ -272,10 +275,10 @@ def test_the_keyboard_reaches_every_task_and_opens_it(notebook):
     nb.page.keyboard.press("Escape")
     nb.page.wait_for_selector(".nbdag-panel", state="detached")
     assert nb.page.evaluate("document.activeElement.dataset.id") == "third"
-    assert nb.page.locator(".jp-Notebook .jp-CodeCell").count() == 6, "keys did not reach the notebook's own commands"
+    assert nb.page.locator(".jp-Notebook .jp-CodeCell").count() == 6, "the keys triggered no commands of the notebook"
 
 
-def test_nothing_that_a_task_puts_out_runs(notebook):
+def test_no_output_of_a_task_runs_code_in_a_real_notebook(notebook):
     wicked = (
         "<script>top.ran = 1</script><img src=x onerror='top.ran = 2'><a id=a href='javascript:top.ran=3'>x</a>"
         "<svg onload='top.ran = 4'></svg><b>shown</b>"
@@ -290,7 +293,7 @@ def test_nothing_that_a_task_puts_out_runs(notebook):
     )
     nb.open_graph()
     nb.button("Run all").click()
-    nb.page.wait_for_selector(".nbdag-what:has-text('success')")
+    nb.page.wait_for_selector(".nbdag-shown-run:has-text('success')")
     for task, shown in (("html", "iframe"), ("svg", "img"), ("js", "pre.nbdag-text"), ("text", "pre.nbdag-text")):
         nb.box(task).click()
         nb.page.wait_for_selector(f".nbdag-panel[aria-label='Task {task}'] .nbdag-try {shown}")
@@ -301,7 +304,7 @@ def test_nothing_that_a_task_puts_out_runs(notebook):
     assert nb.page.evaluate("window.ran") is None
 
 
-def test_what_is_saved_shows_the_last_picture_without_a_kernel(notebook, server, tmp_path):
+def test_a_saved_notebook_shows_the_last_picture_without_a_kernel(notebook, server, tmp_path):
     nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.run(3)
@@ -313,11 +316,13 @@ def test_what_is_saved_shows_the_last_picture_without_a_kernel(notebook, server,
         nb.page.wait_for_timeout(50)
     (output,) = json.loads(nb.path.read_text())["cells"][1]["outputs"]
     assert set(output["data"]) == {"image/svg+xml", "text/plain"}
-    assert "".join(output["data"]["image/svg+xml"]).count("#2c9149") >= 2, "one is done, which it was not when %dag ran"
-    assert len(nb.path.read_text()) < 20_000, "the picture is kept, not the program that draws it"
+    assert "".join(output["data"]["image/svg+xml"]).count("#2c9149") >= 2, (
+        "the box of one is green: it was saved after %dag ran"
+    )
+    assert len(nb.path.read_text()) < 20_000, "the file has the picture, not the widget's code"
     nb.box("one", "success")  # the page still shows the widget
 
-    # What nbconvert makes of it needs nothing from elsewhere.
+    # The HTML from nbconvert works offline.
     subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", nb.path, "--output-dir", tmp_path], check=True)
     (html,) = tmp_path.glob("*.html")
     offline = nb.page.context.browser.new_page(offline=True)

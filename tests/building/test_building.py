@@ -229,7 +229,7 @@ WRONG = [
     (["%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)"], "NB114", 0, 2, "f is defined in a loop", ""),
     (["%%dag x\n# nothing"], "NB114", 0, 1, "no code below %%dag", "with one percent sign"),
     (["%%dag x\nPython('a', '1'"], "NB208", 0, 2, "invalid syntax", "correct the cell"),
-    (["x = (", "%%dag x\nprint(x)"], "NB208", 0, 1, "this is not Python", ""),
+    (["x = (", "%%dag x\nprint(x)"], "NB208", 0, 1, "syntax error", ""),
     (["%%dag\nraise SystemExit(3)"], "NB114", 0, 2, "SystemExit: 3", ""),
     (["%%dag\nimport os\nprint('last words')\nos._exit(3)"], "NB114", 0, 1, "ended with exit code 3", ""),
     (["%%dag\nimport os\nos.kill(os.getpid(), 9)"], "NB114", 0, 1, "ended by SIGKILL", ""),
@@ -238,7 +238,7 @@ WRONG = [
     (["%%dag\nPython('extract', '1')", TASK], "NB102", 1, 1, "the first is built by cell 1, line 2", ""),
     (["%%dag\nx = 1\nPython('a', 'y = (')"], "NB208", 0, 3, "line 1 of a", ""),
     (["%%dag\nPython('a', '''x = 1\nnosuch''')"], "NB201", 0, 2, "sets nosuch (line 2 of a)", ""),
-    (["%%dag\nPython('a', '1', after='nosuch')"], "NB203", 0, 2, "there is no task nosuch", ""),
+    (["%%dag\nPython('a', '1', after='nosuch')"], "NB203", 0, 2, "unknown task nosuch", ""),
     (["%%dag\na = Python('a', '1')\nb = Python('b', '1')\na >> b >> a"], "NB202", 0, 2, "a circle: a -> b -> a", ""),
     (["%%dag x\nPython('a', '1')", "%dag y"], "NB105", 1, 1, "the first is in cell 1, line 1", "%%dag alone"),
     (["%%dag --retires 2\nPython('a', '1')"], "NB101", 0, 1, "unknown option --retires", ""),
@@ -355,10 +355,10 @@ def test_reading_without_building_runs_nothing(write: Write, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("body", "code", "hint"),
     [
-        ("a = Python('a', 'x = 1')\nb = Python('b', 'y = x')\nb >> a", "NB202", "drop what says that a comes after b"),
+        ("a = Python('a', 'x = 1')\nb = Python('b', 'y = x')\nb >> a", "NB202", "remove the declaration that puts a after b"),
         ("a = Python('a', 'x = 1', out='x')\nb = Python('b', abs, a.output, out='y')\nb >> a", "NB202",
-         "drop what says that a comes after b"),
-        ("b = Python('b', 'y = x')\na = Python('a', 'x = 1')", "NB201", "make a before b, or let b come after it"),
+         "remove the declaration that puts a after b"),
+        ("b = Python('b', 'y = x')\na = Python('a', 'x = 1')", "NB201", "create a before b, or add the dependency a >> b"),
     ],
 )  # fmt: skip
 def test_a_cycle_is_reported_with_its_path(write: Any, body: str, code: str, hint: str) -> None:

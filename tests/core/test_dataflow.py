@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.dataflow.graph import understand
+from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Place
 from nbdag.core.model.problems import TABLE
 from nbdag.core.options.options import DagOptions, TaskOptions
@@ -26,7 +26,7 @@ def notebook(*cells: tuple[str, str], **said: Mapping[str, Any] | DagOptions) ->
         else:
             made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
             options[index] = TaskOptions(**said.get(kind, {}))  # type: ignore[arg-type]
-    return understand(made, dag_id="nb", options=dag, task_options=options)
+    return dag_from_cells(made, dag_id="nb", options=dag, task_options=options)
 
 
 def arrows(dag: Dag) -> list[str]:
@@ -91,7 +91,7 @@ EDGES: dict[str, tuple[list[tuple[str, str]], str]] = {
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_an_edge_is_drawn_where_a_value_flows(name: str) -> None:
+def test_a_value_that_flows_makes_an_edge(name: str) -> None:
     cells, expected = EDGES[name]
     dag = notebook(*cells)
     assert not dag.errors
@@ -185,7 +185,7 @@ def test_an_etl_notebook_has_the_edges_that_a_person_draws() -> None:
     }
 
 
-def test_an_edge_says_which_name_read_where_and_written_where() -> None:
+def test_an_edge_names_its_variables_and_their_places() -> None:
     dag = notebook(("a", "\nx = 1\ny = 2"), ("b", "z = 1\nz + y\nx"))
     (edge,) = dag.edges
     assert [(use.name, use.read_at, use.written_at) for use in edge.names] == [
@@ -194,7 +194,7 @@ def test_an_edge_says_which_name_read_where_and_written_where() -> None:
     ]
 
 
-def test_a_task_says_what_it_reads_writes_and_changes() -> None:
+def test_a_task_lists_its_reads_writes_and_changes() -> None:
     task = notebook(("setup", "k = 1"), ("a", "xs = []"), ("b", "xs.append(k)\ny = len(xs)\nif y: z = 1")).tasks["b"]
     assert (task.reads, task.writes, task.changes) == (("xs", "k"), ("y", "z"), ("xs",))
     task = notebook(("a", "x = 1"), ("b", "x += 1")).tasks["b"]
@@ -222,7 +222,7 @@ def test_names_of_one_object_are_exported_together() -> None:
         (("x > 0", "y"), "if floor: x = 1\ny = [1]\nz = 2", (("x",), ("y",))),
     ],
 )
-def test_what_a_task_makes_and_checks_is_kept_though_nobody_reads_it(
+def test_a_value_that_its_own_check_uses_is_exported(
     checks: tuple[str, ...], code: str, exports: tuple[tuple[str, ...], ...]
 ) -> None:
     dag = notebook(("setup", "def score(x): return x\nfloor = 0\ndf = []"), ("a", code), a={"check": checks})
@@ -242,7 +242,7 @@ SKIPPABLE = [
 
 
 @pytest.mark.parametrize(("options", "sources"), SKIPPABLE)
-def test_past_a_task_that_may_be_skipped_the_search_goes_on(options: dict[str, Any], sources: tuple[str, ...]) -> None:
+def test_a_task_that_may_be_skipped_is_not_the_only_source(options: dict[str, Any], sources: tuple[str, ...]) -> None:
     dag = notebook(
         ("setup", "flag = True\nfrom nbdag import Skip"),
         ("a", "x = 1"),
@@ -307,30 +307,83 @@ def test_definitions_travel_as_source(name: str) -> None:
 
 
 PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
-    "a name that nothing sets": ([("a", "accuracy = 1"), ("b", "\nacuracy")], "NB201", "nothing above sets acuracy", "accuracy"),
+    "a name that nothing sets": ([("a", "accuracy = 1"), ("b", "\nacuracy")], "NB201", "no cell above sets acuracy", "accuracy"),
     "a name that only scratch sets": ([("scratch", "x = 1"), ("a", "x")], "NB201", "scratch", "%%task"),
     "a name that is set below": ([("a", "x"), ("b", "x = 1")], "NB201", "below, by task b", "move cell 2"),
     "a name read before the cell sets it": ([("a", "x + 1\nx = 1")], "NB201", "only later", "above line 1"),
     "a name that a function needs": ([("setup", "def f(): return y"), ("a", "f()")], "NB201", "sets y", ""),
     "a lambda's typo": ([("a", "t = 1\nsorted([], key=lambda v: v + tt)")], "NB201", "tt", ""),
-    "setup that reads what a task makes": ([("a", "x = 1"), ("setup", "y = x")], "NB204", "task a makes", "make this cell a task"),
+    "setup that reads what a task makes": ([("a", "x = 1"), ("setup", "y = x")], "NB204", "task a sets", "make this cell a task"),
     "setup that changes what a task made": ([("a", "xs = []"), ("setup", "xs.append(1)")], "NB204", "xs", ""),
     "setup that may override a task": ([("setup", "x = 0"), ("a", "x = 1"), ("setup", "if 1 > x: pass"), ("b", "x")], "NB204", "x", ""),
     "a deleted name": ([("a", "x = 1"), ("b", "\ndel x"), ("c", "x")], "NB205", "cell 2, line 1 (task b) deletes it", ""),
     "a name deleted in its cell": ([("a", "x = 1\ndel x\nx")], "NB205", "line 2", ""),
     "a deleted name that setup makes anew": (
         [("setup", "x = 1"), ("a", "del x"), ("b", "try:\n    x\nexcept NameError:\n    x = 2")],
-        "NB205", "setup makes it in every task", "do not delete it",
+        "NB205", "setup sets it in every task", "do not delete it",
     ),
-    "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "not Python", ""),
-    "import *": ([("a", "from m import *\nanything")], "NB301", "* of m", ""),
+    "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "syntax error", ""),
+    "import *": ([("a", "from m import *\nanything")], "NB301", "from m import * sets unknown names", ""),
     "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),
-    "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "")], "NB303", "random.seed", "in a task"),
-    "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'")], "NB304", "environment", "%%setup"),
-    "a directory that a task changes": ([("a", "%cd /tmp")], "NB304", "directory", ""),
+    "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "x = random.random()"), ("b", "y = random.random()")], "NB303", "random.seed", "in the task"),
+    "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'"), ("b", "x = 1")], "NB304", "environment", "%%setup"),
+    "a directory that a task changes": ([("a", "%cd /tmp"), ("b", "x = 1")], "NB304", "directory", ""),
+    "a seed in a task": (
+        [("setup", "import numpy as np"), ("a", "np.random.seed(1)"), ("b", "x = np.random.rand()")],
+        "NB461", "numpy.random.seed", "generator",
+    ),
+    "settings in a task": (
+        [("a", "import pandas as pd\npd.set_option('display.max_rows', 4)\ndf = pd.DataFrame()"), ("b", "df.head()")],
+        "NB460", "b runs without", "%%setup",
+    ),
+    "a module that a task changes": (
+        [("a", "import m\nm.STATE.append(1)"), ("b", "import m\nprint(m.STATE)")], "NB462", "m.STATE", "%%setup",
+    ),
+    "a module that a function of setup changes": (
+        [("setup", "import m\ndef f():\n    m.N = 5"), ("a", "f()"), ("b", "print(m.N)")], "NB462", "m.N", "%%setup",
+    ),
+    "a result in a cache that a task changes": (
+        [
+            ("setup", "from functools import lru_cache\n@lru_cache\ndef f():\n    return [0]"),
+            ("a", "xs = f()\nxs.append(1)"),
+            ("b", "n = len(f())"),
+        ],
+        "NB464", "f keeps", "copy",
+    ),
+    "results in a cache that are stale": (
+        [
+            ("setup", "from functools import cache\nk = 1\n@cache\ndef f():\n    return k"),
+            ("a", "p = f()\nk = 2"),
+            ("b", "q = f()"),
+        ],
+        "NB464", "f keeps results made of k", "argument",
+    ),
+    "eval in a method that display calls": (
+        [
+            ("setup", "class A:\n    def __repr__(self):\n        return str(eval('k'))\nx = A()"),
+            ("a", "k = 5"),
+            ("b", "x"),
+        ],
+        "NB302", "eval()", "--after",
+    ),
+    "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "a name"),
+    "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "a name"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
+    "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "only if it exists, and setup sets it in cell 2", "above"),
+    "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "uses setup in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [({"when": "x >"}, "--when"), ({"check": ("x >",)}, "--check"), ({"map": (("y", "x >"),)}, "--map")],
+)
+def test_an_option_that_is_not_an_expression_is_reported_with_its_name(options: dict[str, Any], option: str) -> None:
+    (problem,) = notebook(("a", "x = 1"), a=options).problems
+    assert problem.code == "NB208"
+    assert problem.message.startswith(f"{option} 'x >' is not a Python expression: ")
+    assert problem.hint == "quote the whole expression"
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -347,7 +400,32 @@ def test_a_problem_has_a_code_a_place_a_sentence_and_a_hint(name: str) -> None:
 
 
 FINE = {
-    "builtins and IPython's own names": [("a", "print(len(__name__), display, get_ipython(), In, Out, _, dag_run)")],
+    "builtins and IPython's own names": [("a", "print(len(__name__), display, get_ipython(), dag_run)")],
+    "a seed in a task, where nobody draws later": [
+        ("a", "import random\nrandom.seed(0)\nx = random.random()"),
+        ("b", "print(x)"),
+    ],
+    "a seed in each task that draws": [
+        ("a", "import random\nrandom.seed(0)\nx = random.random()"),
+        ("b", "import random\nrandom.seed(1)\ny = random.random()"),
+    ],
+    "a seed in setup, where one task draws": [
+        ("setup", "import numpy as np\nnp.random.seed(0)"),
+        ("a", "x = np.random.rand()"),
+        ("b", "print(np.mean(x))"),
+    ],
+    "settings that are restored": [
+        ("a", "import pandas as pd\nwith pd.option_context('display.max_rows', 4):\n    print(pd.DataFrame())"),
+        ("b", "import pandas as pd\npd.DataFrame()"),
+    ],
+    "warnings filters in the last task": [("a", "x = 1"), ("b", "import warnings\nwarnings.simplefilter('ignore')")],
+    "an order for a module that a function of setup uses": [
+        ("setup", "import numpy as np\ndef mix(x):\n    np.random.shuffle(x)\n    return x"),
+        ("a", "y = mix([1, 2])"),
+        ("b", "z = mix([3, 4])"),
+    ],
+    "a loop variable called _": [("a", "for _ in range(3):\n    pass\nprint(_)"), ("b", "xs = [_ for _ in 'ab']")],
+    "a translation called _": [("setup", "from gettext import gettext as _"), ("a", "print(_('x'))")],
     "a seed in a task": [("a", "import random\nrandom.seed(0)")],
     "a function whose globals come later": [("a", "def f(): return x"), ("b", "x = 1\nf()")],
     "an except clause's own name": [("a", "try:\n    1\nexcept Exception as e:\n    print(e)"), ("b", "e = 1\ne")],
@@ -364,11 +442,11 @@ FINE = {
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_what_works_in_a_plain_run_is_no_error(name: str) -> None:
+def test_code_that_works_in_a_plain_run_is_no_error(name: str) -> None:
     assert not notebook(*FINE[name]).errors
 
 
-def test_what_an_opaque_task_sets_is_said_with_out() -> None:
+def test_out_declares_the_names_that_an_opaque_task_sets() -> None:
     cells = [("a", "exec('x = 1')"), ("b", "x")]
     assert [problem.hint for problem in notebook(*cells).errors] == ["if task a sets it, add --out x to its header"]
     dag = notebook(*cells, a={"out": ("x",)})
@@ -386,13 +464,13 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_long_code_is_no_crash(name: str) -> None:
+def test_very_long_code_is_analysed(name: str) -> None:
     dag = notebook(("setup", "y = 1"), ("a", LONG[name]))
     assert not dag.errors
     assert "y" in dag.tasks["a"].reads or dag.tasks["a"].opaque
 
 
-def test_a_cycle_is_told_with_its_path() -> None:
+def test_a_cycle_is_reported_with_its_path() -> None:
     dag = notebook(("a", "x = 1"), ("b", "y = x"), ("c", "y"), a={"after": ("c",)})
     (problem,) = dag.errors
     assert problem.code == "NB202"
@@ -400,7 +478,7 @@ def test_a_cycle_is_told_with_its_path() -> None:
     assert dag.order == ()
 
 
-def test_an_unknown_task_is_told_with_the_nearest() -> None:
+def test_an_unknown_task_is_reported_with_the_nearest_name() -> None:
     dag = notebook(("extract", ""), ("b", ""), b={"after": ("extrct",)})
     (problem,) = dag.errors
     assert (problem.code, problem.task, problem.hint) == ("NB203", "b", "did you mean extract?")
@@ -422,11 +500,11 @@ def test_without_inference_only_declared_ancestors_give_values() -> None:
     assert dag.problems[0].hint == "add --after b"
 
 
-def test_the_order_is_the_notebook_s_among_the_free() -> None:
+def test_free_tasks_run_in_notebook_order() -> None:
     assert notebook(("a", ""), ("b", ""), ("c", ""), b={"after": ("c",)}).order == ("a", "c", "b")
 
 
-def test_a_mapped_task_leaves_a_list() -> None:
+def test_a_mapped_task_gives_a_list() -> None:
     dag = notebook(("a", "xs = [1]"), ("b", "ys = []\nys.append(x)"), ("c", "ys.append(1)"), b={"map": (("x", "xs"),)})
     assert arrows(dag) == ["a>b", "b>c"]
     assert not dag.errors
@@ -437,16 +515,16 @@ def test_setup_cells_above_a_task_are_its_setup() -> None:
     assert (dag.tasks["a"].setup, dag.tasks["b"].setup) == ((0,), (0, 2))
 
 
-def test_parameters_are_told_with_the_source_of_their_defaults() -> None:
+def test_parameters_have_the_source_of_their_defaults() -> None:
     dag = notebook(("parameters", "a = 1 + 2\nb: str = 'x'\nprint(a)"), ("t", "a"))
     assert dag.parameters == {"a": "1 + 2", "b": "'x'"}
 
 
-def test_a_notebook_in_another_language_has_its_declared_edges_alone() -> None:
+def test_a_notebook_in_another_language_has_only_declared_edges() -> None:
     cells = [
         Cell(index=n, kind=CellKind.TASK, source="x <- 1", code="x <- 1", task=name) for n, name in enumerate("ab")
     ]
-    dag = understand(cells, dag_id="r", declared=[("a", "b", Place(cell=0, line=1))], language="R")
+    dag = dag_from_cells(cells, dag_id="r", declared=[("a", "b", Place(cell=0, line=1))], language="R")
     assert arrows(dag) == ["a>b"]
     assert not dag.problems
     assert all(task.opaque for task in dag.tasks.values())
@@ -456,3 +534,20 @@ def test_a_name_read_by_nothing_but_a_deleted_branch_keeps_its_value() -> None:
     dag = notebook(("setup", "flag = 0"), ("a", "x = 1"), ("b", "if flag:\n    del x"), ("c", "x"))
     assert not dag.errors
     assert [(each.sources, each.optional) for each in dag.tasks["c"].inputs] == [(("b",), True)]
+
+
+def test_a_module_that_functions_use_orders_nothing() -> None:
+    dag = notebook(*FINE["an order for a module that a function of setup uses"])
+    assert dag.edges == ()
+
+
+def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
+    plots = "fig, ax = plt.subplots()\ndf.hist(ax=ax)\ndf.plot(ax=ax)\ndf.boxplot(column='x')\ndf.groupby('g').x.plot()"
+    dag = notebook(
+        ("setup", "import pandas as pd\nimport matplotlib.pyplot as plt"),
+        ("load", "df = pd.DataFrame()"),
+        ("a", f"{plots}\nplt.show()"),
+        ("b", f"{plots}\ndf.plot.bar(x='x')"),
+    )
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("load", "a"), ("load", "b")]
+    assert dag.problems == ()

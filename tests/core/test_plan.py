@@ -5,7 +5,7 @@ import pytest
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, Plan, RunView, expanded, plan
+from nbdag.core.planning.plan import Instance, Plan, RunView, expansion_of, plan
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -58,7 +58,7 @@ CHAIN = dag_of("a b c: a>b b>c")
 DIAMOND = dag_of("a b c d: a>b a>c b>d c>d")
 
 
-def test_what_is_free_to_run_is_scheduled_and_ready():
+def test_a_free_task_is_scheduled_and_ready():
     found = planned(DIAMOND, "a=success b c d")
     assert told(found.moves) == {"b": "scheduled", "c": "scheduled"}
     assert labels(found.ready) == ["b", "c"]
@@ -66,27 +66,27 @@ def test_what_is_free_to_run_is_scheduled_and_ready():
     assert found.verdict is None
 
 
-def test_what_was_scheduled_before_is_still_ready_without_a_move():
+def test_a_scheduled_task_stays_ready_without_a_move():
     found = planned(DIAMOND, "a=success b=scheduled c=running d")
     assert found.moves == ()
     assert labels(found.ready) == ["b"]
 
 
-def test_what_was_scheduled_waits_again_if_something_before_it_was_cleared():
+def test_a_scheduled_task_waits_again_if_an_upstream_task_was_cleared():
     found = planned(CHAIN, "a b=scheduled c")
     assert labels(found.ready) == ["a"]
 
 
-def test_ready_ones_stand_by_weight_then_notebook_order_then_map_index():
+def test_ready_tasks_are_ordered_by_weight_notebook_and_map_index():
     dag = dag_of("a b c d e: b>e c>e", c={"priority": 5}, d={"map": (("x", "xs"),)})
     found = planned(dag, "a b c d[1] d[0] e")
     assert labels(found.ready) == ["c", "b", "a", "d[0]", "d[1]"]
 
 
-def test_a_failure_settles_all_that_follows_in_one_plan():
+def test_one_plan_settles_all_descendants_of_a_failure():
     found = planned(CHAIN, "a=failed b c")
     assert told(found.moves) == {"b": "upstream_failed", "c": "upstream_failed"}
-    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because something before it failed"]
+    assert [move.reason for move in found.moves] == ["a failed", "b could not run, because an upstream task failed"]
     assert (found.verdict, found.reason) == (RunState.FAILED, "a failed")
 
 
@@ -105,7 +105,7 @@ VERDICTS = [
 
 
 @pytest.mark.parametrize(("text", "verdict", "reason"), VERDICTS)
-def test_the_verdict_is_the_leaves(text, verdict, reason):
+def test_the_leaves_decide_the_verdict(text, verdict, reason):
     found = planned(DIAMOND, text)
     assert (found.verdict and found.verdict.value, found.reason) == (verdict, reason)
 
@@ -122,7 +122,7 @@ def test_nothing_moves_in_a_run_that_is_not_running(state):
 # -- the whole run stops -----------------------------------------------------------------------------------------------
 
 
-def test_fail_fast_ends_what_runs_and_starts_nothing_more():
+def test_fail_fast_terminates_running_tasks_and_starts_no_others():
     dag = dag_of("a b c d e: a>b c>d", options=DagOptions(fail_fast=True), e={"trigger": "always"})
     found = planned(dag, "a=failed b c=running d e=up_for_retry")
     assert told(found.moves) == {"b": "upstream_failed", "c": "failed", "d": "upstream_failed", "e": "skipped"}
@@ -131,19 +131,19 @@ def test_fail_fast_ends_what_runs_and_starts_nothing_more():
     assert (found.verdict, found.reason) == (RunState.FAILED, "a failed, and the run fails fast")
 
 
-def test_a_failure_that_is_tried_again_does_not_stop_the_run():
+def test_a_failure_with_a_retry_does_not_stop_the_run():
     dag = dag_of("a b", options=DagOptions(fail_fast=True))
     assert planned(dag, "a=up_for_retry b=running").verdict is None
 
 
-def test_a_run_that_failed_fast_has_failed_whatever_its_leaves_say():
+def test_a_run_that_failed_fast_is_failed_even_if_its_leaves_succeeded():
     dag = dag_of("a b: a>b", options=DagOptions(fail_fast=True), b={"trigger": "one_failed"})
     found = planned(dag, "a=failed b")
     assert told(found.moves) == {"b": "skipped"}
     assert found.verdict is RunState.FAILED
 
 
-def test_a_run_that_takes_too_long_fails_and_the_rest_is_skipped():
+def test_a_run_past_its_timeout_fails_and_skips_its_other_tasks():
     dag = dag_of("a b c d: a>b b>c", options=DagOptions(timeout=5400.0))
     late = NOW + timedelta(seconds=5400)
     found = planned(dag, "a=success b=running c d=scheduled", now=late)
@@ -151,11 +151,11 @@ def test_a_run_that_takes_too_long_fails_and_the_rest_is_skipped():
     assert labels(found.cancel) == ["b"]
     assert (found.verdict, found.reason) == (RunState.FAILED, "the run did not end within its timeout of 1h30m")
     early = planned(dag, "a=success b=running c d=scheduled", now=late - timedelta(seconds=1))
-    assert (early.verdict, early.wake) == (None, late)
+    assert (early.verdict, early.next_check) == (None, late)
     assert planned(dag, "a=success b=success c=success d=success", now=late).verdict is RunState.SUCCESS
 
 
-def test_a_cancelled_run_ends_what_runs_and_skips_the_rest():
+def test_a_cancelled_run_terminates_running_tasks_and_skips_the_others():
     found = planned(CHAIN, "a=running b c", state=RunState.CANCELLED)
     assert told(found.moves) == {"a": "failed", "b": "skipped", "c": "skipped"}
     assert labels(found.cancel) == ["a"]
@@ -165,43 +165,43 @@ def test_a_cancelled_run_ends_what_runs_and_skips_the_rest():
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_retry_waits_for_its_time_and_the_run_looks_again_then():
+def test_a_retry_waits_for_its_time_and_sets_the_next_check():
     dag = dag_of("a", a={"retries": 2})
     retry = Instance(task="a", state=TaskState.UP_FOR_RETRY, tries=1, ready_at=NOW + timedelta(seconds=10))
     found = plan(dag, run_of(), [retry], now=NOW, explain=True)
-    assert (found.ready, found.verdict, found.wake) == ((), None, retry.ready_at)
-    assert found.waiting == {("a", -1): ("is tried again at 12:00:10 UTC (try 2 of 3)",)}
+    assert (found.ready, found.verdict, found.next_check) == ((), None, retry.ready_at)
+    assert found.waiting == {("a", -1): ("is retried at 12:00:10 UTC (try 2 of 3)",)}
     again = plan(dag, run_of(), [retry], now=retry.ready_at)
     assert told(again.moves) == {"a": "scheduled"}
     assert labels(again.ready) == ["a"]
 
 
-def test_a_moment_is_told_in_the_notebook_s_zone_and_with_its_day_if_it_is_another():
+def test_a_time_is_shown_in_the_notebooks_zone_with_its_date_if_not_today():
     dag = dag_of("a", options=DagOptions(tz="Europe/Riga"))
     later = NOW + timedelta(hours=11)
     sensor = Instance(task="a", state=TaskState.UP_FOR_RESCHEDULE, tries=1, ready_at=later)
     found = plan(dag, run_of(), [sensor], now=NOW, explain=True)
-    assert found.waiting == {("a", -1): ("looks again at 2026-01-02 01:00:00 EET",)}
+    assert found.waiting == {("a", -1): ("polls again at 2026-01-02 01:00:00 EET",)}
 
 
 UNMET = [
     ("a=running b c", "b", {}, ("waits for a, which is running",)),
-    ("a=success b c", "c", {}, ("waits for b, which waits for its turn",)),
+    ("a=success b c", "c", {}, ("waits for b, which is waiting for a slot",)),
     ("a b=success c", "b", {}, None),
-    ("a=restarting b c", "b", {}, ("waits for a, which is being started anew",)),
-    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 have not ended",)),
+    ("a=restarting b c", "b", {}, ("waits for a, which is restarting",)),
+    ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 instances have not ended",)),
     ("a=running b c", "b", {"b": {"trigger": "all_done"}},
-     ("waits for a, which is running", "goes by all_done: runs when all have ended")),
+     ("waits for a, which is running", "has trigger rule all_done: runs when all have ended")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "task", "options", "words"), UNMET)
-def test_every_unmet_condition_is_told_in_words(text, task, options, words):
+def test_every_unmet_condition_is_explained(text, task, options, words):
     dag = dag_of("a b c: a>b b>c", **options)
     assert planned(dag, text, explain=True).waiting.get((task, -1)) == words
 
 
-def test_of_many_conditions_the_first_are_told_and_the_rest_counted():
+def test_many_conditions_are_cut_and_counted():
     many = " ".join(f"t{n}" for n in range(9))
     dag = dag_of(f"{many} z: {' '.join(f't{n}>z' for n in range(9))}")
     words = planned(dag, f"{many} z", explain=True).waiting["z", -1]
@@ -209,7 +209,7 @@ def test_of_many_conditions_the_first_are_told_and_the_rest_counted():
     assert words[-1] == "waits for 4 more tasks"
 
 
-def test_words_are_made_only_when_asked_for():
+def test_conditions_are_explained_only_on_request():
     assert planned(CHAIN, "a=running b c").waiting == {}
 
 
@@ -232,7 +232,7 @@ PAST = [
 
 
 @pytest.mark.parametrize(("option", "before", "free"), PAST)
-def test_a_task_that_depends_on_the_past_waits_for_the_run_before(option, before, free):
+def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(option, before, free):
     dag = dag_of("a b c d: a>b b>c c>d", b={option: True})
     previous = before and {task: [TaskState(state) for state in states] for task, states in before.items()}
     found = planned(dag, "a=success b c d", previous=previous, explain=True)
@@ -240,16 +240,16 @@ def test_a_task_that_depends_on_the_past_waits_for_the_run_before(option, before
     assert found.verdict is None  # a run that waits for another is no deadlock
     if not free:
         assert found.waiting["b", -1][0].startswith("waits for ")
-        assert "in the run before, which " in found.waiting["b", -1][0]
+        assert "in the previous run, which " in found.waiting["b", -1][0]
 
 
-def test_tasks_that_can_never_run_are_a_deadlock_and_each_says_why():
+def test_a_deadlock_explains_each_task_that_can_never_run():
     dag = dag_of("m a b: m>a a>b", a={"trigger": "all_skipped"})
     found = planned(dag, "m[0]=skipped m[1]=skipped m[2]=removed a b")
-    assert (found.verdict, found.reason) == (RunState.FAILED, "no task that is left can ever run")
+    assert (found.verdict, found.reason) == (RunState.FAILED, "none of the remaining tasks can ever run")
     assert found.deadlock == {
         ("a", -1): (
-            "by all_skipped it runs when all were skipped, and of 3 tasks before it 2 were skipped, 1 was removed",
+            "trigger rule all_skipped runs it when all were skipped; of 3 upstream tasks 2 were skipped, 1 was removed",
         ),
         ("b", -1): ("waits for a, which has not started",),
     }
@@ -272,19 +272,19 @@ RULES_OUTSIDE = [
 
 
 @pytest.mark.parametrize(("rule", "inside", "state"), RULES_OUTSIDE)
-def test_in_a_partial_run_tasks_that_take_no_part_count_as_satisfied(rule, inside, state):
+def test_in_a_partial_run_excluded_tasks_count_as_succeeded(rule, inside, state):
     dag = dag_of("a b c: a>c b>c", c={"trigger": rule})
     found = planned(dag, f"{inside} c", selection=frozenset("bc"))
     assert told(found.moves)["c"] == state
 
 
-def test_a_task_alone_runs_whatever_its_rule():
+def test_a_task_without_upstream_runs_under_every_rule():
     for rule in ("all_success", "all_failed", "one_failed", "all_skipped"):
         dag = dag_of("a b c: a>b b>c", b={"trigger": rule})
         assert labels(planned(dag, "b", selection=frozenset("b")).ready) == ["b"]
 
 
-def test_the_leaves_of_a_partial_run_are_those_that_take_part():
+def test_the_leaves_of_a_partial_run_are_among_its_tasks():
     found = planned(CHAIN, "a=success b=failed", selection=frozenset("ab"))
     assert found.verdict is RunState.FAILED
     assert planned(CHAIN, "a=success b=success", selection=frozenset("ab")).verdict is RunState.SUCCESS
@@ -297,19 +297,19 @@ def short(task, **said):
     return Instance(task=task, state=TaskState.SKIPPED, short_circuit=True, **said)
 
 
-def test_a_short_circuit_skips_every_descendant_whatever_its_rule():
+def test_a_short_circuit_skips_every_descendant_under_every_rule():
     dag = dag_of("a b d c e: a>b b>c d>c", b={"trigger": "all_done"}, c={"trigger": "always"})
     found = plan(dag, run_of(), [short("a"), *standing("b c d=running e")], now=NOW)
     assert told(found.moves) == {"b": "skipped", "c": "skipped", "e": "scheduled"}
     assert found.moves[0].reason == "a cut the run short"
 
 
-def test_a_short_circuit_reaches_through_tasks_that_take_no_part():
+def test_a_short_circuit_reaches_through_excluded_tasks():
     found = plan(CHAIN, run_of(selection=frozenset("ac")), [short("a"), *standing("c")], now=NOW)
     assert told(found.moves) == {"c": "skipped"}
 
 
-def test_a_mapped_task_cuts_the_run_short_only_if_all_of_it_does():
+def test_a_mapped_task_short_circuits_only_if_all_instances_do():
     dag = dag_of("a b: a>b", a={"map": (("x", "xs"),)}, b={"trigger": "all_done"})
     some = [short("a", map_index=0), *standing("a[1]=success b")]
     assert told(plan(dag, run_of(), some, now=NOW).moves) == {"b": "scheduled"}
@@ -329,7 +329,7 @@ def test_a_mapped_task_is_expanded_when_its_rule_lets_it_run():
     assert found.expand == {"m"}
 
 
-def test_its_elements_run_side_by_side_and_what_follows_waits_for_all():
+def test_elements_run_in_parallel_and_downstream_waits_for_all():
     found = planned(MAPPED, "a=success m[0] m[1] m[2]=success z")
     assert labels(found.ready) == ["m[0]", "m[1]"]
     assert found.expand == frozenset()
@@ -347,8 +347,8 @@ EXPANSIONS = [
 
 
 @pytest.mark.parametrize(("length", "text", "added", "dropped", "moves"), EXPANSIONS)
-def test_elements_take_the_placeholder_s_place(length, text, added, dropped, moves):
-    found = expanded("m", length, standing(text))
+def test_elements_replace_the_placeholder(length, text, added, dropped, moves):
+    found = expansion_of("m", length, standing(text))
     assert labels(found.add) == added
     assert found.drop == ((("m", -1),) if dropped else ())
     assert told(found.moves) == moves
@@ -357,7 +357,7 @@ def test_elements_take_the_placeholder_s_place(length, text, added, dropped, mov
 def test_elements_from_before_a_clear_wait_until_the_length_is_known_again():
     found = planned(MAPPED, "a=success m=running m[0] m[1] z", explain=True)
     assert found.ready == ()
-    assert found.waiting["m", 0] == ("waits until its elements have been worked out anew",)
+    assert found.waiting["m", 0] == ("waits until the task's elements are known",)
 
 
 @pytest.mark.parametrize("end", ["skipped", "failed"])
@@ -375,7 +375,7 @@ def test_a_task_without_an_instance_is_added():
     assert told(found.moves) == {"b": "scheduled"}
 
 
-def test_a_task_that_the_notebook_has_no_more_is_removed_unless_it_runs_or_has_ended():
+def test_a_task_deleted_from_the_notebook_is_removed_unless_active_or_ended():
     found = planned(CHAIN, "a=success b=success c=success old gone=failed late=running")
     assert told(found.moves) == {"old": "removed"}
     assert found.verdict is None

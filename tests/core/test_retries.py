@@ -25,13 +25,13 @@ NAME = {"dag": "churn", "task": "train", "logical_date": TICK}
         (3, 1, True, False),
     ],
 )
-def test_a_task_is_tried_again_while_its_tries_do_not_exceed_its_retries(retries, tries, final, again):
+def test_a_task_is_retried_until_its_tries_exceed_its_retries(retries, tries, final, again):
     options = TaskOptions(retries=retries, retry_delay=90.0)
     at = retry_at(options, **NAME, tries=tries, ended=TICK, final=final)
     assert at == (TICK + timedelta(seconds=90) if again else None)
 
 
-def test_the_delay_is_half_a_minute_unless_said():
+def test_the_default_delay_is_half_a_minute():
     assert delay(TaskOptions(), **NAME, tries=1) == 30.0
 
 
@@ -57,7 +57,7 @@ def test_backoff_spreads_over_the_whole_of_its_range():
     longest=st.floats(0, 1e7),
     task=st.text(min_size=1, max_size=5),
 )
-def test_backoff_stays_within_its_bounds_whatever_is_asked(base, factor, tries, longest, task):
+def test_backoff_always_stays_within_its_bounds(base, factor, tries, longest, task):
     options = TaskOptions(retry_delay=base, retry_backoff=factor, max_retry_delay=longest)
     wait = delay(options, dag="d", task=task, logical_date=None, tries=tries)
     cap = min(longest, 86_400)
@@ -69,13 +69,13 @@ def test_backoff_stays_within_its_bounds_whatever_is_asked(base, factor, tries, 
     assert wait == cap or wait < 2 * least
 
 
-def test_tasks_that_failed_together_do_not_all_come_back_together():
+def test_tasks_that_failed_together_do_not_all_retry_together():
     options = TaskOptions(retry_delay=600.0, retry_backoff=2.0)
     waits = {delay(options, dag="d", task=f"t{n}", logical_date=TICK, tries=1) for n in range(50)}
     assert len(waits) > 30
 
 
-def test_the_same_attempt_waits_as_long_in_every_process_and_zone():
+def test_the_wait_of_an_attempt_is_equal_in_every_process_and_zone():
     options = TaskOptions(retry_delay=600.0, retry_backoff=2.0)
     here = delay(options, **NAME, tries=3)
     elsewhere = TICK.astimezone(timezone(timedelta(hours=5, minutes=45)))

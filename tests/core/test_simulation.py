@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState, move
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, RunView, expanded, plan
-from nbdag.core.planning.pools import claims, runs_to_start, take
+from nbdag.core.planning.plan import Instance, RunView, expansion_of, plan
+from nbdag.core.planning.pools import assign_slots, claims, runs_to_start
 from nbdag.core.planning.retries import retry_at
 
 T = TaskState
@@ -146,7 +146,7 @@ class World:
                 again = self.plan(run)
                 assert (again.moves, again.missing, again.verdict) == ((), (), None), "planned twice, it says the same"
                 assert again.ready == found.ready
-                wakes += [found.wake] if found.wake else []
+                wakes += [found.next_check] if found.next_check else []
                 self.ready += claims(run.dag, run.view, found.ready)
             else:
                 self.assert_verdict(run, found)
@@ -209,7 +209,7 @@ class World:
             told = plan(
                 run.dag, run.view, list(run.instances.values()), now=self.now, previous=run.previous, explain=True
             ).waiting
-            assert any("in the run before" in words for reasons in told.values() for words in reasons)
+            assert any("in the previous run" in words for reasons in told.values() for words in reasons)
 
     # slots
 
@@ -219,7 +219,7 @@ class World:
             for n, run in self.running()
             for claim in claims(run.dag, run.view, [run.instances[key[1:]] for key in self.active if key[0] == n])
         ]
-        started = take(self.ready, held, pools=POOLS, jobs=self.jobs).start
+        started = assign_slots(self.ready, held, pools=POOLS, jobs=self.jobs).start
         now_held = [*held, *started]
         keys = [claim.key for claim in now_held]
         assert len(keys) == len(set(keys)), "nothing is handed out twice"
@@ -304,7 +304,7 @@ class World:
             run.set(key, T.SUCCESS)
 
     def expand(self, run, task):
-        found = expanded(task, self.dice.randint(0, 3), run.instances.values())
+        found = expansion_of(task, self.dice.randint(0, 3), run.instances.values())
         for step in found.moves:
             run.set((step.task, step.map_index), step.state)
         for key in found.drop:
@@ -361,10 +361,10 @@ def random_options(dice: Random) -> TaskOptions:
 
 @settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
-def test_runs_end_and_every_rule_holds_on_the_way(dice):
+def test_simulated_runs_end_and_keep_every_rule(dice):
     World(dice).drive()
 
 
-def test_the_same_holds_for_a_few_hundred_dice_that_were_thrown_before():
+def test_simulated_runs_with_fixed_seeds_keep_every_rule():
     for seed in range(400):
         World(Random(seed)).drive()

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag.core.model.states import TaskState
-from nbdag.core.planning.triggers import RULES, Counts, Go, TriggerError, decide
+from nbdag.core.planning.triggers import RULES, Counts, NextStep, TriggerError, decide
 
-RUN, WAIT = Go.RUN, Go.WAIT
+RUN, WAIT = NextStep.RUN, NextStep.WAIT
 SKIP, FAIL = TaskState.SKIPPED, TaskState.UPSTREAM_FAILED
 
 # upstream instances: S success, K skipped, F failed, U upstream_failed, R removed, a dot is unfinished
@@ -67,7 +67,7 @@ def test_teardown_runs_if_a_setup_task_has_succeeded(setup, ends, decision):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_task_with_nothing_upstream_runs(rule):
+def test_a_task_without_upstream_tasks_runs(rule):
     assert decide(rule, Counts(0)) is RUN
 
 
@@ -110,19 +110,19 @@ def by_words(rule, ends):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_all_ends_of_up_to_five_upstream_tasks_agree_with_the_rules_told_in_words(rule):
+def test_all_outcomes_of_up_to_five_upstream_tasks_match_the_documented_rules(rule):
     for size in range(6):
         for ends in itertools.combinations_with_replacement("SKFUR.", size):
             assert decide(rule, counts("".join(ends))) is by_words(rule, ends), ends
 
 
 @given(st.sampled_from(sorted(RULES)), st.text("SKFUR.", max_size=40))
-def test_any_number_of_upstream_tasks_agrees_too(rule, ends):
+def test_any_number_of_upstream_tasks_matches_the_documented_rules(rule, ends):
     assert decide(rule, counts(ends)) is by_words(rule, ends)
 
 
 @given(st.sampled_from(sorted(RULES)), st.text("SKFUR.", max_size=8), st.text("SKFUR", min_size=8, max_size=8))
-def test_what_is_settled_or_runs_stays_so_however_the_rest_ends_or_is_skipped_for_a_failure(rule, ends, rest):
+def test_a_decision_stays_the_same_for_every_outcome_of_the_other_tasks(rule, ends, rest):
     first = decide(rule, counts(ends))
     later = decide(rule, counts("".join(end if end != "." else rest[n] for n, end in enumerate(ends))))
     if first is FAIL or (first is SKIP and rule != "all_success"):
@@ -131,8 +131,8 @@ def test_what_is_settled_or_runs_stays_so_however_the_rest_ends_or_is_skipped_fo
         assert later in (SKIP, FAIL)
 
 
-def test_an_unknown_rule_suggests_the_nearest():
-    with pytest.raises(TriggerError, match="no trigger rule 'all_sucess'; did you mean all_success"):
+def test_an_unknown_rule_is_reported_with_the_nearest_name():
+    with pytest.raises(TriggerError, match="unknown trigger rule 'all_sucess'; did you mean all_success"):
         decide("all_sucess", Counts(1))
-    with pytest.raises(TriggerError, match="take one of all_success, "):
+    with pytest.raises(TriggerError, match="expected one of all_success, "):
         decide("xyz", Counts(1))

@@ -1,7 +1,8 @@
-"""The examples: each runs headlessly as a DAG and top to bottom as a plain notebook, and both give the same results."""
+"""Run each example headlessly and top to bottom, and compare the results; check the claims of the README."""
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,26 +16,30 @@ from nbclient import NotebookClient
 
 import nbdag
 from nbdag import graphs
+from nbdag.cli import main
 from nbdag.core.model.dag import CellKind
 from nbdag.home import Home
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+README = ROOT / "README.md"
+LARGEST_PICTURE = 150_000  # bytes
 
 pytestmark = pytest.mark.timeout(600)
 
-# What each example is about: names whose values must not depend on how it was run.
+# The results of each example: names whose values must not depend on how it is run.
 RESULTS = {
     "ml_pipeline": ("winner", "accuracy", "agreement", "note"),
     "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
+    "scheduling": ("longest",),
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the examples, as a reader has it."""
+    """Return a new folder with a copy of the examples, as the working directory."""
     copy = tmp_path / "notebooks"
     copy.mkdir()
     for path in NOTEBOOKS.glob("*.ipynb"):
@@ -45,48 +50,48 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Run it top to bottom in one kernel, as Run All does; the values' texts."""
+    """Run a notebook top to bottom in one kernel, as Run All does; return the reprs of these names."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(_asked(names)))
+    notebook.cells.append(nbformat.v4.new_code_cell(_printing(names)))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
-    return _answer(notebook.cells[-1].outputs)
+    return _printed(notebook.cells[-1].outputs)
 
 
 def headlessly(path: Path, names: tuple[str, ...], parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Run it as a DAG, with one more task that looks at the values; what they are as texts."""
+    """Run a notebook headlessly, with one more task that prints the names; return their reprs."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task look\n{_asked(names)}"))
-    asking = path.with_name(f"{path.stem}_asked.ipynb")
-    nbformat.write(notebook, asking)
-    run = nbdag.run(asking, parameters=parameters, jobs=2)
+    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task results\n{_printing(names)}"))
+    extended = path.with_name(f"{path.stem}_printing.ipynb")
+    nbformat.write(notebook, extended)
+    run = nbdag.run(extended, parameters=parameters, jobs=2)
     assert run.state == "success", [task.error for task in run]
     report = nbformat.read(run.notebook, as_version=4)
-    return _answer(report.cells[-1].outputs)
+    return _printed(report.cells[-1].outputs)
 
 
-def _asked(names: tuple[str, ...]) -> str:
+def _printing(names: tuple[str, ...]) -> str:
     return "\n".join(f"print('@@', {name!r}, repr({name}).replace(chr(10), ' '))" for name in names)
 
 
-def _answer(outputs: list[Any]) -> dict[str, str]:
+def _printed(outputs: list[Any]) -> dict[str, str]:
     text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     return dict(re.findall(r"^@@ (\w+) (.*)$", text, re.M))
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_an_example_gives_headlessly_what_it_gives_from_top_to_bottom(name: str, folder: Path) -> None:
+def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(name: str, folder: Path) -> None:
     path = folder / f"{name}.ipynb"
     plain = plainly(path, RESULTS[name])
     assert set(plain) == set(RESULTS[name])
     assert headlessly(path, RESULTS[name]) == plain
 
 
-def test_every_example_is_tried_here() -> None:
+def test_every_example_has_results_to_compare() -> None:
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(RESULTS)
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_an_example_is_valid_clean_and_told(name: str) -> None:
+def test_an_example_is_valid_has_no_outputs_and_is_explained(name: str) -> None:
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
@@ -97,21 +102,21 @@ def test_an_example_is_valid_clean_and_told(name: str) -> None:
 
 
 class TestTheModelPipeline:
-    def test_says_when_it_runs_and_whose_it_is(self) -> None:
+    def test_declares_its_schedule_and_its_owner(self) -> None:
         dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
         assert dag.options.schedule == "@daily"
         assert dag.options.start_date is not None
         assert dag.options.owner == "ml-team"
         assert {task.options.retries for task in dag.tasks.values()} == {1}
 
-    def test_trains_its_models_side_by_side_before_it_chooses(self) -> None:
+    def test_trains_its_models_in_parallel_before_it_validates(self) -> None:
         dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
         assert dag.upstream["train_linear"] == dag.upstream["train_forest"] == ("preprocess",)
         assert {"train_linear", "train_forest"} <= set(dag.upstream["validate"])
         assert "validate" in dag.ancestors("deploy")
         assert "deploy" in dag.upstream["use"]
 
-    def test_leaves_a_model_that_works(self, folder: Path) -> None:
+    def test_saves_a_model_that_works(self, folder: Path) -> None:
         from sklearn.datasets import load_breast_cancer
 
         run = nbdag.run(folder / "ml_pipeline.ipynb", parameters={"output_dir": str(folder / "models")})
@@ -120,7 +125,7 @@ class TestTheModelPipeline:
         X, y = load_breast_cancer(return_X_y=True, as_frame=True)
         assert model.score(X, y) > 0.95
 
-    def test_deploys_nothing_when_the_gate_is_closed(self, folder: Path) -> None:
+    def test_deploys_nothing_if_the_gate_is_closed(self, folder: Path) -> None:
         run = nbdag.run(folder / "ml_pipeline.ipynb", parameters={"min_accuracy": 0.9999})
         assert run.state == "failed"
         assert run["validate"].state == "failed"
@@ -131,7 +136,7 @@ class TestTheModelPipeline:
         assert not list(folder.rglob("*.joblib"))
 
 
-def test_the_quickstart_leaves_a_run_on_record(folder: Path, tmp_path: Path) -> None:
+def test_the_quickstart_records_a_run(folder: Path, tmp_path: Path) -> None:
     from nbdag.runs import list_runs
 
     plainly(folder / "quickstart.ipynb", ())
@@ -141,7 +146,7 @@ def test_the_quickstart_leaves_a_run_on_record(folder: Path, tmp_path: Path) -> 
     assert run.parameters == {"folds": 3}
 
 
-def test_the_shape_of_the_tuning_is_a_parameter(folder: Path) -> None:
+def test_parameters_decide_the_tasks_of_the_tuning(folder: Path) -> None:
     assert len(nbdag.read(folder / "tuning.ipynb").tasks) == 3 * 2 + 3
     run = nbdag.run(folder / "tuning.ipynb", parameters={"depths": [3], "leaves": [1, 20]})
     assert run.state == "success", [task.error for task in run]
@@ -150,8 +155,10 @@ def test_the_shape_of_the_tuning_is_a_parameter(folder: Path) -> None:
     assert run.value("accuracy") > 0.8
 
 
-def test_the_code_of_the_readme_makes_the_tasks_that_it_says(tmp_path: Path) -> None:
-    (body,) = (block.rstrip() for block in _blocks() if block.startswith("%%dag"))
+def test_the_code_in_the_prose_of_the_tuning_makes_its_tasks(tmp_path: Path) -> None:
+    tuning = nbformat.read(NOTEBOOKS / "tuning.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in tuning.cells if cell.cell_type == "markdown")
+    (body,) = (block.rstrip() for block in _blocks(prose) if block.startswith("%%dag"))
     setup = "def load(): ...\ndef trial(data, depth): ...\ndef pick(trials): ..."
     cells = [nbformat.v4.new_code_cell(cell) for cell in ("%%params\ndepths = [2, 4, 8]", setup, body)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "tuning.ipynb")
@@ -161,13 +168,14 @@ def test_the_code_of_the_readme_makes_the_tasks_that_it_says(tmp_path: Path) -> 
     assert dag.upstream["best"] == ("trial_2", "trial_4", "trial_8")
 
 
-def _blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+def _blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
 
 
-def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
-    blocks = _blocks()
-    cells = [block.rstrip() for block in blocks if block.startswith("%") and not block.startswith("%%dag")]
+def test_the_cells_of_the_readme_form_its_pipeline(tmp_path: Path) -> None:
+    blocks = _blocks(README.read_text(encoding="utf-8"))
+    (language,) = (block.rstrip() for block in blocks if block.startswith("%"))
+    cells = language.split("\n\n")  # a blank line separates two cells
     made_up = "read_orders = fit = score = publish = print"
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in (cells[0], made_up, *cells[1:])]
@@ -191,13 +199,37 @@ def test_the_cells_of_the_readme_mean_what_it_says(tmp_path: Path) -> None:
     kept = {name for task in dag.tasks.values() for group in task.exports for name in group}
     asked = set(re.findall(r'run\.value\("(\w+)"\)', "".join(blocks)))
     assert asked
-    assert asked <= kept, "a reader who tries it gets the value"
+    assert asked <= kept, "the value that the README reads is not stored"
 
 
-def test_the_picture_of_the_readme_shows_the_example_as_it_is() -> None:
+@pytest.mark.parametrize("path", [README, *sorted(NOTEBOOKS.glob("*.ipynb"))], ids=lambda path: path.stem)
+def test_prose_has_short_lines(path: Path) -> None:
+    texts = [path.read_text(encoding="utf-8")]
+    if path.suffix == ".ipynb":
+        notebook = nbformat.read(path, as_version=4)
+        texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    lines = [line for text in texts for line in text.splitlines() if not line.startswith("|")]
+    longest = 110 if path == README else 120  # characters
+    assert [line for line in lines if len(line) > longest] == []
+
+
+def test_prose_mentions_only_commands_that_exist() -> None:
+    known = {command for section in main.sections.values() for command in section}
+    mentioned = set()
+    for path in (README, *NOTEBOOKS.glob("*.ipynb")):
+        mentioned |= set(re.findall(r"(?:`|\$ |%)nbdag ([a-z]+)\b", path.read_text(encoding="utf-8")))
+    assert len(mentioned) > 20
+    assert mentioned - known == set()
+
+
+def test_the_pictures_of_the_readme_show_the_example_as_it_is() -> None:
     dag = nbdag.read(NOTEBOOKS / "ml_pipeline.ipynb")
+    shown = set(re.findall(r"notebooks/(\w+\.(?:svg|png))", README.read_text(encoding="utf-8")))
+    assert shown == {path.name for path in NOTEBOOKS.iterdir() if path.suffix in (".svg", ".png")}
     drawn = (NOTEBOOKS / "ml_pipeline.svg").read_text(encoding="utf-8")
-    assert "ml_pipeline.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
-    # Not the whole file: where things go is up to Graphviz' version.
+    # The rest of the file depends on the version of Graphviz.
     assert re.findall(r"<title>(.*?)\n", drawn) == re.findall(r"<title>(.*?)\n", graphs.svg(dag))
     assert all(f">{task}</text>" in drawn for task in dag.tasks)
+    terminal = html.unescape((NOTEBOOKS / "run.svg").read_text(encoding="utf-8"))
+    assert [task for task in dag.tasks if not re.search(rf">{task}\s", terminal)] == []
+    assert (NOTEBOOKS / "widget.png").stat().st_size <= LARGEST_PICTURE

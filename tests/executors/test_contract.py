@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nbdag.core.model.dag import Definition, Place, Task
-from nbdag.core.model.job import Given, Job, Key, Result
+from nbdag.core.model.job import Job, Key, Result, StoredInput
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Executor, create
@@ -110,7 +110,7 @@ def test_every_job_has_one_result(contract: Contract) -> None:
 
 def test_values_pass_from_one_attempt_to_the_next(contract: Contract) -> None:
     one = contract.run("one", "x = [1, 2]", exports=("x",))
-    given = Given(name="x", source="one", digests=(one.outputs[0].digest,))
+    given = StoredInput(name="x", source="one", digests=(one.outputs[0].digest,))
     two = contract.run("two", "x.append(3)\ny = sum(x)", exports=("y",), inputs=(given,))
     assert (contract.value(one, "x"), contract.value(two, "y")) == ([1, 2], 6)
     assert [(output.name, output.type, output.summary) for output in two.outputs] == [("y", "int", "6")]
@@ -126,7 +126,7 @@ def test_code_runs_in_the_order_parameters_setup_definitions_inputs_cell(contrac
         parameters={"a": "injected"},
         setup_cells=("b = 'setup'; seen = a",),
         definitions=("def f():\n    return a + b",),
-        inputs=(Given(name="b", source="one", digests=(one.outputs[0].digest,)),),
+        inputs=(StoredInput(name="b", source="one", digests=(one.outputs[0].digest,)),),
     )
     assert contract.value(result, "r") == ("injected", "input", "injectedinput", "injected", "two")
 

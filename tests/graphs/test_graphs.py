@@ -13,7 +13,7 @@ from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.graphs import Mark, layout
 from nbdag.graphs.labels import edge_label, listing, shorten
-from nbdag.graphs.marks import LOOKS, seconds
+from nbdag.graphs.marks import CANCELLED, STATE_STYLES, duration_text
 from nbdag.graphs.svg import size
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -74,7 +74,7 @@ def tooltips(picture):
     return [node.findtext(f"{SVG}title") for node in ET.fromstring(picture).iter(f"{SVG}g") if node.get("class")]
 
 
-def test_every_task_is_on_the_picture_with_its_kind_and_every_edge_with_what_it_carries(five):
+def test_the_picture_has_every_task_with_its_kind_and_every_edge_with_its_names(five):
     picture = graphs.svg(five)
     assert texts(picture, "id") == ["extract", "prep", "train", "validate", "deploy"]
     assert texts(picture, "note") == ["sql", "for each alpha", "conditional"]
@@ -93,12 +93,12 @@ def test_every_task_is_on_the_picture_with_its_kind_and_every_edge_with_what_it_
         (("customers_of_last_year",), "customer…st_year", "custo…year"),
     ],
 )
-def test_an_edge_names_as_much_as_a_label_can_bear(names, label, crowded):
+def test_an_edge_label_has_as_many_names_as_fit(names, label, crowded):
     assert edge_label(edge("a", "b", *names)) == label
     assert edge_label(edge("a", "b", *names), crowded=True) == crowded
 
 
-def test_tooltips_say_all(five):
+def test_tooltips_are_complete(five):
     said = "\n".join(
         tooltips(graphs.svg(five, {"train": Mark(state="failed", duration=75, count=3, reason="it broke")}))
     )
@@ -130,9 +130,9 @@ def test_a_mapped_task_is_a_stack_with_its_count(five):
 
 
 def test_states_differ_in_sign_and_shape_and_not_in_colour_alone():
-    assert {*TaskState, graphs.STALE} == set(LOOKS)
-    assert len({how.sign for how in LOOKS.values()}) == len(LOOKS)
-    assert len({how.path + how.filled for how in LOOKS.values()}) == len(LOOKS)
+    assert {*TaskState, graphs.STALE, CANCELLED} == set(STATE_STYLES)
+    assert len({how.sign for how in STATE_STYLES.values()}) == len(STATE_STYLES)
+    assert len({how.path + how.filled for how in STATE_STYLES.values()}) == len(STATE_STYLES)
 
 
 def luminance(colour):
@@ -146,10 +146,10 @@ def contrast(one, other):
     return (bright + 0.05) / (dim + 0.05)
 
 
-@pytest.mark.parametrize("state", LOOKS)
+@pytest.mark.parametrize("state", STATE_STYLES)
 @pytest.mark.parametrize("paper", ["#ffffff", "#111111", "#15181d"])
 def test_each_state_stands_out_from_light_and_from_dark(state, paper):
-    assert contrast(LOOKS[state].colour, paper) >= 3
+    assert contrast(STATE_STYLES[state].colour, paper) >= 3
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -166,7 +166,7 @@ def test_one_picture_serves_light_and_dark(five):
     assert 'class="page"' not in picture
 
 
-def test_a_picture_says_what_it_is_to_those_who_do_not_see_it(five):
+def test_a_picture_describes_itself_to_screen_readers(five):
     root = ET.fromstring(graphs.svg(five))
     assert root.get("role") == "img"
     assert root.get("aria-label") == root.findtext(f"{SVG}title") == "churn: 5 tasks"
@@ -247,12 +247,12 @@ def test_a_fan_of_a_hundred_tasks_does_not_become_wider_than_a_page():
     ("format", "start"),
     [("svg", b"<svg "), (".svg", b"<svg "), ("PNG", b"\x89PNG"), ("dot", b"digraph"), ("gv", b"digraph"), ("mmd", b"flowchart"), ("mermaid", b"flowchart")],
 )  # fmt: skip
-def test_each_format_is_what_it_says(five, format, start):
+def test_each_format_renders(five, format, start):
     assert graphs.render(five, format).startswith(start)
 
 
-def test_an_unknown_format_is_answered_in_one_sentence(five):
-    with pytest.raises(graphs.FormatError, match="no picture is drawn as 'bmp'; use one of svg, png, dot, mmd"):
+def test_an_unknown_format_is_rejected_in_one_sentence(five):
+    with pytest.raises(graphs.FormatError, match="unknown picture format 'bmp'; expected one of svg, png, dot, mmd"):
         graphs.render(five, "bmp")
 
 
@@ -270,18 +270,18 @@ def no_fonts(monkeypatch):
     monkeypatch.setattr(resvg_py, "svg_to_bytes", lambda **options: draw(**options, skip_system_fonts=True))
 
 
-def test_where_no_font_is_installed_a_png_has_matplotlib_s(no_fonts):
+def test_without_installed_fonts_a_png_uses_matplotlibs(no_fonts):
     pytest.importorskip("matplotlib")
     assert graphs.png(dag([task("aaaa")])) != graphs.png(dag([task("bbbb")]))
 
 
-def test_where_no_font_is_to_be_had_a_png_is_refused_in_one_sentence(five, no_fonts, monkeypatch):
+def test_without_any_font_a_png_is_rejected_in_one_sentence(five, no_fonts, monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda name: None)
-    with pytest.raises(graphs.FontError, match="needs a font and this machine has none"):
+    with pytest.raises(graphs.FontError, match="needs a font, and none is installed"):
         graphs.png(five)
 
 
-def test_mermaid_tells_edges_states_and_words_by_its_own_rules(five):
+def test_mermaid_has_edges_states_and_escaped_texts(five):
     assert graphs.mermaid(five, {"prep": Mark(state="failed", selected=True)}).splitlines() == [
         "flowchart TB",
         '  t0("○ extract<br/>sql")',
@@ -298,7 +298,7 @@ def test_mermaid_tells_edges_states_and_words_by_its_own_rules(five):
     ]
 
 
-def test_in_words_a_graph_lists_each_task_with_what_it_follows(five):
+def test_the_listing_has_each_task_with_its_upstream_tasks(five):
     assert listing(
         five, {"extract": Mark(state="success"), "prep": Mark(state="stale", reason="extract ran again")}
     ) == (
@@ -311,11 +311,11 @@ def test_in_words_a_graph_lists_each_task_with_what_it_follows(five):
     )
 
 
-def test_without_tasks_the_listing_says_how_to_make_one():
-    assert listing(dag([]), {}) == "churn: 0 tasks. Tag a cell with %%task NAME to make it one."
+def test_without_tasks_the_listing_explains_how_to_create_one():
+    assert listing(dag([]), {}) == "churn: 0 tasks. Begin a cell with %%task NAME to create a task."
 
 
-def test_an_output_shows_the_live_picture_only_where_its_style_sheet_lives(five):
+def test_an_output_shows_the_inline_picture_only_with_its_style_sheet(five):
     """Where style sheets are taken out, an image of the same picture is shown instead."""
     bundle = graphs.bundle(five)
     assert set(bundle) == {"text/html", "image/svg+xml", "text/plain"}
@@ -325,7 +325,7 @@ def test_an_output_shows_the_live_picture_only_where_its_style_sheet_lives(five)
     assert base64.b64decode(data[1]).decode() == bundle["image/svg+xml"]
 
 
-def test_problems_stand_under_the_picture_in_plain_words(five):
+def test_problems_are_listed_under_the_picture(five):
     problem = Problem(
         code="NB201", severity="error", message="no <x>", hint="did you mean `X`?", place=Place(cell=3, line=2)
     )
@@ -338,8 +338,8 @@ def test_problems_stand_under_the_picture_in_plain_words(five):
     ("duration", "said"),
     [(0, "0 ms"), (0.0123, "12 ms"), (0.0996, "0.1 s"), (0.34, "0.3 s"), (9.96, "10 s"), (59.4, "59 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")],
 )  # fmt: skip
-def test_a_duration_is_said_as_people_say_it(duration, said):
-    assert seconds(duration) == said
+def test_a_duration_is_readable(duration, said):
+    assert duration_text(duration) == said
 
 
 DOT_PROGRAMS = {
@@ -350,7 +350,7 @@ DOT_PROGRAMS = {
 
 
 @pytest.mark.parametrize("script", DOT_PROGRAMS.values(), ids=DOT_PROGRAMS)
-def test_a_dot_program_that_does_not_work_is_done_without(five, script, tmp_path, monkeypatch):
+def test_a_broken_dot_program_is_replaced_by_webassembly(five, script, tmp_path, monkeypatch):
     program = tmp_path / "dot"
     program.write_text(script)
     program.chmod(0o755)
@@ -358,8 +358,8 @@ def test_a_dot_program_that_does_not_work_is_done_without(five, script, tmp_path
     assert len(layout.lay_out(graphs.dot(five)).boxes) == 5
 
 
-def test_a_graph_that_graphviz_refuses_is_an_error_in_one_sentence():
-    with pytest.raises(graphs.LayoutError, match="Graphviz could not draw the graph"):
+def test_a_graph_that_graphviz_rejects_is_an_error_in_one_sentence():
+    with pytest.raises(graphs.LayoutError, match="Graphviz failed to lay out the graph"):
         layout.lay_out("digraph { a -> ")
 
 
@@ -372,7 +372,7 @@ def places(picture):
     ]
 
 
-def test_as_states_change_nothing_moves(five):
+def test_no_node_moves_when_states_change(five):
     stages = [
         {task: Mark() for task in five.tasks},
         {task: Mark(state="running") for task in five.tasks},
@@ -383,7 +383,7 @@ def test_as_states_change_nothing_moves(five):
     assert len({tuple(places(graphs.svg(five, marks))) for marks in stages}) == 1
 
 
-def test_a_node_says_how_its_task_stands(five):
+def test_a_node_shows_the_state_of_its_task(five):
     marks = {
         "extract": Mark(state="success", duration=0.3),
         "prep": Mark(state="running"),
@@ -397,7 +397,7 @@ def test_a_node_says_how_its_task_stands(five):
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_graphviz_is_compiled_once_for_a_machine_that_can_keep_it(tmp_path, monkeypatch, keeps):
+def test_compiled_graphviz_is_cached_if_the_machine_allows(tmp_path, monkeypatch, keeps):
     folder = tmp_path / "cache"
     if not keeps:
         folder.write_text("no folder")

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nbdag.core.dataflow.graph import understand
+from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
 from nbdag.core.model.job import Job, Key, Outcome
 from nbdag.core.options.options import TaskOptions
-from nbdag.core.planning.assemble import Left, assemble
+from nbdag.core.planning.assemble import StoredOutputs, assemble
 from nbdag.kernels.runtime.messages import MIME, KernelRequest, outcome_from_dict
 from nbdag.kernels.runtime.runtime import Runtime
 
@@ -34,7 +34,7 @@ def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None 
         else:
             made.append(Cell(index=index, kind=CellKind.TASK, source=code, code=code, task=kind))
             said[index] = (options or {}).get(kind, TaskOptions())
-    return understand(made, dag_id="law", task_options=said)
+    return dag_from_cells(made, dag_id="law", task_options=said)
 
 
 def plain(dag: Dag) -> dict[str, Seen]:
@@ -81,7 +81,7 @@ def rightly_refused(dag: Dag) -> bool:
     bound = bound_before(dag)
     return any(
         problem.code == "NB204"
-        or (problem.code == "NB205" and ("same cell" in problem.message or "setup makes it" in problem.message))
+        or (problem.code == "NB205" and ("this cell deletes" in problem.message or "setup sets it" in problem.message))
         or (problem.code in ("NB201", "NB205") and problem.place and named(problem) not in bound[problem.place.cell])
         for problem in dag.errors
     )
@@ -121,14 +121,14 @@ def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, S
         job = assemble(
             dag,
             Key(dag=dag.id, run="run", task=task),
-            left=lambda other: left.get(other, ()),
+            outputs_of=lambda other: left.get(other, ()),
             path="",
             values=root,
             cwd=".",
             kernel_name="python3",
         )
         seen, report = attempt(job)
-        left[task] = [Left(-1, {output.name: output.digest for output in report.outputs})]
+        left[task] = [StoredOutputs(-1, {output.name: output.digest for output in report.outputs})]
         yield task, seen, report
 
 
@@ -189,7 +189,7 @@ def main_namespace() -> Iterator[dict[str, Any]]:
 
 
 def orders(dag: Dag, chance: random.Random, count: int) -> list[list[str]]:
-    """ForkRequest that respect the edges: what several jobs at once may come to."""
+    """Orders that respect the edges: what several jobs at once may come to."""
     found = [list(dag.order), last_first(dag)]
     for _ in range(count):
         waiting = {task: set(dag.upstream[task]) for task in dag.tasks}

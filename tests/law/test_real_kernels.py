@@ -24,7 +24,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_a_run_with_real_kernels_leaves_what_a_plain_run_leaves(tmp_path: Path, jobs: int) -> None:
+def test_a_run_with_real_kernels_gives_the_values_of_a_plain_run(tmp_path: Path, jobs: int) -> None:
     """All cases stand in one folder, each a notebook of its own, so that they share warm kernels."""
     for name, looks in LOOKS.items():
         cells = [

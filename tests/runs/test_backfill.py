@@ -14,7 +14,8 @@ from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.runs.actions.backfill import Backfill, BackfillError, BackfillRunningError, backfill
 from nbdag.runs.actions.deploy import deploy
-from nbdag.runs.actions.resume import HeldError, resume
+from nbdag.runs.actions.resume import resume
+from nbdag.runs.execution.foreground import PreviousRunError
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -80,7 +81,7 @@ def test_reprocessing_makes_new_runs_where_it_is_asked_to(deployed: Home) -> Non
 
 
 def test_a_subset_of_tasks_takes_the_values_of_its_own_date(deployed: Home) -> None:
-    with pytest.raises((BackfillError, runs.MissingValueError)):
+    with pytest.raises((BackfillError, runs.NoStoredValueError)):
         fill(deployed, tasks=["b"])
     fill(deployed)
     done = fill(deployed, tasks=["b"], reprocess="completed")
@@ -90,7 +91,7 @@ def test_a_subset_of_tasks_takes_the_values_of_its_own_date(deployed: Home) -> N
 
 def test_one_backfill_of_a_dag_at_a_time(deployed: Home) -> None:
     def meanwhile(made: Backfill) -> None:
-        with pytest.raises(BackfillRunningError, match="a backfill of churn is under way"):
+        with pytest.raises(BackfillRunningError, match="a backfill of churn is already running"):
             backfill("churn", datetime(2025, 1, 1), datetime(2025, 1, 2), home=deployed)
 
     assert len(fill(deployed, on_plan=meanwhile).runs) == 3
@@ -113,14 +114,16 @@ def chained(write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_task_that_depends_on_the_past_goes_through_the_dates_one_by_one(chained: Home) -> None:
     assert {run.state for run in fill(chained).runs} == {RunState.SUCCESS}
     assert Path("did").read_text() == "01 02 03 "
-    with pytest.raises(BackfillError, match="a task depends on the run before, so it cannot go backwards"):
+    with pytest.raises(BackfillError, match="a task depends on the previous run, so the ticks cannot run backwards"):
         fill(chained, backwards=True, reprocess="completed")
 
 
 def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained: Home) -> None:
     Path("bad").write_text("02")
     failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
-    with pytest.raises(HeldError, match=f"{held} cannot go on, .* the run before, {failed}, is failed: `nbdag resume"):
+    with pytest.raises(
+        PreviousRunError, match=f"{held} cannot start: .* the previous run {failed} is failed; `nbdag resume"
+    ):
         fill(chained)
     assert [runs.find_run(each, home=chained).state.value for each in (failed, held)] == ["failed", "cancelled"]
     Path("bad").unlink()
@@ -131,9 +134,9 @@ def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained
 @pytest.mark.parametrize(
     ("first", "last", "more", "said"),
     [
-        (LAST, FIRST, {}, "the end is before the beginning"),
+        (LAST, FIRST, {}, "the end is before the start"),
         (datetime(2999, 1, 1), datetime(2999, 1, 2), {}, "in the future"),
-        (FIRST, LAST, {"max_active_runs": 0}, "give 1 or more"),
+        (FIRST, LAST, {"max_active_runs": 0}, "invalid number of runs at once 0; expected 1 or more"),
     ],
 )
 def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: datetime, more: Any, said: str) -> None:

@@ -18,8 +18,8 @@ import pytest
 from patience import LONG, until
 
 import nbdag
-import nbdag.runs.actions.resume
 import nbdag.runs.creation.build
+import nbdag.runs.execution.foreground
 import nbdag.store
 from nbdag import runs
 from nbdag.building import read_built
@@ -167,7 +167,7 @@ def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: 
     # And the tick that was due when it was deployed.
     (due,) = [run for run in runs.list_runs(dag="sweep", home=home) if run.id.startswith("scheduled")]
     assert (scheduler.wait(due).state, builds()) == (RunState.SUCCESS, 4)
-    (deployed,) = runs.deployed("sweep", home=home)
+    deployed = runs.find_dag("sweep", home=home)
     assert (deployed.changed, deployed.version) == ("", 1)  # what was built is no version of its own
 
 
@@ -210,7 +210,7 @@ def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write
     failed = scheduler.wait(runs.trigger("many", parameters={"n": 1}, home=home))
     assert failed.error is not None
     assert "\n" not in failed.error
-    assert "and 1 more problem: `nbdag check " in failed.error
+    assert "and 1 more problem; `nbdag check " in failed.error
 
 
 def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_said_once(
@@ -228,7 +228,7 @@ def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_s
         return pin(self, digest, text)
 
     monkeypatch.setattr(Home, "pin", may_pin)
-    monkeypatch.setattr(nbdag.runs.creation.build, "AGAIN", 0.5)
+    monkeypatch.setattr(nbdag.runs.creation.build, "RETRY_DELAY", 0.5)
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     scheduler.start()
     until(lambda: len(tried) >= 3, "it is tried three times")
@@ -263,8 +263,8 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
         until(lambda: beats() >= 3, "it says three times that it is alive")
         return build_run(store, home, row)
 
-    monkeypatch.setattr(nbdag.runs.actions.resume, "HEARTBEAT_INTERVAL", 0.02)
-    monkeypatch.setattr(nbdag.runs.actions.resume, "build_run", slow)
+    monkeypatch.setattr(nbdag.runs.execution.foreground, "HEARTBEAT_INTERVAL", 0.02)
+    monkeypatch.setattr(nbdag.runs.execution.foreground, "build_run", slow)
     assert resume(made, home=home).state is RunState.SUCCESS
 
 

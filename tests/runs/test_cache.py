@@ -12,9 +12,9 @@ import pytest
 import nbdag
 from nbdag import runs
 from nbdag.core.model.events import Event
-from nbdag.frontend.status import of_run
+from nbdag.frontend.status import run_statuses
 from nbdag.home import Home
-from nbdag.runs.actions import gc
+from nbdag.runs import gc
 from nbdag.runs.actions.clear import clear, mark
 from nbdag.runs.actions.resume import resume
 from nbdag.runs.queries.why import why
@@ -59,7 +59,7 @@ def test_what_is_unchanged_does_not_run_again_and_the_run_says_so(write: Write, 
     assert second.value("model") == 12
     assert [event.message for event in told if event.task == "load"] == [f"cached: as in run {first.id}"]
     assert second.to_dict()["tasks"][0]["cached"] == first.id
-    assert of_run(second)["load"].get("reason") == f"cached: as in run {first.id}"
+    assert run_statuses(second)["load"].get("reason") == f"cached: as in run {first.id}"
     assert why(second, "load")[0].reasons[0].startswith(f"succeeded without running: cached, as in run {first.id}")
     assert runs.logs(second, "load").read_text() == "loaded 3\n"
     (cell,) = [c for c in json.loads(second.notebook.read_text())["cells"] if "%%task load" in "".join(c["source"])]
@@ -198,7 +198,7 @@ def test_values_outlive_the_run_that_made_them_and_without_them_the_task_runs(
     store.close()
     for each in home.root.rglob("*"):
         os.utime(each, (1.0, 1.0))
-    assert gc.gc(home=home).folders == 1
+    assert gc(home=home).folders == 1
     assert runs.find_run(second.id, home=home).value("rows") == [1, 2, 3]
     third = nbdag.run(path, home=home)
     assert third["load"].cached == first.id
@@ -221,8 +221,8 @@ def test_a_dry_run_tells_what_may_be_spared(write: Write, home: Home) -> None:
     path = write("%%task a --cache\nx = 1", "%%task b\nprint(x)")
 
     def spared(**more: bool) -> list[str]:
-        planned = runs.plan_of(path, home=home, **more)
-        return [each.task for each in planned if "takes the outcome of an earlier run" in each.reason]
+        planned = runs.plan_run(path, home=home, **more)
+        return [each.task for each in planned if "the result of an earlier run is reused" in each.reason]
 
     assert spared() == ["a"]
     assert spared(cache=False) == []

@@ -15,7 +15,7 @@ from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs.actions.clear import NothingToClearError, clear, mark
 from nbdag.runs.actions.deploy import deploy
-from nbdag.runs.actions.resume import SucceededError, resume
+from nbdag.runs.actions.resume import RunSucceededError, resume
 from nbdag.scheduler import new_instance
 from nbdag.store.rows import NewRun
 
@@ -44,7 +44,7 @@ def test_a_failed_task_is_cleared_and_runs_anew_with_what_follows(write: Write, 
     failed = nbdag.run(write(*PIPELINE), home=home)
     assert states(failed) == {"extract": "success", "train": "failed", "report": "upstream_failed", "apart": "success"}
     cleared = clear(failed, only_failed=True)
-    assert (cleared.tasks, cleared.queued_again, cleared.driver) == (("train", "report"), True, "")
+    assert (cleared.tasks, cleared.queued_again, cleared.owner) == (("train", "report"), True, "")
     assert cleared.run.state is RunState.QUEUED
     assert (cleared.run["train"].state, cleared.run["train"].error) == (TaskState.NONE, None)
     Path("ready").touch()
@@ -101,21 +101,21 @@ def test_a_task_that_is_marked_a_success_lets_what_follows_run(write: Write, hom
 
 def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
-    with pytest.raises(NothingToClearError, match=r"no task of run \S+ failed, so there is nothing to clear"):
+    with pytest.raises(NothingToClearError, match=r"nothing to clear: no task of run \S+ has failed"):
         clear(done, only_failed=True)
-    with pytest.raises(runs.NoSuchTaskError, match=r"has no task 'b'; it has a"):
+    with pytest.raises(runs.TaskNotInRunError, match=r"has no task 'b'; its tasks are a"):
         clear(done, ["b"])
     with pytest.raises(
-        runs.NoSuchStateError, match=r"'sucess' is no state here \(did you mean 'success'\?\): it is one"
+        runs.UnknownStateError, match=r"unknown state 'sucess' \(did you mean 'success'\?\); expected one of"
     ):
         mark("sucess", done, ["a"])
     with pytest.raises(
-        runs.NoSuchStateError, match=r"'running' is no state here: it is one of success, failed, skipped"
+        runs.UnknownStateError, match=r"unknown state 'running'; expected one of success, failed, skipped"
     ):
         mark(TaskState.RUNNING, done, ["a"])
-    with pytest.raises(runs.NoSuchStateError, match=r"'canceled' is no state .*'cancelled'"):
+    with pytest.raises(runs.UnknownStateError, match=r"unknown state 'canceled' .*'cancelled'"):
         runs.list_runs(state="canceled", home=home)
-    with pytest.raises(SucceededError, match="succeeded, so nothing is left of it"):
+    with pytest.raises(RunSucceededError, match="succeeded, so no task is left to run"):
         resume(done)
 
 
@@ -124,7 +124,7 @@ def test_a_run_that_somebody_drives_is_not_driven_twice(write: Write, home: Home
     cell = f"from pathlib import Path\nfrom nbdag.home import Home\nfrom nbdag.runs.actions.resume import resume\n{resuming}"
     run = nbdag.run(write(f"%%task a\n{cell}"), home=home)
     assert run.state is RunState.FAILED
-    assert "is driven by process" in str(run["a"].error)
+    assert "is owned by process" in str(run["a"].error)
 
 
 def test_a_run_that_waits_for_nobody_is_cancelled_at_once(write: Write, home: Home) -> None:

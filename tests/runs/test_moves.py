@@ -11,7 +11,7 @@ import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.runs.queries.runs import moves
+from nbdag.runs import watch_runs
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
 LIMIT = 3
@@ -33,7 +33,7 @@ def test_what_has_moved_is_told_once_and_the_oldest_first(home: Home) -> None:
 
     for n in range(4):
         create(f"r{n}", float(n))
-    with contextlib.closing(moves(lambda: named[0], limit=LIMIT, home=home)) as looks:
+    with contextlib.closing(watch_runs(lambda: named[0], limit=LIMIT, home=home)) as looks:
 
         def moved() -> list[str]:
             return [run.id for run in next(looks)]
@@ -52,13 +52,17 @@ def test_what_has_moved_is_told_once_and_the_oldest_first(home: Home) -> None:
     store.close()
 
 
-def test_a_run_whose_process_falls_silent_moves(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nbdag.runs.queries.runs, "_BURY_EVERY", 0.0)
+def test_an_orphaned_run_is_reported_but_not_changed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nbdag.runs.queries.runs, "_CHECK_OWNERS", 0.0)
     store = nbdag.store.open(home)
     gone = SchedulerRow(id="s", host="elsewhere", pid=1, birth="0", started=0.0, heartbeat=0.0)
-    with contextlib.closing(moves(lambda: "churn", limit=LIMIT, home=home)) as looks:
+    with contextlib.closing(watch_runs(lambda: "churn", limit=LIMIT, home=home)) as looks:
         assert next(looks) == []
         store.schedulers.register(gone)
         store.create_run(new("r", 1.0, scheduler="s"), [NewInstance(task="a", position=0)])
-        assert [run.state for run in next(looks)] == [RunState.FAILED]
+        (run,) = next(looks)
+        assert run.state is RunState.QUEUED
+        assert run.orphaned is not None and "its process (pid 1) has ended" in run.orphaned
+        assert next(looks) == []
+    assert [row.state for row in store.runs()] == [RunState.QUEUED]
     store.close()

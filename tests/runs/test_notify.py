@@ -15,7 +15,7 @@ import nbdag
 from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.runs.execution.notify import tell
+from nbdag.runs.execution.notify import send
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -46,7 +46,7 @@ def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home)
 
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef f(what): time.sleep(600)\n")
-    assert tell("slow:f", {}, cwd=str(tmp_path), limit=1.0) == "it took more than 1 s"
+    assert send("slow:f", {}, cwd=str(tmp_path), limit=1.0) == "it took more than 1 s"
 
 
 class Heard(ThreadingHTTPServer):
@@ -91,7 +91,7 @@ def service() -> Iterator[Heard]:
         ("--on-failure", "%%task a\n1 / 0", "churn: run {} failed", "a failed"),
         (
             "--on-retry", "%%task a --retries 1 --retry-delay 0s\n1 / 0",
-            "a of churn failed (try 1) and is tried again", "run {}",
+            "a of churn failed (try 1) and is retried", "run {}",
         ),
     ],
 )  # fmt: skip
@@ -111,4 +111,4 @@ def test_a_service_that_refuses_is_a_note_without_its_password(write: Write, hom
     assert run.state is RunState.SUCCESS
     (note,) = runs.find_run(run.id, home=home).warnings
     assert (note.code, note.name) == ("NB415", "json")
-    assert note.message == "json could not be told of the success: apprise could not deliver it"
+    assert note.message == "json was not notified of the success: apprise could not deliver it"

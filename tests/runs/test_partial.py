@@ -67,7 +67,7 @@ def test_a_partial_run_may_lend_what_it_borrowed(write: Write, home: Home) -> No
 
 def test_a_value_that_no_run_has_is_said_before_anything_starts(write: Write, home: Home) -> None:
     with pytest.raises(
-        runs.MissingValueError, match=r"train reads 'scaled' of prep, and no run has it yet: .*--upto train"
+        runs.NoStoredValueError, match=r"train reads 'scaled' of prep, which no run has stored yet; .*--upto train"
     ):
         nbdag.run(write(*cells()), home=home, only=["train"])
     assert runs.list_runs(home=home) == []
@@ -76,13 +76,13 @@ def test_a_value_that_no_run_has_is_said_before_anything_starts(write: Write, ho
 def test_a_failed_task_has_no_value_to_lend(write: Write, home: Home) -> None:
     path = write(*cells(prep="scaled = rows[7]"))
     nbdag.run(path, home=home)
-    with pytest.raises(runs.MissingValueError, match="no run has it yet"):
+    with pytest.raises(runs.NoStoredValueError, match="no run has stored yet"):
         nbdag.run(path, home=home, only=["train"])
 
 
 def test_a_value_that_the_earlier_run_did_not_store_is_missing(write: Write, home: Home) -> None:
     run = nbdag.run(write("%%task a\nx, y = 1, 2", "%%task b\nprint(x)"), home=home)
-    with pytest.raises(runs.MissingValueError, match=rf"b reads 'y' of a, and run {run.id} did not store it"):
+    with pytest.raises(runs.NoStoredValueError, match=rf"b reads 'y' of a, which run {run.id} did not store"):
         nbdag.run(write("%%task a\nx, y = 1, 2", "%%task b\nprint(x, y)"), home=home, only=["b"])
 
 
@@ -90,7 +90,7 @@ def test_a_value_that_the_earlier_run_did_not_store_is_missing(write: Write, hom
     ("edited", "says"),
     [
         ({"prep": "scaled = [0]"}, "prep has changed since run"),
-        ({"extract": "rows = []"}, "extract, which comes before prep, has changed since run"),
+        ({"extract": "rows = []"}, "extract, which is upstream of prep, has changed since run"),
     ],
 )
 def test_a_value_whose_code_has_changed_since_is_used_and_said(
@@ -137,19 +137,19 @@ def test_what_was_skipped_lends_nothing_so_what_stands_above_counts(write: Write
 
 
 def test_a_task_that_is_not_there_is_answered_with_the_nearest(write: Write, home: Home) -> None:
-    with pytest.raises(runs.UnknownTaskError, match=r"no task 'trian' \(did you mean 'train'\?\); the tasks are"):
+    with pytest.raises(runs.UnknownTaskError, match=r"unknown task 'trian' \(did you mean 'train'\?\); the tasks are"):
         nbdag.run(write(*cells()), home=home, upto=["trian"])
 
 
 def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(write: Write, home: Home) -> None:
     path = write(*cells())
-    assert [(line.task, line.runs) for line in runs.plan_of(path, home=home, upto=["train"])] == [
+    assert [(line.task, line.runs) for line in runs.plan_run(path, home=home, upto=["train"])] == [
         ("extract", True), ("prep", True), ("train", True), ("other", False), ("report", False),
     ]  # fmt: skip
     assert not home.root.exists()
     run = nbdag.run(path, home=home)
-    lines = {line.task: line for line in runs.plan_of(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
-    assert lines["extract"].reason == "not asked for"
+    lines = {line.task: line for line in runs.plan_run(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
+    assert lines["extract"].reason == "not selected"
     assert lines["prep"].reason.startswith(f"prep has changed since run {run.id}, whose values of prep are used")
     assert lines["train"].reason == "asked for by --from"
     assert (lines["report"].reason, lines["report"].after) == ("it follows train", ("train",))

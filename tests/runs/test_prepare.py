@@ -24,13 +24,13 @@ TASK = "%%task a\nx = 1"
 REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]] = [
     (("x = 1",), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: .*NB107", 1),
     ((TASK, TASK), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: cell 2, line 1: .*NB102", 1),
-    ((TASK,), {"only": ["b"]}, runs.UnknownTaskError, r"there is no task 'b'; the tasks are a", 2),
-    ((TASK,), {"jobs": 0}, runs.JobsError, r"0 jobs cannot run anything", 2),
-    ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: there is no folder .*none", 2),
-    ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; name a file in it", 2),
-    ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"tasks cannot run in none: there is no such folder", 2),
+    ((TASK,), {"only": ["b"]}, runs.UnknownTaskError, r"unknown task 'b'; the tasks are a", 2),
+    ((TASK,), {"jobs": 0}, runs.JobsError, r"invalid number of jobs 0; expected 1 or more", 2),
+    ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: no folder .*none", 2),
+    ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; choose a file in it", 2),
+    ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"no folder none to run tasks in", 2),
     ((TASK,), {"parameters": {"f": open}}, runs.ParameterValueError, r"'f' is a builtin_function_or_method, which", 2),
-    ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.NoSuchRunError, r"there is no run 'r1'", 1),
+    ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.UnknownRunError, r"unknown run 'r1'", 1),
 ]  # fmt: skip
 
 
@@ -144,6 +144,6 @@ def test_a_pool_that_nobody_has_made_is_said_and_lets_one_task_run(write: Write,
 
 
 def test_a_task_that_needs_more_than_its_pool_has_is_refused(write: Write, home: Home) -> None:
-    with pytest.raises(nbdag.NbdagError, match=r"a needs 129 slots of pool default_pool, which has 128 in all"):
+    with pytest.raises(nbdag.NbdagError, match=r"a needs 129 slots of pool default_pool, which has only 128"):
         nbdag.run(write("%%task a --slots 129\nx = 1"), home=home)
     assert runs.list_runs(home=home) == []

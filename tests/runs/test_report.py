@@ -36,7 +36,7 @@ def test_what_could_not_be_written_is_told_though_the_run_has_not_ended(
     reports.close()
     store.close()
     assert [run for run, _ in told] == [done.id]
-    assert "is gone from" in str(told[0][1])
+    assert "is missing at" in str(told[0][1])
 
 
 def test_a_run_that_changes_often_has_one_thread(

@@ -19,7 +19,7 @@ from nbdag.core.model.states import RunState, TaskState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.runs.actions.clear import mark
-from nbdag.runs.queries.why import never_begun, why
+from nbdag.runs.queries.why import why, why_not_started
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -151,8 +151,8 @@ def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, ho
     assert run.state is RunState.CANCELLED
     assert [task.state.value for task in run] == ["failed", "skipped"]
     assert run["a"].error == "it was ended: the run was cancelled" and run["a"].ended is not None
-    assert why(run, "b")[0].reasons == ("did not begin: the run was cancelled",)
-    assert never_begun(run) == {("b", -1): "the run was cancelled"}
+    assert why(run, "b")[0].reasons == ("did not start: the run was cancelled",)
+    assert why_not_started(run) == {("b", -1): "the run was cancelled"}
 
 
 def test_somebody_else_may_cancel_a_run_and_follow_it(write: Write, home: Home) -> None:
@@ -172,7 +172,7 @@ def test_somebody_else_may_cancel_a_run_and_follow_it(write: Write, home: Home) 
     assert run.state is RunState.CANCELLED
     assert followed[-1] == ("run", "cancelled")
     assert ("a", "failed") in followed
-    with pytest.raises(runs.EndedError, match="has ended already"):
+    with pytest.raises(runs.RunEndedError, match="has already ended"):
         runs.cancel(run, home=home)
 
 
@@ -199,9 +199,13 @@ def test_the_source_is_pinned_so_a_later_edit_does_not_change_the_record(write: 
 
 def test_a_value_that_was_not_stored_is_answered_with_how_to_store_it(write: Write, home: Home) -> None:
     run = nbdag.run(write(*PIPELINE), home=home)
-    with pytest.raises(runs.NotStoredError, match=r"did not store 'accuracy'.*`--out accuracy` to `%%task validate`"):
+    with pytest.raises(
+        runs.ValueNotStoredError, match=r"did not store 'accuracy'.*`--out accuracy` to `%%task validate`"
+    ):
         run.value("accuracy")
-    with pytest.raises(runs.NotStoredError, match=r"no task of run .* sets 'nothing'; it stored model, rows, scaled"):
+    with pytest.raises(
+        runs.ValueNotStoredError, match=r"no task of run .* sets 'nothing'; stored names: model, rows, scaled"
+    ):
         run.value("nothing")
 
 
@@ -211,7 +215,7 @@ def test_what_was_checked_is_kept_and_a_value_of_a_task_that_failed_is_not(write
         home=home,
     )
     assert run.value("score") == 2
-    with pytest.raises(NbdagError, match=r"has no 'loss', since task bad, which sets it, is failed there"):
+    with pytest.raises(NbdagError, match=r"has no 'loss': task bad, which sets it, is failed; `nbdag why"):
         run.value("loss")
 
 
@@ -230,17 +234,17 @@ def test_a_run_as_json_has_the_promised_shape(write: Write, home: Home) -> None:
 def test_a_log_is_found_for_each_try(write: Write, home: Home) -> None:
     run = nbdag.run(write(*PIPELINE, "%%task z --trigger all_failed\npass"), home=home)
     assert runs.logs(run, "prep").read_text() == "prep begins\n"
-    with pytest.raises(runs.NotBegunError, match=r"prep has no try 2 in run"):
+    with pytest.raises(runs.NoLogError, match=r"no log of prep in run \S+: the task is success and has no try 2"):
         runs.logs(run.id, "prep", 2, home=home)
-    with pytest.raises(runs.NoSuchTaskError, match=r"has no task 'nope'; it has extract, prep"):
+    with pytest.raises(runs.TaskNotInRunError, match=r"has no task 'nope'; its tasks are extract, prep"):
         runs.logs(run, "nope", home=home)
 
 
 def test_there_is_nothing_to_list_in_a_new_home_and_looking_makes_nothing(home: Home) -> None:
     assert runs.list_runs(home=home) == []
-    with pytest.raises(runs.NoSuchRunError, match=r"there is no run of churn in .* yet: make one"):
+    with pytest.raises(runs.UnknownRunError, match=r"no run of churn in .* yet; create one"):
         runs.find_run(dag="churn", home=home)
-    with pytest.raises(runs.NoSuchRunError, match=r"there is no run 'x' in"):
+    with pytest.raises(runs.UnknownRunError, match=r"unknown run 'x' in"):
         runs.find_run("x", home=home)
     assert not home.root.exists()
 
@@ -298,7 +302,7 @@ def test_what_has_not_begun_says_why(write: Write, home: Home) -> None:
     run = nbdag.run(
         write("%dag --fail-fast", "%%task a\n1 / 0", "%%task b --after a\n1", "%%task c\n1"), home=home, jobs=1
     )
-    assert never_begun(run) == {("b", -1): "a failed", ("c", -1): "a failed, and the run fails fast"}
+    assert why_not_started(run) == {("b", -1): "a failed", ("c", -1): "a failed, and the run fails fast"}
 
 
 def test_what_was_marked_by_hand_says_so_and_not_why_it_failed(write: Write, home: Home) -> None:

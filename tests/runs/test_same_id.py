@@ -38,7 +38,7 @@ def call(
 
 
 def test_without_the_dag_it_is_not_known_which_is_meant(call: Callable[..., Result]) -> None:
-    assert f"{RUN!r} may be any of" in call("logs", RUN, "a").stderr
+    assert f"ambiguous run id {RUN!r}, matches" in call("logs", RUN, "a").stderr
 
 
 @pytest.mark.parametrize("dag", ["good", "bad"])

@@ -12,7 +12,7 @@ import nbdag.store
 from nbdag.core.model.dag import Dag
 from nbdag.core.model.job import Job
 from nbdag.core.model.states import RunState, TaskState
-from nbdag.runs.actions.clear import Asked, clearing
+from nbdag.runs.actions.clear import Selection, clearing
 from nbdag.scheduler import Scheduler
 from nbdag.store.rows import RunRow
 
@@ -22,7 +22,7 @@ MAPPED = ({"names": (), "each": ("names",)}, {"each": {"map": (("name", "names")
 
 def clear(bench: Any, dag: Dag, row: RunRow, *tasks: str, **more: bool) -> list[str]:
     store = nbdag.store.open(bench.home)  # another process's
-    asked = Asked(tasks, more.get("upstream", False), more.get("downstream", False), None)
+    asked = Selection(tasks, more.get("upstream", False), more.get("downstream", False), None)
     change, chosen = clearing(store, dag, store.run(row.id), asked)
     assert store.save(change) is not None
     store.close()

@@ -46,7 +46,7 @@ class Works:
         thread = threading.Thread(target=daemon.serve)
         thread.start()
         try:
-            self.until(lambda: self.says("begins"))
+            self.until(lambda: self.says("the scheduler starts"))
             yield
         finally:
             daemon.ask_to_end()
@@ -145,5 +145,5 @@ def test_attempts_of_a_remote_scheduler_are_reset_only_after_its_heartbeat_times
                 there.schedulers.record_heartbeat("o", at + n)
                 time.sleep(0.02)
     there.close()
-    assert works.says("three.t0 will begin anew") is silent
+    assert works.says("three.t0 will be executed again") is silent
     assert [job.key.try_number for job in works.executor.submitted if job.key.task == "t0"] == ([2] if silent else [])

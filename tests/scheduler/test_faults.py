@@ -83,10 +83,10 @@ def test_a_triggered_run_is_executed_with_its_date(site: Site) -> None:
 def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(site: Site) -> None:
     only_sqlite(site)
     first = site.begin()
-    site.until(lambda: "begins" in site.said(0), "the scheduler begins")
+    site.until(lambda: "the scheduler starts" in site.said(0), "the scheduler begins")
     second = site.begin()
     assert second.wait(LONG) == 1
-    assert f"a scheduler already drives {site.home.database} (process {first.pid}" in site.said(1)
+    assert f"a scheduler already serves {site.home.database} (process {first.pid}" in site.said(1)
     assert first.poll() is None
 
 
@@ -112,7 +112,7 @@ def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(site:
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    site.until(lambda: "asked to end" in site.said(), "it says so")
+    site.until(lambda: "asked to stop" in site.said(), "it says so")
     process.send_signal(signal.SIGTERM)
     assert process.wait(LONG) == 0
     assert [what for _, what, _, _ in site.marks()] == ["start"]
@@ -148,7 +148,7 @@ def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) ->
             process.wait()
             process = site.begin("--jobs", "3")
             begun = len(site.processes) - 1
-            site.until(lambda n=begun: "begins" in site.said(n), "the next one begins")
+            site.until(lambda n=begun: "the scheduler starts" in site.said(n), "the next one begins")
         else:
             victim = dice.choice(workers)
             try:
@@ -173,7 +173,7 @@ def test_the_scheduler_waits_for_a_locked_database(site: Site) -> None:
     holder.execute("ROLLBACK")
     holder.close()
     assert site.ended(run).state is RunState.SUCCESS
-    site.until(lambda: "the database kept others waiting" in site.said(), "it says so")
+    site.until(lambda: "the database is slow" in site.said(), "it says so")
     check_record(site, run)
 
 
@@ -228,7 +228,7 @@ def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
     for _ in range(2):
         site.begin("--jobs", "2")
     for n in range(2):
-        site.until(lambda n=n: "begins" in site.said(n), "they begin")
+        site.until(lambda n=n: "the scheduler starts" in site.said(n), "they begin")
     run = site.trigger("many")
     assert site.ended(run).state is RunState.SUCCESS
     store = nbdag.store.open(site.home)

@@ -31,9 +31,9 @@ def test_a_live_scheduler_executes_a_backfill(site: Site, backwards: bool, days:
     cell = "%%task a\nwith open('marks.txt', 'a') as file:\n    file.write(f'{dag_run.logical_date:%d}\\n')"
     runs.deploy(site.cells("fill", "%dag fill --schedule @daily", cell), home=site.home)
     site.begin("--jobs", "2")
-    site.until(lambda: "begins" in site.said(), "the scheduler begins")
+    site.until(lambda: "the scheduler starts" in site.said(), "the scheduler begins")
     made = backfill("fill", FIRST, LAST, backwards=backwards, max_active_runs=1, home=site.home)
-    assert made.driver == f"the scheduler (process {site.processes[0].pid})"
+    assert made.owner == f"the scheduler (process {site.processes[0].pid})"
     with pytest.raises(BackfillRunningError):
         backfill("fill", datetime(2025, 1, 1), datetime(2025, 1, 2), home=site.home)
     assert [site.ended(run).state for run in made.runs] == [RunState.SUCCESS] * 5
@@ -64,9 +64,7 @@ def test_why_reports_that_all_jobs_are_busy_and_the_order(here: Site) -> None:
     under_way(here, run, "b")
     assert reasons(here, run, "c") == ["waits for a job: 1 of 1 taken"]
     assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "1 waiting task of higher priority ahead of it"]
-    assert re.fullmatch(
-        r"is running for \d+ s \(try 1\), driven by the scheduler \(process \d+\)", *reasons(here, run, "b")
-    )
+    assert re.fullmatch(r"is running for \d+ s \(try 1\), in the scheduler \(process \d+\)", *reasons(here, run, "b"))
 
 
 def test_why_reports_which_tasks_hold_the_slots_of_a_pool(here: Site) -> None:
@@ -88,7 +86,7 @@ def test_why_reports_unmet_conditions_and_the_next_retry(here: Site) -> None:
     here.until(lambda: here.look(run)["c"].error is not None, "c fails")
     assert reasons(here, run, "b") == ["waits for a, which is running"]
     assert re.fullmatch(
-        r"is tried again at (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d EES?T \(try 2 of 3\)", *reasons(here, run, "c")
+        r"is retried at (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d EES?T \(try 2 of 3\)", *reasons(here, run, "c")
     )
 
 
@@ -99,7 +97,7 @@ def test_why_reports_that_the_previous_run_is_unfinished(here: Site) -> None:
     here.until(lambda: len(runs.list_runs("past", "running", home=here.home)) > 1, "two ticks")
     *_, second, first = runs.list_runs("past", home=here.home)
     under_way(here, first, "a")
-    assert reasons(here, second, "a") == ["waits for a in the run before, which is running"]
+    assert reasons(here, second, "a") == ["waits for a in the previous run, which is running"]
 
 
 def test_why_reports_that_too_many_runs_are_running(here: Site) -> None:
@@ -108,7 +106,7 @@ def test_why_reports_that_too_many_runs_are_running(here: Site) -> None:
     first, second = here.trigger("one"), here.trigger("one")
     under_way(here, first, "a")
     assert reasons(here, second, "a") == [
-        "waits for its run to begin: 1 of 1 runs of one are running (max_active_runs)"
+        "waits for its run to start: 1 of 1 runs of one are running (max_active_runs)"
     ]
 
 
@@ -116,11 +114,13 @@ def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: S
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
-    nobody = f"is driven by nobody: start `nbdag scheduler`, or drive it here with `nbdag resume {run.id} --dag alone`"
+    nobody = (
+        f"has no process to run it: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
+    )
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
-    assert f"nobody drives it: start `nbdag scheduler`, or go on here with `nbdag resume {run.id} --dag alone`" in said
+    assert f"no process executes this run; use `nbdag scheduler` or `nbdag resume {run.id} --dag alone`" in said
     here.begin()
     assert here.ended(run).state is RunState.SUCCESS  # what is triggered runs, paused or not
     assert reasons(here, run, "a") == ["succeeded (try 1)"]

@@ -1,4 +1,4 @@
-"""Notebooks written from plain text, and the command line as a person calls it: in a process of its own."""
+"""Fixtures that write notebooks from plain text and call the command line in a separate process."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from patience import LONG
 
 @pytest.fixture
 def write_notebook(tmp_path: Path) -> Callable[..., Path]:
-    """A notebook in the test's folder: a text is a code cell, a pair is (kind of cell, text)."""
+    """Return a function that writes a notebook into the test's folder; a cell is code, or a pair (cell type, text)."""
 
     def write(*cells: str | tuple[str, str], name: str = "nb.ipynb", **metadata: Any) -> Path:
-        told = []
+        written = []
         for n, each in enumerate(cells):
             kind, source = ("code", each) if isinstance(each, str) else each
             cell: dict[str, Any] = {"cell_type": kind, "id": f"c{n}", "metadata": {}, "source": source}
             if kind == "code":
                 cell |= {"execution_count": None, "outputs": []}
-            told.append(cell)
+            written.append(cell)
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        book = {"cells": told, "metadata": {"kernelspec": kernel, **metadata}, "nbformat": 4, "nbformat_minor": 5}
+        book = {"cells": written, "metadata": {"kernelspec": kernel, **metadata}, "nbformat": 4, "nbformat_minor": 5}
         path = tmp_path / name
         path.write_text(json.dumps(book), encoding="utf-8")
         return path
@@ -42,13 +42,13 @@ def write_notebook(tmp_path: Path) -> Callable[..., Path]:
 
 @dataclass
 class CommandLine:
-    """`nbdag …` in the test's folder, with a home of its own."""
+    """The command `nbdag …`, called in the test's folder with its own home."""
 
     folder: Path
     home: Path
-    runtime: Path  # where fork servers are met
-    idle: int = 120  # seconds that a fork server stays
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of what we start
+    runtime: Path  # folder with the sockets of fork servers
+    idle: int = 120  # seconds until an idle fork server exits
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of each process that we start
 
     @property
     def environment(self) -> dict[str, str]:
@@ -83,10 +83,10 @@ class CommandLine:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that this command line started, directly or not.
+        """Return every live process that this command line started, directly or not.
 
-        One that was forked still shows the environment and the arguments of the server that it was forked from; the
-        server's arguments name our runtime folder.
+        A forked process still shows the environment and the arguments of its fork server, whose arguments name our
+        runtime folder.
         """
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
@@ -110,13 +110,13 @@ class CommandLine:
 
 @pytest.fixture
 def nbdag(tmp_path: Path, runtime: Path) -> CommandLine:
-    """The command line."""
+    """Return the command line, with fork servers shared by all tests."""
     return CommandLine(tmp_path, tmp_path / "home", runtime)
 
 
 @pytest.fixture
 def lone_nbdag(tmp_path: Path) -> Iterator[CommandLine]:
-    """The command line with fork servers of its own, which leave at once: for those who count processes."""
+    """Yield the command line with its own fork servers, which exit at once, for tests that count processes."""
     with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
         command = CommandLine(tmp_path, tmp_path / "home", Path(folder), idle=0)
         yield command

@@ -1,4 +1,4 @@
-"""A real kernel over the real protocol, for the tests of what a person does in a notebook."""
+"""A real kernel, called over the Jupyter protocol, for tests of the notebook."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from patience import LONG
 
 @dataclass
 class Reply:
-    """What came back of one cell."""
+    """The reply and the outputs of one cell."""
 
     status: str
     content: dict[str, Any]
-    outputs: list[dict[str, Any]] = field(default_factory=list)  # messages of iopub: type and content
+    outputs: list[dict[str, Any]] = field(default_factory=list)  # iopub messages: type and content
 
     @property
     def stdout(self) -> str:
@@ -42,7 +42,7 @@ class Reply:
 
     @property
     def result(self) -> str | None:
-        """What the last expression displayed, as text."""
+        """The displayed value of the last expression, as text."""
         found = self.of("execute_result")
         return found[-1]["data"]["text/plain"] if found else None
 
@@ -55,7 +55,7 @@ class Reply:
 class Kernel:
     """One kernel and its client."""
 
-    path: Path  # of its notebook, where it has one
+    path: Path  # of its notebook, if it has one
 
     def __init__(self, **options: Any) -> None:
         self.manager = KernelManager()
@@ -75,47 +75,47 @@ class Kernel:
         return self.finish()
 
     def start(self, code: str, cell: str | None = None) -> None:
-        """Ask for a cell to be executed, without waiting."""
+        """Send the request to execute a cell, without waiting."""
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True,
         }  # fmt: skip
-        self._asked = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
-        self.client.shell_channel.send(self._asked)
+        self._request = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
+        self.client.shell_channel.send(self._request)
 
     def finish(self) -> Reply:
-        """Wait for the cell that was asked for."""
-        reply = self._reply(self._asked)
+        """Wait for the cell of the last request, and return its reply."""
+        reply = self._reply(self._request)
         outputs: list[dict[str, Any]] = []
         while True:
-            said = self.client.get_iopub_msg(timeout=LONG)
-            if said["parent_header"].get("msg_id") != self._asked["header"]["msg_id"]:
+            message = self.client.get_iopub_msg(timeout=LONG)
+            if message["parent_header"].get("msg_id") != self._request["header"]["msg_id"]:
                 continue
-            if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
-            if said["msg_type"] not in ("status", "execute_input"):
-                outputs.append({"msg_type": said["msg_type"], "content": said["content"]})
+            if message["msg_type"] not in ("status", "execute_input"):
+                outputs.append({"msg_type": message["msg_type"], "content": message["content"]})
         return Reply(reply["status"], reply, outputs)
 
     def await_debugger(self, event: str) -> dict[str, Any]:
-        """Wait until the debugger says that something has happened."""
+        """Wait for an event of the debugger, and return its message."""
         while True:
-            said = self.client.get_iopub_msg(timeout=LONG)
-            if said["msg_type"] == "debug_event" and said["content"]["event"] == event:
-                return said["content"]
+            message = self.client.get_iopub_msg(timeout=LONG)
+            if message["msg_type"] == "debug_event" and message["content"]["event"] == event:
+                return message["content"]
 
     def quietly(self, code: str) -> None:
-        """Run something that is no cell."""
+        """Execute code silently, so that it is not a cell of the notebook."""
         assert self.client.execute(code, silent=True, reply=True)["content"]["status"] == "ok"
 
     def value(self, expression: str) -> str:
-        """The repr of an expression."""
+        """Return the repr of an expression."""
         reply = self.client.execute("", user_expressions={"x": f"repr({expression})"}, silent=True, reply=True)
-        told = reply["content"]["user_expressions"]["x"]
-        assert told["status"] == "ok", told
-        return eval(told["data"]["text/plain"])
+        answer = reply["content"]["user_expressions"]["x"]
+        assert answer["status"] == "ok", answer
+        return eval(answer["data"]["text/plain"])
 
     def complete(self, code: str, cursor: int | None = None) -> tuple[list[str], int, int]:
-        """What Tab offers, and what it replaces."""
+        """Return the completions that Tab offers, and the start and end of the text that they replace."""
         at = len(code) if cursor is None else cursor
         reply = self.client.complete(code, at, reply=True, timeout=LONG)["content"]
         return reply["matches"], reply["cursor_start"], reply["cursor_end"]
@@ -125,7 +125,7 @@ class Kernel:
         return reply["data"].get("text/plain", "") if reply["found"] else ""
 
     def control(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-        """A request on the control channel, such as the debugger's."""
+        """Send a request on the control channel, such as one of the debugger, and return the reply."""
         message = self.client.session.msg(kind, content)
         self.client.control_channel.send(message)
         while True:
@@ -144,8 +144,8 @@ class Kernel:
 
 
 @contextmanager
-def of_a_notebook(folder: Path, name: str) -> Iterator[Kernel]:
-    """A kernel whose notebook is a file that each test may write: its `path`."""
+def notebook_kernel(folder: Path, name: str) -> Iterator[Kernel]:
+    """Yield a kernel whose notebook is the file `path`, which each test may write."""
     path = folder / name
     env = {
         **os.environ, "IPYTHONDIR": str(folder / "ipython"), "NBDAG_HOME": str(folder / ".nbdag"),
@@ -159,10 +159,12 @@ def of_a_notebook(folder: Path, name: str) -> Iterator[Kernel]:
         kernel.stop()
 
 
-def begun_anew(kernel: Kernel) -> Kernel:
-    """With nothing run, no file, and a page that shows no widget and is given no time to."""
+def reset(kernel: Kernel) -> Kernel:
+    """Return the kernel with no cell run, no notebook file, and no time for a page to show the widget."""
     kernel.path.unlink(missing_ok=True)
-    kernel.quietly("%unload_ext nbdag\nimport nbdag.magics.picture as picture\npicture.PATIENCE = 0")
+    kernel.quietly(
+        "%unload_ext nbdag\nimport nbdag.magics.graph_display as graph_display\ngraph_display.WIDGET_TIMEOUT = 0"
+    )
     kernel.quietly("get_ipython().reset()\nget_ipython().history_manager.input_hist_raw[:] = ['']")
     kernel.run("%load_ext nbdag", "load")
     return kernel

@@ -1,4 +1,4 @@
-"""The command line's manners: help, mistakes answered in one sentence, exit codes, parameters, completion."""
+"""Tests of the command line as a whole: help, error messages, exit codes, parameters, completion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def call(*words: str, group: click.Group = main) -> Result:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
-def test_help_lists_every_command_with_what_it_does(words: list[str]) -> None:
+def test_help_lists_every_command_with_its_summary(words: list[str]) -> None:
     done = call(*words)
     assert done.exit_code == 0
     for lines in main.sections.values():
@@ -37,14 +37,14 @@ def test_help_lists_every_command_with_what_it_does(words: list[str]) -> None:
             assert help in done.stdout
 
 
-def test_version_is_said() -> None:
+def test_version_option_prints_the_version() -> None:
     assert call("--version").stdout.startswith("nbdag ")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["chek"], "did you mean 'check'?"),
+        (["chek"], "unknown command 'chek'; did you mean 'check'?"),
         (["churn.ipynb"], "did you mean 'run churn.ipynb'?"),
         (["check"], "missing argument"),
         (["doctor", "--outptu", "json"], "--output"),
@@ -59,7 +59,7 @@ def test_version_is_said() -> None:
         (["--outptu"], "(see 'nbdag --help')"),
     ],
 )
-def test_a_wrong_call_is_answered_in_one_sentence(words: list[str], said: str) -> None:
+def test_a_usage_error_is_one_sentence_and_exit_code_2(words: list[str], said: str) -> None:
     done = call(*words)
     assert done.exit_code == 2
     assert done.stdout == ""
@@ -93,11 +93,15 @@ def failing(error: BaseException) -> Commands:
     [
         (Wrong(), 1, "nbdag: the moon is not up: wait until evening\n"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (OSError(28, "No space left on device", "/small/file"), 1, "no space left on device (/small/file)"),
-        (KeyError("oops"), 1, "this is a bug in nbdag: KeyError: 'oops'; its traceback is in "),
+        (
+            OSError(28, "No space left on device", "/small/file"),
+            1,
+            "no space left on device (/small/file); free disk space or change",
+        ),
+        (KeyError("oops"), 1, "this is a bug in nbdag: KeyError: 'oops'; please report it with its traceback, in "),
     ],
 )
-def test_every_error_is_a_sentence_and_an_exit_code(
+def test_every_error_prints_one_sentence_and_sets_the_exit_code(
     error: BaseException, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -108,19 +112,19 @@ def test_every_error_is_a_sentence_and_an_exit_code(
     assert done.stderr.strip().count("\n") == 0
 
 
-def test_a_bug_leaves_its_traceback_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_traceback_of_a_bug_is_saved_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     call("go", group=failing(KeyError("oops")))
     (file,) = tmp_path.iterdir()
     assert "KeyError: 'oops'" in file.read_text()
 
 
-def test_debugging_shows_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nbdag_debug_prints_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBDAG_DEBUG", "1")
     assert "Traceback" in call("go", group=failing(KeyError("oops"))).stderr
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_output_pipe_prints_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m nbdag --help | true; echo ${{PIPESTATUS[0]}}"],
         capture_output=True,
@@ -153,7 +157,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         ("2026-01-01", "2026-01-01"),
     ],
 )
-def test_a_value_has_the_type_that_papermill_gives_it(text: str, value: Any) -> None:
+def test_parameter_values_have_the_types_that_papermill_infers(text: str, value: Any) -> None:
     from papermill.cli import _resolve_type
 
     assert typed(text) == value == _resolve_type(text)
@@ -172,7 +176,7 @@ def said_by(*words: str) -> dict[str, Any]:
     return found
 
 
-def test_parameters_come_in_papermills_five_ways(tmp_path: Path) -> None:
+def test_all_five_parameter_options_of_papermill_work(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("b: [1, 2]\nday: 2026-01-01\n")
     encoded = base64.b64encode(b"e: base").decode()
@@ -180,7 +184,7 @@ def test_parameters_come_in_papermills_five_ways(tmp_path: Path) -> None:
     assert said_by(*words) == {"a": 1, "b": [1, 2], "c": "1", "d": 0.5, "e": "base", "day": "2026-01-01"}
 
 
-def test_the_more_particular_way_wins(tmp_path: Path) -> None:
+def test_parameter_options_have_the_precedence_of_papermill(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("x: file\n")
     encoded = base64.b64encode(b"x: base64").decode()
@@ -194,14 +198,14 @@ def test_the_more_particular_way_wins(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["-f", "no.yaml"], "cannot read no.yaml"),
-        (["-y", "a: [1"], "not YAML at line"),
-        (["-y", "just text"], "a mapping of names to values is needed"),
-        (["-b", "***"], "not base64"),
-        (["-p", "not a name", "1"], "cannot be the name of a variable"),
-        (["-p", "class", "1"], "'class' cannot be the name of a variable"),
+        (["-y", "a: [1"], "invalid YAML at line"),
+        (["-y", "just text"], "expected a mapping of names to values"),
+        (["-b", "***"], "is not text in base64"),
+        (["-p", "not a name", "1"], "is not a valid variable name"),
+        (["-p", "class", "1"], "'class' is not a valid variable name"),
     ],
 )
-def test_a_bad_parameter_is_said(words: list[str], said: str) -> None:
+def test_an_invalid_parameter_is_rejected(words: list[str], said: str) -> None:
     with pytest.raises(click.BadParameter, match=said.replace("*", r"\*")):
         said_by(*words)
 
@@ -224,7 +228,7 @@ def completions(folder: Path, line: str, home: Path) -> list[str]:
     return [each.partition(",")[2] for each in done.stdout.split()]
 
 
-def test_a_shell_completes_commands_notebooks_and_tasks(write_notebook: Any, tmp_path: Path) -> None:
+def test_completion_offers_commands_notebooks_and_tasks(write_notebook: Any, tmp_path: Path) -> None:
     write_notebook("%%task first\na = 1", "%%task final\nb = a", name="churn.ipynb")
     (tmp_path / "notes.txt").write_text("")
     assert completions(tmp_path, "nbdag ch", tmp_path / "home") == ["check"]
@@ -233,8 +237,8 @@ def test_a_shell_completes_commands_notebooks_and_tasks(write_notebook: Any, tmp
     assert completions(tmp_path, "nbdag run missing.ipynb --only fi", tmp_path / "home") == []
 
 
-def test_a_shell_completes_runs_and_their_tasks(write_notebook: Any, tmp_path: Path) -> None:
-    """One word after `logs` may be a run, or a task of the latest."""
+def test_completion_offers_runs_and_their_tasks(write_notebook: Any, tmp_path: Path) -> None:
+    """One word after `logs` may be a run or a task of the latest run."""
     home = Home(tmp_path / "home")
     run = nbdag.run(write_notebook("%%task first\na = 1", "%%task final\nb = a"), home=home).id
     assert completions(tmp_path, "nbdag logs fi", tmp_path / "home") == ["first", "final"]
@@ -245,7 +249,7 @@ def test_a_shell_completes_runs_and_their_tasks(write_notebook: Any, tmp_path: P
 # -- doctor ------------------------------------------------------------------------------------------------------------
 
 
-def test_doctor_finds_nothing_wrong_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_finds_no_problem_in_the_test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
     done = call("doctor", "-o", "json")
     assert done.exit_code == 0, done.output
@@ -257,7 +261,7 @@ def test_doctor_finds_nothing_wrong_here(tmp_path: Path, monkeypatch: pytest.Mon
     assert [each["what"] for each in yaml.safe_load(call("doctor", "-o", "yaml").stdout)] == list(found)
 
 
-def test_doctor_says_when_state_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_home_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home").write_text("a file")
     monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
     done = call("doctor")

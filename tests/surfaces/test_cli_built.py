@@ -1,4 +1,4 @@
-"""The command line and a notebook whose tasks code makes."""
+"""Tests of the command line with notebooks whose tasks a `%%dag` cell builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SWEEP = (
 )
 
 
-def test_check_tells_places_of_the_file_in_json(write_notebook: WriteNotebook, nbdag: Any) -> None:
+def test_check_json_uses_cell_positions_of_the_file(write_notebook: WriteNotebook, nbdag: Any) -> None:
     done = nbdag("check", "--json", write_notebook(*SWEEP, "%%task last\nnosuch"))
     assert done.returncode == 1
     assert done.stderr == "building 2\n"
@@ -35,15 +35,15 @@ def test_check_tells_places_of_the_file_in_json(write_notebook: WriteNotebook, n
     assert reads["report"] == {"name": "m0", "read_at": [4, 2], "written_at": [3, 4]}
 
 
-def test_check_shows_the_line_that_made_what_is_wrong(write_notebook: WriteNotebook, nbdag: Any) -> None:
+def test_check_shows_the_line_that_built_a_faulty_task(write_notebook: WriteNotebook, nbdag: Any) -> None:
     path = write_notebook(*SWEEP[:3], "%%dag\n\nPython('fit', '''x = 1\ny = nosuch''')", "1 / 0", "%%task last\nnosuch")
     done = nbdag("check", path)
-    assert "nb.ipynb: cell 4, line 3: NB201 error: nothing above sets nosuch (line 2 of fit)" in done.stdout
+    assert "nb.ipynb: cell 4, line 3: NB201 error: no cell above sets nosuch (line 2 of fit)" in done.stdout
     assert "     3 | Python('fit', '''x = 1\n" in done.stdout
     assert "     2 | nosuch\n" in done.stdout
 
 
-def test_a_run_takes_its_shape_from_its_parameters(write_notebook: WriteNotebook, nbdag: Any) -> None:
+def test_parameters_decide_which_tasks_a_run_builds(write_notebook: WriteNotebook, nbdag: Any) -> None:
     path = write_notebook(*SWEEP)
     done = nbdag("run", path, "-p", "n", "3", "--json", "--kernels", "fresh")
     assert done.returncode == 0, done.stderr
@@ -55,16 +55,16 @@ def test_a_run_takes_its_shape_from_its_parameters(write_notebook: WriteNotebook
     ]  # fmt: skip
 
 
-def test_a_run_that_waits_to_be_built_says_so(write_notebook: WriteNotebook, nbdag: Any) -> None:
+def test_status_reports_that_a_queued_run_is_not_built_yet(write_notebook: WriteNotebook, nbdag: Any) -> None:
     assert nbdag("deploy", write_notebook(*SWEEP)).returncode == 0
     assert nbdag("trigger", "sweep", "-p", "n", "two").returncode == 0
-    assert "its tasks are built when its turn comes" in nbdag("status", "latest").stdout
+    assert "its tasks are built when the run starts" in nbdag("status", "latest").stdout
     assert "they are not built" in nbdag("why", "latest", "fit_0").stderr
     assert nbdag("resume", "latest").returncode == 1
     assert "cell 4, line 3: TypeError" in nbdag("status", "latest").stdout
 
 
-def test_what_cannot_be_built_is_said_once_and_nothing_runs(write_notebook: WriteNotebook, nbdag: Any) -> None:
+def test_a_build_error_is_reported_once_and_no_task_runs(write_notebook: WriteNotebook, nbdag: Any) -> None:
     path = write_notebook(*SWEEP[:3], "%%dag\nPython('a', '1', retires=2)")
     for command in ("run", "deploy"):
         done = nbdag(command, path)

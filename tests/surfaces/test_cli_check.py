@@ -1,4 +1,4 @@
-"""`nbdag check` and `nbdag show`: what is understood, what is wrong, where."""
+"""Tests of `nbdag check` and `nbdag show`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PIPELINE = (
 )
 
 
-def test_a_good_notebook_has_no_problems(write_notebook: WriteNotebook) -> None:
+def test_check_reports_no_problems_for_a_valid_notebook(write_notebook: WriteNotebook) -> None:
     path = write_notebook(*PIPELINE, name="churn.ipynb")
     done = call("check", path)
     assert done.exit_code == 0, done.output
@@ -40,7 +40,7 @@ def test_a_good_notebook_has_no_problems(write_notebook: WriteNotebook) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "show"])
-def test_json_has_the_promised_shape(command: str, write_notebook: WriteNotebook) -> None:
+def test_json_has_the_documented_structure(command: str, write_notebook: WriteNotebook) -> None:
     done = call(command, write_notebook(*PIPELINE), "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
@@ -81,7 +81,7 @@ BAD_CELLS = [
 
 
 @pytest.mark.parametrize(("cells", "code", "place", "said", "hint"), BAD_CELLS)
-def test_a_mistake_is_said_with_code_place_and_hint(
+def test_check_reports_an_error_with_code_place_and_hint(
     cells: tuple[str, ...], code: str, place: str | None, said: str, hint: str | None, write_notebook: WriteNotebook
 ) -> None:
     path = write_notebook(*cells)
@@ -96,19 +96,19 @@ def test_a_mistake_is_said_with_code_place_and_hint(
     assert "1 error" in done.stdout.splitlines()[-1]
 
 
-def test_the_line_that_is_wrong_is_shown(write_notebook: WriteNotebook) -> None:
+def test_check_shows_the_source_line_of_a_problem(write_notebook: WriteNotebook) -> None:
     done = call("check", write_notebook("%%task a\nx = 1\ny = xx + 1"))
     assert "     3 | y = xx + 1" in done.stdout
 
 
-def test_warnings_alone_are_no_failure_unless_asked(write_notebook: WriteNotebook) -> None:
+def test_warnings_fail_the_check_only_with_strict(write_notebook: WriteNotebook) -> None:
     path = write_notebook("%%task a\nfrom math import *\nx = 1")
     assert call("check", path).exit_code == 0
     assert "warning" in call("check", path).stdout
     assert call("check", "--strict", path).exit_code == 1
 
 
-def test_several_notebooks_are_checked_each(write_notebook: WriteNotebook) -> None:
+def test_check_accepts_several_notebooks(write_notebook: WriteNotebook) -> None:
     good, bad = write_notebook("%%task a\nx = 1", name="good.ipynb"), write_notebook("%%task a\ny", name="bad.ipynb")
     done = call("check", good, bad)
     assert done.exit_code == 1
@@ -132,7 +132,7 @@ BAD_FILES: list[tuple[str, bytes | None]] = [
 
 @pytest.mark.parametrize("command", ["check", "show", "run"])
 @pytest.mark.parametrize(("name", "content"), BAD_FILES)
-def test_a_file_that_is_no_notebook_is_refused_in_one_sentence(
+def test_an_invalid_notebook_file_is_rejected_in_one_sentence(
     command: str, name: str, content: bytes | None, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_notebook_is_refused_in_one_sentence(
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_is_rejected_in_one_sentence(tmp_path: Path) -> None:
     done = call("check", tmp_path)
     assert done.exit_code in (1, 2)
     assert done.stderr.startswith("nbdag: ")
@@ -155,7 +155,7 @@ def test_a_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_have_no_problems(path: Path) -> None:
+def test_the_example_notebooks_have_no_problems(path: Path) -> None:
     done = call("check", "--strict", path)
     assert done.exit_code == 0, done.output
 
@@ -163,7 +163,7 @@ def test_the_examples_have_no_problems(path: Path) -> None:
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
-def test_show_lists_the_tasks_in_run_order_with_what_they_take(write_notebook: WriteNotebook) -> None:
+def test_show_lists_the_tasks_with_their_inputs(write_notebook: WriteNotebook) -> None:
     done = call("show", write_notebook(*PIPELINE))
     assert done.exit_code == 0
     for word in ("churn", "extract", "total", "biggest", "publish", "rows"):
@@ -173,7 +173,7 @@ def test_show_lists_the_tasks_in_run_order_with_what_they_take(write_notebook: W
 @pytest.mark.parametrize(
     ("ending", "begins"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("mmd", b"")]
 )
-def test_show_draws_by_the_files_ending(
+def test_the_file_extension_selects_the_format_of_the_drawing(
     ending: str, begins: bytes, write_notebook: WriteNotebook, tmp_path: Path
 ) -> None:
     done = call("show", write_notebook(*PIPELINE), "-o", tmp_path / f"dag.{ending}")
@@ -183,7 +183,7 @@ def test_show_draws_by_the_files_ending(
     assert ending == "png" or b"extract" in picture
 
 
-def test_show_draws_to_standard_output(write_notebook: WriteNotebook) -> None:
+def test_show_writes_the_drawing_to_standard_output(write_notebook: WriteNotebook) -> None:
     done = call("show", write_notebook(*PIPELINE), "-o", "-", "--format", "dot")
     assert "digraph" in done.stdout
     assert "<svg" in call("show", write_notebook(*PIPELINE), "-o", "-").stdout
@@ -192,7 +192,7 @@ def test_show_draws_to_standard_output(write_notebook: WriteNotebook) -> None:
 @pytest.mark.parametrize(
     ("words", "said"), [(["-o", "dag.xyz"], "xyz"), (["-o", "no/such/folder/dag.svg"], "no/such/folder")]
 )
-def test_show_refuses_what_it_cannot_write(
+def test_show_rejects_an_unknown_format_or_missing_folder(
     words: list[Any], said: str, write_notebook: WriteNotebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Notebooks on a schedule, as a person deploys, looks at and triggers them, called in this process."""
+"""Tests of the commands for deployment and schedules, called in the process of the tests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def listed(call: Call) -> list[dict[str, Any]]:
     return found
 
 
-def test_each_deployment_is_a_version_and_its_schedule_is_live(call: Call) -> None:
+def test_each_deployment_creates_a_version_and_starts_its_schedule(call: Call) -> None:
     said = call("deploy", write()).stdout
     assert re.fullmatch(rf"churn: version 1 is deployed; schedule '30 2 \* \* \*', next run {A_TIME}\n", said)
     write(SCHEDULE, "%%task a\nx = 2")
@@ -60,13 +60,13 @@ def test_each_deployment_is_a_version_and_its_schedule_is_live(call: Call) -> No
     assert (row["dag"], row["version"], row["next_run"], row["paused"]) == ("churn", 3, None, False)
 
 
-def test_what_is_deployed_stays_as_it_was_whatever_becomes_of_the_file(
+def test_editing_or_deleting_the_file_does_not_change_the_deployment(
     call: Call, deployed: Path, tmp_path: Path
 ) -> None:
     pinned = listed(call)[0]["digest"]
     assert listed(call)[0]["changed"] is None
     write(SCHEDULE, "%%task other\nx = 2")
-    assert "churn.ipynb (changed since)" in call("list").output
+    assert "churn.ipynb (edited since)" in call("list").output
     assert listed(call)[0]["changed"] == "changed"
     deployed.unlink()
     assert (listed(call)[0]["changed"], listed(call)[0]["digest"]) == ("gone", pinned)
@@ -74,14 +74,14 @@ def test_what_is_deployed_stays_as_it_was_whatever_becomes_of_the_file(
     assert [task.id for task in runs.find_run(home=Home(tmp_path / "home"))] == ["a"]
 
 
-def test_what_cannot_run_is_not_deployed(call: Call) -> None:
+def test_a_notebook_with_errors_is_not_deployed(call: Call) -> None:
     answer = call("deploy", write(SCHEDULE, "%%task a\nx = nowhere"))
     assert answer.exit_code == 1
     assert "nowhere" in answer.stderr
-    assert call("list").stderr == "nothing is deployed: 'nbdag deploy NOTEBOOK' does\n"
+    assert call("list").stderr == "no DAG is deployed; 'nbdag deploy NOTEBOOK' deploys one\n"
 
 
-def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed: Path) -> None:
+def test_next_notes_the_effects_of_daylight_saving_time(call: Call, deployed: Path) -> None:
     found = json.loads(call("next", "churn", "-n", 400, "-o", "json").stdout)
     assert len(found) == 400 and not any(each["note"] for each in found)  # Riga's clocks change at three
     call("deploy", write(SCHEDULE.replace("30 2", "30 3")))
@@ -94,18 +94,18 @@ def test_what_daylight_saving_does_is_said_beside_the_time(call: Call, deployed:
     assert all(before["at"] == after["interval_start"] for before, after in pairwise(found))
 
 
-def test_a_paused_schedule_makes_no_runs_and_says_so(call: Call, deployed: Path) -> None:
+def test_list_and_next_report_a_paused_schedule(call: Call, deployed: Path) -> None:
     assert call("pause", "churn").output == "churn: paused\n"
     assert re.search(r"^churn +30 2 \* \* \* +paused ", call("list").stdout, re.MULTILINE)
-    assert call("next", "churn").stderr == "churn is paused: 'nbdag unpause churn' lets these happen\n"
+    assert call("next", "churn").stderr == "churn is paused; 'nbdag unpause churn' allows these runs\n"
     assert call("deploy", deployed).stdout == "churn: version 1 is deployed; schedule '30 2 * * *', paused\n"
     assert re.fullmatch(rf"churn: schedule '30 2 \* \* \*', next run {A_TIME}\n", call("unpause", "churn").stdout)
 
 
-def test_a_run_is_asked_for_with_values_and_for_a_date(call: Call, deployed: Path, tmp_path: Path) -> None:
+def test_trigger_accepts_parameters_and_a_logical_date(call: Call, deployed: Path, tmp_path: Path) -> None:
     answer = call("trigger", "churn", "-p", "alpha", "5", "--logical-date", "2026-03-02T02:30")
     assert re.fullmatch(r"run manual__\S+ of churn: queued\n", answer.stdout)
-    assert answer.stderr == "no scheduler is alive here: start one with 'nbdag scheduler'\n"
+    assert answer.stderr == "no scheduler is running here; start one with 'nbdag scheduler'\n"
     home = Home(tmp_path / "home")
     run = runs.find_run(home=home)
     assert (run.state, dict(run.parameters)) == (RunState.QUEUED, {"alpha": 5})
@@ -120,14 +120,18 @@ def test_a_run_is_asked_for_with_values_and_for_a_date(call: Call, deployed: Pat
     ("words", "code", "said"),
     [
         (("trigger", "chrun"), 1, "no DAG 'chrun' is deployed"),
-        (("trigger", "churn", "--logical-date", "yesterday"), 2, "'yesterday' is no date: write 2026-01-31 or"),
+        (
+            ("trigger", "churn", "--logical-date", "yesterday"),
+            2,
+            "invalid date 'yesterday'; expected a form such as 2026-01-31 or",
+        ),
         (("pause", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("next", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("remove", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("deploy", "none.ipynb"), 2, "none.ipynb"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_a_wrong_argument_is_reported_in_one_sentence(
     call: Call, deployed: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     answer = call(*words)
@@ -136,11 +140,9 @@ def test_what_is_wrong_is_said_in_one_sentence(
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_what_is_removed_makes_no_runs_and_those_that_there_are_stay(
-    call: Call, deployed: Path, tmp_path: Path
-) -> None:
+def test_removing_a_dag_keeps_its_runs(call: Call, deployed: Path, tmp_path: Path) -> None:
     call("trigger", "churn")
-    assert call("remove", "churn").output == "churn: no longer deployed\n"
+    assert call("remove", "churn").output == "churn: removed\n"
     assert listed(call) == []
     assert [run.dag for run in runs.list_runs(home=Home(tmp_path / "home"))] == ["churn"]
     assert call("deploy", deployed).output.startswith("churn: version 1 is deployed; ")

@@ -1,4 +1,4 @@
-"""What is left after Ctrl-C, kill -9, timeouts, a full disk: no process, a record that tells the truth, one sentence."""
+"""Tests of Ctrl-C, kill -9, timeouts and full disks: all processes end, records are right, errors are one sentence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def runs_of(nbdag: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def hanging(nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Popen[str]]:
-    """A run of which one task has begun and does not end."""
+    """Yield the process of a run in which one task has started and never ends."""
     with nbdag.start("run", write_notebook(*HANGS), start_new_session=True) as process:
         try:
             started = nbdag.folder / "started"
@@ -56,7 +56,7 @@ def hanging(nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Po
     [(signal.SIGINT, False, 130), (signal.SIGINT, True, 130), (signal.SIGTERM, False, -signal.SIGTERM)],
     ids=["Ctrl-C", "Ctrl-C in a terminal", "SIGTERM"],
 )
-def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
+def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
     number: signal.Signals, to_group: bool, code: int, nbdag: Any, hanging: subprocess.Popen[str]
 ) -> None:
     (os.killpg if to_group else os.kill)(hanging.pid, number)
@@ -65,7 +65,7 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
     if number is signal.SIGINT:
         assert "interrupted: run " in err
     assert "Traceback" not in out + err
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     (run,) = runs_of(nbdag)
     assert run["state"] == "cancelled"
     states = {task["id"]: task["state"] for task in run["tasks"]}
@@ -74,17 +74,21 @@ def test_an_interrupted_run_is_cancelled_and_leaves_no_process(
     assert "quick is done" in Path(run["notebook"]).read_text()
 
 
-def test_a_killed_run_leaves_no_kernel_and_a_store_that_opens(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+def test_kernels_end_and_the_store_opens_after_a_run_is_killed(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     hanging.kill()
     hanging.communicate(timeout=LONG)
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     (run,) = runs_of(nbdag)
-    assert run["state"] in ("running", "failed", "cancelled")
+    assert run["state"] == "running"
+    assert f"(pid {hanging.pid}) has ended" in run["orphaned"]
     done = nbdag("status")
     assert done.returncode == 0, done.stderr
+    assert "`nbdag doctor` records it as failed" in done.stdout
+    assert f"run {run['run_id']} of" in nbdag("doctor").stdout
+    assert runs_of(nbdag)[0]["state"] == "failed"
 
 
-def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+def test_a_run_can_be_cancelled_from_another_terminal(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     (run,) = runs_of(nbdag)
     assert run["state"] == "running"
     assert {task["id"]: task["state"] for task in run["tasks"]}["hangs"] == "running"
@@ -93,7 +97,7 @@ def test_another_terminal_sees_the_run_and_cancels_it(nbdag: Any, hanging: subpr
     out, err = hanging.communicate(timeout=LONG)
     assert hanging.returncode in (1, 130), out + err
     assert runs_of(nbdag)[0]["state"] == "cancelled"
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
 
 
 def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -113,7 +117,7 @@ def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNoteb
     assert run.returncode == 0, out + err
 
 
-def test_a_timeout_ends_the_task_and_every_process_of_it(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_timeout_terminates_all_processes_of_the_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     for limit in limits():
         hangs = HANGS[1].replace("--after quick", f"--timeout {limit:g}s")
         done = nbdag("run", write_notebook(hangs, "%%task other\nprint('fine')"), "--json")
@@ -126,10 +130,10 @@ def test_a_timeout_ends_the_task_and_every_process_of_it(nbdag: Any, write_noteb
             break
     child = int((nbdag.folder / "started").read_text())
     until(lambda: is_gone(child), "the child is gone")
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
 
 
-def test_tasks_that_do_not_depend_on_each_other_run_at_the_same_time(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_independent_tasks_run_in_parallel(nbdag: Any, write_notebook: WriteNotebook) -> None:
     waits = """import time
 from pathlib import Path
 begun = time.time()
@@ -156,12 +160,12 @@ span = (begun, time.time())"""
     assert not overlaps(1)
 
 
-# -- places that cannot be written -------------------------------------------------------------------------------------
+# -- homes that are not writable ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A small file system of its own."""
+    """Yield a function that mounts a small file system."""
     places: list[Path] = []
 
     def mount(options: str) -> Path:
@@ -189,17 +193,19 @@ def refused(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert said in sentences[0]
 
 
-def test_a_home_that_is_a_file_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_home_that_is_a_file_is_reported(nbdag: Any, write_notebook: WriteNotebook) -> None:
     nbdag.home.write_text("not a folder")
     refused(nbdag("run", write_notebook("%%task a\nx = 1")), str(nbdag.home))
 
 
-def test_a_read_only_home_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
+def test_a_read_only_home_is_reported(
+    nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
+) -> None:
     nbdag.home = mounted("size=1m,ro")
     refused(nbdag("run", write_notebook("%%task a\nx = 1")), "cannot be written")
 
 
-def test_a_read_only_home_can_still_be_read(
+def test_runs_in_a_read_only_home_can_be_listed(
     nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
 ) -> None:
     nbdag.home = mounted("size=20m")
@@ -211,7 +217,9 @@ def test_a_read_only_home_can_still_be_read(
     refused(nbdag("run", nbdag.folder / "nb.ipynb"), "cannot be written")
 
 
-def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]) -> None:
+def test_a_disk_that_fills_during_a_run_is_reported(
+    nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
+) -> None:
     nbdag.home = mounted("size=2m")
     path = write_notebook("%%task big\nimport os\nblock = os.urandom(8_000_000)", "%%task reads\nprint(len(block))")
     done = nbdag("run", path)
@@ -219,11 +227,11 @@ def test_a_full_disk_is_said(nbdag: Any, write_notebook: WriteNotebook, mounted:
     told = done.stdout + done.stderr
     assert "bug" not in told
     assert "no space left" in told.lower() or "disk" in told.lower()
-    until(lambda: not nbdag.processes.identity(), "no process is left")
+    until(lambda: not nbdag.processes(), "no process is left")
     assert nbdag("status").returncode == 0
 
 
-def test_a_disk_that_is_full_from_the_start_is_said(
+def test_a_disk_that_is_full_before_a_run_is_reported(
     nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
 ) -> None:
     nbdag.home = mounted("size=64k")

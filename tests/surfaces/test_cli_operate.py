@@ -1,4 +1,4 @@
-"""The commands that operate on runs, called in this process."""
+"""Tests of the commands that change runs and maintain the installation, called in the process of the tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resul
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_shows_examples(call: Callable[..., Result], command: str) -> None:
+def test_each_commands_help_shows_examples(call: Callable[..., Result], command: str) -> None:
     answer = call(command, "--help")
     assert answer.exit_code == 0
     assert f"nbdag {command}" in answer.output.partition("Examples:")[2]
@@ -38,19 +38,24 @@ def test_each_command_shows_examples(call: Callable[..., Result], command: str) 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["clear", "latest"], 1, "there is no run in"),
-        (["why", "latest", "a"], 1, "there is no run in"),
-        (["resume"], 1, "there is no run in"),
+        (["clear", "latest"], 1, "no run in"),
+        (["why", "latest", "a"], 1, "no run in"),
+        (["resume"], 1, "no run in"),
         (["mark", "lost", "latest", "a"], 2, "'lost' is not one of 'success', 'failed', 'skipped'"),
-        (["pools", "set", "gpu", "-5"], 2, "a pool cannot have -5 slots"),
-        (["pools", "delete", "gpu"], 1, "there is no pool 'gpu'"),
-        (["backfill", "churn", "--from", "x", "--to", "2026-01-01"], 2, "'x' is no date"),
+        (["pools", "set", "gpu", "-5"], 2, "invalid number of slots -5; expected 0 or more, or -1 for no limit"),
+        (["pools", "delete", "gpu"], 1, "unknown pool 'gpu'; the pools are default_pool"),
+        (
+            ["backfill", "churn", "--from", "x", "--to", "2026-01-01"],
+            2,
+            "invalid date 'x'; expected a form such as 2026-01-31",
+        ),
         (["backfill", "churn", "--from", "2026-01-01", "--to", "2026-01-02"], 1, "no DAG 'churn' is deployed"),
-        (["gc", "--keep", "soon"], 2, "'soon' is no length of time"),
+        (["gc", "--keep", "soon"], 2, "invalid duration 'soon'; expected a form such as 30d"),
+        (["scheduler", "--executor", "nope"], 2, "unknown executor 'nope'; expected one of "),
         (["scheduler", "--print-unit", "cron"], 2, "'cron' is not one of 'systemd', 'launchd'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_a_wrong_argument_is_reported_in_one_sentence(
     call: Callable[..., Result], words: list[str], code: int, said: str
 ) -> None:
     answer = call(*words)
@@ -60,17 +65,17 @@ def test_what_is_wrong_is_said_in_one_sentence(
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_pools_are_listed_for_programs(call: Callable[..., Result]) -> None:
+def test_pools_database_and_garbage_collection_commands_print_their_results(call: Callable[..., Result]) -> None:
     assert call("pools", "set", "gpu", 2).output == "pool gpu: 2 slots, 0 in use\n"
     assert {"name": "gpu", "slots": 2, "used": 0, "tasks": []} in json.loads(call("pools", "list", "-o", "json").output)
     assert call("db", "check").exit_code == 0
     assert "0 values, 0 notebooks, 0 folders" in call("gc").output
-    assert "younger than an hour stay for now" in call("gc", "--keep", "1m").output
+    assert "younger than an hour are kept for now" in call("gc", "--keep", "1m").output
     assert "younger" not in call("gc", "--keep", "2h").output
 
 
 LINES = [
-    runs.Line(at=1767225600.0, message="the scheduler begins: 2 tasks at once, nbdag.db"),
+    runs.Line(at=1767225600.0, message="the scheduler starts: 2 tasks at once, nbdag.db"),
     runs.Line(at=1767225600.5, message="is due at 06:00", dag="churn", run="r1"),
     runs.Line(at=1767225601.0, message="", dag="churn", run="r1", task="a", try_number=1, state="running"),
     runs.Line(
@@ -84,14 +89,14 @@ LINES = [
     [
         (
             (),
-            "12:00:00 the scheduler begins: 2 tasks at once, nbdag.db\n"
+            "12:00:00 the scheduler starts: 2 tasks at once, nbdag.db\n"
             "12:00:00 churn r1: is due at 06:00\n"
             "12:00:01 churn r1 a: running\n"
             "12:00:02 churn r1 b[3]: failed (try 2): no luck\n",
         ),
         (
             ("--log-json",),
-            '{"at": "12:00:00", "message": "the scheduler begins: 2 tasks at once, nbdag.db"}\n'
+            '{"at": "12:00:00", "message": "the scheduler starts: 2 tasks at once, nbdag.db"}\n'
             '{"at": "12:00:00", "dag": "churn", "run": "r1", "message": "is due at 06:00"}\n'
             '{"at": "12:00:01", "dag": "churn", "run": "r1", "task": "a", "try": 1, "state": "running"}\n'
             '{"at": "12:00:02", "dag": "churn", "run": "r1", "task": "b", "map_index": 3, "try": 2, "state": "failed", '
@@ -99,7 +104,7 @@ LINES = [
         ),
     ],
 )
-def test_the_log_has_a_plain_line_or_an_object_for_each_thing(
+def test_the_scheduler_logs_each_event_as_a_line_or_a_json_object(
     call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], printed: str
 ) -> None:
     monkeypatch.setattr(runs, "schedule", lambda *, on_line, **said: [on_line(line) for line in LINES])
@@ -109,7 +114,7 @@ def test_the_log_has_a_plain_line_or_an_object_for_each_thing(
 
 @pytest.fixture
 def odd(tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory, and a home, whose names mean something to systemd."""
+    """Enter a working directory whose name contains systemd's special characters, with the home inside."""
     folder = tmp_path / 'a "%h" $HOME'
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -117,7 +122,9 @@ def odd(tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyP
     return folder
 
 
-def test_a_unit_for_systemd_starts_this_interpreter_here(call: Callable[..., Result], odd: Path) -> None:
+def test_the_systemd_unit_runs_the_current_interpreter_in_the_current_folder(
+    call: Callable[..., Result], odd: Path
+) -> None:
     text = call("scheduler", "--print-unit", "systemd", "--jobs", 4).output
     unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -128,31 +135,36 @@ def test_a_unit_for_systemd_starts_this_interpreter_here(call: Callable[..., Res
     assert service["WorkingDirectory"] == str(odd).replace("%", "%%")
     home = str(odd / "home").replace("%", "%%").replace('"', '\\"')
     assert f'Environment="NBDAG_HOME={home}"' in text
-    # The scheduler alone is told to end, and has time to let its tasks end.
+    # systemd signals only the scheduler, which has time to wait for its tasks.
     assert (service["KillMode"], service["TimeoutStopSec"], service["Restart"]) == ("mixed", "300", "always")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
-def test_systemd_finds_nothing_wrong_with_its_unit(call: Callable[..., Result], odd: Path, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(call: Callable[..., Result], odd: Path, tmp_path: Path) -> None:
     path = tmp_path / "nbdag-scheduler.service"
     path.write_text(call("scheduler", "--print-unit", "systemd").output)
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     path.write_text(path.read_text().replace("KillMode=mixed", "KillMode=gently"))
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
-    assert "gently" in done.stderr  # it does look
+    assert "gently" in done.stderr  # the command does detect errors
 
 
-def test_a_property_list_for_launchd_starts_this_interpreter_here(call: Callable[..., Result], odd: Path) -> None:
-    launchd = plistlib.loads(call("scheduler", "--print-unit", "launchd", "--log-json").output.encode())
-    assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", "--log-json"]
+def test_the_launchd_property_list_runs_the_current_interpreter_in_the_current_folder(
+    call: Callable[..., Result], odd: Path
+) -> None:
+    launchd = plistlib.loads(
+        call("scheduler", "--print-unit", "launchd", "--executor", "other", "--log-json").output.encode()
+    )
+    options = ["--executor", "other", "--log-json"]
+    assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", *options]
     assert launchd["WorkingDirectory"] == str(odd)
     assert launchd["EnvironmentVariables"]["NBDAG_HOME"] == str(odd / "home")
     assert (launchd["KeepAlive"], launchd["RunAtLoad"], launchd["ExitTimeOut"]) == (True, True, 300)
 
 
 @pytest.mark.parametrize("kind", ["systemd", "launchd"])
-def test_a_unit_names_the_database_and_never_its_password(
+def test_a_service_definition_contains_the_database_url_but_never_a_password(
     call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me@db/nbdag")
@@ -167,7 +179,7 @@ def test_a_unit_names_the_database_and_never_its_password(
         assert "s3cret" not in call("scheduler", "--print-unit", kind).output
 
 
-def test_the_last_day_of_a_backfill_is_filled_to_its_end(
+def test_a_backfill_includes_the_whole_last_day(
     call: Callable[..., Result], write_notebook: Callable[..., Path]
 ) -> None:
     said = "%dag churn --schedule '0 */12 * * *' --tz Europe/Paris --start-date 2025-01-01T12:00"
@@ -181,12 +193,10 @@ def test_the_last_day_of_a_backfill_is_filled_to_its_end(
     assert ticks("2025-01-01", "2025-01-02T00:00") == ["01T12:00", "02T00:00"]
     early = call("backfill", "churn", "--from", "2024-01-01", "--to", "2024-01-02", "--dry-run")
     assert early.exit_code == 2
-    assert "no tick of the past between these dates; it begins on 2025-01-01 12:00" in early.output
+    assert "no past tick between these dates; it begins on 2025-01-01 12:00" in early.output
 
 
-def test_a_run_that_nobody_watches_takes_no_unknown_parameter(
-    call: Callable[..., Result], write_notebook: Callable[..., Path]
-) -> None:
+def test_trigger_rejects_an_unknown_parameter(call: Callable[..., Result], write_notebook: Callable[..., Path]) -> None:
     assert call("deploy", write_notebook("%dag churn", "%%params\nalpha = 1", "%%task a\nx = alpha")).exit_code == 0
     done = call("trigger", "churn", "-p", "alhpa", "2")
     assert (done.exit_code, done.output) == (
@@ -195,15 +205,15 @@ def test_a_run_that_nobody_watches_takes_no_unknown_parameter(
     assert call("trigger", "churn", "-p", "alpha", "2").exit_code == 0
 
 
-def test_a_tick_that_is_due_is_said_so_everywhere(
+def test_every_listing_reports_a_tick_that_is_due(
     call: Callable[..., Result], write_notebook: Callable[..., Path]
 ) -> None:
     path = write_notebook("%dag churn --schedule @daily --start-date 2020-01-01 --catchup", "%%task a\nx = 1")
     for words in (("deploy", path), ("list",), ("next", "churn")):
         assert "due now (tick of 2020-01-01 00:00:00 UTC)" in call(*words).output
-    assert "no scheduler is alive here" in call("list").output
-    assert call("runs", "--dag", "chrun").output == "no such runs: did you mean --dag churn?\n"
-    assert call("runs", "--dag", "churn").output == "no such runs\n"
+    assert "no scheduler is running here" in call("list").output
+    assert call("runs", "--dag", "chrun").output == "no matching runs; did you mean --dag churn?\n"
+    assert call("runs", "--dag", "churn").output == "no matching runs\n"
     call("trigger", "churn")
-    assert "nobody drives run manual__" in call("runs").output
+    assert "no process executes run manual__" in call("runs").output
     assert call("pools", "set", "gpu", "-1").output == "pool gpu: no limit, 0 in use\n"

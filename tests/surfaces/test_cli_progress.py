@@ -1,4 +1,4 @@
-"""What a person sees of a run as it happens, on a terminal and in a log."""
+"""Tests of the progress display of a run, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from nbdag.cli.console import PatientConsole
-from nbdag.cli.progress import Lines, Live, Silence, progress
+from nbdag.cli.output import state_text
+from nbdag.cli.progress import Lines, Live, NoProgress, progress
 from nbdag.core.model.states import RunState, TaskState
+from nbdag.graphs.marks import state_style
 from nbdag.runs import Event
 
 R, S, F, Q = TaskState.RUNNING, TaskState.SUCCESS, TaskState.FAILED, TaskState.QUEUED
@@ -43,13 +45,13 @@ def screen(tasks: Iterable[str], *events: Event, now: float = 100.0, height: int
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
     live = Live(console, list(tasks), clock=lambda: now)
     for each in events:
-        live._rows.take(each)
+        live._rows.update(each)
     with console.capture() as captured:
         console.print(live._draw())
     return captured.get()
 
 
-def test_a_log_has_a_line_for_each_thing_that_happens() -> None:
+def test_plain_progress_prints_one_line_per_change_of_state() -> None:
     assert lines(
         ["a", "b"],
         event("a", Q, 0),
@@ -65,7 +67,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens() -> None:
     ]
 
 
-def test_a_retry_is_told_with_its_number_and_its_own_time() -> None:
+def test_a_retry_is_shown_with_its_number_and_its_own_duration() -> None:
     told = lines(
         ["a"],
         event("a", R, 1),
@@ -77,21 +79,21 @@ def test_a_retry_is_told_with_its_number_and_its_own_time() -> None:
     assert told[2:] == ["[0/1] a: running (try 2)", "[1/1] a: success (try 2) after 1.0 s"]
 
 
-def test_what_is_said_without_a_change_of_state_is_told_once() -> None:
+def test_a_message_without_a_change_of_state_is_printed_once() -> None:
     told = lines(["a"], event("a", R, 1), event("a", R, 2), event("a", R, 3, message="a warning"))
     assert told == ["[0/1] a: running", "[0/1] a: running: a warning"]
 
 
-def test_a_run_may_speak_too() -> None:
+def test_messages_of_the_run_are_printed_until_it_ends() -> None:
     told = lines(
         [],
         Event(kind="run", run_id="r7", state=RunState.RUNNING, at=1, message="no 'alhpa' is set"),
         Event(kind="run", run_id="r7", state=RunState.FAILED, at=2, message="it took too long"),
     )
-    assert told == ["run r7: no 'alhpa' is set"], "how it ended is told when it has"
+    assert told == ["run r7: no 'alhpa' is set"], "the command itself reports the end of the run"
 
 
-def test_a_closed_pipe_ends_the_showing_and_not_the_run() -> None:
+def test_a_closed_pipe_ends_the_progress_display_but_not_the_run() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", buffering=1) as pipe:
@@ -100,7 +102,7 @@ def test_a_closed_pipe_ends_the_showing_and_not_the_run() -> None:
             shown.show(event("a", state, 1))
 
 
-def test_a_screen_shows_every_task_with_state_and_time() -> None:
+def test_the_live_table_shows_the_state_and_duration_of_each_task() -> None:
     told = screen(["extract", "train"], event("extract", R, 90), event("extract", S, 93), event("train", R, 95))
     extract, train = (
         next(line for line in told.splitlines() if line.startswith(task)) for task in ("extract", "train")
@@ -112,7 +114,7 @@ def test_a_screen_shows_every_task_with_state_and_time() -> None:
     assert "[1/2] done" in told
 
 
-def test_instances_of_a_mapped_task_take_its_place() -> None:
+def test_the_instances_of_a_mapped_task_replace_its_row() -> None:
     told = screen(
         ["a", "each", "z"], event("each", R, 1, index=0), event("each", R, 1, index=1), event("each", S, 2, index=0)
     )
@@ -121,7 +123,7 @@ def test_instances_of_a_mapped_task_take_its_place() -> None:
     assert "[1/4] done" in told
 
 
-def test_a_small_screen_shows_what_matters_most() -> None:
+def test_a_small_screen_shows_failed_and_running_tasks() -> None:
     tasks = [f"t{n}" for n in range(100)]
     events = [event(task, S, 1) for task in tasks[:50]] + [event("t7", F, 2), event("t60", R, 3)]
     told = screen(tasks, *events, height=12)
@@ -131,7 +133,7 @@ def test_a_small_screen_shows_what_matters_most() -> None:
     assert "not shown" in told
 
 
-def test_a_long_message_is_cut_before_anything_else_is() -> None:
+def test_a_long_message_is_truncated_and_the_other_columns_are_not() -> None:
     told = screen(["extract", "train_forest"], event("train_forest", F, 2, message="so long " * 40), width=60)
     line = next(line for line in told.splitlines() if line.startswith("train_forest"))
     assert "failed" in line
@@ -140,30 +142,39 @@ def test_a_long_message_is_cut_before_anything_else_is() -> None:
     assert max(map(len, told.splitlines())) <= 60
 
 
-def test_a_name_is_not_taken_for_markup() -> None:
+def test_messages_are_not_interpreted_as_markup() -> None:
     told = screen(["a"], event("a", F, 1, message="[bold]KeyError[/bold]: '[x]'"))
     assert "[bold]KeyError[/bold]: '[x]'" in told
 
 
 @pytest.mark.parametrize(
-    ("terminal", "show", "kind"), [(True, True, Live), (False, True, Lines), (True, False, Silence)]
+    ("terminal", "show", "kind"), [(True, True, Live), (False, True, Lines), (True, False, NoProgress)]
 )
-def test_what_is_shown_suits_the_place(terminal: bool, show: bool, kind: type[Any]) -> None:
+def test_the_kind_of_display_depends_on_the_terminal_and_the_option(
+    terminal: bool, show: bool, kind: type[Any]
+) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal)
     assert type(progress(console, ["a"], show=show)) is kind
 
 
-def test_what_never_began_leaves_the_screen_alone() -> None:
+def test_a_run_without_events_prints_nothing() -> None:
     out = io.StringIO()
     with progress(Console(file=out, force_terminal=True, width=80), ["a"]):
         pass
     assert out.getvalue() == ""
 
 
-def test_a_live_table_is_drawn_and_left_behind() -> None:
+def test_the_live_table_remains_on_the_screen_after_the_run() -> None:
     out = io.StringIO()
     with progress(Console(file=out, force_terminal=True, width=80, height=24), ["a"]) as shown:
         shown.show(event("a", R, 1))
         shown.show(event("a", S, 2))
     assert "success" in out.getvalue()
     assert out.getvalue().endswith("\n\x1b[?25h") or "\x1b[?25h" in out.getvalue()
+
+
+@pytest.mark.parametrize("state", ["cancelled", "skipped", "success"])
+def test_a_state_has_its_own_sign_and_colour(state: str) -> None:
+    style = state_style(state)
+    text = state_text(state, Console(file=io.StringIO()))
+    assert (text.plain, text.style) == (f"{style.sign} {state}", style.colour)

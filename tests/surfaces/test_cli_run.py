@@ -1,4 +1,4 @@
-"""`nbdag run` and what is told of runs afterwards, through real kernels, as a person at a terminal calls them."""
+"""Tests of `nbdag run` and of the commands that report on runs, with real kernels and separate processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BROKEN = (
 
 
 def texts(report: Path) -> dict[str, str]:
-    """What each task's cell in a report shows."""
+    """Return the outputs of each task's cell in a report, as JSON."""
     found = {}
     for cell in json.loads(report.read_text())["cells"]:
         source = "".join(cell["source"])
@@ -39,9 +39,7 @@ def texts(report: Path) -> dict[str, str]:
     return found
 
 
-def test_a_run_ends_with_the_path_of_a_report_that_holds_every_output(
-    nbdag: Any, write_notebook: WriteNotebook
-) -> None:
+def test_run_prints_the_path_of_a_report_with_all_outputs(nbdag: Any, write_notebook: WriteNotebook) -> None:
     done = nbdag("run", write_notebook(*DIAMOND))
     assert done.returncode == 0, done.stdout + done.stderr
     report = nbdag.folder / done.stdout.splitlines()[-1]
@@ -53,23 +51,24 @@ def test_a_run_ends_with_the_path_of_a_report_that_holds_every_output(
         assert re.search(rf"{task}: success", done.stdout)
 
 
-def test_parameters_and_an_output_path_are_taken_as_papermill_takes_them(
-    nbdag: Any, write_notebook: WriteNotebook
-) -> None:
+def test_run_accepts_parameters_and_an_output_path_as_papermill_does(nbdag: Any, write_notebook: WriteNotebook) -> None:
     done = nbdag("run", write_notebook(*DIAMOND), "out.ipynb", "-p", "scale", "10")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "out.ipynb"
     assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
 
 
-def test_a_file_that_is_no_report_is_never_replaced_unasked(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_file_that_is_not_a_report_is_only_replaced_with_overwrite(nbdag: Any, write_notebook: WriteNotebook) -> None:
     first, second = (write_notebook("%%task a\nx = 1", name=name) for name in ("one.ipynb", "two.ipynb"))
     kept = {second: second.read_bytes(), nbdag.folder / "a.yml": b"a: 1\n", nbdag.folder / "empty.json": b"{}"}
     for path, text in kept.items():
         path.write_bytes(text)
         done = nbdag("run", first, path.name)
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"{path.name} exists and is no report of a run; name another file, or say --overwrite" in done.stderr
+        assert (
+            f"{path.name} already exists and is not a run report; choose another file or pass --overwrite"
+            in done.stderr
+        )
         assert path.read_bytes() == text
     (nbdag.folder / "out.ipynb").touch()  # as mktemp makes one
     for words in (["out.ipynb"], ["out.ipynb"], ["two.ipynb", "--overwrite"]):
@@ -78,7 +77,7 @@ def test_a_file_that_is_no_report_is_never_replaced_unasked(nbdag: Any, write_no
         assert json.loads((nbdag.folder / words[0]).read_text())["metadata"]["nbdag"]["dag"] == "one"
 
 
-def test_json_tells_the_path_that_was_asked_for_as_long_as_it_is_there(
+def test_json_contains_the_requested_report_path_while_that_file_exists(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
     told = json.loads(nbdag("run", write_notebook(*DIAMOND), "out.ipynb", "--json").stdout)
@@ -89,7 +88,9 @@ def test_json_tells_the_path_that_was_asked_for_as_long_as_it_is_there(
     assert kept.is_relative_to(nbdag.home) and kept.is_file()
 
 
-def test_an_unknown_parameter_is_said_once_and_what_is_cached_too(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_an_unknown_parameter_is_reported_once_and_cached_tasks_are_marked(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
     path = write_notebook("%%params\nscale = 2", "%%task start --cache\nx = scale", "%%task next_ --cache\ny = x")
     for show in ("--progress", "--no-progress"):
         done = nbdag("run", path, "-p", "scael", "3", show)
@@ -101,7 +102,7 @@ def test_an_unknown_parameter_is_said_once_and_what_is_cached_too(nbdag: Any, wr
     assert "cached" not in nbdag("run", path, "--no-cache").stdout
 
 
-def test_json_is_alone_on_standard_output(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_run_json_prints_only_json_on_standard_output(nbdag: Any, write_notebook: WriteNotebook) -> None:
     done = nbdag("run", write_notebook(*DIAMOND), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
@@ -130,7 +131,9 @@ def test_json_is_alone_on_standard_output(nbdag: Any, write_notebook: WriteNoteb
     assert "start: success" in done.stderr
 
 
-def test_a_failure_is_told_everywhere_and_kept_to_what_depends_on_it(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_failure_affects_only_downstream_tasks_and_every_command_reports_it(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
     done = nbdag("run", write_notebook(*BROKEN))
     assert done.returncode == 1
     assert "fine: success" in done.stdout
@@ -149,7 +152,7 @@ def test_a_failure_is_told_everywhere_and_kept_to_what_depends_on_it(nbdag: Any,
     assert "about to break" in log.stdout
     assert "value / 0" in log.stdout
     assert "ZeroDivisionError: division by zero" in log.stdout
-    assert nbdag("logs", "breaks").stdout == log.stdout  # one word alone is a task of the latest run
+    assert nbdag("logs", "breaks").stdout == log.stdout  # a single word is a task of the latest run
 
     listed = json.loads(nbdag("runs", "-o", "json").stdout)
     assert [run["state"] for run in listed] == ["failed"]
@@ -160,7 +163,7 @@ def test_a_failure_is_told_everywhere_and_kept_to_what_depends_on_it(nbdag: Any,
     assert "ZeroDivisionError" in status.stdout
 
 
-def test_a_check_that_fails_says_the_values_and_is_not_retried(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_failed_check_reports_the_values_and_is_not_retried(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook('%%task judge --retries 3 --check "accuracy >= 0.9"\naccuracy = 0.25')
     done = nbdag("run", path, "--json")
     assert done.returncode == 1
@@ -171,7 +174,9 @@ def test_a_check_that_fails_says_the_values_and_is_not_retried(nbdag: Any, write
     assert "0.25" in task["error"]
 
 
-def test_a_task_is_tried_again_and_every_try_is_kept(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_failed_task_is_retried_and_the_log_of_each_attempt_is_kept(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
     flaky = (
         "%%task flaky --retries 2 --retry-delay 0s\nfrom pathlib import Path\n"
         "tried = Path('tried')\nn = len(tried.read_text()) if tried.exists() else 0\ntried.write_text('x' * (n + 1))\n"
@@ -185,7 +190,7 @@ def test_a_task_is_tried_again_and_every_try_is_kept(nbdag: Any, write_notebook:
     assert "this is try 2" in nbdag("logs", "latest", "flaky").stdout
 
 
-def test_partial_runs_take_the_values_of_the_latest_run(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_partial_run_uses_the_values_of_the_latest_run(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook(*DIAMOND)
     early = nbdag("run", path, "--from", "left")
     assert early.returncode != 0
@@ -202,7 +207,7 @@ def test_partial_runs_take_the_values_of_the_latest_run(nbdag: Any, write_notebo
     assert len(json.loads(nbdag("runs", "-o", "json").stdout)) == 2
 
 
-def test_an_unknown_task_is_answered_with_the_nearest(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_an_unknown_task_is_rejected_with_the_nearest_name(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook(*DIAMOND)
     for words in (["--only", "lfet"], ["--upto", "lfet"], ["--from", "lfet"]):
         done = nbdag("run", path, *words)
@@ -211,7 +216,7 @@ def test_an_unknown_task_is_answered_with_the_nearest(nbdag: Any, write_notebook
         assert done.stderr.count("\n") == 1
 
 
-def test_problems_are_said_as_check_says_them_and_nothing_runs(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_run_prints_problems_as_check_does_and_runs_no_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     done = nbdag("run", write_notebook("%%task a\nx = 1", "%%task b\ny = xx"))
     assert done.returncode == 1
     assert "nb.ipynb: cell 2, line 2: NB201 error:" in done.stderr
@@ -229,7 +234,7 @@ def test_problems_are_said_as_check_says_them_and_nothing_runs(nbdag: Any, write
         (["--run", "no-such-run", "--only", "join"], "no-such-run"),
     ],
 )
-def test_a_call_that_cannot_work_is_refused_before_anything_runs(
+def test_invalid_arguments_are_rejected_before_any_task_runs(
     words: list[str], said: str, nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
     done = nbdag("run", write_notebook(*DIAMOND), *words)
@@ -241,7 +246,7 @@ def test_a_call_that_cannot_work_is_refused_before_anything_runs(
     assert "start" not in done.stdout
 
 
-def test_a_notebooks_kernel_that_is_not_installed_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_run_reports_a_kernel_that_is_not_installed(nbdag: Any, write_notebook: WriteNotebook) -> None:
     kernel = {"display_name": "Python 2", "language": "python", "name": "no-such-python"}
     done = nbdag("run", write_notebook("%%task a\nx = 1", kernelspec=kernel))
     assert done.returncode in (1, 2)
@@ -250,7 +255,7 @@ def test_a_notebooks_kernel_that_is_not_installed_is_said(nbdag: Any, write_note
     assert "bug" not in done.stderr
 
 
-def test_what_was_never_run_is_said(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_commands_report_that_there_are_no_runs_yet(nbdag: Any, write_notebook: WriteNotebook) -> None:
     assert "no runs yet" in nbdag("runs").stderr
     assert nbdag("runs").returncode == 0
     assert json.loads(nbdag("runs", "-o", "json").stdout) == []
@@ -263,7 +268,7 @@ def test_what_was_never_run_is_said(nbdag: Any, write_notebook: WriteNotebook) -
     assert not nbdag.home.exists()
 
 
-def test_papermill_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_the_papermill_engine_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: WriteNotebook) -> None:
     import subprocess
     import sys
 
@@ -285,7 +290,7 @@ def test_papermill_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: W
     assert json.loads(nbdag("runs", "-o", "json").stdout)[0]["state"] == "success"
 
 
-def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     cells = (
         "%dag --on-failure no_such_module:f",
         "%%task w --map x=[0,1,2]\nx / 0",
@@ -295,20 +300,20 @@ def test_an_instance_of_a_mapped_task_is_asked_for_by_its_name(nbdag: Any, write
     assert nbdag("run", write_notebook(*cells)).returncode == 1
     assert "ZeroDivisionError" in nbdag("logs", "latest", "w[1]").stdout
     for words, said in (
-        (["w"], "w is mapped and has 3 instances: say which, such as 'w[0]'"),
-        (["w", "--index", "7"], "w has no instance 7: it has instances 0 to 2"),
-        (["u[0]"], "there is one u in this run, so leave out which"),
-        (["v[0]"], "has no task 'v'; it has w, u, none"),
+        (["w"], "w is mapped and has 3 instances; name one of them, such as 'w[0]'"),
+        (["w", "--index", "7"], "w has no instance 7; its instances are 0 to 2"),
+        (["u[0]"], "this run has a single u, so omit the index"),
+        (["v[0]"], "has no task 'v'; its tasks are w, u, none"),
     ):
         assert said in nbdag("logs", "latest", *words).stderr
-    assert "warning NB415: no_such_module:f could not be told of the failure: ModuleNotFound" in nbdag("status").stdout
+    assert "warning NB415: no_such_module:f was not notified of the failure: ModuleNotFound" in nbdag("status").stdout
     assert re.search(r"none .*skipped .* there is no element to map over", nbdag("status").stdout)
     assert nbdag("why", "latest", "none").stdout == "none was skipped: there is no element to map over\n"
     nbdag("mark", "success", "latest", "w[0]")
     assert re.search(r"w\[0\] .*success .* marked success by hand", nbdag("status").stdout)
 
 
-def test_failures_are_told_by_the_lines_of_cells_and_once_where_they_are_alike(
+def test_failures_show_the_lines_of_cells_and_equal_failures_are_shown_once(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
     done = nbdag(
@@ -321,11 +326,12 @@ def test_failures_are_told_by_the_lines_of_cells_and_once_where_they_are_alike(
         ),
     )  # fmt: skip
     assert (
-        "\n  line 3 of b: read('{')\n  line 3 of setup, in read(text): return json.loads(text)\n  (all" in done.stdout
+        "\n  line 3 of b: read('{')\n  line 3 of setup, in read(text): return json.loads(text)\n  (full log"
+        in done.stdout
     )
     assert "decoder.py" not in done.stdout and "decoder.py" in nbdag("logs", "b").stdout
-    assert "q failed: cannot evaluate --when 1/0: ZeroDivisionError: division by zero\n  (all of it" in done.stdout
+    assert "q failed: cannot evaluate --when 1/0: ZeroDivisionError: division by zero\n  (full log" in done.stdout
     assert "r[0] failed: ValueError: False\n  line 2 of r: raise" in done.stdout
-    assert "r[1] and r[2] failed alike\n" in done.stdout
+    assert "r[1] and r[2] failed in the same way\n" in done.stdout
     assert re.search(r"r\[3\] .* ValueError: True", nbdag("status").stdout)
     assert "r[1] and r[2]: the same\n" in nbdag("why", "latest", "r").stdout

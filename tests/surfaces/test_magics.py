@@ -1,4 +1,4 @@
-"""A tagged cell behaves as an ordinary one: in a real kernel, over the real protocol."""
+"""Tests that a tagged cell behaves like an ordinary one, in a real kernel."""
 
 import os
 import re
@@ -46,13 +46,13 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_the_last_expression_displays(kernel, header):
+def test_the_value_of_the_last_expression_is_displayed(kernel, header):
     reply = kernel.run(header.replace("NAME", fresh()) + "\nx = 20\nx + 1")
     assert (reply.status, reply.result, reply.stdout) == ("ok", "21", "")
 
 
 @pytest.mark.parametrize("last", ["x = 3", "x = 3\nx;", "None", ""])
-def test_what_would_not_display_does_not(kernel, last):
+def test_a_header_does_not_change_which_values_are_displayed(kernel, last):
     assert kernel.run(f"%%task {fresh()}\n{last}").result is None
 
 
@@ -66,11 +66,11 @@ def test_a_traceback_shows_the_users_lines_with_their_numbers(kernel, header):
 
 
 def lines_shown(reply):
-    """The numbered lines of the cell that failed, without their marks."""
+    """Return the numbered lines of the failed cell, without their marks."""
     return re.findall(r"^[-> ]*(\d+ .*)$", reply.traceback, re.MULTILINE)
 
 
-def test_a_traceback_shows_the_header_too_as_it_was_written(kernel):
+def test_a_traceback_shows_the_header_as_the_user_wrote_it(kernel):
     name = fresh()
     assert lines_shown(kernel.run(f"%%task {name}  # once\n\nx = (1 +\n  2 / 0)")) == [
         f"1 %%task {name}  # once", "2 ", "3 x = (1 +", "4   2 / 0)",
@@ -93,14 +93,14 @@ def test_a_traceback_through_a_function_of_another_cell_shows_both(kernel):
     assert lines_shown(reply) == ["1 %%skip", "2 shared(0)", "3 def shared(n):", "4     return 1 / n"]
 
 
-def test_below_a_header_a_cell_magics_traceback_is_what_it_is_without(kernel):
+def test_a_header_does_not_change_the_traceback_of_a_cell_magic(kernel):
     bare, below = (kernel.run(f"{header}%%time\nx = 1\n1 / 0") for header in ("", f"%%task {fresh()}\n"))
     told = [re.sub(r"In\[\d+\]", "In", reply.traceback) for reply in (bare, below)]
     assert "line 2\n" in told[1]
     assert told[1].partition("get_ipython")[2] == told[0].partition("get_ipython")[2]
 
 
-def test_a_syntax_error_is_told_at_its_line(kernel):
+def test_a_syntax_error_is_reported_with_its_line(kernel):
     reply = kernel.run(f"%%task {fresh()}\nx = 1\nif x\n    y = 2")
     assert reply.content["ename"] == "SyntaxError"
     assert re.search(r"line 3\b", reply.traceback)
@@ -122,7 +122,7 @@ ORDINARY = {
 
 @pytest.mark.parametrize("options", ["", "--when True", "--check True", "--when True --check True"])
 @pytest.mark.parametrize("case", ORDINARY)
-def test_ordinary_code_runs_as_ever(kernel, case, options):
+def test_ipython_syntax_works_below_a_header(kernel, case, options):
     code, result, stdout = ORDINARY[case]
     reply = kernel.run(f"%%task {fresh()} {options}\n{code}")
     assert reply.status == "ok", reply.traceback + reply.stderr
@@ -130,24 +130,24 @@ def test_ordinary_code_runs_as_ever(kernel, case, options):
     assert stdout in reply.stdout
 
 
-def test_names_are_the_notebooks(kernel):
+def test_a_tagged_cell_runs_in_the_notebooks_namespace(kernel):
     name = fresh("made")
     kernel.run(f"%%task {fresh()} --check True\n{name} = [1]")
     kernel.run(f"%%task {fresh()}\n{name}.append(2)")
     assert kernel.value(name) == "[1, 2]"
 
 
-def test_a_question_mark_shows_what_it_asks_for(kernel):
+def test_a_question_mark_shows_help_below_a_header(kernel):
     reply = kernel.run(f"%%task {fresh()}\nlen?")
     assert "Return the number of items" in reply.content["payload"][0]["data"]["text/plain"]
 
 
-def test_braces_and_dollars_in_a_header_are_left_alone(kernel):
+def test_braces_and_dollars_in_a_header_are_not_expanded(kernel):
     kernel.run("y = 3")
     assert kernel.run(f"%%task {fresh()} --check 'y == 3 and {{y}} == {{3}}' --doc 'costs $y'\n1").status == "ok"
 
 
-def test_what_runs_is_history_as_it_was_typed(kernel):
+def test_the_history_contains_cells_as_typed(kernel):
     source = f"%%task {fresh()}\nx = 1"
     kernel.run(source)
     assert kernel.value("get_ipython().history_manager.input_hist_raw[-1]") == repr(source)
@@ -158,8 +158,8 @@ def debug(kernel, command, **arguments):
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger is at work already")
-def test_the_debugger_stops_at_a_breakpoint_and_shows_what_is_there(kernel):
-    """As JupyterLab asks: the cell's source names the file, its lines are the breakpoints'."""
+def test_the_debugger_stops_at_a_breakpoint_and_shows_variables(kernel):
+    """The requests are those of JupyterLab, which asks for the file of a cell's source and sets breakpoints by line."""
     source = f"%%task {fresh()} --check 'b == 2'\na = 1\nb = a + 1\nb"
     told = {
         "clientID": "test",
@@ -201,7 +201,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("header", "sentence"), WRONG)
-def test_a_wrong_header_is_answered_in_one_sentence_and_its_cell_does_not_run(kernel, header, sentence):
+def test_an_invalid_header_is_reported_in_one_sentence_and_its_cell_does_not_run(kernel, header, sentence):
     name = fresh("never")
     reply = kernel.run(f"{header}\n{name} = 1")
     assert reply.status == "error"
@@ -225,7 +225,7 @@ def test_a_wrong_header_is_answered_in_one_sentence_and_its_cell_does_not_run(ke
         ("%nbdag 'x", "no closing quotation"),
     ],
 )
-def test_a_wrong_line_is_answered_in_one_sentence(kernel, line, sentence):
+def test_an_invalid_line_magic_is_reported_in_one_sentence(kernel, line, sentence):
     reply = kernel.run(line)
     assert reply.status == "error"
     assert sentence in reply.stderr
@@ -235,17 +235,17 @@ def test_a_wrong_line_is_answered_in_one_sentence(kernel, line, sentence):
 # -- what the options do -----------------------------------------------------------------------------------------------
 
 
-def test_a_false_when_skips_the_cell_and_says_so(kernel):
+def test_a_false_when_skips_the_cell_with_a_message(kernel):
     name = fresh("never")
     reply = kernel.run(f"%%task {fresh()} --when 'limit > 3'\n{name} = 1")
-    assert "--when limit > 3 cannot be told (NameError: name 'limit' is not defined)" in reply.stderr
+    assert "cannot evaluate --when limit > 3 (NameError: name 'limit' is not defined)" in reply.stderr
     kernel.run("limit = 1")
     reply = kernel.run(f"%%task {fresh()} --when 'limit > 3'\n{name} = 1\n{name}")
     assert (reply.status, reply.stdout, reply.result) == ("ok", "skipped: --when limit > 3 is false\n", None)
     assert kernel.value(f"'{name}' in globals()") == "False"
 
 
-def test_a_check_that_fails_shows_the_result_and_the_values(kernel):
+def test_a_failed_check_shows_the_result_and_the_values(kernel):
     reply = kernel.run(f"%%task {fresh()} --check 'accuracy >= 0.9'\naccuracy = 0.62\naccuracy")
     assert reply.status == "error"
     assert reply.result == "0.62"
@@ -257,7 +257,7 @@ def test_skip_ends_a_cell_without_an_error(kernel):
     assert (reply.status, reply.stdout) == ("ok", "1\nskipped: no new files\n")
 
 
-def test_a_mapped_task_runs_once_per_element_and_leaves_lists(kernel):
+def test_a_mapped_task_runs_once_per_element_and_collects_lists(kernel):
     reply = kernel.run(f"%%task {fresh()} --map n=[1,2,3]\nsquare = n * n\nprint(n)\nsquare")
     assert reply.status == "ok", reply.traceback
     assert reply.stdout == "1\n2\n3\n"
@@ -266,26 +266,26 @@ def test_a_mapped_task_runs_once_per_element_and_leaves_lists(kernel):
     assert kernel.value("'n' in globals()") == "False"
 
 
-def test_several_maps_multiply_and_zip_goes_in_step(kernel):
+def test_several_maps_form_a_product_and_zip_pairs_them(kernel):
     kernel.run(f"%%task {fresh()} --map a=[1,2] --map b=list('xy')\npair = f'{{a}}{{b}}'")
     assert kernel.value("pair") == "['1x', '1y', '2x', '2y']"
     kernel.run(f"%%task {fresh()} --map a=[1,2] --map b=list('xy') --zip\nstep = f'{{a}}{{b}}'")
     assert kernel.value("step") == "['1x', '2y']"
 
 
-def test_each_element_starts_from_what_was_there_before(kernel):
+def test_each_element_starts_with_the_values_from_before_the_cell(kernel):
     kernel.run("total = 10\nseen = [0]")
     kernel.run(f"%%task {fresh()} --map n=[1,2]\ntotal += n\nseen.append(n)")
     assert kernel.value("total") == "[11, 12]"
     assert kernel.value("seen") == "[[0, 1], [0, 2]]"
 
 
-def test_definitions_of_a_mapped_task_stay_definitions(kernel):
+def test_definitions_in_a_mapped_task_are_not_collected_into_lists(kernel):
     kernel.run(f"%%task {fresh()} --map n=[1,2]\nimport math\ndef twice(x): return 2 * x\nroot = math.sqrt(twice(n))")
     assert kernel.value("(twice(4), callable(math.sqrt), len(root))") == "(8, True, 2)"
 
 
-def test_elements_for_which_when_is_false_are_left_out(kernel):
+def test_elements_with_a_false_when_are_skipped(kernel):
     kernel.run(f"%%task {fresh()} --map n=[1,2,3] --when 'n != 2'\nodd = n")
     assert kernel.value("odd") == "[1, 3]"
 
@@ -298,31 +298,31 @@ def test_elements_for_which_when_is_false_are_left_out(kernel):
         ("--map n='range(2000)'", "--map makes 2,000 instances, more than the limit of 1,024"),
     ],
 )
-def test_elements_that_cannot_be_had_are_one_sentence(kernel, options, sentence):
+def test_an_invalid_map_is_reported_in_one_sentence(kernel, options, sentence):
     reply = kernel.run(f"%%task {fresh()} {options}\n1")
     assert reply.status == "error"
     assert reply.traceback.startswith(f"Fail: {sentence}")
     assert "\n" not in reply.traceback
 
 
-def test_no_element_means_skipped(kernel):
+def test_a_mapped_task_without_elements_is_skipped(kernel):
     reply = kernel.run(f"%%task {fresh()} --map n=[]\nprint('never')")
     assert reply.stdout == "skipped: --map n=[] has no element\n"
 
 
-def test_an_error_in_a_mapped_cell_is_at_its_line(kernel):
+def test_an_error_in_a_mapped_task_is_reported_with_its_line(kernel):
     reply = kernel.run(f"%%task {fresh()} --map n=[1,0]\nx = 1\ny = x / n")
     assert "----> 3 y = x / n" in reply.traceback
 
 
-def test_an_operators_cell_runs_as_what_it_is(kernel):
+def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     kernel.run("who = 'bash'")
     reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from {{who}}")
     assert reply.status == "ok", reply.traceback + reply.stderr
     assert "hello from bash" in reply.stdout
 
 
-def test_defaults_of_dag_hold_for_tasks_below(kernel):
+def test_options_of_dag_are_defaults_for_the_tasks(kernel):
     try:
         kernel.run("%dag churn --check 'good'")
         kernel.run("good = False")
@@ -332,11 +332,11 @@ def test_defaults_of_dag_hold_for_tasks_below(kernel):
     assert kernel.run(f"%%task {fresh()}\n1").status == "ok"
 
 
-def test_dag_run_is_there(kernel):
+def test_dag_run_is_defined_in_the_notebook(kernel):
     assert kernel.value("dag_run.run_id") == "'interactive'"
 
 
-def test_the_command_line_answers_in_the_kernel(kernel):
+def test_the_nbdag_magic_calls_the_command_line(kernel):
     reply = kernel.run("%nbdag --help")
     assert reply.status == "ok"
     assert "check" in reply.stdout
@@ -363,7 +363,7 @@ def test_the_command_line_answers_in_the_kernel(kernel):
         ("%nbdag run --dry", {"--dry-run"}, "--dry"),
     ],
 )
-def test_tab_offers_what_can_stand_there(kernel, code, offered, replaced):
+def test_completion_offers_options_values_and_tasks(kernel, code, offered, replaced):
     kernel.run("%%task known_task\nk = 1", cell="known")
     kernel.run("%%task other_known\nk = 1", cell="other")
     kernel.run("unfinished_name = 1")
@@ -374,7 +374,7 @@ def test_tab_offers_what_can_stand_there(kernel, code, offered, replaced):
         assert offered == set(matches), "nothing else belongs there"
 
 
-def test_tab_in_the_first_line_of_a_longer_cell(kernel):
+def test_completion_works_in_the_first_line_of_a_longer_cell(kernel):
     code = "%%task t --retr\nx = 1\nprint(x)"
     matches, start, end = kernel.complete(code, len("%%task t --retr"))
     assert "--retries" in matches
@@ -401,7 +401,7 @@ def test_inspection_of_a_magic_shows_its_help(kernel):
 # -- %load_ext ---------------------------------------------------------------------------------------------------------
 
 
-def test_loading_twice_and_taking_out(kernel):
+def test_the_extension_can_be_loaded_twice_and_unloaded(kernel):
     kernel.run("%load_ext nbdag")
     kernel.run("%reload_ext nbdag")
     assert kernel.run(f"%%task {fresh()}\n7").result == "7"

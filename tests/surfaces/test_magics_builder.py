@@ -1,4 +1,4 @@
-"""A `%%dag` cell in a live notebook: a real kernel, over the real protocol."""
+"""Tests of a `%%dag` cell in the live notebook, in a real kernel."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel import begun_anew, of_a_notebook
+from kernel import notebook_kernel, reset
 
 CELLS = {
     "load": "%load_ext nbdag",
@@ -21,15 +21,15 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """One kernel for all tests."""
-    with of_a_notebook(tmp_path_factory.mktemp("kernel"), "sweep.ipynb") as kernel:
+    """Yield one kernel for all tests."""
+    with notebook_kernel(tmp_path_factory.mktemp("kernel"), "sweep.ipynb") as kernel:
         yield kernel
 
 
 @pytest.fixture
 def kernel(started):
-    """The kernel as if it were new."""
-    return begun_anew(started)
+    """Return the kernel in its initial state."""
+    return reset(started)
 
 
 def run(kernel, *cells):
@@ -51,7 +51,7 @@ SWEEP = [
 ]
 
 
-def test_running_it_builds_in_the_kernel_and_draws_the_graph(kernel):
+def test_running_a_dag_cell_builds_its_tasks_and_draws_the_graph(kernel):
     run(kernel, "setup", "extract")
     reply = run(kernel, "build")
     assert (reply.status, reply.stderr, reply.result) == ("ok", "", None)
@@ -64,7 +64,7 @@ def test_running_it_builds_in_the_kernel_and_draws_the_graph(kernel):
     assert drawn(kernel.run("%dag", "picture")) == [SWEEP]
 
 
-def test_running_it_again_leaves_no_ghosts(kernel):
+def test_running_a_dag_cell_again_replaces_its_tasks(kernel):
     run(kernel, "setup", "extract", "build")
     reply = kernel.run("%%dag sweep\nPython('only', 'm = fit(X, 1)')", "build")
     assert drawn(reply) == [["✓ extract  [done]", "○ only     ← extract (X)"]]
@@ -74,7 +74,7 @@ def test_running_it_again_leaves_no_ghosts(kernel):
     assert [line.split()[1] for line in last] == ["extract", "only", "another"]
 
 
-def test_a_task_of_a_cell_that_follows_a_built_one_is_stale_until_that_has_run(kernel):
+def test_a_task_downstream_of_a_built_task_is_stale_until_that_task_has_run(kernel):
     run(kernel, "setup", "extract", "build")
     kernel.quietly("best = 6")
     assert run(kernel, "report").stdout == "6\n"
@@ -91,7 +91,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("body", "line", "said"), ERRORS)
-def test_an_error_is_answered_as_in_any_cell(kernel, body, line, said):
+def test_an_error_in_the_body_is_reported_as_in_any_cell(kernel, body, line, said):
     run(kernel, "setup")
     reply = kernel.run(f"%%dag\n{body}", "build")
     assert reply.status == "error"
@@ -102,7 +102,7 @@ def test_an_error_is_answered_as_in_any_cell(kernel, body, line, said):
     assert kernel.run("x = 1").status == "ok"
 
 
-def test_what_is_wrong_with_the_whole_is_one_sentence_with_the_line(kernel):
+def test_an_error_of_the_whole_build_is_one_sentence_with_the_line(kernel):
     reply = kernel.run("%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)", "build")
     assert (
         reply.traceback
@@ -110,13 +110,13 @@ def test_what_is_wrong_with_the_whole_is_one_sentence_with_the_line(kernel):
     )
 
 
-def test_a_header_that_cannot_be_read_keeps_the_body_from_running(kernel):
+def test_an_invalid_header_keeps_the_body_from_running(kernel):
     reply = kernel.run("%%dag sweep --retires 2\nnever = 1", "build")
     assert reply.stderr == "UsageError: %%dag, column 13: unknown option --retires; did you mean --retries?\n"
     assert kernel.value("'never' in globals()") == "False"
 
 
-def test_it_is_still_a_cell_of_ipythons(kernel):
+def test_ipython_syntax_works_in_a_dag_cell(kernel):
     reply = kernel.run(
         "%%dag\nfiles = !echo a\nimport asyncio\nawait asyncio.sleep(0)\nPython(files[0], '1')\nprint('so')", "build"
     )
@@ -126,36 +126,36 @@ def test_it_is_still_a_cell_of_ipythons(kernel):
     assert drawn(kernel.run("get_ipython().run_cell_magic('dag', 'x', \"Python('c', '1')\")", "named"))[0][-1] == "○ c"
 
 
-def test_what_the_header_says_of_tasks_holds_for_those_in_cells(kernel):
+def test_options_in_the_header_are_defaults_for_tasks_in_cells(kernel):
     kernel.run("%%dag sweep --when False\nPython('a', '1')", "build")
     assert kernel.run("%%task b\nnever = 1", "b").stdout == "skipped: --when False is false\n"
 
 
-def test_a_saved_cell_that_has_not_run_is_said_to_be_one(kernel):
+def test_the_graph_notes_a_saved_dag_cell_that_has_not_run(kernel):
     told = [
         {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
         for cell, source in CELLS.items()
     ]
     kernel.path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": told}))
     reply = kernel.run("%dag", "picture")
-    assert "NB115 cell 4, line 1: the tasks of %%dag are not built here; run this cell" in drawn(reply)[0][-1] or any(
-        "NB115" in line and "run this cell" in line for line in drawn(reply)[0]
-    )
+    assert "NB115 cell 4, line 1: the tasks of this %%dag cell are not built yet; run the cell" in drawn(reply)[0][
+        -1
+    ] or any("NB115" in line and "run the cell" in line for line in drawn(reply)[0])
     run(kernel, "setup", "build")
     (lines,) = drawn(kernel.run("%dag", "picture"))
     assert not any("NB115" in line for line in lines)
     assert [line.split()[1] for line in lines] == ["extract", "fit_1", "fit_2", "best", "report"]
 
 
-def test_help_and_tab_know_it(kernel):
+def test_help_and_completion_cover_dag_cells(kernel):
     reply = kernel.run("%%dag?")
     page = reply.content["payload"][0]["data"]["text/plain"]
     assert "the same; the code in the cell creates tasks" in page
     assert kernel.complete("%%dag sweep --sched")[0] == ["--schedule"]
 
 
-def test_what_was_built_here_runs_headlessly_from_the_file(kernel):
-    """As the widget's buttons have it run: by `nbdag run`, which builds again."""
+def test_tasks_of_a_dag_cell_run_headlessly_from_the_file(kernel):
+    """The widget's buttons also call `nbdag run`, which builds the tasks again."""
     told = [
         {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
         for cell, source in CELLS.items()

@@ -1,4 +1,4 @@
-"""The picture that `%dag` draws in a notebook, alive: in a real kernel, over the real protocol."""
+"""Tests of the picture that `%dag` draws and updates in the live notebook, in a real kernel."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from nbdag.packages import is_built
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel import begun_anew, of_a_notebook
+from kernel import notebook_kernel, reset
 
 CELLS = {
     "load": "%load_ext nbdag",
@@ -27,19 +27,19 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """One kernel for all tests."""
-    with of_a_notebook(tmp_path_factory.mktemp("kernel"), "churn_notebook.ipynb") as kernel:
+    """Yield one kernel for all tests."""
+    with notebook_kernel(tmp_path_factory.mktemp("kernel"), "churn_notebook.ipynb") as kernel:
         yield kernel
 
 
 @pytest.fixture
 def kernel(started):
-    """The kernel as if it were new."""
-    return begun_anew(started)
+    """Return the kernel in its initial state."""
+    return reset(started)
 
 
 def save(kernel, cells, seconds=0):
-    """Write the notebook's file, as long ago as `seconds` says."""
+    """Write the notebook's file, with a modification time so many `seconds` ago."""
     told = [
         {"cell_type": "code", "id": cell, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
         for cell, source in cells.items()
@@ -54,14 +54,14 @@ def run(kernel, *cells, of=CELLS):
 
 
 def pictures(reply):
-    """What was drawn or drawn anew, as lines of text, title left out."""
+    """Return the drawn or updated pictures as lines of text, without titles."""
     return [
         [line.strip() for line in content["data"]["text/plain"].splitlines()[1:]]
         for content in reply.of("display_data", "update_display_data")
     ]
 
 
-def test_bare_dag_draws_what_has_run(kernel):
+def test_bare_dag_draws_the_tasks_that_have_run(kernel):
     replies = run(kernel, "dag", "setup", "extract", "prep", "train", "picture")
     assert [reply.status for reply in replies] == ["ok"] * 6
     assert pictures(replies[-1]) == [
@@ -75,7 +75,7 @@ def test_bare_dag_draws_what_has_run(kernel):
     assert re.search(r"df: written in cell \d+, line 2; read in cell \d+, line 2", data["image/svg+xml"])
 
 
-def test_the_picture_follows_the_cells_in_its_place(kernel):
+def test_the_picture_is_updated_in_place_as_cells_run(kernel):
     run(kernel, "dag", "setup", "extract")
     drawn = run(kernel, "picture")[0].of("display_data")[0]
     reply = run(kernel, "prep")[0]
@@ -88,18 +88,18 @@ def test_the_picture_follows_the_cells_in_its_place(kernel):
 
 
 @pytest.mark.skipif(not is_built(), reason="the front end is not built")
-def test_a_page_that_may_yet_show_the_widget_is_not_made_to_begin_again(kernel):
-    kernel.quietly("import nbdag.magics.picture as picture; picture.PATIENCE = 3600")
+def test_no_picture_is_sent_while_a_page_may_still_show_the_widget(kernel):
+    kernel.quietly("import nbdag.magics.graph_display as graph_display; graph_display.WIDGET_TIMEOUT = 3600")
     run(kernel, "extract", "picture")
     assert pictures(run(kernel, "prep")[0]) == []
 
 
-def test_a_cell_that_changes_nothing_on_the_picture_sends_nothing(kernel):
+def test_an_unchanged_picture_is_not_sent_again(kernel):
     run(kernel, "extract", "picture")
     assert pictures(kernel.run("1 + 1", "scratch")) == []
 
 
-def test_what_failed_was_skipped_or_is_stale_is_told_with_its_reason(kernel):
+def test_failed_skipped_and_stale_tasks_are_shown_with_their_reasons(kernel):
     run(kernel, "extract", "prep", "picture")
     kernel.run("%%task train\nmodel = X / 0", "train")
     kernel.run("%%task extra --when 'y > 100'\nz = y", "extra")
@@ -112,19 +112,19 @@ def test_what_failed_was_skipped_or_is_stale_is_told_with_its_reason(kernel):
     ]
 
 
-def test_a_renamed_task_leaves_no_ghost(kernel):
+def test_renaming_a_task_removes_its_old_name_from_the_graph(kernel):
     run(kernel, "extract", "prep", "picture")
     last = pictures(kernel.run("%%task prepare\nX = [row * 2 for row in df]", "prep"))[-1]
     assert last == ["✓ extract  [done]", "✓ prepare  ← extract (df)  [done]"]
 
 
-def test_a_wrong_header_does_not_change_what_the_task_was(kernel):
+def test_an_invalid_header_does_not_change_the_state_of_the_task(kernel):
     run(kernel, "extract", "prep", "picture")
     last = pictures(kernel.run("%%task prep --retires 2\nX = 1", "prep"))[-1]
     assert last == ["✓ extract  [done]", "✓ prep     ← extract (df)  [done]"]
 
 
-def test_cells_that_ran_before_the_extension_was_loaded_count(kernel):
+def test_cells_that_ran_before_the_extension_was_loaded_are_included(kernel):
     kernel.quietly("%unload_ext nbdag")
     kernel.run("import math", "early")
     kernel.run("%load_ext nbdag", "load")
@@ -133,7 +133,7 @@ def test_cells_that_ran_before_the_extension_was_loaded_count(kernel):
     assert "math" not in data["text/plain"], "no problem: setup sets it"
 
 
-def test_where_the_file_is_known_tasks_that_have_not_run_are_there_in_its_order(kernel):
+def test_tasks_of_the_file_that_have_not_run_are_shown_in_its_order(kernel):
     save(kernel, CELLS, seconds=-60)
     run(kernel, "prep")  # fails: there is no df
     reply = run(kernel, "extract", "picture")[-1]
@@ -146,7 +146,7 @@ def test_where_the_file_is_known_tasks_that_have_not_run_are_there_in_its_order(
     ]
 
 
-def test_a_cell_edited_and_saved_is_stale(kernel):
+def test_a_task_whose_cell_was_edited_and_saved_is_stale(kernel):
     save(kernel, CELLS, seconds=-60)
     run(kernel, "extract", "prep")
     save(kernel, {**CELLS, "prep": "%%task prep\nX = df\ny = 3"}, seconds=60)
@@ -159,7 +159,7 @@ def test_a_cell_edited_and_saved_is_stale(kernel):
     ]
 
 
-def test_problems_stand_under_the_picture(kernel):
+def test_problems_are_shown_below_the_picture(kernel):
     run(kernel, "extract")
     kernel.run("%%task prep --after extrakt\nX = df", "prep")
     data = run(kernel, "picture")[0].of("display_data")[0]["data"]
@@ -167,14 +167,14 @@ def test_problems_stand_under_the_picture(kernel):
     assert re.search(r"<li>✗ NB203 .*did you mean", data["text/html"])
 
 
-def test_nothing_in_a_notebook_breaks_out_of_the_picture(kernel):
+def test_text_from_a_notebook_is_escaped_in_the_picture(kernel):
     kernel.run("%%task a --doc '</title><script>alert(1)</script>' --when 'True or \"<script>\"'\nx = 1", "a")
     data = run(kernel, "picture")[0].of("display_data")[0]["data"]
     assert "<script>" not in data["text/html"] + data["image/svg+xml"]
 
 
 @pytest.mark.parametrize("loaded", [True, False])
-def test_a_dag_draws_itself(kernel, loaded):
+def test_a_dag_object_is_displayed_as_a_graph(kernel, loaded):
     save(kernel, CELLS)
     if not loaded:
         kernel.quietly(
@@ -187,28 +187,28 @@ def test_a_dag_draws_itself(kernel, loaded):
     assert data["text/plain"].startswith("churn: 3 tasks")
 
 
-def test_before_any_task_the_picture_says_how_to_make_one(kernel):
+def test_an_empty_graph_explains_how_to_tag_a_task(kernel):
     data = run(kernel, "picture")[0].of("display_data")[0]["data"]
-    assert "Tag a cell with %%task NAME to make it one" in data["text/plain"]
+    assert "Begin a cell with %%task NAME to create a task" in data["text/plain"]
 
 
-def test_the_command_line_checks_the_notebook_from_inside(kernel):
+def test_the_nbdag_magic_checks_the_running_notebook(kernel):
     save(kernel, CELLS)
     reply = kernel.run(f"%nbdag check {kernel.path}")
     assert reply.status == "ok", reply.stderr + reply.traceback
     assert "churn" in reply.stdout
 
 
-def test_the_notebook_is_deployed_from_inside(kernel):
+def test_the_nbdag_magic_deploys_the_running_notebook(kernel):
     save(kernel, CELLS)
     reply = kernel.run(f"%nbdag deploy {kernel.path}")
     assert reply.status == "ok", reply.stderr + reply.traceback
     assert "churn: version 1 is deployed; on demand\n" in reply.stdout
     assert "churn" in kernel.run("%nbdag list").stdout
-    assert kernel.run("%nbdag remove churn").stdout == "churn: no longer deployed\n"
+    assert kernel.run("%nbdag remove churn").stdout == "churn: removed\n"
 
 
-def test_a_headless_run_from_inside_tells_how_it_goes_line_by_line(kernel):
+def test_a_headless_run_by_the_nbdag_magic_prints_its_progress_in_lines(kernel):
     save(kernel, CELLS)
     reply = kernel.run(f"%nbdag run {kernel.path} --jobs 1")
     assert reply.status == "ok", reply.stdout + reply.stderr + reply.traceback
@@ -218,7 +218,15 @@ def test_a_headless_run_from_inside_tells_how_it_goes_line_by_line(kernel):
     assert kernel.value("'model' in globals()") == "False", "it ran in kernels of its own"
 
 
-def test_a_headless_run_that_fails_ends_its_cell_with_an_error(kernel):
+def test_a_tasks_log_is_printed_in_the_notebook(kernel):
+    save(kernel, {"a": "%%task a\nprint('späte Grüße')"})
+    kernel.run(f"%nbdag run {kernel.path} --no-progress")
+    reply = kernel.run("%nbdag logs a")
+    assert reply.status == "ok", reply.stderr + reply.traceback
+    assert "späte Grüße\n" in reply.stdout
+
+
+def test_a_failed_headless_run_ends_its_cell_with_an_error(kernel):
     save(kernel, {"a": "%%task a\nx = 1 / 0"})
     reply = kernel.run(f"%nbdag run {kernel.path}")
     assert reply.status == "error"
@@ -226,7 +234,7 @@ def test_a_headless_run_that_fails_ends_its_cell_with_an_error(kernel):
     assert reply.stderr == "UsageError: %nbdag run ended with exit code 1\n"
 
 
-def test_in_a_terminal_the_graph_is_text(tmp_path):
+def test_the_graph_is_text_in_a_terminal(tmp_path):
     env = {**os.environ, "IPYTHONDIR": str(tmp_path), "NBDAG_HOME": str(tmp_path / ".nbdag")}
     env.pop("JPY_SESSION_NAME", None)
     cells = [*(cell for cell in CELLS.values()), "%%task extract\ndf = [4]"]

@@ -10,7 +10,7 @@ from nbdag.core.model.dag import CellKind
 from nbdag.core.model.problems import TABLE
 from nbdag.core.model.states import TaskState
 from nbdag.notebooks import NotebookError, read, read_text, without_built
-from nbdag.reports import Shown, report
+from nbdag.reports import TaskOutcome, report
 
 
 def cell(source, *, type="code", tags=None, **more):
@@ -69,7 +69,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), KINDS)
-def test_a_cell_is_told_by_its_magic_its_tag_or_its_place(cells, expected):
+def test_the_kind_of_a_cell_follows_from_its_magic_tag_or_position(cells, expected):
     dag = dag_of(*cells)
     assert kinds(dag) == expected
     assert [each.index for each in dag.cells] == list(range(len(cells)))
@@ -98,14 +98,14 @@ CODE = [
 
 
 @pytest.mark.parametrize(("source", "code"), CODE)
-def test_nbdags_own_lines_become_comments_and_every_other_line_keeps_its_number(source, code):
+def test_lines_of_nbdag_become_comments_and_other_lines_keep_their_numbers(source, code):
     dag = dag_of(source)
     assert dag.cells[0].source == source
     assert dag.cells[0].code == code
     assert code.count("\n") == source.count("\n")
 
 
-def test_headers_are_read_into_options():
+def test_headers_are_parsed_into_options():
     dag = dag_of("%dag churn --retries 2 --tags a b --task-timeout 1m", "%%task a --timeout none\nx = 1", "%%task b\nx")
     assert (dag.id, dag.options.tags) == ("churn", ("a", "b"))
     assert (dag.tasks["a"].options.retries, dag.tasks["a"].options.timeout) == (2, None)
@@ -113,7 +113,7 @@ def test_headers_are_read_into_options():
     assert dag.problems == ()
 
 
-def test_edges_are_declared_with_their_place():
+def test_declared_edges_have_a_place():
     dag = dag_of(TASK, "%%task b\ny = 2", "# order\n%edges a >> b")
     assert [(edge.source, edge.target, edge.declared) for edge in dag.edges] == [("a", "b", True)]
 
@@ -131,7 +131,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), PARAMETERS)
-def test_parameters_are_told_with_the_source_of_their_defaults(cells, expected):
+def test_parameters_have_the_source_of_their_defaults(cells, expected):
     assert dag_of(*cells, TASK).parameters == expected
 
 
@@ -149,11 +149,11 @@ IDS = [
 
 
 @pytest.mark.parametrize(("name", "id"), IDS)
-def test_without_a_name_the_dag_is_called_as_its_file(name, id):
+def test_the_id_of_an_unnamed_dag_is_the_name_of_its_file(name, id):
     assert dag_of(TASK, name=name).id == id
 
 
-def test_a_files_name_that_makes_no_id_is_said():
+def test_a_file_name_that_is_not_a_valid_id_is_a_problem():
     dag = dag_of(TASK, name="日本.ipynb")
     assert [each.code for each in structural(dag)] == ["NB113"]
     assert structural(dag_of("%dag japan", TASK, name="日本.ipynb")) == []
@@ -195,7 +195,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("cells", "code", "index", "line", "message", "hint"), PROBLEMS)
-def test_what_is_wrong_in_a_notebook_is_said_once_with_its_place(cells, code, index, line, message, hint):
+def test_each_problem_is_reported_once_with_its_place(cells, code, index, line, message, hint):
     found = structural(dag_of(*cells))
     assert [each.code for each in found] == [code]
     assert found[0].severity == TABLE[code].severity
@@ -216,13 +216,13 @@ NOT_OURS = [
 
 
 @pytest.mark.parametrize("source", NOT_OURS)
-def test_other_peoples_magics_are_left_alone(source):
+def test_magics_of_other_packages_are_ignored(source):
     dag = dag_of(source, TASK)
     assert structural(dag) == []
     assert dag.cells[0].code == source
 
 
-def test_a_bad_header_still_makes_a_task_so_that_one_slip_is_one_problem():
+def test_an_invalid_header_still_defines_a_task_and_is_only_one_problem():
     dag = dag_of("%%task a --retires 2\nx = 1", "%%task b\ny = x")
     assert list(dag.tasks) == ["a", "b"]
     assert [each.code for each in dag.problems] == ["NB101"]
@@ -233,14 +233,14 @@ def test_a_bad_header_still_makes_a_task_so_that_one_slip_is_one_problem():
     ("cells", "message"),
     [([], "no code"), ([""], "no code"), ([cell("# T", type="markdown")], "no code"), (["x = 1"], "no task")],
 )
-def test_a_notebook_without_a_task_is_told_how_to_tag_one(cells, message):
+def test_a_notebook_without_tasks_gets_a_hint_how_to_tag_one(cells, message):
     dag = dag_of(*cells)
     assert [each.code for each in dag.problems] == ["NB107"]
     assert message in dag.problems[0].message
     assert "%%task NAME" in dag.problems[0].hint
 
 
-def test_another_language_is_a_problem_and_not_a_flood_of_them():
+def test_a_notebook_in_another_language_is_a_single_problem():
     dag = dag_of("x <- 1", "%%task a\ny <- 2", metadata={"kernelspec": {"name": "ir", "language": "R"}})
     assert [each.code for each in dag.problems] == ["NB110"]
     assert (dag.tasks, dag.language, dag.kernel_name) == ({}, "r", "ir")
@@ -275,7 +275,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_odd_notebooks_of_format_4_are_read(text, tmp_path):
+def test_unusual_notebooks_of_format_4_are_read(text, tmp_path):
     file = tmp_path / "odd.ipynb"
     file.write_text(text, encoding="utf-8")
     dag = read(file)
@@ -283,12 +283,12 @@ def test_odd_notebooks_of_format_4_are_read(text, tmp_path):
     assert [each.code for each in dag.errors] in ([], ["NB107"])
     assert without_built(text, name="odd.ipynb")
     bare = json.loads(text.removeprefix("\ufeff"))
-    shown = [Shown(task=task, state=TaskState.SUCCESS, started=1.0, ended=2.0) for task in dag.tasks]
+    shown = [TaskOutcome(task=task, state=TaskState.SUCCESS, started=1.0, ended=2.0) for task in dag.tasks]
     nb = report(json.dumps(bare), dag, shown)
     assert [each["metadata"]["nbdag"]["task"] for each in nb["cells"] if "nbdag" in each["metadata"]] == list(dag.tasks)
 
 
-def test_no_warning_escapes(recwarn):
+def test_reading_a_notebook_emits_no_warning(recwarn):
     dag_of("%%task a --check \"x is 1\"\nx = '\\d'")
     assert list(recwarn) == []
 
@@ -299,11 +299,11 @@ REFUSED = [
     (b"", "is empty"),
     (b"  \n", "is empty"),
     (b"\xef\xbb\xbf", "is empty"),
-    (b"print('x')", "is not JSON, as a notebook is (line 1, column 1"),
-    (b'{"nbformat": 4,\n "cells": [}', "is not JSON, as a notebook is (line 2, column 12"),
+    (b"print('x')", "is not valid JSON (line 1, column 1"),
+    (b'{"nbformat": 4,\n "cells": [}', "is not valid JSON (line 2, column 12"),
     (b'{"nbformat": 4,\n<<<<<<< HEAD\n "cells": []}', "resolve the merge conflict"),
-    (b"[" * 100_000, "is not JSON"),
-    (b'{"nbformat": ' + b"1" * 5000 + b"}", "is not JSON"),
+    (b"[" * 100_000, "is not valid JSON"),
+    (b'{"nbformat": ' + b"1" * 5000 + b"}", "is not valid JSON"),
     ('{"nbformat": 4}'.encode("utf-16"), "is not UTF-8 text (byte 0)"),
     (b'{"nbformat": 4, "cells": ["\xff"]}', "is not UTF-8 text (byte 27)"),
     (b"[]", "is JSON but not a notebook"),
@@ -312,11 +312,11 @@ REFUSED = [
     (b'{"nbformat": "4", "cells": []}', "is JSON but not a notebook"),
     (b'{"nbformat": true, "cells": []}', "is JSON but not a notebook"),
     (b'{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --nbformat 4"),
-    (b'{"nbformat": 5, "cells": []}', "is a notebook of format 5"),
+    (b'{"nbformat": 5, "cells": []}', "has notebook format 5"),
     (b'{"nbformat": 4}', "without a list of cells"),
     (b'{"nbformat": 4, "cells": {}}', "without a list of cells"),
-    (b'{"nbformat": 4, "cells": [1]}', "invalid cell (0, counted from 0): it is not an object"),
-    (b'{"nbformat": 4, "cells": [{"cell_type": "sql", "source": ""}]}', "its type is 'sql'"),
+    (b'{"nbformat": 4, "cells": [1]}', "invalid cell (0, counted from 0): it is not a JSON object"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "sql", "source": ""}]}', "unknown type 'sql'"),
     (b'{"nbformat": 4, "cells": [{"cell_type": "code"}]}', "its source is not text"),
     (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": [1]}]}', "its source is not text"),
     (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "\\ud800"}]}', "half of a character"),
@@ -324,7 +324,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("content", "words_of_it"), REFUSED)
-def test_what_is_no_notebook_is_refused_in_one_sentence(content, words_of_it, tmp_path):
+def test_invalid_notebook_text_is_rejected_in_one_sentence(content, words_of_it, tmp_path):
     file = tmp_path / "bad.ipynb"
     file.write_bytes(content)
     with pytest.raises(NotebookError) as caught:
@@ -357,7 +357,7 @@ odd_notebooks = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=20) | (json_values | odd_notebooks).map(lambda value: json.dumps(value).encode()))
-def test_whatever_a_file_holds_it_is_read_or_refused(content):
+def test_any_file_is_read_or_rejected(content):
     with contextlib.suppress(NotebookError):
         read_text(content, name="x.ipynb")
 
@@ -367,14 +367,14 @@ def test_whatever_a_file_holds_it_is_read_or_refused(content):
     [
         ("chrun.ipynb", "does not exist; did you mean {}/churn.ipynb?"),
         ("churn", "does not exist; did you mean {}/churn.ipynb?"),
-        ("zzz.ipynb", "does not exist; there is churn.ipynb"),
-        ("nowhere/churn.ipynb", "does not exist; there is no folder {}/nowhere"),
+        ("zzz.ipynb", "does not exist; its folder has churn.ipynb"),
+        ("nowhere/churn.ipynb", "does not exist; folder {}/nowhere does not exist"),
         ("churn.ipynb/x.ipynb", "does not exist; part of its path is a file"),
         (".", "is a folder; name a notebook in it, such as {}/churn.ipynb"),
         ("x\0.ipynb", "cannot be read"),
     ],
 )
-def test_a_path_that_leads_nowhere_is_answered_with_the_nearest_that_leads_somewhere(path, words_of_it, tmp_path):
+def test_a_missing_path_is_rejected_with_the_nearest_existing_one(path, words_of_it, tmp_path):
     (tmp_path / "churn.ipynb").write_text(text_of(TASK))
     with pytest.raises(NotebookError) as caught:
         read(f"{tmp_path}/{path}" if path != "." else str(tmp_path))
@@ -384,7 +384,7 @@ def test_a_path_that_leads_nowhere_is_answered_with_the_nearest_that_leads_somew
 # -- operators ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_code_of_a_shell_task_is_python_whose_reads_are_seen():
+def test_reads_of_a_shell_task_are_found_in_its_python_code():
     dag = dag_of("%%task a\nurl = 'x'", "%%task b --operator bash\ncurl {url}\n%dag is no magic here")
     assert dag.tasks["b"].reads == ("url",)
     assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b")]
@@ -392,13 +392,13 @@ def test_the_code_of_a_shell_task_is_python_whose_reads_are_seen():
     assert dag.problems == ()
 
 
-def test_an_operator_can_be_the_default_of_all_tasks():
+def test_dag_can_set_a_default_operator_for_all_tasks():
     dag = dag_of("%dag x --operator bash", "%%task a\necho {1..3}\n%dag", "%%task b --operator python\nx = 1")
     assert dag.tasks["a"].code.startswith("# %%task a\n__import__")
     assert dag.tasks["b"].code == "# %%task b --operator python\nx = 1"
 
 
-def test_an_operator_of_ones_own_makes_code_that_analysis_reads(monkeypatch):
+def test_the_code_of_a_custom_operator_is_analysed(monkeypatch):
     monkeypatch.setattr(operators, "_registered", {})
 
     @operators.register("shout")
@@ -411,7 +411,7 @@ def test_an_operator_of_ones_own_makes_code_that_analysis_reads(monkeypatch):
     assert dag.problems == ()
 
 
-def test_braces_of_a_script_are_the_notebook_s_only_where_a_cell_sets_the_name():
+def test_braces_in_a_script_are_expanded_only_for_names_that_a_cell_sets():
     dag = dag_of(
         "%%params\nday = 1", "%%task a\nurl = f = 'x'",
         "%%task b --operator bash\ncurl {url} {day} $url\nawk '{print}' x | jq '{id}' {ulr}\nfor f in *; do echo $f; done",

@@ -1,4 +1,4 @@
-"""What a person reads whose packages are too old, or whose front end was not built: one sentence, on every surface."""
+"""Tests of the messages about outdated packages and a front end that is not built, on every surface."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
         ),
     ],
 )
-def test_the_sentence_names_what_is_needed_what_is_there_and_the_remedy(
+def test_the_message_names_the_required_and_installed_versions_and_the_remedy(
     requires: list[str], installed: dict[str, str], said: str | None
 ) -> None:
     found = unmet(requires, installed.get)
@@ -78,7 +78,7 @@ def test_the_sentence_names_what_is_needed_what_is_there_and_the_remedy(
 
 @pytest.fixture(scope="module")
 def old_papermill(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with papermill 2.3.4 itself, from the registry."""
+    """Return a folder with papermill 2.3.4 itself, from the registry."""
     folder = tmp_path_factory.mktemp("old")
     if shutil.which("uv"):
         command = ["uv", "pip", "install", "--python", sys.executable]
@@ -96,7 +96,7 @@ def old_papermill(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(tmp_path: Path, runtime: Path) -> Call:
-    """Call nbdag in a process of its own, with folders first on its path; its cache folder is the test's."""
+    """Return a function that calls nbdag in a separate process, with folders first on its path and its own cache."""
 
     def call(*words: str, first: Path, before: str = "") -> subprocess.CompletedProcess[str]:
         code = f"{before}\nfrom nbdag.cli import main; main()"
@@ -120,7 +120,7 @@ def environment(folder: Path, first: Path) -> dict[str, str]:
 
 
 def pretend(folder: Path, name: str, number: str) -> Path:
-    """The metadata of an installed package, without the package."""
+    """Write the metadata of an installed package, without the package."""
     made = folder / f"{name}-{number}.dist-info"
     made.mkdir(parents=True)
     (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
@@ -132,13 +132,15 @@ OLD = "nbdag needs papermill 2.6 or newer, and 2.3.4 is installed; run `python -
 
 @pytest.fixture(params=["real", "pretended"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder that, first on the path, makes papermill too old."""
+    """Return a folder that makes papermill outdated when it is first on the path."""
     if request.param == "real":
         return request.getfixturevalue("old_papermill")
     return pretend(tmp_path / "old", "papermill", "2.3.4")
 
 
-def test_run_answers_an_old_package_in_one_sentence_and_runs_nothing(call: Call, old: Path, tmp_path: Path) -> None:
+def test_run_reports_an_outdated_package_in_one_sentence_and_runs_no_task(
+    call: Call, old: Path, tmp_path: Path
+) -> None:
     book = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "nb.ipynb").write_text(json.dumps(book))
     done = call("run", "nb.ipynb", first=old)
@@ -146,17 +148,17 @@ def test_run_answers_an_old_package_in_one_sentence_and_runs_nothing(call: Call,
     assert not (tmp_path / "home").exists()
 
 
-def test_doctor_reports_the_same(call: Call, old: Path) -> None:
+def test_doctor_reports_an_outdated_package(call: Call, old: Path) -> None:
     done = call("doctor", "-o", "json", first=old)
     assert done.returncode == 1, done.stderr
     assert {"what": "papermill", "level": "problem", "said": OLD} in json.loads(done.stdout)
 
 
-def test_help_does_not_check(call: Call, old: Path) -> None:
+def test_help_does_not_check_packages(call: Call, old: Path) -> None:
     assert call("--help", first=old).returncode == 0
 
 
-def test_load_ext_answers_an_old_package_in_one_sentence(old: Path, tmp_path: Path) -> None:
+def test_load_ext_reports_an_outdated_package_in_one_sentence(old: Path, tmp_path: Path) -> None:
     with kernel_with(tmp_path, old) as kernel:
         reply = kernel.run("%load_ext nbdag")
         assert reply.status == "error"
@@ -164,7 +166,7 @@ def test_load_ext_answers_an_old_package_in_one_sentence(old: Path, tmp_path: Pa
         assert kernel.value("'nbdag.magics' in __import__('sys').modules") == "False"
 
 
-def test_a_failure_that_an_old_package_explains_is_no_bug(call: Call, tmp_path: Path) -> None:
+def test_an_error_caused_by_an_outdated_package_is_not_reported_as_a_bug(call: Call, tmp_path: Path) -> None:
     old = pretend(tmp_path / "old", "croniter", "3.0.0")
     (old / "croniter.py").write_text("class croniter: ...\n")  # without the names that newer ones have
     done = call("runs", first=old)
@@ -174,7 +176,7 @@ def test_a_failure_that_an_old_package_explains_is_no_bug(call: Call, tmp_path: 
     assert done.stderr.count("\n") == 1
 
 
-def test_a_right_environment_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_environment_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = []
     find = packages.find_unmet
@@ -184,7 +186,7 @@ def test_a_right_environment_is_asked_once(tmp_path: Path, monkeypatch: pytest.M
     assert len(asked) == 1
 
 
-def test_what_changes_in_the_environment_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_environment_is_checked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "packages"
     folder.mkdir()
@@ -198,13 +200,13 @@ def test_what_changes_in_the_environment_is_noticed(tmp_path: Path, monkeypatch:
     packages.require()
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_works_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     packages.require()
 
 
-def test_few_environments_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_keeps_a_limited_number_of_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     notes = tmp_path / "nbdag" / "packages"
     notes.mkdir(parents=True)
@@ -214,7 +216,7 @@ def test_few_environments_are_remembered(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(list(notes.iterdir())) == packages._NOTES
 
 
-def test_a_noted_environment_costs_no_reading_of_metadata(call: Call, tmp_path: Path) -> None:
+def test_no_metadata_is_read_for_a_cached_environment(call: Call, tmp_path: Path) -> None:
     code = (
         "import sys, nbdag.packages as packages\npackages.require()\n"
         "print(*sorted({'packaging', 'importlib.metadata'} & set(sys.modules)))\nsys.exit()"
@@ -228,7 +230,7 @@ def test_a_noted_environment_costs_no_reading_of_metadata(call: Call, tmp_path: 
 
 
 class kernel_with:
-    """A kernel with a folder first on its path."""
+    """Yield a kernel with a folder first on its path."""
 
     def __init__(self, folder: Path, first: Path) -> None:
         self.kernel = Kernel(cwd=str(folder), env=environment(folder, first))
@@ -242,14 +244,14 @@ class kernel_with:
 
 @pytest.fixture
 def unbuilt(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a copy of nbdag that has no front end."""
+    """Return a folder with a copy of nbdag whose front end is not built."""
     skipped = shutil.ignore_patterns("dist", "node_modules", "__pycache__")
     shutil.copytree(Path(nbdag.__file__).parent, tmp_path / "copy" / "nbdag", ignore=skipped)
     yield tmp_path / "copy"
     shutil.rmtree(tmp_path / "copy")
 
 
-def test_dag_draws_a_picture_and_says_once_that_the_front_end_was_not_built(unbuilt: Path, tmp_path: Path) -> None:
+def test_dag_draws_a_picture_and_warns_once_if_the_front_end_is_not_built(unbuilt: Path, tmp_path: Path) -> None:
     with kernel_with(tmp_path, unbuilt) as kernel:
         assert kernel.run("%load_ext nbdag").status == "ok"
         kernel.run("%%task one\nx = 1")
@@ -265,7 +267,7 @@ def test_dag_draws_a_picture_and_says_once_that_the_front_end_was_not_built(unbu
         assert set(shown["data"]) == {"text/html", "image/svg+xml", "text/plain"}
 
 
-def test_doctor_reports_a_front_end_that_was_not_built(call: Call, unbuilt: Path) -> None:
+def test_doctor_reports_a_front_end_that_is_not_built(call: Call, unbuilt: Path) -> None:
     done = call("doctor", "-o", "json", first=unbuilt)
     (finding,) = [each for each in json.loads(done.stdout) if each["what"] == "front end"]
     assert finding["level"] == "note"
@@ -281,7 +283,7 @@ def test_doctor_reports_a_front_end_that_was_not_built(call: Call, unbuilt: Path
         (None, "nbdag"),  # by its name, from a registry
     ],
 )
-def test_nbdag_is_reinstalled_from_where_it_came(
+def test_the_remedy_reinstalls_nbdag_from_its_original_source(
     origin: dict[str, object] | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pretend(tmp_path / "packages", "nbdag", version("nbdag"))

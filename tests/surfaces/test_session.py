@@ -1,4 +1,4 @@
-"""What a session knows of a notebook: which cells ran, which tasks are stale and why."""
+"""Tests of the session: which cells have run, which tasks are stale, and why."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from nbdag.session import Session, notebook_path
 
 
 class Clock:
-    """Time, told by hand."""
+    """A clock that tests set by hand."""
 
     def __init__(self):
         self.now = 1_000_000.0
@@ -35,11 +35,11 @@ def run(session, source, cell=None, state="success", **told):
 
 
 def states(session):
-    return {task: mark.state for task, mark in session.look()[1].items()}
+    return {task: mark.state for task, mark in session.dag_and_marks()[1].items()}
 
 
 def reason(session, task):
-    return session.look()[1][task].reason
+    return session.dag_and_marks()[1][task].reason
 
 
 CHAIN = {"a": "%%task extract\ndf = 1", "b": "%%task prep\nX = df + 1", "c": "%%task train\nmodel = X * 2"}
@@ -50,7 +50,7 @@ def run_chain(session):
         run(session, source, cell)
 
 
-def test_what_ran_is_the_graph(session):
+def test_the_graph_contains_the_tasks_that_have_run(session):
     run_chain(session)
     dag = session.dag()
     assert list(dag.tasks) == ["extract", "prep", "train"]
@@ -65,7 +65,7 @@ def test_a_cell_that_runs_again_replaces_its_task(session):
     assert list(session.dag().tasks) == ["extract", "prep", "train"], "in its old place"
 
 
-def test_a_task_that_was_renamed_leaves_no_ghost(session):
+def test_renaming_a_task_removes_its_old_name(session):
     run_chain(session)
     run(session, "%%task prepare\nX = df + 1", "b")
     assert list(session.dag().tasks) == ["extract", "prepare", "train"]
@@ -81,14 +81,14 @@ def test_a_task_that_was_renamed_leaves_no_ghost(session):
         ("%%task other\nZ = 1", ["extract", "prep", "other"]),
     ],
 )
-def test_without_ids_a_cell_is_known_by_text_then_name_then_body(session, again, tasks):
+def test_a_cell_without_id_is_matched_by_text_then_name_then_body(session, again, tasks):
     run(session, CHAIN["a"])
     run(session, CHAIN["b"])
     run(session, again)
     assert list(session.dag().tasks) == tasks
 
 
-def test_a_task_below_one_that_ran_again_is_stale_and_all_below_it(session):
+def test_all_tasks_downstream_of_one_that_ran_again_are_stale(session):
     run_chain(session)
     run(session, CHAIN["a"], "a")
     assert states(session) == {"extract": "success", "prep": "stale", "train": "stale"}
@@ -100,7 +100,7 @@ def test_a_task_below_one_that_ran_again_is_stale_and_all_below_it(session):
     assert set(states(session).values()) == {"success"}
 
 
-def test_a_task_below_one_that_has_not_run_is_stale(session):
+def test_a_task_downstream_of_one_that_has_not_run_is_stale(session):
     run_chain(session)
     run(session, "%%task more\nX = X + 1", "d")
     run(session, "%%task late --after more\nz = 1", "e")
@@ -112,7 +112,7 @@ def test_a_task_below_one_that_has_not_run_is_stale(session):
     ("setup", "state"),
     [("scale = 3", "stale"), ("scale = 2", "success"), ("scale = 2\nother = 1", "stale"), ("other = 1", "success")],
 )
-def test_a_changed_setup_cell_makes_those_stale_that_read_what_it_sets(session, setup, state):
+def test_tasks_that_read_a_changed_setup_cell_are_stale(session, setup, state):
     run(session, "scale = 2", "s")
     run(session, "%%task a\nx = scale", "a")
     run(session, "%%task b\ny = 1", "b")
@@ -120,30 +120,30 @@ def test_a_changed_setup_cell_makes_those_stale_that_read_what_it_sets(session, 
     found = states(session)
     assert found == {"a": state, "b": "success"}
     if state == "stale":
-        assert reason(session, "a") == "the setup cell 1 was changed after it ran"
+        assert reason(session, "a") == "setup cell 1 was changed after it ran"
 
 
-def test_while_a_cell_runs_its_task_is_running(session, clock):
+def test_a_task_is_running_while_its_cell_runs(session, clock):
     session.begin(CHAIN["a"], "a")
     assert states(session) == {"extract": "running"}
     clock.now += 2.5
     session.end("success")
-    assert session.look()[1]["extract"].duration == 2.5
+    assert session.dag_and_marks()[1]["extract"].duration == 2.5
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped"])
-def test_how_a_task_ended_is_told_with_its_reason(session, state):
+def test_the_outcome_of_a_task_has_a_reason(session, state):
     run(session, CHAIN["a"], "a", state=state, reason="because")
     assert states(session) == {"extract": state}
     assert reason(session, "extract") == "because"
 
 
-def test_a_cell_whose_header_could_not_be_read_leaves_all_as_it_was(session):
+def test_a_cell_with_an_invalid_header_changes_no_state(session):
     run_chain(session)
     session.begin("%%task prep --retires 2\nX = df + 1", "b")
-    session.refuse()
+    session.discard()
     session.begin("%%task new --retires 2\nX = df + 1", "z")
-    session.refuse()
+    session.discard()
     assert states(session) == {"extract": "success", "prep": "success", "train": "success"}
 
 
@@ -166,13 +166,13 @@ def notebook(tmp_path, clock):
 
 @pytest.fixture
 def filed(notebook, clock):
-    """A session whose notebook has been saved with the three tasks of the chain."""
+    """Return a session whose saved notebook contains the three tasks of the chain."""
     path = notebook(*CHAIN.items())
     clock.now += 10
     return Session(notebook=lambda: path, wall=clock, timer=clock)
 
 
-def test_the_file_brings_tasks_that_have_not_run_and_the_order_of_all(filed):
+def test_the_file_adds_tasks_that_have_not_run_and_sets_the_order(filed):
     run(filed, CHAIN["c"], "c")
     run(filed, CHAIN["a"], "a")
     assert states(filed) == {"extract": "success", "prep": "none", "train": "stale"}
@@ -180,12 +180,12 @@ def test_the_file_brings_tasks_that_have_not_run_and_the_order_of_all(filed):
     assert filed.dag().id == "churn"
 
 
-def test_what_ran_since_the_file_was_saved_stands_in_for_it(filed):
+def test_cells_that_ran_after_the_file_was_saved_replace_the_saved_ones(filed):
     run(filed, "%%task prepare\nX = df + 7", "b")
     assert list(filed.dag().tasks) == ["extract", "prepare", "train"]
 
 
-def test_a_new_cell_stands_below_the_one_that_ran_before_it(filed):
+def test_a_new_cell_is_placed_below_the_cell_that_ran_before_it(filed):
     run(filed, CHAIN["a"], "a")
     run(filed, "%%task between\nQ = df", "new")
     assert list(filed.dag().tasks) == ["extract", "between", "prep", "train"]
@@ -200,7 +200,7 @@ def test_a_cell_edited_after_it_ran_is_stale(filed, notebook, clock):
     assert reason(filed, "prep") == "its cell was edited after it ran"
 
 
-def test_a_cell_that_was_deleted_is_gone_once_the_notebook_is_saved(filed, notebook, clock):
+def test_a_deleted_cell_is_removed_once_the_notebook_is_saved(filed, notebook, clock):
     for cell, source in CHAIN.items():
         run(filed, source, cell)
     clock.now += 10
@@ -208,15 +208,15 @@ def test_a_cell_that_was_deleted_is_gone_once_the_notebook_is_saved(filed, noteb
     assert list(filed.dag().tasks) == ["extract", "train"]
 
 
-def test_ids_that_are_not_the_files_are_matched_by_text_and_by_task(filed):
-    """VS Code names cells in its own way."""
+def test_cells_with_ids_unknown_to_the_file_are_matched_by_text_and_task(filed):
+    """VS Code gives cells ids that differ from those in the file."""
     run(filed, CHAIN["a"], "vscode-notebook-cell:1")
     run(filed, "%%task prep\nX = df + 3", "vscode-notebook-cell:2")
     assert states(filed) == {"extract": "success", "prep": "success", "train": "none"}
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", '{"cells": 3}', '{"cells": [3]}'])
-def test_a_file_that_is_no_notebook_is_done_without(tmp_path, text):
+def test_an_invalid_notebook_file_is_ignored(tmp_path, text):
     path = tmp_path / "x.ipynb"
     path.write_text(text)
     session = Session(notebook=lambda: path)
@@ -225,7 +225,7 @@ def test_a_file_that_is_no_notebook_is_done_without(tmp_path, text):
 
 
 @pytest.mark.parametrize("minor", [0, 4])
-def test_a_notebook_without_ids_is_matched_by_text(notebook, clock, minor):
+def test_cells_of_a_notebook_without_ids_are_matched_by_text(notebook, clock, minor):
     path = notebook(*CHAIN.items(), ids=False)
     clock.now += 10
     session = Session(notebook=lambda: path, wall=clock, timer=clock)
@@ -233,7 +233,7 @@ def test_a_notebook_without_ids_is_matched_by_text(notebook, clock, minor):
     assert states(session) == {"extract": "none", "prep": "stale", "train": "none"}
 
 
-def test_the_notebooks_file_is_found_where_jupyter_or_vscode_tell_it(tmp_path, monkeypatch):
+def test_the_notebooks_file_is_found_from_jupyter_and_vscode(tmp_path, monkeypatch):
     path = tmp_path / "a.ipynb"
     path.write_text("{}")
     other = tmp_path / "b.ipynb"
@@ -260,7 +260,7 @@ def run_builder(session, source=BUILD, cells=BUILT, cell="build"):
     session.end("success")
 
 
-def test_what_a_cell_has_built_stands_below_it_and_has_not_run(session):
+def test_built_tasks_are_placed_below_their_cell_and_have_not_run(session):
     run(session, CHAIN["a"], "a")
     run_builder(session)
     run(session, "%%task report\nprint(model)", "r")
@@ -271,13 +271,13 @@ def test_what_a_cell_has_built_stands_below_it_and_has_not_run(session):
 
 
 @pytest.mark.parametrize("cell", ["build", None])
-def test_a_cell_that_builds_again_replaces_what_it_had_built(session, cell):
+def test_a_cell_that_builds_again_replaces_its_built_tasks(session, cell):
     run_builder(session, cell=cell)
     run_builder(session, "%%dag\nPython('other', '1')", [RawCell("%%task other\n1", built=2)], cell)
     assert list(session.dag().tasks) == ["other"]
 
 
-def test_a_cell_that_fails_to_build_has_built_nothing(session):
+def test_a_cell_that_fails_to_build_adds_no_tasks(session):
     run_builder(session)
     run(session, "%%dag\n1 / 0", "build", "failed")
     dag = session.dag()
@@ -285,7 +285,7 @@ def test_a_cell_that_fails_to_build_has_built_nothing(session):
     assert [(each.code, each.place.cell) for each in dag.problems] == [("NB115", 0)]
 
 
-def test_a_report_that_is_open_holds_what_a_run_had_built_until_the_cell_runs(tmp_path, clock):
+def test_an_open_report_keeps_the_built_tasks_of_its_run_until_the_cell_runs(tmp_path, clock):
     session = Session(notebook=lambda: tmp_path / "nb.ipynb", wall=clock, timer=clock)
     cells = [
         {"cell_type": "code", "id": "build", "source": BUILD, "metadata": {"nbdag": {"built": 0}}},

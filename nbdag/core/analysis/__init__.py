@@ -1,6 +1,6 @@
-"""How a cell's code is read: what its names may stand for, and what happens to them.
+"""Static analysis of one cell: the names and objects that its code reads, binds and changes.
 
-`objects` says what is believed of objects; `scopes` is Python's scoping; `known` lists what is known of libraries;
-`effects`, `follow`, `calls`, `expressions`, `shell`, `bindings` and `statements` walk the syntax, each built on the one
-before. The way in is `core.names.uses`.
+`objects` models objects, `scopes` Python's scoping, `known` the behaviour of common libraries. `effects`, `follow`,
+`calls`, `expressions`, `shell`, `bindings` and `statements` walk the syntax; each extends the class of the one before.
+The entry point is `names.uses`.
 """

@@ -1,4 +1,4 @@
-"""Statements that give names to objects: assignments, deletions, imports, definitions."""
+"""Statements that bind or delete names: assignments, `del`, imports, definitions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import known
 from .expressions import text_key
-from .follow import Way
-from .objects import NOTHING, SYMBOLIC, Given, Kind, Outline, Value, contents
+from .follow import CallSite
+from .objects import NOTHING, SYMBOLIC, Arguments, Kind, Outline, Value, contents
 from .scopes import Frame, Scope
 from .shell import Shell
 
@@ -17,16 +18,17 @@ LAZY_ANNOTATIONS = sys.version_info >= (3, 14)
 
 
 class Bindings(Shell):
-    """Runs statements that bind names."""
+    """Interprets statements that bind names."""
 
     future_annotations = False  # `from __future__ import annotations` was seen
 
     def run_Expr(self, node: ast.Expr) -> None:
-        self.effect(node.value, Way(node.value, node.lineno, dropped=True))
+        self.effect(node.value, CallSite(node.value, node.lineno, dropped=True))
 
     def show(self, node: ast.Expr) -> None:
-        """Run the last expression of a cell, which is displayed."""
-        self.effect(node.value, Way(node.value, node.lineno, shown=True))
+        """Interpret the last expression of a cell, which is displayed."""
+        site = CallSite(node.value, node.lineno, shown=True)
+        self.display(self.effect(node.value, site), site)
 
     def run_Assign(self, node: ast.Assign) -> None:
         value = self.alias(node.value)
@@ -51,17 +53,18 @@ class Bindings(Shell):
             made = self.fresh("sum", node)
             made.carries |= self.carried(own) | self.carried(added)
             self.fill(made, self.inside(own | added, node, node.lineno))
-            # A list stays the object that it was; a number or a tuple becomes another.
+            # `+=` keeps a list's object but creates a new number or tuple.
             self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)
             return
         base = self.expr(target.value)
         if isinstance(target, ast.Subscript):
             self.expr(target.slice)
+        self._note_state(target)
         self.hold(base, self.expr(node.value), node.lineno)
         self.change_chain(target.value, base, node.lineno)
 
     def assign(self, target: ast.expr, value: Value, source: ast.expr | None = None) -> None:
-        """Bind a target; `source` is the expression that `value` is of, where elements can be told apart."""
+        """Bind a target; `source` is the expression of `value`, used to bind `a, b = x, y` element by element."""
         match target:
             case ast.Name():
                 self.store(target.id, value, target.lineno)
@@ -80,18 +83,21 @@ class Bindings(Shell):
             case ast.Starred():
                 self.assign(target.value, value)
             case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._state_without_a_name(target)
-                self.change_chain(target.value, base, target.lineno)
+                base = self._change_owner(target)
                 key = target.attr if isinstance(target, ast.Attribute) else text_key(target.slice)
                 self.hold(base, value, target.lineno, key)
 
-    def _state_without_a_name(self, target: ast.Attribute | ast.Subscript) -> None:
-        name = self.dotted(target.value if isinstance(target, ast.Subscript) else target)
-        if name == "os.environ":
-            self.note("environment", name, target.lineno)
+    def _change_owner(self, target: ast.Attribute | ast.Subscript) -> Value:
+        """Change the object whose attribute or item is set or deleted; return the object."""
+        base = self.expr(target.value)
+        if isinstance(target, ast.Subscript):
+            self.expr(target.slice)
+        self._note_state(target)
+        self.change_chain(target.value, base, target.lineno)
+        return base
+
+    def _note_state(self, target: ast.Attribute | ast.Subscript) -> None:
+        self.note_path("assigned", self.path(target), target.lineno)
 
     def run_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -105,11 +111,7 @@ class Bindings(Shell):
                 for each in targets:
                     self._delete(each)
             case ast.Attribute() | ast.Subscript():
-                base = self.expr(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.expr(target.slice)
-                self._state_without_a_name(target)
-                self.change_chain(target.value, base, target.lineno)
+                self._change_owner(target)
 
     def run_Import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -140,14 +142,14 @@ class Bindings(Shell):
         pass
 
     def run_TypeAlias(self, node: Any) -> None:
-        # Its value is evaluated only when it is asked for.
+        # Python evaluates the value lazily, on first access.
         made = self.fresh("alias", node)
-        with self.softly():
+        with self.optionally():
             made.carries |= self.carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
         self.store(node.name.id, frozenset({made}), node.lineno)
 
     def annotation(self, node: ast.expr | None) -> None:
-        """An annotation, which some ways of running Python never evaluate."""
+        """Interpret an annotation, unless Python does not evaluate it here."""
         if node is not None and not self.future_annotations and not LAZY_ANNOTATIONS:
             self.expr(node)
 
@@ -159,6 +161,10 @@ class Bindings(Shell):
         thing = next(iter(made))
         assert thing.code is not None
         thing.code.bound_to = _bound_to(node)
+        thing.code.cached = any(
+            self.dotted(each.func if isinstance(each, ast.Call) else each) in known.CACHES
+            for each in node.decorator_list
+        )
         value = made
         if not thing.code.bound_to:
             for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
@@ -179,10 +185,12 @@ class Bindings(Shell):
         codes = frozenset(thing for thing in decorator if thing.code is not None or thing.classes)
         later = frozenset(thing for thing in decorator if thing.kind in SYMBOLIC)
         if later and self.frame.home.code is not None:
-            return self._later(later, "<decorate>", Given((value,)), Way(("decorator", node), node.lineno), "")
+            return self._defer_call(
+                later, "<decorate>", Arguments((value,)), CallSite(("decorator", node), node.lineno), ""
+            )
         if not codes:
-            return value  # taken to call what it wraps
-        return self.call(codes, Given((value,)), Way(("decorator", node), node.lineno)) or value
+            return value  # assumed to return a wrapper that calls the function
+        return self.call(codes, Arguments((value,)), CallSite(("decorator", node), node.lineno)) or value
 
     def _with_type_parameters(self, node: Any, then: Callable[[], Value]) -> Value:
         parameters = getattr(node, "type_params", None)
@@ -190,7 +198,7 @@ class Bindings(Shell):
             return then()
         names = frozenset(each.name for each in parameters)
         with self.within(Frame(Scope.COMPREHENSION, self.frame, local=names)):
-            with self.softly():
+            with self.optionally():
                 for each in parameters:
                     self.expr(getattr(each, "bound", None))
             return then()
@@ -240,13 +248,14 @@ def _bound_to(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 
 def last_name(node: ast.expr) -> str:
+    """Return the last part of a dotted name, or "" for any other expression."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def _elements(source: ast.expr | None, targets: list[ast.expr]) -> list[ast.expr] | None:
-    """The expressions of `a, b = x, y`, where they pair up."""
+    """Return the expressions on the right of `a, b = x, y` if they pair up with the targets, else None."""
     if not isinstance(source, ast.Tuple | ast.List) or len(source.elts) != len(targets):
         return None
     if any(isinstance(each, ast.Starred) for each in (*source.elts, *targets)):

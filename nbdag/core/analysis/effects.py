@@ -1,7 +1,7 @@
-"""What code does to names and objects, noted down as it is read.
+"""Effects of code on names and objects, recorded while the code is interpreted.
 
-At the top level of a cell effects happen at once, in a namespace that begins with what stands above the cell. Inside a
-function they are noted as the function's events, for its callers.
+At the top level of a cell, effects apply at once, to a namespace that starts with the names above the cell. Inside a
+function, they are recorded as the function's events, which each call replays.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import known
+from . import hidden_state, known
 from .objects import (
     CODE,
     NOTHING,
@@ -35,18 +35,19 @@ from .objects import (
 )
 from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
 
-MANY = 10_000  # pairs of objects
+MAX_PAIRS = 10_000  # pairs of holder and held object for one `hold`
 
 
-class Seen(NamedTuple):
+class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
-    soft: bool  # it may be missing: guarded, or only needed if some function is called
-    latent: bool  # only needed if some function is called
+    soft: bool  # the name may be missing: the read is guarded, or happens only if some function is called
+    deferred: bool  # the read happens only if some function is called
+    guarded: bool = False  # every read of the name is guarded: the code works without the name
 
 
-class Gone(NamedTuple):
+class DeletedRead(NamedTuple):
     """A read of a name that the cell has deleted."""
 
     name: str
@@ -54,72 +55,75 @@ class Gone(NamedTuple):
     deleted: int  # line
 
 
-class Touch(NamedTuple):
-    """How an object was changed."""
+class Mutation(NamedTuple):
+    """A change of an object in place."""
 
     line: int
-    strong: bool
+    strong: bool  # see `objects.Change`
 
 
 @dataclass(slots=True)
 class Log:
-    """What a cell did, besides binding names."""
+    """The effects of a cell, other than its bindings."""
 
-    reads: dict[str, Seen] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)  # outer names whose object it changed, with the line
-    touched: dict[Thing, Touch] = field(default_factory=dict)  # objects that it changed
-    compared: set[Thing] = field(default_factory=set)  # objects that it asked the identity of
-    gone: list[Gone] = field(default_factory=list)
+    reads: dict[str, NameRead] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)  # name from above whose object changed → line
+    mutated: dict[Thing, Mutation] = field(default_factory=dict)  # objects that changed
+    compared: set[Thing] = field(default_factory=set)  # objects whose identity was compared with `is`
+    deleted_reads: list[DeletedRead] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
 
 class Effects:
-    """The namespace of a cell, and of the function that is being read."""
+    """The namespace of a cell, and of the function that is being interpreted."""
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
-        self.outer = outer  # what a name is above the cell; None where nothing sets it
+        self.outer = outer  # value of a name above the cell; None if no cell above sets it
         self.module = Frame(Scope.MODULE)
         self.frame = self.module
         self.log = Log()
-        self.dead = False  # this point of the code is never reached
-        self.perhaps_depth = 0  # inside of something that may not happen
-        self.soft_depth = 0  # inside of something that may do without its names
-        self.latent_depth = 0  # inside of a function that is at hand, but not known to be called
-        self.made: dict[object, Thing] = {}  # a thing per place that makes one
-        self.bindings = 0  # how often a global name was bound: what a call does may differ after that
-        self.steps = 0  # how much has been looked through; see `calls.MOST_STEPS`
-        self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names have been looked up
+        self.unreachable = False  # control flow never reaches this point of the code
+        self.maybe_depth = 0  # > 0: inside code that may not run
+        self.soft_depth = 0  # > 0: inside code whose names may be missing
+        self.guard_depth = 0  # > 0: inside code that works without its names
+        self.deferred_depth = 0  # > 0: inside a function that is available, but not known to be called
+        self.made: dict[object, Thing] = {}  # place in the code → the thing that it creates
+        self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
+        self.steps = 0  # objects visited; see `follow.MOST_STEPS`
+        self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names were read
+        self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
+        self.consumes = True  # a use of a random generator or an iterator changes it
         self.captured: set[str] | None = None  # global names read since a definition began
 
     # -- places
 
     def fresh(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> Thing:
-        """The thing that a place of the code makes."""
+        """Return the thing that a place of the code creates, the same each time."""
         found = self.made.get(place)
         if found is None:
             found = self.made[place] = Thing(kind, label)
         code = self.frame.home.code
         if code is not None and kind is not Kind.RESULT:
-            code.own.add(found)  # also where it was made before: an inner function is read twice
+            code.own.add(found)  # also if it exists already: an inner function is interpreted twice
         return found
 
     @contextmanager
-    def perhaps(self) -> Iterator[None]:
-        """What happens within may not happen."""
+    def maybe(self) -> Iterator[None]:
+        """Interpret code that may not run: join its effects with the state before."""
         before = save(self.frame)
-        self.perhaps_depth += 1
+        self.maybe_depth += 1
         try:
             yield
         finally:
-            self.perhaps_depth -= 1
-        if not self.dead:
+            self.maybe_depth -= 1
+        if not self.unreachable:
             self.meet(before, save(self.frame))
         else:
             self.meet(before)
 
     @contextmanager
-    def softly(self) -> Iterator[None]:
-        """Names looked up within may be missing."""
+    def optionally(self) -> Iterator[None]:
+        """Interpret code whose names may be missing."""
         self.soft_depth += 1
         try:
             yield
@@ -127,40 +131,50 @@ class Effects:
             self.soft_depth -= 1
 
     @contextmanager
-    def afresh(self) -> Iterator[None]:
-        """The body of a function does not run where it stands."""
-        before = self.perhaps_depth, self.soft_depth, self.latent_depth
-        self.perhaps_depth = self.soft_depth = self.latent_depth = 0
+    def guarded(self) -> Iterator[None]:
+        """Interpret code that works without its names: a handler catches the NameError, or another read is recorded."""
+        self.guard_depth += 1
+        try:
+            with self.optionally():
+                yield
+        finally:
+            self.guard_depth -= 1
+
+    @contextmanager
+    def unconditionally(self) -> Iterator[None]:
+        """Interpret the body of a function, to which the conditions around its definition do not apply."""
+        before = self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth
+        self.maybe_depth = self.soft_depth = self.guard_depth = self.deferred_depth = 0
         try:
             yield
         finally:
-            self.perhaps_depth, self.soft_depth, self.latent_depth = before
+            self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth = before
 
     @contextmanager
     def within(self, frame: Frame) -> Iterator[Frame]:
-        """Read code of another scope."""
-        before, dead = self.frame, self.dead
-        self.frame, self.dead = frame, False
+        """Interpret code of another scope."""
+        before, unreachable = self.frame, self.unreachable
+        self.frame, self.unreachable = frame, False
         try:
             yield frame
         finally:
-            self.frame, self.dead = before, dead
+            self.frame, self.unreachable = before, unreachable
 
     def point(self) -> State | None:
-        """Where we are."""
-        return None if self.dead else save(self.frame)
+        """Return a snapshot of the names at this point, or None if the point is unreachable."""
+        return None if self.unreachable else save(self.frame)
 
     def meet(self, *states: State | None) -> None:
-        """Go on where several ways meet."""
+        """Continue where several paths join."""
         state = join(states)
-        self.dead = state is None
+        self.unreachable = state is None
         if state is not None:
             restore(state)
 
     # -- names
 
     def load(self, name: str, line: int) -> Value:
-        """What a name is here."""
+        """Return the value of a name at this point."""
         frame: Frame | None = self.frame
         passed_function = False
         while frame is not None:
@@ -177,7 +191,7 @@ class Effects:
                     if slot.bound is Bound.YES:
                         return slot.value
                     if slot.bound is Bound.MAYBE:
-                        with self.softly():
+                        with self.optionally():
                             return slot.value | self.load_global(name, line)
             elif frame.scope is Scope.FUNCTION:
                 if name in frame.globals:
@@ -191,7 +205,7 @@ class Effects:
         return self.load_global(name, line)
 
     def load_global(self, name: str, line: int) -> Value:
-        """What a global name is here."""
+        """Return the value of a global name at this point."""
         home = self.frame.home
         slot = home.world.get(name)
         if slot is not None and slot.bound is Bound.YES:
@@ -199,23 +213,27 @@ class Effects:
         if home.code is not None:
             if slot is not None and slot.bound is Bound.NO:
                 return NOTHING
-            # On a way that may not be taken, a name may be missing: there is no telling, so it is no error.
-            soft = self.soft_depth > 0 or self.perhaps_depth > 0 or slot is not None
-            self.event(("read", name, soft), Read(name, line, soft))
+            # A name may be missing on a path that may not run; nothing shows whether it does, so it is not an error.
+            soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
+            guarded = self.guard_depth > 0
+            self.event(("read", name, soft, guarded), Read(name, line, soft, guarded))
             if name not in home.outside:
                 home.outside[name] = Thing(Kind.GLOBAL, name)
             return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
         if slot is not None and slot.bound is Bound.NO:
             if not self.soft_depth:
-                self.log.gone.append(Gone(name, line, slot.line))
+                self.log.deleted_reads.append(DeletedRead(name, line, slot.line))
             return NOTHING
         return self._read(name, line, self.soft_depth > 0 or slot is not None) | (slot.value if slot else NOTHING)
 
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
-        latent = self.latent_depth > 0
-        if seen is None or (seen.soft and not soft) or (seen.latent and not latent):
-            self.log.reads[name] = Seen(line, soft, latent)
+        deferred = self.deferred_depth > 0
+        guarded = self.guard_depth > 0 and (seen is None or seen.guarded)
+        if seen is None or (seen.soft and not soft) or (seen.deferred and not deferred):
+            self.log.reads[name] = NameRead(line, soft, deferred, guarded)
+        elif seen.guarded and not guarded:
+            self.log.reads[name] = seen._replace(guarded=False)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)
@@ -224,7 +242,7 @@ class Effects:
         return NOTHING if value is None else value
 
     def use(self, value: Value, line: int) -> Value:
-        """Note that functions and methods within a value may be called, which look up names then."""
+        """Read the free names of the functions and methods in a value, since a use of the value may call them."""
         home = self.frame.home
         ahead = list(self.carried(value)) if value else []
         while ahead:
@@ -232,15 +250,16 @@ class Effects:
             if thing.code is None or (thing, home) in self.used:
                 continue
             self.used.add((thing, home))
-            self.latent_depth += 1
-            with self.softly():
-                for name in thing.code.free_names():
+            self.deferred_depth += 1
+            needed = thing.code.needed_names()
+            for name in thing.code.free_names():
+                with self.optionally() if name in needed else self.guarded():
                     ahead += self.carried(self.load_global(name, line))
-            self.latent_depth -= 1
+            self.deferred_depth -= 1
         return value
 
     def store(self, name: str, value: Value, line: int) -> None:
-        """Bind a name in the scope that it belongs to."""
+        """Bind a name in its scope."""
         frame = self.frame
         while frame.scope is Scope.COMPREHENSION and name not in frame.local and frame.parent is not None:
             frame = frame.parent
@@ -264,39 +283,39 @@ class Effects:
         home = self.frame.home
         self.bindings += 1
         if maybe:
-            with self.perhaps():
+            with self.maybe():
                 home.world[name] = Slot(value, Bound.YES, line)
         else:
             home.world[name] = Slot(value, Bound.YES, line)
         if value and self.carried(value):
-            self.used.clear()  # functions that call it may now look up other names
+            self.used.clear()  # functions that call it may now read other names
         if home.code is not None:
-            write = Write(name, value, line, maybe or self.perhaps_depth > 0)
+            write = Write(name, value, line, maybe or self.maybe_depth > 0)
             self.event(("write", write), write)
 
     def unbind(self, name: str, line: int) -> None:
-        """`del name`, which reads it first."""
+        """Interpret `del name`, which reads the name first."""
         self.load(name, line)
         self.drop(name, line)
 
     def drop(self, name: str, line: int) -> None:
-        """Unbind a name without a look at it."""
+        """Unbind a name without reading it."""
         frame = self.frame
-        gone = Slot(NOTHING, Bound.NO, line)
+        unbound = Slot(NOTHING, Bound.NO, line)
         if frame.scope is Scope.MODULE or name in frame.globals:
             home = frame.home
-            home.world[name] = gone
+            home.world[name] = unbound
             if home.code is not None:
-                self.event(("delete", name, line), Delete(name, line, self.perhaps_depth > 0))
+                self.event(("delete", name, line), Delete(name, line, self.maybe_depth > 0))
         elif frame.scope is Scope.CLASS:
             frame.names.pop(name, None)
         else:
-            frame.names[name] = gone
+            frame.names[name] = unbound
 
     # -- objects
 
     def change(self, value: Value, line: int, *, strong: bool = True) -> None:
-        """Objects are changed in place."""
+        """Record that objects are changed in place."""
         value = frozenset(thing for thing in value if thing.kind not in (Kind.IMPORT, Kind.BUILTIN))
         if not value:
             return
@@ -307,9 +326,11 @@ class Effects:
                 code.stateful = True
             return
         for thing in value:
-            before = self.log.touched.get(thing)
+            if strong and thing.kept_by:
+                self.note("cached", thing.kept_by, line)
+            before = self.log.mutated.get(thing)
             if before is None or (strong and not before.strong):
-                self.log.touched[thing] = Touch(line, strong)
+                self.log.mutated[thing] = Mutation(line, strong)
 
     def _of_enclosing(self, thing: Thing) -> bool:
         frame = self.frame.home.parent
@@ -321,7 +342,9 @@ class Effects:
         return False
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
-        """The object of a name is changed in place."""
+        """Record that the object of a name is changed in place."""
+        if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
+            return  # a module is not passed between tasks; see `note_path`
         self.change(value, line, strong=strong)
         home = self.frame.home
         if home.code is None and self._is_global(name):
@@ -340,14 +363,14 @@ class Effects:
         return True
 
     def hold(self, base: Value, item: Value, line: int, key: object = None) -> None:
-        """An object comes to hold another."""
+        """Record that one object holds another from now on."""
         if not base or not item:
             return
         if self.frame.home.code is not None:
             self.event(("hold", line, base, item), Hold(base, item, key))
         code = self.frame.home.code
-        if len(base) * len(item) > MANY:
-            # Among so many, who holds whom is no longer worth telling: one thing stands between them.
+        if len(base) * len(item) > MAX_PAIRS:
+            # For so many pairs, one thing in between replaces the exact relation.
             between = self.fresh("between", line)
             hold((between,), item)
             item = frozenset({between})
@@ -355,16 +378,17 @@ class Effects:
         real = [thing for thing in item if thing.kind not in SYMBOLIC]
         for thing in base:
             if thing.kind not in SYMBOLIC:
-                # What a call makes may hold what the call is given; what stands outside of it does so only when called.
+                # An object that a call creates may hold the arguments; an object from outside holds them only once
+                # the function is called.
                 hold((thing,), item if code is not None and thing in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
-        """Something is taken out of an object, by an attribute's name, a constant key, or (None) any."""
+        """Take something out of an object, under an attribute's name or a constant key; None stands for any key."""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
         found = part(base - symbolic, key)
         if self.frame.home.code is None:
-            # What a function left in its own terms means here what its globals mean here.
-            with self.softly():
+            # A global that a function left symbolic has its current value here.
+            with self.guarded():
                 for thing in sorted(symbolic, key=lambda each: each.number):
                     if thing.kind is Kind.GLOBAL:
                         found |= part(self.load_global(thing.label, line), key)
@@ -376,33 +400,63 @@ class Effects:
         return found
 
     def fill(self, thing: Thing, items: Iterable[Thing], key: object = None) -> None:
-        """A thing that is being made holds these."""
+        """Let a thing under construction hold these."""
         items = list(items)
         self.steps += len(items)
         hold((thing,), items, key)
 
     def carried(self, value: Value | set[Thing]) -> set[Thing]:
-        """The functions and classes whose code may run when the value is used."""
+        """Return the functions and classes whose code may run when the value is used."""
         found = used(value)
         self.steps += len(found)
         return {thing for thing in found if thing.kind in CODE}
 
     def inside(self, value: Value, place: object, line: int) -> Value:
-        """All that can be taken out of an object, and put into a new one."""
+        """Return all that can be taken out of an object and put into a new one."""
         symbolic = frozenset(thing for thing in value if thing.kind in SYMBOLIC)
         return contents(value) | (self.take(symbolic, None, ("inside", place), line) if symbolic else NOTHING)
 
     # -- notes
 
     def note(self, kind: str, text: str, line: int) -> None:
-        """Something that `check` should mention."""
+        """Record code that `check` should report."""
+        if kind in self.restored:
+            return
         if self.frame.home.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
 
+    def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
+        """Record a change of state without a name by a call of, or an assignment to, this; return whether it is one."""
+        keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
+        for key in keys:
+            self.note(key, name, line)
+        return bool(keys)
+
+    def note_path(self, kind: str, path: str, line: int) -> None:
+        """Record the change of a library's state by a chain of attributes that is "assigned" or "called"."""
+        root, _, rest = path.partition(".")
+        root, called, _ = root.partition("(")
+        if not root or (called == "(" and kind == "assigned" and not rest):
+            return
+        with self.optionally():
+            value = self.load(root, line)
+        if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
+            self.note(kind, path, line)  # a function's global is known only at the call of the function
+        elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
+            name = f"{thing.label}{path[len(root) :]}"
+            known_state = self.note_state(name, line, assigned=kind == "assigned")
+            if kind == "assigned" and not known_state and "(" not in name and "." in name:
+                self.note("module", name, line)
+
+    def consume(self, value: Value, line: int) -> None:
+        """Record that the iterators and random generators among these are used, which changes them."""
+        if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
+            self.change(used, line)
+
     def event(self, key: object, event: Event) -> None:
-        """Add to what a call of the function that is being read does; what was there before stays where it was."""
+        """Add an event to the function that is being interpreted; an event that is there already keeps its position."""
         code: Code | None = self.frame.home.code
         assert code is not None
         code.events.setdefault(key, event)

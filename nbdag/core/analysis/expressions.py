@@ -1,42 +1,48 @@
-"""What an expression may be, and what evaluating it does."""
+"""Values of expressions, and the effects of evaluating them."""
 
 from __future__ import annotations
 
 import ast
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 from . import known
 from .calls import Calls
-from .follow import Way
-from .objects import NOTHING, SYMBOLIC, Code, Given, Kind, Thing, Value, class_attributes, contents, method_of
+from .follow import CallSite
+from .objects import NOTHING, SYMBOLIC, Arguments, Code, Kind, Thing, Value, class_attributes, contents, method_of
 from .scopes import Bound, Frame, Scope, Slot, names_of
+
+_CHANGES_DATABASE = re.compile(
+    r"\s*(create|insert|update|delete|drop|alter|attach|detach|use|set|reset|pragma|load|install|import)\b",
+    re.IGNORECASE,
+)
 
 
 class Expressions(Calls):
-    """Evaluates expressions."""
+    """Interprets expressions."""
 
+    @abstractmethod
     def block(self, body: Iterable[ast.stmt]) -> None:
-        """Run statements."""
-        raise NotImplementedError
+        """Interpret statements."""
 
     def expr(self, node: ast.expr | None) -> Value:
-        """What an expression may be."""
+        """Evaluate an expression; return the things that its value may be."""
         if node is None:
             return NOTHING
         visit: Callable[[Any], Value] = getattr(self, f"expr_{type(node).__name__}", self._parts)
         return visit(node)
 
     def alias(self, node: ast.expr) -> Value:
-        """The right side of an assignment: a bare name there is not used, only given another name."""
+        """Evaluate the right side of an assignment, where a bare name is only aliased, not used."""
         if isinstance(node, ast.Name):
             return self.load(node.id, node.lineno)
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all parts; the whole is something new that may use what they use."""
+        """Evaluate all parts of an expression; return a new thing that may use what the parts use."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -73,10 +79,10 @@ class Expressions(Calls):
             else:
                 plain.add(thing)
         found = self.take(frozenset(plain), node.attr, node, node.lineno)
-        return frozenset(taken) | self.look(found, node.attr, node, node.lineno, frozenset(plain))
+        return frozenset(taken) | self.attribute(found, node.attr, node, node.lineno, frozenset(plain))
 
-    def look(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
-        """What an attribute is, where a class of the notebook says more: a bound method, or a property's result."""
+    def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
+        """Return the value of an attribute, including bound methods and property results of the notebook's classes."""
         found = set(taken)
         for thing in base or NOTHING.union(*(each.part_of for each in taken)):
             if not isinstance(key, str) or not (thing.classes or thing.kind is Kind.CLASS):
@@ -87,7 +93,7 @@ class Expressions(Calls):
                 continue
             own = frozenset({thing})
             if method.code.bound_to == "property" and thing.classes:
-                found |= self.invoke(method, Given((own,)), Way(("property", place), line))
+                found |= self.invoke(method, Arguments((own,)), CallSite(("property", place), line))
             elif thing.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
                 found.add(method)
             else:
@@ -110,7 +116,7 @@ class Expressions(Calls):
         made = self.fresh("subscript", node)
         made.carries |= self.carried(base)
         if key is None and not any(thing.kind in SYMBOLIC for thing in base):
-            # A mask or a list of columns makes a copy; a variable key takes out what is known to be in.
+            # A mask or a list of columns copies; a variable key may return any known element.
             return contents(base) | {made}
         return self.take(base, key, node, node.lineno) or frozenset({made})
 
@@ -119,16 +125,16 @@ class Expressions(Calls):
 
     def expr_IfExp(self, node: ast.IfExp) -> Value:
         self.expr(node.test)
-        with self.perhaps():
+        with self.maybe():
             first = self.alias(node.body)
-        with self.perhaps():
+        with self.maybe():
             second = self.alias(node.orelse)
         return first | second
 
     def expr_BoolOp(self, node: ast.BoolOp) -> Value:
         found = self.alias(node.values[0])
         for value in node.values[1:]:
-            with self.perhaps():
+            with self.maybe():
                 found |= self.alias(value)
         return found
 
@@ -226,9 +232,9 @@ class Expressions(Calls):
                 self._comprehension_target(each.target, self.element(items, each), frame)
                 for condition in each.ifs:
                     self.expr(condition)
-            with self.perhaps():
+            with self.maybe():
                 for element in elements:
-                    self.fill(made, self.effect(element, Way(element, element.lineno, shown=True)))
+                    self.fill(made, self.effect(element, CallSite(element, element.lineno, shown=True)))
         return frozenset({made})
 
     def _comprehension_target(self, target: ast.expr, value: Value, frame: Frame) -> None:
@@ -238,7 +244,8 @@ class Expressions(Calls):
                 frame.names[node.id] = Slot(found, Bound.YES, node.lineno)
 
     def element(self, value: Value, place: object) -> Value:
-        """An element of what is iterated over."""
+        """Return an element of an iterable."""
+        self.consume(value, getattr(place, "lineno", 1))
         made = self.fresh("element", place)
         made.carries |= self.carried(value)
         taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
@@ -253,7 +260,7 @@ class Expressions(Calls):
         name: str,
         body: list[ast.stmt] | list[ast.expr],
     ) -> Thing:
-        """Read a function: what a call of it would do. Its defaults are evaluated here and now."""
+        """Record the effects of a call of a function as its events; evaluate its defaults now."""
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
         named = [*positional, *arguments.kwonlyargs]
@@ -276,17 +283,17 @@ class Expressions(Calls):
         frame = Frame(
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
-        with self.within(frame), self.afresh():
-            # Inner functions see what a variable is later on as well, so where there are some, read twice.
+        with self.within(frame), self.unconditionally():
+            # An inner function also sees later values of a variable, so a body with inner functions is read twice.
             for _ in range(2 if names.nested else 1):
-                self.dead = False
+                self.unreachable = False
                 frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
                 frame.world = {}
                 for label, thing in given.items():
                     frame.ever[label] = frame.ever.get(label, NOTHING) | {thing}
                 for part in body:
                     if isinstance(part, ast.expr):
-                        code.result |= self.effect(part, Way(part, part.lineno, shown=True))
+                        code.result |= self.effect(part, CallSite(part, part.lineno, shown=True))
                 if body and isinstance(body[0], ast.stmt):
                     self.block(body)
         made.code = code
@@ -295,29 +302,30 @@ class Expressions(Calls):
 
     # -- calls
 
-    def effect(self, node: ast.expr, way: Way) -> Value:
-        """Evaluate an expression that stands for itself: dropped, displayed, or an element of a comprehension."""
+    def effect(self, node: ast.expr, site: CallSite) -> Value:
+        """Evaluate an expression whose result is dropped, displayed, or an element of a comprehension."""
         if isinstance(node, ast.Await):
-            return self.effect(node.value, way)
+            return self.effect(node.value, site)
         if isinstance(node, ast.Call):
-            return self.expr_Call(node, way)
+            return self.expr_Call(node, site)
         if isinstance(node, ast.BoolOp):
             self.expr(node.values[0])
             for value in node.values[1:]:
-                with self.perhaps():
-                    self.effect(value, way)
+                with self.maybe():
+                    self.effect(value, site)
             return NOTHING
         if isinstance(node, ast.IfExp):
             self.expr(node.test)
             for value in (node.body, node.orelse):
-                with self.perhaps():
-                    self.effect(value, way)
+                with self.maybe():
+                    self.effect(value, site)
             return NOTHING
         return self.expr(node)
 
-    def expr_Call(self, node: ast.Call, way: Way | None = None) -> Value:
-        way = way or Way(node, node.lineno)
-        way = Way(node, node.lineno, way.dropped, way.shown, _says_inplace(node))
+    def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
+        site = site or CallSite(node, node.lineno)
+        dropped = site.dropped and not _plots_a_frame(node)
+        site = CallSite(node, node.lineno, dropped, site.shown, _says_inplace(node))
         function = node.func
         if _is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
@@ -325,27 +333,45 @@ class Expressions(Calls):
             return self._own()
         if not isinstance(function, ast.Attribute):
             callee = self.expr(function)
-            return self.call(callee, self._given(node), way)
+            return self.call(callee, self._arguments(node), site)
         base = self.expr(function.value)
-        given = self._given(node)
+        args = self._arguments(node)
         if function.attr in ("query", "eval"):
             self._query(node)
         name = self.dotted(function)
         if name:
-            return self.call_named(name, given, way)
-        found, change = self.call_method(base, function.attr, given, way)
-        # What a call on a parameter changes is known only once the caller's things are.
+            if name.startswith("duckdb.") and _changes_database(node):
+                self.note("duckdb/default", name, node.lineno)
+            return self.call_named(name, args, site)
+        if isinstance(function.value, ast.Attribute | ast.Call):
+            self.note_path("called", self.path(function), node.lineno)
+        found, change = self.call_method(base, function.attr, args, site)
+        # The effect of a call on a parameter is known only at the call of the function.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
         if change and not later:
             self.change_chain(function.value, base, node.lineno, strong=change == "strong")
         return found
 
+    def path(self, node: ast.expr) -> str:
+        """Return a chain of attributes from its first name on, with `()` for each call on the way, else ""."""
+        ends = ""
+        while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+            if isinstance(node, ast.Attribute):
+                ends = f".{node.attr}{ends}"
+                node = node.value
+            elif isinstance(node, ast.Call):
+                ends = f"(){ends}"
+                node = node.func
+            else:
+                node = node.value
+        return f"{node.id}{ends}" if isinstance(node, ast.Name) else ""
+
     def _own(self) -> Value:
-        """What `super()` stands for: the object that the method is called on."""
+        """Return the value of `super()`: the object of the method."""
         code = self.frame.home.code
         return frozenset({code.parameters[0]}) if code is not None and code.parameters else NOTHING
 
-    def _given(self, node: ast.Call) -> Given:
+    def _arguments(self, node: ast.Call) -> Arguments:
         positional: list[Value] = []
         spread = NOTHING
         for each in node.args:
@@ -359,17 +385,17 @@ class Expressions(Calls):
                 spread |= contents(self.expr(keyword.value))
             else:
                 named.append((keyword.arg, self.expr(keyword.value)))
-        return Given(tuple(positional), tuple(named), spread)
+        return Arguments(tuple(positional), tuple(named), spread)
 
     def change_chain(self, node: ast.expr, value: Value, line: int, *, strong: bool = True) -> None:
-        """Change what `a.b[0].c` stands for, which is a change of `a`."""
+        """Change the object of `a.b[0].c`, which is a change of `a`."""
         root = node
         while True:
             match root:
                 case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Await(value=inner):
                     root = inner
                 case ast.Call(func=ast.Attribute(value=inner, attr=method)) if not (
-                    method in known.ANEW or (known.harmless(method) and method not in known.TAKE | known.REPACK)
+                    method in known.RETURN_NEW or (known.harmless(method) and method not in known.TAKE | known.REPACK)
                 ):
                     root = inner
                 case _:
@@ -377,7 +403,7 @@ class Expressions(Calls):
         if not isinstance(root, ast.Name):
             self.change(value, line, strong=strong)
             return
-        with self.softly():
+        with self.guarded():
             own = self.load(root.id, root.lineno)
         if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
             return
@@ -385,20 +411,20 @@ class Expressions(Calls):
         self.change_name(root.id, own, line, strong=strong)
 
     def _query(self, node: ast.Call) -> None:
-        """`df.query("a > @t")` reads t."""
+        """Read the names in a query: `df.query("a > @t")` reads t."""
         for argument in node.args[:1] + [each.value for each in node.keywords if each.arg == "expr"]:
             for part in ast.walk(argument):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     for name in re.findall(r"@([^\W\d]\w*)", part.value):
                         self.use(self.load(name, node.lineno), node.lineno)
 
+    @abstractmethod
     def shell_call(self, node: ast.Call, method: str) -> Value:
-        """`get_ipython().…`, which is also what magics and shell lines become."""
-        raise NotImplementedError
+        """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
 
 
 def _without_first(code: Code) -> Code:
-    """A method's code, its first parameter filled in."""
+    """Return a method's code without its first parameter, which the caller fills in."""
     bound = Code(code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events)
     bound.result, bound.own, bound.stateful, bound.lazy = code.result, code.own, code.stateful, code.lazy
     return bound
@@ -408,14 +434,22 @@ def _constant_key(node: ast.expr) -> object:
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return "number"
     if isinstance(node, ast.Constant) and node.value is not None:
-        # What stands at a position moves; what stands under a text stays.
+        # A position is no stable key, because elements move; a text is.
         return text_key(node) or "number"
     return None
 
 
 def text_key(node: ast.expr | None) -> object:
-    """A constant text as a key; None for any other expression."""
+    """Return a constant text as a key, or None for any other expression."""
     return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _changes_database(node: ast.Call) -> bool:
+    """Return whether the text of a query changes a database or a connection."""
+    first = node.args[0] if node.args else None
+    return (
+        isinstance(first, ast.Constant) and isinstance(first.value, str) and bool(_CHANGES_DATABASE.match(first.value))
+    )
 
 
 def _says_inplace(node: ast.Call) -> bool:
@@ -423,6 +457,22 @@ def _says_inplace(node: ast.Call) -> bool:
         each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
         for each in node.keywords
     )
+
+
+def _plots_a_frame(node: ast.Call) -> bool:
+    """Return whether this is a plot of a frame or series, which leaves it as it is.
+
+    The methods of matplotlib's axes that have the same names take data, and no `ax`.
+    """
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
+        return False
+    named = {each.arg: each.value for each in node.keywords}
+    columns = [*node.args, *(named[name] for name in ("x", "y", "column", "by") if name in named)]
+    return "ax" in named or all(isinstance(part, ast.Constant) for each in columns for part in _items(each))
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
 
 
 def _is_shell(node: ast.expr) -> bool:

@@ -1,10 +1,11 @@
-"""What a call of a function of the notebook does, from what its code was read to do.
+"""Calls of functions that the notebook defines.
 
-The things of the call take the places of the function's parameters, and each of its events happens here and now.
+A call replaces the function's parameters by the arguments and applies each recorded event of the function.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -13,12 +14,12 @@ from .effects import Effects
 from .objects import (
     NOTHING,
     SYMBOLIC,
+    Arguments,
     Call,
     Change,
     Code,
     Delete,
     Event,
-    Given,
     Hold,
     Kind,
     Note,
@@ -33,178 +34,188 @@ from .objects import (
     instance_of,
 )
 
-# Calls followed for one statement, and how deep. A tangle beyond that is not worth following, and is said to be one.
-LIMIT = 300
-DEPTH = 15
-MOST_STEPS = 500_000  # objects looked through for one cell
-PLAIN_DEPTH = 3  # deeper calls of one function with the same arguments are taken to do the same
+# Limits for the calls followed in one statement; code beyond them is reported as one that hides its effects.
+LIMIT = 300  # calls
+DEPTH = 15  # nested calls
+MOST_STEPS = 500_000  # objects visited for one cell
+PLAIN_DEPTH = 3  # nested calls below which equal calls of one function are followed only once
 
 
-class Way(NamedTuple):
-    """How a call stands in the code."""
+class CallSite(NamedTuple):
+    """The place and the context of a call in the code."""
 
-    place: object  # identifies it
+    place: object  # identifies the call
     line: int
     dropped: bool = False  # its result is not used
     shown: bool = False  # its result is displayed, as the cell's last expression
     inplace: bool = False  # inplace=True
 
 
-class TangledError(Exception):
-    """Calls lead to calls for longer than it is worth following them; never leaves this module."""
+class CallLimitError(Exception):
+    """A call exceeds the limits; never leaves this module."""
 
 
-class Follow(Effects):
-    """Follows functions of the notebook."""
+class Follow(Effects, ABC):
+    """Interprets calls of functions that the notebook defines."""
 
     active: tuple[Code, ...] = ()  # functions that are being followed
-    followed = 0  # calls since the statement began
+    followed = 0  # calls since the start of the statement
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
         super().__init__(outer)
-        self.results: dict[object, Value] = {}  # of calls that have been followed, since the statement began
+        self.results: dict[object, Value] = {}  # results of calls followed since the start of the statement
 
-    def call(self, callee: Value, given: Given, way: Way) -> Value:
-        """Call whatever a value may be."""
-        raise NotImplementedError
+    @abstractmethod
+    def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
+        """Call every object that the value may be."""
 
-    def call_method(self, base: Value, method: str, given: Given, way: Way) -> tuple[Value, str]:
-        """Call a method."""
-        raise NotImplementedError
+    @abstractmethod
+    def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
+        """Call a method; also return how it changes its object if it could not be followed."""
 
-    def call_hidden(self, functions: Value, given: Given, way: Way) -> Value:
-        """Functions that an object hides may be called when it is."""
-        raise NotImplementedError
+    @abstractmethod
+    def call_hidden(self, functions: Value, args: Arguments, site: CallSite) -> Value:
+        """Call the functions that an object holds: calling the object may call them."""
 
     @property
     def tangled(self) -> bool:
-        """Whether calls are followed no further, for this statement or the whole cell."""
+        """Return whether a limit is reached, so that no further call is followed."""
         return self.followed > LIMIT or self.steps > MOST_STEPS
 
-    def invoke(self, thing: Thing, given: Given, way: Way) -> Value:
-        """Follow a function of the notebook."""
+    def invoke(self, thing: Thing, args: Arguments, site: CallSite) -> Value:
+        """Follow a call of a function that the notebook defines."""
         code = thing.code
         assert code is not None
         self.followed += 1
         if self.active:
             if self.tangled or len(self.active) > DEPTH:
-                raise TangledError
-            return self._follow_again(thing, code, given, way)
+                raise CallLimitError
+            return self._follow_again(thing, code, args, site)
         try:
             if not self.tangled:
-                return self._follow(thing, code, given, way)
-        except TangledError:
+                return self._follow(thing, code, args, site)
+        except CallLimitError:
             self.active = ()
-        self.note("tangle", f"the tangle of calls in {code.name}()", way.line)
-        return self._unknown(thing, way)
+        self.note("tangle", f"the tangle of calls in {code.name}()", site.line)
+        return self._unknown(thing, site)
 
-    def _unknown(self, thing: Thing, way: Way) -> Value:
-        unknown = self.fresh("unknown", way.place)
+    def _unknown(self, thing: Thing, site: CallSite) -> Value:
+        unknown = self.fresh("unknown", site.place)
         unknown.carries.add(thing)
         return frozenset({unknown})
 
-    def _follow_again(self, thing: Thing, code: Code, given: Given, way: Way) -> Value:
-        """Follow a call within a call, unless the same was done before."""
+    def _follow_again(self, thing: Thing, code: Code, args: Arguments, site: CallSite) -> Value:
+        """Follow a nested call, unless an equal call was followed before."""
         if code in self.active:
-            return self._unknown(thing, way) | given.all()
+            return self._unknown(thing, site) | args.all()
         if len(self.active) < PLAIN_DEPTH:
-            return self._follow(thing, code, given, way)
-        again = (thing, given, self.bindings)
+            return self._follow(thing, code, args, site)
+        again = (thing, args, self.bindings)
         if again not in self.results:
-            self.results[again] = self._follow(thing, code, given, way)
+            self.results[again] = self._follow(thing, code, args, site)
         return self.results[again]
 
-    def _follow(self, thing: Thing, code: Code, given: Given, way: Way) -> Value:
-        self.steps += 3 * len(given.spread)
-        memo = _bind(code, given, self.fresh("rest", way.place, code), self.fresh("keywords", way.place, code))
+    def _follow(self, thing: Thing, code: Code, args: Arguments, site: CallSite) -> Value:
+        self.steps += 3 * len(args.spread)
+        memo = _bind(code, args, self.fresh("rest", site.place, code), self.fresh("keywords", site.place, code))
         memo = {**thing.closure, **memo}
         before = self.active
         self.active = (*before, code)
         try:
             with ExitStack() as stack:
                 if code.lazy:
-                    stack.enter_context(self.softly())
+                    stack.enter_context(self.optionally())
                 for event in tuple(code.events.values()):
-                    self._happen(event, code, memo, way)
-                result = self._put(code.result, code, memo, way)
+                    self._apply(event, code, memo, site)
+                result = self._substitute(code.result, code, memo, site)
         finally:
             self.active = before
         if code.stateful:
-            self.change(frozenset({thing}), way.line)
+            self.change(frozenset({thing}), site.line)
+        if code.cached and self.frame.home.code is None:
+            for each in result:
+                each.kept_by = code.name
         if code.lazy:
-            # What it does happens while it is consumed: whoever holds the generator holds what it was given.
-            lazy = self.fresh("lazy", way.place, code)
+            # The body runs while a caller consumes the generator, so the generator holds the arguments.
+            lazy = self.fresh("lazy", site.place, code)
+            lazy.consumable = True
             lazy.carries |= self.carried({thing})
-            self.fill(lazy, given.all() | result)
+            self.fill(lazy, args.all() | result)
             result |= {lazy}
         return result
 
-    def _happen(self, event: Event, code: Code, memo: dict[Thing, Value], way: Way) -> None:
-        line = way.line
+    def _apply(self, event: Event, code: Code, memo: dict[Thing, Value], site: CallSite) -> None:
+        line = site.line
         match event:
-            case Read(name=name, soft=soft):
+            case Read(name=name, soft=soft, guarded=guarded):
                 with ExitStack() as stack:
-                    if soft:
-                        stack.enter_context(self.softly())
+                    if guarded:
+                        stack.enter_context(self.guarded())
+                    elif soft:
+                        stack.enter_context(self.optionally())
                     self.use(self.load_global(name, line), line)
             case Write(name=name, value=value, maybe=maybe):
-                self.store_global(name, self._put(value, code, memo, way), line, maybe)
+                self.store_global(name, self._substitute(value, code, memo, site), line, maybe)
             case Delete(name=name, maybe=maybe):
                 with ExitStack() as stack:
                     if maybe:
-                        stack.enter_context(self.perhaps())
+                        stack.enter_context(self.maybe())
                     self._drop_global(name, line)
             case Change(value=value, strong=strong):
                 for each in value:
-                    put = self._put(frozenset({each}), code, memo, way)
+                    put = self._substitute(frozenset({each}), code, memo, site)
                     if each.kind is Kind.GLOBAL:
                         self.change_name(each.label, put, line, strong=strong)
                     else:
                         self.change(put, line, strong=strong)
             case Hold(base=base, item=item, key=key):
-                self.hold(self._put(base, code, memo, way), self._put(item, code, memo, way), line, key)
+                self.hold(self._substitute(base, code, memo, site), self._substitute(item, code, memo, site), line, key)
             case Part(base=base, key=key, result=result):
-                place = ("part", way.place, result)
-                taken = self.take(self._put(base, code, memo, way), key, place, line)
-                memo[result] = memo.get(result, NOTHING) | self.look(taken, key, place, line)
+                place = ("part", site.place, result)
+                taken = self.take(self._substitute(base, code, memo, site), key, place, line)
+                memo[result] = memo.get(result, NOTHING) | self.attribute(taken, key, place, line)
             case Call():
                 with ExitStack() as stack:
                     if event.maybe:
-                        stack.enter_context(self.perhaps())
-                    found = self._call_now(event, code, memo, way)
+                        stack.enter_context(self.maybe())
+                    found = self._call_now(event, code, memo, site)
                 memo[event.result] = memo.get(event.result, NOTHING) | found
+            case Note(kind="assigned" | "called" as kind, text=text):
+                self.note_path(kind, text, line)
             case Note(kind=kind, text=text):
                 self.note(kind, text, line)
 
-    def _call_now(self, event: Call, code: Code, memo: dict[Thing, Value], way: Way) -> Value:
-        callee = self._put(event.callee, code, memo, way)
-        given = Given(
-            tuple(self._put(value, code, memo, way) for value in event.given.positional),
-            tuple((name, self._put(value, code, memo, way)) for name, value in event.given.named),
-            self._put(event.given.spread, code, memo, way),
+    def _call_now(self, event: Call, code: Code, memo: dict[Thing, Value], site: CallSite) -> Value:
+        callee = self._substitute(event.callee, code, memo, site)
+        args = Arguments(
+            tuple(self._substitute(value, code, memo, site) for value in event.args.positional),
+            tuple((name, self._substitute(value, code, memo, site)) for name, value in event.args.named),
+            self._substitute(event.args.spread, code, memo, site),
         )
-        here = Way((way.place, event.result), way.line, dropped=bool(event.changes), inplace=event.changes == "strong")
+        here = CallSite(
+            (site.place, event.result), site.line, dropped=bool(event.changes), inplace=event.changes == "strong"
+        )
         if event.method is None:
-            return self.call(callee, given, here)
+            return self.call(callee, args, here)
         if event.method == "<decorate>":
             codes = frozenset(thing for thing in callee if thing.code is not None or thing.kind in SYMBOLIC)
-            return (self.call(codes, given, here) if codes else NOTHING) or given.all()
+            return (self.call(codes, args, here) if codes else NOTHING) or args.all()
         if event.method == "<perhaps>":
             functions = frozenset(thing for thing in callee | contents(callee) if thing.kind is Kind.FUNCTION)
             later = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
-            found = self.call_hidden(functions, given, here)
+            found = self.call_hidden(functions, args, here)
             if later and self.frame.home.code is not None:
-                self.event(("argument", here.place, later), event._replace(callee=later, given=given))
+                self.event(("argument", here.place, later), event._replace(callee=later, args=args))
                 found |= {event.result}
             return found
-        result, change = self.call_method(callee, event.method, given, here)
+        result, change = self.call_method(callee, event.method, args, here)
         if change:
             for each in event.callee:
-                put = self._put(frozenset({each}), code, memo, way)
+                put = self._substitute(frozenset({each}), code, memo, site)
                 if each.kind is Kind.GLOBAL:
-                    self.change_name(each.label, put, way.line, strong=change == "strong")
+                    self.change_name(each.label, put, site.line, strong=change == "strong")
                 else:
-                    self.change(put, way.line, strong=change == "strong")
+                    self.change(put, site.line, strong=change == "strong")
         return result
 
     def _drop_global(self, name: str, line: int) -> None:
@@ -215,8 +226,8 @@ class Follow(Effects):
             self.drop(name, line)
             frame.globals = before
 
-    def _put(self, value: Value, code: Code, memo: dict[Thing, Value], way: Way) -> Value:
-        """The caller's things for a function's."""
+    def _substitute(self, value: Value, code: Code, memo: dict[Thing, Value], site: CallSite) -> Value:
+        """Return the caller's things in place of the function's."""
         if not value:
             return value
         found: set[Thing] = set()
@@ -224,19 +235,22 @@ class Follow(Effects):
             if thing in memo:
                 found |= memo[thing]
             elif thing.kind is Kind.GLOBAL:
-                with self.softly():
-                    found |= self.load_global(thing.label, way.line)
+                with self.guarded():
+                    found |= self.load_global(thing.label, site.line)
             elif thing in code.own:
-                made = self.fresh("own", way.place, thing, label=thing.label, kind=thing.kind)
+                made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)
                 memo[thing] = frozenset({made})
+                made.consumable = thing.consumable
                 made.code = thing.code
-                made.outline = thing.outline and self._put_outline(thing.outline, code, memo, way)
-                self.fill(made, self._put(frozenset(thing.holds.difference(*thing.keyed.values())), code, memo, way))
+                made.outline = thing.outline and self._substitute_outline(thing.outline, code, memo, site)
+                self.fill(
+                    made, self._substitute(frozenset(thing.holds.difference(*thing.keyed.values())), code, memo, site)
+                )
                 for key, items in thing.keyed.items():
-                    self.fill(made, self._put(frozenset(items), code, memo, way), key)
-                instance_of(made, self._put(frozenset(thing.classes), code, memo, way))
-                made.carries |= self._put(frozenset(thing.carries), code, memo, way)
-                made.part_of |= self._put(frozenset(thing.part_of), code, memo, way)
+                    self.fill(made, self._substitute(frozenset(items), code, memo, site), key)
+                instance_of(made, self._substitute(frozenset(thing.classes), code, memo, site))
+                made.carries |= self._substitute(frozenset(thing.carries), code, memo, site)
+                made.part_of |= self._substitute(frozenset(thing.part_of), code, memo, site)
                 if thing.code is not None:
                     made.closure = {**thing.closure, **memo}
                     self.fill(made, NOTHING.union(*(memo[p] for p in code.parameters if p in memo)))
@@ -247,34 +261,34 @@ class Follow(Effects):
                 found.add(thing)
         return frozenset(found)
 
-    def _put_outline(self, outline: Outline, code: Code, memo: dict[Thing, Value], way: Way) -> Outline:
+    def _substitute_outline(self, outline: Outline, code: Code, memo: dict[Thing, Value], site: CallSite) -> Outline:
         methods = {}
         for name, method in outline.methods.items():
-            put = self._put(frozenset({method}), code, memo, way)
+            put = self._substitute(frozenset({method}), code, memo, site)
             methods[name] = next((thing for thing in put if thing.code is not None), method)
-        return Outline(methods, self._put(outline.bases, code, memo, way), outline.known, outline.state)
+        return Outline(methods, self._substitute(outline.bases, code, memo, site), outline.known, outline.state)
 
-    def look(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
-        """What an attribute is, where classes of the notebook say more than objects do."""
-        raise NotImplementedError
+    @abstractmethod
+    def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
+        """Return the value of an attribute, including bound methods and property results of the notebook's classes."""
 
 
-def _bind(code: Code, given: Given, rest: Thing, keywords: Thing) -> dict[Thing, Value]:
+def _bind(code: Code, args: Arguments, rest: Thing, keywords: Thing) -> dict[Thing, Value]:
     memo: dict[Thing, Value] = {}
     parameters = list(code.parameters)
-    for parameter, value in zip(parameters, given.positional, strict=False):
+    for parameter, value in zip(parameters, args.positional, strict=False):
         memo[parameter] = value
-    hold({rest}, NOTHING.union(*given.positional[len(parameters) :], given.spread))
+    hold({rest}, NOTHING.union(*args.positional[len(parameters) :], args.spread))
     by_name = {parameter.label: parameter for parameter in parameters}
-    for name, value in given.named:
+    for name, value in args.named:
         if name in by_name:
             memo[by_name[name]] = memo.get(by_name[name], NOTHING) | value
         else:
             hold({keywords}, value)
-    hold({keywords}, given.spread)
+    hold({keywords}, args.spread)
     for parameter in parameters:
         if parameter not in memo:
-            memo[parameter] = given.spread | code.defaults.get(parameter, NOTHING)
+            memo[parameter] = args.spread | code.defaults.get(parameter, NOTHING)
     if code.rest is not None:
         memo[code.rest] = frozenset({rest})
     if code.keywords is not None:

@@ -1,6 +1,6 @@
-"""What is known of Python's own types and of common libraries, by name.
+"""Known behaviour of Python's own types and of common libraries, by name.
 
-Used only where the code itself does not tell: a method of a class that the notebook defines is read instead.
+The tables apply only if the code itself is not available: a method of a class that the notebook defines is interpreted.
 """
 
 from __future__ import annotations
@@ -13,28 +13,31 @@ def _words(text: str) -> frozenset[str]:
 
 
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__", "__builtin__", "__debug__"}
-# What IPython, and nbdag in a task's kernel, put into the namespace.
+# Names that IPython, and nbdag in a task's kernel, put into the namespace.
 IPYTHON = _words(
     """
     display get_ipython In Out exit quit open _ __ ___ _i _ii _iii _ih _oh _dh _exit_code _sh dag_run _nbdag
     """
 ) | {"__IPYTHON__", "__session__"}
 
-# Methods that change their object, wherever their result goes.
+# Of these, the names of what other cells have shown or run.
+HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
+
+# Methods that change their object even if their result is used.
 ALWAYS_CHANGE = _words(
     """
     pop popitem popleft setdefault fit partial_fit fit_transform fit_predict fit_resample
     """
 )
-# Methods of list, dict, set, deque and bytearray that return nothing: called for the change alone. (Other types have
-# pure methods of these names, so they count only where the result is not used.)
+# Methods of list, dict, set, deque and bytearray that only change their object and return None. (Other types have pure
+# methods of these names, so they count only if the result is not used.)
 MUTATORS = ALWAYS_CHANGE | _words(
     """
     append extend insert remove clear sort reverse add discard update difference_update intersection_update
     symmetric_difference_update appendleft extendleft rotate move_to_end subtract seek truncate put_nowait
     """
 )
-# Methods called for something other than a change of their object: writing, showing, telling.
+# Methods that do not change their object although their result is dropped: they write, display or log.
 HARMLESS = _words(
     """
     savefig info describe head tail show display print debug warning error critical exception log copy keys values
@@ -42,21 +45,23 @@ HARMLESS = _words(
     split
     """
 )
+# Methods by which frames are plotted.
+PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods whose result may be their object.
 RETURN_SELF = _words("fit partial_fit set_params")
-# Methods that put their arguments into their object; of these, those that put in what an argument holds.
+# Methods that store their arguments in their object, and methods that store the elements of their arguments in it.
 STORE = _words("append add insert setdefault appendleft put put_nowait push register set")
 STORE_CONTENTS = _words("extend update extendleft")
-# Methods whose result may be something that their object holds; and those that make a new object of what it holds.
+# Methods that return an element of their object, and methods that return a new object with its elements.
 TAKE = _words("pop popitem popleft get setdefault __getitem__ __next__ next")
 REPACK = _words(
     """
     copy items keys values union intersection difference symmetric_difference most_common elements
     """
 )
-# After these, a chain of method calls is about a new object.
-ANEW = _words("copy deepcopy tolist astype")
+# Methods that return a new object, so that the rest of a chain of calls does not concern the old one.
+RETURN_NEW = _words("copy deepcopy tolist astype")
 
 # Functions that change their first argument.
 CHANGE_FIRST = _words(
@@ -69,7 +74,7 @@ CHANGE_FIRST = _words(
     set.clear
     """
 )
-# Functions whose result cannot be changed.
+# Functions whose result is immutable.
 PLAIN_RESULT = _words(
     """
     len int float str bool abs round repr hash ord chr complex bytes sum isinstance issubclass callable print
@@ -77,17 +82,17 @@ PLAIN_RESULT = _words(
     math.floor math.ceil
     """
 )
-# Functions that make a new object of what their arguments hold.
+# Functions that return a new object with the elements of their arguments.
 REPACK_CALLS = _words(
     """
     list tuple set frozenset dict sorted reversed enumerate zip map filter iter copy.copy collections.deque
     collections.OrderedDict collections.ChainMap itertools.chain itertools.zip_longest
     """
 )
-# Functions whose result may be one of their arguments, or something that one holds.
+# Functions whose result may be one of their arguments, or an element of one.
 PICK_CALLS = _words("min max next getattr functools.reduce typing.cast")
 
-# Decorators whose result calls what they are given: with arguments of their own, they return such a decorator.
+# Decorators that return a wrapper of the function, or, called with arguments, return such a decorator.
 PASS_THROUGH = _words(
     """
     functools.wraps functools.cache functools.lru_cache contextlib.contextmanager contextlib.asynccontextmanager
@@ -96,8 +101,38 @@ PASS_THROUGH = _words(
     """
 )
 
+# Functions whose result changes with each use: random generators and iterators.
+CONSUMABLE = _words(
+    """
+    random.Random numpy.random.default_rng numpy.random.Generator numpy.random.RandomState torch.Generator
+    numpy.random.SeedSequence numpy.random.PCG64 numpy.random.PCG64DXSM numpy.random.MT19937 numpy.random.Philox
+    numpy.random.SFC64 sklearn.utils.check_random_state
+    iter zip map filter enumerate reversed itertools.count itertools.cycle itertools.chain itertools.islice
+    itertools.repeat itertools.accumulate itertools.zip_longest itertools.product itertools.permutations
+    itertools.combinations itertools.takewhile itertools.dropwhile itertools.starmap itertools.pairwise
+    """
+)
+# Functions that leave a generator or an iterator among their arguments as it is, and methods that do so.
+CONSUME_NOTHING = _words(
+    """
+    print display isinstance issubclass id repr str type callable hasattr getattr bool len iter hash
+    copy.copy copy.deepcopy pickle.dumps get_state getstate initial_seed __iter__ bit_generator
+    """
+)
+
+# Decorators that keep the results of a function.
+CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
+# Functions that show their arguments, and the methods by which objects show themselves.
+SHOW = _words("print display repr str format IPython.display.display")
+SHOWN_BY = _words(
+    """
+    __repr__ __str__ __format__ _repr_html_ _repr_markdown_ _repr_svg_ _repr_png_ _repr_jpeg_ _repr_latex_
+    _repr_json_ _repr_mimebundle_ _repr_pretty_ _ipython_display_
+    """
+)
+
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
-# Of these, with arguments, the code shows which object is meant.
+# Functions of HIDING whose arguments, if there are any, show the object.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
 SHELL_HIDING = _words(
     """
@@ -105,25 +140,11 @@ SHELL_HIDING = _words(
     """
 )
 MAGICS_HIDING = _words("run macro rerun recall load loadpy edit paste cpaste xdel reset reset_selective")
-SEEDS = _words(
-    """
-    random.seed numpy.random.seed numpy.random.set_state torch.manual_seed torch.cuda.manual_seed
-    torch.cuda.manual_seed_all tensorflow.random.set_seed tensorflow.set_random_seed random.setstate
-    transformers.set_seed pytorch_lightning.seed_everything lightning.seed_everything keras.utils.set_random_seed
-    """
-)
-SETS_ENVIRONMENT = _words(
-    """
-    os.putenv os.unsetenv dotenv.load_dotenv os.environ.update os.environ.setdefault os.environ.pop
-    """
-)
-SETS_DIRECTORY = _words("os.chdir os.fchdir")
-
-# Line magics that run what follows them as Python here.
+# Line magics that execute the rest of their line as Python in the cell's namespace.
 RUNS_PYTHON = _words("time prun memit mprun lprun snakeviz scalene debug")
-ASKS = _words("pinfo pinfo2 pdoc pdef psource pfile")
+HELP_MAGICS = _words("pinfo pinfo2 pdoc pdef psource pfile")
 
 
 def harmless(method: str) -> bool:
-    """Whether a method is called for something other than a change of its object."""
+    """Return whether a method is known not to change its object."""
     return method in HARMLESS or method.startswith(HARMLESS_PREFIXES)

@@ -1,9 +1,9 @@
-"""What one cell reads, binds and changes.
+"""The names that one cell reads, binds and changes.
 
-Python's own rules: a name is read from outside where it is not certainly bound before; a name that some ways through
-the cell bind and others do not is bound perhaps, and read softly. Functions are followed when they are called, so a
-call reads and changes what the function does. What stands above the cell is asked through `outer`; without it, every
-name that is not Python's or IPython's own is taken to be an object from elsewhere.
+Python's rules apply: a cell reads a name from above unless the name is certainly bound before. A name that only some
+paths through the cell bind is bound "maybe", and later reads of it are optional. A call of a function reads and changes
+what the body of the function does. The caller passes the values of names above the cell as the function `outer`;
+without it, every name that is neither a builtin nor one of IPython's stands for an unknown object.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..cells.source import Python
 from . import known
-from .effects import Gone, Seen, Touch
+from .effects import DeletedRead, Mutation, NameRead
 from .objects import NOTHING, Kind, Note, Thing, Value, reaching
 from .scopes import Bound, Slot
 from .statements import Statements
@@ -30,48 +30,49 @@ class Defined(NamedTuple):
     line: int  # of its first line, decorators included
     end: int  # its last line
     value: Value  # what the statement made
-    imports: str  # of an import: what exactly it imports, so that equal ones can be told; else empty
-    reads: Collection[str]  # names that the statement itself looks up
-    pure: bool  # it does nothing but define
+    imports: str  # the normalized import statement, to compare imports; "" for a def or class
+    reads: Collection[str]  # names that the statement itself reads
+    pure: bool  # has no effect other than to define the name
 
 
 @dataclass(frozen=True, slots=True)
 class CellUses:
-    """What a cell does with names and objects."""
+    """The effects of a cell on names and objects."""
 
-    reads: Mapping[str, int] = field(default_factory=dict)  # names it needs from outside, with the first line
-    optional: Mapping[str, int] = field(default_factory=dict)  # names it reads if they are there
-    latent: frozenset[str] = frozenset()  # of the optional ones, those that matter only if some function is called
-    unknown: frozenset[str] = frozenset()  # of all that it reads, what nothing above sets
-    bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, certainly or perhaps
-    changed: Mapping[str, int] = field(default_factory=dict)  # outside names whose object it changes in place
-    touched: Mapping[Thing, Touch] = field(default_factory=dict)  # objects it changes in place
-    compared: frozenset[Thing] = frozenset()  # objects it asks the identity of
-    gone: tuple[Gone, ...] = ()  # reads of names that it has deleted
+    reads: Mapping[str, int] = field(default_factory=dict)  # name that it needs from above → first line
+    optional: Mapping[str, int] = field(default_factory=dict)  # name that it reads if it exists → first line
+    deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
+    guarded: frozenset[str] = frozenset()  # optional names without which the cell works too
+    unknown: frozenset[str] = frozenset()  # names that it reads and no cell above sets
+    bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, on all or some paths
+    changed: Mapping[str, int] = field(default_factory=dict)  # names from above whose object it changes in place
+    mutated: Mapping[Thing, Mutation] = field(default_factory=dict)  # objects it changes in place
+    compared: frozenset[Thing] = frozenset()  # objects whose identity it compares with `is`
+    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that it has deleted
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
-    values: Mapping[str, Value] = field(default_factory=dict)  # what the names that it reads were taken to be
-    future_annotations: bool = False  # annotations are not evaluated, from here on
+    values: Mapping[str, Value] = field(default_factory=dict)  # name that it reads → its value above the cell
+    future_annotations: bool = False  # Python does not evaluate annotations in this cell and below
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Names that it certainly binds."""
+        """Return the names that every path through the cell binds."""
         return self._bound(Bound.YES)
 
     @property
     def maybe_writes(self) -> tuple[str, ...]:
-        """Names that some ways through it bind."""
+        """Return the names that only some paths through the cell bind."""
         return self._bound(Bound.MAYBE)
 
     @property
     def deletes(self) -> tuple[str, ...]:
-        """Names that it certainly deletes."""
+        """Return the names that every path through the cell deletes."""
         return self._bound(Bound.NO)
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Outside names whose object it changes, under this name or another."""
-        things = changed_things(self.touched)
+        """Return the names from above whose object it changes, under this name or another."""
+        things = changed_things(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
             if value & things:
@@ -80,7 +81,7 @@ class CellUses:
 
     @property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """Names that may be one object when it has run, where it bound one of them."""
+        """Return the groups of names that may stand for one object after the cell, if it binds one of them."""
         after = {name: value for name, value in self.values.items() if name not in self.bound}
         after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
         groups: dict[Thing, list[str]] = {}
@@ -95,10 +96,10 @@ class CellUses:
         return tuple(name for name, slot in self.bound.items() if slot.bound is bound)
 
 
-def changed_things(touched: Mapping[Thing, Touch]) -> set[Thing]:
-    """All objects that look different after these were changed: they, and what holds them."""
-    strong = reaching(thing for thing, touch in touched.items() if touch.strong)
-    return strong | reaching((thing for thing, touch in touched.items() if not touch.strong), strong=False)
+def changed_things(mutated: Mapping[Thing, Mutation]) -> set[Thing]:
+    """Return all objects whose contents differ after these changes: the changed objects and those that hold them."""
+    strong = reaching(thing for thing, touch in mutated.items() if touch.strong)
+    return strong | reaching((thing for thing, touch in mutated.items() if not touch.strong), strong=False)
 
 
 def uses(
@@ -111,21 +112,22 @@ def uses(
     change: Sequence[str] = (),
     future_annotations: bool = False,
 ) -> CellUses:
-    """What a cell does.
+    """Analyse a cell.
 
-    `before` and `after` are evaluated around it, as `--when` and `--check` are; `mapped` names are bound to elements
-    of these expressions; `change` are names that it is said to change.
+    `before` and `after` are expressions that run before and after the cell, as for `--when` and `--check`. Each name of
+    `mapped` is bound to an element of its expression. `change` are the names that a header declares as changed.
     """
-    reader = Statements(outer or _elsewhere(), future_annotations)
+    reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
         reader.expr(expression)
+    reader.consumes = not mapped  # the instances of a mapped task share nothing
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
     given = {name: reader.module.world[name] for name in elements}
     for name, line in python.reads:
         reader.use(reader.load(name, line), line)
-    with reader.softly():
+    with reader.guarded():
         for name, line in python.soft_reads:
             reader.load(name, line)
     definitions = _run(reader, python)
@@ -135,7 +137,7 @@ def uses(
         reader.note("opaque", "a magic", line)
     for name in change:
         slot = reader.module.world.get(name)
-        if slot is not None:  # it is the object above that counts as well, whatever the name stands for by now
+        if slot is not None:  # the object above the cell counts as changed too, even if the name is bound again
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
             reader.change_name(name, reader.load(name, 1), 1)
@@ -144,17 +146,21 @@ def uses(
     log, world = reader.log, reader.module.world
     bound = {name: slot for name, slot in world.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
     own = known.BUILTINS | known.IPYTHON
+    for name, seen in log.reads.items():
+        if name in known.HISTORY and not seen.soft and reader.outer(name) is None:
+            reader.note("history", name, seen.line)
     reads = {name: seen for name, seen in log.reads.items() if name not in own or reader.outer(name) is not None}
     return CellUses(
         reads=_lines(reads, soft=False),
         optional=_lines(reads, soft=True),
         unknown=frozenset(name for name in reads if reader.outer(name) is None),
-        latent=frozenset(name for name, seen in reads.items() if seen.latent),
+        deferred=frozenset(name for name, seen in reads.items() if seen.deferred),
+        guarded=frozenset(name for name, seen in reads.items() if seen.guarded),
         bound={} if python.closed else bound,
         changed=log.changed,
-        touched=log.touched,
+        mutated=log.mutated,
         compared=frozenset(log.compared),
-        gone=tuple(log.gone),
+        deleted_reads=tuple(log.deleted_reads),
         definitions=() if python.closed else tuple(each for each in definitions if each.name in bound),
         notes=tuple(log.notes),
         values={name: reader.outer(name) or NOTHING for name in reads},
@@ -166,7 +172,7 @@ def _run(reader: Statements, python: Python) -> list[Defined]:
     definitions: list[Defined] = []
     last = python.tree.body[-1] if python.tree.body else None
     for statement in python.tree.body:
-        if reader.dead:
+        if reader.unreachable:
             break
         if isinstance(statement, ast.Expr) and statement is last and python.shown:
             reader.show(statement)
@@ -181,13 +187,13 @@ def _define(
     reader: Statements,
     statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom,
 ) -> list[Defined]:
-    touched, world = len(reader.log.touched), dict(reader.module.world)
+    mutated, world = len(reader.log.mutated), dict(reader.module.world)
     reader.captured = set()
     reader.statement(statement)
     reads, reader.captured = frozenset(reader.captured), None
     after = reader.module.world
     names = [name for name, slot in after.items() if world.get(name) is not slot]
-    # What it looks up within its own cell counts as well.
+    # Names of its own cell that it reads count as well.
     inner = {node.id for part in _evaluated(statement) for node in ast.walk(part) if isinstance(node, ast.Name)}
     first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -205,7 +211,7 @@ def _define(
             if alias.name != "*"
         ]
     value = after[statement.name].value if statement.name in after else NOTHING
-    pure = touched == len(reader.log.touched) and names == [statement.name]
+    pure = mutated == len(reader.log.mutated) and names == [statement.name]
     return [
         Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(world)), pure)
     ]
@@ -218,7 +224,7 @@ def _import(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
 
 
 def _evaluated(statement: ast.stmt) -> list[ast.AST]:
-    """What of a definition is evaluated when it is made: not the bodies of functions."""
+    """Return the names that a definition evaluates when it is executed, which excludes the bodies of functions."""
     found: list[ast.AST] = []
     ahead: list[ast.AST] = [statement]
     while ahead:
@@ -238,12 +244,12 @@ def _evaluated(statement: ast.stmt) -> list[ast.AST]:
     return found
 
 
-def _lines(reads: Mapping[str, Seen], *, soft: bool) -> dict[str, int]:
+def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
     return {name: seen.line for name, seen in reads.items() if seen.soft is soft}
 
 
-def _elsewhere() -> Callable[[str], Value | None]:
-    """Every name that is not Python's or IPython's own is some object from elsewhere."""
+def _unknown_objects() -> Callable[[str], Value | None]:
+    """Return an `outer` for which each name that is not a builtin nor one of IPython's is an unknown object."""
     found: dict[str, Value] = {}
 
     def outer(name: str) -> Value | None:

@@ -1,11 +1,11 @@
-"""What the analysis believes of the objects behind names.
+"""The model of the objects behind names.
 
-A `Thing` stands for one object, or for all objects made at one place of the code. A value is a set of things: what a
-name may be. Two names that share a thing may be one object; a value without things is known to be immutable (a number,
-a text, None). What a thing holds only ever grows, so every answer errs on the side of more sharing.
+A `Thing` stands for one object, or for all objects that one place of the code creates. A value is a set of things: the
+objects that a name may stand for. Two names that share a thing may be one object; a value without things is immutable
+(a number, a text, None). The set of things that a thing holds only grows, so an imprecise answer assumes more sharing.
 
-Inside a function, things are told in the function's own terms (its parameters, the globals it looks up when called);
-a call puts the caller's things in their place. Nothing here knows of syntax.
+Inside a function, symbolic things stand for its parameters and for the globals that it reads when called; a call
+replaces them by the caller's things. This module is independent of syntax.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import NamedTuple, TypeAlias
 
 
 class Kind(Enum):
-    """What a thing is."""
+    """The kinds of things."""
 
-    OBJECT = auto()  # made by the code: a list, an instance, what a call returned
+    OBJECT = auto()  # created by the code: a list, an instance, the result of a call
     FUNCTION = auto()
     CLASS = auto()
-    IMPORT = auto()  # a module, or something of one; `label` is its dotted name
+    IMPORT = auto()  # a module or an attribute of one; `label` is its dotted name
     BUILTIN = auto()
-    PARAMETER = auto()  # of a function that is being read, to be replaced by an argument
-    GLOBAL = auto()  # a global name of a function that is being read, to be looked up when it is called
-    RESULT = auto()  # of a call, or a part of something, that only the caller's things will tell
+    PARAMETER = auto()  # symbolic: a parameter, which each call replaces by an argument
+    GLOBAL = auto()  # symbolic: a global that a function reads, which each call looks up
+    RESULT = auto()  # symbolic: the result of a call, or an element, that depends on the arguments
 
 
 SYMBOLIC = frozenset({Kind.PARAMETER, Kind.GLOBAL, Kind.RESULT})
@@ -35,21 +35,23 @@ SYMBOLIC = frozenset({Kind.PARAMETER, Kind.GLOBAL, Kind.RESULT})
 
 @dataclass(slots=True, eq=False)
 class Thing:
-    """One object, or all objects made at one place."""
+    """One object, or all objects that one place of the code creates."""
 
     kind: Kind = Kind.OBJECT
     label: str = ""
     code: Code | None = None  # of a function
     outline: Outline | None = None  # of a class
-    closure: Mapping[Thing, Value] = field(default_factory=dict)  # what the function that made this one was given
-    classes: set[Thing] = field(default_factory=set)  # of an instance
-    holds: set[Thing] = field(default_factory=set)  # objects that can be reached from it
+    closure: Mapping[Thing, Value] = field(default_factory=dict)  # an inner function's: arguments of the outer one
+    classes: set[Thing] = field(default_factory=set)  # for an instance
+    holds: set[Thing] = field(default_factory=set)  # objects directly reachable from it
     held_by: set[Thing] = field(default_factory=set)
-    keyed: dict[object, set[Thing]] = field(default_factory=dict)  # of what it holds, that under a known key only
-    parts: dict[object, Thing] = field(default_factory=dict)  # unknown objects taken out of it, by attribute or key
+    keyed: dict[object, set[Thing]] = field(default_factory=dict)  # the part of `holds` that is under a known key only
+    parts: dict[object, Thing] = field(default_factory=dict)  # attribute or key → unknown object taken out there
     part_of: set[Thing] = field(default_factory=set)
-    carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, however hidden
-    number: int = field(default_factory=itertools.count().__next__)  # in the order of making
+    carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, even if hidden
+    consumable: bool = False  # an iterator or a random generator: each use of it changes it
+    kept_by: str = ""  # the function that keeps it in a cache
+    number: int = field(default_factory=itertools.count().__next__)  # in order of creation
 
 
 Value: TypeAlias = frozenset[Thing]
@@ -58,50 +60,56 @@ NOTHING: Value = frozenset()
 
 @dataclass(slots=True, eq=False)
 class Outline:
-    """A class, as far as the code shows it."""
+    """The methods, bases and state of a class, as far as the code shows them."""
 
     methods: dict[str, Thing] = field(default_factory=dict)
     bases: Value = NOTHING
-    known: bool = True  # all its bases are known, so a method that is not here does not exist
-    state: bool = False  # holds objects that can change: what changes an instance may change the class
+    known: bool = True  # all its bases are known, so a method that is not listed does not exist
+    state: bool = False  # holds mutable objects, so that a change of an instance may change the class
 
 
 @dataclass(slots=True, eq=False)
 class Code:
-    """A function, told in its own terms: what a call of it does, in order."""
+    """A function: the effects of a call, as symbolic events in order."""
 
     name: str
     line: int
-    parameters: tuple[Thing, ...] = ()  # those that a position or a keyword can fill, in order
+    parameters: tuple[Thing, ...] = ()  # parameters except *args and **kwargs, in order
     rest: Thing | None = None  # *args
     keywords: Thing | None = None  # **kwargs
     defaults: dict[Thing, Value] = field(default_factory=dict)
     events: dict[object, Event] = field(default_factory=dict)
     result: Value = NOTHING
-    own: set[Thing] = field(default_factory=set)  # made anew by every call
+    own: set[Thing] = field(default_factory=set)  # things that every call creates again
     stateful: bool = False  # changes variables of the function around it
-    lazy: bool = False  # a generator or coroutine: a call does not run it yet
-    bound_to: str = ""  # "class" or "static" for such methods; "property" runs when it is looked at
+    lazy: bool = False  # a generator or coroutine: a call does not execute the body yet
+    cached: bool = False  # keeps its results, as with functools.lru_cache
+    bound_to: str = ""  # "class" or "static" for such methods; "property" for one that runs on attribute access
 
     def free_names(self) -> dict[str, int]:
-        """The global names that a call looks up, each with its first line."""
+        """Return the global names that a call reads, with their first lines."""
         found: dict[str, int] = {}
         for event in self.events.values():
             if isinstance(event, Read):
                 found.setdefault(event.name, event.line)
         return found
 
+    def needed_names(self) -> set[str]:
+        """Return the global names that a call reads without a guard."""
+        return {event.name for event in self.events.values() if isinstance(event, Read) and not event.guarded}
+
 
 class Read(NamedTuple):
-    """A global name is looked up."""
+    """The event that a global name is read."""
 
     name: str
     line: int
-    soft: bool  # it may be missing
+    soft: bool  # the name may be missing
+    guarded: bool = False  # the code works without the name, as where a handler catches the NameError
 
 
 class Write(NamedTuple):
-    """A global name is bound."""
+    """The event that a global name is bound."""
 
     name: str
     value: Value
@@ -110,7 +118,7 @@ class Write(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """A global name is unbound."""
+    """The event that a global name is unbound."""
 
     name: str
     line: int
@@ -118,35 +126,35 @@ class Delete(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Objects are changed in place."""
+    """The event that objects are changed in place."""
 
     value: Value
-    strong: bool  # certain enough to be a change of what they were taken out of
+    strong: bool  # certain enough to count as a change of the objects that they were taken out of
     line: int
 
 
 class Hold(NamedTuple):
-    """An object comes to hold another."""
+    """The event that one object holds another from now on."""
 
     base: Value
     item: Value
-    key: object  # under which, where the code says so
+    key: object  # attribute's name or constant key, or None
 
 
 class Call(NamedTuple):
-    """Something that only the caller knows is called."""
+    """The event of a call of something symbolic."""
 
     callee: Value
     method: str | None  # a method of `callee`, or `callee` itself
-    given: Given
+    args: Arguments
     line: int
     maybe: bool
-    changes: str  # how a method that is not known treats its object: "", "weak" or "strong"
+    changes: str  # how an unknown method changes its object: "", "weak" or "strong"
     result: Thing
 
 
 class Part(NamedTuple):
-    """Something is taken out of what only the caller knows."""
+    """The event that something is taken out of a symbolic thing."""
 
     base: Value
     key: object  # an attribute's name, a constant index, or None
@@ -154,7 +162,7 @@ class Part(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something that `check` should mention, such as a seed."""
+    """The event of code that `check` should report, such as a seed."""
 
     kind: str
     text: str
@@ -164,20 +172,20 @@ class Note(NamedTuple):
 Event: TypeAlias = Read | Write | Delete | Change | Hold | Call | Part | Note
 
 
-class Given(NamedTuple):
+class Arguments(NamedTuple):
     """The arguments of a call."""
 
     positional: tuple[Value, ...] = ()
     named: tuple[tuple[str, Value], ...] = ()
-    spread: Value = NOTHING  # what `*xs` and `**kw` may put in any place
+    spread: Value = NOTHING  # values that `*xs` and `**kw` may pass to any parameter
 
     def all(self) -> Value:
-        """Everything that is handed over."""
+        """Return all values that are passed."""
         return NOTHING.union(*self.positional, *(value for _, value in self.named), self.spread)
 
 
 def hold(base: Iterable[Thing], items: Iterable[Thing], key: object = None) -> None:
-    """Let each of `base` hold each of `items`, under an attribute's name or a constant key where that is known."""
+    """Let each of `base` hold each of `items`, under an attribute's name or a constant key if that is known."""
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for thing in base:
         for item in items:
@@ -194,7 +202,7 @@ def hold(base: Iterable[Thing], items: Iterable[Thing], key: object = None) -> N
 
 
 def instance_of(thing: Thing, classes: Iterable[Thing]) -> Thing:
-    """Note that `thing` is an instance: a change of the class is seen through it."""
+    """Make `thing` an instance of the classes, so that a change of a class counts as a change of the instance."""
     for each in classes:
         thing.classes.add(each)
         thing.carries.add(each)
@@ -203,12 +211,12 @@ def instance_of(thing: Thing, classes: Iterable[Thing]) -> Thing:
 
 
 def contents(value: Iterable[Thing]) -> Value:
-    """What can be taken out of these."""
+    """Return everything that can be taken out of these."""
     return NOTHING.union(*(thing.holds for thing in value))
 
 
 def reached(value: Iterable[Thing]) -> set[Thing]:
-    """These and all that they hold, however deep; a class only where it has state of its own."""
+    """Return these and all that they hold, at any depth; a class only if it has state."""
     found: set[Thing] = set()
     ahead = set(value)
     while ahead:
@@ -224,7 +232,7 @@ def reached(value: Iterable[Thing]) -> set[Thing]:
 
 
 def reaching(value: Iterable[Thing], strong: bool = True) -> set[Thing]:
-    """These and all that hold them, however far off; after a strong change, what they were taken out of as well."""
+    """Return these and all that hold them, at any distance; if `strong`, also those that they were taken out of."""
     found: set[Thing] = set()
     ahead = set(value)
     while ahead:
@@ -239,10 +247,13 @@ def reaching(value: Iterable[Thing], strong: bool = True) -> set[Thing]:
 
 
 def part(value: Iterable[Thing], key: object) -> Value:
-    """What may be found in these under an attribute's name or a constant key; None stands for any key."""
+    """Return what these may hold under an attribute's name or a constant key; None stands for any key."""
     found: set[Thing] = set()
     for thing in value:
-        if key is None:
+        if thing.kind is Kind.IMPORT:
+            if isinstance(key, str):
+                found.add(thing.parts.setdefault(key, Thing(Kind.IMPORT, f"{thing.label}.{key}")))
+        elif key is None:
             found |= thing.holds
             found.update(thing.parts.values())
         else:
@@ -259,7 +270,7 @@ CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 
 def used(value: Collection[Thing]) -> set[Thing]:
-    """All that may play a part when the value is used, functions and classes among them."""
+    """Return everything that a use of the value may involve, including functions and classes."""
     if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
         return set()
     found: set[Thing] = set()
@@ -280,7 +291,7 @@ def used(value: Collection[Thing]) -> set[Thing]:
 
 
 def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
-    """The method of a class, or of a class of an instance; and whether that is certain."""
+    """Return a method of a class or instance, or None, and whether the answer is certain."""
     ahead = list(thing.classes) if thing.kind is not Kind.CLASS else [thing]
     certain = bool(ahead)
     seen: set[Thing] = set()
@@ -300,7 +311,7 @@ def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
 
 
 def class_attributes(thing: Thing, name: str) -> set[Thing]:
-    """What the classes of an instance hold under an attribute's name."""
+    """Return what the classes of an instance hold under an attribute's name."""
     found: set[Thing] = set()
     seen: set[Thing] = set()
     ahead = list(thing.classes)

@@ -1,4 +1,4 @@
-"""Python's scopes: which names are a function's own, and what each name may be at a point of the code."""
+"""Python's scopes: the local names of a function, and the possible values of each name at a point of the code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Bound(Enum):
     YES = auto()
     MAYBE = auto()
     NO = auto()  # deleted
-    MAYBE_NOT = auto()  # deleted on some ways, left alone on others
+    MAYBE_NOT = auto()  # deleted on some paths, not touched on others
 
 
 class Slot(NamedTuple):
-    """What a name is at a point of the code."""
+    """The value of a name at a point of the code."""
 
     value: Value
     bound: Bound
@@ -42,26 +42,26 @@ class Scope(Enum):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One scope while its code is being read."""
+    """One scope while its code is interpreted."""
 
     scope: Scope
     parent: Frame | None = None
-    names: dict[str, Slot] = field(default_factory=dict)  # its own
+    names: dict[str, Slot] = field(default_factory=dict)  # local names bound so far
     world: dict[str, Slot] = field(default_factory=dict)  # global names bound so far, in a module or function
-    local: frozenset[str] = frozenset()  # all names that are a function's or comprehension's own
+    local: frozenset[str] = frozenset()  # all local names of a function or comprehension
     globals: frozenset[str] = frozenset()
     nonlocals: frozenset[str] = frozenset()
-    ever: dict[str, Value] = field(default_factory=dict)  # all that a local name is at any time, for inner functions
-    code: Code | None = None  # of a function
-    outside: dict[str, Thing] = field(default_factory=dict)  # of a function: what stands for each global
-    home: Frame = field(init=False)  # the module or function that it runs in
+    ever: dict[str, Value] = field(default_factory=dict)  # local name → all its values at any time, for inner functions
+    code: Code | None = None  # for a function
+    outside: dict[str, Thing] = field(default_factory=dict)  # for a function: global → its symbolic thing
+    home: Frame = field(init=False)  # the module or function in which its code runs
 
     def __post_init__(self) -> None:
         is_home = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
         self.home = self if is_home or self.parent is None else self.parent.home
 
     def chain(self) -> Iterator[Frame]:
-        """It and those around it, up to where its code runs as one."""
+        """Yield the frame and those around it, up to its home."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
@@ -71,24 +71,24 @@ class Frame:
 
 
 class State(NamedTuple):
-    """What all names are at a point of the code; None where that point is never reached."""
+    """The values of all names at a point of the code; None stands for a point that is unreachable."""
 
     frames: tuple[tuple[Frame, dict[str, Slot], dict[str, Slot]], ...]
 
 
 def save(frame: Frame) -> State:
-    """What the names are now."""
+    """Return a snapshot of the names."""
     return State(tuple((each, dict(each.names), dict(each.world)) for each in frame.chain()))
 
 
 def restore(state: State) -> None:
-    """Go back to a point."""
+    """Restore a snapshot."""
     for frame, names, world in state.frames:
         frame.names, frame.world = dict(names), dict(world)
 
 
 def join(states: Iterable[State | None]) -> State | None:
-    """Where several ways meet."""
+    """Return the state after several paths join."""
     known = [state for state in states if state is not None]
     if not known:
         return None
@@ -118,7 +118,7 @@ def _meet(one: Slot | None, other: Slot | None) -> Slot:
     bound = one.bound if one.bound is other.bound else Bound.MAYBE
     if {one.bound, other.bound} == {Bound.NO, Bound.MAYBE_NOT}:
         bound = Bound.MAYBE_NOT
-    # Of two lines, the one where it is bound says more than the one where it is deleted.
+    # Prefer the line of a binding to the line of a deletion.
     line = other.line if one.bound is Bound.NO else one.line
     return Slot(one.value | other.value, bound, line)
 
@@ -134,7 +134,7 @@ class Names(NamedTuple):
 
 
 def names_of(body: Iterable[ast.AST]) -> Names:
-    """The names that a function's body binds and declares, inner scopes left out (but for `:=` in comprehensions)."""
+    """Return the names that a body binds and declares, without inner scopes (except `:=` in comprehensions)."""
     bound: set[str] = set()
     outer: set[str] = set()
     enclosing: set[str] = set()
@@ -181,7 +181,7 @@ def names_of(body: Iterable[ast.AST]) -> Names:
 
 
 def _outer_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda) -> list[ast.AST]:
-    """What of a definition is evaluated in the scope around it."""
+    """Return the parts of a definition that Python evaluates in the enclosing scope."""
     parts: list[ast.AST] = []
     if not isinstance(node, ast.Lambda):
         parts += node.decorator_list
@@ -192,5 +192,5 @@ def _outer_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | a
 
 
 def everything_bound(frame: Frame, name: str) -> Value:
-    """All that a name of a function around is at any time."""
+    """Return all values that a name of an enclosing function has at any time."""
     return frame.ever.get(name, NOTHING)

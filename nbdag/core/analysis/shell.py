@@ -1,4 +1,4 @@
-"""What magics and shell lines do: IPython's transform has made them calls of `get_ipython()`."""
+"""Effects of magics and shell lines, which IPython's transform turns into calls of `get_ipython()`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from ..cells.source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
 from .expressions import Expressions
-from .follow import Way
+from .follow import CallSite
 from .objects import NOTHING, Value
 
 
 class Shell(Expressions):
-    """Follows what IPython does."""
+    """Interprets calls of IPython."""
 
     def shell_call(self, node: ast.Call, method: str) -> Value:
-        """`get_ipython().…`, which is also what magics and shell lines become."""
+        """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
         line = node.lineno
         texts = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
         if not all(isinstance(text, str) for text in texts):
@@ -36,8 +36,8 @@ class Shell(Expressions):
             for node in ast.walk(found):
                 if hasattr(node, "lineno"):
                     node.lineno = line
-            # A shell's own `$HOME` is left alone by IPython, so such a name may be missing.
-            with self.softly() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
+            # IPython passes an unknown name such as `$HOME` on to the shell, so the name may be missing.
+            with self.guarded() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 
     def _line_magic(self, name: str, rest: str, line: int) -> Value:
@@ -55,37 +55,41 @@ class Shell(Expressions):
             *body, last = tree.body or [ast.Pass()]
             self.block(body)
             if isinstance(last, ast.Expr):
-                return self.effect(last.value, Way(last.value, line, shown=True))
+                return self.effect(last.value, CallSite(last.value, line, shown=True))
             self.block([last])
             return NOTHING
-        if name in known.ASKS:
-            with self.softly():
+        if name in known.HELP_MAGICS:
+            with self.guarded():
                 self._expand("{" + rest.strip("? ") + "}", line)
         elif name == "store":
             for word in words:
                 if not word.startswith("-"):
                     if "-r" in words and NAME.match(word):
-                        with self.perhaps():
+                        with self.maybe():
                             self.store(word, frozenset({self.fresh("store", word)}), line)
                     elif "-d" not in words and NAME.match(word):
                         self.load(word, line)
         elif name == "pylab":
             self.note("star", "%pylab", line)
+        elif name == "reset" and "-f" in words:
+            pass  # it deletes every name; the names that the rest of the cell binds are seen
         elif name in known.MAGICS_HIDING:
             self.note("opaque", f"%{name}", line)
         elif name in ("cd", "pushd", "popd"):
             self._expand(rest, line)
-            self.note("directory", f"%{name}", line)
+            self.note_state(f"%{name}", line)
         elif name in ("env", "set_env"):
             self._expand(rest, line)
             if "=" in rest or len(words) > 1:
-                self.note("environment", f"%{name}", line)
+                self.note_state(f"%{name}", line)
         elif name == "sql":
-            with self.softly():
+            with self.optionally():
                 for match in PLACEHOLDER.finditer(rest):
                     self.load(next(filter(None, match.groups())), line)
         else:
             self._expand(rest, line)
+            if rest:  # without an argument, these show a setting
+                self.note_state(f"%{name}", line)
         return frozenset({self.fresh("magic", name, rest, line)})
 
 

@@ -1,4 +1,4 @@
-"""What statements do, one after the other, on every way that they may take."""
+"""Effects of statements in order, on every path that control flow may take."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import hidden_state
 from .bindings import Bindings, last_name
-from .follow import Way
-from .objects import Given, Value, method_of
+from .follow import CallSite
+from .objects import Arguments, Value, method_of
 from .scopes import State, join
 
 CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "BaseException"})
@@ -18,36 +19,36 @@ CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "
 
 @dataclass(slots=True)
 class Loop:
-    """Where `break` and `continue` lead."""
+    """The states at the `break` and `continue` statements of a loop."""
 
     breaks: list[State | None] = field(default_factory=list)
     continues: list[State | None] = field(default_factory=list)
 
 
 class Statements(Bindings):
-    """Runs statements."""
+    """Interprets statements."""
 
     def __init__(self, outer: Callable[[str], Value | None], future_annotations: bool = False) -> None:
         super().__init__(outer)
         self.future_annotations = future_annotations  # `from __future__ import annotations` was seen
         self.loops: list[Loop] = []
-        self.raises: list[list[State | None]] = []  # of the `try` statements around
+        self.raises: list[list[State | None]] = []  # states at `raise` statements, per enclosing `try`
 
     def block(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
-            if self.dead:
+            if self.unreachable:
                 return
             self.statement(statement)
 
     def statement(self, node: ast.stmt) -> None:
-        """Run one statement."""
+        """Interpret one statement."""
         if self.frame.home.code is None:
             self.followed = 0
             self.results.clear()
         visit: Callable[[Any], None] = getattr(self, f"run_{type(node).__name__}")
         visit(node)
 
-    # -- ways
+    # -- control flow
 
     def run_If(self, node: ast.If) -> None:
         self.expr(node.test)
@@ -55,12 +56,12 @@ class Statements(Bindings):
             self.block(node.body if node.test.value else node.orelse)
             return
         before = self.point()
-        self.perhaps_depth += 1
+        self.maybe_depth += 1
         self.block(node.body)
         after = self.point()
         self.meet(before)
         self.block(node.orelse)
-        self.perhaps_depth -= 1
+        self.maybe_depth -= 1
         self.meet(after, self.point())
 
     def run_For(self, node: ast.For | ast.AsyncFor) -> None:
@@ -88,36 +89,36 @@ class Statements(Bindings):
         head = self.point()
         loop = Loop()
         self.loops.append(loop)
-        self.perhaps_depth += not at_least_once
+        self.maybe_depth += not at_least_once
         ends: list[State | None] = []
-        for _ in range(4):  # what a name may be settles in two turns or three
+        for _ in range(4):  # the values of names are stable after two or three iterations
             begin()
             self.block(body)
             self.meet(self.point(), *loop.continues)
-            if test is not None and not self.dead:
+            if test is not None and not self.unreachable:
                 self.expr(test)
             ends = [self.point()]
             before, head = head, join((head, *ends))
-            if self.dead or before == head:
+            if self.unreachable or before == head:
                 break
             self.meet(head)
-        self.perhaps_depth -= not at_least_once
+        self.maybe_depth -= not at_least_once
         self.loops.pop()
-        # The end is reached when the items or the condition run out.
+        # The loop ends when it has no more items or its condition is false.
         self.meet(*([] if endless else ends if at_least_once else [head]))
-        if not self.dead:
+        if not self.unreachable:
             self.block(orelse)
         self.meet(self.point(), *loop.breaks)
 
     def run_Break(self, node: ast.Break) -> None:
         if self.loops:
             self.loops[-1].breaks.append(self.point())
-        self.dead = True
+        self.unreachable = True
 
     def run_Continue(self, node: ast.Continue) -> None:
         if self.loops:
             self.loops[-1].continues.append(self.point())
-        self.dead = True
+        self.unreachable = True
 
     def run_Return(self, node: ast.Return) -> None:
         code = self.frame.home.code
@@ -125,34 +126,34 @@ class Statements(Bindings):
             value = self.alias(node.value)
             if code is not None:
                 code.result |= value
-        self.dead = True
+        self.unreachable = True
 
     def run_Raise(self, node: ast.Raise) -> None:
         self.expr(node.exc)
         self.expr(node.cause)
         for states in self.raises:
             states.append(self.point())
-        self.dead = True
+        self.unreachable = True
 
     def run_Assert(self, node: ast.Assert) -> None:
         self.expr(node.test)
-        with self.perhaps(), self.softly():
+        with self.maybe(), self.optionally():
             self.expr(node.msg)
 
     def run_Try(self, node: ast.Try) -> None:
         before = self.point()
         thrown: list[State | None] = [before]
         self.raises.append(thrown)
-        with self.softly() if _catches_name_error(node.handlers) else ExitStack():
+        with self.guarded() if _catches_name_error(node.handlers) else ExitStack():
             for statement in node.body:
-                if self.dead:
+                if self.unreachable:
                     break
                 thrown.append(self.point())
                 self.statement(statement)
         self.raises.pop()
         thrown.append(self.point())
-        self.perhaps_depth += 1
-        if not self.dead:
+        self.maybe_depth += 1
+        if not self.unreachable:
             self.block(node.orelse)
         ends = [self.point()]
         for handler in node.handlers:
@@ -162,17 +163,17 @@ class Statements(Bindings):
                 made = self.fresh("exception", handler)
                 self.store(handler.name, frozenset({made}), handler.lineno)
             self.block(handler.body)
-            if handler.name is not None and not self.dead:
+            if handler.name is not None and not self.unreachable:
                 self.drop(handler.name, handler.lineno)
             ends.append(self.point())
-        self.perhaps_depth -= 1
+        self.maybe_depth -= 1
         self.meet(*ends)
         if node.finalbody:
-            finished = not self.dead
+            finished = not self.unreachable
             if not finished:
                 self.meet(*thrown)
             self.block(node.finalbody)
-            self.dead = self.dead or not finished
+            self.unreachable = self.unreachable or not finished
 
     run_TryStar = run_Try
 
@@ -180,17 +181,21 @@ class Statements(Bindings):
         before = self.point()
         suppresses = False
         soft = False
+        restored_before = restored = self.restored
         for item in node.items:
             value = self.expr(item.context_expr)
             expression = item.context_expr
             if isinstance(expression, ast.Call) and last_name(expression.func) == "suppress":
                 suppresses = True
                 soft = soft or any(last_name(each) in CATCHES_NAME_ERROR for each in expression.args)
+            restored |= hidden_state.keys_restored_by(self.dotted(_called(expression)))
             entered = self._enter(value, item)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
-        with self.softly() if soft else ExitStack():
+        self.restored = restored
+        with self.guarded() if soft else ExitStack():
             self.block(node.body)
+        self.restored = restored_before
         if suppresses:
             self.meet(before, self.point())
 
@@ -202,8 +207,8 @@ class Statements(Bindings):
             for name in ("__enter__", "__exit__"):
                 method, _ = method_of(thing, name)
                 if method is not None:
-                    way = Way((name, item), item.context_expr.lineno)
-                    entered |= self.invoke(method, Given((frozenset({thing}),)), way)
+                    site = CallSite((name, item), item.context_expr.lineno)
+                    entered |= self.invoke(method, Arguments((frozenset({thing}),)), site)
         made = self.fresh("entered", item)
         made.carries |= self.carried(value)
         return frozenset(entered | {made})
@@ -213,7 +218,7 @@ class Statements(Bindings):
         before = self.point()
         ends: list[State | None] = []
         complete = False
-        self.perhaps_depth += 1
+        self.maybe_depth += 1
         for case in node.cases:
             self.meet(before)
             self._pattern(case.pattern, subject)
@@ -223,7 +228,7 @@ class Statements(Bindings):
             ends.append(self.point())
             complete = complete or (case.guard is None and _irrefutable(case.pattern))
             before = missed if case.guard is not None else before
-        self.perhaps_depth -= 1
+        self.maybe_depth -= 1
         self.meet(*ends, None if complete else before)
 
     def _pattern(self, pattern: ast.pattern, value: Value) -> None:
@@ -288,3 +293,8 @@ def _never_empty(node: ast.expr) -> bool:
 
 def _irrefutable(pattern: ast.pattern) -> bool:
     return isinstance(pattern, ast.MatchAs) and (pattern.pattern is None or _irrefutable(pattern.pattern))
+
+
+def _called(node: ast.expr) -> ast.expr:
+    """Return the function of a call, or any other expression itself."""
+    return node.func if isinstance(node, ast.Call) else node

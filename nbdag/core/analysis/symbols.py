@@ -1,7 +1,7 @@
-"""Which of a module's names a piece of code has to do with, by Python's own symbol table.
+"""The global names that a piece of code may use, from Python's own symbol table.
 
-Coarser than `names`, which follows what code does: here a name that any function looks up counts, whether or not the
-function is called. So it can be asked what code could need, when it is only known that it will be there.
+The answer is coarser than that of `names`: a name that any function reads counts, even if no code calls the function.
+It serves where only the presence of code is known, not its use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import symtable
 
 
 def looked_up(code: ast.Module) -> set[str]:
-    """The names that it reads at the top level, and those that its functions read from there, whenever they run."""
+    """Return the global names that the code reads, at the top level or in any of its functions."""
     top = _table(code)
     if top is None:
         return {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
@@ -27,7 +27,7 @@ def looked_up(code: ast.Module) -> set[str]:
 
 
 def bound(code: ast.Module) -> set[str]:
-    """The names that it sets at the top level."""
+    """Return the names that the code sets at the top level."""
     top = _table(code)
     symbols = [] if top is None else top.get_symbols()
     return {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
@@ -36,5 +36,5 @@ def bound(code: ast.Module) -> set[str]:
 def _table(code: ast.Module) -> symtable.SymbolTable | None:
     try:
         return symtable.symtable(ast.unparse(code), "cell", "exec")
-    except (SyntaxError, ValueError, RecursionError):  # what only IPython takes, or is nested too deep
+    except (SyntaxError, ValueError, RecursionError):  # IPython syntax, or too deep nesting
         return None

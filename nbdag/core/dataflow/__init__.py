@@ -1,1 +1,1 @@
-"""What each task takes from which: all cells of a notebook become a `Dag`."""
+"""Data flow between tasks: build a `Dag` from all cells of a notebook."""

@@ -1,4 +1,7 @@
-"""What is wrong with the names of a notebook, or cannot be known of them, said with a place and a next step."""
+"""Problems of the names in a notebook: errors, and warnings about code that the analysis cannot see through.
+
+Every problem has a place and a next step.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
+from ..analysis.hidden_state import BY_KEY, StateKind
+from ..analysis.objects import Code, Note
 from ..analysis.scopes import names_of
 from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import Cell, CellKind, Dag, Place, Problem
 from ..model.problems import problem
-from .reaching_definitions import Account, Version, Versions
-from .read_cells import Reading, parse
+from ..model.text import join_names
+from .reaching_definitions import CellFlow, Version, Versions
+from .read_cells import CellAnalysis, parse
 
 
-class Doubts:
-    """Looks through what has been found out, and says what a person should know."""
+class Diagnostics:
+    """Finds the problems of an analysed notebook."""
 
     def __init__(
         self,
@@ -24,161 +30,180 @@ class Doubts:
         versions: Versions,
         parsed: dict[int, Python | SyntaxProblem],
         infer: bool,
+        observed: Mapping[str, Mapping[str, bool]],
     ) -> None:
         self.cells = cells
         self.versions = versions
         self.parsed = parsed
         self.infer = infer
         self._scratch: dict[str, Cell] | None = None
+        self._observed = observed
+        self._changed = {
+            flow.analysis.cell.task: {note.kind for note in flow.analysis.uses.notes}
+            for flow in versions.flows
+            if flow.analysis.cell.task is not None
+        }
 
-    def all(self) -> Iterator[Problem]:
-        """Every problem of every cell, in notebook order."""
-        for account in self.versions.accounts:
-            yield from self._names(account)
-            yield from self._notes(account.reading)
-            yield from self._functions(account.reading)
+    def problems(self) -> Iterator[Problem]:
+        """Yield the problems of every cell, in notebook order."""
+        for flow in self.versions.flows:
+            yield from self._names(flow)
+            yield from self._notes(flow.analysis)
+            yield from self._functions(flow.analysis)
+        yield from self._stale_results()
 
     # -- names
 
-    def _names(self, account: Account) -> Iterator[Problem]:
-        reading = account.reading
-        for gone in reading.uses.gone:
+    def _names(self, flow: CellFlow) -> Iterator[Problem]:
+        analysis = flow.analysis
+        for deleted in analysis.uses.deleted_reads:
             yield _problem(
                 "NB205",
-                reading,
-                gone.line,
-                f"{gone.name} is read after line {gone.deleted} of the same cell has deleted it",
-                f"read {gone.name} before it is deleted, or do not delete it",
+                analysis,
+                deleted.line,
+                f"{deleted.name} is read here, but line {deleted.deleted} of this cell deletes it",
+                f"read {deleted.name} before it is deleted, or do not delete it",
             )
-        for name, read in account.reads.items():
+        for name, read in flow.reads.items():
             version = read.version
-            if reading.cell.kind is not CellKind.TASK:
-                if version is not None and version.task is not None and name not in reading.uses.latent:
-                    yield self._setup_reads_task(reading, name, read.line, version)
+            if analysis.cell.kind is not CellKind.TASK:
+                if version is not None and version.task is not None and name not in analysis.uses.deferred:
+                    yield self._setup_reads_task(analysis, name, read.line, version)
                     continue
             elif version is None and not self.infer and name in self.versions.current:
-                yield from self._not_an_ancestor(reading, name, read.line)
+                yield from self._not_an_ancestor(analysis, name, read.line)
                 continue
-            lost = next((each for each in self.versions.sources(version) if each.lost and each.in_setup), None)
-            if lost is not None and reading.cell.kind is CellKind.TASK:
-                where = lost.maker.cell.at(lost.line)
-                message = (
-                    f"{name} is read here, but {where}{_of(lost.task)} deletes it, and setup makes it in every task"
-                )
-                yield _problem("NB205", reading, read.line, message, f"make {name} in a task, or do not delete it")
+            deletion = next(
+                (each for each in self.versions.sources(version) if each.maybe_deleted and each.in_setup), None
+            )
+            if deletion is not None and analysis.cell.kind is CellKind.TASK:
+                deleter = f"{deletion.maker.cell.at(deletion.line)}{_of(deletion.task)}"
+                message = f"{name} is read here, but {deleter} deletes it, and setup sets it in every task"
+                yield _problem("NB205", analysis, read.line, message, f"set {name} in a task, or do not delete it")
                 continue
             if read.optional:
                 continue
             if version is None:
-                if name not in reading.uses.values or not self._set_late(reading, name):
-                    yield self._undefined(reading, name, read.line)
-            elif version.gone and version.certain and version.maker.cell.index not in self.versions.skippable:
+                if name not in analysis.uses.values or not self._set_late(analysis, name):
+                    yield self._undefined(analysis, name, read.line)
+            elif version.deleted and version.certain and version.maker.cell.index not in self.versions.skippable:
                 where = version.maker.cell.at(version.line)
                 yield _problem(
                     "NB205",
-                    reading,
+                    analysis,
                     read.line,
                     f"{name} is read here, but {where}{_of(version.task)} deletes it",
                     f"do not delete {name} there, or set it again before it is read",
                 )
-        if reading.late:
-            cells = ", ".join(str(self.cells[index].in_file + 1) for index in reading.late)
+        if analysis.setup_below:
+            cells = ", ".join(str(self.cells[index].in_file + 1) for index in analysis.setup_below)
             yield _problem(
                 "NB305",
-                reading,
+                analysis,
                 1,
-                f"this task needs the setup of cell {cells}, which stands below it",
-                "move that setup cell above the task: a run of the notebook from top to bottom fails here",
+                f"task {analysis.cell.task} uses setup in cell {cells}, which is below it",
+                "move that setup cell above the task: a top-to-bottom run of the notebook fails here",
+            )
+        for name, index in analysis.unseen.items():
+            yield _problem(
+                "NB305",
+                analysis,
+                analysis.uses.optional.get(name, 1),
+                f"task {analysis.cell.task} reads {name} only if it exists, and setup sets it in cell "
+                f"{self.cells[index].in_file + 1}, which is below it, so the task does not see it",
+                f"move that setup cell above the task if the task is meant to use {name}",
             )
 
-    def _set_late(self, reading: Reading, name: str) -> bool:
-        # A star import above may set any name, and of a cell that cannot be parsed nothing is known.
-        return reading.star or (bool(reading.late) and self._bound_late(reading, name))
+    def _set_late(self, analysis: CellAnalysis, name: str) -> bool:
+        # A star import above may set any name; so may a cell that cannot be parsed.
+        return analysis.hides_names or (bool(analysis.setup_below) and self._bound_late(analysis, name))
 
-    def _bound_late(self, reading: Reading, name: str) -> bool:
-        for account in self.versions.accounts:
-            if account.reading.cell.index in reading.late and name in account.reading.uses.bound:
+    def _bound_late(self, analysis: CellAnalysis, name: str) -> bool:
+        for flow in self.versions.flows:
+            if flow.analysis.cell.index in analysis.setup_below and name in flow.analysis.uses.bound:
                 return True
         return False
 
-    def _setup_reads_task(self, reading: Reading, name: str, line: int, version: Version) -> Problem:
+    def _setup_reads_task(self, analysis: CellAnalysis, name: str, line: int, version: Version) -> Problem:
         where = version.maker.cell.at(version.line)
         return _problem(
             "NB204",
-            reading,
+            analysis,
             line,
-            f"setup reads {name}, which task {version.task} makes ({where}), and setup runs before every task",
+            f"setup reads {name}, which task {version.task} sets ({where}), but setup runs before every task",
             f"make this cell a task, or set {name} in setup",
         )
 
-    def _not_an_ancestor(self, reading: Reading, name: str, line: int) -> Iterator[Problem]:
+    def _not_an_ancestor(self, analysis: CellAnalysis, name: str, line: int) -> Iterator[Problem]:
         makers = [
-            account.reading
-            for account in self.versions.accounts
-            if name in account.made and account.reading.position < reading.position
+            flow.analysis
+            for flow in self.versions.flows
+            if name in flow.made and flow.analysis.position < analysis.position
         ]
         if not makers:
-            if name in reading.uses.reads:
-                yield self._undefined(reading, name, line)
+            if name in analysis.uses.reads:
+                yield self._undefined(analysis, name, line)
             return
         task = makers[-1].cell.task
         yield _problem(
             "NB206",
-            reading,
+            analysis,
             line,
-            f"{name} is made by task {task}, which does not come before {reading.cell.task}, and inference is off",
+            f"task {task} sets {name}, but {analysis.cell.task} does not depend on it, and inference is off",
             f"add --after {task}",
         )
 
-    def _undefined(self, reading: Reading, name: str, line: int) -> Problem:
-        if name in reading.uses.bound:
-            return self._too_early(reading, name, line)
+    def _undefined(self, analysis: CellAnalysis, name: str, line: int) -> Problem:
+        if name in analysis.uses.bound:
+            return self._too_early(analysis, name, line)
         scratch = self._scratch_names().get(name)
         below = next(
-            (each for each in self.versions.accounts if name in each.made and each.reading.position > reading.position),
+            (each for each in self.versions.flows if name in each.made and each.analysis.position > analysis.position),
             None,
         )
         if scratch is not None:
             place = f"cell {scratch.in_file + 1}"
             return _problem(
                 "NB201",
-                reading,
+                analysis,
                 line,
-                f"{name} is set only by {place}, a scratch cell, which does not run headlessly",
+                f"{name} is set only in {place}, a scratch cell, which does not run headlessly",
                 f"begin {place} with %%task NAME or %%setup",
             )
         if below is not None:
-            maker = below.reading
+            maker = below.analysis
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
             place = f"cell {maker.cell.in_file + 1}"
-            reader = reading.cell.task or ""
+            reader = analysis.cell.task or ""
             if maker.cell.task and reader in self._said_before(maker.cell.task):
                 message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
-                hint = f"drop what says that {maker.cell.task} comes after {reader}"
-                return _problem("NB202", reading, line, message, hint)
-            if maker.cell.in_file == reading.cell.in_file:  # one %%dag cell makes both
-                hint = f"make {maker.cell.task} before {reader}, or let {reader} come after it"
-                return _problem("NB201", reading, line, f"{name} is read here, but set only below, by {where}", hint)
+                hint = f"remove the declaration that puts {maker.cell.task} after {reader}"
+                return _problem("NB202", analysis, line, message, hint)
+            if maker.cell.in_file == analysis.cell.in_file:  # one %%dag cell makes both
+                hint = f"create {maker.cell.task} before {reader}, or add the dependency {maker.cell.task} >> {reader}"
+                return _problem("NB201", analysis, line, f"{name} is read here, but set only below, by {where}", hint)
             return _problem(
                 "NB201",
-                reading,
+                analysis,
                 line,
                 f"{name} is read here, but set only below, by {where} in {place}",
                 f"move {place} above this one",
             )
-        above = [each for each in self.versions.accounts if each.reading.position < reading.position]
-        made = {other for account in above for other in account.made} | set(reading.uses.bound)
+        above = [each for each in self.versions.flows if each.analysis.position < analysis.position]
+        made = {other for flow in above for other in flow.made} | set(analysis.uses.bound)
         near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
         hint = f"set {name} in a task, setup or parameters cell above"
-        hidden = [each.reading.cell.task for each in above if any(n.kind == "opaque" for n in each.reading.uses.notes)]
+        hidden = [
+            each.analysis.cell.task for each in above if any(n.kind == "opaque" for n in each.analysis.uses.notes)
+        ]
         if hidden and hidden[-1]:
             hint = f"if task {hidden[-1]} sets it, add --out {name} to its header"
         hint = f"did you mean {near[0]}?" if near else hint
-        return _problem("NB201", reading, line, f"nothing above sets {name}", hint)
+        return _problem("NB201", analysis, line, f"no cell above sets {name}", hint)
 
     def _said_before(self, task: str) -> set[str]:
-        """The tasks that a task comes after, as far as headers say."""
-        after = {each.reading.cell.task: each.reading.options.after for each in self.versions.accounts}
+        """Return the tasks that must come before a task according to the headers."""
+        after = {each.analysis.cell.task: each.analysis.options.after for each in self.versions.flows}
         found: set[str] = set()
         ahead = [task]
         while ahead:
@@ -187,9 +212,9 @@ class Doubts:
             ahead += new
         return found
 
-    def _too_early(self, reading: Reading, name: str, line: int) -> Problem:
-        message = f"{name} is read here, but this cell sets it only later, and nothing above does"
-        return _problem("NB201", reading, line, message, f"set {name} above line {line}")
+    def _too_early(self, analysis: CellAnalysis, name: str, line: int) -> Problem:
+        message = f"{name} is read here, but this cell sets it only later, and no cell above sets it"
+        return _problem("NB201", analysis, line, message, f"set {name} above line {line}")
 
     def _scratch_names(self) -> Mapping[str, Cell]:
         if self._scratch is None:
@@ -202,62 +227,154 @@ class Doubts:
                             self._scratch.setdefault(name, cell)
         return self._scratch
 
-    # -- what cannot be known
+    # -- code that the analysis cannot see through
 
-    def _notes(self, reading: Reading) -> Iterator[Problem]:
-        task = reading.cell.kind is CellKind.TASK
-        for note in reading.uses.notes:
+    def _notes(self, analysis: CellAnalysis) -> Iterator[Problem]:
+        task = analysis.cell.kind is CellKind.TASK
+        for note in analysis.uses.notes:
             if note.kind == "star":
                 yield _problem(
                     "NB301",
-                    reading,
+                    analysis,
                     note.line,
-                    f"which names the * of {note.text} sets cannot be seen",
-                    "import the names that you use, one by one",
+                    f"{_star_text(note.text)} sets unknown names",
+                    "import the names that you use one by one",
                 )
             elif note.kind in ("opaque", "tangle"):
-                hint = "declare with --after what it needs and with --out what it sets" if task else "write it as code"
-                yield _problem("NB302", reading, note.line, f"what {note.text} reads and sets cannot be seen", hint)
-            elif note.kind == "seed" and not task:
-                yield _problem(
-                    "NB303",
-                    reading,
-                    note.line,
-                    f"{note.text} in setup starts every task with the same random numbers",
-                    "make a generator in a task, such as rng = np.random.default_rng(0), so that it flows",
-                )
-            elif note.kind in ("environment", "directory") and task:
-                what = "the environment" if note.kind == "environment" else "the working directory"
-                yield _problem(
-                    "NB304",
-                    reading,
-                    note.line,
-                    f"{note.text} changes {what} for this task alone",
-                    "do it in %%setup, so that every task has it",
-                )
+                hint = "declare what it needs with --after and what it sets with --out" if task else "write plain code"
+                yield _problem("NB302", analysis, note.line, f"{note.text} hides what it reads and sets", hint)
+            elif note.kind == "history":
+                if task:
+                    yield self._history(analysis, note)
+            elif note.kind == "cached":
+                yield from self._cached_result(analysis, note)
+            elif note.kind == "module" or note.kind in BY_KEY:
+                yield from self._state(analysis, note)
 
-    def _functions(self, reading: Reading) -> Iterator[Problem]:
+    def _history(self, analysis: CellAnalysis, note: Note) -> Problem:
+        message = f"{note.text} is what other cells displayed or ran, which a task does not have"
+        return _problem("NB463", analysis, note.line, message, "give the value a name in the task that makes it")
+
+    # -- state without a name
+
+    def _state(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        kind = BY_KEY.get(note.kind)
+        task = analysis.cell.task if analysis.cell.kind is CellKind.TASK else None
+        if task is None:
+            if kind is not None and kind.is_generator:
+                yield from self._seed_in_setup(analysis, note, kind)
+            return
+        key = kind.key if kind is not None else note.text.partition(".")[0]
+        later = self._first_observer(analysis, key)
+        if later is None:
+            return
+        if kind is None:
+            message = f"{note.text} is changed for this task only, and {later} uses {key} without that change"
+            hint = "change it in %%setup, so that every task has it, or pass the value on in a variable"
+            yield _problem("NB462", analysis, note.line, message, hint)
+        elif kind.is_generator:
+            message = f"{note.text} seeds {kind.title} for this task only, and {later} draws from it"
+            yield _problem("NB461", analysis, note.line, message, kind.advice)
+        else:
+            code = "NB304" if note.kind in ("os/environment", "os/directory") else "NB460"
+            message = f"{note.text} changes {kind.title} for this task only, and {later} runs without that change"
+            yield _problem(code, analysis, note.line, message, kind.advice)
+
+    def _seed_in_setup(self, analysis: CellAnalysis, note: Note, kind: StateKind) -> Iterator[Problem]:
+        """Yield a warning if several tasks draw from a generator that setup seeds."""
+        drawing = [task for task, keys in self._observed.items() if keys.get(kind.key) and not self._seeds(task, kind)]
+        if len(drawing) > 1:
+            yield _problem(
+                "NB303",
+                analysis,
+                note.line,
+                f"{note.text} in setup gives {join_names(drawing)} the same random numbers",
+                kind.advice,
+            )
+
+    def _cached_result(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        """Yield a warning if a task changes a result that a function keeps, and a later task calls the function."""
+        later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
+        reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
+        if analysis.cell.kind is CellKind.TASK and reader is not None:
+            message = f"a result that {note.text} keeps is changed in place, and {reader} calls it without that change"
+            hint = f"change a copy, or keep the result of {note.text} in a variable"
+            yield _problem("NB464", analysis, note.line, message, hint)
+
+    def _stale_results(self) -> Iterator[Problem]:
+        """Yield a warning for each function that keeps results made of a name that a task changes between its calls."""
+        for flow in self.versions.flows:
+            for definition in flow.analysis.uses.definitions:
+                for thing in definition.value:
+                    if thing.code is not None and thing.code.cached:
+                        yield from self._stale(flow.analysis, definition.name, definition.line, thing.code)
+
+    def _stale(self, analysis: CellAnalysis, function: str, line: int, code: Code) -> Iterator[Problem]:
+        callers = [flow for flow in self._task_flows() if function in flow.reads]
+        for name in code.free_names():
+            for changer in self._task_flows():
+                version = changer.made.get(name)
+                if version is None or version.definition is not None:
+                    continue
+                here = changer.analysis.position
+                before = [
+                    flow.analysis
+                    for flow in callers
+                    if flow.analysis.position < here or (flow is changer and flow.reads[function].line < version.line)
+                ]
+                after = [flow.analysis for flow in callers if flow.analysis.position > here]
+                if before and after:
+                    message = (
+                        f"{function} keeps results made of {name}, which task {changer.analysis.cell.task} changes: "
+                        f"{after[0].cell.task} gets new ones here"
+                    )
+                    hint = f"pass {name} to {function} as an argument"
+                    yield _problem("NB464", analysis, line, message, hint)
+                    return
+
+    def _task_flows(self) -> Iterator[CellFlow]:
+        return (flow for flow in self.versions.flows if flow.analysis.cell.kind is CellKind.TASK)
+
+    def _first_observer(self, analysis: CellAnalysis, key: str) -> str | None:
+        """Return the first task below that certainly observes this state, as it was above the task."""
+        below = False
+        for task, keys in self._observed.items():
+            if below and keys.get(key) and not (key in BY_KEY and self._seeds(task, BY_KEY[key])):
+                return task
+            below = below or task == analysis.cell.task
+        return None
+
+    def _seeds(self, task: str, kind: StateKind) -> bool:
+        """Return whether a task seeds a generator itself before it draws."""
+        return kind.is_generator and kind.key in self._changed.get(task, ())
+
+    def _functions(self, analysis: CellAnalysis) -> Iterator[Problem]:
         made: set[str] | None = None
-        for definition in reading.uses.definitions:
+        for definition in analysis.uses.definitions:
             for thing in definition.value:
                 methods = thing.outline.methods.values() if thing.outline is not None else (thing,)
                 for code in [each.code for each in methods if each.code is not None]:
                     for name, line in code.free_names().items():
-                        if name in known.BUILTINS or name in known.IPYTHON or reading.star:
+                        if name in known.BUILTINS or name in known.IPYTHON or analysis.hides_names:
                             continue
                         if made is None:
-                            made = {name for account in self.versions.accounts for name in account.made}
-                        strict = any(name in account.reading.uses.reads for account in self.versions.accounts)
+                            made = {name for flow in self.versions.flows for name in flow.made}
+                        strict = any(name in flow.analysis.uses.reads for flow in self.versions.flows)
                         if name not in made and not strict:
                             near = difflib.get_close_matches(name, sorted(made | known.BUILTINS), n=1, cutoff=0.6)
-                            hint = f"did you mean {near[0]}?" if near else f"set {name}, or a call of {code.name} fails"
+                            missing = f"set {name}; without it a call of {code.name} fails"
+                            hint = f"did you mean {near[0]}?" if near else missing
                             message = f"{code.name} reads {name}, which no cell sets"
-                            yield _problem("NB306", reading, line, message, hint)
+                            yield _problem("NB306", analysis, line, message, hint)
 
 
-def _problem(code: str, reading: Reading, line: int, message: str, hint: str) -> Problem:
-    cell = reading.cell
+def _problem(code: str, analysis: CellAnalysis, line: int, message: str, hint: str) -> Problem:
+    cell = analysis.cell
     return problem(code, f"{message}{cell.built_line_suffix(line)}", hint=hint, task=cell.task, place=cell.at(line))
+
+
+def _star_text(source: str) -> str:
+    return source if source.startswith("%") else f"from {source} import *"
 
 
 def _of(task: str | None) -> str:
@@ -265,7 +382,7 @@ def _of(task: str | None) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint with the nearest of these names; empty where none is near."""
+    """Return a hint with the nearest of these names, or "" if no name is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else ""
 
@@ -280,9 +397,9 @@ def cache_problems(dag: Dag) -> Iterator[Problem]:
         if task.options.cache and task.id in hidden:
             yield problem(
                 "NB307",
-                f"task {task.id} runs anew in spite of --cache: the code changes sys.path or runs another file, so "
-                "whether modules have changed cannot be seen",
-                hint="set PYTHONPATH, or install them with `pip install -e`, instead",
+                f"task {task.id} runs again despite --cache: its code, or that of a task before it, changes sys.path "
+                "or runs another file, so changes of its modules cannot be detected",
+                hint="set PYTHONPATH, or install the modules with `pip install -e`, instead",
                 task=task.id,
                 place=Place(cell=task.cell, line=1),
             )

@@ -1,10 +1,11 @@
-"""What each task takes from which: a notebook's cells become a `Dag`.
+"""The `Dag` of a notebook's cells: tasks, edges, inputs and a run order.
 
-`sweep` reads the cells from top to bottom, `versions` finds which task's value each read is of, `replay` which
-definitions travel as source, `doubts` what is wrong. Here it all becomes tasks, edges and an order.
+`read_cells` analyses the cells from top to bottom, `reaching_definitions` finds the task whose value each read takes,
+`shipped_definitions` selects the definitions that travel as source, `diagnostics` finds problems. This module combines
+their results.
 
-Nothing here raises for what a person wrote: whatever is wrong becomes a `Problem`, and errors keep a notebook from
-running. Nothing here reads a file, knows of a kernel or runs user code.
+No mistake in a notebook raises here: it becomes a `Problem`, and problems of severity error keep the notebook from
+running. Nothing here reads a file, starts a kernel or executes user code.
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
+from ..analysis.hidden_state import BY_KEY, observed_keys
+from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .diagnostics import Doubts, cache_problems, nearest
-from .reaching_definitions import Account, Version, Versions
-from .read_cells import Reading, in_order, parse, sweep
-from .shipped_definitions import Replayed
+from .diagnostics import Diagnostics, cache_problems, nearest
+from .reaching_definitions import CellFlow, Version, Versions
+from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
+from .shipped_definitions import ShippedDefinitions
 
-# Under these rules an upstream that was skipped does not skip the task; under those, a success may.
-SPREADS_NOT = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
-SKIPS_BY_ITSELF = frozenset({"one_failed", "all_failed", "all_skipped"})
-SKIPS = re.compile(r"\bSkip\b")
-DECIDES = re.compile(r"sensor|branch|short_circuit")
+# The first rules do not skip a task with a skipped upstream task; the second may skip one whose upstream succeeded.
+IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
+SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
+RAISES_SKIP = re.compile(r"\bSkip\b")
+SKIPPING_OPERATORS = re.compile(r"sensor|branch|short_circuit")
 
 
-def understand(
+def dag_from_cells(
     cells: Sequence[Cell],
     *,
     dag_id: str,
@@ -48,24 +51,24 @@ def understand(
     language: str = "python",
     kernel_name: str | None = None,
 ) -> Dag:
-    """Find out what depends on what.
+    """Return the `Dag` of a notebook: infer the edges, and combine them with the declared ones.
 
-    `cells` are all cells of the file, sorted into kinds, with `code` set (for an operator, the Python that it makes).
-    `task_options` are by cell index; a task cell that is left out has the defaults. `declared` are the edges of
-    `%edges` and `--after` as (source, target, where it says so); what `--after` says and `declared` does not is taken
-    from `task_options`, with line 1 as its place. `problems` were found before and are kept. Of two cells with one
-    task id the first counts: the caller has said so already.
+    `cells` are all cells of the file, sorted into kinds, with `code` set (for an operator, the Python that it
+    generates). `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared`
+    are the edges of `%edges` and `--after` as (source, target, place of the declaration); an edge of `--after` that is
+    missing there is taken from `task_options`, with line 1 as its place. `problems` are those that the caller found;
+    they are kept. If two cells have the same task id, the first counts, and the caller has reported the second.
     """
     with _without_collector():
-        return _understand(
+        return _build(
             cells, dag_id, options or DagOptions(), task_options or {}, declared, list(problems), language, kernel_name
         )
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    # Everything that analysis makes lives until its end, so the cycle collector would look through all of it again
-    # and again and find nothing: half of the time for a thousand cells.
+    # Every object that the analysis creates lives until it ends, so the cycle collector would scan all of them again
+    # and again and free nothing. With it, the analysis of a thousand cells takes twice as long.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -75,24 +78,24 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _understand(
+def _build(
     cells: Sequence[Cell],
     dag_id: str,
     options: DagOptions,
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     found: list[Problem],
     language: str,
     kernel_name: str | None,
 ) -> Dag:
-    tasks = {cell.task: cell for cell in in_order(cells) if cell.kind is CellKind.TASK and cell.task is not None}
-    edges = _declared(tasks, said, declared, found)
+    tasks = {cell.task: cell for cell in executed_cells(cells) if cell.kind is CellKind.TASK and cell.task is not None}
+    edges = _declared(tasks, task_options, declared, found)
     parsed: dict[int, Python | SyntaxProblem] = {}
     built: dict[str, Task]
     if language != "python":
-        built = {name: _opaque_task(name, cell, cells, said) for name, cell in tasks.items()}
+        built = {name: _opaque_task(name, cell, cells, task_options) for name, cell in tasks.items()}
     else:
-        built = _inferred(cells, tasks, said, options, edges, parsed, found)
+        built = _inferred(cells, tasks, task_options, options, edges, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
     order = run_order(list(tasks), ordered)
@@ -120,26 +123,27 @@ Edges = dict[tuple[str, str], Edge]
 
 def _declared(
     tasks: Mapping[str, Cell],
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
 ) -> Edges:
-    """The edges that headers and %edges say, by source and target."""
+    """Return the edges that headers and %edges declare, by source and target."""
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
-        after = said[cell.index].after if cell.index in said else ()
+        after = task_options[cell.index].after if cell.index in task_options else ()
         wanted += [(other, name, cell.at(1)) for other in after if (other, name) not in stated]
     edges: Edges = {}
     for source, target, place in wanted:
         task = tasks[target].task if target in tasks and tasks[target].in_file == place.cell else None
         unknown = [name for name in (source, target) if name not in tasks]
         for name in dict.fromkeys(unknown):
-            hint = nearest(name, tasks) or f"the tasks are: {', '.join(tasks) or 'none'}"
-            problems.append(problem("NB203", f"there is no task {name}", hint=hint, task=task, place=place))
+            others = f"expected one of {', '.join(tasks)}" if tasks else "the notebook has no tasks"
+            hint = nearest(name, tasks) or others
+            problems.append(problem("NB203", f"unknown task {name}", hint=hint, task=task, place=place))
         if not unknown and source == target:
-            message = f"task {source} is said to come after itself"
-            problems.append(problem("NB207", message, hint="leave it out", task=task, place=place))
+            message = f"task {source} is declared to come after itself"
+            problems.append(problem("NB207", message, hint="remove this dependency", task=task, place=place))
         elif not unknown:
             edges[source, target] = Edge(source=source, target=target, declared=True)
     return edges
@@ -148,7 +152,7 @@ def _declared(
 def _inferred(
     cells: Sequence[Cell],
     tasks: Mapping[str, Cell],
-    said: Mapping[int, TaskOptions],
+    task_options: Mapping[int, TaskOptions],
     options: DagOptions,
     edges: Edges,
     parsed: dict[int, Python | SyntaxProblem],
@@ -159,53 +163,54 @@ def _inferred(
     if not options.infer:
         ancestors = _ancestors(tasks, declared)
 
-        def visible(reader: Reading, version: Version | None) -> Version | None:
+        def visible(reader: CellAnalysis, version: Version | None) -> Version | None:
             allowed = ancestors.get(reader.cell.task or "", frozenset())
             while version is not None and version.task is not None and version.task not in allowed:
                 version = version.before
             return version
 
     skippable: frozenset[int] = frozenset()
-    grown = _skippable(tasks, said, declared)
+    grown = _skippable(tasks, task_options, declared)
     while True:
-        # Who may be skipped follows from who depends on whom, which follows from who may be skipped.
+        # The edges determine which tasks may be skipped, and those determine the edges; iterate until both are stable.
         skippable = skippable | grown
-        swept = sweep(cells, said, skippable, parsed)
-        versions = Versions(swept, skippable, visible)
+        notebook = analyse_cells(cells, task_options, skippable, parsed)
+        versions = Versions(notebook, skippable, visible)
         edges.clear()
         edges.update(declared)
         _add_names(versions, edges, options.infer)
-        grown = _skippable(tasks, said, edges)
+        grown = _skippable(tasks, task_options, edges)
         if grown <= skippable:
             break
-    problems += swept.problems
-    problems += Doubts(cells, versions, parsed, options.infer).all()
-    replayed = Replayed(swept, versions.accounts)
+    problems += notebook.problems
+    observed = _observed_state(cells)
+    problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
+    shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
-    accounts = {a.reading.cell.task: a for a in versions.accounts if a.reading.cell.kind is CellKind.TASK}
-    for name, account in accounts.items():
+    flows = {a.analysis.cell.task: a for a in versions.flows if a.analysis.cell.kind is CellKind.TASK}
+    for name, flow in flows.items():
         assert name is not None
-        inputs[name] = _inputs(account, versions, replayed)
-        exports[name].update(account.reading.options.out, _checked(account.reading))
+        inputs[name] = _inputs(flow, versions, shipped)
+        exports[name].update(flow.analysis.options.out, _checked(flow.analysis))
         for each in inputs[name]:
             for source in each.sources:
                 exports[source].add(each.name)
     setup = [cell.index for cell in cells if cell.kind is CellKind.SETUP]
     return {
-        name: _task(name, account, setup, inputs[name], exports[name], replayed)
-        for name, account in accounts.items()
+        name: _task(name, flow, setup, inputs[name], exports[name], shipped, observed[name])
+        for name, flow in flows.items()
         if name is not None
     }
 
 
 def _add_names(versions: Versions, edges: Edges, infer: bool) -> None:
     names: dict[tuple[str, str], dict[str, NameUse]] = defaultdict(dict)
-    for account in versions.accounts:
-        reader = account.reading.cell
+    for flow in versions.flows:
+        reader = flow.analysis.cell
         if reader.kind is not CellKind.TASK or reader.task is None:
             continue
-        for name, read in account.reads.items():
+        for name, read in flow.reads.items():
             for version in versions.sources(read.version):
                 if version.task is not None and version.task != reader.task:
                     names[version.task, reader.task][name] = NameUse(
@@ -224,16 +229,16 @@ def _add_names(versions: Versions, edges: Edges, infer: bool) -> None:
             )
 
 
-def _inputs(account: Account, versions: Versions, replayed: Replayed) -> tuple[Input, ...]:
+def _inputs(flow: CellFlow, versions: Versions, shipped: ShippedDefinitions) -> tuple[Input, ...]:
     found = []
-    for name, read in sorted(account.reads.items()):
-        if replayed.of(read.version) is not None:
+    for name, read in sorted(flow.reads.items()):
+        if shipped.definition_of(read.version) is not None:
             continue
         chain = list(versions.sources(read.version))
         sources = tuple(version.task for version in chain if version.task is not None)
         if sources:
-            # The last may be missing because nobody bound it, or because setup gives it then.
-            certain = chain[-1].task is not None and all(version.certain and not version.gone for version in chain)
+            # The last source may give no value: no task bound the name, or setup binds it in that case.
+            certain = chain[-1].task is not None and all(version.certain and not version.deleted for version in chain)
             optional = read.optional or not certain or chain[-1].in_setup
             found.append(Input(name=name, sources=tuple(dict.fromkeys(sources)), optional=optional))
     return tuple(found)
@@ -241,82 +246,95 @@ def _inputs(account: Account, versions: Versions, replayed: Replayed) -> tuple[I
 
 def _task(
     name: str,
-    account: Account,
+    flow: CellFlow,
     setup: Sequence[int],
     inputs: tuple[Input, ...],
     exports: set[str],
-    replayed: Replayed,
+    shipped: ShippedDefinitions,
+    observed: Mapping[str, bool],
 ) -> Task:
-    reading = account.reading
+    analysis = flow.analysis
     groups: list[tuple[str, ...]] = []
     rest = set(exports)
-    for group in account.groups:
+    for group in flow.groups:
         together = tuple(sorted(group & exports))
         if together:
             groups.append(together)
             rest -= group
-    above = setup[: bisect_left(setup, reading.cell.index)]
+    above = setup[: bisect_left(setup, analysis.cell.index)]
     return Task(
         id=name,
-        cell=reading.cell.index,
-        options=reading.options,
-        code=reading.cell.code,
-        reads=tuple(each for each, read in account.reads.items() if not read.optional or read.version is not None),
-        writes=tuple(each for each, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
-        changes=tuple(account.changes),
-        aliases={each: tuple(sorted(others)) for each, others in account.aliases.items()},
-        opaque=any(note.kind in ("opaque", "tangle") for note in reading.uses.notes),
+        cell=analysis.cell.index,
+        options=analysis.options,
+        code=analysis.cell.code,
+        reads=tuple(each for each, read in flow.reads.items() if not read.optional or read.version is not None),
+        writes=tuple(each for each, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
+        changes=tuple(flow.changes),
+        aliases={each: tuple(sorted(others)) for each, others in flow.aliases.items()},
+        opaque=any(note.kind in ("opaque", "tangle") for note in analysis.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
-        definitions=replayed.needed(account),
-        setup=tuple(sorted({*above, *reading.late})),
+        definitions=shipped.needed_by(flow),
+        setup=tuple(sorted({*above, *analysis.setup_below})),
+        state_observed=observed,
+        state_changed=tuple(dict.fromkeys(n.kind for n in analysis.uses.notes if n.kind in BY_KEY)),
     )
 
 
-def _checked(reading: Reading) -> set[str]:
-    """The values that a task makes and checks: what was checked is what people ask for afterwards."""
-    trees = [python.tree for python in map(to_python, reading.options.check) if isinstance(python, Python)]
+def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
+    """Return, for each task in notebook order, the state without a name that it can observe."""
+    running = executed_cells(cells)
+    uses = library_uses({cell.index: cell.code for cell in running})
+    tasks = [cell for cell in running if cell.kind is CellKind.TASK]
+    return {cell.task: observed_keys(uses[cell.index]) for cell in tasks if cell.task is not None}
+
+
+def _checked(analysis: CellAnalysis) -> set[str]:
+    """Return the names that a task sets and uses in --check: people ask for these values after a run."""
+    trees = [python.tree for python in map(to_python, analysis.options.check) if isinstance(python, Python)]
     named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    made = {name for name, slot in reading.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)}
-    return (named & made) - {each.name for each in reading.uses.definitions}
+    made = {name for name, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)}
+    return (named & made) - {each.name for each in analysis.uses.definitions}
 
 
-def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], said: Mapping[int, TaskOptions]) -> Task:
-    """A task in a language that is not read: only what headers say of it is known."""
+def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], task_options: Mapping[int, TaskOptions]) -> Task:
+    """Return a task in a language that nbdag does not analyse; only its header is known."""
     setup = tuple(each.index for each in cells if each.kind is CellKind.SETUP and each.index < cell.index)
-    options = said.get(cell.index, TaskOptions())
+    options = task_options.get(cell.index, TaskOptions())
     return Task(id=name, cell=cell.index, options=options, code=cell.code, opaque=True, setup=setup)
 
 
-def _skippable(tasks: Mapping[str, Cell], said: Mapping[int, TaskOptions], edges: Edges) -> frozenset[int]:
-    """The cells of tasks that may be skipped, by themselves or because of what they follow."""
+def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges) -> frozenset[int]:
+    """Return the indexes of the cells whose tasks may be skipped, by themselves or because of an upstream task."""
     upstream: dict[str, list[str]] = defaultdict(list)
     downstream: dict[str, list[str]] = defaultdict(list)
     for source, target in edges:
         upstream[target].append(source)
         downstream[source].append(target)
-    options = {name: said.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
+    options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     found: set[str] = set()
     ahead: list[str] = []
-    whole: set[str] = set()  # their skipping skips every descendant, whatever its rule
+    cuts_short: set[str] = set()  # their skipping skips every descendant, whatever its rule
     for name, cell in tasks.items():
         own = options[name]
-        by_rule = own.trigger in SKIPS_BY_ITSELF and bool(upstream[name])
-        if own.when or own.map or by_rule or DECIDES.search(own.operator) or SKIPS.search(cell.code):
+        by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
+        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or RAISES_SKIP.search(cell.code):
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
-                whole.add(name)
+                cuts_short.add(name)
     while ahead:
         name = ahead.pop()
         found.add(name)
         for other in downstream[name]:
-            spreads = (
-                name in whole or DECIDES.search(options[name].operator) or options[other].trigger not in SPREADS_NOT
+            skips_next = (
+                name in cuts_short
+                or SKIPPING_OPERATORS.search(options[name].operator)
+                or options[other].trigger not in IGNORE_SKIPS
             )
-            if name in whole and other not in whole:
-                whole.add(other)
+            if name in cuts_short and other not in cuts_short:
+                cuts_short.add(other)
                 ahead.append(other)
-            elif spreads and other not in found:
+            elif skips_next and other not in found:
                 ahead.append(other)
     return frozenset(tasks[name].index for name in found)
 
@@ -339,7 +357,7 @@ def _ancestors(tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[s
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """The tasks so that each follows what it depends on, the higher up in the notebook first; a cycle is left out."""
+    """Return the tasks in topological order, in notebook order among the free ones; tasks on a cycle are left out."""
     position = {task: number for number, task in enumerate(tasks)}
     waiting = dict.fromkeys(tasks, 0)
     downstream: dict[str, list[str]] = defaultdict(list)
@@ -360,12 +378,12 @@ def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
 
 
 def _cycle(left: set[str], edges: Iterable[Edge]) -> list[str]:
-    """One circle among tasks that wait for each other, its first task repeated at the end."""
+    """Return one cycle among these tasks, its first task repeated at the end."""
     upstream: dict[str, list[str]] = defaultdict(list)
     for edge in edges:
         if edge.source in left and edge.target in left:
             upstream[edge.target].append(edge.source)
-    # Every task that is left and follows one of those: going up from any of them, one is met again.
+    # Each of these tasks follows another of them, so a walk upstream reaches some task twice.
     task = sorted(name for name in left if upstream[name])[0]
     path = [task]
     while True:
@@ -380,19 +398,19 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     for source, target in pairwise(path):
         names = ", ".join(use.name for use in edges[source, target].names)
         steps.append(f" -({names})-> {target}" if names else f" -> {target}")
-    # What no variable shows is the easiest to drop.
+    # A declared edge that carries no variable is the easiest to remove.
     declared = [pair for pair in pairwise(path) if edges[pair].declared]
     declared.sort(key=lambda pair: len(edges[pair].names))
-    hint = "drop one of these dependencies"
+    hint = "remove one of these dependencies"
     if declared:
-        hint = f"drop what says that {declared[0][1]} comes after {declared[0][0]}"
+        hint = f"remove the declaration that puts {declared[0][1]} after {declared[0][0]}"
     place = tasks[path[0]].at(1)
     message = f"tasks form a cycle: {path[0]}{''.join(steps)}"
     return problem("NB202", message, hint=hint, task=path[0], place=place)
 
 
 def _parameters(cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, str]:
-    """The names that the parameters cells set, each with the source of its default; the last one counts."""
+    """Return the names that the parameters cells set, with the source of their last defaults."""
     found: dict[str, str] = {}
     for cell in cells:
         if cell.kind is not CellKind.PARAMETERS:

@@ -1,9 +1,10 @@
-"""Which task's value each task reads.
+"""Reaching definitions: the task whose value each read takes.
 
-Every task that binds a name, or changes its object, makes a new version of it. A reader takes the latest version
-above it; where the task that makes it may be skipped, the one before is taken instead. Names that may be one object
-which some task changes are kept together: whoever makes or changes one makes a new version of all, saved as one.
-A task that binds a name only on some ways takes the version before as well, if anyone reads the name below.
+Every task that binds a name, or changes its object, creates a new version of the name. A reader takes the latest
+version above it; if the task of that version may be skipped, it takes the version before instead. Names that may stand
+for one object, which some task changes, belong together: a task that binds or changes one of them creates a new version
+of all of them, stored as one value. A task that binds a name only on some paths also takes the version before, if some
+task below reads the name.
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ from ..analysis.names import Defined, changed_things
 from ..analysis.objects import NOTHING, Value, reached, reaching
 from ..analysis.scopes import Bound
 from ..model.dag import CellKind
-from .read_cells import Above, Reading, Swept
+from .read_cells import CellAnalysis, NamesAbove, NotebookAnalysis
 
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """A name, as one cell leaves it."""
+    """The value of a name after one cell."""
 
     name: str
-    maker: Reading
+    maker: CellAnalysis
     line: int
-    certain: bool = True  # every way through the cell binds it
-    gone: bool = False  # the cell deletes it
-    lost: bool = False  # some way through the cell deletes it
-    definition: Defined | None = None  # the def, class or import that made it
-    before: Version | None = None  # what it was above the cell
-    in_setup: bool = field(init=False)  # setup or parameters bind it too, here or above
+    certain: bool = True  # every path through the cell binds it
+    deleted: bool = False  # the cell deletes it
+    maybe_deleted: bool = False  # some path through the cell deletes it
+    definition: Defined | None = None  # the def, class or import statement that binds it
+    before: Version | None = None  # the version above the cell
+    in_setup: bool = field(init=False)  # setup or a parameters cell binds it too, here or above
 
     def __post_init__(self) -> None:
         self.in_setup = self.task is None or (self.before is not None and self.before.in_setup)
 
     @property
     def task(self) -> str | None:
-        """The task that makes it; None where parameters or setup do."""
+        """Return the task of this version, or None for a version of setup or a parameters cell."""
         return self.maker.cell.task if self.maker.cell.kind is CellKind.TASK else None
 
 
@@ -47,115 +48,115 @@ class Read:
 
     line: int
     optional: bool  # it may be missing
-    version: Version | None  # None where nothing above makes one
+    version: Version | None  # None if no cell above sets the name
     value: Value = NOTHING
 
 
 @dataclass(slots=True, eq=False)
-class Account:
-    """What one cell takes and makes."""
+class CellFlow:
+    """The values that one cell takes and gives."""
 
-    reading: Reading
+    analysis: CellAnalysis
     reads: dict[str, Read] = field(default_factory=dict)
     made: dict[str, Version] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)  # names whose object it changes, with the line
-    groups: list[set[str]] = field(default_factory=list)  # names that stay together when saved
-    aliases: dict[str, set[str]] = field(default_factory=dict)  # of a name that it reads: others that share its object
+    groups: list[set[str]] = field(default_factory=list)  # names that are stored as one value
+    aliases: dict[str, set[str]] = field(default_factory=dict)  # name that it reads → other names of the same object
 
 
-Visible = Callable[[Reading, Version | None], Version | None]
+Visible = Callable[[CellAnalysis, Version | None], Version | None]
 
 
 class Versions:
     """All versions and reads of a notebook."""
 
-    def __init__(self, swept: Swept, skippable: frozenset[int], visible: Visible | None = None) -> None:
-        self.swept = swept
+    def __init__(self, notebook: NotebookAnalysis, skippable: frozenset[int], visible: Visible | None = None) -> None:
+        self.notebook = notebook
         self.skippable = skippable
         self.visible = visible or (lambda reader, version: version)
         self.current: dict[str, Version] = {}
-        self.accounts: list[Account] = []
-        above = Above()
-        for reading in swept.readings:
-            self.accounts.append(self._account(reading, above))
+        self.flows: list[CellFlow] = []
+        above = NamesAbove()
+        for analysis in notebook.analyses:
+            self.flows.append(self._flow(analysis, above))
         self._settle_uncertain()
 
     def sources(self, version: Version | None) -> Iterator[Version]:
-        """The versions that a reader may be given, the nearest first; a last one without a task is setup's."""
+        """Yield the versions that a reader may get, the nearest first; only the last may come from setup."""
         while version is not None:
             yield version
             if version.task is None or version.maker.cell.index not in self.skippable:
                 return
             version = version.before
 
-    def _account(self, reading: Reading, above: Above) -> Account:
-        account = Account(reading)
-        uses = reading.uses
+    def _flow(self, analysis: CellAnalysis, above: NamesAbove) -> CellFlow:
+        flow = CellFlow(analysis)
+        uses = analysis.uses
         for names, optional in ((uses.reads, False), (uses.optional, True)):
             for name, line in names.items():
-                self._read(account, name, line, optional, uses.values.get(name, NOTHING))
-        for name in account.reads:
+                self._read(flow, name, line, optional, uses.values.get(name, NOTHING))
+        for name in flow.reads:
             if others := above.names(reaching(reached(above.values.get(name, NOTHING)))) - {name}:
-                account.aliases[name] = others
-        lines = {thing: touch.line for thing, touch in uses.touched.items()}
-        for name in sorted(above.names(changed_things(uses.touched))):
+                flow.aliases[name] = others
+        lines = {thing: touch.line for thing, touch in uses.mutated.items()}
+        for name in sorted(above.names(changed_things(uses.mutated))):
             within = reached(above.values[name]) & lines.keys()
-            account.changes[name] = min((lines[thing] for thing in within), default=1)
-        account.changes.update((name, line) for name, line in uses.changed.items() if name in self.current)
-        replaced = above.pass_by(reading, reading.cell.index in self.skippable)
-        touched = {name: line for name, line in account.changes.items() if not self._rebinds(reading, name)}
-        for group in self._groups(reading, above, [*uses.bound, *touched]):
-            account.groups.append(group)
-            line = min(slot.line if (slot := uses.bound.get(n)) else touched.get(n, 1 << 30) for n in group)
-            touched |= {name: line for name in group if name not in uses.bound and name not in touched}
+            flow.changes[name] = min((lines[thing] for thing in within), default=1)
+        flow.changes.update((name, line) for name, line in uses.changed.items() if name in self.current)
+        replaced = above.pass_cell(analysis, analysis.cell.index in self.skippable)
+        mutated = {name: line for name, line in flow.changes.items() if not self._rebinds(analysis, name)}
+        for group in self._groups(analysis, above, [*uses.bound, *mutated]):
+            flow.groups.append(group)
+            line = min(slot.line if (slot := uses.bound.get(n)) else mutated.get(n, 1 << 30) for n in group)
+            mutated |= {name: line for name in group if name not in uses.bound and name not in mutated}
             for name in sorted(group):
                 slot = uses.bound.get(name)
-                if slot is not None and not self._rebinds(reading, name) and name in replaced:
-                    self._read(account, name, line, True, replaced[name])
-        for name, line in touched.items():
+                if slot is not None and not self._rebinds(analysis, name) and name in replaced:
+                    self._read(flow, name, line, True, replaced[name])
+        for name, line in mutated.items():
             value = replaced.get(name, above.values.get(name, NOTHING))
-            self._read(account, name, line, True, value)
-        self._make(account, touched)
-        return account
+            self._read(flow, name, line, True, value)
+        self._make(flow, mutated)
+        return flow
 
-    def _rebinds(self, reading: Reading, name: str) -> bool:
-        slot = reading.uses.bound.get(name)
+    def _rebinds(self, analysis: CellAnalysis, name: str) -> bool:
+        slot = analysis.uses.bound.get(name)
         return slot is not None and slot.bound in (Bound.YES, Bound.NO)
 
-    def _read(self, account: Account, name: str, line: int, optional: bool, value: Value) -> None:
-        known = account.reads.get(name)
+    def _read(self, flow: CellFlow, name: str, line: int, optional: bool, value: Value) -> None:
+        known = flow.reads.get(name)
         if known is None:
-            version = self.visible(account.reading, self.current.get(name))
+            version = self.visible(flow.analysis, self.current.get(name))
             if version is None and not optional:
-                version = self.visible(account.reading, self._starred(account.reading, name))
-            account.reads[name] = Read(line, optional, version, value)
+                version = self.visible(flow.analysis, self._starred(flow.analysis, name))
+            flow.reads[name] = Read(line, optional, version, value)
         elif known.optional and not optional:
-            account.reads[name] = Read(line, False, known.version, value)
+            flow.reads[name] = Read(line, False, known.version, value)
 
-    def _starred(self, reading: Reading, name: str) -> Version | None:
-        """A name that nothing sets may come from the nearest `import *` of a task above."""
-        if name in self.current or name not in reading.uses.unknown or reading.cell.kind is not CellKind.TASK:
+    def _starred(self, analysis: CellAnalysis, name: str) -> Version | None:
+        """Return the nearest `import *` of a task above as the version of a name that nothing sets."""
+        if name in self.current or name not in analysis.uses.unknown or analysis.cell.kind is not CellKind.TASK:
             return None
-        for account in reversed(self.accounts):
-            for note in account.reading.uses.notes if account.reading.cell.kind is CellKind.TASK else ():
+        for flow in reversed(self.flows):
+            for note in flow.analysis.uses.notes if flow.analysis.cell.kind is CellKind.TASK else ():
                 if note.kind == "star" and not note.text.startswith("%"):
                     definition = Defined("*", note.line, note.line, NOTHING, f"from {note.text} import *", (), True)
-                    return Version(name, account.reading, note.line, certain=False, definition=definition)
+                    return Version(name, flow.analysis, note.line, certain=False, definition=definition)
         return None
 
-    def _groups(self, reading: Reading, above: Above, names: list[str]) -> list[set[str]]:
-        """The names that must stay together when the cell has run, among those that it makes and others."""
-        contended = self.swept.contended
-        if not contended or reading.options.map:
+    def _groups(self, analysis: CellAnalysis, above: NamesAbove, names: list[str]) -> list[set[str]]:
+        """Return the groups of names that must be stored as one value after the cell, for the names that it gives."""
+        changed_while_shared = self.notebook.changed_while_shared
+        if not changed_while_shared or analysis.options.map:
             return []
         groups: list[set[str]] = []
         ahead, seen = list(names), set(names)
         while ahead:
             name = ahead.pop()
-            for thing in reached(above.values.get(name, NOTHING)) & contended.keys():
-                if contended[thing] < reading.position:
+            for thing in reached(above.values.get(name, NOTHING)) & changed_while_shared.keys():
+                if changed_while_shared[thing] < analysis.position:
                     continue
-                # All names that reach it count: what one of them is now may be under another name by then.
+                # Include all names that reach the object: by then it may have moved from one name to another.
                 together = above.names(reaching({thing}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
@@ -163,50 +164,50 @@ class Versions:
                     seen |= together
         return _merged(groups)
 
-    def _make(self, account: Account, touched: Mapping[str, int]) -> None:
-        reading = account.reading
-        definitions = {each.name: each for each in reading.uses.definitions}
-        for name, slot in reading.uses.bound.items():
+    def _make(self, flow: CellFlow, mutated: Mapping[str, int]) -> None:
+        analysis = flow.analysis
+        definitions = {each.name: each for each in analysis.uses.definitions}
+        for name, slot in analysis.uses.bound.items():
             before = self.current.get(name)
             if slot.bound in (Bound.NO, Bound.MAYBE_NOT) and before is None:
-                continue  # such as the `e` of an except clause that nobody bound before
+                continue  # such as the `e` of an except clause
             self._new(
-                account,
+                flow,
                 Version(
                     name,
-                    reading,
+                    analysis,
                     slot.line,
-                    certain=self._rebinds(reading, name),
-                    gone=slot.bound is Bound.NO,
-                    lost=slot.bound in (Bound.NO, Bound.MAYBE_NOT),
+                    certain=self._rebinds(analysis, name),
+                    deleted=slot.bound is Bound.NO,
+                    maybe_deleted=slot.bound in (Bound.NO, Bound.MAYBE_NOT),
                     definition=definitions.get(name) if slot.bound is Bound.YES else None,
                     before=before,
                 ),
             )
-        for name, line in touched.items():
-            if name in self.current and name not in account.made:
+        for name, line in mutated.items():
+            if name in self.current and name not in flow.made:
                 before = self.current[name]
-                certain = before.certain and not before.gone
-                self._new(account, Version(name, reading, line, certain=certain, before=before))
-        for name in reading.options.out:
-            if name not in account.made and reading.cell.kind is CellKind.TASK:
-                self._new(account, Version(name, reading, 1, certain=False, before=self.current.get(name)))
+                certain = before.certain and not before.deleted
+                self._new(flow, Version(name, analysis, line, certain=certain, before=before))
+        for name in analysis.options.out:
+            if name not in flow.made and analysis.cell.kind is CellKind.TASK:
+                self._new(flow, Version(name, analysis, 1, certain=False, before=self.current.get(name)))
 
-    def _new(self, account: Account, version: Version) -> None:
-        account.made[version.name] = self.current[version.name] = version
+    def _new(self, flow: CellFlow, version: Version) -> None:
+        flow.made[version.name] = self.current[version.name] = version
 
     def _settle_uncertain(self) -> None:
-        """Whoever binds a name only perhaps takes what it was before, if anyone reads it below."""
-        accounts = {account.reading: account for account in self.accounts}
-        ahead = [(account, read) for account in self.accounts for read in account.reads.values()]
+        """Let each cell that binds a name only on some paths read the version before, if a cell below reads it."""
+        flows = {flow.analysis: flow for flow in self.flows}
+        ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:
             reader, read = ahead.pop()
             for version in self.sources(read.version):
-                maker = accounts[version.maker]
+                maker = flows[version.maker]
                 if version.certain or version.before is None or maker is reader:
                     continue
                 if version.name not in maker.reads:
-                    seen = self.visible(maker.reading, version.before)
+                    seen = self.visible(maker.analysis, version.before)
                     maker.reads[version.name] = Read(version.line, True, seen)
                     ahead.append((maker, maker.reads[version.name]))
 

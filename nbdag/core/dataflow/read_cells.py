@@ -1,8 +1,8 @@
-"""All cells that run, read from top to bottom.
+"""The analysis of all executed cells, from top to bottom.
 
-Each cell is read with what stands above it in view: which names are modules, which are functions and what those do,
-which may be one object. A name that some task may leave alone keeps what it was as well. Nothing here decides which
-task gives what to which; it says what each cell does, and for which objects it matters that they stay one.
+The analysis of a cell knows the values of the names above it: modules, functions and their effects, names that may
+stand for one object. If a task may be skipped, the names that it binds keep their earlier values as well. The result
+describes each cell, and the objects that must stay shared; `reaching_definitions` derives the flow between tasks.
 """
 
 from __future__ import annotations
@@ -21,42 +21,43 @@ from ..model.dag import Cell, CellKind, Problem
 from ..model.problems import problem
 from ..options.options import TaskOptions
 
-TOO_MANY = 200  # objects changed by one cell, beyond which they are no longer told apart
+MAX_SEPARATE = 200  # objects changed by one cell; if there are more, they are treated as one group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """What one cell does."""
+class CellAnalysis:
+    """The effects of one cell."""
 
-    position: int  # among the cells that run, in the order in which a top-to-bottom run takes them
+    position: int  # among the executed cells, in the order of a top-to-bottom run
     cell: Cell
     options: TaskOptions
     uses: CellUses
-    late: tuple[int, ...] = ()  # setup cells below it that it needs all the same
-    star: bool = False  # what hides which names it sets stands in it or above, so an unknown name may be one of those
+    setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
+    unseen: Mapping[str, int] = field(default_factory=dict)  # guarded read → index of the setup cell below that sets it
+    hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
 @dataclass(slots=True)
-class Swept:
-    """What all cells do."""
+class NotebookAnalysis:
+    """The effects of all cells."""
 
-    readings: list[Reading] = field(default_factory=list)
+    analyses: list[CellAnalysis] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    contended: dict[Thing, int] = field(
+    changed_while_shared: dict[Thing, int] = field(
         default_factory=dict
-    )  # objects changed while several names reach them: where last
-    changed: set[Thing] = field(default_factory=set)  # all that looks different at some time
+    )  # object that a cell changed while several names reached it → position of the last such cell
+    changed: set[Thing] = field(default_factory=set)  # objects whose contents some cell changes
 
 
-class Above:
-    """What each name may be at a point of the notebook, and which names reach an object."""
+class NamesAbove:
+    """The possible values of each name at a point of the notebook, and the names that reach each object."""
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {}
         self.holders: dict[Thing, set[str]] = defaultdict(set)
 
     def bind(self, name: str, value: Value) -> None:
-        """A name is now this."""
+        """Set the value of a name."""
         for thing in self.values.get(name, NOTHING):
             self.holders[thing].discard(name)
         self.values[name] = value
@@ -64,26 +65,26 @@ class Above:
             self.holders[thing].add(name)
 
     def unbind(self, name: str) -> None:
-        """A name is gone."""
+        """Delete a name."""
         self.bind(name, NOTHING)
         del self.values[name]
 
     def names(self, things: Iterable[Thing]) -> set[str]:
-        """The names that may be one of these."""
+        """Return the names that may stand for one of these objects."""
         return {name for thing in things for name in self.holders.get(thing, ())}
 
-    def pass_by(self, reading: Reading, skippable: bool) -> dict[str, Value]:
-        """Go on below a cell. The answer says what the names that it binds were above it."""
-        replaced = {name: self.values[name] for name in reading.uses.bound if name in self.values}
-        mapped = bool(reading.options.map)
-        for name, slot in reading.uses.bound.items():
+    def pass_cell(self, analysis: CellAnalysis, skippable: bool) -> dict[str, Value]:
+        """Apply the bindings of a cell; return the earlier values of the names that it binds."""
+        replaced = {name: self.values[name] for name in analysis.uses.bound if name in self.values}
+        mapped = bool(analysis.options.map)
+        for name, slot in analysis.uses.bound.items():
             before = self.values.get(name)
             stays = before is not None and (skippable or slot.bound in (Bound.MAYBE, Bound.MAYBE_NOT))
             if slot.bound is Bound.NO:
                 if before is not None and not stays:
                     self.unbind(name)
                 continue
-            if mapped and reading.cell.kind is CellKind.TASK:
+            if mapped and analysis.cell.kind is CellKind.TASK:
                 value = frozenset({Thing(label=name, carries=set(slot.value))})
             else:
                 value = slot.value
@@ -91,67 +92,83 @@ class Above:
         return replaced
 
 
-def sweep(
+def analyse_cells(
     cells: Sequence[Cell],
     options: Mapping[int, TaskOptions],
     skippable: frozenset[int],
     parsed: dict[int, Python | SyntaxProblem],
-) -> Swept:
-    """Read all cells. `skippable` are the cells of tasks that may not run; `parsed` keeps what has been parsed."""
-    found = Swept()
-    above = Above()
-    running = in_order(cells)
-    below = _setup_below(running, parsed)
+) -> NotebookAnalysis:
+    """Analyse all cells.
+
+    `skippable` has the indexes of the cells whose tasks may be skipped; `parsed` caches the parsed cells.
+    """
+    found = NotebookAnalysis()
+    above = NamesAbove()
+    running = executed_cells(cells)
+    below = _setup_cells_below(running, parsed)
     future = False
     star = False
     for position, cell in enumerate(running):
         python = parse(cell, parsed)
-        said = options.get(cell.index, TaskOptions())
-        late: dict[str, Value] = {}
-        needed: set[int] = set()
+        own = options.get(cell.index, TaskOptions())
         if isinstance(python, SyntaxProblem):
             found.problems.append(_syntax(cell, python))
-            found.readings.append(Reading(position, cell, said, CellUses(), star=True))
-            star = True  # what it would have set is not known
+            found.analyses.append(CellAnalysis(position, cell, own, CellUses(), hides_names=True))
+            star = True  # the names that it sets are unknown
             continue
 
-        def outer(
-            name: str, late: dict[str, Value] = late, needed: set[int] = needed, here: int = position
-        ) -> Value | None:
-            value = above.values.get(name)
-            if value is not None or running[here].kind is not CellKind.TASK:
-                return value
-            last = next((each for each in below.get(name, ()) if each > here), None)
-            if last is not None and last not in needed:
-                needed.add(last)
-                _read_late(running[here + 1 : last + 1], above, late, parsed)
-            return late.get(name) if last is not None else None
+        before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        mapped = _mapped(own, cell, found.problems)
+        after = _expressions(own.check, cell, found.problems, "--check")
+        unseen: dict[str, int] = {}
+        while True:
+            late: dict[str, Value] = {}
+            needed: dict[str, int] = {}  # name that it reads → position of the setup cell below that sets it
 
-        result = _uses(
-            python,
-            outer,
-            before=_expressions([said.when] if said.when else [], cell, found.problems, "--when"),
-            mapped=_mapped(said, cell, found.problems),
-            after=_expressions(said.check, cell, found.problems, "--check"),
-            change=said.change,
-            future_annotations=future,
-        )
+            def outer(
+                name: str,
+                late: dict[str, Value] = late,
+                needed: dict[str, int] = needed,
+                unseen: dict[str, int] = unseen,
+                here: int = position,
+            ) -> Value | None:
+                value = above.values.get(name)
+                if value is not None or running[here].kind is not CellKind.TASK:
+                    return value
+                last = next((each for each in below.get(name, ()) if each > here), None)
+                if last is None:
+                    return None
+                if name not in unseen and last not in needed.values():
+                    _read_setup_below(running[here + 1 : last + 1], above, late, parsed)
+                if name not in unseen:
+                    needed[name] = last
+                return late.get(name)
+
+            result = _uses(
+                python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
+            )
+            # A guarded read must find what it finds in a top-to-bottom run: nothing. Analyse the cell again without.
+            guarded = {name: running[last].index for name, last in needed.items() if name in result.guarded}
+            if not guarded:
+                break
+            unseen |= guarded
         future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
-        late_cells = tuple(
+        setup_below = tuple(
             each.index
-            for each in (running[position + 1 : max(needed) + 1] if needed else ())
+            for each in (running[position + 1 : max(needed.values()) + 1] if needed else ())
             if each.kind is CellKind.SETUP
         )
-        reading = Reading(position, cell, said, result, late_cells, star or hidden)
-        found.readings.append(reading)
-        _pass_by(reading, above, found, cell.index in skippable)
+        unseen = {name: index for name, index in unseen.items() if index not in setup_below}
+        analysis = CellAnalysis(position, cell, own, result, setup_below, unseen, star or hidden)
+        found.analyses.append(analysis)
+        _pass_cell(analysis, above, found, cell.index in skippable)
     return found
 
 
-def in_order(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that run, parameters first; of two cells with one task id, the first."""
+def executed_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that run, parameters first; of two cells with one task id, only the first."""
     seen: set[str] = set()
     first, rest = [], []
     for cell in cells:
@@ -166,31 +183,31 @@ def in_order(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def parse(cell: Cell, parsed: dict[int, Python | SyntaxProblem]) -> Python | SyntaxProblem:
-    """A cell's Python, parsed once."""
+    """Return a cell's Python; each cell is parsed only once."""
     if cell.index not in parsed:
         parsed[cell.index] = to_python(cell.code)
     return parsed[cell.index]
 
 
-def _pass_by(reading: Reading, above: Above, found: Swept, skippable: bool) -> None:
-    touched = reading.uses.touched
-    looks_different = changed_things(touched)
+def _pass_cell(analysis: CellAnalysis, above: NamesAbove, found: NotebookAnalysis, skippable: bool) -> None:
+    mutated = analysis.uses.mutated
+    looks_different = changed_things(mutated)
     found.changed |= looks_different
-    if len(touched) > TOO_MANY:
-        groups = dict.fromkeys(touched, looks_different)
+    if len(mutated) > MAX_SEPARATE:
+        groups = dict.fromkeys(mutated, looks_different)
     else:
-        groups = {thing: reaching({thing}, touch.strong) for thing, touch in touched.items()}
-    groups |= {thing: {thing} for thing in reading.uses.compared if thing not in groups}
+        groups = {thing: reaching({thing}, touch.strong) for thing, touch in mutated.items()}
+    groups |= {thing: {thing} for thing in analysis.uses.compared if thing not in groups}
     before = {thing: above.names(group) for thing, group in groups.items()}
-    above.pass_by(reading, skippable)
+    above.pass_cell(analysis, skippable)
     for thing, group in groups.items():
         names = before[thing] | above.names(group)
         if len(names) > 1:
-            found.contended[thing] = reading.position
+            found.changed_while_shared[thing] = analysis.position
 
 
-def _setup_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, list[int]]:
-    """For names that setup cells below the first task bind: the positions of those cells."""
+def _setup_cells_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, list[int]]:
+    """Return, for each name that setup cells below the first task bind, the positions of those cells."""
     found: dict[str, list[int]] = defaultdict(list)
     task_seen = False
     for position, cell in enumerate(running):
@@ -203,8 +220,8 @@ def _setup_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProbl
     return found
 
 
-def _read_late(
-    cells: Iterable[Cell], above: Above, late: dict[str, Value], parsed: dict[int, Python | SyntaxProblem]
+def _read_setup_below(
+    cells: Iterable[Cell], above: NamesAbove, late: dict[str, Value], parsed: dict[int, Python | SyntaxProblem]
 ) -> None:
     for cell in cells:
         python = parse(cell, parsed)
@@ -244,15 +261,15 @@ def _mapped(options: TaskOptions, cell: Cell, problems: list[Problem]) -> dict[s
 def _syntax(cell: Cell, found: SyntaxProblem) -> Problem:
     return problem(
         "NB208",
-        f"this is not Python: {found.message}{cell.built_line_suffix(found.line)}",
-        hint="mend the cell, or mark it with %%skip",
+        f"syntax error: {found.message}{cell.built_line_suffix(found.line)}",
+        hint="fix the cell, or mark it with %%skip",
         task=cell.task,
         place=cell.at(found.line),
     )
 
 
-def _uses(python: Python, outer: Callable[[str], Value | None], **said: Any) -> CellUses:
+def _uses(python: Python, outer: Callable[[str], Value | None], **context: Any) -> CellUses:
     try:
-        return uses(python, outer, **said)
+        return uses(python, outer, **context)
     except RecursionError:
         return CellUses(notes=(Note("opaque", "code nested this deep", 1),))

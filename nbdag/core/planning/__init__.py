@@ -1,1 +1,1 @@
-"""What a run does next: from a `Dag` and the states of its tasks to moves, claims and jobs."""
+"""Planning of a run: from a `Dag` and the states of its tasks to moves, claims of slots, and jobs."""

@@ -1,8 +1,8 @@
-"""From a task that may run to the job that a worker is given.
+"""The job of one attempt, as a worker gets it.
 
-A job holds all that an attempt needs, and nothing that it does not: the cells that come before the task, the inputs
-that other tasks left, where to write. Which of several possible writers gives an input was settled by how they
-ended: the nearest one above that succeeded. Nothing here touches a file, a clock or a database.
+A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
+paths to write to. If several tasks may have written an input, the nearest one above that succeeded gives it. Nothing
+here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import Job, Key, StoredInput
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What one succeeded instance of a task left behind."""
+class StoredOutputs:
+    """The values that one succeeded instance of a task stored."""
 
     map_index: int
-    digests: Mapping[str, str] = field(default_factory=dict)  # name → stored value
+    digests: Mapping[str, str] = field(default_factory=dict)  # name → digest of the value
 
 
-Leavings = Callable[[str], Sequence[Left]]  # task → what its succeeded instances left
+OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
 
 
 def assemble(
     dag: Dag,
     key: Key,
     *,
-    left: Leavings,
+    outputs_of: OutputsOf,
     path: str,
     values: str,
     cwd: str,
@@ -44,7 +45,10 @@ def assemble(
     mark: str = "",
     context: Mapping[str, Any] | None = None,
 ) -> Job:
-    """The job of one attempt. `left` says what a task of the run, or one that it borrows from, has left so far."""
+    """Return the job of one attempt.
+
+    `outputs_of` returns the outputs of a task so far, in this run or in a run from which it borrows values.
+    """
     task = dag.tasks[key.task]
     return Job(
         key=key,
@@ -58,25 +62,27 @@ def assemble(
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
         imports=imports(dag),
         readers=readers(dag, task.id),
-        inputs=inputs(dag, task, left),
+        inputs=inputs(dag, task, outputs_of),
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
         mark=mark,
         context=dict(context or {}),
-        held=held(dag, task),
+        held=names_missing_hidden_changes(dag, task),
         changed_later=changed_later(dag, task),
+        state_observers=state_observers(dag, task),
+        seeded_before=seeded_before(dag, task),
     )
 
 
-def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[StoredInput, ...]:
-    """The values that the task is given. A name that its writer did not leave is not among them."""
+def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
+    """Return the input values of a task, without the names that their writers did not store."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
-            instances = sorted(left(source), key=lambda each: each.map_index)
+            instances = sorted(outputs_of(source), key=lambda each: each.map_index)
             if not instances:
-                continue  # it did not succeed, so what was written further up still stands
+                continue  # it did not succeed, so the value from further up counts
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
@@ -86,7 +92,7 @@ def inputs(dag: Dag, task: Task, left: Leavings) -> tuple[StoredInput, ...]:
 
 
 def readers(dag: Dag, task: str) -> dict[str, str]:
-    """Name → the first task, in notebook order, that takes it from this one."""
+    """Return, for each name that other tasks take from this one, the first of these tasks in notebook order."""
     found: dict[str, str] = {}
     for reader in dag.tasks.values():
         for wanted in reader.inputs:
@@ -95,11 +101,12 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
     return found
 
 
-def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Name that the task may change → the names by which others have that object: they would miss a hidden change.
+def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
 
-    What a task gave is missed by those below that are given it too; what setup makes, by all others that make it anew.
-    An outcome that is kept may stand for one in a notebook that reads more, so then everything that was given counts.
+    Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
+    object of setup, because setup creates it again for each of them. For a cached task every input counts, because its
+    stored result may later serve a notebook in which more tasks read the input.
     """
     given = {each.name for each in task.inputs}
     below: set[str] = set()
@@ -118,7 +125,7 @@ def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
             names = tuple(each for each in names if each in (below if name in given else anywhere | below))
         if names:
             found[name] = names
-    for name, expression in task.options.map:  # an element is a part of what these have
+    for name, expression in task.options.map:  # an element is part of the object of these names
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
@@ -126,10 +133,55 @@ def held(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Name → the first task below this one that changes it in place."""
+    """Return, for each name that tasks below this one change in place, the first of these tasks."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
-        if other.cell > task.cell:
-            for name in (*other.changes, *other.options.change):
+        if other.cell <= task.cell:
+            continue
+        for name in (*other.changes, *other.options.change):
+            if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
+    return found
+
+
+def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
+    """Return whether tasks between these two bind a name without a look at what it was."""
+    wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
+    sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
+    return bool(sources) and all(
+        source.cell > above.cell
+        and not source.opaque
+        and (_bound_anew(dag, name, above, source) if name in source.reads else name in source.writes)
+        for source in sources
+    )
+
+
+def state_observers(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+
+    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
+    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    """
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell <= task.cell:
+            continue
+        for key, certain in other.state_observed.items():
+            kind = BY_KEY.get(key)
+            if key in found or (kind is None and not may_be_local(key)):
+                continue
+            seeds_itself = key in other.state_changed or (key in task.state_changed and not certain)
+            if kind is None or not (kind.is_generator and seeds_itself):
+                found[key] = other.id
+    return found
+
+
+def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell < task.cell:
+            for key in other.state_changed:
+                if BY_KEY[key].is_generator and key not in task.state_changed:
+                    found[key] = other.id
     return found

@@ -1,11 +1,11 @@
-"""When the outcome of an earlier attempt may stand for a new one.
+"""Cache keys: when the result of an earlier attempt may replace a new attempt.
 
-Two attempts at a task have one key when all that can make their outcomes differ is alike: the code that runs, what it
-is given, which interpreter, and the modules that it imports. Comments, layout and the options that say how, rather
-than what, to run (retries, timeouts, pools) are no part of it; nor are other tasks, but for what they hand over. What
-no code of the notebook shows, a key cannot see: files, services, the environment, the clock.
+Two attempts at a task have the same key if everything that the analysis knows to affect the result is equal: the code,
+the inputs, the interpreter, and the imported modules. Comments, layout, and options that only affect how a task runs
+(retries, timeouts, pools) are not part of the key. Other tasks count only through the values that they pass on. A key
+cannot cover dependencies that the notebook's code does not show: files, services, the environment, the clock.
 
-Which files a module consists of is for others to find out. Nothing here touches a file, a clock or a database.
+The caller computes the fingerprints of modules. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -22,30 +22,31 @@ from ..cells.imports import changes_module_path, imported_modules
 from ..cells.source import Python, to_python
 from ..model.dag import Dag, Task
 from ..model.job import Job
-from ..options.options import RESULT_OPTIONS
+from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
 _IN_ELEMENT = frozenset({"map", "zip"})  # options that reach an instance only through its element, which the key holds
-_VERSION = 1  # raised when a key of before must not be found any more
-_RUN = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
+_VERSION = 1  # increase it to invalidate all stored keys
+_RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
 
 def is_cached(job: Job) -> bool:
-    """Whether an earlier outcome may stand for this attempt's, if there is one.
+    """Return whether a cached result may replace this attempt.
 
-    Never that of a sensor, which looks at what is outside, nor the elements of a mapped task, which cost little.
+    This is never so for a sensor, because it polls external state, nor for the attempt that computes the elements of a
+    mapped task, because it is cheap.
     """
     return job.task.options.cache and job.task.options.operator != "sensor" and not job.expand
 
 
 def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
-    """A digest of all that the attempt's outcome depends on, as far as it can be seen.
+    """Return a digest of everything known to affect the attempt's result.
 
-    `modules` is what `modules_of` names, each with a text that differs when its code does; `python` the interpreter.
+    `modules` maps each module of `modules_of` to a fingerprint of its code; `python` identifies the interpreter.
     """
     task, options = job.task, job.task.options
     code, setup = normalized(task.code), [normalized(each) for each in job.setup_cells]
     definitions = [normalized(each.source) for each in task.definitions]
-    text = "\n".join((code, *setup, *definitions, options.when or "", *options.check))
+    text = "\n".join((code, *setup, *definitions, *_expressions(options)))
     read = _read(task, text)
     parts = {
         "version": _VERSION,
@@ -57,7 +58,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "options": {name: getattr(options, name) for name in RESULT_OPTIONS if name not in _IN_ELEMENT},
         "exports": task.exports,
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
-        "run": _of_the_run(job),
+        "run": _run_context(job),
         "inputs": {each.name: [each.digests, each.is_list] for each in job.inputs if each.name in read or task.opaque},
         "element": dict(job.element),
         "watched": _watched(job),
@@ -69,10 +70,10 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
 
 
 def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
-    """The modules whose code a task's outcome depends on: those that its own cells and the tasks before it import.
+    """Return the modules that affect a task's result, or None if the code changes where modules are found.
 
-    The latter because an input may be of a class that such a module defines. None: it cannot be known which they are,
-    since the code changes where modules are looked for.
+    They are the imports of the task's own cells and of its ancestors, since an input may be an instance of a class
+    from a module that only an ancestor imports.
     """
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
@@ -86,38 +87,46 @@ def normalized(code: str) -> str:
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # what its body means is for that magic to say
+        return "\n".join(lines[head:])  # a cell magic may give layout and comments in its body a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 
 
 def _read(task: Task, text: str) -> frozenset[str]:
-    """The names that an attempt may read: those that the code holds, and those that what it calls reads.
+    """Return the names that an attempt may read, in its code or in the functions that it calls.
 
-    What only `--map` reads is none: an instance is given its element of it.
+    Names that only `--map` reads do not count, because an instance gets its element instead.
     """
     only_mapped = {word for _, expression in task.options.map for word in _words(expression)}
     return frozenset(_words(text) | (set(task.reads) - only_mapped))
+
+
+def _expressions(options: TaskOptions) -> Iterator[str]:
+    """Yield the expressions that an instance evaluates; `--map` is not one of them, since only the expansion does."""
+    for name in EXPRESSION_OPTIONS:
+        value = getattr(options, name)
+        if name not in _IN_ELEMENT and value is not None:
+            yield from [value] if isinstance(value, str) else value
 
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
-def _of_the_run(job: Job) -> dict[str, Any]:
-    """What the code asks of `dag_run`: a task that asks for the run's date has an outcome for each date."""
+def _run_context(job: Job) -> dict[str, Any]:
+    """Return the attributes of `dag_run` that the code uses; a task that uses the run's date has a result per date."""
     task = job.task
     codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
-    said = (*codes, task.options.when or "", *task.options.check)
-    asked = {match[1] for each in said for match in _RUN.finditer(each)}
-    return {name: value for name, value in job.context.items() if name in asked or None in asked}
+    texts = (*codes, *_expressions(task.options))
+    used = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
+    return {name: value for name, value in job.context.items() if name in used or None in used}
 
 
 def _watched(job: Job) -> list[list[Any]]:
-    """What decides of which hidden changes, and of which shared objects, the attempt warns.
+    """Return the names that decide on the attempt's warnings about hidden changes and shared objects.
 
-    A warning that was not given then must not be lost now: somebody else has come to read what setup makes, or to
-    change what the task leaves together with something else.
+    A cached result must not hide a warning that a new attempt would give. That happens if another task has since begun
+    to read an object of setup, or to change a value that shares objects with other outputs of the task.
     """
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}

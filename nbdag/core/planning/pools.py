@@ -1,8 +1,8 @@
-"""Who gets a slot.
+"""Assignment of slots to ready task instances.
 
-Of all that could start, over all runs, which do: by priority weight, then logical date, notebook order and map
-index, as far as pools, `max_active_tasks` and the number of jobs go. What does not fit waits, and what comes after it
-may pass. Nothing here touches a clock or a database.
+The ready instances of all runs start in order of priority weight, then logical date, notebook order and map index, as
+long as pools, `max_active_tasks` and the number of jobs allow. An instance that does not fit waits, and later ones may
+overtake it. Nothing here touches a clock or a database.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..model.dag import Dag
+from ..model.text import join_names, plural, task_label
 from ..options.options import TaskOptions
-from . import explain as reasons
 from .plan import Instance, RunView, layout
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
-INFINITE = -1  # slots of a pool without end
+INFINITE = -1  # slots of an unlimited pool
 
 ClaimKey = tuple[str, str, str, int]  # dag, run, task, map index
 
@@ -44,22 +44,22 @@ class Claim:
 
     @property
     def label(self) -> str:
-        """How a person calls it: `train`, `train[3]`."""
-        return reasons.label(self.task, self.map_index)
+        """Return its name in messages: `train`, `train[3]`."""
+        return task_label(self.task, self.map_index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """Who may start, and why the others may not yet."""
+class SlotAssignment:
+    """The claims that may start, and the reasons why the others wait."""
 
     start: tuple[Claim, ...] = ()  # in queue order
-    held: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True
+    waiting: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True
 
 
-def unmade_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Each pool that these notebooks name, just large enough for the largest of its tasks.
+def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
+    """Return the pools of these notebooks, each with the slots of its largest task.
 
-    A pool that nobody has made holds for as much: its tasks run one at a time, which is never too many.
+    A pool that does not exist in the store gets this size, so that its tasks run one at a time.
     """
     sizes: dict[str, int] = {}
     for dag in dags:
@@ -69,11 +69,11 @@ def unmade_pools(dags: Iterable[Dag]) -> dict[str, int]:
 
 
 def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim, ...]:
-    """What these instances of a run want, or have."""
+    """Return the claims of these instances of a run."""
     of = layout(dag)
     found = []
     for instance in instances:
-        # one whose task the notebook has no more may still be running
+        # an instance may still be running although the notebook no longer has its task
         task = dag.tasks.get(instance.task)
         options = TaskOptions() if task is None else task.options
         found.append(
@@ -93,7 +93,7 @@ def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim
     return tuple(found)
 
 
-def take(
+def assign_slots(
     ready: Iterable[Claim],
     active: Sequence[Claim],
     *,
@@ -101,12 +101,12 @@ def take(
     jobs: int,
     busy: int | None = None,
     explain: bool = False,
-) -> Taken:
-    """Which of `ready` may be queued now.
+) -> SlotAssignment:
+    """Choose the claims among `ready` that may be queued now.
 
-    `active` are the queued and running ones of all schedulers, `pools` gives each pool's slots, `jobs` is how many
-    this scheduler makes at once and `busy` how many it is making (all the active ones, unless said). One that is
-    active already is not taken again.
+    `active` are the claims of queued and running instances of all schedulers, `pools` the slots of each pool, `jobs`
+    the number of parallel jobs of this scheduler, and `busy` the number of its running jobs (by default the number of
+    active claims). A claim that is active already is ignored.
     """
     sizes = {**DEFAULT_POOLS, **pools}
     holders = list(active)
@@ -117,7 +117,7 @@ def take(
         in_run[claim.dag_id, claim.run_id] += 1
     free = jobs - (len(active) if busy is None else busy)
     start: list[Claim] = []
-    held: dict[ClaimKey, tuple[str, ...]] = {}
+    waiting: dict[ClaimKey, tuple[str, ...]] = {}
     for claim in sorted(ready, key=_queue_order):
         if claim.key in taken:
             continue
@@ -138,32 +138,32 @@ def take(
             words = [] if fits_pool else [_pool_words(claim, sizes, holders)]
             if not fits_run:
                 mine = [one.label for one in holders if (one.dag_id, one.run_id) == run]
-                words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {reasons.listed(mine)}")
+                words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {join_names(mine)}")
             if free <= 0:
                 words.append(f"waits for a job: {jobs} of {jobs} taken")
-            if held:
-                words.append(f"{reasons.several(len(held), 'waiting task')} of higher priority ahead of it")
-            held[claim.key] = tuple(words)
-    return Taken(start=tuple(start), held=held)
+            if waiting:
+                words.append(f"waits behind {plural(len(waiting), 'task')} of higher priority")
+            waiting[claim.key] = tuple(words)
+    return SlotAssignment(start=tuple(start), waiting=waiting)
 
 
 def _queue_order(claim: Claim) -> tuple[int, datetime, int, int, ClaimKey]:
-    # a run of no date in particular was asked for now: it comes after those that are due
+    # a run without a date comes after those that are due
     date = datetime.max.replace(tzinfo=UTC) if claim.logical_date is None else claim.logical_date
     return (-claim.weight, date, claim.position, claim.map_index, claim.key)
 
 
 def _pool_words(claim: Claim, sizes: Mapping[str, int], holders: Iterable[Claim]) -> str:
     if claim.pool not in sizes:
-        return f"waits for pool {claim.pool}, which does not exist; make it with `nbdag pools set {claim.pool} 1`"
+        return f"waits for pool {claim.pool}, which does not exist; create it with `nbdag pools set {claim.pool} 1`"
     size = sizes[claim.pool]
     if claim.slots > size:
-        return f"needs {reasons.several(claim.slots, 'slot')} of pool {claim.pool}, which has {size} in all"
-    there = [one for one in holders if one.pool == claim.pool]
-    used = sum(one.slots for one in there)
+        return f"needs {plural(claim.slots, 'slot')} of pool {claim.pool}, which has {size} in all"
+    in_pool = [one for one in holders if one.pool == claim.pool]
+    used = sum(one.slots for one in in_pool)
     needs = "" if claim.slots == 1 else f" (it needs {claim.slots})"
-    names = reasons.listed(one.label for one in there)
-    return f"waits for pool {claim.pool}: {used} of {reasons.several(size, 'slot')} taken by {names}{needs}"
+    names = join_names(one.label for one in in_pool)
+    return f"waits for pool {claim.pool}: {used} of {plural(size, 'slot')} taken by {names}{needs}"
 
 
 def runs_to_start(
@@ -173,10 +173,10 @@ def runs_to_start(
     *,
     backwards: Collection[str] = (),
 ) -> tuple[RunView, ...]:
-    """Which queued runs may start: the oldest logical dates first, up to each limit.
+    """Return the queued runs that may start: the oldest logical dates first, up to each limit.
 
-    Both mappings are by (dag, is a backfill): how many runs are running, and `max_active_runs`.
-    `backwards` are the DAGs whose backfill begins with the latest date.
+    The keys of both mappings are (dag, is a backfill); `running` has the number of running runs, `limits` has
+    `max_active_runs`. `backwards` are the DAGs whose backfill begins with the latest date.
     """
     latest = datetime.max.replace(tzinfo=UTC)
     count = Counter(dict(running))

@@ -1,9 +1,9 @@
-"""Whether a failed task is tried again, and when.
+"""Retries of failed tasks: whether, and when.
 
-A task is tried again while its tries do not exceed its retries. Without a backoff factor it waits for the delay
-itself. With one, the wait grows by that factor per try, plus a part that differs from task to task, so that a hundred
-tasks that failed together do not come back together. That part is made from the attempt's name, not drawn: planning
-the same attempt twice gives the same moment, on every host.
+A failed task is retried as long as its tries do not exceed its retries. Without a backoff factor, it waits for the
+retry delay. With one, the wait grows by that factor per try, plus a jitter, so that a hundred tasks that failed
+together do not retry together. The jitter is a hash of the attempt's name, not a random number: planning the same
+attempt twice gives the same time, on every host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST = 86_400.0  # seconds; no backoff waits for more than a day
 
 
 def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime | None, tries: int) -> float:
-    """Seconds to wait after this try, counted from 1, before the next."""
+    """Return the seconds to wait after this try (counted from 1) before the next."""
     if options.retry_backoff is None:
         return options.retry_delay
     longest = min(LONGEST, options.max_retry_delay)
@@ -26,7 +26,7 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
         grown = options.retry_delay * options.retry_backoff ** (tries - 1)
     except OverflowError:
         return longest
-    if grown >= longest:  # also spares the hash a number that has no end
+    if grown >= longest:  # also avoids hashing with an infinite number
         return longest
     least = max(1, math.ceil(grown))
     return min(longest, least + _hash(dag, task, logical_date, tries) % least)
@@ -42,9 +42,9 @@ def retry_at(
     ended: datetime,
     final: bool = False,
 ) -> datetime | None:
-    """When a task that failed is tried again; None: never, the failure stands.
+    """Return the time of the next try of a failed task, or None if the failure is final.
 
-    `tries` is how many attempts were made, `final` says that this failure must not be retried.
+    `tries` is the number of attempts so far; `final` marks a failure that must not be retried.
     """
     if final or tries > options.retries:
         return None
@@ -53,7 +53,7 @@ def retry_at(
 
 
 def _hash(dag: str, task: str, logical_date: datetime | None, tries: int) -> int:
-    # Python's own hash() differs from process to process
+    # Python's own hash() differs between processes
     when = "" if logical_date is None else logical_date.astimezone(UTC).isoformat()
     name = "\0".join((dag, task, when, str(tries)))
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -1,11 +1,11 @@
-"""When a task runs, given what became of the tasks before it: Airflow's thirteen trigger rules.
+"""Airflow's thirteen trigger rules: when a task runs, given the outcomes of its upstream tasks.
 
-Each rule is a row of the table below: what settles a task without running it, looked at first and in order, and
-when it runs. Else it waits. Every upstream instance is counted, those of a mapped task one by one. A task with
-nothing upstream runs. A rule knows only numbers, no tasks and no run.
+Each rule is a row of the table below. Its conditions for settling a task without running it are checked first, in
+order; then its condition for running. If none holds, the task waits. Every upstream instance counts, those of a mapped
+task one by one. A task without upstream tasks runs. A rule depends only on the counts.
 
-Airflow's setup and teardown tasks are not to be had: a setup cell runs in every task's kernel, and `--trigger all_done`
-cleans up whatever happened. So `all_done_setup_success` is `all_done`.
+nbdag has no counterpart of Airflow's setup and teardown tasks: a setup cell runs in every task's kernel, and a task
+with `--trigger all_done` can clean up. So `all_done_setup_success` equals `all_done`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ..model.states import TaskState
 from ..options.option_types import nearest
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many upstream instances there are, and how many have come to what end."""
+    """The number of upstream instances, in all and by outcome."""
 
     all: int
     success: int = 0
@@ -35,23 +35,23 @@ class Counts:
 
     @property
     def bad(self) -> int:
-        """Failed, here or further up."""
+        """Return the number of instances that failed, themselves or because of a task further up."""
         return self.failed + self.upstream_failed
 
     @property
     def done(self) -> bool:
-        """Every one has come to an end."""
+        """Return whether every instance has ended."""
         return self.success + self.skipped + self.failed + self.upstream_failed + self.removed >= self.all
 
 
-class Go(Enum):
-    """What to do with a task that is not settled."""
+class NextStep(Enum):
+    """The next step of a task that is not settled."""
 
     RUN = "run"
     WAIT = "wait"
 
 
-Decision = Go | TaskState  # a state: settled so, without running
+Decision = NextStep | TaskState  # a state settles the task without running it
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +138,26 @@ RULES: Mapping[str, Rule] = {
     "always": Rule(lambda n: True, (), "at once"),
 }
 
-# what such a rule asks for is that something went wrong, or nowhere: an upstream's success does not bring it nearer
-CONTENT_WITH_SUCCESS = frozenset(RULES) - {"all_failed", "all_skipped", "one_failed"}
+# rules that a success of an upstream task helps to meet; the others require failures or skips
+MET_BY_SUCCESS = frozenset(RULES) - {"all_failed", "all_skipped", "one_failed"}
 
 
+@error
 class TriggerError(NbdagError):
-    """There is no such trigger rule."""
+    """A trigger rule is unknown."""
 
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
+    rule: str
+    template = "unknown trigger rule {rule!r}; {hint}"
 
-    def __str__(self) -> str:
+    @property
+    def hint(self) -> str:
+        """Return the most similar rule, or all rules."""
         like = nearest(self.rule, RULES)
-        advice = f"did you mean {like}?" if like else f"take one of {', '.join(RULES)}"
-        return f"there is no trigger rule {self.rule!r}; {advice}"
+        return f"did you mean {like}?" if like else f"expected one of {', '.join(RULES)}"
 
 
 def rule_named(name: str) -> Rule:
-    """The row of the table, or a TriggerError."""
+    """Return the rule of this name; raise `TriggerError` if it is unknown."""
     try:
         return RULES[name]
     except KeyError:
@@ -164,11 +165,11 @@ def rule_named(name: str) -> Rule:
 
 
 def decide(rule: str, counts: Counts) -> Decision:
-    """Whether a task runs, waits, or is settled without running."""
+    """Decide whether a task runs, waits, or is settled without running."""
     row = rule_named(rule)
     if counts.all == 0:
-        return Go.RUN
+        return NextStep.RUN
     for holds, state in row.settles:
         if holds(counts):
             return state
-    return Go.RUN if row.runs(counts) else Go.WAIT
+    return NextStep.RUN if row.runs(counts) else NextStep.WAIT

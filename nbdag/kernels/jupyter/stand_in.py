@@ -100,7 +100,7 @@ def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutSt
     """Return a kernel's output stream: the one that preloaded modules have seen, if there is one."""
     stream = _kept.get(name)
     if stream is None:
-        return OutStream(session, thread, name, **options)
+        return OutStream(session, thread, name, **options)  # type: ignore[no-untyped-call]
     stream.__dict__.clear()
     stream.__class__ = OutStream
     OutStream.__init__(stream, session, thread, name, **options)  # type: ignore[no-untyped-call]

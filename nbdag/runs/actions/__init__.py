@@ -1,1 +1,1 @@
-"""Actions that a person takes on runs and deployments: clear, cancel, resume, deploy, backfill, pools, gc."""
+"""Actions on runs and deployments: clear, cancel, resume, deploy, backfill, pools, gc, doctor."""

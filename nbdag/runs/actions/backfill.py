@@ -1,9 +1,8 @@
-"""`backfill`: runs for ticks of the past.
+"""`backfill`: create runs for past ticks of a schedule.
 
-One run for each tick of the schedule between two dates, but for those before its start and after its end date: those
-that have no run yet, or with `reprocess` also those whose latest run failed, or ended in whatever way. Earlier runs
-stay on record. A DAG has one backfill at a time, with a limit of its own on the runs at once. A scheduler drives them
-where one is alive; otherwise they are driven here.
+Each tick between two dates, within the schedule's own start and end date, gets a run if it has none; with `reprocess`
+also if its latest run failed, or ended in any way. Earlier runs stay on record. A DAG has one backfill at a time, with
+its own limit of runs at once. A scheduler executes the runs if one is alive; otherwise this process does.
 """
 
 from __future__ import annotations
@@ -18,19 +17,20 @@ from ...core.model.events import Event
 from ...core.model.job import Note
 from ...core.model.states import RunState
 from ...core.schedule.timetable import Timetable
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...scheduler import new_instance, new_run, scheduled_name, timetable_of
 from ...store.rows import DagRow, NewRun, RunRow
 from ..creation.build import pin_built
 from ..creation.partial_runs import borrow
 from ..creation.prepare import choose, plain_parameters, record_parameters
-from ..queries.liveness import schedulers
+from ..execution.foreground import execute_runs
+from ..execution.recovery import fail_orphans, recover
+from ..queries.deployments import opened_dag
+from ..queries.liveness import live_schedulers
 from ..queries.pinned import pinned
 from ..queries.records import Run
-from ..queries.runs import told
-from .deploy import opened_dag
-from .resume import clear_away, drive
+from ..queries.runs import read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -42,51 +42,45 @@ REPROCESS: Mapping[str, frozenset[RunState]] = {
 }
 
 
+@error
 class BackfillError(NbdagError):
-    """A backfill that cannot be made as it was asked for."""
+    """The request for a backfill is invalid."""
 
     exit_code = 2
 
-    def __init__(self, dag: str, why: str) -> None:
-        super().__init__(dag, why)
-        self.dag = dag
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.dag} cannot be backfilled so: {self.why}"
+    dag: str
+    why: str
+    template = "cannot backfill {dag}: {why}"
 
 
+@error
 class BackfillRunningError(NbdagError):
-    """A second backfill of one DAG."""
+    """A DAG cannot have a second backfill at the same time."""
 
-    def __init__(self, dag: str) -> None:
-        super().__init__(dag)
-        self.dag = dag
-
-    def __str__(self) -> str:
-        return (
-            f"a backfill of {self.dag} is under way: wait for it (`nbdag runs --dag {self.dag}`), or cancel its runs "
-            "with `nbdag cancel`"
-        )
+    dag: str
+    template = (
+        "a backfill of {dag} is already running; wait for it (`nbdag runs --dag {dag}`), or cancel its runs with "
+        "`nbdag cancel`"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """One tick of a backfill."""
+    """A tick of a backfill."""
 
     date: datetime  # the logical date, in the schedule's zone
-    made: bool  # whether a run is, or would be, made
+    made: bool  # whether a run is created for it, or would be
     reason: str  # such as "its run succeeded"
-    run: str = ""  # the id of the run that is made
+    run: str = ""  # the id of the new run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """What a backfill made, or would make."""
+    """The ticks and runs of a backfill, or of its dry run."""
 
     dag: str
     ticks: tuple[Filled, ...]  # in the order in which they run
-    driver: str = ""  # who drives the runs, in words; "": they were driven here
+    owner: str = ""  # the process that executes the runs, for people; "": this one
     runs: tuple[Run, ...] = ()
 
 
@@ -102,49 +96,53 @@ def backfill(
     max_active_runs: int = 10,
     dry_run: bool = False,
     jobs: int | None = None,
+    executor: str = "local",
     on_plan: Callable[[Backfill], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
 ) -> Backfill:
-    """Make a run for each tick from `first` to `last`, both included; dates without a zone are in the schedule's.
+    """Create a run for each tick from `first` to `last`, both included; dates without a zone are in the schedule's.
 
-    `reprocess`: "none" leaves dates alone that have a run, "failed" makes a new one where the latest failed,
-    "completed" where it ended in whatever way. `tasks` limits it to these, with the values of that date's latest run
-    for what is left out. `on_plan` is told what was made before it is driven here. `dry_run` makes nothing.
+    `reprocess`: "none" skips ticks that have a run, "failed" creates another run if the latest one failed, "completed"
+    if it ended in any way. `tasks` limits the runs to these tasks; the values of the others come from the latest run of
+    the same tick. `on_plan` receives the new runs before they are executed here. `dry_run` creates nothing.
     """
     here = the_home(home)
-    with opened_dag(here, dag) as (store, row):
+    with opened_dag(here, dag, to_change=not dry_run) as (store, row):
         now = datetime.now(UTC)
         timetable = timetable_of(row)
         if timetable.ticks is None:
             raise BackfillError(dag, f"its schedule is {row.schedule or 'none'}, which has no ticks in the past")
         start, end = (each if each.tzinfo else each.replace(tzinfo=timetable.zone) for each in (first, last))
         if end < start:
-            raise BackfillError(dag, "the end is before the beginning; exchange --from and --to")
+            raise BackfillError(dag, "the end is before the start; swap --from and --to")
         if start > now:
-            raise BackfillError(dag, "the beginning is in the future; only ticks already past can be filled")
+            raise BackfillError(dag, "the start is in the future; only past ticks can be backfilled")
         if reprocess not in REPROCESS:
-            raise BackfillError(dag, f"reprocess is {reprocess!r}; it may be {', '.join(REPROCESS)}")
+            raise BackfillError(
+                dag, f"unknown value {reprocess!r} of reprocess; expected one of {', '.join(REPROCESS)}"
+            )
         if max_active_runs < 1:
-            raise BackfillError(dag, f"{max_active_runs} runs at once are none; give 1 or more")
-        asked = _Asked(store, here, row, timetable, tasks, parameters or {}, now)
+            raise BackfillError(dag, f"invalid number of runs at once {max_active_runs}; expected 1 or more")
+        planner = _Planner(store, here, row, timetable, tasks, parameters or {}, now)
         if backwards and any(
-            task.options.depends_on_past or task.options.wait_for_downstream for task in asked.notebook.tasks.values()
+            task.options.depends_on_past or task.options.wait_for_downstream for task in planner.notebook.tasks.values()
         ):
-            raise BackfillError(dag, "a task depends on the run before, so it cannot go backwards")
-        ticks = asked.ticks(start, min(end, now), REPROCESS[reprocess])
+            raise BackfillError(dag, "a task depends on the previous run, so the ticks cannot run backwards")
+        ticks = planner.ticks(start, min(end, now), REPROCESS[reprocess])
         if not ticks:
-            raise BackfillError(dag, f"its schedule has no tick of the past between these dates{_bounds(timetable)}")
+            raise BackfillError(dag, f"its schedule has no past tick between these dates{_bounds(timetable)}")
         if backwards:
             ticks.reverse()
         wanted = [each for each in ticks if each.made]
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
-        lent = {each.date: asked.lent(each.date) for each in wanted}
+        lent = {each.date: planner.borrowed(each.date) for each in wanted}
+        fail_orphans(store, here)  # an orphaned run would keep its backfill unfinished
         rows = store.backfills.create(
             dag,
-            [asked.new(each, lent[each.date]) for each in wanted],
-            [new_instance(asked.notebook, task) for task in asked.choice.tasks],
+            [planner.new(each, lent[each.date]) for each in wanted],
+            [new_instance(planner.notebook, task) for task in planner.choice.tasks],
             now=now.timestamp(),
             first=start.timestamp(),
             last=end.timestamp(),
@@ -153,57 +151,59 @@ def backfill(
         )
         if rows is None:
             raise BackfillRunningError(dag)
-        alive = schedulers(store)
+        alive = live_schedulers(store)
         names = dict(zip((each.date for each in wanted), (made.name for made in rows), strict=True))
-        driver = f"the scheduler (process {alive[0].pid})" if alive else ""
+        owner = f"the scheduler (process {alive[0].pid})" if alive else ""
         done = Backfill(
             dag=dag,
             ticks=tuple(replace(each, run=names.get(each.date, "")) for each in ticks),
-            driver=driver,
+            owner=owner,
         )
         if on_plan is not None:
             on_plan(done)
-        if not driver:
-            clear_away(store, here)
-            drive(store, here, rows, jobs=jobs, most=max_active_runs, on_event=on_event)
-        return replace(done, runs=tuple(told(store, here, [store.run(made.id) for made in rows])))
+        if not owner:
+            recover(store, here)
+            execute_runs(store, here, rows, jobs=jobs, executor=executor, most=max_active_runs, on_event=on_event)
+        return replace(done, runs=tuple(read_runs(store, here, [store.run(made.id) for made in rows])))
 
 
 def _bounds(timetable: Timetable) -> str:
-    said = (("begins", timetable.start), ("ends", timetable.end))
-    told = [f"{does} on {at.astimezone(timetable.zone):%Y-%m-%d %H:%M}" for does, at in said if at is not None]
-    return f"; it {' and '.join(told)}" if told else ""
+    bounds = (("begins", timetable.start), ("ends", timetable.end))
+    parts = [f"{does} on {at.astimezone(timetable.zone):%Y-%m-%d %H:%M}" for does, at in bounds if at is not None]
+    return f"; it {' and '.join(parts)}" if parts else ""
 
 
-class _Asked:
+class _Planner:
+    """Decide which ticks get a run, and build the new runs."""
+
     def __init__(
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
         parameters: Mapping[str, Any], now: datetime,
     ) -> None:  # fmt: skip
-        # One shape for all its runs, since it depends on the parameters alone: so it is known which tasks there are.
+        # Built once: the tasks depend on the parameters alone, which all of the runs share.
         digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
         self.store, self.home, self.timetable, self.now = store, home, timetable, now
         self.row = replace(row, digest=digest)
         self.choice = choose(self.notebook, only=tasks)
         self.values, self.notes = record_parameters(self.notebook, parameters)
-        self.there: dict[float, list[RunRow]] = {}
+        self.earlier: dict[float, list[RunRow]] = {}
 
     def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[Filled]:
         for run in self.store.backfills.runs_between(self.row.id, first.timestamp(), last.timestamp()):
-            self.there.setdefault(run.logical_date, []).append(run)
+            self.earlier.setdefault(run.logical_date, []).append(run)
         found = []
         for tick in self.timetable.between(first, last):
-            latest = next(reversed(self.there.get(tick.timestamp(), [])), None)
+            latest = next(reversed(self.earlier.get(tick.timestamp(), [])), None)
             made = latest is None or latest.state in again
             reason = "it has no run" if latest is None else f"its run {latest.name} is {latest.state.value}"
             found.append(Filled(date=tick.astimezone(self.timetable.zone), made=made, reason=reason))
         return found
 
-    def lent(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
-        """The runs that give the values of tasks that are left out."""
+    def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
+        """Return the runs that a partial run of this tick borrows values from, by task, and notes about them."""
         if not self.choice.partial:
             return {}, ()
-        earlier = self.there.get(date.timestamp(), [])
+        earlier = self.earlier.get(date.timestamp(), [])
         found = borrow(
             self.store,
             self.notebook,
@@ -215,8 +215,8 @@ class _Asked:
         if not earlier and found.runs:
             raise BackfillError(
                 self.row.id,
-                f"{date:%Y-%m-%d %H:%M} has no run that could give the values of {', '.join(found.runs)}; backfill it "
-                "whole first, or name these in --tasks too",
+                f"{date:%Y-%m-%d %H:%M} has no run to borrow the values of {', '.join(found.runs)} from; backfill "
+                "all of its tasks first, or add these to --tasks",
             )
         return {task: run.id for task, run in found.runs.items()}, found.notes
 
@@ -224,7 +224,7 @@ class _Asked:
         date = tick.date.astimezone(UTC)
         start, _ = self.timetable.data_interval(date)
         name = scheduled_name(date, "backfill")
-        taken = {run.name for run in self.there.get(date.timestamp(), [])}
+        taken = {run.name for run in self.earlier.get(date.timestamp(), [])}
         number = 2
         free = name
         while free in taken:
@@ -238,6 +238,3 @@ class _Asked:
             borrowed=dict(lent[0]),
             built=self.notebook.built,
         )
-
-
-__all__ = ["REPROCESS", "Backfill", "BackfillError", "BackfillRunningError", "Filled", "backfill"]

@@ -1,4 +1,4 @@
-"""What a person does to a run that goes on."""
+"""Cancel a run."""
 
 from __future__ import annotations
 
@@ -7,44 +7,42 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import Change
-from ..queries.liveness import driver_of
+from ..execution.recovery import opened_recovered
+from ..queries.liveness import owner_of
 from ..queries.records import Run
-from ..queries.runs import NoSuchRunError, home_of, id_of, opened, the_row, told
+from ..queries.runs import UnknownRunError, find_row, home_of, id_of, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
 
-class EndedError(NbdagError):
+@error
+class RunEndedError(NbdagError):
     """A run that has ended cannot be cancelled."""
 
-    def __init__(self, run: str, state: str) -> None:
-        super().__init__(run, state)
-        self.run = run
-        self.state = state
-
-    def __str__(self) -> str:
-        return f"run {self.run} has ended already ({self.state}), so there is nothing to cancel"
+    run: str
+    state: str
+    template = "run {run} has already ended ({state}), so it cannot be cancelled"
 
 
 def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Ask whoever drives the run to stop it. It ends its tasks first, so the run is cancelled a moment later.
+    """Ask the owner of a run to cancel it, and return the run. The owner ends its tasks first, so this takes a moment.
 
-    A run that nobody drives, and of which nothing is under way, is cancelled at once.
+    A run without an owner and without a running task is cancelled at once.
     """
     here = home_of(run, home)
-    with opened(here) as store:
+    with opened_recovered(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), dag, here.root)
-        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+            raise UnknownRunError(id_of(run), dag, here.root)
+        row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if not store.request_cancel(row.id, time.time()):
-            raise EndedError(row.name, row.state.value)
-        if not driver_of(store, row):
+            raise RunEndedError(row.name, row.state.value)
+        if not owner_of(store, row):
             _cancel_at_once(store, row.id)
-        return told(store, here, [store.run(row.id)])[0]
+        return read_runs(store, here, [store.run(row.id)])[0]
 
 
 def _cancel_at_once(store: Store, run: int) -> None:
@@ -52,7 +50,7 @@ def _cancel_at_once(store: Store, run: int) -> None:
     while row.state not in RUN_FINISHED:
         instances = store.instances([run])[run]
         if any(each.state in ACTIVE for each in instances):
-            return  # left by a scheduler that is gone: the next one ends what is left of it, and the run
+            return  # their scheduler has ended: the next one ends their processes, and the run
         skipped = [
             replace(each, state=move(each.state, TaskState.SKIPPED), wake=None)
             for each in instances

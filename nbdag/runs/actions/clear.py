@@ -1,11 +1,10 @@
-"""Tasks of a run that are to run anew, or that a person settles by a word.
+"""Reset tasks of a run so that they run again (`clear`), or set their state by hand (`mark`).
 
-Clearing takes finished tasks back to none: their attempts stay on record, their retries count anew, and a run that
-had ended is queued again, with the notebook that it was created with or the one that is deployed now. A task that is
-running is ended first (`restarting`). Marking a task gives it an outcome without an attempt; what could not run
-because of it may then run after all.
+Clearing resets finished tasks to none: their attempts stay on record, their retries count from zero, and an ended run
+is queued again, with the notebook that it was created with or the one deployed now. A running task is ended first
+(`restarting`). Marking gives a task a state without an attempt; tasks that were blocked by it can then run.
 
-Whoever drives a run that goes on sees the change. One that was queued again waits for a scheduler, or for `resume`.
+The owner of a running run notices the change. A run that was queued again waits for a scheduler, or for `resume`.
 """
 
 from __future__ import annotations
@@ -16,20 +15,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...core.model import text
 from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
-from ...core.planning import explain
-from ...core.planning.explain import label
-from ...errors import NbdagError
+from ...core.model.text import task_label
+from ...errors import NbdagError, error
 from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
-from ..queries.liveness import driver_of
+from ..execution.recovery import opened_recovered
+from ..queries.deployments import NotDeployedError
+from ..queries.liveness import owner_of
 from ..queries.pinned import pinned
-from ..queries.records import NoSuchTaskError, Run
-from ..queries.runs import NoSuchRunError, NoSuchStateError, home_of, id_of, opened, the_row, told
-from .deploy import NotDeployedError
+from ..queries.records import Run, TaskNotInRunError
+from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -40,47 +40,34 @@ _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 MARKS = {state.value: state for state in (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)}
 
 
+@error
 class NothingToClearError(NbdagError):
-    """No task of a run is of the kind that was to be cleared."""
+    """No task of the run matches the request."""
 
-    def __init__(self, dag: str, run: str, what: str) -> None:
-        super().__init__(dag, run, what)
-        self.dag = dag
-        self.run = run
-        self.what = what
+    dag: str
+    run: str
+    what: str  # the condition that no task meets
+    template = "nothing to clear: no task of run {run} {what}; `nbdag status {which}` shows its tasks"
 
-    def __str__(self) -> str:
-        return (
-            f"no task of run {self.run} {self.what}, so there is nothing to clear; "
-            f"`nbdag status {explain.told(self.run, self.dag)}` shows it"
-        )
-
-
-class TooBusyError(NbdagError):
-    """Others changed the run each time that it was to be changed."""
-
-    def __init__(self, run: str) -> None:
-        super().__init__(run)
-        self.run = run
-
-    def __str__(self) -> str:
-        return f"run {self.run} changes too fast to be changed from here: try again in a moment"
+    @property
+    def which(self) -> str:
+        return text.run_selector(self.run, self.dag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """What became of the tasks that were cleared, or marked."""
+    """The tasks that were cleared or marked, and their run."""
 
     run: Run
-    tasks: tuple[str, ...]  # as people call them: `train`, `train[3]`; in notebook order
-    restarting: tuple[str, ...] = ()  # of these, those that are running, and are ended first
+    tasks: tuple[str, ...]  # `train`, or `train[3]` for an instance; in notebook order
+    restarting: tuple[str, ...] = ()  # the running ones among them, which are ended first
     queued_again: bool = False  # the run had ended
-    driver: str = ""  # who drives it now, in words; "": nobody does
+    owner: str = ""  # the process that owns the run now, for people; "": none
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which tasks are to run anew: those named, or all; of these only those in some states."""
+class Selection:
+    """A selection of tasks to clear: the named ones or all, limited to some states."""
 
     tasks: Sequence[str]
     upstream: bool
@@ -100,31 +87,31 @@ def clear(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Let tasks of a run run anew: those named (`train`, or `train[3]` of a mapped one), or all of them.
+    """Reset tasks of a run so that they run again: the named ones (`train`, or `train[3]` for an instance), or all.
 
-    With `upstream` and `downstream` also those that they need and that follow them; with `only_failed` those alone
-    that failed, or could not run because something before them failed. `deployed` takes the notebook that is deployed
-    now instead of the one that the run was created with. `dry_run` changes nothing.
+    `upstream` and `downstream` include the tasks above and below the named ones. `only_failed` limits the selection to
+    tasks that failed, or could not run because an upstream task failed. `deployed` switches the run to the notebook
+    that is deployed now. `dry_run` changes nothing.
     """
-    asked = Asked(tasks, upstream, downstream, _FAILED if only_failed else None)
+    selection = Selection(tasks, upstream, downstream, _FAILED if only_failed else None)
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         if deployed:
             source = _deployed(store, row.dag)
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
-            change, chosen = clearing(store, dag, replace(row, digest=digest), asked)
+            change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
-        return clearing(store, pinned(here, row), row, asked)
+        return clearing(store, pinned(here, row), row, selection)
 
     return _change(run, dag, home, step, dry_run=dry_run)
 
 
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:
-    """Clear all of an ended run that did not succeed; answers with it."""
-    others = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
-    change, chosen = clearing(store, pinned(here, row), row, Asked((), False, False, others))
+    """Clear every task of an ended run that did not succeed, and return these tasks."""
+    unsuccessful = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
+    change, chosen = clearing(store, pinned(here, row), row, Selection((), False, False, unsuccessful))
     if store.save(change) is None:
-        raise TooBusyError(row.name)
+        raise RunBusyError(row.name)
     return chosen
 
 
@@ -136,12 +123,12 @@ def mark(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Give tasks an outcome without an attempt: success, failed or skipped. One that is running is ended.
+    """Set tasks to success, failed or skipped without an attempt. A running task is ended.
 
-    Tasks further down that could not run, or failed, are cleared, so that they run after all.
+    Downstream tasks that failed or could not run are cleared, so that they run again.
     """
     if state not in MARKS:
-        raise NoSuchStateError(state, MARKS)
+        raise UnknownStateError(str(state), tuple(MARKS))
     to = MARKS[state]
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
@@ -150,33 +137,38 @@ def mark(
     return _change(run, dag, home, step)
 
 
-def clearing(store: Store, dag: Dag, row: RunRow, asked: Asked) -> tuple[Change, list[InstanceRow]]:
-    """What to save so that tasks run anew, and which these are as they stand.
+def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
+    """Return the change that clears the selected tasks, and these tasks as they are now.
 
-    Tasks that the notebook has no more, since another version was deployed, are among them: the scheduler removes them.
+    They include tasks that the newly deployed notebook no longer has: the scheduler removes these.
     """
     if dag.unbuilt:
-        return Change(run=_queued_again(row), at=time.time()), []  # its tasks could not be built: that is tried again
+        return Change(
+            run=_queued_again(row), at=time.time()
+        ), []  # its tasks could not be built, so building is retried
     instances = store.instances([row.id])[row.id]
-    wanted = _wanted(row, dag, instances, asked.tasks)
-    if asked.tasks:
+    wanted = _wanted(row, dag, instances, selection.tasks)
+    if selection.tasks:
         wanted += [
             (other, None)
             for task, _ in list(wanted)
             for other in (
-                *(dag.ancestors(task) if asked.upstream and task in dag.tasks else ()),
-                *(dag.descendants(task) if asked.downstream and task in dag.tasks else ()),
+                *(dag.ancestors(task) if selection.upstream and task in dag.tasks else ()),
+                *(dag.descendants(task) if selection.downstream and task in dag.tasks else ()),
             )
         ]
     chosen = [
         each
         for each in instances
-        if ((_meant(each, wanted) and (asked.only is None or each.state in asked.only)) or each.task not in dag.tasks)
+        if (
+            (_matches(each, wanted) and (selection.only is None or each.state in selection.only))
+            or each.task not in dag.tasks
+        )
         and each.state not in (TaskState.NONE, TaskState.RESTARTING)
     ]
     if not chosen:
-        which = "that was named " if asked.tasks else ""
-        raise NothingToClearError(row.dag, row.name, f"{which}{'failed' if asked.only else 'has begun'}")
+        which = "among the named ones " if selection.tasks else ""
+        raise NothingToClearError(row.dag, row.name, f"{which}{'has failed' if selection.only else 'has started'}")
     moved = [_cleared(each) for each in chosen]
     change = Change(
         run=_queued_again(row), instances=moved, added=_placeholders(dag, instances, chosen), at=time.time()
@@ -189,9 +181,9 @@ def _marking(
 ) -> tuple[Change, list[InstanceRow]]:
     instances = store.instances([row.id])[row.id]
     wanted = _wanted(row, dag, instances, tasks)
-    chosen = [each for each in instances if _meant(each, wanted) and each.state is not to]
+    chosen = [each for each in instances if _matches(each, wanted) and each.state is not to]
     if not chosen:
-        raise NothingToClearError(row.dag, row.name, f"that was named is anything but {to.value}")
+        raise NothingToClearError(row.dag, row.name, f"among the named ones is in another state than {to.value}")
     moved = [replace(each, state=move(each.state, to, by_user=True), wake=None) for each in chosen]
     names = {each.task for each in chosen}
     below = {other for task in names if task in dag.tasks for other in dag.descendants(task)} - names
@@ -202,8 +194,14 @@ def _marking(
 
 def _cleared(each: InstanceRow) -> InstanceRow:
     to = TaskState.RESTARTING if each.state in ACTIVE else TaskState.NONE
-    forgiven = each.forgiven if to is TaskState.RESTARTING else each.tries
-    return replace(each, state=move(each.state, to, by_user=True), wake=None, forgiven=forgiven, short_circuit=False)
+    tries_before_reset = each.tries_before_reset if to is TaskState.RESTARTING else each.tries
+    return replace(
+        each,
+        state=move(each.state, to, by_user=True),
+        wake=None,
+        tries_before_reset=tries_before_reset,
+        short_circuit=False,
+    )
 
 
 def _queued_again(row: RunRow) -> RunRow:
@@ -221,7 +219,7 @@ def _queued_again(row: RunRow) -> RunRow:
 
 
 def _placeholders(dag: Dag, instances: Sequence[InstanceRow], chosen: Sequence[InstanceRow]) -> list[NewInstance]:
-    """Of mapped tasks that run anew as a whole, what works out their elements."""
+    """Return the placeholders that expand those mapped tasks of which every instance was cleared."""
     ids = {each.id for each in chosen}
     found = []
     for task in dict.fromkeys(each.task for each in chosen if each.map_index >= 0 and each.task in dag.tasks):
@@ -231,32 +229,32 @@ def _placeholders(dag: Dag, instances: Sequence[InstanceRow], chosen: Sequence[I
     return found
 
 
-def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], said: Sequence[str]) -> list[Wanted]:
+def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], named: Sequence[str]) -> list[Wanted]:
     known = {each.task for each in instances}
-    if not said:
+    if not named:
         return [(task, None) for task in sorted(known)]
-    there = {(each.task, each.map_index) for each in instances}
+    present = {(each.task, each.map_index) for each in instances}
     found: list[Wanted] = []
-    for word in said:
+    for word in named:
         part = re.fullmatch(r"(.+)\[(\d+)\]", word)
         if word in known:
             found.append((word, None))
-        elif part and (part[1], int(part[2])) in there:
+        elif part and (part[1], int(part[2])) in present:
             found.append((part[1], int(part[2])))
         else:
             names = [task for task in dag.tasks if task in known]
-            raise NoSuchTaskError(row.dag, row.name, word, tuple(names + sorted(known - set(names))))
+            raise TaskNotInRunError(row.dag, row.name, word, tuple(names + sorted(known - set(names))))
     return found
 
 
-def _meant(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
+def _matches(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
     return (each.task, None) in wanted or (each.task, each.map_index) in wanted
 
 
 def _deployed(store: Store, dag: str) -> str:
     row = store.deployments.get(dag)
     if row is None:
-        raise NotDeployedError(dag, [each.id for each in store.deployments.all()])
+        raise NotDeployedError(dag, tuple(each.id for each in store.deployments.all()))
     return row.digest
 
 
@@ -269,21 +267,21 @@ def _change(
     dry_run: bool = False,
 ) -> Cleared:
     here = home_of(run, home)
-    with opened(here) as store:
+    with opened_recovered(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), dag, here.root)
+            raise UnknownRunError(id_of(run), dag, here.root)
         for _ in range(20):
-            row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+            row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
             change, chosen = step(store, here, row)
             if dry_run or store.save(change) is not None:
                 break
         else:
-            raise TooBusyError(row.name)
+            raise RunBusyError(row.name)
         now = store.run(row.id)
         return Cleared(
-            run=told(store, here, [now])[0],
-            tasks=tuple(label(each.task, each.map_index) for each in chosen),
-            restarting=tuple(label(each.task, each.map_index) for each in chosen if each.state in ACTIVE),
+            run=read_runs(store, here, [now])[0],
+            tasks=tuple(task_label(each.task, each.map_index) for each in chosen),
+            restarting=tuple(task_label(each.task, each.map_index) for each in chosen if each.state in ACTIVE),
             queued_again=row.state in RUN_FINISHED,
-            driver=driver_of(store, now),
+            owner=owner_of(store, now),
         )

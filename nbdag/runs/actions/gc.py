@@ -1,8 +1,8 @@
-"""What may be forgotten: records of old runs, and files that no run needs.
+"""Delete the records of old runs, and the files that no run needs.
 
-A run is kept until it is older than was asked for, while it goes on, and while a kept run has borrowed its values. A
-file is needed by a run that is on record, or by what is deployed. Files that are newer than the oldest attempt under
-way, or than an hour, stay: what that attempt stored is not on record yet.
+A record is deleted once its run has ended longer ago than asked, unless a kept run has borrowed its values. A file is
+kept while a recorded run or a deployment needs it. A file younger than an hour, or younger than the oldest attempt
+that is running, is kept too: such an attempt may have stored it without having recorded it yet.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import store as stores
 from ...home import Home, the_home
-from ..execution.recovery import bury
+from ..execution.recovery import opened_recovered
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow
@@ -27,92 +26,55 @@ GRACE = 3600.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
-    """What was removed, or would be."""
+    """The runs and files that were deleted, or would be."""
 
-    runs: tuple[str, ...] = ()  # ids of runs whose record goes
+    runs: tuple[str, ...] = ()  # ids of runs whose record is deleted
     values: int = 0  # files
-    notebooks: int = 0  # pinned sources
-    folders: int = 0  # of runs: reports, attempts' notebooks and logs
+    notebooks: int = 0  # pinned notebooks
+    folders: int = 0  # of runs: reports, notebooks and logs of attempts
     bytes: int = 0  # of all these files
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What a look at the database found."""
-
-    where: str
-    revision: str  # of its schema
-    faults: tuple[str, ...]
-    counts: dict[str, int]  # rows
-    missing_values: int  # values that are on record, and whose file is not there
-
-
-def clean(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Forget runs that ended more than `keep` seconds ago. Their files go with the next `gc`."""
+def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
+    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files."""
     here = the_home(home)
-    if not here.exists:
-        return Cleaned()
-    store = stores.open(here)
-    try:
-        return Cleaned(runs=tuple(row.name for row in _forget(store, here, keep, dry_run)))
-    finally:
-        store.close()
+    with opened_recovered(here) as store:
+        if store is None:
+            return Cleaned()
+        return Cleaned(runs=tuple(row.name for row in _delete_records(store, keep, dry_run)))
 
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Remove files that no run needs; with `keep`, forget runs that ended more than so many seconds ago first."""
+    """Delete files that no run needs; with `keep`, first delete the records of runs that ended `keep` seconds ago."""
     here = the_home(home)
-    if not here.exists:
-        return Cleaned()
-    store = stores.open(here)
-    try:
-        gone = [] if keep is None else _forget(store, here, keep, dry_run)
-        under_way = store.maintenance.earliest_running()
-        values, books, runs = store.maintenance.files_in_use(without={row.id for row in gone})
-    finally:
-        store.close()
-    newest = min(time.time(), under_way or time.time()) - GRACE
-    found = {
+    with opened_recovered(here) as store:
+        if store is None:
+            return Cleaned()
+        deleted = [] if keep is None else _delete_records(store, keep, dry_run)
+        oldest_start = store.maintenance.earliest_running()
+        values, notebooks, runs = store.maintenance.files_in_use(without={row.id for row in deleted})
+    newest = min(time.time(), oldest_start or time.time()) - GRACE
+    unneeded = {
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
-        "notebooks": [path for path in _files(here.root / "notebooks", 1) if path.stem not in books],
+        "notebooks": [path for path in _files(here.root / "notebooks", 1) if path.stem not in notebooks],
         "folders": [path for path in _folders(here.root / "runs") if (path.parent.name, path.name) not in runs],
     }
     counts, size = {}, 0
-    for kind, paths in found.items():
-        old = [path for path in paths if _newest(path) < newest]
+    for kind, paths in unneeded.items():
+        old = [path for path in paths if _last_change(path) < newest]
         counts[kind] = len(old)
         for path in old:
             size += _size(path)
             if not dry_run:
                 _remove(path)
-    return Cleaned(runs=tuple(row.name for row in gone), bytes=size, **counts)
+    return Cleaned(runs=tuple(row.name for row in deleted), bytes=size, **counts)
 
 
-def check(home: Home | None = None) -> Health:
-    """Look for what is wrong with the database. Changes nothing, except that an old schema is brought up to date."""
-    here = the_home(home)
-    store = stores.open(here)
-    try:
-        values, _, _ = store.maintenance.files_in_use()
-        there = {path.name.partition(".")[0] for path in _files(here.values, 2)}
-        return Health(
-            where=store.where,
-            revision=store.maintenance.revision(),
-            faults=tuple(store.maintenance.integrity_errors()),
-            counts=store.maintenance.counts(),
-            missing_values=len(values - there),
-        )
-    finally:
-        store.close()
-
-
-def _forget(store: Store, home: Home, keep: float, dry_run: bool) -> list[RunRow]:
-    now = time.time()
-    bury(store, home)
-    rows = store.maintenance.ended_before(now - keep)
+def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
+    rows = store.maintenance.ended_before(time.time() - keep)
     if rows and not dry_run:
-        forgotten = set(store.maintenance.delete_runs([row.id for row in rows]))
-        rows = [row for row in rows if row.id in forgotten]
+        deleted = set(store.maintenance.delete_runs([row.id for row in rows]))
+        rows = [row for row in rows if row.id in deleted]
         store.maintenance.compact()
     return rows
 
@@ -126,11 +88,11 @@ def _folders(root: Path) -> Iterator[Path]:
     return (path for path in root.glob("*/*") if path.is_dir())
 
 
-def _newest(path: Path) -> float:
+def _last_change(path: Path) -> float:
     try:
         return max([path.stat().st_mtime, *(each.stat().st_mtime for each in path.rglob("*"))])
     except OSError:
-        return time.time()  # somebody is at work there
+        return time.time()  # another process is changing this folder
 
 
 def _size(path: Path) -> int:

@@ -1,104 +1,68 @@
-"""Pools: how many slots there are for tasks that share something scarce."""
+"""Create, resize and delete pools."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ... import store as stores
-from ...core.planning.explain import label
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home, the_home
+from ..queries.pools import Pool, list_pools
 
 
+@error
 class PoolNameError(NbdagError):
-    """A name that no pool can have."""
+    """A pool cannot have this name."""
 
     exit_code = 2
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name[:60]!r} cannot be a pool: use at most 250 letters, digits, '_', '.' and '-', beginning with a "
-            "letter or '_'"
-        )
-
-
-class PoolSizeError(NbdagError):
-    """A number of slots that makes no sense."""
-
-    exit_code = 2
-
-    def __init__(self, slots: int) -> None:
-        super().__init__(slots)
-        self.slots = slots
-
-    def __str__(self) -> str:
-        return f"a pool cannot have {self.slots} slots: give 0 or more, or -1 for no limit"
-
-
-class NoSuchPoolError(NbdagError):
-    """A pool that nobody has made."""
-
-    def __init__(self, name: str, pools: Iterable[str]) -> None:
-        super().__init__(name)
-        self.name = name
-        self.pools = tuple(pools)
-
-    def __str__(self) -> str:
-        return f"there is no pool {self.name!r}; there are {', '.join(self.pools)}"
-
-
-class PoolNeededError(NbdagError):
-    """The default pool was to be deleted."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"tasks that name no pool need {self.name}, so it stays: resize it with `nbdag pools set {self.name} N`"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """A pool and who is in it."""
 
     name: str
-    slots: int  # -1: no limit
-    used: int = 0  # slots of tasks that are queued or running
-    tasks: tuple[str, ...] = ()  # that use them, as `churn.train`
+    template = (
+        "invalid pool name {short!r}; use at most 250 letters, digits, '_', '.' and '-', beginning with a letter or '_'"
+    )
+
+    @property
+    def short(self) -> str:
+        return self.name[:60]
 
 
-def pools(home: Home | None = None) -> list[Pool]:
-    """Every pool, by name."""
-    here = the_home(home)
-    if not here.exists:
-        return [Pool(name=name, slots=slots) for name, slots in sorted(DEFAULT_POOLS.items())]
-    store = stores.open(here)
-    try:
-        active = store.active_instances()
-        found = store.pools()
-    finally:
-        store.close()
-    return [
-        Pool(
-            name=name,
-            slots=slots,
-            used=sum(each.slots for each in active if each.pool == name),
-            tasks=tuple(f"{each.dag}.{label(each.task, each.map_index)}" for each in active if each.pool == name),
-        )
-        for name, slots in sorted(found.items())
-    ]
+@error
+class PoolSizeError(NbdagError):
+    """A pool cannot have this number of slots."""
+
+    exit_code = 2
+
+    slots: int
+    template = "invalid number of slots {slots}; expected 0 or more, or -1 for no limit"
+
+
+@error
+class UnknownPoolError(NbdagError):
+    """No pool has this name."""
+
+    name: str
+    pools: tuple[str, ...]
+    template = "unknown pool {name!r}; the pools are {known}"
+
+    @property
+    def known(self) -> str:
+        return ", ".join(self.pools)
+
+
+@error
+class DefaultPoolError(NbdagError):
+    """The default pool cannot be deleted."""
+
+    name: str
+    template = (
+        "{name} cannot be deleted, because it serves every task without --pool; resize it with "
+        "`nbdag pools set {name} N`"
+    )
 
 
 def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
-    """Make a pool, or change its size. Tasks that hold more than that now go on."""
+    """Create a pool or change its size, and return it. Running tasks keep their slots, even beyond the new size."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}", name):
         raise PoolNameError(name)
     if slots < INFINITE:
@@ -109,20 +73,20 @@ def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
         store.set_pool(name, slots)
     finally:
         store.close()
-    return next(pool for pool in pools(here) if pool.name == name)
+    return next(pool for pool in list_pools(here) if pool.name == name)
 
 
 def delete_pool(name: str, *, home: Home | None = None) -> Pool:
-    """Delete a pool. Tasks that name it then run one at a time."""
+    """Delete a pool, and return it. Tasks that name it then run one at a time."""
     here = the_home(home)
-    there = {pool.name: pool for pool in pools(here)}
-    if name not in there:
-        raise NoSuchPoolError(name, there)
+    known = {pool.name: pool for pool in list_pools(here)}
+    if name not in known:
+        raise UnknownPoolError(name, tuple(known))
     if name in DEFAULT_POOLS:
-        raise PoolNeededError(name)
+        raise DefaultPoolError(name)
     store = stores.open(here)
     try:
         store.delete_pool(name)
     finally:
         store.close()
-    return there[name]
+    return known[name]

@@ -1,1 +1,1 @@
-"""Creating a run: check all that must be right first, then record it in the store."""
+"""Create a run: check every requirement, plan the run, and build the tasks of a %%dag cell."""

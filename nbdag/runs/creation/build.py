@@ -1,9 +1,9 @@
-"""Building the tasks of a run, when its turn comes.
+"""Build the tasks of a run before it starts.
 
-What is deployed is a notebook's source. A run that is triggered or due begins as no more than that and its parameters;
-whoever drives it builds the tasks first, pins what comes of it, and records them: from then on it is a run like any
-other. One whose tasks cannot be built has failed, and says why. A scheduler has that done in threads, because the code
-of `%%dag` may take a while, and other runs should not wait for it.
+A deployment pins only the source of a notebook. A triggered or scheduled run begins with that source and its
+parameters; the process that owns the run builds the tasks, pins the built notebook, and records both. A run whose tasks
+cannot be built fails with the reason. A scheduler builds in threads, because the code of a `%%dag` cell may take long
+and other runs should not wait for it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .prepare import NotebookProblemsError, digest_of
 if TYPE_CHECKING:
     from ...store.store import Store
 
-AT_ONCE = 2  # builds of one scheduler
-AGAIN = 5.0  # seconds before a build is begun again that the database or the disk did not allow
+MAX_BUILDS = 2  # at once, in one scheduler
+RETRY_DELAY = 5.0  # seconds until a build is retried after an error of the database or the disk
 
 
 def pin_built(
     home: Home, digest: str, path: str, cwd: str, parameters: Mapping[str, Any], kernel: str | None = None
 ) -> tuple[str, Dag]:
-    """The built notebook of a pinned source, pinned too: its digest, and what it holds. Raises `NbdagError`."""
+    """Build the tasks of a pinned source, pin the built notebook, and return its digest and DAG."""
     source = text_of(home, digest, Path(path).name)
     built = build(source, name=Path(path).name, cwd=Path(cwd), parameters=parameters, kernel_name=kernel)
     if built.dag.errors:
-        raise NotebookProblemsError(Path(path), built.dag.errors)
+        raise NotebookProblemsError(Path(path), tuple(built.dag.errors))
     if built.text == source:
         return digest, built.dag
     new = digest_of(built.text)
@@ -48,7 +48,7 @@ def pin_built(
 
 
 def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
-    """Build the tasks of a run, if that has not been done; the run as it stands then."""
+    """Build the tasks of a run unless they are built already, and return the run as it is recorded then."""
     if row.state in RUN_FINISHED or not pinned(home, row).unbuilt:
         return row
     at = time.time()
@@ -58,13 +58,13 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
         fail_run(store, row, error.sentence, time.time())
     else:
         added = [new_instance(dag, task) for task in dag.tasks]
-        # Where it is refused, somebody else has built it, or has ended the run.
+        # A rejected save means that another process has built the run, or ended it.
         store.save(Change(run=replace(row, digest=digest), added=added, built=True, at=at))
     return store.run(row.id)
 
 
 class Builder:
-    """Builds the runs of one scheduler, each in a thread of its own; all else is done in the scheduler's."""
+    """Build the runs of one scheduler, each in its own thread; everything else happens in the scheduler's thread."""
 
     def __init__(
         self,
@@ -79,22 +79,22 @@ class Builder:
         self._store = store
         self._home = home
         self._read = read
-        self._later = later  # has something done by the scheduler's thread
-        self._done = done  # is told of a run that was built, or has failed
-        self._on_trouble = on_trouble  # is told, once, what keeps a run from being built now
-        self._under_way: set[int] = set()
-        self._trouble: dict[int, tuple[str, float]] = {}  # by run: what kept it, and until when it rests; monotonic
+        self._later = later  # calls a function in the scheduler's thread
+        self._done = done  # receives each run that was built, or failed
+        self._on_trouble = on_trouble  # receives, once, the reason why a run cannot be built now
+        self._building: set[int] = set()
+        self._trouble: dict[int, tuple[str, float]] = {}  # by run: reason, and time of the retry (monotonic)
 
     def is_ready(self, row: RunRow) -> bool:
-        """Whether the run has its tasks. If not, that is begun; ask again when `done` has been told."""
+        """Return whether the run has its tasks. If not, start building them: `done` is called at the end."""
         try:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True
         except NbdagError:
-            return True  # who drives it says so
-        _, rests = self._trouble.get(row.id, ("", 0.0))
-        if row.id not in self._under_way and len(self._under_way) < AT_ONCE and time.monotonic() >= rests:
-            self._under_way.add(row.id)
+            return True  # executing the run reports this error
+        _, retry_at = self._trouble.get(row.id, ("", 0.0))
+        if row.id not in self._building and len(self._building) < MAX_BUILDS and time.monotonic() >= retry_at:
+            self._building.add(row.id)
             threading.Thread(target=self._build, args=(row,), name="nbdag-build-run", daemon=True).start()
         return False
 
@@ -103,17 +103,17 @@ class Builder:
         try:
             row = build_run(self._store, self._home, row)
             trouble = ""
-        except NbdagError as error:  # the database or the disk cannot do it now
+        except NbdagError as error:  # of the database or the disk
             trouble = str(error)
         finally:
-            self._later(lambda: self._is_over(row, trouble))
+            self._later(lambda: self._finish(row, trouble))
 
-    def _is_over(self, row: RunRow, trouble: str) -> None:
-        self._under_way.discard(row.id)
-        told, _ = self._trouble.pop(row.id, ("", 0.0))
+    def _finish(self, row: RunRow, trouble: str) -> None:
+        self._building.discard(row.id)
+        reported, _ = self._trouble.pop(row.id, ("", 0.0))
         if not trouble:
             self._done(row)
             return
-        self._trouble[row.id] = (trouble, time.monotonic() + AGAIN)
-        if trouble != told:
+        self._trouble[row.id] = (trouble, time.monotonic() + RETRY_DELAY)
+        if trouble != reported:
             self._on_trouble(row, trouble)

@@ -1,7 +1,7 @@
-"""Where a partial run takes the values of the tasks that it leaves out.
+"""Find the values that a partial run borrows for the tasks that it does not execute.
 
-From the latest run in which each of them was done, or from the run that was named. A value that is nowhere to be had
-is an error; one whose task has changed since, or that was made with other parameters, is said.
+Each value comes from the latest run in which its task succeeded or was skipped, or from the run that the user names. A
+missing value is an error. A value whose task has changed since, or whose run had other parameters, is a note.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...core.model.dag import CellKind, Dag, Input, Task
 from ...core.model.job import Note
 from ...core.options.options import RESULT_OPTIONS
 from ...core.planning.cache_key import normalized
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...scheduler import task_outputs
 from ...store.rows import RunRow
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from ...store.store import Store
 
 
-class MissingValueError(NbdagError):
-    """A partial run needs a value that no earlier run has."""
+@error
+class NoStoredValueError(NbdagError):
+    """A partial run needs a value that no earlier run has stored."""
 
-    def __init__(self, reader: str, name: str, source: str, run: str | None) -> None:
-        super().__init__(reader, name, source, run)
-        self.reader = reader
-        self.name = name
-        self.source = source
-        self.run = run
+    reader: str
+    name: str
+    source: str  # the task that sets the value
+    run: str | None  # the run that was searched; None: all of them
+    template = (
+        "{reader} reads {name!r} of {source}, which {missing}; run {source} first, or include its upstream tasks with "
+        "--upto {reader}"
+    )
 
-    def __str__(self) -> str:
-        where = f"run {self.run} did not store it" if self.run else "no run has it yet"
-        return (
-            f"{self.reader} reads {self.name!r} of {self.source}, and {where}: run {self.source} first, or this "
-            f"and all that comes before it with --upto {self.reader}"
-        )
+    @property
+    def missing(self) -> str:
+        return f"run {self.run} did not store" if self.run else "no run has stored yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """Values that come from earlier runs."""
+    """The values that come from earlier runs."""
 
-    runs: Mapping[str, RunRow]  # task → the run that gives its values
-    notes: tuple[Note, ...]  # what is not as it was then
+    runs: Mapping[str, RunRow]  # task → the run that its values come from
+    notes: tuple[Note, ...]  # differences between those runs and the notebook now
 
 
 def borrow(
@@ -57,7 +57,7 @@ def borrow(
     values_from: RunRow | None,
     read: Callable[[RunRow], Dag],
 ) -> Borrowed:
-    """Find every value that the chosen tasks take from tasks that are not chosen. `store` is None for a new home."""
+    """Find a source for every value that the chosen tasks read from other tasks. `store` is None in a new home."""
     lenders = _Lenders(store, dag.id, values_from)
     for task in chosen:
         for wanted in dag.tasks[task].inputs:
@@ -67,7 +67,7 @@ def borrow(
 
 
 class _Lenders:
-    """The runs that give values, each asked once."""
+    """Find the run to borrow each task's values from, with one query per task."""
 
     def __init__(self, store: Store | None, dag: str, named: RunRow | None) -> None:
         self._store = store
@@ -76,43 +76,43 @@ class _Lenders:
         self.used: dict[str, RunRow] = {}
         self._names: dict[str, tuple[RunRow | None, frozenset[str] | None]] = {}
 
-    def ask(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
-        """The run in which the task was done, and the names it stored; no names (None) where it was skipped."""
+    def find(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
+        """Return the run in which the task finished, and the names that it stored (None if it was skipped)."""
         if task not in self._names:
-            self._names[task] = self._look(task)
+            self._names[task] = self._query(task)
         return self._names[task]
 
-    def _look(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
+    def _query(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
         if self._store is None:
             return None, None
         run = self._store.latest_with(self._dag, task) if self._named is None else self._in_named(self._named, task)
         if run is None:
             return None, None
-        left = task_outputs(self._store.attempts([run.id])[run.id]).get(task)
-        if left is None:
+        outputs = task_outputs(self._store.attempts([run.id])[run.id]).get(task)
+        if outputs is None:
             return run, None
-        return run, frozenset(name for each in left.values() for name in each.digests)
+        return run, frozenset(name for each in outputs.values() for name in each.digests)
 
     def _in_named(self, run: RunRow, task: str) -> RunRow | None:
         assert self._store is not None
         if run.tasks is None or task in run.tasks:
             return self._store.latest_with(run.dag, task, run.id)
-        lender = self._store.borrowed([run.id])[run.id].get(task)  # it had the value from another run itself
+        lender = self._store.borrowed([run.id])[run.id].get(task)  # that run borrowed the value itself
         return None if lender is None else self._store.run(lender)
 
 
 def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Input) -> None:
     for source in wanted.sources:
         if source in chosen:
-            return  # it runs first, and what it leaves comes before what lies further up
-        run, names = lenders.ask(source)
+            return  # this task is executed before, and its value shadows those of tasks above
+        run, names = lenders.find(source)
         if run is not None and names is None:
             lenders.used[source] = run
-            continue  # skipped there, so what lies further up still stands
+            continue  # it was skipped there, so the value of a task above applies
         if run is None or names is None or wanted.name not in names:
             if wanted.optional:
                 continue
-            raise MissingValueError(reader, wanted.name, source, None if run is None else run.name)
+            raise NoStoredValueError(reader, wanted.name, source, None if run is None else run.name)
         lenders.used[source] = run
         return
 
@@ -123,12 +123,12 @@ def _outdated(
     before = read(run)
     changed = next((each for each in (task, *_above(dag, task)) if _differs(before, dag, each)), None)
     if changed is not None:
-        which = task if changed == task else f"{changed}, which comes before {task},"
+        which = task if changed == task else f"{changed}, which is upstream of {task},"
         yield Note(
             code="NB412",
             name=task,
             message=f"{which} has changed since run {run.name}, whose values of {task} are used; "
-            f"--from {changed} makes them anew",
+            f"--from {changed} computes them again",
         )
     others = sorted(
         name
@@ -149,11 +149,11 @@ def _above(dag: Dag, task: str) -> list[str]:
 
 
 def _differs(before: Dag, now: Dag, task: str) -> bool:
-    return task not in before.tasks or _made_of(before, before.tasks[task]) != _made_of(now, now.tasks[task])
+    return task not in before.tasks or _code_of(before, before.tasks[task]) != _code_of(now, now.tasks[task])
 
 
-def _made_of(dag: Dag, task: Task) -> tuple[object, ...]:
-    """All the code that makes a task's values, but for what comes from other tasks."""
+def _code_of(dag: Dag, task: Task) -> tuple[object, ...]:
+    """Return all code and options that determine a task's values, apart from its inputs."""
     return (
         normalized(task.code),  # without the header: its options count below
         [getattr(task.options, name) for name in RESULT_OPTIONS],

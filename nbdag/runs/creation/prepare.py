@@ -1,8 +1,7 @@
-"""Everything that must be right before a run begins.
+"""Check every requirement of a run before it starts.
 
-The notebook is read and what its %%dag cell makes is built, the tasks chosen, the values of those that are left out
-found in earlier runs, the kernel and the output's folder looked for. What is wrong is said here, before anything has
-been written or started.
+Read the notebook, build the tasks of its %%dag cell, choose the tasks to execute, and check the parameters, the kernel,
+the working directory and the output path. Every mistake is reported here, before anything is written or started.
 """
 
 from __future__ import annotations
@@ -21,142 +20,139 @@ from ...building import BuiltNotebook, build
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
+from ...core.model.text import plural
 from ...core.options.option_types import nearest
-from ...core.planning.explain import several
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 
 
+@error
 class NotebookProblemsError(NbdagError):
-    """A notebook that cannot run as it stands."""
+    """A notebook has errors, so it cannot run."""
 
-    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
-        super().__init__(path, problems)
-        self.path = path
-        self.problems = tuple(problems)
+    path: Path
+    problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
-            return f"{self.path} cannot run: {_told(self.problems[0])}"
-        lines = "".join(f"\n  {_told(problem)}" for problem in self.problems)
+            return f"{self.path} cannot run: {_line(self.problems[0])}"
+        lines = "".join(f"\n  {_line(problem)}" for problem in self.problems)
         return f"{self.path} cannot run, for {len(self.problems)} reasons:{lines}"
 
     @property
     def sentence(self) -> str:
-        """The first reason, where there is one line for it."""
+        """The first problem and the number of the others, in one line."""
         more = len(self.problems) - 1
-        rest = f", and {several(more, 'more problem')}: `nbdag check {self.path}` lists them" if more else ""
-        return f"{self.path} cannot run: {_told(self.problems[0])}{rest}"
+        rest = f", and {plural(more, 'more problem')}; `nbdag check {self.path}` lists them" if more else ""
+        return f"{self.path} cannot run: {_line(self.problems[0])}{rest}"
 
 
+@error
 class UnknownTaskError(NbdagError):
-    """A task was asked for that the notebook does not have."""
+    """The notebook has no task of this name."""
 
     exit_code = 2
 
-    def __init__(self, task: str, tasks: Iterable[str]) -> None:
-        super().__init__(task)
-        self.task = task
-        self.tasks = tuple(tasks)
+    task: str
+    tasks: tuple[str, ...]
+    template = "unknown task {task!r}{hint}; the tasks are {known}"
 
-    def __str__(self) -> str:
-        return f"there is no task {self.task!r}{_nearest(self.task, self.tasks)}; the tasks are {', '.join(self.tasks)}"
+    @property
+    def hint(self) -> str:
+        return _nearest(self.task, self.tasks)
+
+    @property
+    def known(self) -> str:
+        return ", ".join(self.tasks)
 
 
+@error
 class ParameterValueError(NbdagError):
-    """A parameter whose value cannot be written into a notebook."""
+    """The value of a parameter cannot be written into a notebook."""
 
     exit_code = 2
 
-    def __init__(self, name: str, value: object) -> None:
-        super().__init__(name, value)
-        self.name = name
-        self.value = value
+    name: str
+    value: object
+    template = (
+        "parameter {name!r} is a {kind}, which cannot be recorded with the run; pass a number, text, true or false, "
+        "nothing, or lists and mappings of these"
+    )
 
-    def __str__(self) -> str:
-        return (
-            f"parameter {self.name!r} is a {type(self.value).__name__}, which cannot be recorded with the run: give a "
-            "number, text, true or false, nothing, or lists and mappings of these"
-        )
+    @property
+    def kind(self) -> str:
+        return type(self.value).__name__
 
 
+@error
 class OutputError(NbdagError):
-    """The report cannot be written where it was asked for."""
+    """The report cannot be written to the requested path."""
 
     exit_code = 2
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(path, why)
-        self.path = path
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"the report cannot be written to {self.path}: {self.why}"
+    path: Path
+    why: str
+    template = "the report cannot be written to {path}: {why}"
 
 
+@error
 class OutputExistsError(NbdagError):
-    """The report would replace a file that is no report."""
+    """The report would replace a file that is not a report."""
 
     exit_code = 2
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} exists and is no report of a run; name another file, or say --overwrite"
+    path: Path
+    template = "{path} already exists and is not a run report; choose another file or pass --overwrite"
 
 
+@error
 class FolderMissingError(NbdagError):
-    """The working directory that was asked for is not there."""
+    """The requested working directory does not exist."""
 
     exit_code = 2
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"tasks cannot run in {self.path}: there is no such folder; make it first"
+    path: Path
+    template = "no folder {path} to run tasks in; create it first"
 
 
+@error
 class KernelMissingError(NbdagError):
-    """The notebook names a kernel that is not installed here."""
+    """The notebook's kernel is not installed here."""
 
-    def __init__(self, name: str, installed: Sequence[str]) -> None:
-        super().__init__(name, installed)
-        self.name = name
-        self.installed = tuple(installed)
+    name: str
+    installed: tuple[str, ...]
+    template = (
+        "the kernel {name!r} is not installed (installed: {known}); install it, or choose another kernel in Jupyter's "
+        "Kernel menu and save the notebook"
+    )
 
-    def __str__(self) -> str:
-        return (
-            f"the kernel {self.name!r} is not installed (installed: {', '.join(self.installed) or 'none'}): install "
-            "it, or choose another in Jupyter's Kernel menu and save the notebook"
-        )
+    @property
+    def known(self) -> str:
+        return ", ".join(self.installed) or "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which tasks run, and why each does."""
+    """The tasks to execute, each with the reason for choosing it."""
 
-    tasks: Mapping[str, str]  # chosen → why
+    tasks: Mapping[str, str]  # task → reason
     partial: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A notebook that can run."""
+    """A notebook that is ready to run."""
 
     path: Path  # absolute
     dag: Dag
     source: bytes  # as it was read
-    text: bytes  # with its tasks built: what a run pins
+    text: bytes  # with its tasks built; a run pins this
     digest: str  # of `text`
     parameters: Mapping[str, Any]
     choice: Choice
-    notes: tuple[Note, ...]  # to be said before it starts
+    notes: tuple[Note, ...]  # to be shown before it starts
     output: Path | None
     cwd: Path
-    kernel: str | None  # to use instead of the notebook's
+    kernel: str | None  # replaces the notebook's kernel; None: the notebook's
 
 
 def prepare(
@@ -172,9 +168,9 @@ def prepare(
     kernel_name: str | None = None,
     built: BuiltNotebook | None = None,
 ) -> Prepared:
-    """Look at all that the store need not be asked for. `built` is the notebook, where it has been read already."""
+    """Check everything that needs no store. `built` is the notebook if the caller has read it already."""
     path = Path(notebook).expanduser().absolute()
-    # Jupyter starts a notebook's kernel in the notebook's folder; a headless run reads the same files.
+    # Jupyter starts a kernel in the notebook's folder, so a headless run finds the same files there.
     folder = path.parent if cwd is None else _folder(Path(cwd))
     if built is None:
         built = build(
@@ -186,8 +182,8 @@ def prepare(
         )
     dag = built.dag
     if dag.errors:
-        raise NotebookProblemsError(Path(notebook), dag.errors)
-    said, notes = record_parameters(dag, parameters or {})
+        raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
+    recorded, notes = record_parameters(dag, parameters or {})
     kernel_installed(kernel_name or dag.kernel_name)
     return Prepared(
         path=path,
@@ -195,7 +191,7 @@ def prepare(
         source=built.source,
         text=built.text,
         digest=digest_of(built.text),
-        parameters=said,
+        parameters=recorded,
         choice=choose(dag, only=only, upto=upto, from_=from_),
         notes=notes,
         output=_output(output, overwrite),
@@ -205,27 +201,27 @@ def prepare(
 
 
 def digest_of(text: bytes) -> str:
-    """What pins a notebook."""
+    """Return the digest that identifies a pinned notebook."""
     return hashlib.sha256(text).hexdigest()
 
 
 def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as they are recorded. Raises `ParameterValueError`."""
+    """Return parameters as plain data, as they are recorded. Raises `ParameterValueError`."""
     return {name: _plain(name, value) for name, value in said.items()}
 
 
 def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """The values as they are recorded, and what there is to say of them. Raises `ParameterTypeError`."""
+    """Return parameters as they are recorded, and notes about doubtful ones. Raises `ParameterTypeError`."""
     plain = plain_parameters(said)
     parameter_types.reject_text(dag.parameters, plain)
     return plain, tuple(_doubtful_parameters(dag, plain))
 
 
 def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from_: Sequence[str] = ()) -> Choice:
-    """The tasks that `--only`, `--upto` and `--from` ask for: all of what any of them names."""
+    """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them."""
     for task in (*only, *upto, *from_):
         if task not in dag.tasks:
-            raise UnknownTaskError(task, dag.tasks)
+            raise UnknownTaskError(task, tuple(dag.tasks))
     if not (only or upto or from_):
         return Choice(tasks=dict.fromkeys(dag.tasks, "the whole notebook runs"), partial=False)
     why: dict[str, str] = {}
@@ -243,7 +239,7 @@ def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from
 
 
 def kernel_installed(name: str | None) -> None:
-    """Refuse a kernel that is not here. `python3` always is: it comes with ipykernel."""
+    """Reject a kernel that is not installed. `python3` always is: it comes with ipykernel."""
     if name in (None, "python3"):
         return
     from jupyter_core.paths import jupyter_path
@@ -256,11 +252,11 @@ def kernel_installed(name: str | None) -> None:
         if (folder / "kernel.json").is_file()
     }
     if name is not None and name.lower() not in found:
-        raise KernelMissingError(name, sorted(found | {"python3"}))
+        raise KernelMissingError(name, tuple(sorted(found | {"python3"})))
 
 
 def new_name(now: datetime, kind: str = "manual") -> str:
-    """An id for a run: sorts by time, and may be a folder's name on every system (so no colon)."""
+    """Return a new id for a run. It sorts by time, and is a valid folder name on every system (so it has no colon)."""
     return f"{kind}__{now.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
 
 
@@ -269,16 +265,16 @@ def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
         return None
     path = Path(said).expanduser().absolute()
     if path.is_dir():
-        raise OutputError(Path(said), "it is a folder; name a file in it, such as out.ipynb")
+        raise OutputError(Path(said), "it is a folder; choose a file in it, such as out.ipynb")
     if not path.parent.is_dir():
-        raise OutputError(Path(said), f"there is no folder {path.parent}; make it first")
+        raise OutputError(Path(said), f"no folder {path.parent}; create it first")
     if path.exists() and not (overwrite or _replaceable(path)):
         raise OutputExistsError(Path(said))
     return path
 
 
 def _replaceable(path: Path) -> bool:
-    """Whether it holds nothing that somebody may miss: it is empty, or the output of a run, ours or papermill's."""
+    """Return whether a file may be overwritten: it is empty, or the output of a run, of nbdag's or papermill's."""
     try:
         text = path.read_bytes() if path.is_file() else b"nothing that may be replaced"
         return not text or isinstance(json.loads(text)["metadata"]["papermill"], dict)
@@ -299,17 +295,16 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
             yield Note(
                 code="NB411",
                 name=name,
-                message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; "
-                "it is injected all the same",
+                message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; it is injected anyway",
             )
     for name, text in parameter_types.texts_given_for_numbers(dag.parameters, said):
-        message = f"{name} is a number in the parameters cell, and is given the text {text!r}"
+        message = f"{name} is a number in the parameters cell, but is set to the text {text!r}"
         yield Note(code="NB416", name=name, message=message)
 
 
 def _plain(name: str, value: Any) -> Any:
-    """The value as JSON has it, since the run must be able to say later what it was given."""
-    scalar = getattr(value, "item", None)  # numpy's numbers, some of which are Python's as well
+    """Return the value as JSON data: the run records its parameters."""
+    scalar = getattr(value, "item", None)  # a number of numpy's, which may also be an instance of Python's float
     if scalar is not None and getattr(value, "ndim", None) == 0:
         return _plain(name, scalar())
     if value is None or isinstance(value, str | bool | int | float):
@@ -330,6 +325,6 @@ def _nearest(name: str, among: Iterable[str]) -> str:
     return f" (did you mean {found!r}?)" if found else ""
 
 
-def _told(problem: Problem) -> str:
+def _line(problem: Problem) -> str:
     where = f"{problem.place}: " if problem.place else ""
     return f"{where}{problem.message}{f'; {problem.hint}' if problem.hint else ''} ({problem.code})"

@@ -1,1 +1,1 @@
-"""Executing runs: in the foreground, as the scheduler's daemon, with their report and notifications."""
+"""Execute runs, in the foreground or as a scheduler; write their reports, notify, and recover."""

@@ -1,9 +1,9 @@
-"""`nbdag scheduler`: drive all that is due, triggered or waiting, until told to end.
+"""`nbdag scheduler`: execute every run that is due, triggered or waiting, until it is asked to stop.
 
-The same `Scheduler` as `nbdag run` has, with `DueRuns` that says whose turn it is. What the database or the disk
-cannot do for a while is said, and tried again; nothing is lost by it, since what is on record is never less than what
-was begun. The first SIGTERM (or Ctrl-C) drains: what runs may end, nothing new begins. The second stops at once: what
-ran begins anew under the next scheduler.
+It uses the same `Scheduler` as `nbdag run`, with an `DueRuns` that chooses the next runs. Errors of the database or the
+disk are reported and retried; they lose nothing, because an attempt is recorded before it starts. The first SIGTERM (or
+Ctrl-C) lets running tasks finish and starts nothing new. The second stops at once; the next scheduler executes the
+interrupted tasks again.
 """
 
 from __future__ import annotations
@@ -24,60 +24,55 @@ from ... import store as stores
 from ...core.model.dag import Dag
 from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, TaskState
+from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
-from ...core.planning.explain import listed, several
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...executors import Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
-from ...scheduler import (
-    HEARTBEAT_INTERVAL,
-    HEARTBEAT_TIMEOUT,
-    DueRuns,
-    Scheduler,
-    fail_dead_runs,
-    fail_run,
-    is_dead,
-    reset_attempts,
-)
+from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import notebook_of
-from .foreground import JobsError, cores, local_executor
+from .foreground import executor_ready
 from .notify import Notifier, both
+from .recovery import fail_orphans
 from .report import Reports
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-GLANCE = 0.05  # seconds between two looks at SQLite's count of changes: what is triggered starts that soon
-PATIENCE = 1.0  # seconds before the database is tried again
-SLOW = 2.0  # seconds that a look may take before a word is said of it
-SET_BACK = 60.0  # seconds by which the clock may be set back without a word
-LETS_GO = 20.0  # seconds without a heartbeat, elsewhere than on SQLite: others take over at 30
-_UNTOLD = (TaskState.NONE, TaskState.SCHEDULED)
+POLL = 0.05  # seconds between two reads of SQLite's change counter, so a triggered run starts that soon
+RETRY_DELAY = 1.0  # seconds until a database operation is retried
+SLOW_TURN = 2.0  # seconds: a turn that takes longer is reported
+CLOCK_TOLERANCE = 60.0  # seconds that the clock may be set back unreported
+RELEASE_AFTER = 20.0  # seconds without a heartbeat before tasks are ended (not on SQLite): others take over at 30
+_UNREPORTED = (TaskState.NONE, TaskState.SCHEDULED)
 
 
+@error
 class SchedulerRunningError(NbdagError):
-    """A second scheduler on one SQLite database."""
+    """A SQLite database cannot have a second scheduler."""
 
-    def __init__(self, where: str, other: SchedulerRow) -> None:
-        super().__init__(where, other)
-        self.where = where
-        self.other = other
+    where: str
+    other: SchedulerRow
+    template = (
+        "a scheduler already serves {where} (process {other.pid} on {host}, since {since}); stop it first, or set "
+        "NBDAG_DB_URL to a PostgreSQL database, which allows several"
+    )
 
-    def __str__(self) -> str:
-        host = self.other.host.partition("/")[0]
-        since = datetime.fromtimestamp(self.other.started).strftime("%Y-%m-%d %H:%M:%S")
-        return (
-            f"a scheduler already drives {self.where} (process {self.other.pid} on {host}, since {since}): end that "
-            "one first, or set NBDAG_DB_URL to a PostgreSQL database, which takes several"
-        )
+    @property
+    def host(self) -> str:
+        return self.other.host.partition("/")[0]
+
+    @property
+    def since(self) -> str:
+        return datetime.fromtimestamp(self.other.started).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Something that the scheduler did, and why."""
+    """A line of the scheduler's log: an action and its reason."""
 
     at: float  # seconds since the epoch
     message: str
@@ -85,8 +80,8 @@ class Line:
     run: str = ""
     task: str = ""
     map_index: int = -1
-    try_number: int = 0  # from 1; 0 where none has begun
-    state: str = ""  # that the run or the task came to
+    try_number: int = 0  # from 1; 0 without an attempt
+    state: str = ""  # the new state of the run or the task
 
 
 def schedule(
@@ -94,27 +89,26 @@ def schedule(
     jobs: int | None = None,
     kernels: str = "warm",
     on_line: Callable[[Line], None] | None = None,
+    executor: str = "local",
     home: Home | None = None,
-    executor: Executor | None = None,
 ) -> None:
-    """Drive what is deployed here, in the foreground, until SIGTERM or Ctrl-C.
+    """Execute due, triggered and waiting runs in the foreground, until SIGTERM or Ctrl-C.
 
-    `jobs` is how many tasks run at once (default: one for each core), `kernels` "warm" or "fresh"; `on_line` is told
-    what happens, from this thread. Another scheduler on the same SQLite database is a `SchedulerRunningError`.
+    `jobs` is the number of tasks at once (default: the number of cores), `kernels` "warm" or "fresh", `executor` the
+    name of the executor that makes the attempts. `on_line` receives every line of the log, in this thread. Another
+    scheduler on the same SQLite database raises a `SchedulerRunningError`.
     """
-    if jobs is not None and jobs < 1:
-        raise JobsError(jobs)
     here = the_home(home)
     store = stores.open(here)
     try:
-        with local_executor(jobs or cores(), executor) as ready:
+        with executor_ready(executor, jobs) as ready:
             Daemon(store, here, ready, kernels=kernels, on_line=on_line or (lambda line: None)).serve()
     finally:
         store.close()
 
 
 class Daemon:
-    """One scheduler at work."""
+    """A running scheduler."""
 
     def __init__(
         self,
@@ -132,7 +126,7 @@ class Daemon:
         self._on_line = on_line
         self._clock = clock
         self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
-        self._to_do: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what other threads leave to this one
+        self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()  # functions that other threads pass to this one
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
         )
@@ -143,7 +137,7 @@ class Daemon:
             read=self._notebook,
             later=self._later,
             done=self._was_built,
-            on_trouble=lambda run, why: self._say(f"{why} (its tasks are built once that is over)", run.dag, run.name),
+            on_trouble=lambda run, why: self._say(f"{why} (building its tasks is retried)", run.dag, run.name),
         )
         self._scheduler = Scheduler(
             store,
@@ -151,129 +145,131 @@ class Daemon:
             home=home,
             read=self._notebook,
             kernels=kernels,
-            on_event=self._tell,
+            on_event=self._report_event,
             on_saved=both(self._reports.take, self._notifier.take),
             clock=clock,
             due_runs=DueRuns(store, read=self._notebook, report=self._say),
             on_error=self._fail_run,
             is_ready=self._is_ready,
-            poll_interval=GLANCE,
+            poll_interval=POLL,
         )
-        self._ahead: float | None = None  # the clock's time, less what has passed
-        self._asked = 0  # how often it was asked to end
-        self._nudge = threading.Event()
-        self._trouble = ""  # what the database cannot do, as it was said last
-        self._watched: float | None = None  # when the other schedulers were last looked at; monotonic
-        self._well = time.monotonic()  # when the database last did what it was asked
-        self._lost = False  # attempts were ended here, since others may make them now
+        self._offset: float | None = None  # of the clock from the monotonic clock, at the last turn
+        self._stops = 0  # requests to stop
+        self._stop_requested = threading.Event()
+        self._trouble = ""  # the last reported error of the database; "" once it answers
+        self._checked: float | None = None  # the time of the last check of other processes (monotonic)
+        self._answered = time.monotonic()  # the time of the last answer of the database
+        self._released = False  # attempts were ended here, because other schedulers may have taken them over
         self._foreign: set[int] = set()  # runs whose notebook another home has
-        self._silent: dict[str, tuple[float, int]] = {}  # others → last heartbeat, looks since that found the same
+        self._silent: dict[
+            str, tuple[float, int]
+        ] = {}  # other scheduler → its heartbeat, and the number of checks since it changed
 
     def ask_to_end(self) -> None:
-        """Drain; asked again, stop at once. May be called from a signal handler, or any thread."""
-        self._asked += 1
+        """Let running tasks finish and start nothing new; a second request stops at once. Callable from any thread."""
+        self._stops += 1
         self._scheduler.drain()
-        self._nudge.set()
+        self._stop_requested.set()
 
     def serve(self) -> None:
-        """Until it is asked to end."""
+        """Execute runs until a request to stop."""
         now = self._clock().timestamp()
         only = (lambda row: not is_dead(row, now)) if self._store.is_sqlite else None
         other = self._scheduler.register(only)
         if other is not None:
             raise SchedulerRunningError(self._store.where, other)
         self._store.listen()
-        self._say(f"the scheduler begins: {self._executor.slots} tasks at once, {self._store.where}")
-        why = "the scheduler was stopped, so it begins anew under the next one"
-        with self._asked_by_signals():  # until all is recorded: who asks twice does not ask for less than that
+        self._say(f"the scheduler starts: {self._executor.slots} tasks at once, {self._store.where}")
+        why = "the scheduler was stopped; the next one executes the task again"
+        with self._stop_on_signals():  # also while results are recorded: a second request does not skip that
             try:
                 self._work()
             finally:
                 self._executor.stop()
                 self._reports.close()
-                self._do_what_is_left()
+                self._call_passed()
                 self._notifier.close()
-                with contextlib.suppress(NbdagError):  # what cannot be recorded now, the next scheduler does
+                with contextlib.suppress(NbdagError):  # the next scheduler records what cannot be recorded now
                     again = reset_attempts(
                         self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
                     )
                     if again:
-                        self._say(f"stopped at once: {listed(again)} will begin anew")
+                        self._say(f"stopped at once: the next scheduler executes {join_names(again)} again")
             self._say("the scheduler has ended")
 
     def _work(self) -> None:
         from ...store.database import StoreError
 
-        told = 0
+        reported = 0
         while True:
-            if self._asked != told:
-                told = self._asked
-                self._say_that_it_ends()
+            if self._stops != reported:
+                reported = self._stops
+                self._report_stop()
             try:
                 if self._turn():
                     return
             except StoreError as error:
-                self._bear(error)
-                if self._asked > 1:
+                self._wait_for_database(error)
+                if self._stops > 1:
                     return
 
     def _turn(self) -> bool:
-        """Once round; whether that was the last time."""
+        """Make one turn, and return whether it was the last."""
         began = time.monotonic()
         now = self._clock()
-        self._do_what_is_left()
-        self._mind_the_clock(now)
+        self._call_passed()
+        self._check_clock(now)
         self._recover(now)
-        self._watch(now)
+        self._recover_others(now)
         wake = self._scheduler.tick(now)
         took = time.monotonic() - began
-        if took > SLOW:
-            self._say(f"the database kept others waiting: this look took {took:.1f} s")
-        self._well = time.monotonic()
-        if self._asked and (self._asked > 1 or not self._scheduler.busy):
+        if took > SLOW_TURN:
+            self._say(f"the database is slow: this turn took {took:.1f} s")
+        self._answered = time.monotonic()
+        if self._stops and (self._stops > 1 or not self._scheduler.busy):
             return True
         self._scheduler.wait(wake)
         return False
 
-    def _say_that_it_ends(self) -> None:
-        if self._asked > 1:
-            self._say("asked again to end: it stops at once")
+    def _report_stop(self) -> None:
+        if self._stops > 1:
+            self._say("asked again to stop: stopping at once")
         elif self._scheduler.busy:
             self._say(
-                f"asked to end: it waits for {several(self._scheduler.busy, 'running task')} and starts nothing; ask "
+                f"asked to stop: waiting for {plural(self._scheduler.busy, 'running task')} and starting nothing; ask "
                 "again to stop at once"
             )
         else:
-            self._say("asked to end: nothing runs")
+            self._say("asked to stop: no task is running")
 
-    # What goes wrong
+    # Errors of the database and the clock
 
-    def _bear(self, error: NbdagError) -> None:
-        """The database cannot do what it was asked: say so once, and try again in a moment."""
+    def _wait_for_database(self, error: NbdagError) -> None:
+        """Report an error of the database once, and wait before the retry."""
         if str(error) != self._trouble:
             self._trouble = str(error)
-            self._say(f"{error} (it is tried again every {PATIENCE:g} s)")
-        silent = time.monotonic() - self._well
-        if not self._store.is_sqlite and silent > LETS_GO and self._scheduler.busy and not self._lost:
-            self._lost = True
+            self._say(f"{error} (retried every {RETRY_DELAY:g} s)")
+        silent = time.monotonic() - self._answered
+        if not self._store.is_sqlite and silent > RELEASE_AFTER and self._scheduler.busy and not self._released:
+            self._released = True
             self._scheduler.cancel_attempts()
             self._say(
-                f"no word with the database for {silent:.0f} s: running tasks are ended, as others may take them over"
+                f"the database has not answered for {silent:.0f} s: running tasks are ended, since others may take over"
             )
-        self._nudge.wait(PATIENCE)
-        self._nudge.clear()
+        self._stop_requested.wait(RETRY_DELAY)
+        self._stop_requested.clear()
 
-    def _mind_the_clock(self, now: datetime) -> None:
-        ahead = now.timestamp() - time.monotonic()
-        if self._ahead is not None and self._ahead - ahead > SET_BACK:
+    def _check_clock(self, now: datetime) -> None:
+        offset = now.timestamp() - time.monotonic()
+        if self._offset is not None and self._offset - offset > CLOCK_TOLERANCE:
             self._say(
-                f"the clock was set back by {write_duration(round(self._ahead - ahead))}: no tick runs twice, and what "
-                "waits for a time waits until the clock is there"
+                f"the clock was set back by {write_duration(round(self._offset - offset))}: no tick runs twice, and "
+                "tasks that wait for a time wait until the clock reaches it"
             )
-        self._ahead = ahead
+        self._offset = offset
 
     def _recover(self, now: datetime) -> None:
-        if self._lost:
+        if self._released:
             reset_attempts(
                 self._store,
                 self._home,
@@ -284,7 +280,7 @@ class Daemon:
             )
             self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._scheduler.refresh()
-            self._lost = False
+            self._released = False
         if self._trouble:
             self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._trouble = ""
@@ -310,49 +306,48 @@ class Daemon:
         return False
 
     def _was_built(self, row: RunRow) -> None:
-        """Its tasks are on record, or it has failed."""
+        """Report a run whose tasks could not be built."""
         if row.state in RUN_FINISHED:
             self._say(f"its tasks cannot be built: {row.error}", row.dag, row.name)
             self._notifier.has_ended(row, self._home)
 
-    def _watch(self, now: datetime) -> None:
-        """Go on with what those that are gone have left."""
-        if self._watched is not None and time.monotonic() - self._watched < HEARTBEAT_INTERVAL:
+    def _recover_others(self, now: datetime) -> None:
+        """Recover the runs and tasks of processes that have ended."""
+        if self._checked is not None and time.monotonic() - self._checked < HEARTBEAT_INTERVAL:
             return
-        self._watched = time.monotonic()
+        self._checked = time.monotonic()
         at = now.timestamp()
-        for run in fail_dead_runs(self._store, at, self._home):
-            self._say("the process that drove it is gone", run.dag, run.name)
-            self._notifier.has_ended(run, self._home)
+        for run in fail_orphans(self._store, self._home, self._notifier):
+            self._say("its process has ended, so it is recorded as failed", run.dag, run.name)
         for other in self._store.schedulers.unended():
-            if other.id == self._scheduler.id or not self._is_gone(other):
+            if other.id == self._scheduler.id or not self._has_ended(other):
                 continue
-            why = f"its scheduler is gone (process {other.pid}), so it begins anew"
+            why = f"its scheduler (process {other.pid}) has ended; the task is executed again"
             again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.refresh()
-            left = f": {listed(again)} will begin anew" if again else ", and left nothing undone"
-            self._say(f"the scheduler of process {other.pid} is gone{left}")
+            tasks = f"{join_names(again)} will be executed again" if again else "it left no running task"
+            self._say(f"the scheduler of process {other.pid} has ended: {tasks}")
 
-    def _is_gone(self, other: SchedulerRow) -> bool:
+    def _has_ended(self, other: SchedulerRow) -> bool:
         if is_alive(Process(other.host, other.pid, other.birth)) is False:
             return True
-        # Clocks differ and are set: what counts is that nothing was heard over so many looks of our own.
-        heard, looks = self._silent.get(other.id, (other.heartbeat, -1))
-        looks = looks + 1 if heard == other.heartbeat else 0
-        self._silent[other.id] = (other.heartbeat, looks)
-        return looks * HEARTBEAT_INTERVAL > HEARTBEAT_TIMEOUT
+        # Clocks differ between hosts and can be set, so count our own checks without a new heartbeat.
+        last, checks = self._silent.get(other.id, (other.heartbeat, -1))
+        checks = checks + 1 if last == other.heartbeat else 0
+        self._silent[other.id] = (other.heartbeat, checks)
+        return checks * HEARTBEAT_INTERVAL > HEARTBEAT_TIMEOUT
 
-    # What other threads leave to this one
+    # Calls from other threads
 
     def _later(self, do: Callable[[], None]) -> None:
-        self._to_do.put(do)
+        self._passed.put(do)
         self._scheduler.wake()
 
-    def _do_what_is_left(self) -> None:
-        while not self._to_do.empty():
-            self._to_do.get()()
+    def _call_passed(self) -> None:
+        while not self._passed.empty():
+            self._passed.get()()
 
-    # What it is told by, and tells
+    # Notebooks and log lines
 
     def _notebook(self, row: RunRow | DagRow) -> Dag:
         found: Dag = self._read(row.digest, row.path)
@@ -361,8 +356,8 @@ class Daemon:
     def _say(self, message: str, dag: str = "", run: str = "") -> None:
         self._on_line(Line(at=self._clock().timestamp(), message=message, dag=dag, run=run))
 
-    def _tell(self, event: Event) -> None:
-        if event.state in _UNTOLD and not event.try_number:
+    def _report_event(self, event: Event) -> None:
+        if event.state in _UNREPORTED and not event.try_number:
             return
         self._on_line(
             Line(
@@ -378,19 +373,19 @@ class Daemon:
         )
 
     @contextlib.contextmanager
-    def _asked_by_signals(self) -> Iterator[None]:
+    def _stop_on_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def ask(number: int, frame: FrameType | None) -> None:
+        def request_stop(number: int, frame: FrameType | None) -> None:
             self.ask_to_end()
 
         before: dict[int, Any] = {}
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None:
-                before[number] = signal.signal(number, ask)
+                before[number] = signal.signal(number, request_stop)
         try:
             yield
         finally:

@@ -1,78 +1,82 @@
-"""`run`: a notebook, now, in the foreground, by the same store and scheduler as everything else."""
+"""Execute runs in the foreground: `run` a notebook now, or `execute_runs` that are recorded already.
+
+Both use the store and the scheduler that `nbdag scheduler` uses, and own their runs: no other process executes them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from ... import executors
 from ... import store as stores
 from ...building import BuiltNotebook
+from ...core.model import text
 from ...core.model.dag import Dag
 from ...core.model.events import Event
-from ...core.model.job import Note
-from ...core.planning.pools import INFINITE
-from ...errors import NbdagError
+from ...core.model.states import RUN_FINISHED
+from ...errors import NbdagError, error
 from ...executors import Executor
 from ...home import Home, the_home
-from ...scheduler import Scheduler, new_instance
-from ...store.rows import NewRun, RunRow
-from ..creation.partial_runs import Borrowed, borrow
+from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, new_instance
+from ...store.rows import Change, NewRun, RunRow
+from ..creation.build import build_run
+from ..creation.partial_runs import Borrowed
+from ..creation.plan import borrow_values, pool_notes
 from ..creation.prepare import Prepared, new_name, prepare
 from ..queries.pinned import pinned
 from ..queries.records import Run
-from ..queries.runs import the_row, told
+from ..queries.runs import RunBusyError, read_runs
 from .notify import Notifier, both
-from .recovery import bury
-from .report import Reporter
+from .recovery import fail_orphans
+from .report import Reporter, Reports
 from .signals import pass_on, stopped_by_signals
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
 
+@error
 class JobsError(NbdagError):
-    """A number of jobs below one."""
+    """The number of jobs is below one."""
 
     exit_code = 2
 
-    def __init__(self, jobs: int) -> None:
-        super().__init__(jobs)
-        self.jobs = jobs
-
-    def __str__(self) -> str:
-        return f"{self.jobs} jobs cannot run anything: give 1 or more, or leave it out to use every core"
+    jobs: int
+    template = "invalid number of jobs {jobs}; expected 1 or more (the default is the number of cores)"
 
 
-class PoolTooSmallError(NbdagError):
-    """A task that needs more slots than its pool has."""
+@error
+class PreviousRunError(NbdagError):
+    """Runs wait for a previous run that did not succeed, so nothing can continue here."""
 
-    def __init__(self, task: str, pool: str, slots: int, size: int) -> None:
-        super().__init__(task, pool, slots, size)
-        self.task = task
-        self.pool = pool
-        self.slots = slots
-        self.size = size
+    dag: str
+    runs: tuple[str, ...]
+    before: str
+    state: str
+    template = (
+        "{blocked} cannot start: a task depends on the past, and the previous run {before} is {state}; "
+        "`nbdag resume {resume_before}`, then `nbdag resume {resume_first}`"
+    )
 
-    def __str__(self) -> str:
-        return (
-            f"{self.task} needs {self.slots} slots of pool {self.pool}, which has {self.size} in all, so it could "
-            f"never run: lower its --slots, or make the pool larger with `nbdag pools set {self.pool} {self.slots}`"
-        )
+    @property
+    def blocked(self) -> str:
+        return text.join_names(self.runs)
 
+    @property
+    def resume_before(self) -> str:
+        return text.run_selector(self.before, self.dag)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A line of a dry run."""
-
-    task: str
-    runs: bool
-    reason: str  # one sentence
-    after: tuple[str, ...]  # tasks of the run that come before it
+    @property
+    def resume_first(self) -> str:
+        return text.run_selector(self.runs[0], self.dag)
 
 
 def run(
@@ -91,28 +95,27 @@ def run(
     cwd: str | PurePath | None = None,
     fail_fast: bool | None = None,
     cache: bool = True,
+    executor: str = "local",
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Run:
-    """Run a notebook and wait for it.
+    """Run a notebook, wait for its end and return the run.
 
-    The whole of it, or the tasks that `only`, `upto` and `from_` name, with the values of earlier runs (of run
-    `values_from`, where it is given) for what is left out. `jobs` is how many tasks run at once (default: one for each
-    core), `output` a second place for the report (where a file is no report, only `overwrite` lets it be replaced),
-    `kernels` "warm" or "fresh", `kernel_name` the kernel to use instead of the notebook's, `cwd` the tasks' working
-    directory (default: the notebook's folder). Without `cache` tasks with --cache run anew. `on_event` is told what
-    happens, in order, from one thread: this one. `built` is the notebook as `building.read_built` has just read it with
-    the same parameters, folder and kernel: its %%dag cell runs once.
+    All tasks are executed, or those that `only`, `upto` and `from_` select; the values of the others come from earlier
+    runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
+    second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
+    "fresh", `kernel_name` a kernel to use instead of the notebook's, `cwd` the tasks' working directory (default: the
+    notebook's folder). Without `cache`, tasks with --cache are executed in any case. `executor` names the executor that
+    makes the attempts. `on_event` receives every event in order, in this thread. `built` is the notebook if
+    `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell then runs once.
 
-    A run that fails is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then
-    raises KeyboardInterrupt. What keeps the run from starting is an `NbdagError`.
+    A failed run is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then raises
+    KeyboardInterrupt. A reason that keeps the run from starting is raised as an `NbdagError`.
     """
-    if jobs is not None and jobs < 1:
-        raise JobsError(jobs)
     here = the_home(home)
-    # What the executor needs takes longest to get ready, and does so in the background: it comes first.
-    with local_executor(jobs or cores()) as executor:
+    # The executor takes longest to get ready, and does so in the background: so it is created first.
+    with executor_ready(executor, jobs) as ready:
         prepared = prepare(
             notebook,
             parameters=parameters,
@@ -128,55 +131,70 @@ def run(
         store = stores.open(here)
         try:
             now = datetime.now(UTC)
-            bury(store, here)
-            borrowed = _borrowed(store, here, prepared, values_from)
+            fail_orphans(store, here)
+            borrowed = borrow_values(store, here, prepared, values_from)
             prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store, prepared)))
             here.pin(prepared.digest, prepared.text)
-            return _drive(store, here, executor, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
+            return _execute_new(store, here, ready, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
         finally:
             store.close()
 
 
-def plan_of(
-    notebook: str | PurePath,
+def execute_runs(
+    store: Store,
+    home: Home,
+    rows: Iterable[RunRow],
     *,
-    parameters: Mapping[str, Any] | None = None,
-    only: Sequence[str] = (),
-    upto: Sequence[str] = (),
-    from_: Sequence[str] = (),
-    values_from: str | None = None,
-    cache: bool = True,
-    home: Home | None = None,
-    built: BuiltNotebook | None = None,
-) -> list[Planned]:
-    """What `run` would do, and why, in run order. Writes nothing."""
-    here = the_home(home)
-    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
-    dag, chosen = prepared.dag, prepared.choice.tasks
-    store = stores.open(here) if here.exists else None
-    try:
-        borrowed = _borrowed(store, here, prepared, values_from)
-    finally:
-        if store is not None:
-            store.close()
-    said = {task: "; ".join(note.message for note in borrowed.notes if note.name == task) for task in borrowed.runs}
-    lines = []
-    for task in dag.order:
-        if task in chosen:
-            reason = chosen[task]
-            if cache and dag.tasks[task].options.cache:
-                reason += "; it takes the outcome of an earlier run where nothing has changed"
-        elif task in borrowed.runs:
-            reason = said[task] or f"its values come from run {borrowed.runs[task].name}"
-        else:
-            reason = "not asked for"
-        after = tuple(other for other in dag.upstream[task] if other in chosen)
-        lines.append(Planned(task=task, runs=task in chosen, reason=reason, after=after))
-    return lines
+    jobs: int | None = None,
+    kernels: str = "warm",
+    executor: str = "local",
+    on_event: Callable[[Event], None] | None = None,
+    most: int | None = None,
+) -> None:
+    """Execute recorded runs in this order, `most` at once, until each has ended. Ctrl-C cancels all of them."""
+    waiting = list(rows)
+    errors: list[NbdagError] = []
+    blocked: PreviousRunError | None = None
+    reports = Reports(store, home, lambda row, error: errors.append(error))
+    notifier = Notifier(store)
+    with executor_ready(executor, jobs) as ready:
+        scheduler = Scheduler(
+            store,
+            ready,
+            home=home,
+            read=_cached_reader(home),
+            kernels=kernels,
+            on_event=on_event,
+            on_saved=both(reports.take, notifier.take),
+        )
+        with stopped_by_signals(scheduler) as caught:
+            scheduler.register()
+            with _heartbeat(store, scheduler.id):
+                queue = deque(build_run(store, home, _claim(store, row.id, scheduler.id)) for row in waiting)
+            try:
+                blocked = _until_all_end(store, scheduler, queue, most or len(queue), caught)
+                if blocked is not None:
+                    scheduler.stop()
+                for row in queue:
+                    store.request_cancel(row.id, datetime.now(UTC).timestamp())
+                    scheduler.own(store.run(row.id))
+                scheduler.run_until_done()
+            except BaseException:
+                scheduler.terminate()
+                raise
+            finally:
+                reports.close()
+                notifier.close()
+    if caught:
+        pass_on(caught[0])
+    if blocked is not None:
+        raise blocked
+    if errors:
+        raise errors[0]
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -184,57 +202,18 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def local_executor(slots: int, instead: Executor | None = None) -> Iterator[Executor]:
-    """Attempts on this machine; it is stopped at the end."""
-    from ...executors.local import LocalExecutor
-
-    executor = LocalExecutor(slots) if instead is None else instead
+def executor_ready(name: str, jobs: int | None) -> Iterator[Executor]:
+    """Create an executor for `jobs` tasks at once (default: the number of cores), and stop it at the end."""
+    if jobs is not None and jobs < 1:
+        raise JobsError(jobs)
+    executor = executors.create(name, jobs or cores())
     try:
         yield executor
     finally:
         executor.stop()
 
 
-def _borrowed(store: Store | None, home: Home, prepared: Prepared, values_from: str | None) -> Borrowed:
-    named = None
-    if values_from is not None:
-        if store is None:
-            from ..queries.runs import find_run
-
-            find_run(values_from, home=home)  # says that there is none
-        else:
-            named = the_row(store, home, values_from, prepared.dag.id)
-    if not prepared.choice.partial:
-        return Borrowed({}, ())
-    return borrow(
-        store,
-        prepared.dag,
-        prepared.choice.tasks,
-        prepared.parameters,
-        values_from=named,
-        read=lambda row: pinned(home, row),
-    )
-
-
-def pool_notes(store: Store, prepared: Prepared) -> Iterator[Note]:
-    """Say which pools are missing; one that is too small for a task is refused."""
-    sizes = store.pools()
-    missing = set()
-    for name in prepared.choice.tasks:
-        options = prepared.dag.tasks[name].options
-        if options.pool not in sizes:
-            missing.add(options.pool)
-        elif sizes[options.pool] != INFINITE and options.slots > sizes[options.pool]:
-            raise PoolTooSmallError(name, options.pool, options.slots, sizes[options.pool])
-    for pool in sorted(missing):
-        yield Note(
-            code="NB414",
-            name=pool,
-            message=f"there is no pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` makes it",
-        )
-
-
-def _drive(
+def _execute_new(
     store: Store,
     home: Home,
     executor: Executor,
@@ -246,13 +225,11 @@ def _drive(
     cache: bool,
     on_event: Callable[[Event], None] | None,
 ) -> Run:
-    dag = prepared.dag
     reporter, notifier = Reporter(store, home), Notifier(store)
 
     def read(row: RunRow) -> Dag:
-        return dag
+        return prepared.dag
 
-    on_saved = both(reporter.take, notifier.take)
     scheduler = Scheduler(
         store,
         executor,
@@ -260,7 +237,7 @@ def _drive(
         read=read,
         kernels=kernels,
         on_event=on_event,
-        on_saved=on_saved,
+        on_saved=both(reporter.take, notifier.take),
     )
     with stopped_by_signals(scheduler) as caught:
         scheduler.register()
@@ -281,7 +258,7 @@ def _drive(
         pass_on(caught[0])
     if reporter.error is not None:
         raise reporter.error
-    return told(store, home, [store.run(row.id)])[0]
+    return read_runs(store, home, [store.run(row.id)])[0]
 
 
 def _create(
@@ -316,3 +293,65 @@ def _create(
         borrowed={task: run.id for task, run in borrowed.runs.items()},
     )
     return store.create_run(new, [new_instance(dag, task) for task in prepared.choice.tasks])
+
+
+def _until_all_end(
+    store: Store, scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]
+) -> PreviousRunError | None:
+    """Execute until every run has ended; return an error if a run waits for an ended run, which would take for ever."""
+    while True:
+        while waiting and scheduler.unfinished < most and not caught:
+            scheduler.own(waiting.popleft())
+        wake = scheduler.tick_now()
+        if scheduler.done and (not waiting or caught):
+            return None
+        if held := scheduler.blocked:
+            first = min(held, key=lambda row: row.logical_date)
+            before = store.deployments.previous_run(first)
+            if before is not None and before.state in RUN_FINISHED:
+                scheduler.tick_now()  # the previous run may have succeeded since the last turn
+                if scheduler.blocked:
+                    runs = tuple(row.name for row in (*held, *waiting))
+                    return PreviousRunError(first.dag, runs, before.name, before.state.value)
+                continue
+        if scheduler.unfinished >= most or not waiting or caught:
+            scheduler.wait(wake)
+
+
+def _claim(store: Store, run: int, scheduler: str) -> RunRow:
+    """Record this process as the owner of an unfinished run."""
+    for _ in range(20):
+        row = store.run(run)
+        if row.state in RUN_FINISHED or store.save(Change(run=replace(row, scheduler=scheduler))) is not None:
+            return store.run(run)
+    raise RunBusyError(row.name)
+
+
+@contextlib.contextmanager
+def _heartbeat(store: Store, scheduler: str) -> Iterator[None]:
+    """Record a heartbeat while the scheduler's loop has not started: building the runs may take long."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_INTERVAL):
+            with contextlib.suppress(NbdagError):  # this thread reports nothing: the caller meets the same error
+                store.schedulers.record_heartbeat(scheduler, datetime.now(UTC).timestamp())
+
+    thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _cached_reader(home: Home) -> Callable[[RunRow], Dag]:
+    known: dict[str, Dag] = {}
+
+    def read(row: RunRow) -> Dag:
+        if row.digest not in known:
+            known[row.digest] = pinned(home, row)
+        return known[row.digest]
+
+    return read

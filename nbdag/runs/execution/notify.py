@@ -1,9 +1,9 @@
-"""Telling somebody how a run ended, or that a task is tried again.
+"""Notify the recipients of a DAG when a run ends, or when a task is retried.
 
-`%dag --on-failure`, `--on-success` and `--on-retry` name whom: an apprise URL, or `module:function`, which is called
-with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`, `message`). Each is told in a process of its own, in
-the run's folder, from a thread of ours: no task waits for it, it has a time limit, and whatever it does leaves the
-run as it is. One that fails is a note on the run.
+`%dag --on-failure`, `--on-success` and `--on-retry` name the recipients: an apprise URL, or a `module:function`, which
+is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`, `message`). Each notification runs in its
+own process, in the run's folder, started by a separate thread: no task waits for it, it has a time limit, and it cannot
+change the run. A notification that fails is recorded as a note on the run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.model.job import Note
 from ...core.model.states import ACTIVE, RunState, TaskState
-from ...core.planning.explain import label
+from ...core.model.text import task_label
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
@@ -29,77 +29,80 @@ from ..queries.pinned import pinned
 if TYPE_CHECKING:
     from ...store.store import Store
 
-LIMIT = 30.0  # seconds for one to be told
-Told = Mapping[str, Any]
+LIMIT = 30.0  # seconds for one notification
+Message = Mapping[str, Any]
 
 
 class Notifier:
-    """Tells of runs that are driven here."""
+    """Send the notifications of the runs that this process executes."""
 
     def __init__(self, store: Store, limit: float = LIMIT) -> None:
         self._store = store
         self._limit = limit
         self._pool: ThreadPoolExecutor | None = None
-        self._retries: dict[int, set[tuple[str, int, int]]] = {}  # by run, those told of
+        self._retries: dict[
+            int, set[tuple[str, int, int]]
+        ] = {}  # by run: the retries that were notified (task, map index, try)
 
     def take(self, run: OwnedRun) -> None:
-        """A run has changed."""
+        """Notify about the changes of a run since the last call."""
         options = run.dag.options
         if not (options.on_failure or options.on_success or options.on_retry):
             return
-        for whom, what in self._news(run):
+        for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
-            self._pool.submit(self._tell, run.row.id, run.row.cwd, whom, what)
+            self._pool.submit(self._send, run.row.id, run.row.cwd, recipient, message)
 
     def has_ended(self, run: RunRow, home: Home) -> None:
-        """A run has ended that nobody drives."""
-        with contextlib.suppress(NbdagError):  # its notebook is gone, and with it whom to tell
+        """Notify about a run that ended without an owner."""
+        with contextlib.suppress(NbdagError):  # its pinned notebook is missing, and the recipients with it
             self.take(OwnedRun.of(run, pinned(home, run), (), (), {}))
 
     def close(self) -> None:
-        """Wait until all are told, each for no longer than its limit."""
+        """Wait for all notifications, each for its time limit at most."""
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _news(self, run: OwnedRun) -> Iterator[tuple[str, Told]]:
+    def _messages(self, run: OwnedRun) -> Iterator[tuple[str, Message]]:
         row, options = run.row, run.dag.options
         about: dict[str, Any] = {"dag": row.dag, "run_id": row.name}
         seen = self._retries.setdefault(row.id, set())
         for each in run.instances.values() if options.on_retry else ():
-            # One that does not wait is running again by the time that it is saved.
+            # A task that is retried without a delay is running again when the change is saved.
             failed = each.tries if each.state is TaskState.UP_FOR_RETRY else each.tries - 1
-            again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.forgiven)
+            again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.tries_before_reset)
             key = (each.task, each.map_index, failed)
             if again and key not in seen:
                 seen.add(key)
-                task = label(each.task, each.map_index)
-                said = f"{task} of {row.dag} failed (try {failed}) and is tried again"
-                what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": said}
-                yield from ((whom, {**what, "message": f"run {row.name}"}) for whom in options.on_retry)
+                task = task_label(each.task, each.map_index)
+                title = f"{task} of {row.dag} failed (try {failed}) and is retried"
+                what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": title}
+                yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
         if not run.finished:
             return
         self._retries.pop(row.id, None)
-        whom_all = {RunState.FAILED: options.on_failure, RunState.SUCCESS: options.on_success}.get(row.state, ())
+        recipients = {RunState.FAILED: options.on_failure, RunState.SUCCESS: options.on_success}.get(row.state, ())
         event = "failure" if row.state is RunState.FAILED else "success"
         title = f"{row.dag}: run {row.name} {'failed' if event == 'failure' else 'succeeded'}"
         what = {"event": event, **about, "state": row.state.value, "task": None, "title": title}
-        yield from ((whom, {**what, "message": row.error or title}) for whom in whom_all)
+        yield from ((each, {**what, "message": row.error or title}) for each in recipients)
 
-    def _tell(self, run: int, cwd: str, whom: str, what: Told) -> None:
-        why = tell(whom, what, cwd=cwd, limit=self._limit)
+    def _send(self, run: int, cwd: str, recipient: str, message: Message) -> None:
+        why = send(recipient, message, cwd=cwd, limit=self._limit)
         if why:
-            named = whom.partition("://")[0] if "://" in whom else whom  # the rest of a URL may be a password
-            note = Note(code="NB415", name=named, message=f"{named} could not be told of the {what['event']}: {why}")
+            name = recipient.partition("://")[0] if "://" in recipient else recipient  # a URL may hold a password
+            text = f"{name} was not notified of the {message['event']}: {why}"
+            note = Note(code="NB415", name=name, message=text)
             with contextlib.suppress(NbdagError):
                 self._store.add_note(run, note)
 
 
-def tell(whom: str, what: Told, *, cwd: str, limit: float = LIMIT) -> str:
-    """Tell one; why it could not be told, or ""."""
+def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) -> str:
+    """Send one notification, and return "" or the reason of its failure."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__],
-            input=json.dumps({"whom": whom, "what": dict(what)}),
+            input=json.dumps({"recipient": recipient, "message": dict(message)}),
             cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=limit, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -113,7 +116,7 @@ def tell(whom: str, what: Told, *, cwd: str, limit: float = LIMIT) -> str:
 
 
 def both(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
-    """One listener that tells several."""
+    """Return one listener that calls several."""
 
     def take(run: OwnedRun) -> None:
         for each in listeners:
@@ -123,22 +126,22 @@ def both(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
 
 
 def _main() -> None:
-    """In the process of its own."""
+    """Send one notification; this is the whole program of the separate process."""
     sys.path.insert(0, "")
-    said = json.load(sys.stdin)
-    whom, what = said["whom"], said["what"]
-    if "://" not in whom:
-        module, _, name = whom.partition(":")
-        getattr(import_module(module), name)(what)
+    given = json.load(sys.stdin)
+    recipient, message = given["recipient"], given["message"]
+    if "://" not in recipient:
+        module, _, name = recipient.partition(":")
+        getattr(import_module(module), name)(message)
         return
     try:
         apprise = import_module("apprise")
     except ImportError:
         sys.exit("apprise is not installed: pip install 'nbdag[notify]'")
     service = apprise.Apprise()
-    if not service.add(whom):
+    if not service.add(recipient):
         sys.exit("apprise does not know this kind of URL")
-    if not service.notify(title=what["title"], body=what["message"]):
+    if not service.notify(title=message["title"], body=message["message"]):
         sys.exit("apprise could not deliver it")
 
 

@@ -1,4 +1,4 @@
-"""The graph in the report: where the notebook says a bare `%dag`, how every task of the run stands."""
+"""Draw the graph into the report: a bare `%dag` shows the state of every task of the run."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from ...core.cells import header
 from ...core.model.dag import CellKind, Dag
 from ...core.model.states import combined_state
 from ...errors import NbdagError
-from ...reports import Shown
+from ...reports import TaskOutcome
 
 
-def places(dag: Dag) -> list[int]:
-    """The cells that draw the graph: those of a bare %dag, and of %%dag."""
+def graph_cells(dag: Dag) -> list[int]:
+    """Return the indexes of the cells that draw the graph: a bare %dag, or %%dag."""
     return [cell.index for cell in dag.cells if cell.kind is CellKind.CONTROL and _draws(cell.source)]
 
 
-def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
-    """Cell → its output. A picture that cannot be drawn keeps no report from being written."""
-    where = places(dag)
-    if not where:
+def outputs(dag: Dag, outcomes: Sequence[TaskOutcome]) -> dict[int, Mapping[str, Any]]:
+    """Return the output of each cell that draws the graph, or {} if the graph cannot be drawn."""
+    indexes = graph_cells(dag)
+    if not indexes:
         return {}
     from ... import graphs
 
     try:
-        bundle = graphs.bundle(dag, {task: _mark(task, shown) for task in dag.tasks})
+        bundle = graphs.bundle(dag, {task: _mark(task, outcomes) for task in dag.tasks})
     except NbdagError:
         return {}
-    return {index: {"output_type": "display_data", "data": bundle, "metadata": {}} for index in where}
+    return {index: {"output_type": "display_data", "data": bundle, "metadata": {}} for index in indexes}
 
 
-def _mark(task: str, shown: Sequence[Shown]) -> Any:
+def _mark(task: str, outcomes: Sequence[TaskOutcome]) -> Any:
     from ...graphs import Mark
 
-    mine = [each for each in shown if each.task == task]
+    mine = [each for each in outcomes if each.task == task]
     if not mine:
         return Mark()
     state = combined_state({each.state for each in mine})

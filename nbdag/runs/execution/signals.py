@@ -1,4 +1,4 @@
-"""Ctrl-C, a hang-up and SIGTERM, while runs are driven in the foreground."""
+"""Handle SIGINT (Ctrl-C), SIGTERM and SIGHUP while runs are executed in the foreground."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...scheduler import Scheduler
 
 @contextlib.contextmanager
 def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
-    """Ctrl-C, a hang-up or SIGTERM stops the run in good order; a second one at once. Answers with what came."""
+    """Stop the run in good order at the first signal, at once at the second; yield the list of received signals."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -29,7 +29,7 @@ def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # Whoever has a handler of their own has a reason.
+        # A handler that somebody else has installed is kept.
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             before[number] = signal.signal(number, stop)
     try:
@@ -40,7 +40,7 @@ def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
 
 
 def pass_on(number: int) -> None:
-    """Let a signal that was held back do what it does to any program."""
+    """Raise a signal again, with its default effect."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     signal.raise_signal(number)

@@ -1,1 +1,1 @@
-"""Questions about runs. They read the store, and neither write, recover nor notify."""
+"""Questions about runs, deployments, pools and this installation. They only read: no recovery, no notification."""

@@ -1,4 +1,4 @@
-"""What could keep notebooks from running here, each with its remedy: what `nbdag doctor` shows."""
+"""Checks of this installation: causes that keep notebooks from running, each with its remedy."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from ...core.planning.explain import several
+from ...core.model.text import plural
 from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
 from ...packages import PackagesError, find_unmet, is_built, unbuilt
-from .liveness import standing
-from .runs import list_runs
+from .liveness import live_schedulers
+from .runs import list_runs, opened
 
-_LITTLE = 200 * 2**20  # bytes: less free space than this is worth a word
+_LOW_SPACE = 200 * 2**20  # bytes of free space below which a note is shown
+_LATE = 60.0  # seconds after its tick that a run is overdue
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    what: str
+    what: str  # the thing checked
     level: str  # "ok", "note" or "problem"
     said: str  # one sentence; for a problem with its remedy
 
 
-def findings(home: Home | None = None) -> Iterator[Finding]:
-    """All that is looked at, one after the other."""
+def health(home: Home | None = None) -> Iterator[Finding]:
+    """Check this installation; yield the findings one by one."""
     here = the_home(home)
     yield Finding(
         what="nbdag",
@@ -42,7 +44,7 @@ def findings(home: Home | None = None) -> Iterator[Finding]:
     )
     yield from _packages()
     yield _kernel()
-    yield _warm()
+    yield _fork_server()
     yield _graphviz()
     yield _front_end()
     yield from _state(here)
@@ -68,20 +70,28 @@ def _kernel() -> Finding:
     if "python3" in known:
         return Finding(what="kernels", level="ok", said=", ".join(sorted(known)))
     return Finding(
-        what="kernels", level="problem", said="no python3 kernel is installed: python -m ipykernel install --sys-prefix"
+        what="kernels",
+        level="problem",
+        said="no python3 kernel is installed; run python -m ipykernel install --sys-prefix",
     )
 
 
-def _warm() -> Finding:
+def _fork_server() -> Finding:
     from ...kernels.forkserver import server_registry
 
     what = "warm kernels"
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
-        return Finding(what=what, level="note", said="this system cannot fork them; tasks get ordinary kernels, slower")
+        return Finding(
+            what=what,
+            level="note",
+            said="this system cannot fork kernels; tasks get ordinary kernels, which start more slowly",
+        )
     try:
         servers = server_registry.running()
     except (server_registry.NoServerError, OSError) as error:
-        return Finding(what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, slower")
+        return Finding(
+            what=what, level="note", said=f"{error}; until then tasks get ordinary kernels, which start more slowly"
+        )
     waiting = ", ".join(f"process {server.pid}, {server.memory >> 20} MB" for server in servers)
     return Finding(what=what, level="ok", said=f"forked on demand; servers now: {waiting or 'none'}")
 
@@ -109,17 +119,19 @@ def _state(home: Home) -> Iterator[Finding]:
         yield Finding(
             what="state",
             level="problem",
-            said=f"{home.root} cannot be written: make it writable, or set NBDAG_HOME to another folder",
+            said=f"{home.root} is not writable; make it writable, or set NBDAG_HOME to another folder",
         )
         return
-    used = "" if home.root.exists() else " (nothing is there yet)"
+    used = "" if home.root.exists() else " (not created yet)"
     yield Finding(what="state", level="ok", said=f"{home.root}{used}")
     if home.url is not None:
-        yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL names {without_secrets(home.url)}")
+        yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL is {without_secrets(home.url)}")
     free = shutil.disk_usage(place).free
-    if free < _LITTLE:
+    if free < _LOW_SPACE:
         yield Finding(
-            what="disk", level="note", said=f"only {free >> 20} MB are free at {place}: values of tasks are kept there"
+            what="disk",
+            level="note",
+            said=f"only {free >> 20} MB are free at {place}, where values of tasks are stored",
         )
 
 
@@ -134,26 +146,33 @@ def _store(home: Home) -> Iterator[Finding]:
 
 
 def _schedule(home: Home) -> Iterator[Finding]:
-    """Whether a scheduler is alive, since when, and what is overdue."""
+    """Check whether a scheduler is alive, and whether any run is overdue."""
+    now = time.time()
     try:
-        found = standing(home=home)
+        with opened(home) as store:
+            if store is None:
+                return
+            alive = live_schedulers(store, now)
+            deployed, waiting = len(store.deployments.all()), store.deployments.count_unowned()
+            due = store.deployments.due(now - _LATE)
     except NbdagError:
-        return  # said already
-    for by in found.alive:
+        return  # already reported as a problem of the store
+    overdue = [(row.id, row.next_date) for row in due if row.next_date is not None]
+    for row in alive:
         yield Finding(
             what="scheduler",
             level="ok",
-            said=f"process {by.pid} on {by.host.partition('/')[0]} is alive, since {_moment(by.started)}",
+            said=f"process {row.pid} on {row.host.partition('/')[0]} is alive, since {_moment(row.started)}",
         )
-    if not found.alive and (found.deployed or found.waiting):
+    if not alive and (deployed or waiting):
         yield Finding(
             what="scheduler",
-            level="problem" if found.overdue or found.waiting else "note",
-            said=f"none is alive; deployed: {several(found.deployed, 'DAG')}; waiting: {several(found.waiting, 'run')} "
+            level="problem" if overdue or waiting else "note",
+            said=f"no scheduler is alive; deployed: {plural(deployed, 'DAG')}; waiting: {plural(waiting, 'run')} "
             "('nbdag scheduler' starts one)",
         )
-    for dag, since in found.overdue:
-        yield Finding(what="overdue", level="problem", said=f"{dag} was to run at {_moment(since)}")
+    for dag, since in overdue:
+        yield Finding(what="overdue", level="problem", said=f"{dag} should have run at {_moment(since)}")
 
 
 def _moment(at: float) -> str:

@@ -1,83 +1,64 @@
-"""Who drives runs: which processes are there, and whose a run is."""
+"""The processes that own runs, and which of them are alive.
+
+`nbdag run` owns the run that it created; `nbdag scheduler` owns all runs that no other process owns. An unfinished run
+whose own process has ended is *orphaned*: nothing continues it until somebody resumes it.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ... import store as stores
-from ...home import Home, the_home
+from ...core.model import text
 from ...scheduler import is_dead
 from ...store.rows import RunRow, SchedulerRow
-from .records import Run
-from .runs import opened, the_row
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
 
-def schedulers(store: Store, now: float | None = None) -> list[SchedulerRow]:
-    """The schedulers that are alive, the newest first."""
+def live_schedulers(store: Store, now: float | None = None) -> list[SchedulerRow]:
+    """Return the schedulers that are alive, the newest first."""
     at = time.time() if now is None else now
     return [row for row in store.schedulers.unended() if not is_dead(row, at)]
 
 
-def driver_of(store: Store, run: RunRow) -> str:
-    """Who drives this run, in words; "" where nobody does."""
+def dead_owners(store: Store, now: float | None = None) -> dict[int, SchedulerRow]:
+    """Return the ended process of every orphaned run, by the run's number."""
+    at = time.time() if now is None else now
+    dead = {row.id: owner for row, owner in store.owned_runs() if is_dead(owner, at)}
+    if not dead:
+        return {}
+    # A process may have finished its run after the query and ended before it was checked: such a run is no orphan.
+    return {row.id: owner for row, owner in store.owned_runs() if row.id in dead and dead[row.id].id == owner.id}
+
+
+def describe_orphan(run: RunRow, owner: SchedulerRow) -> str:
+    """Return one sentence for people about an orphaned run: its cause, and the next step."""
+    return (
+        f"its process (pid {owner.pid}) has ended: `nbdag resume {text.run_selector(run.name, run.dag)}` continues the "
+        "run, `nbdag doctor` records it as failed"
+    )
+
+
+def owner_of(store: Store, run: RunRow) -> str:
+    """Describe the process that owns this run, or "" if there is none."""
     if run.scheduler is not None:
-        return next((f"process {by.pid}" for row, by in store.owned_runs() if row.id == run.id), "")
-    alive = schedulers(store)
+        owner = next((by for row, by in store.owned_runs() if row.id == run.id), None)
+        return "" if owner is None or is_dead(owner, time.time()) else f"process {owner.pid}"
+    alive = live_schedulers(store)
     return f"the scheduler (process {alive[0].pid})" if alive else ""
 
 
-def driver(run: Run) -> str:
-    """Who drives this run, in words; "" where nobody does."""
-    with opened(run.home) as store:
-        return "" if store is None else driver_of(store, the_row(store, run.home, run.id, run.dag))
-
-
 def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
-    """How many tasks whoever drives this run makes at once, and how many they are making; None where nobody does."""
-    own = {row.id: by for row, by in store.owned_runs()}
+    """Return how many tasks the run's owners execute at once and how many they execute now; None without an owner."""
+    owned = {row.id: by for row, by in store.owned_runs()}
     if run.scheduler is not None:
-        drivers, busy = (
-            [own[run.id]] if run.id in own else [],
-            [each for each in store.active_instances() if each.number == run.id],
-        )
+        mine = owned.get(run.id)
+        owners = [] if mine is None or is_dead(mine, time.time()) else [mine]
+        busy = [each for each in store.active_instances() if each.number == run.id]
     else:
-        drivers, busy = schedulers(store), [each for each in store.active_instances() if each.number not in own]
-    if not drivers or any(each.jobs is None for each in drivers):
+        owners, busy = live_schedulers(store), [each for each in store.active_instances() if each.number not in owned]
+    if not owners or any(each.jobs is None for each in owners):
         return None
-    return sum(each.jobs or 0 for each in drivers), len(busy)
-
-
-LATE = 60.0  # seconds after its tick that a run is overdue
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How it stands with what is deployed."""
-
-    alive: tuple[SchedulerRow, ...]  # the newest first
-    deployed: int  # DAGs
-    waiting: int  # runs that nobody has for their own, and that have not ended
-    overdue: tuple[tuple[str, float], ...]  # DAG, and when it was to run
-
-
-def standing(*, home: Home | None = None) -> Standing:
-    """Whether a scheduler is alive, and what should have run by now."""
-    here, now = the_home(home), time.time()
-    if not here.exists:
-        return Standing(alive=(), deployed=0, waiting=0, overdue=())
-    store = stores.open(here)
-    try:
-        due = store.deployments.due(now - LATE)
-        return Standing(
-            alive=tuple(schedulers(store, now)),
-            deployed=len(store.deployments.all()),
-            waiting=store.deployments.count_unowned(),
-            overdue=tuple((row.id, row.next_date) for row in due if row.next_date is not None),
-        )
-    finally:
-        store.close()
+    return sum(each.jobs or 0 for each in owners), len(busy)

@@ -1,4 +1,4 @@
-"""The notebook that a run was created with."""
+"""The pinned notebook of a run: the version that the run was created with."""
 
 from __future__ import annotations
 
@@ -6,43 +6,40 @@ from pathlib import Path
 
 from ... import notebooks
 from ...core.model.dag import Dag
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import RunRow
 
 
-class PinnedGoneError(NbdagError):
-    """The source of a run is no longer kept."""
+@error
+class PinnedNotebookMissingError(NbdagError):
+    """The pinned notebook of a run has been removed."""
 
-    def __init__(self, run: str, path: Path) -> None:
-        super().__init__(run, path)
-        self.run = run
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"the notebook of run {self.run} is gone from {self.path}: run the notebook anew"
+    run: str
+    path: Path
+    template = "the pinned notebook of {run} is missing at {path}; run the notebook again"
 
 
-def text_of(home: Home, digest: str, whose: str) -> bytes:
-    """The text of a version of a notebook; `whose` it is, for messages."""
+def text_of(home: Home, digest: str, name: str) -> bytes:
+    """Return the text of a pinned notebook; `name` names its run or its file in an error."""
     path = home.notebook(digest)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PinnedGoneError(whose, path) from error
+        raise PinnedNotebookMissingError(name, path) from error
 
 
 def source(home: Home, row: RunRow) -> bytes:
-    """The notebook's text."""
+    """Return the text of a run's pinned notebook."""
     return text_of(home, row.digest, row.name)
 
 
 def notebook_of(home: Home, digest: str, path: str) -> Dag:
-    """A version of a notebook, by its digest; `path` is the file that it came from."""
+    """Return the DAG of a pinned notebook; `path` is the file that was pinned."""
     name = Path(path).name
     return notebooks.read_text(text_of(home, digest, name), name=name)
 
 
 def pinned(home: Home, row: RunRow) -> Dag:
-    """The notebook, understood."""
+    """Return the DAG of a run's pinned notebook."""
     return notebooks.read_text(source(home, row), name=Path(row.path).name)

@@ -1,7 +1,7 @@
-"""What a person is told of a run: plain values, read from the store once.
+"""The records that a query returns: a run and its tasks, as plain values read from the store once.
 
-A `Run` does not change by itself; ask `find_run` again for news, or `follow` it. `Run.to_dict()` is what
-`nbdag run --json` prints, and stays stable.
+A `Run` does not change by itself: call `find_run` again for its current state, or `follow` it. `Run.to_dict()` is what
+`nbdag run --json` prints; its keys are stable.
 """
 
 from __future__ import annotations
@@ -14,86 +14,124 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...core.model import text
 from ...core.model.job import Note, StoredOutput
 from ...core.model.states import RunState, TaskState
-from ...core.planning import explain
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home
+from .pinned import notebook_of
 
 
-class NoSuchTaskError(NbdagError):
-    """A run has no such task."""
+@error
+class TaskNotInRunError(NbdagError):
+    """The run has no task of this name."""
 
-    def __init__(self, dag: str, run: str, task: str, tasks: tuple[str, ...]) -> None:
-        super().__init__(dag, run, task)
-        self.dag = dag
-        self.run = run
-        self.task = task
-        self.tasks = tasks
+    dag: str
+    run: str
+    task: str
+    tasks: tuple[str, ...]
 
     def __str__(self) -> str:
         if not self.tasks:
-            status = f"nbdag status {explain.told(self.run, self.dag)}"
-            return f"run {self.run} has no task: they are not built, as `{status}` says"
-        return f"run {self.run} has no task {self.task!r}; it has {', '.join(self.tasks)}"
+            status = f"nbdag status {text.run_selector(self.run, self.dag)}"
+            return f"run {self.run} has no tasks yet, because they are not built; `{status}` shows the reason"
+        return f"run {self.run} has no task {self.task!r}; its tasks are {', '.join(self.tasks)}"
 
 
-class ManyInstancesError(NbdagError):
-    """A mapped task, where one of its instances is needed."""
+@error
+class AmbiguousInstanceError(NbdagError):
+    """A mapped task was named where one of its instances is needed."""
 
-    def __init__(self, task: str, indexes: tuple[int, ...]) -> None:
-        super().__init__(task)
-        self.task = task
-        self.indexes = indexes
+    task: str
+    indexes: tuple[int, ...]
+    template = "{task} is mapped and has {count} instances; name one of them, such as '{first}'"
 
-    def __str__(self) -> str:
-        return (
-            f"{self.task} is mapped and has {len(self.indexes)} instances: say which, such as "
-            f"'{explain.label(self.task, self.indexes[0])}'"
-        )
+    @property
+    def count(self) -> int:
+        return len(self.indexes)
+
+    @property
+    def first(self) -> str:
+        return text.task_label(self.task, self.indexes[0])
 
 
-class NoSuchInstanceError(NbdagError):
-    """An instance of a task that the task has not."""
+@error
+class UnknownInstanceError(NbdagError):
+    """The task has no instance with this index."""
 
-    def __init__(self, task: str, index: int, indexes: tuple[int, ...]) -> None:
-        super().__init__(task, index, indexes)
-        self.task = task
-        self.index = index
-        self.indexes = indexes  # -1 alone: it is not mapped, or has not been yet
+    task: str
+    index: int
+    indexes: tuple[int, ...]  # (-1,) for a task that is not mapped, or not mapped yet
+    template = "{task} has no instance {index}; {known}"
 
-    def __str__(self) -> str:
+    @property
+    def known(self) -> str:
         if self.indexes == (-1,):
-            return f"{self.task} has no instance {self.index}: there is one {self.task} in this run, so leave out which"
-        instances = f"instances {self.indexes[0]} to {self.indexes[-1]}" if self.indexes[1:] else "instance 0 alone"
-        return f"{self.task} has no instance {self.index}: it has {instances}"
+            return f"this run has a single {self.task}, so omit the index"
+        if len(self.indexes) == 1:
+            return "its only instance is 0"
+        return f"its instances are {self.indexes[0]} to {self.indexes[-1]}"
+
+
+@error
+class FailedWriterError(NbdagError):
+    """The task that sets a value did not succeed, so the run stored no value."""
+
+    dag: str
+    run: str
+    name: str
+    task: str
+    state: TaskState
+    template = "run {run} has no {name!r}: task {task}, which sets it, is {state.value}; `{why}` shows the reason"
+
+    @property
+    def why(self) -> str:
+        return f"nbdag why {text.run_selector(self.run, self.dag)} {self.task}"
+
+
+@error
+class ValueNotStoredError(NbdagError):
+    """The run did not store this value."""
+
+    run: str
+    name: str
+    writers: tuple[str, ...]  # tasks that set the name
+    stored: tuple[str, ...]  # names that the run stored
+
+    def __str__(self) -> str:
+        if self.writers:
+            return (
+                f"run {self.run} did not store {self.name!r}, because no later task reads it; add `--out {self.name}` "
+                f"to `%%task {self.writers[-1]}` and run again"
+            )
+        return f"no task of run {self.run} sets {self.name!r}; stored names: {', '.join(self.stored) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRun:
-    """One task of a run, or one instance of a mapped task: where it stands and what its last try left."""
+    """A task of a run, or an instance of a mapped task: its state, and the result of its last attempt."""
 
     id: str
     map_index: int  # from 0 for an instance of a mapped task, else -1
     state: TaskState
     tries: int
-    started: float | None  # of the last try, seconds since the epoch
+    started: float | None  # of the last attempt, seconds since the epoch
     ended: float | None
     outputs: tuple[StoredOutput, ...] = ()
     warnings: tuple[Note, ...] = ()
-    notebook: Path | None = None  # of the last try; None before the first
+    notebook: Path | None = None  # of the last attempt; None before the first
     error: str | None = None  # one sentence, or the exception's last line
     traceback: str | None = None  # plain text
-    cached: str | None = None  # the id of the run whose outcome stands for its own; None: it was made
-    by_hand: bool = False  # somebody marked it so, whatever its last try left
+    cached: str | None = None  # the id of the run whose result was reused; None: the task was executed
+    by_hand: bool = False  # a user marked this state, whatever the result of the last attempt
 
     @property
     def duration(self) -> float | None:
-        """Seconds that the last try took; None while it has not ended."""
+        """Return the seconds that the last attempt took, or None if it has not ended."""
         return None if self.started is None or self.ended is None else self.ended - self.started
 
     def to_dict(self) -> dict[str, Any]:
-        """As `run --json` prints it."""
+        """Return the task as `run --json` prints it."""
         return {
             "id": self.id,
             "map_index": self.map_index,
@@ -115,7 +153,7 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
-    """One run of a DAG. `run["train"]` is a task of it, `run["train", 3]` or `run["train[3]"]` one of its instances."""
+    """A run of a DAG. `run["train"]` is one of its tasks; `run["train", 3]` or `run["train[3]"]` is an instance."""
 
     id: str
     dag: str
@@ -123,51 +161,72 @@ class Run:
     created: float  # seconds since the epoch
     started: float | None
     ended: float | None
-    notebook: Path  # the report: the user's notebook with every task's outputs
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides that it was given
+    notebook: Path  # the report: the user's notebook with the outputs of every task
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides given to the run
     tasks: tuple[TaskRun, ...] = ()  # in notebook order
-    warnings: tuple[Note, ...] = ()  # of the run as a whole
-    error: str | None = None  # why it failed, where no task says so
+    warnings: tuple[Note, ...] = ()  # about the run as a whole
+    error: str | None = None  # the reason of a failure that no task explains
+    orphaned: str | None = None  # set if the run is unfinished and its process has ended: that, and the next step
     source: Path | None = None  # the notebook's file when the run was created
+    digest: str = ""  # of the pinned notebook
     only: tuple[str, ...] | None = None  # the tasks of a partial run
-    home: Home = field(compare=False)  # where its values are
+    home: Home = field(compare=False)  # the home that holds its values
 
     @property
     def duration(self) -> float | None:
-        """Seconds from its start to its end; None while it has not ended."""
+        """Return the seconds from start to end, or None if the run has not ended."""
         return None if self.started is None or self.ended is None else self.ended - self.started
 
     def __getitem__(self, which: str | tuple[str, int]) -> TaskRun:
         task, index = which if isinstance(which, tuple) else (which, None)
         if index is None and (part := re.fullmatch(r"(.+)\[(\d+)\]", task)):
             task, index = part[1], int(part[2])
-        mine = [each for each in self.tasks if each.id == task]
-        if not mine:
-            raise NoSuchTaskError(self.dag, self.id, task, tuple(dict.fromkeys(each.id for each in self.tasks)))
-        found = [each for each in mine if index in (None, each.map_index)]
-        indexes = tuple(each.map_index for each in mine)
+        instances = [each for each in self.tasks if each.id == task]
+        if not instances:
+            raise TaskNotInRunError(self.dag, self.id, task, tuple(dict.fromkeys(each.id for each in self.tasks)))
+        found = [each for each in instances if index in (None, each.map_index)]
+        indexes = tuple(each.map_index for each in instances)
         if index is not None and not found:
-            raise NoSuchInstanceError(task, index, indexes)
+            raise UnknownInstanceError(task, index, indexes)
         if len(found) > 1:
-            raise ManyInstancesError(task, indexes)
+            raise AmbiguousInstanceError(task, indexes)
         return found[0]
 
     def __iter__(self) -> Iterator[TaskRun]:
         return iter(self.tasks)
 
     def __repr__(self) -> str:
-        """One line for people: a cell that ends with a run shows this."""
+        """Return one line for people, as a notebook shows it."""
         tasks = ", ".join(f"{n} {state}" for state, n in Counter(task.state.value for task in self.tasks).items())
         return f"<Run {self.id} of {self.dag}: {self.state.value} ({tasks})>"
 
     def value(self, name: str) -> Any:
-        """The value of `name` as the last task that wrote it left it; of a mapped task the list of them."""
-        from .values import value_of
+        """Return the value of `name` as stored by the last task that writes it; for a mapped task, a list of values."""
+        from ...values import ValueStore  # slow to import, and most callers read no value
 
-        return value_of(self, name)
+        found: dict[str, list[StoredOutput]] = {}
+        for task in self.tasks:
+            if task.state is TaskState.SUCCESS:
+                found.setdefault(task.id, []).extend(output for output in task.outputs if output.name == name)
+        writers = [task for task, outputs in found.items() if outputs]
+        if not writers:
+            raise self._missing_value(name)
+        last = writers[-1]
+        values = ValueStore(str(self.home.values))
+        loaded = [values.load(output.digest)[name] for output in found[last]]
+        return loaded if any(task.id == last and task.map_index >= 0 for task in self.tasks) else loaded[0]
+
+    def _missing_value(self, name: str) -> NbdagError:
+        stored = {output.name for task in self.tasks for output in task.outputs}
+        notebook = notebook_of(self.home, self.digest, str(self.source or self.id))
+        writers = tuple(task.id for task in notebook.tasks.values() if name in task.writes)
+        for task in reversed(self.tasks):
+            if task.id in writers and task.state is not TaskState.SUCCESS:
+                return FailedWriterError(self.dag, self.id, name, task.id, task.state)
+        return ValueNotStoredError(self.id, name, writers, tuple(sorted(stored)))
 
     def to_dict(self) -> dict[str, Any]:
-        """As `run --json` prints it."""
+        """Return the run as `run --json` prints it."""
         return {
             "run_id": self.id,
             "dag": self.dag,
@@ -180,6 +239,7 @@ class Run:
             "tasks": [task.to_dict() for task in self.tasks],
             "warnings": [_note(note) for note in self.warnings],
             "error": self.error,
+            "orphaned": self.orphaned,
         }
 
 

@@ -1,9 +1,13 @@
-"""Questions about runs: which there are, how they stand, what happens to them, where an attempt's log is."""
+"""Questions about runs: list them, find one, follow its events, locate the log of an attempt.
+
+A question only reads: it neither recovers a run whose process has ended, nor notifies anybody, nor imports user code.
+So it also works in a home that is read-only. (An old database is upgraded first, since it could not be read.)
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,90 +17,98 @@ from ...core.model.events import Event
 from ...core.model.job import CANCELLED, Key
 from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.options.option_types import nearest
-from ...errors import NbdagError
+from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...store.rows import AttemptRow, InstanceRow, RunRow
-from ..execution.recovery import bury
+from .liveness import dead_owners, describe_orphan, owner_of
 from .records import Run, TaskRun
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
 WAS_CANCELLED = "the run was cancelled"
+_CHECK_OWNERS = 5.0  # seconds between two checks for orphaned runs while a DAG is watched
 
 
-_BURY_EVERY = 5.0  # seconds between two looks for runs whose process is gone, while nobody asks for anything
+@error
+class UnknownRunError(NbdagError):
+    """No run has this id."""
 
-
-class NoSuchRunError(NbdagError):
-    """A run was asked for that is not there."""
-
-    def __init__(self, run: str, dag: str | None, where: Path) -> None:
-        super().__init__(run, dag, where)
-        self.run = run
-        self.dag = dag
-        self.where = where
+    run: str
+    dag: str | None
+    where: Path
 
     def __str__(self) -> str:
-        of = f" of {self.dag}" if self.dag else ""
+        of_dag = f" of {self.dag}" if self.dag else ""
         if self.run == "latest":
-            return f"there is no run{of} in {self.where} yet: make one with `nbdag run NOTEBOOK`"
-        return f"there is no run {self.run!r}{of} in {self.where}; `nbdag runs` lists them"
+            return f"no run{of_dag} in {self.where} yet; create one with `nbdag run NOTEBOOK`"
+        return f"unknown run {self.run!r}{of_dag} in {self.where}; `nbdag runs` lists the runs"
 
 
-class ManyRunsError(NbdagError):
-    """An id, or the beginning of one, that fits several runs."""
+@error
+class AmbiguousRunError(NbdagError):
+    """Several runs match this id or prefix of an id."""
 
-    def __init__(self, run: str, found: Sequence[tuple[str, str]]) -> None:
-        super().__init__(run, found)
-        self.run = run
-        self.found = tuple(found)  # DAG and run id
+    run: str
+    found: tuple[tuple[str, str], ...]  # DAG and run id
+    template = "ambiguous run id {run!r}, matches {matches}; use a longer prefix, or name the DAG with --dag"
 
-    def __str__(self) -> str:
-        listed = ", ".join(f"{run} of {dag}" for dag, run in self.found)
-        return f"{self.run!r} may be any of {listed}: say more of the id, or name the DAG (--dag)"
+    @property
+    def matches(self) -> str:
+        return ", ".join(f"{run} of {dag}" for dag, run in self.found)
 
 
-class NoSuchStateError(NbdagError):
-    """A state was named that there is not."""
+@error
+class UnknownStateError(NbdagError):
+    """No state has this name."""
 
     exit_code = 2
 
-    def __init__(self, state: str, states: Iterable[str]) -> None:
-        super().__init__(state)
-        self.state = str(state)
-        self.states = tuple(states)
+    state: str
+    states: tuple[str, ...]
+    template = "unknown state {state!r}{hint}; expected one of {expected}"
 
-    def __str__(self) -> str:
+    @property
+    def hint(self) -> str:
         near = nearest(self.state, self.states)
-        like = f" (did you mean {near!r}?)" if near else ""
-        return f"{self.state!r} is no state here{like}: it is one of {', '.join(self.states)}"
+        return f" (did you mean {near!r}?)" if near else ""
+
+    @property
+    def expected(self) -> str:
+        return ", ".join(self.states)
 
 
-class NotBegunError(NbdagError):
-    """A task was asked for its log, and has not begun."""
+@error
+class NoLogError(NbdagError):
+    """A task has no log, because it has not started."""
 
-    def __init__(self, run: str, task: str, try_number: int | None, state: TaskState) -> None:
-        super().__init__(run, task, try_number, state)
-        self.run = run
-        self.task = task
-        self.try_number = try_number
-        self.state = state
+    run: str
+    task: str
+    try_number: int | None
+    state: TaskState
+    template = "no log of {task} in run {run}: the task is {state.value} and has {missing}"
 
-    def __str__(self) -> str:
-        what = "has not begun" if self.try_number is None else f"has no try {self.try_number}"
-        return f"{self.task} {what} in run {self.run} (it is {self.state.value}), so there is no log"
+    @property
+    def missing(self) -> str:
+        return "not started" if self.try_number is None else f"no try {self.try_number}"
+
+
+@error
+class RunBusyError(NbdagError):
+    """Other processes changed the run each time before this change could be saved."""
+
+    run: str
+    template = "run {run} is being changed by other processes too often; try again in a moment"
 
 
 @contextmanager
-def opened(home: Home) -> Iterator[Store | None]:
-    """The home's store, with runs whose process is gone recorded as such; None where nothing was ever recorded."""
+def opened(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
+    """Open the home's store, or yield None if nothing was ever recorded. Only with `to_change` it must be writable."""
     if not home.exists:
         yield None
         return
-    store = stores.open(home)
+    store = stores.open(home, read_only=not to_change)
     try:
-        bury(store, home)
         yield store
     finally:
         store.close()
@@ -105,112 +117,135 @@ def opened(home: Home) -> Iterator[Store | None]:
 def list_runs(
     dag: str | None = None, state: RunState | str | None = None, limit: int = 20, *, home: Home | None = None
 ) -> list[Run]:
-    """The latest runs, the newest first."""
+    """Return the latest runs, the newest first."""
     here = the_home(home)
     known = {each.value: each for each in RunState}
     if state is not None and state not in known:
-        raise NoSuchStateError(state, known)
+        raise UnknownStateError(str(state), tuple(known))
     states = () if state is None else (known[state],)
     with opened(here) as store:
-        return [] if store is None else told(store, here, store.runs(dag=dag, states=states, limit=limit))
+        return [] if store is None else read_runs(store, here, store.runs(dag=dag, states=states, limit=limit))
 
 
 def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
-    """A run by its id, by the beginning of it, or the latest one."""
+    """Return a run by its id, by a prefix of the id, or the latest run."""
     here = the_home(home)
     with opened(here) as store:
         if store is None:
-            raise NoSuchRunError(run, dag, here.root)
-        return told(store, here, [the_row(store, here, run, dag)])[0]
+            raise UnknownRunError(run, dag, here.root)
+        return read_runs(store, here, [find_row(store, here, run, dag)])[0]
+
+
+def owner(run: Run) -> str:
+    """Describe the process that owns this run, or "" if there is none."""
+    with opened(run.home) as store:
+        return "" if store is None else owner_of(store, find_row(store, run.home, run.id, run.dag))
 
 
 def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
-    """Where a run stands, as events, then what happens to it, until it ends. `poll` is in seconds."""
+    """Yield the current state of a run as events, then every change, until it ends. `poll` is in seconds.
+
+    An orphaned run (its process has ended, so nothing would change any more) ends the iteration: the message of the
+    last event says so. Nothing is written.
+    """
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), None, here.root)
-        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else None)
+            raise UnknownRunError(id_of(run), None, here.root)
+        row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else None)
         seen: dict[int, InstanceRow] = {}
         state: RunState | None = None
         while True:
             row = store.run(row.id)
-            yield from _news(store, row, seen, state)
+            yield from _events(store, row, seen, state)
             state = row.state
             if state in RUN_FINISHED:
                 return
             while store.revision(row.id) == row.revision:
+                dead = dead_owners(store).get(row.id)
+                if dead is not None and store.revision(row.id) == row.revision:
+                    message = describe_orphan(row, dead)
+                    yield Event(kind="run", run_id=row.name, state=state, at=time.time(), message=message)
+                    return
                 time.sleep(poll)
-                bury(store, here)
 
 
-def moves(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
-    """The latest runs of a DAG, then, whenever the next is asked for, those that have moved since; the oldest first.
+def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
+    """Yield the latest runs of a DAG, then for each `next` the runs that changed since; the oldest first.
 
-    To ask costs next to nothing while nobody writes to the database. Runs whose process is gone are found now and then.
+    Each step costs next to nothing while nobody writes to the database. Orphaned runs are looked for every few seconds.
     """
     with opened(home) as store:
-        seen: dict[int, int] = {}  # by run, the revision that was told
+        seen: dict[int, tuple[int, bool]] = {}  # by run number: the revision that was yielded, and whether orphaned
         changes: Hashable | None = None
-        named, buried = "", time.monotonic()
+        named, checked = "", time.monotonic()
+        orphans: set[int] = set()
         while store is not None:
-            if time.monotonic() - buried >= _BURY_EVERY:
-                bury(store, home)
-                changes, buried = None, time.monotonic()
+            if time.monotonic() - checked >= _CHECK_OWNERS:
+                orphans, changes, checked = set(dead_owners(store)), None, time.monotonic()
             before, changes = (changes, named), store.changes()
             named = dag()
             if changes is not None and before == (changes, named):
                 yield []
                 continue
             rows = store.runs(dag=named, limit=limit)
-            moved = [row for row in reversed(rows) if seen.get(row.id) != row.revision]
-            seen = {row.id: row.revision for row in rows}
-            yield told(store, home, moved) if moved else []
+            now = {row.id: (row.revision, row.id in orphans) for row in rows}
+            moved = [row for row in reversed(rows) if seen.get(row.id) != now[row.id]]
+            seen = now
+            yield read_runs(store, home, moved) if moved else []
 
 
-def attempts(run: str, dag: str, *, home: Home) -> list[AttemptRow]:
-    """Every attempt of a run, in the order in which they began."""
-    with opened(home) as store:
+def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[AttemptRow]:
+    """Return every attempt of a run, in the order of their start."""
+    here = the_home(home)
+    with opened(here) as store:
         if store is None:
             return []
-        row = the_row(store, home, run, dag)
+        row = find_row(store, here, run, dag)
         return store.attempts([row.id])[row.id]
 
 
 def logs(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> Path:
-    """The text log of an attempt, the last one unless said. The file grows while the attempt goes on."""
+    """Return the path of an attempt's text log, by default of the last attempt. It grows while the attempt runs."""
     here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
     if one.tries < (try_number or 1):
-        raise NotBegunError(found.id, task, try_number, one.state)
+        raise NoLogError(found.id, task, try_number, one.state)
     key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
     return here.attempt(key).with_suffix(".log")
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:
-    """The home that was given, else the run's own, else the one of the working directory."""
+    """Return the given home, else the run's own, else the home of the working directory."""
     return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 
-def the_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
-    """The one run that is meant."""
+def id_of(run: Run | str) -> str:
+    """Return the id of a run that may be given as a record or as an id."""
+    return run.id if isinstance(run, Run) else run
+
+
+def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
+    """Return the only run that matches an id, a prefix of an id, or "latest"."""
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:
-        raise NoSuchRunError(run, dag, home.root)
+        raise UnknownRunError(run, dag, home.root)
     if len(found) > 1:
-        raise ManyRunsError(run, [(row.dag, row.name) for row in found])
+        raise AmbiguousRunError(run, tuple((row.dag, row.name) for row in found))
     return found[0]
 
 
-def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
-    """The runs, as people are told of them."""
+def read_runs(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
+    """Return the records of these runs, with their tasks."""
     numbers = [row.id for row in rows]
     attempts = store.attempts(numbers)
     instances = store.instances(numbers)
     notes = store.notes(numbers)
+    may_be_orphaned = any(row.scheduler is not None and row.state not in RUN_FINISHED for row in rows)
+    dead = dead_owners(store) if may_be_orphaned else {}
     return [
         Run(
             id=row.name,
@@ -224,7 +259,9 @@ def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
             tasks=_tasks(home, row, instances[row.id], attempts[row.id]),
             warnings=notes[row.id],
             error=row.error,
+            orphaned=describe_orphan(row, dead[row.id]) if row.id in dead else None,
             source=Path(row.path),
+            digest=row.digest,
             only=row.tasks,
             home=home,
         )
@@ -233,9 +270,9 @@ def told(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
 
 
 def _report(home: Home, row: RunRow) -> Path:
-    """Where it was asked for, as long as it is there."""
-    asked = None if row.output is None else Path(row.output)
-    return asked if asked is not None and asked.is_file() else home.report(row.dag, row.name)
+    """Return the requested output if that file exists, else the report in the home."""
+    requested = None if row.output is None else Path(row.output)
+    return requested if requested is not None and requested.is_file() else home.report(row.dag, row.name)
 
 
 def _tasks(
@@ -255,9 +292,9 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
             started=None,
             ended=None,
         )
-    # Of a mapped task without elements an attempt succeeded, that of finding them; it is skipped then.
-    moved = attempt.state in FINISHED and instance.state in FINISHED - {attempt.state, TaskState.SKIPPED}
-    by_hand = moved and row.state is not RunState.CANCELLED
+    # A mapped task without elements is skipped, although the attempt that counted its elements succeeded.
+    differs = attempt.state in FINISHED and instance.state in FINISHED - {attempt.state, TaskState.SKIPPED}
+    by_hand = differs and row.state is not RunState.CANCELLED
     key = Key(
         dag=row.dag,
         run=row.name,
@@ -283,18 +320,18 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
 
 
 def error_of(row: RunRow, attempt: AttemptRow) -> str | None:
-    """Why an attempt failed; where the run ended it, why the run did."""
+    """Return the error of an attempt; of an attempt that its run cancelled, the error of the run."""
     if attempt.error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
         return f"it was ended: {row.error or WAS_CANCELLED}"
     return attempt.error
 
 
-def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunState | None) -> Iterator[Event]:
+def _events(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunState | None) -> Iterator[Event]:
     at = time.time()
     if row.state is not state and row.state not in RUN_FINISHED:
         yield Event(kind="run", run_id=row.name, state=row.state, at=at)
     instances = store.instances([row.id])[row.id]
-    moved = [each for each in instances if _stands(each) != _stands(seen.get(each.id))]
+    moved = [each for each in instances if _progress(each) != _progress(seen.get(each.id))]
     attempts = {attempt.instance: attempt for attempt in store.attempts([row.id])[row.id]} if moved else {}
     for each in moved:
         seen[each.id] = each
@@ -303,7 +340,7 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
             kind="task",
             run_id=row.name,
             state=each.state,
-            at=_moment(each, attempt) or at,
+            at=_time_of(each, attempt) or at,
             task=each.task,
             map_index=each.map_index,
             try_number=each.tries,
@@ -313,8 +350,8 @@ def _news(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunSta
         yield Event(kind="run", run_id=row.name, state=row.state, at=at, message=row.error or "")
 
 
-def _moment(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
-    """When it came to stand so, which may be long before it is looked at; None where no attempt says so."""
+def _time_of(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
+    """Return when the task entered its state, possibly long before this query; None if no attempt records it."""
     if attempt is None or each.is_reset:
         return None
     return attempt.started if each.state is TaskState.RUNNING else attempt.ended
@@ -326,10 +363,5 @@ def _message(each: InstanceRow, attempt: AttemptRow | None) -> str:
     return f"cached: as in run {attempt.cached}" if attempt.cached else attempt.error or ""
 
 
-def _stands(instance: InstanceRow | None) -> tuple[TaskState, int]:
+def _progress(instance: InstanceRow | None) -> tuple[TaskState, int]:
     return (TaskState.NONE, 0) if instance is None else (instance.state, instance.tries)
-
-
-def id_of(run: Run | str) -> str:
-    """The id, or the word, that a run was asked for by."""
-    return run.id if isinstance(run, Run) else run

@@ -1,4 +1,4 @@
-"""`why`: what keeps a task from running, or what came of it, in words."""
+"""`why`: explain the state of a task: its unmet conditions, or its outcome."""
 
 from __future__ import annotations
 
@@ -11,79 +11,81 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
-from ...core.planning.explain import label, standing, told
+from ...core.model.text import run_selector, state_phrase, task_label
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
-from ...core.planning.pools import Claim, claims, take, unmade_pools
+from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
 from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
 from ...scheduler.run_step import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
-from .liveness import driver_of, jobs_of
+from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
 from .pinned import pinned
-from .records import NoSuchTaskError, Run
-from .runs import WAS_CANCELLED, NoSuchRunError, error_of, home_of, id_of, opened, the_row
+from .records import Run, TaskNotInRunError
+from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, id_of, opened
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-_MANY = 1 << 30  # jobs, where nobody has any
+_NO_LIMIT = 1 << 30  # jobs, for a run without an owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """Where a task instance stands, and each reason for it."""
+    """The state of a task instance, and the reasons for it."""
 
     run: str
     task: str  # `train`, or `train[3]`
     state: TaskState
-    reasons: tuple[str, ...]  # each goes on from the task's name: "waits for prep, which is running"
+    reasons: tuple[str, ...]  # each continues the task's name: "waits for prep, which is running"
 
     def to_dict(self) -> dict[str, Any]:
-        """As `why -o json` prints it."""
+        """Return the explanation as `why -o json` prints it."""
         return {"run_id": self.run, "task": self.task, "state": self.state.value, "reasons": list(self.reasons)}
 
 
 def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None = None) -> list[Why]:
-    """Why each instance of a task (`train`), or one of them (`train[3]`), stands where it stands."""
+    """Explain the state of each instance of a task (`train`), or of one instance (`train[3]`)."""
     here = home_of(run, home)
     with opened(here) as store:
         if store is None:
-            raise NoSuchRunError(id_of(run), dag, here.root)
-        row = the_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
-        return _Answer(store, here, row).of(task)
+            raise UnknownRunError(id_of(run), dag, here.root)
+        row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+        return _Explainer(store, here, row).of(task)
 
 
-def never_begun(run: Run) -> dict[tuple[str, int], str]:
-    """Why each task of a run that ended without a try did so, where that is known."""
+def why_not_started(run: Run) -> dict[tuple[str, int], str]:
+    """Return why each task that ended without an attempt did so, by task and map index, where that is known."""
     with opened(run.home) as store:
         if store is None:
             return {}
-        return _Answer(store, run.home, the_row(store, run.home, run.id, run.dag)).never_begun()
+        return _Explainer(store, run.home, find_row(store, run.home, run.id, run.dag)).not_started()
 
 
-class _Answer:
+class _Explainer:
     def __init__(self, store: Store, home: Home, row: RunRow) -> None:
         self.store, self.row = store, row
         self.dag: Dag = pinned(home, row)
         self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
         self.instances = store.instances([row.id])[row.id]
         self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
-        self.driver = driver_of(store, row)
+        self.owner = owner_of(store, row)
+        dead = dead_owners(store).get(row.id)
+        self.orphaned = "" if dead is None else describe_orphan(row, dead)
         self.now = datetime.now(UTC)
 
-    def of(self, said: str) -> list[Why]:
-        part = re.fullmatch(r"(.+)\[(\d+)\]", said)
-        mine = [each for each in self.instances if each.task == said]
+    def of(self, name: str) -> list[Why]:
+        part = re.fullmatch(r"(.+)\[(\d+)\]", name)
+        mine = [each for each in self.instances if each.task == name]
         if not mine and part:
             mine = [each for each in self.instances if (each.task, each.map_index) == (part[1], int(part[2]))]
         if not mine:
-            raise NoSuchTaskError(
-                self.row.dag, self.row.name, said, tuple(dict.fromkeys(each.task for each in self.instances))
+            raise TaskNotInRunError(
+                self.row.dag, self.row.name, name, tuple(dict.fromkeys(each.task for each in self.instances))
             )
         return [
             Why(
                 run=self.row.name,
-                task=label(each.task, each.map_index),
+                task=task_label(each.task, each.map_index),
                 state=each.state,
                 reasons=tuple(self._reasons(each)),
             )
@@ -93,44 +95,50 @@ class _Answer:
     def _reasons(self, each: InstanceRow) -> list[str]:
         attempt = None if each.is_reset else self.attempts.get(each.id)
         if each.state in ACTIVE:
-            return self._under_way(each, attempt)
+            return self._active(each, attempt)
         if each.state in FINISHED:
-            return self._over(each, attempt)
+            return self._finished(each, attempt)
         found = self._run_waits() + self._waits(each)
-        if not self.driver:
-            resume = f"nbdag resume {told(self.row.name, self.row.dag)}"
-            found.append(f"is driven by nobody: start `nbdag scheduler`, or drive it here with `{resume}`")
-        return found or [f"is free to run: {self.driver} starts it in a moment"]
+        if self.orphaned:
+            found.append(f"cannot start: {self.orphaned}")
+        elif not self.owner:
+            resume = f"nbdag resume {run_selector(self.row.name, self.row.dag)}"
+            found.append(f"has no process to run it: start `nbdag scheduler`, or continue here with `{resume}`")
+        return found or [f"is ready to run: {self.owner} starts it in a moment"]
 
-    def _under_way(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+    def _active(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
-        found = [f"{standing(each.state)}{length} (try {each.tries}), driven by {self.driver or 'nobody any more'}"]
-        if not self.driver:
-            found.append("is begun anew by the next `nbdag scheduler`")
+        owner = self.owner or "a process that has ended"
+        found = [f"{state_phrase(each.state)}{length} (try {each.tries}), in {owner}"]
+        if self.orphaned:
+            found.append(f"is interrupted: {self.orphaned}")
+        elif not self.owner:
+            found.append("is executed again by the next `nbdag scheduler`")
         return found
 
-    def _over(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
+    def _finished(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         of_it = attempt is not None and attempt.state is each.state
         if of_it and attempt is not None and attempt.cached:
             return [
-                f"{standing(each.state)} without running: cached, as in run {attempt.cached}, since when neither its "
-                "code nor what it is given has changed"
+                f"{state_phrase(each.state)} without running: cached, as in run {attempt.cached}, since neither its "
+                "code nor its inputs have changed"
             ]
         if of_it and attempt is not None and attempt.error:
-            return [f"{standing(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
+            return [f"{state_phrase(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
         if of_it and attempt is not None:
-            return [f"{standing(each.state)} (try {attempt.try_number})"]
+            return [f"{state_phrase(each.state)} (try {attempt.try_number})"]
         if self._has_no_element(each):
-            return [f"{standing(each.state)}: {NO_ELEMENT}"]
-        # No attempt says so: what would become of it, if it stood at the beginning?
+            return [f"{state_phrase(each.state)}: {NO_ELEMENT}"]
+        # No attempt explains the state: plan the task again from the start, and take the reason of that plan.
         anew = replace(each, state=TaskState.NONE)
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:
             if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
-                return [f"{standing(each.state)}: {move.reason}"]
+                return [f"{state_phrase(each.state)}: {move.reason}"]
         if each.state is TaskState.SKIPPED and self.row.state is RunState.CANCELLED:
-            return [f"did not begin: {WAS_CANCELLED}"]
-        return [f"{standing(each.state)}{f': {self.row.error}' if self.row.error else ', as somebody marked it so'}"]
+            return [f"did not start: {WAS_CANCELLED}"]
+        reason = f": {self.row.error}" if self.row.error else ", because a user marked it"
+        return [f"{state_phrase(each.state)}{reason}"]
 
     def _has_no_element(self, each: InstanceRow) -> bool:
         task = self.dag.tasks.get(each.task)
@@ -138,7 +146,7 @@ class _Answer:
         found = attempt is not None and attempt.state is TaskState.SUCCESS and each.map_index < 0
         return found and each.state is TaskState.SKIPPED and task is not None and bool(task.options.map)
 
-    def never_begun(self) -> dict[tuple[str, int], str]:
+    def not_started(self) -> dict[tuple[str, int], str]:
         never = {
             each.id: each
             for each in self.instances
@@ -148,13 +156,13 @@ class _Answer:
         moves = self._plan(anew).moves if never else ()
         found = {(move.task, move.map_index, move.state): move.reason for move in moves}
         cancelled = WAS_CANCELLED if self.row.state is RunState.CANCELLED else ""
-        said = {}
+        reasons = {}
         for each in never.values():
-            told = found.get(
+            reason = found.get(
                 (each.task, each.map_index, each.state), cancelled if each.state is TaskState.SKIPPED else ""
             )
-            said[each.task, each.map_index] = NO_ELEMENT if self._has_no_element(each) else told
-        return said
+            reasons[each.task, each.map_index] = NO_ELEMENT if self._has_no_element(each) else reason
+        return reasons
 
     def _run_waits(self) -> list[str]:
         row = self.row
@@ -169,8 +177,8 @@ class _Answer:
         running = self.store.deployments.count_running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
-            return [f"waits for its run to begin: {running} of {most} {kind} are running (max_active_runs)"]
-        return ["waits for its run to begin"] if self.driver else []
+            return [f"waits for its run to start: {running} of {most} {kind} are running (max_active_runs)"]
+        return ["waits for its run to start"] if self.owner else []
 
     def _waits(self, each: InstanceRow) -> list[str]:
         found = self._plan(self.instances)
@@ -188,10 +196,10 @@ class _Answer:
             )
             for one in self.store.active_instances()
         ]  # fmt: skip
-        pools = {**unmade_pools([self.dag]), **self.store.pools()}
-        jobs, busy = jobs_of(self.store, self.row) or (_MANY, 0)
-        taken = take(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
-        return list(taken.held.get(mine.key, ()))
+        pools = {**implicit_pools([self.dag]), **self.store.pools()}
+        jobs, busy = jobs_of(self.store, self.row) or (_NO_LIMIT, 0)
+        assigned = assign_slots(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        return list(assigned.waiting.get(mine.key, ()))
 
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:
         state = RunState.RUNNING if self.row.state is RunState.QUEUED or self.row.state in RUN_FINISHED else None

@@ -1,0 +1,111 @@
+"""Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.build_process STEPS RESULT`.
+
+It uses IPython's shell, as a kernel does, so that the code may contain `!ls`, `%time` and top-level await. A step is a
+cell to run, values of parameters, or a body that creates tasks. The result holds the built cells, or the first error
+with its line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from ..operators import OperatorError, offered
+from ..operators.build import Build, building
+from ..processes.identity import MARK_VARIABLE
+from ..processes.marks import adopt_mark
+from ..processes.parent_watchdog import start_parent_watchdog
+
+
+class _Shell(InteractiveShell):
+    """A shell that prints no traceback, since errors are part of the result."""
+
+    def _showtraceback(self, *_: Any) -> None: ...
+
+    def enable_gui(self, gui: str | None = None) -> None: ...
+
+
+class _Failed(Exception):
+    def __init__(self, cell: int, line: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.details = {"cell": cell, "line": line, "message": message, "hint": hint}
+
+
+def main(steps_path: str, result_path: str) -> None:
+    """Execute the steps in a JSON file and write the result to another."""
+    start_parent_watchdog()
+    if mark := os.environ.get(MARK_VARIABLE):
+        adopt_mark(mark)
+    _add_working_directory()
+    steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
+    # Input is not recorded: the history file belongs to the user.
+    shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    try:
+        result: Mapping[str, Any] = {"built": _built(shell, steps)}
+    except _Failed as failed:
+        result = {"error": failed.details}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    Path(result_path).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _add_working_directory() -> None:
+    """Add the working directory to the module path, as a kernel does, after the standard library."""
+    names = [Path(path).name for path in sys.path]
+    at = next((n for n, name in enumerate(names) if name in ("site-packages", "dist-packages")), 0)
+    sys.path.insert(at, "")
+
+
+def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+    found = []
+    for step in steps:
+        if "parameters" in step:
+            shell.user_ns.update(step["parameters"])
+        elif step["builds"]:
+            found.append(_body(shell, step["cell"], step["code"]))
+        else:
+            result = shell.run_cell(step["code"], silent=True)
+            error = result.error_before_exec or result.error_in_exec
+            if error is not None:
+                raise _failed(step["cell"], Build(shell.user_ns, "").line_of(error), error)
+    return found
+
+
+def _body(shell: Any, cell: int, code: str) -> list[dict[str, Any]]:
+    namespace = shell.user_ns
+    try:
+        known = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", code) is not None)
+    except Exception as error:
+        raise _failed(cell, 1, error) from error
+    namespace.update(known)
+    with building(namespace, code) as build:
+        result = shell.run_cell(code, silent=True)
+        raised = result.error_before_exec or result.error_in_exec
+        if raised is not None:
+            raise _failed(cell, build.line_of(raised), raised)
+        try:
+            return [{"source": each.source, "line": each.built} for each in build.cells()]
+        except OperatorError as error:
+            raise _failed(cell, error.line, error) from error
+
+
+def _failed(cell: int, line: int | None, error: BaseException) -> _Failed:
+    if isinstance(error, SyntaxError) and line is None:
+        line = error.lineno
+    if isinstance(error, OperatorError):
+        return _Failed(cell, line or 1, error.message, error.hint)
+    lines = str(error).strip().splitlines()
+    message = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return _Failed(cell, line or 1, message, "")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,179 @@
+// The timeline of a run: a row for each task, a bar for each attempt. Attempts that overlap are drawn below
+// one another.
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import type { Bar, TimelineMessage } from '../messages'
+import { plural, seconds } from './format'
+import { stateStyle } from './Sign'
+import { useAnswer, useNow, useTopics } from './state/hooks'
+import { isActive } from './state/states'
+import { latestBars, RUNS, runTopic, type Store } from './state/store'
+
+const BAR_HEIGHT = 18 // pixels, if no bars of the row overlap
+const REFRESH = 1000 // milliseconds between an answer and the next request
+const MAX_LANES = 8 // in a row
+
+/** Return round times for the axis, about six of them. */
+export function ticks(length: number): number[] {
+  const rough = length / 6
+  const step =
+    [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find(
+      (each) => each >= rough,
+    ) ?? rough
+  return Array.from({ length: Math.floor(length / step) + 1 }, (_, n) => n * step)
+}
+
+/** Return a time on the axis as text; whole seconds have no decimals. */
+function tickLabel(time: number): string {
+  return Number.isInteger(time) && time < 10 ? `${time} s` : seconds(time)
+}
+
+/** Return the bars by task: the stored attempts, with the latest attempt of each task in its live state. */
+export function mergeBars(stored: readonly Bar[], live: readonly Bar[]): Map<string, Bar[]> {
+  const rows = new Map<string, Bar[]>()
+  for (const bar of stored) rows.set(bar.task, [...(rows.get(bar.task) ?? []), bar])
+  for (const bar of live) {
+    const row = rows.get(bar.task) ?? []
+    const mapped = row.some((each) => each.map_index >= 0)
+    if (mapped) continue
+    rows.set(bar.task, [...row.filter((each) => each.try_number !== bar.try_number), bar])
+  }
+  return rows
+}
+
+/** Return the lane of each bar so that bars do not overlap, unless more than `MAX_LANES` would be needed. */
+export function laneOf(bars: readonly Bar[], now: number): number[] {
+  const free: number[] = []
+  const found = new Map<Bar, number>()
+  for (const bar of [...bars].sort((a, b) => a.started - b.started)) {
+    let lane = free.findIndex((until) => until <= bar.started)
+    if (lane < 0) lane = free.length < MAX_LANES ? free.length : free.indexOf(Math.min(...free))
+    free[lane] = bar.ended ?? now
+    found.set(bar, lane)
+  }
+  return bars.map((bar) => found.get(bar) ?? 0)
+}
+
+interface Props {
+  store: Store
+  run: string
+  selected: string
+  critical: ReadonlySet<string> | undefined
+  onSelect: (task: string) => void
+}
+
+export function Timeline({ store, run, selected, critical, onSelect }: Props) {
+  useTopics(store, [RUNS, runTopic(run)])
+  const summary = store.run(run)
+  const active = isActive(summary)
+  const now = useNow(active)
+  const [round, setRound] = useState(0)
+  const answer = useAnswer(
+    store,
+    'timeline',
+    (message) => message.run === run,
+    () => run && store.transport.send({ kind: 'timeline', run }),
+    `${run}\n${summary?.state}\n${round}`,
+  )
+  const latest = useRef<TimelineMessage | undefined>(undefined)
+  if (answer) latest.current = answer
+  const stored = latest.current?.run === run ? latest.current.bars : []
+  // Changes do not include earlier attempts and instances, so request these again while the run is active.
+  useEffect(() => {
+    if (!answer || !active) return
+    const timer = setTimeout(() => setRound((before) => before + 1), REFRESH)
+    return () => clearTimeout(timer)
+  }, [answer, active])
+  const order = store.picture.order
+  const rows = mergeBars(
+    stored,
+    latestBars(order, (task) => store.status(run, task)),
+  )
+  const bars = [...rows.values()].flat()
+  const begin = Math.min(summary?.started ?? Number.POSITIVE_INFINITY, ...bars.map((bar) => bar.started))
+  const end = Math.max(...bars.map((bar) => bar.ended ?? (active ? now : bar.started)), summary?.ended ?? 0)
+  const length = Math.max(end - begin, 0.05)
+  const marks = useMemo(() => ticks(length), [length])
+  if (!run) return <p class="nbdag-empty">The timeline shows a headless run: select one, or choose “Run all”.</p>
+  if (!bars.length) return <p class="nbdag-empty">No attempts yet.</p>
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard
+    <section class="nbdag-timeline" aria-label={`Timeline of run ${run}`} tabIndex={0}>
+      <div class="nbdag-axis" aria-hidden="true">
+        {marks.map((mark) => (
+          <span key={mark} style={{ left: `${(mark / length) * 100}%` }}>
+            {tickLabel(mark)}
+          </span>
+        ))}
+      </div>
+      <ul>
+        {order
+          .filter((task) => rows.has(task))
+          .map((task) => (
+            <li
+              key={task}
+              class={`${task === selected ? 'nbdag-chosen' : ''}${critical?.has(task) ? ' nbdag-critical' : ''}`}
+            >
+              <button type="button" onClick={() => onSelect(task)} title={task}>
+                {task}
+              </button>
+              <Row
+                bars={rows.get(task) ?? []}
+                begin={begin}
+                length={length}
+                now={active ? now : undefined}
+                onSelect={() => onSelect(task)}
+              />
+            </li>
+          ))}
+      </ul>
+    </section>
+  )
+}
+
+interface RowProps {
+  bars: readonly Bar[]
+  begin: number
+  length: number
+  now: number | undefined // while the run is active
+  onSelect: () => void
+}
+
+function Row({ bars, begin, length, now, onSelect }: RowProps) {
+  const until = (bar: Bar) => bar.ended ?? now ?? bar.started
+  const lanes = laneOf(bars, now ?? begin + length)
+  const count = Math.max(...lanes) + 1
+  const height = count > 1 ? Math.max(5, Math.min(12, 44 / count)) : BAR_HEIGHT
+  const last = bars.reduce((a, b) => (until(b) > until(a) ? b : a))
+  const mapped = bars.some((bar) => bar.map_index >= 0)
+  const total = until(last) - Math.min(...bars.map((bar) => bar.started))
+  const position = (moment: number) => `${((moment - begin) / length) * 100}%`
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button beside it has the same effect
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the button beside it works by keyboard
+    <div class="nbdag-track" style={{ height: `${count * (height + 2)}px` }} onClick={onSelect}>
+      {bars.map((bar, n) => {
+        const duration = until(bar) - bar.started
+        const label = `${bar.task}${bar.map_index < 0 ? '' : `[${bar.map_index}]`}, try ${bar.try_number}: ${stateStyle(bar.state).word}, ${seconds(duration)}, after ${seconds(bar.started - begin)}`
+        return (
+          <span
+            key={`${bar.map_index} ${bar.try_number}`}
+            class={`nbdag-bar nbdag-is-${bar.state}`}
+            role="img"
+            aria-label={label}
+            title={label}
+            style={{
+              color: stateStyle(bar.state).colour,
+              left: position(bar.started),
+              width: `max(3px, ${(duration / length) * 100}%)`,
+              top: `${(lanes[n] ?? 0) * (height + 2) + 1}px`,
+              height: `${height}px`,
+            }}
+          />
+        )
+      })}
+      <em style={{ left: position(until(last)) }}>
+        {mapped ? `${plural(bars.length, 'attempt')}, ${seconds(total)}` : seconds(until(last) - last.started)}
+      </em>
+    </div>
+  )
+}

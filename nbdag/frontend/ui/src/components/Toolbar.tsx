@@ -1,0 +1,144 @@
+// The toolbar: the shown run, the actions on the pipeline, the search, and the choice of a view.
+import { useRef } from 'preact/hooks'
+import type { Picture } from '../messages'
+import { moment, plural } from './format'
+import { stateStyle } from './Sign'
+import { isActive } from './state/states'
+import { LIVE, type Store } from './state/store'
+import type { Act } from './state/useActions'
+import type { Notice } from './state/useRun'
+
+export type View = 'graph' | 'timeline' | 'grid'
+const VIEWS: Record<View, string> = { graph: 'Graph', timeline: 'Timeline', grid: 'Grid' }
+
+interface Props {
+  store: Store
+  picture: Picture
+  run: string
+  onRun: (run: string) => void
+  act: Act
+  onNotice: (notice: Notice) => void
+  query: string
+  found: readonly string[] // tasks whose name contains the query
+  onQuery: (query: string) => void
+  onFind: (task: string) => void
+  view: View
+  onView: (view: View) => void
+}
+
+export function Toolbar(props: Props) {
+  const { picture, view, onView } = props
+  return (
+    <div class="nbdag-bar-top" role="toolbar" aria-label="Pipeline">
+      <strong class="nbdag-title" title={picture.notebook || picture.dag}>
+        {picture.dag}
+      </strong>
+      <RunSelect {...props} />
+      <PipelineActions {...props} />
+      <span class="nbdag-spacer" />
+      <Search {...props} />
+      <div class="nbdag-views" role="group" aria-label="View">
+        {(Object.keys(VIEWS) as View[]).map((each) => (
+          <button type="button" key={each} aria-pressed={view === each} onClick={() => onView(each)}>
+            {VIEWS[each]}
+          </button>
+        ))}
+      </div>
+    </div>
+  )
+}
+
+function RunSelect({ store, run, onRun }: Pick<Props, 'store' | 'run' | 'onRun'>) {
+  return (
+    <select
+      class="nbdag-runs"
+      aria-label="Shown run"
+      value={run}
+      onChange={(event) => onRun(event.currentTarget.value)}
+    >
+      <option value={LIVE}>This session, live</option>
+      {store.runs.map((each) => (
+        <option key={each.id} value={each.id}>
+          {`${stateStyle(each.state).sign} run ${moment(each.created)}${each.partial ? ', partial' : ''}`}
+        </option>
+      ))}
+    </select>
+  )
+}
+
+function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'run' | 'act' | 'onNotice'>) {
+  const shown = store.run(run)
+  const active = isActive(shown) ? shown : store.runs.find(isActive)
+  return (
+    <>
+      {store.actions.has('all') ? (
+        <button
+          type="button"
+          class="nbdag-primary"
+          title="Run the whole notebook headlessly, in the background"
+          onClick={() => act('all')}
+        >
+          <span aria-hidden="true">▶</span> Run all
+        </button>
+      ) : null}
+      {shown?.state === 'failed' && store.actions.has('retry_failed') ? (
+        <button
+          type="button"
+          title="Run the failed tasks of this run again, and the tasks downstream of them"
+          onClick={() => act('retry_failed')}
+        >
+          Retry failed
+        </button>
+      ) : null}
+      {active && store.actions.has('cancel') ? (
+        <button
+          type="button"
+          class="nbdag-danger"
+          title={`Cancel run ${active.id}`}
+          onClick={() => {
+            onNotice({ level: 'info', text: 'Cancelling…' })
+            store.transport.send({ kind: 'action', action: 'cancel', task: '', run: active.id })
+          }}
+        >
+          <span aria-hidden="true">■</span> Cancel
+        </button>
+      ) : null}
+      {store.actions.has('deploy') ? (
+        <button type="button" title="Deploy the notebook to the scheduler" onClick={() => act('deploy')}>
+          Deploy
+        </button>
+      ) : null}
+    </>
+  )
+}
+
+function Search({ query, found, onQuery, onFind }: Pick<Props, 'query' | 'found' | 'onQuery' | 'onFind'>) {
+  const next = useRef(0) // index of the match that Enter shows next
+  return (
+    <>
+      <input
+        type="search"
+        placeholder="Find a task"
+        aria-label="Find a task"
+        value={query}
+        onInput={(event) => {
+          onQuery(event.currentTarget.value)
+          next.current = 0
+        }}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter' && found.length) {
+            const task = found[next.current++ % found.length]
+            if (task) onFind(task)
+          }
+          if (event.key === 'Escape') onQuery('')
+          event.stopPropagation()
+        }}
+      />
+      {query.trim() ? (
+        <span class="nbdag-muted" role="status">
+          {found.length ? plural(found.length, 'task') : 'no tasks'}
+        </span>
+      ) : null}
+    </>
+  )
+}

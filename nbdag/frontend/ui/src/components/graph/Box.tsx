@@ -1,0 +1,95 @@
+// The box of one task, or of a chain of tasks.
+import { memo } from 'preact/compat'
+import type { Node, TaskStatus } from '../../messages'
+import { seconds } from '../format'
+import { Strokes, stateStyle } from '../Sign'
+import { useNow, useStatus } from '../state/hooks'
+import { STATE_RULES } from '../state/states'
+import type { Store } from '../state/store'
+
+export const STACK_OFFSET = 3.5 // points between the sheets of a stack
+
+/** Return the sheets of a box, rearmost first: several tasks or instances are a stack of three. */
+export function sheetsOf(node: Node): readonly number[] {
+  return node.mapped || node.members.length > 1 ? [2, 1, 0] : [0]
+}
+
+/** Return the second line of a box: progress, duration or state, and the number of tries. */
+export function noteOf(node: Node, status: TaskStatus, now: number): string {
+  const { state, duration, started, tries, count, ended, failed } = status
+  const parts: string[] = []
+  if (count !== undefined && node.mapped) parts.push(ended === undefined ? `× ${count}` : `${ended} of ${count}`)
+  else if (count !== undefined && state !== 'none') parts.push(`${ended ?? 0} of ${count}`)
+  if (failed && count !== failed) parts.push(`${failed} failed`)
+  if (duration !== undefined) parts.push(seconds(duration))
+  else if (started !== undefined && state === 'running') parts.push(seconds(now - started))
+  else if (state !== 'none') parts.push(STATE_RULES[state].note ?? stateStyle(state).word)
+  if (tries !== undefined) parts.push(`try ${tries}`)
+  return parts.length ? parts.join(' · ') : node.note
+}
+
+/** Return the text of a box for screen readers. */
+export function accessibleLabel(node: Node, status: TaskStatus, upstream: readonly string[]): string {
+  const parts = [node.label, stateStyle(status.state).word]
+  if (status.count !== undefined) parts.push(`${status.count} instances`)
+  if (status.duration !== undefined) parts.push(seconds(status.duration))
+  if (status.tries !== undefined) parts.push(`${status.tries} tries`)
+  if (status.reason) parts.push(status.reason)
+  if (upstream.length) parts.push(`follows ${upstream.join(', ')}`)
+  return parts.join(', ')
+}
+
+interface Props {
+  node: Node
+  store: Store
+  run: string
+  upstream: readonly string[]
+  selected: boolean
+  entry: boolean // the box that Tab reaches
+  seen: boolean // the box is or was in view, so it has text
+  dimmed: boolean // other boxes are highlighted
+}
+
+export const Box = memo(function Box({ node, store, run, upstream, selected, entry, seen, dimmed }: Props) {
+  const status = useStatus(store, run, node.members)
+  const now = useNow(seen && status.state === 'running' && status.duration === undefined)
+  const sheets = sheetsOf(node)
+  const stack = STACK_OFFSET * (sheets.length - 1)
+  const width = node.width - stack
+  const height = node.height - stack
+  const left = -node.width / 2
+  const top = -node.height / 2 + stack
+  const note = seen ? noteOf(node, status, now) : ''
+  return (
+    <g
+      class={`nbdag-box nbdag-is-${status.state}${dimmed ? ' nbdag-dimmed' : ''}`}
+      transform={`translate(${node.x} ${node.y})`}
+      style={{ color: stateStyle(status.state).colour }}
+      data-id={node.id}
+      data-state={status.state}
+      role="button"
+      tabindex={entry ? 0 : -1} // SVG attributes are case-sensitive, so tabIndex has no effect
+      aria-label={accessibleLabel(node, status, upstream)}
+      aria-pressed={selected}
+    >
+      {sheets.map((n) => (
+        <rect key={n} x={left + STACK_OFFSET * n} y={top - STACK_OFFSET * n} width={width} height={height} rx="7" />
+      ))}
+      {seen ? (
+        <>
+          <g class="nbdag-glyph" transform={`translate(${left + 10} ${top + height / 2 - 6})`}>
+            <Strokes state={status.state} turn={now} />
+          </g>
+          <text class="nbdag-name" x={left + 29} y={top + height / 2 + (note ? -3 : 4.5)}>
+            {node.label}
+          </text>
+          {note ? (
+            <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
+              {note}
+            </text>
+          ) : null}
+        </>
+      ) : null}
+    </g>
+  )
+})

@@ -1,0 +1,62 @@
+// The graph's tools: zoom, fit, layout, chains, and the critical path.
+import type { RefObject } from 'preact'
+import type { Picture } from '../../messages'
+import type { Arrangement } from '../state/usePicture'
+import { type GraphHandle, ZOOM_STEP } from './Graph'
+
+interface Props {
+  picture: Picture
+  graph: RefObject<GraphHandle | null>
+  arrange: (change: Arrangement) => void
+  showsCritical: boolean
+  onCritical: (shows: boolean) => void
+}
+
+export function GraphTools({ picture, graph, arrange, showsCritical, onCritical }: Props) {
+  const across = picture.direction === 'LR'
+  const rotate = across ? 'Lay out top to bottom' : 'Lay out left to right'
+  return (
+    <div class="nbdag-tools" role="group" aria-label="Graph">
+      <button type="button" aria-label="Zoom in" title="Zoom in (+)" onClick={() => graph.current?.zoomBy(ZOOM_STEP)}>
+        +
+      </button>
+      <button
+        type="button"
+        aria-label="Zoom out"
+        title="Zoom out (−)"
+        onClick={() => graph.current?.zoomBy(1 / ZOOM_STEP)}
+      >
+        −
+      </button>
+      <button type="button" title="Show the whole graph (0)" onClick={() => graph.current?.fitAll()}>
+        Fit
+      </button>
+      <button
+        type="button"
+        aria-label={rotate}
+        title={rotate}
+        onClick={() => arrange({ direction: across ? 'TB' : 'LR' })}
+      >
+        {across ? '↓' : '→'}
+      </button>
+      {picture.chains ? (
+        <button
+          type="button"
+          aria-pressed={picture.collapsed}
+          title="Draw long chains as one box"
+          onClick={() => arrange({ collapsed: !picture.collapsed })}
+        >
+          Chains
+        </button>
+      ) : null}
+      <button
+        type="button"
+        aria-pressed={showsCritical}
+        title="Highlight the tasks that determine the duration of the whole run"
+        onClick={() => onCritical(!showsCritical)}
+      >
+        Critical path
+      </button>
+    </div>
+  )
+}

@@ -1,0 +1,166 @@
+// The camera of the graph: fit, pan, zoom. Moving it redraws only boxes that come into view.
+import type { RefObject } from 'preact'
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import type { Picture } from '../../messages'
+import { type Camera, fitCamera, opening, reveal, type Size, visible, zoom } from './geometry'
+
+export const MIN_TEXT_SCALE = 0.42 // below this scale, boxes have no text
+
+export interface CameraControl {
+  seen: ReadonlySet<string> // boxes that are or were in view; only these have text
+  size: RefObject<Size>
+  camera: RefObject<Camera>
+  /** Call `call` whenever the camera has moved, until the returned function is called. */
+  onMove(call: () => void): () => void
+  /** Move a point of the picture to the middle of the view. */
+  centre(x: number, y: number): void
+  fitAll(): void
+  zoomBy(factor: number): void
+  show(id: string): void
+  /** Return the point of the picture at an event, and the size of a pixel in the picture. */
+  pointAt(event: MouseEvent): { x: number; y: number; pixel: number }
+  startDrag(event: PointerEvent): void
+  drag(event: PointerEvent): void
+  /** End the drag. Return whether the camera moved. */
+  endDrag(): boolean
+}
+
+export function useCamera(
+  frame: RefObject<HTMLElement | null>,
+  scene: RefObject<SVGElement | null>,
+  picture: Picture,
+  first: string, // the box that is in view at first
+): CameraControl {
+  const camera = useRef<Camera>({ x: 0, y: 0, scale: 1 })
+  const size = useRef<Size>({ width: 600, height: 300 })
+  const touched = useRef(false) // the user has moved the camera, so a resize keeps it
+  const [seen, setSeen] = useState<{ picture: Picture; boxes: ReadonlySet<string> }>({ picture, boxes: NONE })
+  const frameRequest = useRef(0)
+  const moveListeners = useRef(new Set<() => void>())
+
+  // Text is slow to lay out, so a box has text only once it has been in view.
+  const updateSeen = useCallback(() => {
+    cancelAnimationFrame(frameRequest.current)
+    frameRequest.current = 0
+    if (camera.current.scale < MIN_TEXT_SCALE) return
+    const found = visible(picture.nodes, camera.current, size.current)
+    setSeen((before) => {
+      const known = before.picture === picture ? before.boxes : NONE
+      if (before.picture === picture && found.every(({ id }) => known.has(id))) return before
+      return { picture, boxes: new Set([...known, ...found.map(({ id }) => id)]) }
+    })
+  }, [picture])
+
+  const moveTo = useCallback(
+    (to: Camera) => {
+      camera.current = to
+      scene.current?.setAttribute('transform', `translate(${to.x} ${to.y}) scale(${to.scale})`)
+      frame.current?.classList.toggle('nbdag-small', to.scale < MIN_TEXT_SCALE)
+      if (!frameRequest.current) frameRequest.current = requestAnimationFrame(updateSeen)
+      for (const call of moveListeners.current) call()
+    },
+    [updateSeen],
+  )
+
+  useLayoutEffect(() => {
+    const element = frame.current
+    if (!element) return
+    touched.current = false
+    const initialise = ({ width, height }: Size) => {
+      size.current = { width: width || 600, height: height || 300 }
+      if (touched.current) return
+      const box = picture.nodes.find(({ id }) => id === first)
+      moveTo(opening(picture, size.current, box))
+      updateSeen()
+    }
+    initialise({ width: element.clientWidth, height: element.clientHeight })
+    // The frame may be rendered before it is on the page, or while it is hidden; its size follows later.
+    const observer = new ResizeObserver(([entry]) => entry?.contentRect.width && initialise(entry.contentRect))
+    observer.observe(element)
+    return () => {
+      observer.disconnect()
+      cancelAnimationFrame(frameRequest.current)
+      frameRequest.current = 0
+    }
+  }, [picture, moveTo, updateSeen])
+
+  useEffect(() => {
+    const element = frame.current
+    if (!element) return
+    // The wheel scrolls the page; with Ctrl, which browsers also report for a pinch, it zooms the graph.
+    const onWheel = (event: WheelEvent) => {
+      if (!event.ctrlKey && !event.metaKey) return
+      event.preventDefault()
+      const box = element.getBoundingClientRect()
+      touched.current = true
+      moveTo(zoom(camera.current, Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top))
+    }
+    element.addEventListener('wheel', onWheel, { passive: false })
+    return () => element.removeEventListener('wheel', onWheel)
+  }, [moveTo])
+
+  const dragStart = useRef<{ x: number; y: number; camera: Camera; moved: boolean } | undefined>(undefined)
+  const control = useMemo(
+    () => ({
+      onMove(call: () => void) {
+        moveListeners.current.add(call)
+        return () => {
+          moveListeners.current.delete(call)
+        }
+      },
+      centre(x: number, y: number) {
+        const { scale } = camera.current
+        touched.current = true
+        moveTo({ scale, x: size.current.width / 2 - x * scale, y: size.current.height / 2 - y * scale })
+      },
+      fitAll() {
+        touched.current = false
+        moveTo(fitCamera(picture, size.current))
+      },
+      zoomBy(factor: number) {
+        touched.current = true
+        moveTo(zoom(camera.current, factor, size.current.width / 2, size.current.height / 2))
+      },
+      show(id: string) {
+        const box = picture.nodes.find((node) => node.id === id)
+        if (!box) return
+        const { scale } = camera.current
+        const readable = scale < MIN_TEXT_SCALE ? zoom(camera.current, 0.8 / scale, 0, 0) : camera.current
+        moveTo(reveal(readable, box, size.current))
+      },
+      pointAt(event: MouseEvent) {
+        const box = frame.current?.getBoundingClientRect()
+        const { x, y, scale } = camera.current
+        return {
+          x: (event.clientX - (box?.left ?? 0) - x) / scale,
+          y: (event.clientY - (box?.top ?? 0) - y) / scale,
+          pixel: 1 / scale,
+        }
+      },
+      startDrag(event: PointerEvent) {
+        dragStart.current = { x: event.clientX, y: event.clientY, camera: camera.current, moved: false }
+      },
+      drag(event: PointerEvent) {
+        const from = dragStart.current
+        if (!from) return
+        const [x, y] = [event.clientX - from.x, event.clientY - from.y]
+        if (!from.moved && Math.hypot(x, y) < 4) return
+        if (!from.moved) {
+          from.moved = true
+          frame.current?.setPointerCapture(event.pointerId)
+        }
+        touched.current = true
+        moveTo({ ...from.camera, x: from.camera.x + x, y: from.camera.y + y })
+      },
+      endDrag() {
+        const moved = dragStart.current?.moved ?? false
+        dragStart.current = undefined
+        return moved
+      },
+    }),
+    [picture, moveTo],
+  )
+  return { ...control, seen: seen.picture === picture ? seen.boxes : NONE, size, camera }
+}
+
+const NONE: ReadonlySet<string> = new Set()

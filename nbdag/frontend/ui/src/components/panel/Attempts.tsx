@@ -1,0 +1,99 @@
+// The attempts at a task in a run, and the outputs and the log of the selected one.
+import { useState } from 'preact/hooks'
+import type { Attempt } from '../../messages'
+import { moment, seconds } from '../format'
+import { Sign, stateStyle } from '../Sign'
+import { useAnswer } from '../state/hooks'
+import type { Store } from '../state/store'
+import { Outputs } from './Outputs'
+
+const MAX_BUTTONS = 60 // of the latest attempts
+
+interface Props {
+  store: Store
+  run: string
+  task: string
+  reason: string | undefined // shown above already, so not repeated as an attempt's error
+}
+
+export function Attempts({ store, run, task, reason, attempts }: Props & { attempts: readonly Attempt[] }) {
+  const [selected, setSelected] = useState<number>()
+  if (!attempts.length) return null
+  const failed = attempts.findLastIndex((each) => each.state === 'failed')
+  const fallback = failed >= 0 ? failed : attempts.length - 1
+  const index = selected !== undefined && selected < attempts.length ? selected : fallback
+  const attempt = attempts[index]
+  return (
+    <details open>
+      <summary>
+        Attempts <span class="nbdag-muted">{attempts.length}</span>
+      </summary>
+      <div class="nbdag-tries" role="group" aria-label="Attempts">
+        {attempts.slice(-MAX_BUTTONS).map((each) => {
+          const n = attempts.indexOf(each)
+          const duration = each.started !== null && each.ended !== null ? seconds(each.ended - each.started) : ''
+          return (
+            <button type="button" key={n} aria-pressed={n === index} onClick={() => setSelected(n)}>
+              <Sign state={each.state} word={stateStyle(each.state).word} /> {name(each)}{' '}
+              <span class="nbdag-muted">{duration}</span>
+            </button>
+          )
+        })}
+      </div>
+      {attempt ? (
+        <OneAttempt
+          key={`${index} ${attempt.state}`}
+          store={store}
+          run={run}
+          task={task}
+          attempt={attempt}
+          reason={reason}
+        />
+      ) : null}
+    </details>
+  )
+}
+
+function name({ map_index, try_number }: Attempt): string {
+  if (map_index < 0) return `Try ${try_number}`
+  return `[${map_index}]${try_number > 1 ? ` try ${try_number}` : ''}`
+}
+
+function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: Attempt }) {
+  const { map_index, try_number, state } = attempt
+  const answer = useAnswer(
+    store,
+    'attempt',
+    (message) =>
+      message.run === run &&
+      message.task === task &&
+      message.map_index === map_index &&
+      message.try_number === try_number,
+    () => store.transport.send({ kind: 'attempt', run, task, map_index, try_number }),
+    `${run}\n${task}\n${map_index}\n${try_number}\n${state}`,
+  )
+  return (
+    <div class="nbdag-try">
+      {attempt.started === null ? null : <div class="nbdag-muted">started {moment(attempt.started)}</div>}
+      {attempt.error && attempt.error !== reason ? (
+        <p class={`nbdag-reason nbdag-is-${state}`}>{attempt.error}</p>
+      ) : null}
+      {attempt.notes.map((note) => (
+        <p key={note} class="nbdag-reason nbdag-is-stale">
+          {note}
+        </p>
+      ))}
+      {answer?.outputs.length ? <Outputs outputs={answer.outputs} label={`${task}, try ${try_number}`} /> : null}
+      {answer && !answer.outputs.length ? <div class="nbdag-muted">No output.</div> : null}
+      {answer?.log ? (
+        <details>
+          <summary>Log</summary>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+          <pre class="nbdag-text" tabIndex={0}>
+            {answer.log}
+          </pre>
+        </details>
+      ) : null}
+    </div>
+  )
+}

@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest'
+import type { Bar } from '../messages'
+import { bytes, plural, seconds } from './format'
+import { curve, fitCamera, nearest, neighbourIn, opening, reveal, visible, zoom } from './graph/geometry'
+import { Links } from './graph/links'
+import { laneOf, mergeBars, ticks } from './Timeline'
+
+describe('a number', () => {
+  it.each([
+    [0.04, '0.0 s'],
+    [9.94, '9.9 s'],
+    [12.4, '12 s'],
+    [59.6, '1 min 0 s'],
+    [185, '3 min 5 s'],
+    [7440, '2 h 4 min'],
+  ])('of %d seconds is written as %s', (duration, text) => expect(seconds(duration)).toBe(text))
+
+  it.each([
+    [12, '12 B'],
+    [3400, '3.4 kB'],
+    [999_600, '1.0 MB'],
+    [120e6, '120 MB'],
+  ])('of %d bytes is written as %s', (count, text) => expect(bytes(count)).toBe(text))
+
+  it('has a singular or plural noun', () =>
+    expect([plural(1, 'task'), plural(3, 'task')]).toEqual(['1 task', '3 tasks']))
+})
+
+describe('the camera', () => {
+  const view = { width: 600, height: 300 }
+
+  it('centres a picture at a scale of at most 1', () => {
+    expect(fitCamera({ width: 100, height: 50 }, view)).toEqual({ scale: 1, x: 250, y: 125 })
+    const far = fitCamera({ width: 6000, height: 300 }, view)
+    expect(far.scale * 6000).toBeLessThanOrEqual(600)
+  })
+
+  it('opens on the start of a picture that would be illegible as a whole', () => {
+    const camera = opening({ width: 9000, height: 200 }, view)
+    expect(camera.scale).toBeGreaterThan(0.6)
+    expect(camera.x).toBe(14)
+  })
+
+  it('opens with the first box in view and no empty space beside a large picture', () => {
+    const picture = { width: 9000, height: 4000 }
+    const { x, y, scale } = opening(picture, view, { x: 8950, y: 20 })
+    expect([x + 9000 * scale, y]).toEqual([600 - 14, 14])
+    expect(opening(picture, view, { x: 4500, y: 2000 }).x).toBeLessThan(-2000)
+  })
+
+  it('keeps the point under the pointer while it zooms', () => {
+    const before = { x: 10, y: 20, scale: 0.5 }
+    const after = zoom(before, 2, 110, 70)
+    const under = (camera: typeof before) => [(110 - camera.x) / camera.scale, (70 - camera.y) / camera.scale]
+    expect(under(after)).toEqual(under(before))
+  })
+
+  it('limits the scale', () => {
+    expect(zoom({ x: 0, y: 0, scale: 1 }, 100, 0, 0).scale).toBe(3)
+    expect(zoom({ x: 0, y: 0, scale: 1 }, 1e-9, 0, 0).scale).toBe(0.04)
+  })
+
+  it('moves only if the box is out of view', () => {
+    const camera = { x: 0, y: 0, scale: 1 }
+    expect(reveal(camera, { x: 300, y: 150 }, view)).toEqual(camera)
+    expect(reveal(camera, { x: 900, y: 150 }, view).x).toBeLessThan(-300)
+  })
+
+  it('prefers the box ahead to a nearer one aside for an arrow key', () => {
+    const [here, ahead, aside] = [
+      { id: 'here', x: 0, y: 0 },
+      { id: 'ahead', x: 200, y: 10 },
+      { id: 'aside', x: 50, y: 150 },
+    ]
+    expect(neighbourIn(here, [here, ahead, aside], { across: true, sign: 1 })?.id).toBe('ahead')
+    expect(neighbourIn(here, [here, ahead, aside], { across: false, sign: 1 })?.id).toBe('aside')
+    expect(neighbourIn(here, [here, ahead, aside], { across: true, sign: -1 })).toBeUndefined()
+  })
+})
+
+describe('the line under the pointer', () => {
+  const straight = { name: 'straight', curve: curve('M0,0C10,0 20,0 30,0C40,0 50,0 60,0') }
+  const below = { name: 'below', curve: curve('M0,10C20,10 40,10 60,-10') }
+
+  it('is the nearest line, also along the bend of its curve', () => {
+    expect(straight.curve).toMatchObject({ left: 0, top: 0, right: 60, bottom: 0 })
+    expect(nearest([straight, below], 10, 2, 7)?.name).toBe('straight')
+    expect(nearest([straight, below], 10, 8, 7)?.name).toBe('below')
+    expect(nearest([straight, below], 59, -9, 7)?.name).toBe('below')
+  })
+
+  it('is undefined if every line is out of reach', () => expect(nearest([straight, below], 30, 40, 7)).toBeUndefined())
+
+  it('is undefined for an invalid path', () => expect(nearest([{ curve: curve('') }], 0, 0, 7)).toBeUndefined())
+})
+
+describe('a box with text', () => {
+  const view = { width: 100, height: 100 }
+  const box = { width: 20, height: 20 }
+
+  it('is in view or close to it, at any scale', () => {
+    const boxes = [
+      { id: 'in', x: 50, y: 50, ...box },
+      { id: 'beside', x: 140, y: 50, ...box },
+      { id: 'far', x: 400, y: 50, ...box },
+    ]
+    const ids = (scale: number) => visible(boxes, { x: 0, y: 0, scale }, view).map(({ id }) => id)
+    expect([ids(1), ids(3), ids(0.2)]).toEqual([['in', 'beside'], ['in'], ['in', 'beside', 'far']])
+  })
+})
+
+describe('the links of a box', () => {
+  const links = new Links([
+    { source: 'a', target: 'b' },
+    { source: 'a', target: 'c' },
+    { source: 'b', target: 'd' },
+    { source: 'c', target: 'd' },
+    { source: 'd', target: 'e' },
+  ])
+
+  it('include all boxes upstream and downstream', () => {
+    expect([...links.connected('b')].sort()).toEqual(['a', 'b', 'd', 'e'])
+  })
+
+  it('have the path with the longest duration', () => {
+    const took: Record<string, number> = { a: 1, b: 5, c: 2, d: 1 }
+    expect(links.criticalPath(['a', 'b', 'c', 'd', 'e'], (id) => took[id] ?? 0)).toEqual(['a', 'b', 'd'])
+  })
+
+  it('have no critical path before a run', () => expect(links.criticalPath(['a', 'b'], () => 0)).toEqual([]))
+
+  it('may form a cycle', () => {
+    const circle = new Links([
+      { source: 'a', target: 'b' },
+      { source: 'b', target: 'a' },
+    ])
+    expect(circle.connected('a').size).toBe(2)
+  })
+})
+
+describe('the timeline', () => {
+  it.each([
+    [0.5, 0.1],
+    [10, 2],
+    [3000, 600],
+  ])('divides %d seconds into steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+
+  it('draws overlapping bars below one another, and reuses free lanes', () => {
+    const bar = { task: 'a', map_index: 0, try_number: 1, state: 'success' } as const
+    const bars = [
+      { ...bar, started: 0, ended: 4 },
+      { ...bar, started: 1, ended: 2 },
+      { ...bar, started: 3, ended: null },
+      { ...bar, started: 5, ended: 6 },
+    ]
+    expect(laneOf(bars, 9)).toEqual([0, 1, 1, 0])
+    expect(
+      Math.max(
+        ...laneOf(
+          Array(50)
+            .fill(bars[0])
+            .map((each) => ({ ...each })),
+          9,
+        ),
+      ),
+    ).toBe(7)
+  })
+
+  it('shows the live state of the latest attempt, and the stored state of earlier ones', () => {
+    const bar: Omit<Bar, 'try_number'> = { task: 'a', map_index: -1, state: 'failed', started: 0, ended: 1 }
+    const rows = mergeBars(
+      [
+        { ...bar, try_number: 1 },
+        { ...bar, try_number: 2, ended: null },
+      ],
+      [{ ...bar, try_number: 2, state: 'success', ended: 5 }],
+    )
+    expect(rows.get('a')?.map((each) => [each.try_number, each.ended])).toEqual([
+      [1, 1],
+      [2, 5],
+    ])
+  })
+})

@@ -1,0 +1,48 @@
+// The picture that a view shows: the notebook's own, or one in the layout that this view has requested.
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import type { Direction, Picture } from '../../messages'
+import { useTopics } from './hooks'
+import { PICTURE, type Store } from './store'
+
+export interface Arrangement {
+  direction?: Direction
+  collapsed?: boolean
+}
+
+let views = 0
+
+export function usePicture(store: Store): { picture: Picture; arrange: (change: Arrangement) => void } {
+  const [view] = useState(() => `view${++views}`)
+  const [own, setOwn] = useState<Picture>()
+  const arrangement = useRef<Arrangement>({})
+  useTopics(store, [PICTURE])
+  const base = store.picture
+
+  const request = useCallback(() => {
+    const { direction = 'auto', collapsed = false } = arrangement.current
+    store.transport.send({ kind: 'layout', view, direction, collapsed })
+  }, [store, view])
+  const arrange = useCallback(
+    (change: Arrangement) => {
+      Object.assign(arrangement.current, change)
+      request()
+    },
+    [request],
+  )
+  // The view's own picture shows the notebook of that time, so a change of the notebook requests a new one.
+  const previousBase = useRef(base)
+  useEffect(() => {
+    if (previousBase.current === base) return
+    previousBase.current = base
+    if (arrangement.current.direction || arrangement.current.collapsed) request()
+    else setOwn(undefined)
+  }, [base, request])
+  useEffect(
+    () =>
+      store.onMessage((message) => {
+        if (message.kind === 'picture' && message.view === view) setOwn(message.picture)
+      }),
+    [store, view],
+  )
+  return { picture: own ?? base, arrange }
+}

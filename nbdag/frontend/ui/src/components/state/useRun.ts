@@ -1,0 +1,43 @@
+// The run that a view shows: the one that the user selects, or the one that the user has just started.
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import type { NoticeLevel } from '../../messages'
+import { LIVE, RUNS, type Store } from './store'
+
+export interface Notice {
+  level: NoticeLevel
+  text: string
+  run?: string // a run that the notice offers to show
+}
+
+export interface ShownRun {
+  run: string
+  selectRun(id: string): void
+  /** Show the next run that begins: this view has requested one. */
+  expectRun(): void
+}
+
+/** Follow the runs that begin: show one that this view has requested, and announce any other. */
+export function useRun(store: Store, setNotice: (notice: Notice | undefined) => void): ShownRun {
+  const [run, selectRun] = useState(LIVE)
+  const announced = useRef('')
+  const expected = useRef(false)
+  useEffect(
+    () =>
+      store.subscribe(RUNS, () => {
+        const { newestRun } = store
+        if (!newestRun || newestRun === announced.current) return
+        announced.current = newestRun
+        if (expected.current) {
+          expected.current = false
+          selectRun(newestRun)
+          setNotice(undefined)
+        } else setNotice({ level: 'info', text: `A run has begun elsewhere: ${newestRun}`, run: newestRun })
+      }),
+    [store, setNotice],
+  )
+  useEffect(() => store.load(run), [store, run])
+  const expectRun = useCallback(() => {
+    expected.current = true
+  }, [])
+  return { run, selectRun, expectRun }
+}

@@ -1,0 +1,45 @@
+// The selected task, or the selected chain of tasks, of a view.
+import { useCallback, useMemo, useState } from 'preact/hooks'
+import type { Picture } from '../../messages'
+
+export interface Selection {
+  task: string // of the notebook, or ''
+  chain: readonly string[] // the tasks of the selected chain
+  box: string // the selected box, or ''
+  boxOf(task: string): string
+  selectBox(id: string): void
+  selectTask(task: string): void
+  clear(): void
+}
+
+export function useSelection(picture: Picture): Selection {
+  const [task, setTask] = useState('')
+  const [chainBox, setChainBox] = useState('')
+  const boxes = useMemo(
+    () => new Map(picture.nodes.flatMap((node) => node.members.map((member) => [member, node.id] as const))),
+    [picture],
+  )
+  const selectBox = useCallback(
+    (id: string) => {
+      const isChain = (picture.nodes.find((node) => node.id === id)?.members.length ?? 0) > 1
+      setChainBox(isChain ? id : '')
+      setTask(isChain ? '' : id)
+    },
+    [picture],
+  )
+  const selectTask = useCallback((id: string) => {
+    setChainBox('')
+    setTask(id)
+  }, [])
+  const clear = useCallback(() => selectTask(''), [selectTask])
+  const boxOf = useCallback((id: string) => boxes.get(id) ?? '', [boxes])
+  return {
+    task: picture.order.includes(task) ? task : '',
+    chain: picture.nodes.find((node) => node.id === chainBox)?.members ?? [],
+    box: chainBox || boxOf(task),
+    boxOf,
+    selectBox,
+    selectTask,
+    clear,
+  }
+}

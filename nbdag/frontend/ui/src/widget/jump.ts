@@ -1,0 +1,117 @@
+// Show a line of a cell, in JupyterLab and Notebook 7. The notebook's own widget scrolls to the cell. By
+// default it adds the cells of a long notebook to the page only while the browser is idle, from the top, so
+// the cell may not be on the page yet.
+
+interface Editor {
+  revealPosition(position: { line: number; column: number }): void
+  /** CodeMirror's view. It has only those lines on the page that are near what is in view. */
+  editor?: {
+    state: { doc: { lines: number; line(n: number): { from: number } } }
+    domAtPos(position: number): { node: Node }
+  }
+}
+interface Cell {
+  node: HTMLElement
+  ready: Promise<void>
+  isHidden: boolean
+  editor?: Editor | null
+}
+interface Notebook {
+  widgets: readonly Cell[]
+  isVisible: boolean
+  update(): void
+  scrollToItem(index: number, align: 'center'): Promise<void>
+}
+interface Part {
+  parent?: Part | null
+}
+interface Manager {
+  get_model?(id: string): Promise<{ views?: Record<string, Promise<{ luminoWidget?: Part }>> }>
+}
+
+const FLASH = 'nbdag-flash' // the class, and its animation
+const FRAMES = 30 // to wait for CodeMirror to draw a line; a collapsed input never draws one
+const RESTARTS = 20 // of the animation, at most
+
+/** Show a line of a cell. Return why that is not possible, or "". */
+export async function jump(manager: unknown, id: string, cell: number, line: number): Promise<string> {
+  const name = `Cell ${cell + 1}`
+  const notebook = await notebookOf(manager as Manager | undefined, id)
+  if (!notebook) return `${name} cannot be shown: this page does not give access to its notebook.`
+  const found = notebook.widgets[cell]
+  if (!found) return `${name} is no longer in the notebook: run %dag again.`
+  if (!(await attached(notebook, found, cell)))
+    return `${name} is not shown: its notebook was closed, or the cell deleted.`
+  if (found.isHidden) return `${name} is under a collapsed heading: expand that first.`
+  found.editor?.revealPosition({ line: line - 1, column: 0 })
+  void flash(found, line)
+  return ''
+}
+
+/** Find the notebook's widget: the parent of a view of this model. */
+async function notebookOf(manager: Manager | undefined, id: string): Promise<Notebook | undefined> {
+  const model = await manager?.get_model?.(id)
+  for (const view of await Promise.all(Object.values(model?.views ?? {}))) {
+    for (let part: Part | null | undefined = view.luminoWidget; part; part = part.parent) {
+      if ('scrollToItem' in part && 'widgets' in part) return part as Notebook
+    }
+  }
+  return undefined
+}
+
+/** Scroll to a cell and have the notebook add it to the page. Return whether it is there. */
+async function attached(notebook: Notebook, cell: Cell, index: number): Promise<boolean> {
+  let scrolling = false
+  while (!cell.node.isConnected) {
+    if (!notebook.isVisible || notebook.widgets[index] !== cell) return false
+    if (!scrolling) {
+      // A notebook that keeps only the cells in view adds this one when it is scrolled there.
+      scrolling = true
+      const stop = () => {
+        scrolling = false
+      }
+      notebook.scrollToItem(index, 'center').then(stop, stop)
+    }
+    notebook.update() // any other adds the next cells at once, instead of when the browser is idle
+    await frame()
+  }
+  await cell.ready
+  return true
+}
+
+/** Scroll a line into the middle and highlight it. CodeMirror may replace the line during the animation. */
+async function flash(cell: Cell, line: number): Promise<void> {
+  let ended = false
+  const end = (event: AnimationEvent) => {
+    ended ||= event.animationName === FLASH
+  }
+  cell.node.addEventListener('animationend', end)
+  let place: Element | undefined
+  let [waits, restarts] = [0, 0]
+  while (!ended && restarts < RESTARTS && cell.node.isConnected) {
+    const now = lineOf(cell, line) ?? (waits++ < FRAMES ? undefined : cell.node)
+    if (now && !(now === place && now.classList.contains(FLASH))) {
+      restarts += 1
+      place?.classList.remove(FLASH)
+      place = now
+      place.classList.add(FLASH)
+      place.scrollIntoView({ block: 'center', behavior: 'smooth' })
+    }
+    await frame()
+  }
+  cell.node.removeEventListener('animationend', end)
+  place?.classList.remove(FLASH)
+}
+
+/** Return a line of a cell, or the cell if it has no such line, or undefined if the line is not drawn yet. */
+function lineOf({ node, editor }: Cell, line: number): Element | undefined {
+  const view = editor?.editor
+  if (!view || line > view.state.doc.lines) return node
+  const at = view.domAtPos(view.state.doc.line(line).from).node
+  const found = (at instanceof Element ? at : at.parentElement)?.closest('.cm-line')
+  return found?.isConnected ? found : undefined
+}
+
+function frame(): Promise<unknown> {
+  return new Promise(requestAnimationFrame)
+}

@@ -1,0 +1,155 @@
+// The saved form of the widget: an image of its current picture. GitHub, nbviewer, nbconvert and a notebook
+// opened without its kernel show this image. A notebook opened while the kernel still runs shows the widget
+// again.
+import { noteOf, STACK_OFFSET, sheetsOf } from '../components/graph/Box'
+import { stateStyle } from '../components/Sign'
+import { LIVE, type Store } from '../components/state/store'
+import type { Picture, TaskStatus } from '../messages'
+
+const VIEW = 'application/vnd.jupyter.widget-view+json'
+const WIDGET_KEY = 'nbdag' // in an output's metadata: the id of the widget that the image replaces
+// JupyterLab's states of a save: see DocumentRegistry.SaveState.
+type SaveState = 'started' | 'completed' | 'completed manually' | 'failed'
+const IS_SAVED: Record<SaveState, boolean> = {
+  started: false,
+  completed: true,
+  'completed manually': true,
+  failed: false,
+}
+
+interface Data {
+  [mime: string]: unknown
+}
+interface SavedNotebook {
+  cells?: { outputs?: { data?: Data; metadata?: Data }[] }[]
+}
+interface Output {
+  data: Data
+  metadata?: Data
+  setData(change: { data: Data }): void
+}
+interface Notebook {
+  toJSON(): SavedNotebook
+  cells: { length: number; get(n: number): { outputs?: { length: number; get(n: number): Output } } }
+  dirty?: boolean
+}
+interface Signal {
+  connect(call: (context: unknown, state: SaveState) => void): void
+  disconnect(call: (context: unknown, state: SaveState) => void): void
+}
+interface Context {
+  model: Notebook
+  saveState?: Signal
+  save(): Promise<void>
+}
+
+/** Call `call` whenever the notebook has been saved, until the returned function is called. */
+export function onSaved({ saveState }: Context, call: () => void): () => void {
+  const onState = (_: unknown, state: SaveState) => {
+    if (IS_SAVED[state]) call()
+  }
+  saveState?.connect(onState)
+  return () => saveState?.disconnect(onState)
+}
+
+/** Return the notebook's document if the page can save it, as JupyterLab and Notebook 7 can. */
+export function documentOf(manager: unknown): Context | undefined {
+  const context = (manager as { context?: Partial<Context> } | undefined)?.context
+  return context?.model?.toJSON && context.model.cells && context.save ? (context as Context) : undefined
+}
+
+// The images of each notebook's widgets, by the widget's id. They remain after a widget is closed.
+const images = new WeakMap<Notebook, Map<string, () => string>>()
+
+/** Save this widget as an image, until the returned function is called; after that, save its last image. */
+export function keepPicture({ model: notebook }: Context, id: string, store: Store): () => void {
+  const draw = () => toSvg(store.picture, (tasks) => store.combinedStatus(LIVE, tasks))
+  const own = images.get(notebook) ?? replaceWidgets(notebook)
+  own.set(id, draw)
+  restoreWidget(notebook, id)
+  return () => {
+    const last = draw()
+    own.set(id, () => last)
+  }
+}
+
+/** Make the notebook save an image for each widget in the returned map. */
+function replaceWidgets(notebook: Notebook): Map<string, () => string> {
+  const own = new Map<string, () => string>()
+  images.set(notebook, own)
+  const toJSON = notebook.toJSON.bind(notebook)
+  notebook.toJSON = () => withImages(toJSON(), own)
+  return own
+}
+
+/** Return the notebook to save, with images in place of these widgets. */
+export function withImages(notebook: SavedNotebook, drawings: ReadonlyMap<string, () => string>): SavedNotebook {
+  const cells = notebook.cells?.map((cell) => {
+    if (!cell.outputs?.some(({ data }) => drawings.has(modelOf(data)))) return cell
+    const outputs = cell.outputs.map((output) => {
+      const id = modelOf(output.data)
+      const svg = drawings.get(id)?.()
+      if (svg === undefined) return output
+      const data = { 'image/svg+xml': svg, 'text/plain': output.data?.['text/plain'] ?? 'a graph' }
+      return { ...output, data, metadata: { ...output.metadata, [WIDGET_KEY]: id } }
+    })
+    return { ...cell, outputs }
+  })
+  return cells ? { ...notebook, cells } : notebook
+}
+
+function modelOf(data: Data | undefined): string {
+  return (data?.[VIEW] as { model_id?: string } | undefined)?.model_id ?? ''
+}
+
+/** Replace each saved image of this widget by the widget. */
+function restoreWidget(notebook: Notebook, id: string): void {
+  const { dirty } = notebook
+  for (let n = 0; n < notebook.cells.length; n += 1) {
+    const { outputs } = notebook.cells.get(n)
+    for (let m = 0; m < (outputs?.length ?? 0); m += 1) {
+      const output = outputs?.get(m)
+      if (output?.metadata?.[WIDGET_KEY] !== id || modelOf(output.data)) continue
+      output.setData({ data: { ...output.data, [VIEW]: { version_major: 2, version_minor: 0, model_id: id } } })
+    }
+  }
+  if (dirty === false) notebook.dirty = false
+}
+
+/** Return the picture as an SVG image that is legible on white and on black. */
+export function toSvg(picture: Picture, status: (tasks: readonly string[]) => TaskStatus): string {
+  const lines = picture.lines.map(
+    (line) =>
+      `<path d="${line.path}" fill="none" stroke="#8a94a0"${line.declared ? ' stroke-dasharray="5 3"' : ''}/><path d="${line.tip}" fill="#8a94a0"/>` +
+      (line.label
+        ? `<text x="${line.x}" y="${line.y + 3.8}" font-size="11" text-anchor="middle" fill="#768390">${escapeXml(line.label)}</text>`
+        : ''),
+  )
+  const boxes = picture.nodes.map((node) => {
+    const current = status(node.members)
+    const { colour, path, filled } = stateStyle(current.state)
+    const sheets = sheetsOf(node)
+    const stack = STACK_OFFSET * (sheets.length - 1)
+    const [left, top] = [node.x - node.width / 2, node.y - node.height / 2 + stack]
+    const middle = top + (node.height - stack) / 2
+    const note = noteOf(node, current, current.started ?? 0)
+    return (
+      sheets
+        .map(
+          (n) =>
+            `<rect x="${left + STACK_OFFSET * n}" y="${top - STACK_OFFSET * n}" width="${node.width - stack}" height="${node.height - stack}" rx="7" fill="#fff" stroke="${colour}"/>`,
+        )
+        .join('') +
+      `<g transform="translate(${left + 10} ${middle - 6})"><path d="${filled}" fill="${colour}"/><path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6" stroke-linecap="round"/></g>` +
+      `<text x="${left + 29}" y="${middle + (note ? -3 : 4.5)}" font-size="13" fill="#1f2328">${escapeXml(node.label)}</text>` +
+      (note ? `<text x="${left + 29}" y="${middle + 12}" font-size="11" fill="#59636e">${escapeXml(note)}</text>` : '')
+    )
+  })
+  const [width, height] = [picture.width + 16, picture.height + 16]
+  const title = escapeXml(`${picture.dag}: ${picture.order.length} tasks`)
+  return `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="${title}" width="${width}" height="${height}" viewBox="-8 -8 ${width} ${height}" font-family="Helvetica,Arial,'Liberation Sans',sans-serif"><title>${title}</title>${lines.join('')}${boxes.join('')}</svg>`
+}
+
+function escapeXml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

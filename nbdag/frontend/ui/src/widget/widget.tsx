@@ -1,0 +1,83 @@
+// The module that anywidget loads: it connects the components to the widget's comm and to the surrounding
+// notebook.
+import { render as renderTo } from 'preact'
+import { App } from '../components/App'
+import '../components/style.css'
+import { Store } from '../components/state/store'
+import type { Host, Transport } from '../components/state/transport'
+import type { InitialState, Message, Picture, Request } from '../messages'
+import { jump } from './jump'
+import { documentOf, keepPicture, onSaved } from './saved'
+
+interface Model {
+  get(name: 'picture'): Picture
+  get(name: 'initial_state'): InitialState
+  get(name: 'identity'): string
+  send(content: Request): void
+  on(event: string, call: (message: Message) => void): void
+  off(event: string, call: (message: Message) => void): void
+  widget_manager?: unknown
+}
+
+// By the kernel's id of the model: anywidget creates a new wrapper of the model for each view.
+const stores = new Map<string, Store>()
+
+function commTransport(model: Model): Transport {
+  return {
+    send(request) {
+      try {
+        model.send(request)
+      } catch {
+        // The kernel has ended: the view keeps its state, and no answer follows.
+      }
+    },
+    listen(receive) {
+      const receivePicture = () => receive({ kind: 'picture', view: '', picture: model.get('picture') })
+      model.on('msg:custom', receive)
+      model.on('change:picture', receivePicture)
+      return () => {
+        model.off('msg:custom', receive)
+        model.off('change:picture', receivePicture)
+      }
+    },
+  }
+}
+
+/** Return the abilities of the page: JupyterLab and Notebook 7 can save and jump, other pages may not. */
+function pageHost(model: Model): Host {
+  const context = documentOf(model.widget_manager)
+  const host: Host = {}
+  if (document.querySelector('.jp-Notebook')) {
+    host.jump = (cell, line) => jump(model.widget_manager, model.get('identity'), cell, line)
+  }
+  if (context) {
+    host.save = async () => {
+      if (context.model.dirty) await context.save()
+    }
+  }
+  return host
+}
+
+export default {
+  initialize({ model }: { model: Model }) {
+    const store = new Store(commTransport(model), model.get('picture'), model.get('initial_state'))
+    const id = model.get('identity')
+    stores.set(id, store)
+    const context = documentOf(model.widget_manager)
+    const stops = context
+      ? [keepPicture(context, id, store), onSaved(context, () => store.transport.send({ kind: 'saved' }))]
+      : []
+    return () => {
+      for (const stop of stops) stop()
+      store.close()
+      stores.delete(id)
+    }
+  },
+  render({ model, el }: { model: Model; el: HTMLElement }) {
+    const store = stores.get(model.get('identity'))
+    if (!store) return
+    el.classList.add('nbdag-root')
+    renderTo(<App store={store} host={pageHost(model)} />, el)
+    return () => renderTo(null, el)
+  },
+}

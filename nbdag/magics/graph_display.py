@@ -1,0 +1,109 @@
+"""The output of a bare `%dag`: the live widget and, in the same output, a static picture of the graph.
+
+GitHub, nbviewer and PDF files show the picture. While no page has shown the widget, the picture itself is updated in
+place as cells run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .. import graphs
+from ..core.model.dag import Dag
+from ..packages import is_built, unbuilt
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ..frontend.widget import LiveGraph
+
+_MAX_UPDATED = 4  # pictures that are updated: the most recently drawn ones
+_VIEW = "application/vnd.jupyter.widget-view+json"
+# Each of these environment variables indicates a front end that can probably show widgets.
+_FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
+WIDGET_TIMEOUT = 5.0  # seconds that such a front end has to show the widget
+
+
+class GraphDisplay:
+    """The graphs that one kernel displays and updates."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        self.shell = shell
+        self.session = session
+        self.can_update = hasattr(shell, "kernel")  # whether outputs can be updated, unlike those in a terminal
+        self._sent: dict[str, dict[str, Any]] = {}  # display id → its latest bundle
+        self._living: LiveGraph | None = None
+        self._warned = False  # whether the warning that the front end is not built has been printed
+        self._drawn_at = 0.0  # monotonic time at which the widget was last sent to a page
+
+    def draw(self) -> None:
+        """Draw the current graph in the output of the running cell."""
+        if not self.can_update:
+            self.shell.display_pub.publish(self._bundle())
+            return
+        if self._living is None:
+            self._living = self._open_widget()
+        name = uuid4().hex
+        bundle = self._bundle()
+        self.shell.display_pub.publish(bundle, transient={"display_id": name})
+        self._sent[name] = bundle
+        self._drawn_at = time.monotonic()
+        for oldest in list(self._sent)[:-_MAX_UPDATED]:
+            del self._sent[oldest]
+
+    def refresh(self) -> None:
+        """Update the widget, or the pictures while no page shows the widget, if anything in them has changed."""
+        if not self._sent:
+            return
+        if self._living is not None:
+            self._living.refresh()
+            if self._living.answered or self._may_answer():
+                return  # a page that receives the output again would create the widget again
+        bundle = self._bundle()
+        for name, sent in self._sent.items():
+            if sent != bundle:
+                self.shell.display_pub.publish(bundle, transient={"display_id": name}, update=True)
+                self._sent[name] = bundle
+
+    def _may_answer(self) -> bool:
+        """Return whether a front end may still show the widget within its time."""
+        has_page = any(os.environ.get(name) for name in _FRONT_ENDS)
+        return has_page and time.monotonic() < self._drawn_at + WIDGET_TIMEOUT
+
+    def close(self) -> None:
+        """Close the widget."""
+        if self._living is not None:
+            self._living.close()
+            self._living = None
+
+    def _open_widget(self) -> LiveGraph | None:
+        if not is_built():
+            if not self._warned:
+                self._warned = True
+                print(unbuilt(), file=sys.stderr)
+            return None
+        from ..frontend.widget import LiveGraph  # slow to import, and not needed before the first graph
+
+        def display(value: object) -> Mapping[str, Any]:
+            data, _ = self.shell.display_formatter.format(value)
+            return dict(data)
+
+        return LiveGraph(self.session, self.shell.user_ns, display=display)
+
+    def _bundle(self) -> dict[str, Any]:
+        dag, marks = self.session.dag_and_marks()
+        bundle: dict[str, Any] = dict(graphs.bundle(dag, marks))
+        if self._living is not None:
+            # The widget comes first, because some front ends show the first format that they know.
+            view = {"version_major": 2, "version_minor": 0, "model_id": self._living.widget.model_id}
+            bundle = {_VIEW: view, **bundle}
+        return bundle
+
+
+def mimebundle(dag: Dag, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    """Return the drawing of a `Dag` in all formats that IPython can choose from."""
+    return graphs.bundle(dag)

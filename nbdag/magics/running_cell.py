@@ -1,0 +1,229 @@
+"""The execution of a tagged cell in the live notebook.
+
+A task's cell runs like any other. Its header is read first, and an invalid header keeps the cell from running. `--when`
+is evaluated before the body and `--check` after it. With `--map` the body runs once per element, in order; afterwards
+each name that the body writes holds the list of the values from all elements, as a later task of a headless run sees
+it. Retries, timeouts, pools and schedules apply to headless runs only.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from ..core.analysis.names import uses
+from ..core.cells.header import Header, is_header, task_options
+from ..core.cells.source import SyntaxProblem, to_python
+from ..core.model.states import TaskState
+from ..core.options.options import TaskOptions
+from ..errors import Fail, NbdagError, Skip
+from ..kernels.runtime.expressions import check, elements, evaluate
+from ..kernels.runtime.tracebacks import write_header
+from ..session import Session, split
+
+_MISSING: Any = object()  # the value of a name that is not set
+
+
+class RunningCell:
+    """The cell that a kernel is running. The code that `transform` generates calls its methods."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        self.shell = shell
+        self.session = session
+        self.defaults: Mapping[str, Any] = {}  # options for all tasks, from the latest %dag
+        self.options = TaskOptions()  # of the running cell
+        self._source = ""  # its text
+        self._runs = True  # whether the body runs, after `--when` and `nbdag.Skip`
+        self._skipped = ""  # the reason, if the cell was skipped
+        self._count: int | None = None  # number of instances of a mapped task
+        self._invalid_header = False
+
+    @property
+    def source(self) -> str:
+        """The text of the running cell."""
+        return self._source
+
+    def options_of(self, header_options: Mapping[str, Any]) -> TaskOptions:
+        """Return the options of a task's header, completed with the defaults from %dag."""
+        return task_options(self.defaults, header_options)
+
+    # Called by IPython's events.
+
+    def begin(self, source: str, cell_id: str | None) -> None:
+        """Start a new cell."""
+        self.options, self._source, self._runs = TaskOptions(), source, True
+        self._skipped, self._count, self._invalid_header = "", None, False
+        self.session.begin(source, cell_id)
+
+    def end(self, error: BaseException | None) -> None:
+        """Record the outcome of the cell in the session."""
+        if self._invalid_header:
+            self.session.discard()
+        elif error is not None:
+            self.session.end(TaskState.FAILED, reason=_summary(error), count=self._count)
+        elif self._skipped:
+            self.session.end(TaskState.SKIPPED, reason=self._skipped, count=self._count)
+        else:
+            self.session.end(TaskState.SUCCESS, count=self._count)
+
+    # Called by the magics.
+
+    def set_header(self, header: Header) -> None:
+        """Take the options of the cell from its header."""
+        self.options = self.options_of(header.options)
+
+    def show_header(self, text: str, *, framed: bool = False) -> None:
+        """Make tracebacks show the cell's header as the user wrote it, or `text` if the cell has no header line."""
+        lines = self._source.lstrip("\n").split("\n")
+        end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
+        written = lines[:end] if is_header(lines[0]) else [text]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_globals is not self.shell.user_ns:
+            frame = frame.f_back
+        write_header(frame, written, framed=framed)
+
+    def reject_header(self) -> None:
+        """Mark the cell's header as invalid, so that the session keeps the task's earlier state."""
+        self._invalid_header = True
+
+    # Called by the transformed cell.
+
+    def evaluate_when(self) -> bool:
+        """Evaluate `--when` and return whether the body runs."""
+        expression = self.options.when
+        self._runs = expression is None or self._is_true("--when", expression)
+        if not self._runs:
+            self._skipped = f"--when {expression} is false"
+            if not self.options.map:
+                print(f"skipped: {self._skipped}")
+        return self._runs
+
+    def body_ran(self) -> bool:
+        """Return the result of `evaluate_when`, without evaluating the expression again."""
+        return self._runs
+
+    def finish(self, *value: Any) -> Any:
+        """Evaluate `--check` after the body, and return the value of its last expression for IPython to display."""
+        try:
+            for expression in self.options.check:
+                check(expression, self.shell.user_ns)
+        except Fail as error:
+            self._display(*value)
+            raise without_traceback(error) from None
+        return value[0] if value else None
+
+    def finish_and_display(self, *value: Any) -> None:
+        """Call `finish` and display the value; IPython itself displays no value inside a loop or a `try`."""
+        self.finish(*value)
+        self._display(*value)
+
+    def _display(self, *value: Any) -> None:
+        if value and not self.shell.displayhook.quiet():
+            self.shell.displayhook(value[0])
+
+    Skip = Skip
+
+    def skip(self) -> None:
+        """Record the `nbdag.Skip` that the body has raised."""
+        self._runs = False
+        self._skipped = str(sys.exc_info()[1]) or "the cell raised Skip without a reason"
+        if not self.options.map:
+            print(f"skipped: {self._skipped}")
+
+    def reject(self, message: str) -> None:
+        """Report that the operator cannot turn the cell into code."""
+        raise UsageError(message)
+
+    def elements(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the elements of a mapped task, and collect the values that the body writes for each.
+
+        Before each element, the names that the body writes get back the values that they had before the cell.
+        """
+        namespace = self.shell.user_ns
+        options = self.options
+        try:
+            columns, rows = elements(options.map, namespace, in_step=options.zip, limit=options.max_map_length)
+        except Fail as error:
+            raise without_traceback(error) from None
+        instances = [tuple(column[at] for column, at in zip(columns.values(), row, strict=True)) for row in rows]
+        self._count = len(instances)
+        variables = [variable for variable, _ in self.options.map]
+        written, changed = self._outputs()
+        before = {name: namespace.get(name, _MISSING) for name in {*variables, *written, *changed}}
+        collected: dict[str, list[Any]] = {name: [] for name in (*written, *changed)}
+        ran = 0
+        for instance in instances:
+            for name, value in before.items():
+                if name not in variables:
+                    _set(namespace, name, _copied(value) if name in changed else value)
+            self._runs = True
+            yield instance
+            if not self._runs:
+                continue
+            ran += 1
+            for name, values in collected.items():
+                if name in namespace:
+                    values.append(namespace[name])
+        for name in variables:
+            _set(namespace, name, before[name])
+        for name, values in collected.items():
+            _set(namespace, name, values if values else before[name])
+        if not instances:
+            self._skipped = f"--map {' '.join(f'{a}={b}' for a, b in self.options.map)} has no element"
+        if ran:
+            self._skipped = ""
+        else:
+            print(f"skipped: {self._skipped}")
+
+    def _outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names that the cell binds, and those that it changes in place.
+
+        Definitions and the variables of `--map` are excluded.
+        """
+        python = to_python(split(self._source)[1])
+        if isinstance(python, SyntaxProblem):
+            return (), ()
+        used = uses(python)
+        excluded = {definition.name for definition in used.definitions} | {variable for variable, _ in self.options.map}
+        written = tuple(name for name in (*used.writes, *used.maybe_writes) if name not in excluded)
+        return written, tuple(name for name in used.changes if name not in excluded and name not in written)
+
+    def _is_true(self, option: str, expression: str) -> bool:
+        try:
+            return bool(evaluate(expression, self.shell.user_ns))
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise UsageError(f"cannot evaluate {option} {expression} ({cause}); the cell did not run") from None
+
+
+def without_traceback(error: NbdagError) -> NbdagError:
+    """Make IPython show only the error's message, as a traceback would show only nbdag's own code."""
+    message = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [message]  # type: ignore[attr-defined]  # IPython's protocol
+    return error
+
+
+def _summary(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    if isinstance(error, Fail) and text:
+        return text[0]
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
+    if value is _MISSING:
+        namespace.pop(name, None)
+    else:
+        namespace[name] = value
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # an object that cannot be copied, such as a connection or a lock, is shared
+        return value

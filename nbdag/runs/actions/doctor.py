@@ -1,0 +1,46 @@
+"""`doctor`: recover what ended processes left, then check this installation. `stop_servers` ends the fork servers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from ...core.model.text import join_names
+from ...errors import NbdagError
+from ...home import Home, the_home
+from ..execution.recovery import recover
+from ..queries.health import Finding, health
+from ..queries.runs import opened
+
+
+def doctor(home: Home | None = None) -> Iterator[Finding]:
+    """Yield every finding about this installation, after recording orphaned runs as failed.
+
+    In a home that cannot be written nothing is recovered; that is a finding too.
+    """
+    here = the_home(home)
+    recovered = list(_recovered(here))
+    yield from health(here)
+    yield from recovered
+
+
+def stop_servers() -> None:
+    """Stop the fork servers that keep kernels warm, with every kernel in them."""
+    from ...kernels.forkserver import server_registry
+
+    with contextlib.suppress(server_registry.NoServerError, OSError):
+        for server in server_registry.running():
+            server_registry.stop(server.key)
+
+
+def _recovered(home: Home) -> Iterator[Finding]:
+    try:
+        with opened(home, to_change=True) as store:
+            failed, reset = ([], []) if store is None else recover(store, home)
+    except NbdagError as error:
+        yield Finding(what="recovery", level="problem", said=str(error))
+        return
+    for row in failed:
+        yield Finding(what="recovery", level="note", said=f"run {row.name} of {row.dag} is now failed: {row.error}")
+    if reset:
+        yield Finding(what="recovery", level="note", said=f"the next scheduler executes {join_names(reset)} again")

@@ -1,0 +1,116 @@
+"""The plan of a run: which tasks it would execute and why, which values it borrows, and which pools it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from ...building import BuiltNotebook
+from ...core.model.job import Note
+from ...core.planning.pools import INFINITE
+from ...errors import NbdagError, error
+from ...home import Home, the_home
+from ..queries.pinned import pinned
+from ..queries.runs import UnknownRunError, find_row, opened
+from .partial_runs import Borrowed, borrow
+from .prepare import Prepared, prepare
+
+if TYPE_CHECKING:
+    from ...store.store import Store
+
+
+@error
+class PoolTooSmallError(NbdagError):
+    """A task needs more slots than its pool has."""
+
+    task: str
+    pool: str
+    slots: int
+    size: int
+    template = (
+        "{task} needs {slots} slots of pool {pool}, which has only {size}, so it could never run; lower its --slots, "
+        "or enlarge the pool with `nbdag pools set {pool} {slots}`"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A task in the plan of a run."""
+
+    task: str
+    runs: bool
+    reason: str  # one sentence
+    after: tuple[str, ...]  # selected tasks that it waits for
+
+
+def plan_run(
+    notebook: str | PurePath,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    upto: Sequence[str] = (),
+    from_: Sequence[str] = (),
+    values_from: str | None = None,
+    cache: bool = True,
+    home: Home | None = None,
+    built: BuiltNotebook | None = None,
+) -> list[Planned]:
+    """Return what `run` would do with each task, and why, in run order. Nothing is written."""
+    here = the_home(home)
+    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
+    dag, chosen = prepared.dag, prepared.choice.tasks
+    with opened(here) as store:
+        borrowed = borrow_values(store, here, prepared, values_from)
+    notes = {task: "; ".join(note.message for note in borrowed.notes if note.name == task) for task in borrowed.runs}
+    lines = []
+    for task in dag.order:
+        if task in chosen:
+            reason = chosen[task]
+            if cache and dag.tasks[task].options.cache:
+                reason += "; the result of an earlier run is reused if nothing has changed"
+        elif task in borrowed.runs:
+            reason = notes[task] or f"its values come from run {borrowed.runs[task].name}"
+        else:
+            reason = "not selected"
+        after = tuple(other for other in dag.upstream[task] if other in chosen)
+        lines.append(Planned(task=task, runs=task in chosen, reason=reason, after=after))
+    return lines
+
+
+def borrow_values(store: Store | None, home: Home, prepared: Prepared, values_from: str | None) -> Borrowed:
+    """Find the values that a partial run takes from earlier runs; `store` is None in a new home."""
+    named = None
+    if values_from is not None:
+        if store is None:
+            raise UnknownRunError(values_from, prepared.dag.id, home.root)
+        named = find_row(store, home, values_from, prepared.dag.id)
+    if not prepared.choice.partial:
+        return Borrowed({}, ())
+    return borrow(
+        store,
+        prepared.dag,
+        prepared.choice.tasks,
+        prepared.parameters,
+        values_from=named,
+        read=lambda row: pinned(home, row),
+    )
+
+
+def pool_notes(store: Store, prepared: Prepared) -> Iterator[Note]:
+    """Yield a note for each missing pool. A pool that is too small for a task raises `PoolTooSmallError`."""
+    sizes = store.pools()
+    missing = set()
+    for name in prepared.choice.tasks:
+        options = prepared.dag.tasks[name].options
+        if options.pool not in sizes:
+            missing.add(options.pool)
+        elif sizes[options.pool] != INFINITE and options.slots > sizes[options.pool]:
+            raise PoolTooSmallError(name, options.pool, options.slots, sizes[options.pool])
+    for pool in sorted(missing):
+        yield Note(
+            code="NB414",
+            name=pool,
+            message=f"no pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` creates it",
+        )

@@ -1,0 +1,36 @@
+"""`db check`: the state of the database, and stored values whose files are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...home import Home, the_home
+from .runs import opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseHealth:
+    """The result of checking the database."""
+
+    where: str
+    revision: str  # of its schema; "none" without a database
+    faults: tuple[str, ...]
+    counts: dict[str, int]  # rows per table
+    missing_values: int  # recorded values without a file
+
+
+def check_db(home: Home | None = None) -> DatabaseHealth:
+    """Check the database for faults. An old schema is upgraded, since it could not be read; nothing else is written."""
+    here = the_home(home)
+    with opened(here) as store:
+        if store is None:
+            return DatabaseHealth(where=str(here.database), revision="none", faults=(), counts={}, missing_values=0)
+        values, _, _ = store.maintenance.files_in_use()
+        present = {path.name.partition(".")[0] for path in here.values.glob("*/*") if path.is_file()}
+        return DatabaseHealth(
+            where=store.where,
+            revision=store.maintenance.revision(),
+            faults=tuple(store.maintenance.integrity_errors()),
+            counts=store.maintenance.counts(),
+            missing_values=len(values - present),
+        )

@@ -1,0 +1,172 @@
+"""Questions about deployed notebooks: list them, find one, its next ticks, and whether a scheduler is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from ...core.model.states import RunState
+from ...core.options.option_types import nearest
+from ...errors import NbdagError, error
+from ...home import Home, the_home
+from ...scheduler import timetable_of
+from ...store.rows import DagRow, SchedulerRow
+from .liveness import live_schedulers
+from .runs import opened
+
+if TYPE_CHECKING:
+    from ...store.store import Store
+
+
+@error
+class NotDeployedError(NbdagError):
+    """No deployed DAG has this id."""
+
+    dag: str
+    deployed: tuple[str, ...]
+    template = "no DAG {dag!r} is deployed here; {hint}"
+
+    @property
+    def hint(self) -> str:
+        if self.dag.endswith(".ipynb"):
+            return f"deploy it with `nbdag deploy {self.dag}`, then pass the id of its DAG"
+        near = nearest(self.dag, self.deployed)
+        return (
+            f"did you mean {near}?"
+            if near
+            else "`nbdag list` shows the deployed DAGs, `nbdag deploy NOTEBOOK` adds one"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A deployed notebook."""
+
+    id: str
+    path: Path  # the notebook's file when it was deployed
+    digest: str  # of the pinned version, which new runs use
+    version: int  # the number of versions so far, this one included
+    deployed: datetime
+    schedule: str | None  # None: on demand only
+    tz: str
+    paused: bool
+    next_run: datetime | None  # in the zone of the schedule; None: no run is due, or the DAG is paused
+    last_run: str | None  # id of its newest run
+    last_state: RunState | None
+    changed: str = ""  # "", "changed" or "gone": the state of its file compared to the pinned version
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the deployment as `list -o json` prints it."""
+        return {
+            "dag": self.id,
+            "schedule": self.schedule,
+            "tz": self.tz,
+            "next_run": None if self.next_run is None else self.next_run.isoformat(),
+            "paused": self.paused,
+            "last_run": self.last_run,
+            "last_state": None if self.last_state is None else self.last_state.value,
+            "changed": self.changed or None,
+            "notebook": str(self.path),
+            "digest": self.digest,
+            "version": self.version,
+            "deployed": self.deployed.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A time at which a schedule creates a run."""
+
+    at: datetime  # in the zone of the schedule
+    interval_start: datetime  # the previous tick: the run covers the data of [interval_start, at)
+    note: str = ""  # the effect of daylight saving on this tick
+
+
+def list_dags(*, home: Home | None = None) -> list[Deployed]:
+    """Return the deployed DAGs, sorted by id."""
+    with opened(the_home(home)) as store:
+        return [] if store is None else read_deployments(store)
+
+
+def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
+    """Return a deployed DAG by its id."""
+    with opened_dag(home, dag) as (store, row):
+        return read_deployments(store, [row.id])[0]
+
+
+def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
+    """Return the next ticks of a DAG's schedule, at most `number`."""
+    with opened_dag(home, dag) as (_, row):
+        timetable = timetable_of(row)
+        return [
+            Tick(
+                at=tick.astimezone(timetable.zone),
+                interval_start=timetable.data_interval(tick)[0].astimezone(timetable.zone),
+                note=timetable.clock_change(tick),
+            )
+            for tick in timetable.next_ticks(now or datetime.now(UTC), number)
+        ]
+
+
+def live_scheduler(*, home: Home | None = None) -> SchedulerRow | None:
+    """Return the newest scheduler that is alive, or None if there is none."""
+    with opened(the_home(home)) as store:
+        return None if store is None else next(iter(live_schedulers(store)), None)
+
+
+@contextmanager
+def opened_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Iterator[tuple[Store, DagRow]]:
+    """Open the store and find a deployed DAG. Only with `to_change` the store must be writable."""
+    with opened(the_home(home), to_change=to_change) as store:
+        if store is None:
+            raise NotDeployedError(dag, ())
+        row = store.deployments.get(dag)
+        if row is None:
+            raise NotDeployedError(dag, tuple(each.id for each in store.deployments.all()))
+        yield store, row
+
+
+def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
+    """Return the records of these deployed DAGs, or of all."""
+    rows = store.deployments.all()
+    if dags is not None:
+        wanted = set(dags)
+        rows = [row for row in rows if row.id in wanted]
+    last = store.deployments.last_runs()
+    versions = store.deployments.versions()
+    found = []
+    for row in rows:
+        latest, path = last.get(row.id), Path(row.path)
+        zone = ZoneInfo(row.tz)  # parsing the whole schedule would take most of the time
+        due = None if row.paused or row.next_date is None else datetime.fromtimestamp(row.next_date, zone)
+        found.append(
+            Deployed(
+                id=row.id,
+                path=path,
+                digest=row.digest,
+                version=versions.get(row.id, 1),
+                deployed=datetime.fromtimestamp(row.deployed, zone),
+                schedule=row.schedule,
+                tz=row.tz,
+                paused=row.paused,
+                next_run=due,
+                last_run=None if latest is None else latest.name,
+                last_state=None if latest is None else latest.state,
+                changed=_changed(path, row.digest),
+            )
+        )
+    return found
+
+
+def _changed(path: Path, pinned: str) -> str:
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "gone"
+    return "" if digest == pinned else "changed"

@@ -1,0 +1,38 @@
+"""Questions about pools: their sizes, and the tasks that use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...core.model.text import task_label
+from ...core.planning.pools import DEFAULT_POOLS
+from ...home import Home, the_home
+from .runs import opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A pool and the tasks that use its slots."""
+
+    name: str
+    slots: int  # -1: no limit
+    used: int = 0  # slots of queued or running tasks
+    tasks: tuple[str, ...] = ()  # the tasks that use them, such as `churn.train`
+
+
+def list_pools(home: Home | None = None) -> list[Pool]:
+    """Return every pool, sorted by name."""
+    with opened(the_home(home)) as store:
+        if store is None:
+            return [Pool(name=name, slots=slots) for name, slots in sorted(DEFAULT_POOLS.items())]
+        active = store.active_instances()
+        found = store.pools()
+    return [
+        Pool(
+            name=name,
+            slots=slots,
+            used=sum(each.slots for each in active if each.pool == name),
+            tasks=tuple(f"{each.dag}.{task_label(each.task, each.map_index)}" for each in active if each.pool == name),
+        )
+        for name, slots in sorted(found.items())
+    ]

@@ -1,0 +1,173 @@
+"""Every verb of the command line is a function of `nbdag.runs`, callable from plain Python."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+
+import nbdag
+from nbdag import runs
+from nbdag.cli import main
+from nbdag.core.model.states import RunState
+from nbdag.home import Home
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+VERBS = {
+    "check": "read",
+    "show": "read",
+    "run": "run",
+    "deploy": "deploy",
+    "list": "list_dags",
+    "trigger": "trigger",
+    "next": "next_ticks",
+    "pause": "pause",
+    "unpause": "unpause",
+    "backfill": "backfill",
+    "remove": "remove",
+    "scheduler": "schedule",
+    "runs": "list_runs",
+    "status": "find_run",
+    "logs": "logs",
+    "why": "why",
+    "cancel": "cancel",
+    "clear": "clear",
+    "mark": "mark",
+    "resume": "resume",
+    "pools list": "list_pools",
+    "pools set": "set_pool",
+    "pools delete": "delete_pool",
+    "db migrate": "migrate_db",
+    "db check": "check_db",
+    "db clean": "clean_db",
+    "gc": "gc",
+    "doctor": "doctor",
+}
+
+
+def commands() -> list[str]:
+    """Every command of the command line, as a person types it."""
+    found = []
+    for name in main.modules:
+        command = main.get_command(click.Context(main), name)
+        inner = list(command.commands) if isinstance(command, click.Group) else []
+        found += [f"{name} {each}" for each in inner] or [name]
+    return found
+
+
+def test_every_command_has_its_verb() -> None:
+    assert set(commands()) == set(VERBS)
+    assert [verb for verb in VERBS.values() if verb not in runs.__all__] == []
+
+
+@pytest.mark.parametrize("name", [name for name in runs.__all__ if name[0].islower()])
+def test_every_verb_is_typed_and_documented(name: str) -> None:
+    verb = getattr(runs, name)
+    signature = inspect.signature(verb)
+    untyped = [each.name for each in signature.parameters.values() if each.annotation is inspect.Parameter.empty]
+    assert untyped == []
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert (verb.__doc__ or "").strip()
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = runs.nope
+    assert set(runs.__all__) <= set(dir(runs))
+
+
+def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Home, tmp_path: Path) -> None:
+    path = write("%dag churn --schedule @daily", "%%params\nn = 1", "%%task a --out x\nx = n", "%%task b\ny = x + 1")
+    assert list(runs.read(path).tasks) == ["a", "b"]
+    assert [each.task for each in runs.plan_run(path, home=home)] == ["a", "b"]
+
+    run = runs.run(path, parameters={"n": 2}, home=home)
+    assert run.value("x") == 2
+    assert runs.load("churn", task="b", home=home) == {"x": 2}
+    assert runs.find_run(run.id, home=home) == run
+    assert [each.id for each in runs.list_runs("churn", home=home)] == [run.id]
+    assert [each.task for each in runs.list_attempts(run.id, "churn", home=home)] == ["a", "b"]
+    assert runs.logs(run, "a").read_text() == "a begins\n"
+    assert [each.state.value for each in runs.follow(run)][-1] == "success"
+    assert next(runs.watch_runs(lambda: "churn", limit=1, home=home)) == [run]
+    assert runs.why(run, "a")[0].reasons == ("succeeded (try 1)",)
+    assert runs.why_not_started(run) == {}
+    assert runs.owner(run) == ""
+
+    assert runs.clear(run, ["b"]).tasks == ("b",)
+    assert runs.resume(run).state is RunState.SUCCESS
+    assert runs.mark("failed", run, ["b"]).tasks == ("b",)
+    assert runs.cancel(run).state is RunState.CANCELLED
+
+    assert runs.deploy(path, home=home).version == 1
+    assert [each.id for each in runs.list_dags(home=home)] == [runs.find_dag("churn", home=home).id] == ["churn"]
+    assert len(runs.next_ticks("churn", 3, home=home)) == 3
+    assert runs.pause("churn", home=home).paused
+    assert not runs.unpause("churn", home=home).paused
+    triggered = runs.trigger("churn", home=home)
+    assert triggered.state is RunState.QUEUED
+    assert runs.live_scheduler(home=home) is None
+    assert runs.resume(triggered).state is RunState.SUCCESS
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    filled = runs.backfill("churn", yesterday - timedelta(days=1), yesterday, home=home)
+    assert [each.state for each in filled.runs] == [RunState.SUCCESS]
+    runs.remove("churn", home=home)
+    assert runs.list_dags(home=home) == []
+
+    assert runs.set_pool("gpu", 2, home=home) in runs.list_pools(home)
+    assert runs.delete_pool("gpu", home=home).slots == 2
+    assert runs.migrate_db(home) == runs.check_db(home)
+    assert {each.what for each in runs.doctor(home)} >= {"store"}
+    assert {each.what for each in runs.health(home)} >= {"store"}
+    assert run.id in runs.clean_db(0.0, home=home).runs
+    assert runs.gc(home=home).values == 0  # the files are younger than an hour
+    assert runs.list_runs(home=home) == []
+
+
+def test_schedule_executes_a_triggered_run(
+    write: Callable[..., Path], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.deploy(write("%dag churn", "%%task a\nx = 1"), home=home)
+    run = runs.trigger("churn", home=home)
+    daemons: list[nbdag.runs.execution.daemon.Daemon] = []
+    serve = nbdag.runs.execution.daemon.Daemon.serve
+
+    def noted(self: nbdag.runs.execution.daemon.Daemon) -> None:
+        daemons.append(self)
+        serve(self)
+
+    monkeypatch.setattr(nbdag.runs.execution.daemon.Daemon, "serve", noted)
+    thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home))
+    thread.start()
+    try:
+        end = time.monotonic() + 60
+        for _ in runs.follow(run):
+            assert time.monotonic() < end
+    finally:
+        daemons[0].ask_to_end()
+        thread.join(60)
+    assert runs.find_run(run.id, home=home).state is RunState.SUCCESS
+
+
+@pytest.mark.parametrize("verb", ["run", "resume", "backfill", "schedule"])
+def test_an_unknown_executor_is_rejected(verb: str, write: Callable[..., Path], home: Home) -> None:
+    path = write("%dag churn --schedule @daily", "%%task a\nx = 1")
+    run = runs.run(path, home=home)
+    runs.clear(run)
+    runs.deploy(path, home=home)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    calls = {
+        "run": lambda: runs.run(path, executor="nope", home=home),
+        "resume": lambda: runs.resume(run, executor="nope"),
+        "backfill": lambda: runs.backfill("churn", yesterday, datetime.now(UTC), executor="nope", home=home),
+        "schedule": lambda: runs.schedule(executor="nope", home=home),
+    }
+    with pytest.raises(nbdag.NbdagError, match="unknown executor 'nope'; expected one of local"):
+        calls[verb]()
