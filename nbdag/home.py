@@ -79,7 +79,7 @@ class NotAFolderError(NbdagError):
     """The home is a file."""
 
     path: Path
-    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to a folder"
+    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to another folder"
 
 
 @error
