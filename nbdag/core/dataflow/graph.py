@@ -68,8 +68,8 @@ def dag_from_cells(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    # Objects of the analysis live until it ends, so the cycle collector would scan them repeatedly and free nothing. With
-    # the collector, the analysis of a thousand cells takes twice as long.
+    # Objects of the analysis live until it ends, so the cycle collector would scan them repeatedly and free nothing.
+    # With the collector, the analysis of a thousand cells takes twice as long.
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -198,7 +198,7 @@ class Versions:
         flow.made[version.name] = self.current[version.name] = version
 
     def _settle_uncertain(self) -> None:
-        """Add reads: a cell that binds a name on some paths only also takes the version before if a later cell reads it."""
+        """Add reads: a cell that binds a name only on some paths takes the version before if a later cell reads it."""
         flows = {flow.analysis: flow for flow in self.flows}
         ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:
