@@ -98,7 +98,7 @@ class Home:
 
     def run_folder(self, dag: str, run: str) -> Path:
         """Return the folder of a run's notebooks."""
-        return self.root / "runs" / part(dag) / part(run)
+        return self.root / "runs" / path_part(dag) / path_part(run)
 
     def report(self, dag: str, run: str) -> Path:
         """Return the path of a run's report notebook."""
@@ -111,7 +111,7 @@ class Home:
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""
-        return self.root / "notebooks" / f"{part(digest)}.ipynb"
+        return self.root / "notebooks" / f"{path_part(digest)}.ipynb"
 
     def pin(self, digest: str, text: bytes) -> Path:
         """Store a notebook under its digest and return its path; `nbdag gc` deletes it once no run needs it."""
@@ -155,7 +155,7 @@ def without_secrets(url: str) -> str:
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
-def part(id: str) -> str:
+def path_part(id: str) -> str:
     """Return the id if it is fit to be one part of a path. Raises `UnsafeIdError`."""
     if not _PART.fullmatch(id):
         raise UnsafeIdError(id)
@@ -164,6 +164,6 @@ def part(id: str) -> str:
 
 def _instance(task: str, map_index: int) -> str:
     if map_index >= 0:
-        return f"{part(task)}.{int(map_index)}"
+        return f"{path_part(task)}.{int(map_index)}"
     # A task may have the name `a.1`; its folder must differ from that of instance 1 of a mapped task `a`.
-    return f"{part(task)}._" if _LIKE_AN_INSTANCE.search(task) else part(task)
+    return f"{path_part(task)}._" if _LIKE_AN_INSTANCE.search(task) else path_part(task)

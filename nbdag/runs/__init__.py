@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
     from ..store.rows import AttemptRow, SchedulerRow
-    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, Filled, backfill
+    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, mark
     from .actions.database import migrate_db
@@ -90,6 +90,7 @@ __all__ = [
     "Backfill",
     "BackfillError",
     "BackfillRunningError",
+    "BackfillTick",
     "Cleaned",
     "Cleared",
     "DatabaseHealth",
@@ -97,7 +98,6 @@ __all__ = [
     "Deployed",
     "Event",
     "FailedWriterError",
-    "Filled",
     "Finding",
     "FolderMissingError",
     "JobsError",
@@ -206,7 +206,7 @@ _MODULES = {
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "UnknownParameterError deploy pause remove trigger unpause",
-    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError Filled backfill",
+    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
     ".actions.clear": "MARKS Cleared NothingToClearError clear mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",

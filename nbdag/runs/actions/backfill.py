@@ -26,9 +26,9 @@ from ..creation.partial_runs import borrow
 from ..creation.prepare import choose, plain_parameters, record_parameters
 from ..execution.foreground import execute_runs
 from ..execution.recovery import fail_orphans, recover
-from ..queries.deployments import opened_dag
+from ..queries.deployments import open_store_and_dag
 from ..queries.liveness import live_schedulers
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -65,7 +65,7 @@ class BackfillRunningError(NbdagError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class BackfillTick:
     """A tick of a backfill."""
 
     date: datetime  # the logical date, in the schedule's zone
@@ -79,7 +79,7 @@ class Backfill:
     """The ticks and runs of a backfill, or of its dry run."""
 
     dag: str
-    ticks: tuple[Filled, ...]  # in the order in which they run
+    ticks: tuple[BackfillTick, ...]  # in the order in which they run
     owner: str = ""  # the process that executes the runs, for people; "": this one
     runs: tuple[Run, ...] = ()
 
@@ -108,7 +108,7 @@ def backfill(
     the same tick. `on_plan` receives the new runs before they are executed here. `dry_run` creates nothing.
     """
     here = the_home(home)
-    with opened_dag(here, dag, to_change=not dry_run) as (store, row):
+    with open_store_and_dag(here, dag, to_change=not dry_run) as (store, row):
         now = datetime.now(UTC)
         timetable = timetable_of(row)
         if timetable.ticks is None:
@@ -188,7 +188,7 @@ class _Planner:
         self.values, self.notes = record_parameters(self.notebook, parameters)
         self.earlier: dict[float, list[RunRow]] = {}
 
-    def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[Filled]:
+    def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[BackfillTick]:
         for run in self.store.backfills.runs_between(self.row.id, first.timestamp(), last.timestamp()):
             self.earlier.setdefault(run.logical_date, []).append(run)
         found = []
@@ -196,7 +196,7 @@ class _Planner:
             latest = next(reversed(self.earlier.get(tick.timestamp(), [])), None)
             made = latest is None or latest.state in again
             reason = "it has no run" if latest is None else f"its run {latest.name} is {latest.state.value}"
-            found.append(Filled(date=tick.astimezone(self.timetable.zone), made=made, reason=reason))
+            found.append(BackfillTick(date=tick.astimezone(self.timetable.zone), made=made, reason=reason))
         return found
 
     def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
@@ -210,7 +210,7 @@ class _Planner:
             self.choice.tasks,
             self.values,
             values_from=earlier[-1] if earlier else None,
-            read=lambda run: pinned(self.home, run),
+            read=lambda run: run_dag(self.home, run),
         )
         if not earlier and found.runs:
             raise BackfillError(
@@ -220,7 +220,7 @@ class _Planner:
             )
         return {task: run.id for task, run in found.runs.items()}, found.notes
 
-    def new(self, tick: Filled, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
+    def new(self, tick: BackfillTick, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
         date = tick.date.astimezone(UTC)
         start, _ = self.timetable.data_interval(date)
         name = scheduled_name(date, "backfill")

@@ -10,7 +10,7 @@ from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskS
 from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import Change
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 from ..queries.liveness import owner_of
 from ..queries.records import Run
 from ..queries.runs import UnknownRunError, find_row, home_of, id_of, read_runs
@@ -34,7 +34,7 @@ def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) 
     A run without an owner and without a running task is cancelled at once.
     """
     here = home_of(run, home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)

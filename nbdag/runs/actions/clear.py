@@ -24,10 +24,10 @@ from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
@@ -101,7 +101,7 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
-        return clearing(store, pinned(here, row), row, selection)
+        return clearing(store, run_dag(here, row), row, selection)
 
     return _change(run, dag, home, step, dry_run=dry_run)
 
@@ -109,7 +109,7 @@ def clear(
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:
     """Clear every task of an ended run that did not succeed, and return these tasks."""
     unsuccessful = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
-    change, chosen = clearing(store, pinned(here, row), row, Selection((), False, False, unsuccessful))
+    change, chosen = clearing(store, run_dag(here, row), row, Selection((), False, False, unsuccessful))
     if store.save(change) is None:
         raise RunBusyError(row.name)
     return chosen
@@ -132,7 +132,7 @@ def mark(
     to = MARKS[state]
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
-        return _marking(store, pinned(here, row), row, tasks, to)
+        return _marking(store, run_dag(here, row), row, tasks, to)
 
     return _change(run, dag, home, step)
 
@@ -267,7 +267,7 @@ def _change(
     dry_run: bool = False,
 ) -> Cleared:
     here = home_of(run, home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         for _ in range(20):

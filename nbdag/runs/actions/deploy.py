@@ -18,8 +18,8 @@ from ...scheduler import instances_of, new_run, next_date, timetable_of
 from ...store.rows import DagRow
 from ..creation.plan import pool_notes
 from ..creation.prepare import digest_of, new_name, prepare, record_parameters
-from ..queries.deployments import Deployed, opened_dag, read_deployments
-from ..queries.pinned import notebook_of
+from ..queries.deployments import Deployed, open_store_and_dag, read_deployments
+from ..queries.pinned import pinned_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -92,20 +92,20 @@ def deploy(
 
 def remove(dag: str, *, home: Home | None = None) -> None:
     """Remove a DAG from the deployed ones: its schedule creates no more runs. Existing runs stay and continue."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.remove(row.id)
 
 
 def pause(dag: str, *, home: Home | None = None) -> Deployed:
     """Pause a DAG's schedule: it creates no runs until `unpause`. A triggered run still executes."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, True, row.next_date)
         return read_deployments(store, [row.id])[0]
 
 
 def unpause(dag: str, *, home: Home | None = None) -> Deployed:
     """Unpause a DAG's schedule. It creates a run for the last missed tick, or for each of them with catchup."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
         return read_deployments(store, [row.id])[0]
 
@@ -124,9 +124,9 @@ def trigger(
     own; the schedule then determines the data interval. Without `cache`, tasks with --cache are executed in any case.
     """
     here = the_home(home)
-    with opened_dag(here, dag, to_change=True) as (store, row):
+    with open_store_and_dag(here, dag, to_change=True) as (store, row):
         now = datetime.now(UTC)
-        notebook = notebook_of(here, row.digest, row.path)
+        notebook = pinned_dag(here, row.digest, row.path)
         values, notes = record_parameters(notebook, parameters or {})
         for name in values:
             # `nbdag run` only warns, because somebody reads the warning; a triggered run with a typo would do harm.

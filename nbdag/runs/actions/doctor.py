@@ -10,7 +10,7 @@ from ...errors import NbdagError
 from ...home import Home, the_home
 from ..execution.recovery import recover
 from ..queries.health import Finding, health
-from ..queries.runs import opened
+from ..queries.runs import open_store
 
 
 def doctor(home: Home | None = None) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def stop_servers() -> None:
 
 def _recovered(home: Home) -> Iterator[Finding]:
     try:
-        with opened(home, to_change=True) as store:
+        with open_store(home, to_change=True) as store:
             failed, reset = ([], []) if store is None else recover(store, home)
     except NbdagError as error:
         yield Finding(what="recovery", level="problem", said=str(error))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...home import Home, the_home
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow
@@ -38,7 +38,7 @@ class Cleaned:
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files."""
     here = the_home(home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             return Cleaned()
         return Cleaned(runs=tuple(row.name for row in _delete_records(store, keep, dry_run)))
@@ -47,7 +47,7 @@ def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) ->
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete files that no run needs; with `keep`, first delete the records of runs that ended `keep` seconds ago."""
     here = the_home(home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             return Cleaned()
         deleted = [] if keep is None else _delete_records(store, keep, dry_run)

@@ -17,7 +17,7 @@ from ..execution.foreground import execute_runs
 from ..execution.recovery import recover
 from ..queries.liveness import owner_of
 from ..queries.records import Run
-from ..queries.runs import UnknownRunError, find_row, home_of, id_of, opened, read_runs
+from ..queries.runs import UnknownRunError, find_row, home_of, id_of, open_store, read_runs
 from .clear import clear_unsuccessful
 
 
@@ -64,7 +64,7 @@ def resume(
     `executor` and `on_event`: see `run`.
     """
     here = home_of(run, home)
-    with opened(here, to_change=True) as store:
+    with open_store(here, to_change=True) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         recover(store, here)

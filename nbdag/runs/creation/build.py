@@ -22,7 +22,7 @@ from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import fail_run, new_instance
 from ...store.rows import Change, RunRow
-from ..queries.pinned import pinned, text_of
+from ..queries.pinned import pinned_text, run_dag
 from .prepare import NotebookProblemsError, digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def pin_built(
     home: Home, digest: str, path: str, cwd: str, parameters: Mapping[str, Any], kernel: str | None = None
 ) -> tuple[str, Dag]:
     """Build the tasks of a pinned source, pin the built notebook, and return its digest and DAG."""
-    source = text_of(home, digest, Path(path).name)
+    source = pinned_text(home, digest, Path(path).name)
     built = build(source, name=Path(path).name, cwd=Path(cwd), parameters=parameters, kernel_name=kernel)
     if built.dag.errors:
         raise NotebookProblemsError(Path(path), tuple(built.dag.errors))
@@ -49,7 +49,7 @@ def pin_built(
 
 def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
     """Build the tasks of a run unless they are built already, and return the run as it is recorded then."""
-    if row.state in RUN_FINISHED or not pinned(home, row).unbuilt:
+    if row.state in RUN_FINISHED or not run_dag(home, row).unbuilt:
         return row
     at = time.time()
     try:

@@ -12,8 +12,8 @@ from ...core.model.job import Note
 from ...core.planning.pools import INFINITE
 from ...errors import NbdagError, error
 from ...home import Home, the_home
-from ..queries.pinned import pinned
-from ..queries.runs import UnknownRunError, find_row, opened
+from ..queries.pinned import run_dag
+from ..queries.runs import UnknownRunError, find_row, open_store
 from .partial_runs import Borrowed, borrow
 from .prepare import Prepared, prepare
 
@@ -61,7 +61,7 @@ def plan_run(
     here = the_home(home)
     prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
     dag, chosen = prepared.dag, prepared.choice.tasks
-    with opened(here) as store:
+    with open_store(here) as store:
         borrowed = borrow_values(store, here, prepared, values_from)
     notes = {task: "; ".join(note.message for note in borrowed.notes if note.name == task) for task in borrowed.runs}
     lines = []
@@ -94,7 +94,7 @@ def borrow_values(store: Store | None, home: Home, prepared: Prepared, values_fr
         prepared.choice.tasks,
         prepared.parameters,
         values_from=named,
-        read=lambda row: pinned(home, row),
+        read=lambda row: run_dag(home, row),
     )
 
 

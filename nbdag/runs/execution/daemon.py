@@ -33,9 +33,9 @@ from ...processes.identity import Process, is_alive
 from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
-from ..queries.pinned import notebook_of
+from ..queries.pinned import pinned_dag
 from .foreground import executor_ready
-from .notify import Notifier, both
+from .notify import Notifier, combine_listeners
 from .recovery import fail_orphans
 from .report import Reports
 
@@ -125,7 +125,7 @@ class Daemon:
         self._executor = executor
         self._on_line = on_line
         self._clock = clock
-        self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
+        self._read = lru_cache(maxsize=256)(lambda digest, path: pinned_dag(home, digest, path))
         self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()  # functions that other threads pass to this one
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
@@ -146,7 +146,7 @@ class Daemon:
             read=self._notebook,
             kernels=kernels,
             on_event=self._report_event,
-            on_saved=both(self._reports.take, self._notifier.take),
+            on_saved=combine_listeners(self._reports.on_change, self._notifier.on_change),
             clock=clock,
             due_runs=DueRuns(store, read=self._notebook, report=self._say),
             on_error=self._fail_run,

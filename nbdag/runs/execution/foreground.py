@@ -31,10 +31,10 @@ from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
 from ..creation.plan import borrow_values, pool_notes
 from ..creation.prepare import Prepared, new_name, prepare
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 from ..queries.records import Run
 from ..queries.runs import RunBusyError, read_runs
-from .notify import Notifier, both
+from .notify import Notifier, combine_listeners
 from .recovery import fail_orphans
 from .report import Reporter, Reports
 from .signals import pass_on, stopped_by_signals
@@ -165,7 +165,7 @@ def execute_runs(
             read=_cached_reader(home),
             kernels=kernels,
             on_event=on_event,
-            on_saved=both(reports.take, notifier.take),
+            on_saved=combine_listeners(reports.on_change, notifier.on_change),
         )
         with stopped_by_signals(scheduler) as caught:
             scheduler.register()
@@ -237,7 +237,7 @@ def _execute_new(
         read=read,
         kernels=kernels,
         on_event=on_event,
-        on_saved=both(reporter.take, notifier.take),
+        on_saved=combine_listeners(reporter.on_change, notifier.on_change),
     )
     with stopped_by_signals(scheduler) as caught:
         scheduler.register()
@@ -351,7 +351,7 @@ def _cached_reader(home: Home) -> Callable[[RunRow], Dag]:
 
     def read(row: RunRow) -> Dag:
         if row.digest not in known:
-            known[row.digest] = pinned(home, row)
+            known[row.digest] = run_dag(home, row)
         return known[row.digest]
 
     return read

@@ -24,7 +24,7 @@ from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
 from ...store.rows import RunRow
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -44,7 +44,7 @@ class Notifier:
             int, set[tuple[str, int, int]]
         ] = {}  # by run: the retries that were notified (task, map index, try)
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
         if not (options.on_failure or options.on_success or options.on_retry):
@@ -56,7 +56,7 @@ class Notifier:
     def has_ended(self, run: RunRow, home: Home) -> None:
         """Notify about a run that ended without an owner."""
         with contextlib.suppress(NbdagError):  # its pinned notebook is missing, and the recipients with it
-            self.take(OwnedRun.of(run, pinned(home, run), (), (), {}))
+            self.on_change(OwnedRun.of(run, run_dag(home, run), (), (), {}))
 
     def close(self) -> None:
         """Wait for all notifications, each for its time limit at most."""
@@ -115,14 +115,14 @@ def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) ->
     return lines[-1][:300] if lines else f"exit code {done.returncode}"
 
 
-def both(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
+def combine_listeners(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
     """Return one listener that calls several."""
 
-    def take(run: OwnedRun) -> None:
+    def on_change(run: OwnedRun) -> None:
         for each in listeners:
             each(run)
 
-    return take
+    return on_change
 
 
 def _main() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ... import executors, scheduler
 from ...home import Home
 from ...store.rows import RunRow
-from ..queries.runs import opened
+from ..queries.runs import open_store
 from .notify import Notifier
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def recover(store: Store, home: Home) -> tuple[list[RunRow], list[str]]:
 
 
 @contextmanager
-def opened_recovered(home: Home) -> Iterator[Store | None]:
+def open_recovered_store(home: Home) -> Iterator[Store | None]:
     """Open the home's store for an action, with orphaned runs recorded as failed; None if nothing was ever recorded."""
-    with opened(home, to_change=True) as store:
+    with open_store(home, to_change=True) as store:
         if store is not None:
             fail_orphans(store, home)
         yield store

@@ -21,7 +21,7 @@ from ...reports import TaskOutcome
 from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ..creation.prepare import OutputError
-from ..queries.pinned import source
+from ..queries.pinned import run_text
 from .report_graph import outputs
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Reporter:
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
         self.error: NbdagError | None = None  # of the last write
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Schedule a write of the run after a change."""
         self.run = run
         if not self._thread.ident:
@@ -76,7 +76,7 @@ class Reporter:
 
     def _write_all(self, run: OwnedRun) -> None:
         row, instances = run.row, [each for each in run.instances.values() if each.task in run.dag.tasks]
-        text = source(self._home, row).decode("utf-8-sig")
+        text = run_text(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
         instances.sort(key=lambda each: (each.position, each.map_index))
         outcomes = [_task_outcome(self._home, row, each, attempts.get(each.id)) for each in instances]
@@ -108,12 +108,12 @@ class Reports:
         self._reporters: dict[int, Reporter] = {}
         self._finishing = ThreadPoolExecutor(1, thread_name_prefix="nbdag-reports")
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Schedule a write of a run's report after a change."""
         reporter = self._reporters.get(run.row.id)
         if reporter is None:
             reporter = self._reporters[run.row.id] = Reporter(self._store, self._home)
-        reporter.take(run)
+        reporter.on_change(run)
         if run.finished:
             self._finishing.submit(self._finish, self._reporters.pop(run.row.id))
 

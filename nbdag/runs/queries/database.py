@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...home import Home, the_home
-from .runs import opened
+from .runs import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class DatabaseHealth:
 def check_db(home: Home | None = None) -> DatabaseHealth:
     """Check the database for faults. An old schema is upgraded, since it could not be read; nothing else is written."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             return DatabaseHealth(where=str(here.database), revision="none", faults=(), counts={}, missing_values=0)
         values, _, _ = store.maintenance.files_in_use()

@@ -18,7 +18,7 @@ from ...home import Home, the_home
 from ...scheduler import timetable_of
 from ...store.rows import DagRow, SchedulerRow
 from .liveness import live_schedulers
-from .runs import opened
+from .runs import open_store
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -90,19 +90,19 @@ class Tick:
 
 def list_dags(*, home: Home | None = None) -> list[Deployed]:
     """Return the deployed DAGs, sorted by id."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         return [] if store is None else read_deployments(store)
 
 
 def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
     """Return a deployed DAG by its id."""
-    with opened_dag(home, dag) as (store, row):
+    with open_store_and_dag(home, dag) as (store, row):
         return read_deployments(store, [row.id])[0]
 
 
 def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
     """Return the next ticks of a DAG's schedule, at most `number`."""
-    with opened_dag(home, dag) as (_, row):
+    with open_store_and_dag(home, dag) as (_, row):
         timetable = timetable_of(row)
         return [
             Tick(
@@ -116,14 +116,14 @@ def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: 
 
 def live_scheduler(*, home: Home | None = None) -> SchedulerRow | None:
     """Return the newest scheduler that is alive, or None if there is none."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         return None if store is None else next(iter(live_schedulers(store)), None)
 
 
 @contextmanager
-def opened_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Iterator[tuple[Store, DagRow]]:
+def open_store_and_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Iterator[tuple[Store, DagRow]]:
     """Open the store and find a deployed DAG. Only with `to_change` the store must be writable."""
-    with opened(the_home(home), to_change=to_change) as store:
+    with open_store(the_home(home), to_change=to_change) as store:
         if store is None:
             raise NotDeployedError(dag, ())
         row = store.deployments.get(dag)

@@ -18,7 +18,7 @@ from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
 from ...packages import PackagesError, find_unmet, is_built, unbuilt
 from .liveness import live_schedulers
-from .runs import list_runs, opened
+from .runs import list_runs, open_store
 
 _LOW_SPACE = 200 * 2**20  # bytes of free space below which a note is shown
 _LATE = 60.0  # seconds after its tick that a run is overdue
@@ -149,7 +149,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
     """Check whether a scheduler is alive, and whether any run is overdue."""
     now = time.time()
     try:
-        with opened(home) as store:
+        with open_store(home) as store:
             if store is None:
                 return
             alive = live_schedulers(store, now)

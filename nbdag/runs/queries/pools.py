@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...core.model.text import task_label
 from ...core.planning.pools import DEFAULT_POOLS
 from ...home import Home, the_home
-from .runs import opened
+from .runs import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Pool:
 
 def list_pools(home: Home | None = None) -> list[Pool]:
     """Return every pool, sorted by name."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         if store is None:
             return [Pool(name=name, slots=slots) for name, slots in sorted(DEFAULT_POOLS.items())]
         active = store.active_instances()

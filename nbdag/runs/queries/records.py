@@ -19,7 +19,7 @@ from ...core.model.job import Note, StoredOutput
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home
-from .pinned import notebook_of
+from .pinned import pinned_dag
 
 
 @error
@@ -218,7 +218,7 @@ class Run:
 
     def _missing_value(self, name: str) -> NbdagError:
         stored = {output.name for task in self.tasks for output in task.outputs}
-        notebook = notebook_of(self.home, self.digest, str(self.source or self.id))
+        notebook = pinned_dag(self.home, self.digest, str(self.source or self.id))
         writers = tuple(task.id for task in notebook.tasks.values() if name in task.writes)
         for task in reversed(self.tasks):
             if task.id in writers and task.state is not TaskState.SUCCESS:

@@ -102,7 +102,7 @@ class RunBusyError(NbdagError):
 
 
 @contextmanager
-def opened(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
+def open_store(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
     """Open the home's store, or yield None if nothing was ever recorded. Only with `to_change` it must be writable."""
     if not home.exists:
         yield None
@@ -123,14 +123,14 @@ def list_runs(
     if state is not None and state not in known:
         raise UnknownStateError(str(state), tuple(known))
     states = () if state is None else (known[state],)
-    with opened(here) as store:
+    with open_store(here) as store:
         return [] if store is None else read_runs(store, here, store.runs(dag=dag, states=states, limit=limit))
 
 
 def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
     """Return a run by its id, by a prefix of the id, or the latest run."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(run, dag, here.root)
         return read_runs(store, here, [find_row(store, here, run, dag)])[0]
@@ -138,7 +138,7 @@ def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None =
 
 def owner(run: Run) -> str:
     """Describe the process that owns this run, or "" if there is none."""
-    with opened(run.home) as store:
+    with open_store(run.home) as store:
         return "" if store is None else owner_of(store, find_row(store, run.home, run.id, run.dag))
 
 
@@ -149,7 +149,7 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
     last event says so. Nothing is written.
     """
     here = home_of(run, home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), None, here.root)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else None)
@@ -175,7 +175,7 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
 
     Each step costs next to nothing while nobody writes to the database. Orphaned runs are looked for every few seconds.
     """
-    with opened(home) as store:
+    with open_store(home) as store:
         seen: dict[int, tuple[int, bool]] = {}  # by run number: the revision that was yielded, and whether orphaned
         changes: Hashable | None = None
         named, checked = "", time.monotonic()
@@ -198,7 +198,7 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
 def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[AttemptRow]:
     """Return every attempt of a run, in the order of their start."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             return []
         row = find_row(store, here, run, dag)
