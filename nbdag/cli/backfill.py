@@ -38,10 +38,16 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 @click.command(
     epilog=examples(
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "create a run for each tick without one"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "create a run for each tick that has none"),
         ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --dry-run", "list the ticks, create no run"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed", "also run failed ticks again"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2", "latest date first"),
+        (
+            "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed",
+            "also run ticks again whose run failed",
+        ),
+        (
+            "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2",
+            "start with the latest date",
+        ),
     )
 )
 @DAG
@@ -73,7 +79,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Maximum number of tasks at once, if the runs execute here.",
+    help="Maximum number of tasks at once, if the runs execute in this terminal.",
 )
 @EXECUTOR
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")

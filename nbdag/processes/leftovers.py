@@ -1,9 +1,9 @@
-"""The processes that an attempt may leave behind when the process that owns it is killed.
+"""Kill the processes that remain of an attempt whose executor was killed.
 
-Each attempt records the ids of its worker and its kernel in a file beside its notebook while these run. Before the next
-attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at once. Only
-processes of this machine can be observed; on other hosts they end by themselves when their connection to the executor
-closes.
+While an attempt runs, the pids of its worker and its kernel are recorded in a file beside its notebook. Before the next
+attempt of the same task starts, the executor kills these processes and waits until they have ended, so that no task
+runs twice at once. Only processes on this machine can be killed; a worker on another host exits when its connection to
+the executor closes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
 from .process_tree import kill_tree
 
-_TIMEOUT = 5.0  # seconds: a killed process that is still there is stuck in a system call, and runs no more code
+_TIMEOUT = 5.0  # seconds: a killed process that still exists then is stuck in a system call and runs no more code
 
 
 def record_processes(notebook: Path, pids: Iterable[int], mark: str) -> None:
-    """Record the processes of an attempt."""
+    """Record the processes and the mark (the unique id) of an attempt."""
     data = {"processes": [asdict(process_of(pid)) for pid in pids], "mark": mark}
     with contextlib.suppress(OSError):
         write_atomically(_file(notebook), json.dumps(data).encode())

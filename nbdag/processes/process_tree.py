@@ -1,7 +1,8 @@
 """Kill a kernel and every process that it started.
 
-Such a process may have left the kernel's group, its session and even its family (a daemon). So three sets are killed:
-the process group, all descendants of the kernel, and every process with the attempt's mark in its environment.
+A started process may have left the kernel's process group and session, or have become a daemon. So three sets are
+killed: the process group, all descendants of the kernel, and every process whose environment contains the attempt's
+mark, a unique id.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import psutil
 
 from .identity import MARK_VARIABLE
 
-_ROUNDS = 5  # a marked process may have started another one just before it was killed
+_ROUNDS = 5  # searches for marked processes, as one may start another just before it is killed
 
 
 def new_attempt_mark() -> str:
-    """Return a new mark, unique to one attempt."""
+    """Return a new unique id that marks the processes of one attempt in their environment."""
     return secrets.token_hex(8)
 
 
 def kill_tree(pid: int | None, mark: str) -> None:
     """Kill a kernel and every process that it started.
 
-    The kernel is killed after the others: if this process is killed meanwhile, the kernel's watchdog kills the rest.
-    Marked processes are killed once more at the end, as the kernel may have started some in between.
+    The kernel is killed last, so that its watchdog kills the other processes if the calling process is killed halfway.
+    Marked processes are killed once more at the end, as the kernel may have started some in the meantime.
     """
     if pid:
         family = _family(pid)
@@ -45,7 +46,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 
 
 def kill_marked(mark: str, but: int | None = None) -> None:
-    """Kill every process with this mark, except the calling one and the one with the pid `but`."""
+    """Kill every process with this mark in its environment, except the calling process and the pid `but`."""
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:

@@ -50,11 +50,11 @@ def deploy(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Deployed:
-    """Pin a notebook as it is now and activate its schedule; deploying it again adds a version.
+    """Pin the current version of a notebook and activate its schedule; deploying it again adds a version.
 
-    The source is pinned: each run builds the tasks of its %%dag cell itself, and they are built here only as a check.
-    `built`: see `run`. A notebook that could not run raises an `NbdagError`. An unchanged schedule continues from its
-    last tick, and a paused DAG stays paused.
+    The notebook is pinned as written: each run builds the tasks of the %%dag cell again, and `deploy` builds them only
+    as a check. `built`: see `run`. A notebook that could not run raises an `NbdagError`. An unchanged schedule
+    continues from its last tick, and a paused DAG stays paused.
     """
     here = the_home(home)
     prepared = prepare(notebook, cwd=cwd, built=built)
@@ -65,7 +65,7 @@ def deploy(
     store = stores.open(here)
     try:
         for _ in pool_notes(store, prepared):
-            pass  # a pool that is too small raises; a missing pool is only a note, which `check` shows
+            pass  # a pool that is too small raises an error; notes about missing pools are not shown here
         here.pin(digest, prepared.source)
         before = store.deployments.get(dag.id)
         row = DagRow(
@@ -91,7 +91,7 @@ def deploy(
 
 
 def remove(dag: str, *, home: Home | None = None) -> None:
-    """Remove a DAG from the deployed ones: its schedule creates no more runs. Existing runs stay and continue."""
+    """Remove a deployment, so that its schedule creates no more runs. Existing runs are kept and continue."""
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.remove(row.id)
 
@@ -104,7 +104,7 @@ def pause(dag: str, *, home: Home | None = None) -> Deployed:
 
 
 def unpause(dag: str, *, home: Home | None = None) -> Deployed:
-    """Unpause a DAG's schedule. It creates a run for the last missed tick, or for each of them with catchup."""
+    """Unpause a DAG's schedule. The schedule creates a run for the last missed tick; with catchup, for each one."""
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
         return read_deployments(store, [row.id])[0]
@@ -120,8 +120,9 @@ def trigger(
 ) -> Run:
     """Create a run of a deployed DAG, paused or not. A scheduler executes it; see `live_scheduler`.
 
-    `logical_date` is the time that the run is for (default: now), in the schedule's zone unless it has a zone of its
-    own; the schedule then determines the data interval. Without `cache`, tasks with --cache are executed in any case.
+    `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
+    without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
+    unchanged.
     """
     here = the_home(home)
     with open_store_and_dag(here, dag, to_change=True) as (store, row):
@@ -129,7 +130,7 @@ def trigger(
         notebook = pinned_dag(here, row.digest, row.path)
         values, notes = record_parameters(notebook, parameters or {})
         for name in values:
-            # `nbdag run` only warns, because somebody reads the warning; a triggered run with a typo would do harm.
+            # `nbdag run` only warns, because its user sees the warning; a triggered run has nobody to see it.
             if name not in notebook.parameters:
                 raise UnknownParameterError(dag, name, tuple(notebook.parameters))
         start = end = now

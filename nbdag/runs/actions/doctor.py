@@ -1,4 +1,4 @@
-"""`doctor`: recover what ended processes left, then check this installation. `stop_servers` ends the fork servers."""
+"""`doctor`: recover the runs of dead processes, then check this installation. `stop_servers` stops fork servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..queries.runs import open_store
 def doctor(home: Home | None = None) -> Iterator[Finding]:
     """Yield every finding about this installation, after recording orphaned runs as failed.
 
-    In a home that cannot be written nothing is recovered; that is a finding too.
+    If the home is not writable, nothing is recovered, and a finding reports that.
     """
     here = the_home(home)
     recovered = list(_recovered(here))
@@ -25,7 +25,7 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
 
 
 def stop_servers() -> None:
-    """Stop the fork servers that keep kernels warm, with every kernel in them."""
+    """Stop the fork servers, which keep kernels warm, and kill every kernel that they forked."""
     from ...kernels.forkserver import server_registry
 
     with contextlib.suppress(server_registry.NoServerError, OSError):

@@ -42,7 +42,7 @@ class Planned:
     task: str
     runs: bool
     reason: str  # one sentence
-    after: tuple[str, ...]  # selected tasks that it waits for
+    after: tuple[str, ...]  # selected tasks that this task waits for
 
 
 def plan_run(
@@ -57,7 +57,7 @@ def plan_run(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> list[Planned]:
-    """Return what `run` would do with each task, and why, in run order. Nothing is written."""
+    """Return, for each task in run order, whether `run` would execute it, and why. Nothing is written."""
     here = the_home(home)
     prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
     dag, chosen = prepared.dag, prepared.choice.tasks

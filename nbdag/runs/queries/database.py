@@ -1,4 +1,4 @@
-"""`db check`: the state of the database, and stored values whose files are missing."""
+"""`db check`: find faults of the database, and stored values whose files are missing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class DatabaseHealth:
     """The result of checking the database."""
 
     where: str
-    revision: str  # of its schema; "none" without a database
+    revision: str  # revision of the schema; "none" without a database
     faults: tuple[str, ...]
     counts: dict[str, int]  # rows per table
-    missing_values: int  # recorded values without a file
+    missing_values: int  # number of recorded values whose files are missing
 
 
 def check_db(home: Home | None = None) -> DatabaseHealth:
-    """Check the database for faults. An old schema is upgraded, since it could not be read; nothing else is written."""
+    """Check the database for faults. An old schema is upgraded so that it can be read; nothing else is written."""
     here = the_home(home)
     with open_store(here) as store:
         if store is None:

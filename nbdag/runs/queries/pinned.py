@@ -1,4 +1,4 @@
-"""The pinned notebook of a run: the version that the run was created with."""
+"""Read pinned notebooks: the version of a notebook that a run or a deployment uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PinnedNotebookMissingError(NbdagError):
 
 
 def pinned_text(home: Home, digest: str, name: str) -> bytes:
-    """Return the text of a pinned notebook; `name` names its run or its file in an error."""
+    """Return the text of a pinned notebook; an error message identifies the notebook by `name`."""
     path = home.notebook(digest)
     try:
         return path.read_bytes()
@@ -35,7 +35,7 @@ def run_text(home: Home, row: RunRow) -> bytes:
 
 
 def pinned_dag(home: Home, digest: str, path: str) -> Dag:
-    """Return the DAG of a pinned notebook; `path` is the file that was pinned."""
+    """Return the DAG of a pinned notebook; `path` is the notebook's original file."""
     name = Path(path).name
     return notebooks.read_text(pinned_text(home, digest, name), name=name)
 

@@ -1,4 +1,4 @@
-"""Questions about pools: their sizes, and the tasks that use them."""
+"""Queries about pools: their sizes, and the tasks that use them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Pool:
 
     name: str
     slots: int  # -1: no limit
-    used: int = 0  # slots of queued or running tasks
-    tasks: tuple[str, ...] = ()  # the tasks that use them, such as `churn.train`
+    used: int = 0  # slots that queued and running tasks occupy
+    tasks: tuple[str, ...] = ()  # queued and running tasks of the pool, such as `churn.train`
 
 
 def list_pools(home: Home | None = None) -> list[Pool]:

@@ -18,7 +18,7 @@ from .runs import UnknownRunError, find_row, open_store, read_runs
 def load(
     dag: str, *, run: str = "latest", task: str, map_index: int = -1, home: Home | None = None
 ) -> dict[str, object]:
-    """Return the inputs and outputs of a task by name; a changed input has the value that the task stored."""
+    """Return the inputs and outputs of a task by name; if the task changed an input, return the new value."""
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
@@ -37,7 +37,7 @@ def load(
 
 
 def _loaded(values: ValueStore, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
-    # Names that were stored together share their objects, so each digest is read only once.
+    # Read each digest only once, so that names that were stored together still share objects.
     read: dict[str, dict[str, Any]] = {}
 
     def value(digest: str, name: str) -> object:

@@ -26,7 +26,7 @@ from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, i
 if TYPE_CHECKING:
     from ...store.store import Store
 
-_NO_LIMIT = 1 << 30  # jobs, for a run without an owner
+_NO_LIMIT = 1 << 30  # number of jobs that is assumed for a run without an owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Why:
     run: str
     task: str  # `train`, or `train[3]`
     state: TaskState
-    reasons: tuple[str, ...]  # each continues the task's name: "waits for prep, which is running"
+    reasons: tuple[str, ...]  # each follows the task's name, as in "waits for prep, which is running"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as `why -o json` prints it."""
@@ -54,7 +54,7 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
 
 
 def why_not_started(run: Run) -> dict[tuple[str, int], str]:
-    """Return why each task that ended without an attempt did so, by task and map index, where that is known."""
+    """Return the known reasons of tasks that ended without an attempt, by task and map index."""
     with open_store(run.home) as store:
         if store is None:
             return {}
@@ -129,7 +129,7 @@ class _Explainer:
             return [f"{state_phrase(each.state)} (try {attempt.try_number})"]
         if self._has_no_element(each):
             return [f"{state_phrase(each.state)}: {NO_ELEMENT}"]
-        # No attempt explains the state: plan the task again from the start, and take the reason of that plan.
+        # No attempt explains the state: plan the task again from the start, and use the reason from that plan.
         anew = replace(each, state=TaskState.NONE)
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:
