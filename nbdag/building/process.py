@@ -1,8 +1,8 @@
 """Run the code of `%%dag` in a process of its own.
 
 User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. It
-runs with the Python of the notebook's kernel, in the folder of the notebook's tasks, with a time limit. Its child
-processes are killed when it ends. Input and output are JSON files; `inside` is the main module of the process.
+runs with the Python of the notebook's kernel, in the folder of the notebook's tasks, with a time limit. When it ends,
+its child processes are killed. Input and output are JSON files; `build_process` is the main module of the process.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..errors import NbdagError, error
 from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ..processes.process_tree import kill_tree, new_attempt_mark
 
-LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
-_SECONDS = 30.0  # default; Airflow's limit for importing a DAG
+LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable with the time limit, in seconds
+_SECONDS = 30.0  # the default time limit, which is Airflow's limit for importing a DAG
 _MAX_OUTPUT = 100_000  # bytes of output that are kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
@@ -36,29 +36,29 @@ class BuildError(NbdagError):
 
     message: str
     hint: str = ""  # the next step
-    cell: int | None = None  # of the file, from 0; None: unknown
-    line: int = 1  # from 1
-    printed: str = ""  # output of the code before the error
+    cell: int | None = None  # number of the cell with the error in the file, from 0; None: unknown
+    line: int = 1  # line of the error in the cell, from 1
+    printed: str = ""  # what the code printed before the error
     template = "{message}{advice}"
 
     @property
     def advice(self) -> str:
-        """The hint, as a suffix."""
+        """The hint, as a suffix of the message."""
         return f"; {self.hint}" if self.hint else ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The cells that the bodies built."""
+    """The cells that the code of %%dag built."""
 
-    built: Sequence[Sequence[Mapping[str, Any]]]  # for each body, its cells: source, and the line that created it
-    printed: str  # output of the bodies
+    built: Sequence[Sequence[Mapping[str, Any]]]  # for each %%dag cell, its cells with `source` and creating `line`
+    printed: str  # what the code printed
 
 
 def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> BuildResult:
-    """Run these steps, in order, in a process of their own. Raise `BuildError`."""
+    """Run these steps, in order, in a new process, and return the built cells. Raise `BuildError`."""
     if not cwd.is_dir():
-        raise BuildError(f"%%dag cannot run in {cwd}, as this folder does not exist", hint="create it first")
+        raise BuildError(f"%%dag cannot run in {cwd}, because this folder does not exist", hint="create it first")
     command, environment = _python(kernel_name or "python3")
     mark, limit = new_attempt_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
@@ -90,7 +90,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             _kill(process, mark)
         text = printed.text()
         result: Any = None
-        with contextlib.suppress(OSError, ValueError):  # no file if the process died
+        with contextlib.suppress(OSError, ValueError):  # the file is missing if the process died
             result = json.loads(result_path.read_text(encoding="utf-8"))
     if not timed_out and result is not None and "built" in result:
         return BuildResult(result["built"], text)
@@ -172,5 +172,5 @@ def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
         at = argv.index("-m") if "-m" in argv else 0
         if at and argv[at + 1 : at + 2] and argv[at + 1].startswith("ipykernel"):
             return [sys.executable if argv[0] in _PLAIN else argv[0], *argv[1:at]], environment
-        return [sys.executable], environment  # not a plain Python command
+        return [sys.executable], environment  # the kernel's command does not start ipykernel
     return [sys.executable], {}

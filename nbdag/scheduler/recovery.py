@@ -1,11 +1,11 @@
-"""Recovery of the runs of dead processes.
+"""Recovery of runs whose process is dead.
 
-`nbdag run` owns its run, so no other process continues the run after a kill. A later command finds the run unfinished
-and its process dead, and fails it: every attempt gets an outcome, and slots of pools are free again. A process on
-another host is judged by its heartbeat.
+`nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command detects an
+unfinished run with a dead owner, and fails the run: every attempt gets an outcome, and slots of pools are released. The
+owner on another host counts as dead if its heartbeat has timed out.
 
-The runs of a scheduler have no owner, so the next scheduler continues them: running attempts get an outcome, their
-remaining processes are terminated, and only then are their tasks reset.
+Runs that a scheduler executes have no owner, so the next scheduler continues them: running attempts get an outcome, the
+attempts' remaining processes are terminated, and only then are the tasks reset.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 if TYPE_CHECKING:
     from ..store.store import Store
 
-HEARTBEAT_TIMEOUT = 30.0  # seconds after which a process on another host without a heartbeat counts as dead
+HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on another host counts as dead
 
 
 def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
-    """Fail every unfinished run whose process is dead; return these runs in their new state."""
+    """Fail every unfinished run whose owner is dead; return these runs in their new state."""
     return [
         store.run(row.id)
         for row, scheduler in store.owned_runs()
@@ -36,7 +36,7 @@ def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
 
 
 def is_dead(scheduler: SchedulerRow, now: float) -> bool:
-    """Return whether a process has ended; for one on another host, whether its heartbeat has timed out."""
+    """Return whether a process has ended or, for a process on another host, whether its heartbeat has timed out."""
     alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
@@ -46,9 +46,9 @@ def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: floa
 
 
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
-    """Fail a run that cannot continue; return False if another process has changed it meanwhile.
+    """Fail a run that cannot continue; return False if another process has changed the run meanwhile.
 
-    A run that was asked to cancel is cancelled instead.
+    If the run was to be cancelled, it becomes cancelled instead.
     """
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
@@ -69,10 +69,10 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
 
 
 def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str, now: float, why: str) -> list[str]:
-    """Fail every running attempt of a scheduler and reset its tasks; return the tasks."""
+    """Fail every running attempt of a dead scheduler and reset the attempts' tasks; return the names of the tasks."""
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
-        while True:  # until no other process saves first
+        while True:  # if another process saves first, start over
             row = store.run(number)
             found = _reset(store, home, executor, row, scheduler, now, why)
             if found is not None:
@@ -96,7 +96,7 @@ def _reset(
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
-            # The task itself did not fail, so the try does not count as a retry.
+            # The task itself did not fail, so this try does not use up a retry.
             tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset + 1
             moved.append(
                 replace(instance, state=move(instance.state, state), wake=None, tries_before_reset=tries_before_reset)

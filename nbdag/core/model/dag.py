@@ -162,8 +162,7 @@ class Dag:
     edges: tuple[Edge, ...] = ()
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    # parameter → source code of its default
+    parameters: Mapping[str, str] = field(default_factory=dict)  # parameter → source code of its default
     language: str = "python"
     kernel_name: str | None = None  # the notebook's kernelspec, if it has one
 

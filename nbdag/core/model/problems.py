@@ -68,6 +68,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB414": ProblemKind("warning", "an unknown pool"),
     "NB415": ProblemKind("warning", "a notification that could not be sent"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
+    "NB420": ProblemKind("warning", "a stored value that is too large to find out what it shares"),
 }
 
 

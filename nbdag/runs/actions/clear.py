@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ... import notebooks
 from ...core.model import text
-from ...core.model.dag import Dag
+from ...core.model.dag import CellKind, Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
 from ...core.model.text import task_label
 from ...errors import NbdagError, error
@@ -26,7 +27,7 @@ from ..creation.build import pin_built
 from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import run_dag
+from ..queries.pinned import pinned_text, run_dag
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
@@ -62,6 +63,7 @@ class Cleared:
     restarting: tuple[str, ...] = ()  # those of `tasks` that were running, and are terminated first
     queued_again: bool = False  # whether the run had ended, and so was queued again
     owner: str = ""  # describes the process that owns the run now; "" if there is none
+    edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,46 @@ def clear(
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)
 
-    return _change(run, dag, home, step, dry_run=dry_run)
+    done = _change(run, dag, home, step, dry_run=dry_run)
+    return replace(done, edited=edited_since(done.run, done.tasks))
+
+
+def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
+    """Return one sentence about edits of the notebook that a run does not execute, or "" if there are none.
+
+    A run executes its pinned notebook. Edits count in the cells of these tasks (default: all tasks that did not succeed)
+    and in the setup and parameters cells.
+    """
+    if run.source is None:
+        return ""
+    names = [task.partition("[")[0] for task in tasks] or [
+        each.id for each in run if each.state is not TaskState.SUCCESS
+    ]
+    try:
+        text = pinned_text(run.home, run.digest, run.id)
+        dag = notebooks.read_text(text, name=run.source.name)
+        before, now = (_code(each, run.source.name) for each in (text, notebooks.read_file(run.source)))
+    except NbdagError:
+        return ""
+    gone = {source for source in before if source not in now}
+    edited = [
+        task for task in dict.fromkeys(names) if task in dag.tasks and dag.cells[dag.tasks[task].cell].source in gone
+    ]
+    shared = any(cell.source in gone for cell in dag.cells if cell.kind in (CellKind.SETUP, CellKind.PARAMETERS))
+    if not (edited or shared):
+        return ""
+    first = next((task for task in dag.tasks if task in (edited or names)), "")
+    what = [*edited, *(["setup"] if shared else [])]
+    return (
+        f"run {run.id} executes the version of the notebook with which it was created, but {text.join_names(what)} "
+        f"was edited since; to execute the new code: `nbdag run {run.source}{f' --from {first}' if first else ''}`"
+    )
+
+
+def _code(content: bytes, name: str) -> set[str]:
+    """Return the sources of a notebook's code cells, without those that a %%dag cell built."""
+    cells, _ = notebooks.read_raw(notebooks.without_built(content, name=name), name=name)
+    return {cell.source for cell in cells if cell.type == "code"}
 
 
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:

@@ -16,16 +16,24 @@ class DatabaseHealth:
     revision: str  # revision of the schema; "none" without a database
     faults: tuple[str, ...]
     counts: dict[str, int]  # rows per table
-    missing_values: int  # number of recorded values whose files are missing
+    missing_values: int  # number of missing files of values that are recorded, or that a recorded value refers to
+    damaged_values: tuple[str, ...] = ()  # digests of values whose files have changed; empty unless `read_values`
 
 
-def check_db(home: Home | None = None) -> DatabaseHealth:
-    """Check the database for faults. An old schema is upgraded so that it can be read; nothing else is written."""
+def check_db(home: Home | None = None, *, read_values: bool = False) -> DatabaseHealth:
+    """Check the database for faults. An old schema is upgraded so that it can be read; nothing else is written.
+
+    With `read_values`, compare every stored value with its digest.
+    """
+    from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
+
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
             return DatabaseHealth(where=str(here.database), revision="none", faults=(), counts={}, missing_values=0)
-        values, _, _ = store.maintenance.files_in_use()
+        recorded, _, _ = store.maintenance.files_in_use()
+        value_store = ValueStore(str(here.values))
+        values = value_store.in_use(recorded)
         present = {path.name.partition(".")[0] for path in here.values.glob("*/*") if path.is_file()}
         return DatabaseHealth(
             where=store.where,
@@ -33,4 +41,5 @@ def check_db(home: Home | None = None) -> DatabaseHealth:
             faults=tuple(store.maintenance.integrity_errors()),
             counts=store.maintenance.counts(),
             missing_values=len(values - present),
+            damaged_values=tuple(sorted(value_store.damaged(values & present))) if read_values else (),
         )
