@@ -20,6 +20,8 @@ Only this module puts ids into paths, and it rejects an id that could lead out o
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import stat
@@ -34,6 +36,7 @@ from .writing import create_private_file, make_private_folder, write_atomically
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 _PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # up to the last @, because a password may contain one
+_LOGIN = re.compile(r"://.*@")
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq options with secrets
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
@@ -76,12 +79,12 @@ class NotAFolderError(NbdagError):
     """The home is a file."""
 
     path: Path
-    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to a folder"
+    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to another folder"
 
 
 @error
 class UntrustedHomeError(NbdagError):
-    """A home that was found belongs to another user, or others may write to it."""
+    """The home belongs to another user, or other users can write to it."""
 
     path: Path
     why: str
@@ -141,7 +144,7 @@ class Home:
             raise HomeError(self.root, why) from why
 
     def make_database(self) -> None:
-        """Create the folder and an empty SQLite file; SQLite gives its other files the same mode."""
+        """Create the folder and an empty SQLite file, whose permissions SQLite uses for its other files."""
         self.make()
         try:
             create_private_file(self.database)
@@ -169,6 +172,12 @@ class Home:
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
 
+    def mark(self, key: Key) -> str:
+        """Return the mark (unique id) of an attempt's processes; it is the same in every scheduler on this database."""
+        where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
+        parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
+
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""
         return self.root / "notebooks" / f"{path_part(digest)}.ipynb"
@@ -193,7 +202,7 @@ class Home:
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
-    """Return the home for a working directory. Creates nothing.
+    """Return the home for a working directory, without creating it.
 
     Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
     """
@@ -221,7 +230,7 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written this home, and the next step; None if no other user could."""
+    """Return why another user could have written to this home, and the remedy; None if no other user could."""
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):
@@ -259,12 +268,12 @@ def _chosen(root: Path, url: str | None) -> Home:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it is below a folder that cannot be entered
+    except OSError:  # a parent folder cannot be entered
         return False
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield a home's link, its folder and what is in it, as far as they exist."""
+    """Yield the existing paths of a home: a symbolic link to it, its folder, and the files and folders in it."""
     yield root, root.lstat()
     for path in (root, root / "nbdag.db", root / "values", root / "notebooks", root / "runs"):
         try:
@@ -272,7 +281,7 @@ def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         except FileNotFoundError:
             continue
         except OSError:
-            return  # the folder cannot be entered, which a later access reports
+            return  # the folder cannot be entered; a later access reports this
 
 
 def _owner(uid: int) -> str:

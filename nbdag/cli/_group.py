@@ -133,7 +133,7 @@ class Commands(click.Group):
 def _open_standard_streams() -> None:
     """Open the null device in place of a closed standard stream (`>&-`).
 
-    Otherwise the next file that is opened, such as the database, would get the stream's number, and receive its text.
+    Otherwise the next file that is opened, such as the database, would get the stream's number and receive its output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -147,7 +147,7 @@ def _open_standard_streams() -> None:
 
 
 def _reject_invalid_text(words: Sequence[str]) -> None:
-    """Reject an argument that is not text: the database, JSON and notebooks could not hold it."""
+    """Reject arguments that are not valid text, because the database, JSON and notebooks cannot store them."""
     for number, word in enumerate(words, 1):
         shown = ascii(word)
         try:
@@ -208,6 +208,10 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(f"{(error.strerror or str(error)).lower()}{where}; choose another path")
         _show_if_debugging(error)
         return 2
+    if (lacking := _lacking(error)) is not None:
+        _print_message(lacking)
+        _show_if_debugging(error)
+        return 1
     if (packages := _package_error()) is not None:  # the most likely cause, which the user can fix
         _print_message(str(packages))
         _show_if_debugging(error)
@@ -228,6 +232,17 @@ def _folder_exists() -> bool:
         return bool(Path.cwd())
     except FileNotFoundError:
         return False
+
+
+def _lacking(error: Exception) -> str | None:
+    """Return one sentence if the system has reached a limit (processes, memory, files); None for other errors."""
+    number = error.errno if isinstance(error, OSError) else None
+    is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
+        return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no further open file: close others or raise the limit (ulimit -n)"
+    return None
 
 
 def _package_error() -> NbdagError | None:

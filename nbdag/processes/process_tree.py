@@ -1,27 +1,24 @@
 """Kill a kernel and every process that it started.
 
 A started process may have left the kernel's process group and session, or have become a daemon. So three sets are
-killed: the process group, all descendants of the kernel, and every process whose environment contains the attempt's
-mark, a unique id.
+killed: the process group, all descendants of the kernel, and every process with the attempt's mark (see `marks`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
+import sys
+import time
 
 import psutil
 
 from .identity import MARK_VARIABLE
+from .marks import is_marked, marked_pids
 
 _ROUNDS = 5  # searches for marked processes, as one may start another just before it is killed
-
-
-def new_attempt_mark() -> str:
-    """Return a new unique id that marks the processes of one attempt in their environment."""
-    return secrets.token_hex(8)
+_IS_LINUX = sys.platform == "linux"
 
 
 def kill_tree(pid: int | None, mark: str) -> None:
@@ -46,7 +43,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 
 
 def kill_marked(mark: str, but: int | None = None) -> None:
-    """Kill every process with this mark in its environment, except the calling process and the pid `but`."""
+    """Kill every process with this mark, except the calling process and the pid `but`."""
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:
@@ -54,6 +51,19 @@ def kill_marked(mark: str, but: int | None = None) -> None:
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def end_marked(mark: str, timeout: float) -> bool:
+    """Kill every process with this mark, and wait until all have ended; return False after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while found := _marked(mark):
+        if time.monotonic() > deadline:
+            return False
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.005)
+    return True
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -66,10 +76,12 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _marked(mark: str) -> list[psutil.Process]:
     found = []
-    for process in psutil.process_iter():
-        if process.pid == os.getpid():
+    for pid in marked_pids(mark) if _IS_LINUX else psutil.pids():
+        if pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK_VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)  # remembers the start time, so that a reused pid is not killed
+            is_ours = is_marked(pid, mark) if _IS_LINUX else process.environ().get(MARK_VARIABLE) == mark
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

@@ -18,9 +18,11 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
 
     If the home is not writable, nothing is recovered, and a finding reports that.
     """
-    here = the_home(home)
-    recovered = list(_recovered(here))
-    yield from health(here)
+    try:
+        recovered = list(_recovered(the_home(home)))
+    except NbdagError:  # the home cannot be used; `health` reports this as a finding
+        recovered = []
+    yield from health(home)
     yield from recovered
 
 

@@ -26,7 +26,7 @@ def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> 
 
     Without a `notifier`, the call waits until the notifications are sent or have reached their time limits.
     """
-    failed = scheduler.fail_dead_runs(store, time.time())
+    failed = scheduler.fail_dead_runs(store, time.time(), home)
     if failed:
         by = notifier or Notifier(store)
         for row in failed:
