@@ -1,8 +1,8 @@
-"""`papermill IN OUT --engine nbdag` runs a tagged notebook as a DAG, for any program that calls papermill.
+"""An engine for papermill: `papermill IN OUT --engine nbdag` runs a tagged notebook as a DAG.
 
-Papermill loads `DagEngine` by its entry point while it is being imported itself. So this module imports
-nothing heavy, and above all not papermill, whose import is incomplete at that moment. An engine consists of
-three class methods.
+Papermill loads `DagEngine` through an entry point while papermill itself is being imported. So this module imports
+nothing heavy, and must not import papermill, whose import is incomplete at that moment. An engine consists of three
+class methods.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class DagEngine:
         *,
         input_path: str | None = None,
         output_path: str | None = None,
-        **_: Any,  # papermill's progress bar, log and timeouts: the run has its own
+        **_: Any,  # options for papermill's progress bar, log and timeouts, which do not apply to nbdag's runs
     ) -> Any:
-        """Run the DAG; return the notebook with each task's outputs in its own cell."""
+        """Run the DAG; return the notebook, in which the cell of each task has the task's outputs."""
         import nbformat
 
         from . import runs
@@ -44,7 +44,7 @@ class DagEngine:
         report = nbformat.read(str(run.notebook), as_version=4)
         metadata = nb.metadata.get("papermill", {})
         report.metadata.papermill = {**metadata, **report.metadata.get("papermill", {}), "parameters": dict(parameters)}
-        # Papermill marks the first failure itself.
+        # Papermill adds its own error message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]
         return report
 
@@ -61,7 +61,7 @@ class DagEngine:
 
 
 def _source(nb: Any, kernel_name: str) -> dict[str, Any]:
-    """Return the notebook without papermill's additions, and with the kernel that papermill passed."""
+    """Return the notebook without the cells that papermill added, and with the kernel that papermill passed."""
     cells = [cell for cell in nb.cells if INJECTED not in tags_of(cell)]
     metadata = {name: value for name, value in nb.metadata.items() if name != "papermill"}
     metadata["kernelspec"] = {"display_name": kernel_name, **metadata.get("kernelspec", {}), "name": kernel_name}
@@ -73,5 +73,5 @@ def _stem(input_path: str | None) -> str:
 
 
 def _local(output_path: str | None) -> str | None:
-    """Return the output path if it is a local notebook, to which the report can be written during the run."""
+    """Return the output path if it is a local notebook, so that the report can be written there during the run."""
     return output_path if output_path and output_path.endswith(".ipynb") and "://" not in output_path else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file so that readers see the old content or the new one, never a part. Its mode follows the umask."""
+    """Write a file so that readers find either the old or the new content, never a part. The umask sets its mode."""
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with draft.open("xb") as file:
