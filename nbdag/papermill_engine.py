@@ -36,8 +36,8 @@ class DagEngine:
 
         parameters: Mapping[str, Any] = nb.metadata.get("papermill", {}).get("parameters") or {}
         with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
-            # Papermill has added its parameters as a cell of this notebook, and it can read its input from
-            # anywhere (a bucket, standard input), so the run receives a file of its own.
+            # Papermill has added a cell with its parameters, and its input may not be a local file (but a bucket or
+            # standard input), so the run gets a file that is written here.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
             run = runs.run(source, parameters=parameters, output=_local(output_path), overwrite=True, cwd=Path.cwd())

@@ -66,8 +66,7 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        if cell is not None and self.shell is not None:  # the magic was called by name, so `transform` has not changed
-        the cell
+        if cell is not None and self.shell is not None:  # called by name, so `transform` has not changed the cell
             self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
             return
         found = self._read("dag", line)
