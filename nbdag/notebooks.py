@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from .core.options.option_types import ID, nearest
 from .errors import NbdagError, error
 
 _TYPES = ("code", "markdown", "raw")
+_MAX_SIZE = 512 << 20  # bytes; reading JSON takes several times as much memory
 _SAVE_AGAIN = "open it in Jupyter and save it again"
 
 
@@ -146,6 +148,13 @@ def id_of(stem: str) -> str:
 def _bytes(path: str | os.PathLike[str]) -> bytes:
     given, file = os.fspath(path), Path(path)
     try:
+        seen = file.stat()
+        if not stat.S_ISREG(seen.st_mode) and not stat.S_ISDIR(seen.st_mode) and not given.startswith("/dev/fd/"):
+            raise NotebookError(given, "is not a regular file", "name a notebook's file")  # reading it might not end
+        if seen.st_size > _MAX_SIZE:
+            raise NotebookError(
+                given, f"is larger than {_MAX_SIZE >> 20} MB", "clear its outputs in Jupyter and save it"
+            )
         return file.read_bytes()
     except FileNotFoundError:
         raise NotebookError(given, "does not exist", _near(file)) from None
@@ -160,6 +169,8 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise NotebookError(repr(given), f"cannot be read ({reason.lower()})", "check the path") from None
+    except MemoryError:
+        raise NotebookError(given, "is too large for this machine's memory", "clear its outputs and save it") from None
 
 
 def _near(file: Path) -> str:

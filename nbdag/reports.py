@@ -32,6 +32,7 @@ from .core.model.cell_tags import (
     tags_of,
 )
 from .core.model.dag import CellKind, Dag
+from .core.model.masking import masked, masked_assignments
 from .core.model.states import TaskState, combined_state
 from .core.model.text import task_label
 from .writing import write_atomically
@@ -70,16 +71,17 @@ def write(
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
+    private: bool = True,
 ) -> None:
     """Write the report to a file; raise `OSError` if the file cannot be written.
 
-    `source` is the notebook's JSON. `parameters` are the overrides of the run, which are shown in a cell below the
-    parameters cell, as in papermill. `about` (run id, state, times) is stored in the notebook's metadata under `nbdag`.
-    `displays` maps the index of a cell that does not run to outputs (dicts of nbformat), such as the graph for a bare
-    `%dag`.
+    `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
+    the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
+    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`. Only the
+    owner can read a `private` report. Parameters that look like secrets are masked.
     """
     nb = report(source, dag, outcomes, parameters=parameters, about=about, displays=displays)
-    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
 
 
 def report(
@@ -108,7 +110,7 @@ def report(
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
     failed = [_fill_task(cells[task.cell], id, outcomes, counts.get(id)) for id, task in dag.tasks.items()]
     metadata = nb["metadata"] = metadata_of(nb)
-    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": dict(parameters or {})}
+    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": masked(parameters or {})}
     metadata["nbdag"] = dict(about or {})
     _merge_widgets(metadata, [attempt for _, attempt in attempts])
     _insert(nb, dag, attempts, parameters or {}, [id for id, bad in zip(dag.tasks, failed, strict=True) if bad], counts)
@@ -190,7 +192,7 @@ def _insert(
             before.setdefault(last + 1, []).append(
                 {
                     "cell_type": "code",
-                    "source": injected["source"],
+                    "source": masked_assignments("".join(injected["source"])),
                     "metadata": {"tags": [INJECTED]},
                     "execution_count": None,
                     "outputs": [],

@@ -35,6 +35,7 @@ from ..core.dataflow.build_prefix import build_prefix
 from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
+from ..home import absolute
 
 if TYPE_CHECKING:
     from .process import BuildError, BuildResult
@@ -67,7 +68,7 @@ def read_built(
 ) -> BuiltNotebook:
     """Return the pipeline in a notebook file with its text. `cwd` is the tasks' folder, by default the notebook's."""
     text = notebooks.read_file(path)
-    folder = Path(path).expanduser().absolute().parent if cwd is None else cwd
+    folder = absolute(path).parent if cwd is None else cwd
     return build(text, name=os.fspath(path), cwd=folder, parameters=parameters, kernel_name=kernel_name)
 
 

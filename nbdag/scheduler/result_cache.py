@@ -17,6 +17,7 @@ from ..core.model.job import Job, Key
 from ..core.planning.cache_key import cache_key, is_cached, modules_of
 from ..home import Home
 from ..store.rows import CachedOutcome
+from ..writing import create_private_file, make_private_folder
 from .module_fingerprints import fingerprints
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class ResultCache:
         )
         target = Path(job.path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(target.parent)
             for suffix in (".ipynb", ".log"):
+                create_private_file(target.with_suffix(suffix))
                 shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
         except OSError:
             return False

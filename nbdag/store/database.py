@@ -11,12 +11,14 @@ newest migration. Alembic is imported only if the stamp is older.
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
@@ -64,6 +66,13 @@ class StoreCorruptError(StoreError):
         "move it away and run again to create a new one (notebooks of its runs stay until the next `nbdag gc`, which "
         "deletes them: copy them first)"
     )
+
+
+class StoreIncompleteError(StoreError):
+    """A table of the database is missing or has an unexpected form."""
+
+    problem = "a table of the database is missing or damaged"
+    advice = "restore the database from a copy, or move it away and run again to create a new one"
 
 
 class StoreFullError(StoreError):
@@ -118,6 +127,7 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
     ("SQLITE_CANTOPEN", StoreReadOnlyError),
     ("SQLITE_PERM", StoreReadOnlyError),
     ("SQLITE_IOERR", StoreError),
+    ("SQLITE_TOOBIG", StoreError),
 )
 
 
@@ -180,6 +190,10 @@ class Database:
             if translated is None:
                 raise
             raise translated from cause
+        except OverflowError as cause:  # the driver of SQLite raises it as it is
+            if "SQLite" not in str(cause):
+                raise
+            raise StoreError(self.where, "a number is larger than 64 bits") from cause
 
 
 def connect(home: Home, *, read_only: bool = False) -> Database:
@@ -227,7 +241,8 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def _sqlite(home: Home, *, immutable: bool = False) -> Database:
-    home.make()
+    if not immutable:
+        home.make_database()
     url = URL.create("sqlite", database=str(home.database))  # in a text, a `?` of the path would begin the URL's query
     if immutable:
         url = URL.create("sqlite", database=home.database.as_uri(), query={"immutable": "1", "uri": "true"})
@@ -260,15 +275,33 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
 def _postgresql(given: str) -> Database:
     where = without_secrets(given)
     try:
-        url = make_url(given)
+        url = make_url(_with_quoted_password(given))
         if url.get_backend_name() not in ("postgres", "postgresql"):
             raise StoreKindError(where)
         engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except exc.ArgumentError as cause:
         raise StoreUnreachableError("NBDAG_DB_URL", "it is not a database URL") from cause
+    except ValueError as cause:
+        raise StoreUnreachableError(where, "its port is not a number") from cause
     except ImportError as cause:
         raise DriverMissingError(where, str(cause)) from cause
     return Database(engine, where)
+
+
+def _with_quoted_password(url: str) -> str:
+    """Return a database URL in which @, / and ? of the password are quoted; unquoted, they would end the password.
+
+    The host begins after the last @ before the query.
+    """
+    scheme, separator, rest = url.partition("://")
+    query = re.search(r"\?\w+=", rest)
+    end = query.start() if query else len(rest)
+    login, at, host = rest[:end].rpartition("@")
+    user, colon, password = login.partition(":")
+    if not (separator and at and colon):
+        return url
+    quoted = re.sub(r"[@/?#\s]", lambda found: quote(found[0], safe=""), password)
+    return f"{scheme}://{user}:{quoted}@{host}{rest[end:]}"
 
 
 def _enter_wal(connection: Any) -> None:
@@ -359,6 +392,8 @@ def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
         for beginning, kind in _BY_SQLITE_NAME:
             if name.startswith(beginning):
                 return kind(where, str(cause.orig))
+        if str(cause.orig).startswith(("no such table", "no such column", "malformed database schema")):
+            return StoreIncompleteError(where, str(cause.orig))
         return None
     state = getattr(cause.orig, "sqlstate", None)
     if state is None or str(state).startswith(("08", "28", "3D", "57P")):
@@ -370,4 +405,6 @@ def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
         return StoreFullError(where, str(cause.orig).strip())
     if state == "55P03":
         return StoreBusyError(where)
+    if state in ("42P01", "42703"):
+        return StoreIncompleteError(where, str(cause.orig).partition("\n")[0])
     return None

@@ -227,6 +227,26 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("e", "ws.append(3)"),
         ("f", "n = [list(each) for each in r]"),
     ],
+    "an optional read of a name that only setup below sets": [
+        ("setup", "r = 2"),
+        ("a", "ys = []\ntry:\n    f\nexcept NameError:\n    ys.append(r)"),
+        ("b", "n = len(ys)"),
+        ("setup", "def f(v=()):\n    return [v]"),
+    ],
+    "a function whose optional read only setup below could serve": [
+        ("setup", "def g():\n    try:\n        return f()\n    except NameError:\n        return 0"),
+        ("a", "x = g()"),
+        ("b", "y = f() if x else x"),
+        ("setup", "def f():\n    return 1"),
+        ("c", "z = g()"),
+    ],
+    "a method that nobody calls reads what only setup below sets": [
+        ("setup", "m = 1"),
+        ("a", "class B:\n    def add(self):\n        return k"),
+        ("b", "class A(B):\n    pass\nr = [A(), m]"),
+        ("setup", "m += m\nk = 1"),
+        ("c", "x = r[0].add() + m"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

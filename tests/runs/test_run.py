@@ -61,9 +61,18 @@ def test_parameters_take_the_place_of_the_notebooks_own(write: Write, home: Home
     assert run.warnings == ()
 
 
-def test_a_parameter_that_the_notebook_does_not_have_is_said_with_the_nearest(write: Write, home: Home) -> None:
+def test_a_parameter_that_the_notebook_does_not_have_is_rejected_with_the_nearest(write: Write, home: Home) -> None:
+    with pytest.raises(runs.UnknownParameterError, match="sets no 'alhpa'; did you mean 'alpha'"):
+        nbdag.run(write(*PIPELINE), parameters={"alhpa": 10}, home=home)
+    with pytest.raises(runs.UnknownParameterError):
+        runs.plan_run(write(*PIPELINE), parameters={"alhpa": 10}, home=home)
+    assert not home.exists
+
+
+def test_an_unknown_parameter_is_passed_with_a_warning_if_allowed(write: Write, home: Home) -> None:
     told: list[Event] = []
-    run = nbdag.run(write(*PIPELINE), parameters={"alhpa": 10}, home=home, on_event=told.append)
+    path = write(*PIPELINE)
+    run = nbdag.run(path, parameters={"alhpa": 10}, allow_unknown=True, home=home, on_event=told.append)
     (warning,) = run.warnings
     assert (warning.code, warning.name) == ("NB411", "alhpa")
     assert "did you mean 'alpha'?" in warning.message

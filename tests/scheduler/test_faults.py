@@ -97,7 +97,7 @@ def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Sit
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    site.until(lambda: "asked to end" in site.said(), "it says so")
+    site.until(lambda: "asked to stop" in site.said(), "it says so")
     site.let_go()
     assert process.wait(LONG) == 0
     assert [(task, what) for task, what, _, _ in site.marks()] == [("t0", "start"), ("t0", "end")]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import known
+from . import hidden_state, known
 from .objects import (
     CODE,
     NOTHING,
@@ -89,6 +89,8 @@ class Effects:
         self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
         self.steps = 0  # objects visited; see `follow.MOST_STEPS`
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names were read
+        self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
+        self.consumes = True  # a use of a random generator or an iterator changes it
         self.captured: set[str] | None = None  # global names read since a definition began
 
     # -- places
@@ -307,6 +309,8 @@ class Effects:
                 code.stateful = True
             return
         for thing in value:
+            if strong and thing.kept_by:
+                self.note("cached", thing.kept_by, line)
             before = self.log.mutated.get(thing)
             if before is None or (strong and not before.strong):
                 self.log.mutated[thing] = Mutation(line, strong)
@@ -322,6 +326,8 @@ class Effects:
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
         """Record that the object of a name is changed in place."""
+        if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
+            return  # a module is not passed between tasks; see `note_path`
         self.change(value, line, strong=strong)
         home = self.frame.home
         if home.code is None and self._is_global(name):
@@ -397,10 +403,40 @@ class Effects:
 
     def note(self, kind: str, text: str, line: int) -> None:
         """Record code that `check` should report."""
+        if kind in self.restored:
+            return
         if self.frame.home.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
+
+    def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
+        """Record a change of state without a name by a call of, or an assignment to, this; return whether it is one."""
+        keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
+        for key in keys:
+            self.note(key, name, line)
+        return bool(keys)
+
+    def note_path(self, kind: str, path: str, line: int) -> None:
+        """Record the change of a library's state by a chain of attributes that is "assigned" or "called"."""
+        root, _, rest = path.partition(".")
+        root, called, _ = root.partition("(")
+        if not root or (called == "(" and kind == "assigned" and not rest):
+            return
+        with self.optionally():
+            value = self.load(root, line)
+        if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
+            self.note(kind, path, line)  # a function's global is known only at the call of the function
+        elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
+            name = f"{thing.label}{path[len(root) :]}"
+            known_state = self.note_state(name, line, assigned=kind == "assigned")
+            if kind == "assigned" and not known_state and "(" not in name and "." in name:
+                self.note("module", name, line)
+
+    def consume(self, value: Value, line: int) -> None:
+        """Record that the iterators and random generators among these are used, which changes them."""
+        if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
+            self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
         """Add an event to the function that is being interpreted; an event that is there already keeps its position."""

@@ -132,9 +132,13 @@ class Follow(Effects, ABC):
             self.active = before
         if code.stateful:
             self.change(frozenset({thing}), site.line)
+        if code.cached and self.frame.home.code is None:
+            for each in result:
+                each.kept_by = code.name
         if code.lazy:
             # The body runs while a caller consumes the generator, so the generator holds the arguments.
             lazy = self.fresh("lazy", site.place, code)
+            lazy.consumable = True
             lazy.carries |= self.carried({thing})
             self.fill(lazy, args.all() | result)
             result |= {lazy}
@@ -174,6 +178,8 @@ class Follow(Effects, ABC):
                         stack.enter_context(self.maybe())
                     found = self._call_now(event, code, memo, site)
                 memo[event.result] = memo.get(event.result, NOTHING) | found
+            case Note(kind="assigned" | "called" as kind, text=text):
+                self.note_path(kind, text, line)
             case Note(kind=kind, text=text):
                 self.note(kind, text, line)
 
@@ -232,6 +238,7 @@ class Follow(Effects, ABC):
             elif thing in code.own:
                 made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)
                 memo[thing] = frozenset({made})
+                made.consumable = thing.consumable
                 made.code = thing.code
                 made.outline = thing.outline and self._substitute_outline(thing.outline, code, memo, site)
                 self.fill(

@@ -119,6 +119,7 @@ def uses(
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
         reader.expr(expression)
+    reader.consumes = not mapped  # the instances of a mapped task share nothing
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
@@ -144,6 +145,9 @@ def uses(
     log, world = reader.log, reader.module.world
     bound = {name: slot for name, slot in world.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
     own = known.BUILTINS | known.IPYTHON
+    for name, seen in log.reads.items():
+        if name in known.HISTORY and not seen.soft and reader.outer(name) is None:
+            reader.note("history", name, seen.line)
     reads = {name: seen for name, seen in log.reads.items() if name not in own or reader.outer(name) is not None}
     return CellUses(
         reads=_lines(reads, soft=False),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import NbdagError, error
+from ..model.masking import masked_value
 
 _KINDS: Mapping[type[ast.expr], str] = {
     ast.List: "list",
@@ -48,7 +49,7 @@ def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
         if isinstance(value, str) and kind not in ("", "number"):
-            raise ParameterTypeError(name, kind, value)
+            raise ParameterTypeError(name, kind, str(masked_value(name, value)))
 
 
 def texts_given_for_numbers(defaults: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,8 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
+    future_above: bool = False  # a task above says `from __future__ import annotations`, which holds here too
+    unseen: Mapping[str, int] = field(default_factory=dict)  # name it may read → index of the setup cell below
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
@@ -105,49 +107,65 @@ def analyse_cells(
     above = NamesAbove()
     running = executed_cells(cells)
     below = _setup_cells_below(running, parsed)
-    future = False
+    future = future_of_task = False
     star = False
     for position, cell in enumerate(running):
         python = parse(cell, parsed)
         own = options.get(cell.index, TaskOptions())
-        late: dict[str, Value] = {}
-        needed: set[int] = set()
         if isinstance(python, SyntaxProblem):
             found.problems.append(_syntax(cell, python))
             found.analyses.append(CellAnalysis(position, cell, own, CellUses(), hides_names=True))
             star = True  # the names that it sets are unknown
             continue
 
-        def outer(
-            name: str, late: dict[str, Value] = late, needed: set[int] = needed, here: int = position
-        ) -> Value | None:
-            value = above.values.get(name)
-            if value is not None or running[here].kind is not CellKind.TASK:
-                return value
-            last = next((each for each in below.get(name, ()) if each > here), None)
-            if last is not None and last not in needed:
-                needed.add(last)
-                _read_setup_below(running[here + 1 : last + 1], above, late, parsed)
-            return late.get(name) if last is not None else None
+        before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        mapped = _mapped(own, cell, found.problems)
+        after = _expressions(own.check, cell, found.problems, "--check")
+        unseen: dict[str, int] = {}
+        while True:
+            late: dict[str, Value] = {}
+            needed: dict[str, int] = {}  # name that it reads → position of the setup cell below that sets it
 
-        result = _uses(
-            python,
-            outer,
-            before=_expressions([own.when] if own.when else [], cell, found.problems, "--when"),
-            mapped=_mapped(own, cell, found.problems),
-            after=_expressions(own.check, cell, found.problems, "--check"),
-            change=own.change,
-            future_annotations=future,
-        )
+            def outer(
+                name: str,
+                late: dict[str, Value] = late,
+                needed: dict[str, int] = needed,
+                unseen: dict[str, int] = unseen,
+                here: int = position,
+            ) -> Value | None:
+                value = above.values.get(name)
+                if value is not None or running[here].kind is not CellKind.TASK:
+                    return value
+                last = next((each for each in below.get(name, ()) if each > here), None)
+                if last is None:
+                    return None
+                if name not in unseen and last not in needed.values():
+                    _read_setup_below(running[here + 1 : last + 1], above, late, parsed)
+                if name not in unseen:
+                    needed[name] = last
+                return late.get(name)
+
+            result = _uses(
+                python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
+            )
+            # A top-to-bottom run fails if the cell needs setup from below, but not if it may do without the name. The
+            # task must not see that setup then, which may also bind other names again: analyse the cell without it.
+            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            if not optional:
+                break
+            unseen |= optional
+        above_says = future_of_task
+        future_of_task |= cell.kind is CellKind.TASK and result.future_annotations and not future
         future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
         setup_below = tuple(
             each.index
-            for each in (running[position + 1 : max(needed) + 1] if needed else ())
+            for each in (running[position + 1 : max(needed.values()) + 1] if needed else ())
             if each.kind is CellKind.SETUP
         )
-        analysis = CellAnalysis(position, cell, own, result, setup_below, star or hidden)
+        unseen = {name: index for name, index in unseen.items() if index not in setup_below}
+        analysis = CellAnalysis(position, cell, own, result, setup_below, above_says, unseen, star or hidden)
         found.analyses.append(analysis)
         _pass_cell(analysis, above, found, cell.index in skippable)
     return found

@@ -146,6 +146,9 @@ class Task:
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
+    # State without a name (core.analysis.hidden_state) that its code can observe, by key; True: certainly.
+    state_observed: Mapping[str, bool] = field(default_factory=dict)
+    state_changed: tuple[str, ...] = ()  # state without a name that its code changes, by key
 
 
 @dataclass(frozen=True, kw_only=True)

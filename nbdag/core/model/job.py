@@ -60,7 +60,12 @@ class Job:
     # Name that the task reads → names of the same object in other tasks, which would miss a hidden change of it. None:
     # not known, so every change counts.
     held: Mapping[str, tuple[str, ...]] | None = None
+    # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
+    # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
+    state_observers: Mapping[str, str] = field(default_factory=dict)
+    seeded_before: Mapping[str, str] = field(default_factory=dict)  # random generator → last task above that seeds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import Job, Key, StoredInput
@@ -66,7 +67,10 @@ def assemble(
         expand=expand,
         context=dict(context or {}),
         held=names_missing_hidden_changes(dag, task),
+        beside=beside(dag, task),
         changed_later=changed_later(dag, task),
+        state_observers=state_observers(dag, task),
+        seeded_before=seeded_before(dag, task),
     )
 
 
@@ -127,11 +131,79 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
     return found
 
 
+def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return, by the name of an input, the names that its writers stored too, and that tasks below are given."""
+    given_below = {
+        (each.name, source)
+        for other in dag.tasks.values()
+        if other.cell > task.cell
+        for each in other.inputs
+        for source in each.sources
+    }
+    found = {}
+    for each in task.inputs:
+        names = dict.fromkeys(
+            name
+            for source in each.sources
+            for group in dag.tasks[source].exports
+            for name in group
+            if name != each.name and (name, source) in given_below
+        )
+        if names:
+            found[each.name] = tuple(names)
+    return found
+
+
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
     """Return, for each name that a task below changes in place, the first such task."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
-        if other.cell > task.cell:
-            for name in (*other.changes, *other.options.change):
+        if other.cell <= task.cell:
+            continue
+        for name in (*other.changes, *other.options.change):
+            if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
+    return found
+
+
+def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
+    """Return whether tasks between these two bind a name without a look at what it was."""
+    wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
+    sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
+    return bool(sources) and all(
+        source.cell > above.cell
+        and not source.opaque
+        and (_bound_anew(dag, name, above, source) if name in source.reads else name in source.writes)
+        for source in sources
+    )
+
+
+def state_observers(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+
+    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
+    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    """
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell <= task.cell:
+            continue
+        for key, certain in other.state_observed.items():
+            kind = BY_KEY.get(key)
+            if key in found or (kind is None and not may_be_local(key)):
+                continue
+            seeds_itself = key in other.state_changed or (key in task.state_changed and not certain)
+            if kind is None or not (kind.is_generator and seeds_itself):
+                found[key] = other.id
+    return found
+
+
+def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell < task.cell:
+            for key in other.state_changed:
+                if BY_KEY[key].is_generator and key not in task.state_changed:
+                    found[key] = other.id
     return found

@@ -29,10 +29,12 @@ from ipykernel import kernelapp
 
 from ...values import types
 from ..forkserver.child import ChildContext, Streams
-from ..runtime import runtime
+from ..runtime import runtime, state_probes
 from .connection import connection_info
 
-types.search()  # once, for all kernels that are forked
+# Once, for all kernels that are forked.
+types.search()
+state_probes.search()
 
 # Modules that a kernel imports while it starts; the server imports them once for all kernels.
 _AHEAD = (

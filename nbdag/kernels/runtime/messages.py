@@ -39,7 +39,11 @@ class KernelRequest:
     expand: bool = False
     opaque: bool = False
     held: Mapping[str, Sequence[str]] | None = None
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    state_observers: Mapping[str, str] = field(default_factory=dict)
+    seeded_before: Mapping[str, str] = field(default_factory=dict)
+    state_changed: Sequence[str] = ()
 
     @classmethod
     def of(cls, job: Job) -> KernelRequest:
@@ -61,7 +65,11 @@ class KernelRequest:
             expand=job.expand,
             opaque=task.opaque,
             held=job.held,
+            beside=job.beside,
             changed_later=job.changed_later,
+            state_observers=job.state_observers,
+            seeded_before=job.seeded_before,
+            state_changed=task.state_changed,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.parent_watchdog import start_parent_watchdog
-from ...values import Loaded, UnstorableError, ValueStore
+from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .messages import MIME, KernelRequest, outcome_to_dict
-from .mutation_check import MutationCheck, sharing_notes
+from .mutation_check import MutationCheck, sharing_notes, size_notes
+from .state_check import StateCheck
 from .stream_flush import wait_for_streams
-from .tracebacks import show_headers
+from .tracebacks import hint_for, show_headers
 
 
 @error
@@ -39,6 +40,19 @@ class InputError(NbdagError):
     name: str
     source: str  # the task that stored the value
     template = "task {source} stored no {name!r}; clear {source} so that it runs again"
+
+
+@error
+class UnreadableInputError(NbdagError):
+    """A value that a task needs cannot be loaded in its kernel."""
+
+    name: str
+    source: str  # the task that stored it
+    why: str
+    template = (
+        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass on what this task needs of it, or "
+        "make it here"
+    )
 
 
 def begin(request: Mapping[str, Any]) -> Runtime:
@@ -56,16 +70,20 @@ class Runtime:
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
         self._store = ValueStore(request.values)
-        self._loaded: dict[str, Loaded] = {}  # by digest: names that were stored together are loaded together
+        self._origins = Origins()  # what was loaded: names that were stored together are loaded together
         self._mutation_check: MutationCheck | None = None
+        self._state_check = StateCheck(request)
         self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
         self._in_own_step = False  # nbdag's own cell is running, not one of the user's
         self._published = False
-        self._names["dag_run"] = DagRun.of(request.context)
+        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
+        shell.events.register("pre_run_cell", self._restore_names)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
+        self._state_check.begin()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
@@ -78,6 +96,7 @@ class Runtime:
         if self._published:
             raise Fail("a cell above the task ended with an error")
         self._replay()
+        self._origins.add_setup(self._made_before())
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -86,7 +105,8 @@ class Runtime:
             self._names[name] = self._value(digest, name, request.task)
         if when is not None and not request.expand and not when_holds(when, self._names):
             raise Skip(f"--when {when} is false")
-        self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
+        self._mutation_check = MutationCheck.of(request, self._names, self._origins.loaded, self._reload)
+        self._state_check.before_cell()
         self._in_own_step = False
 
     def _replay(self) -> None:
@@ -104,12 +124,17 @@ class Runtime:
             exec(compiled, self._names)
 
     def _value(self, digest: str, name: str, source: str) -> Any:
-        if digest not in self._loaded:
-            self._loaded[digest] = self._store.open(digest)
         try:
-            return self._loaded[digest].values[name]
+            return self._store.open(digest, origins=self._origins).values[name]
         except KeyError:
             raise InputError(name, source) from None
+        except UnreadableValueError as error:
+            raise UnreadableInputError(name, source, error.why) from error
+
+    def _made_before(self) -> dict[str, Any]:
+        """Return what parameters, setup and definitions have set."""
+        hidden = getattr(self._shell, "user_ns_hidden", {})
+        return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
 
     def _reload(self, digest: str) -> Mapping[str, Any]:
         return self._store.load(digest)
@@ -127,6 +152,7 @@ class Runtime:
         for expression in options.check:
             check(expression, self._names)
         notes = list(self._mutation_check.notes(self._names)) if self._mutation_check is not None else []
+        notes += self._state_check.notes()
         outputs, shared = self._save()
         self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
@@ -140,7 +166,9 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
 
     def _element(self, name: str, value: object) -> str:
-        return self._store.save({name: value}, readers={name: self._request.task}).outputs[0].digest
+        return (
+            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        )
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
@@ -166,15 +194,20 @@ class Runtime:
         values = {name: self._names[name] for group in groups for name in group}
         while True:
             try:
-                saved = self._store.save(values, groups, readers=self._request.readers)
+                saved = self._store.save(values, groups, readers=self._request.readers, origins=self._origins)
             except UnstorableError as error:
                 if error.name not in self._request.optional:
                     raise
                 del values[error.name]
             else:
-                return saved.outputs, sharing_notes(self._request, saved, self._names)
+                return saved.outputs, [*sharing_notes(self._request, saved, self._names), *size_notes(saved)]
 
     # -- the outcome --------------------------------------------------------------------------------------------
+
+    def _restore_names(self, *_: object) -> None:
+        """Put nbdag's names back, which `%reset` deletes."""
+        for name, value in self._own_names.items():
+            self._names.setdefault(name, value)
 
     def _after_cell(self, result: ExecutionResult) -> None:
         if not self._in_own_step:
@@ -209,8 +242,9 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text = str(error).strip()  # a list of attempts shows the first line of this
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, hint = str(error).strip(), hint_for(error)  # a list of attempts shows the first line of this
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return shown if hint is None else f"{shown}; {hint}"
 
 
 def _is_quiet_exit(error: BaseException) -> bool:

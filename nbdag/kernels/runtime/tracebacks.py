@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+_MISSING = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")
 _HEADER = re.compile(r"# (?:%%?(?:task|setup|params|skip)|%%dag)\b")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -22,10 +23,23 @@ def show_headers(shell: Any) -> Callable[[], None]:
     original = shown.structured_traceback
 
     def structured_traceback(*args: Any, **more: Any) -> Any:
-        return [_as_written(part) for part in original(*args, **more)]
+        shown = [_as_written(part) for part in original(*args, **more)]
+        hint = next((hint_for(each) for each in args if isinstance(each, BaseException)), None)
+        return shown if hint is None else [*shown, f"Hint: {hint}"]
 
     shown.structured_traceback = structured_traceback
     return lambda: delattr(shown, "structured_traceback")
+
+
+def hint_for(error: BaseException) -> str | None:
+    """Return what to do about a file whose pickle needs a definition of the notebook; None for other errors."""
+    found = _MISSING.search(str(error)) if isinstance(error, AttributeError) else None
+    if found is None:
+        return None
+    return (
+        f"the file holds an object of {found[1]}, which the notebook defines and this task does not: define it in a "
+        f"%%setup cell, or name {found[1]} in this task"
+    )
 
 
 def _as_written(part: str) -> str:

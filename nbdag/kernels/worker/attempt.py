@@ -24,12 +24,14 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import Job, Outcome, Result
+from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.process_tree import kill_tree, new_attempt_mark
-from ...writing import write_atomically
+from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
 from ..jupyter.engine import ENGINE, START_TIMEOUT, Execution
@@ -70,6 +72,7 @@ class Attempt:
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
+                self._mask_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except OSError as error:
@@ -122,6 +125,7 @@ class Attempt:
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
         try:
+            create_private_file(Path(job.path))  # papermill keeps the mode of a file that it writes
             self.execution = Execution(_manager(job, self._folder), self._on_kernel)
             papermill.execute_notebook(
                 nb,
@@ -155,6 +159,23 @@ class Attempt:
         except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
+
+    def _mask_parameters(self) -> None:
+        """Hide the secret parameters of this attempt in its notebook, which papermill has written."""
+        parameters = masked(self.job.parameters)
+        if parameters == dict(self.job.parameters):
+            return
+        path = Path(self.job.path)
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            nb = json.loads(path.read_bytes())
+            nb["metadata"]["papermill"]["parameters"] = parameters
+            for cell in nb["cells"]:
+                if INJECTED in tags_of(cell):
+                    cell["source"] = masked_assignments("".join(cell["source"]))
+            text = json.dumps(nb, indent=1, ensure_ascii=False)
+            for secret, shown in secret_texts(self.job.parameters).items():  # also where a cell's output shows it
+                text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
+            write_atomically(path, text.encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
