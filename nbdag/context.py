@@ -24,7 +24,7 @@ class DagRun:
     data_interval_start: datetime  # the tick before the logical date
     data_interval_end: datetime
     task_id: str | None = None
-    map_index: int = -1  # from 0 for an instance of a mapped task; -1 for any other task
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # parameters of the run, as given with -p
 

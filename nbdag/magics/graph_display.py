@@ -34,7 +34,7 @@ class GraphDisplay:
     def __init__(self, shell: Any, session: Session) -> None:
         self.shell = shell
         self.session = session
-        self.can_update = hasattr(shell, "kernel")  # whether outputs can be updated; a terminal cannot
+        self.can_update = hasattr(shell, "kernel")  # False in a terminal, which cannot update outputs
         self._sent: dict[str, dict[str, Any]] = {}  # display id → MIME bundle that was last sent
         self._living: LiveGraph | None = None
         self._warned = False  # whether the warning that the front end is not built has been printed
