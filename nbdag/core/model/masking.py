@@ -1,8 +1,8 @@
 """Hide passwords and tokens in results, reports and logs.
 
-A value is hidden by its name (`password`, `api_key`, `db_token`), or because it is a URL that contains a password.
-Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names of a secret's size, file and the
-like (`max_tokens`, `token_count`, `password_file`) hide nothing.
+A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
+Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names for the size or the file of
+a secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
 """
 
 from __future__ import annotations
@@ -129,6 +129,6 @@ def without_passwords(text: str) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Return the text to show for a recipient of notifications: of a URL only the scheme, as the rest may be a token."""
+    """Return the text to show for a recipient of notifications: of a URL only the scheme; the rest may be a token."""
     scheme, separator, _ = recipient.partition("://")
     return f"{scheme}{separator}{MASK}" if separator else recipient
