@@ -57,12 +57,12 @@ class PackagesError(NbdagError):
         *others, last = [f"{each.name} {each.needed} ({each.found})" for each in self.unmet]
         return f"{', '.join(others)} and {last}"
 
-    def _render_traceback_(self) -> list[str]:  # IPython calls this, so `%load_ext nbdag` prints one sentence
+    def _render_traceback_(self) -> list[str]:  # IPython prints this instead of a traceback
         return [f"{self} and restart the kernel"]
 
 
 def pip_install(unmet: Iterable[Unmet]) -> str:
-    """Return the command that installs what these requirements need."""
+    """Return the pip command that installs suitable versions of these packages."""
     return f"python -m pip install --upgrade {' '.join(each.wanted for each in unmet)}"
 
 
