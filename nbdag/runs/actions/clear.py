@@ -111,8 +111,8 @@ def clear(
 def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
     """Return one sentence about edits of the notebook that a run does not execute, or "" if there are none.
 
-    A run executes its pinned notebook. Edits count in the cells of these tasks (default: all unsuccessful tasks) and in
-    the setup and parameters cells.
+    A run executes its pinned notebook. Edits count in the cells of these tasks (default: all tasks that did not
+    succeed) and in the setup and parameters cells.
     """
     if run.source is None:
         return ""
@@ -120,9 +120,9 @@ def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
         each.id for each in run if each.state is not TaskState.SUCCESS
     ]
     try:
-        content = pinned_text(run.home, run.digest, run.id)
-        dag = notebooks.read_text(content, name=run.source.name)
-        before, now = (_code(each, run.source.name) for each in (content, notebooks.read_file(run.source)))
+        pinned = pinned_text(run.home, run.digest, run.id)
+        dag = notebooks.read_text(pinned, name=run.source.name)
+        before, now = (_code(each, run.source.name) for each in (pinned, notebooks.read_file(run.source)))
     except NbdagError:
         return ""
     gone = {source for source in before if source not in now}
