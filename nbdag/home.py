@@ -20,6 +20,8 @@ Only this module puts ids into paths, and it rejects an id that could lead out o
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import stat
@@ -34,6 +36,7 @@ from .writing import create_private_file, make_private_folder, write_atomically
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 _PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # to the last @: a password may contain one
+_LOGIN = re.compile(r"://.*@")
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of secrets
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
@@ -76,7 +79,7 @@ class NotAFolderError(NbdagError):
     """The home is a file."""
 
     path: Path
-    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to a folder"
+    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to another folder"
 
 
 @error
@@ -168,6 +171,12 @@ class Home:
         """Return the path of an attempt's notebook; its log has the same path with the suffix .log."""
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
+
+    def mark(self, key: Key) -> str:
+        """Return the mark of an attempt's processes, which every scheduler on this database computes alike."""
+        where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
+        parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""

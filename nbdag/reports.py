@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from .core.model.cell_tags import (
+    DISPLAY_ID,
+    DISPLAY_UPDATES,
     ERROR,
     HELPER,
     INJECTED,
@@ -109,6 +111,7 @@ def report(
     _fill_first_cells(cells, dag, attempts)
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
     failed = [_fill_task(cells[task.cell], id, outcomes, counts.get(id)) for id, task in dag.tasks.items()]
+    _apply_updates(cells, [attempt for _, attempt in attempts])
     metadata = nb["metadata"] = metadata_of(nb)
     metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": masked(parameters or {})}
     metadata["nbdag"] = dict(about or {})
@@ -127,7 +130,7 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
             for index, ran in zip(indices, attempt.cells(tag), strict=False):
                 if index not in filled and ran["execution_count"] is not None:
                     filled.add(index)
-                    cells[index]["outputs"] = ran["outputs"]
+                    cells[index]["outputs"] = [*ran["outputs"]]
                     cells[index]["execution_count"] = ran["execution_count"]
 
 
@@ -159,6 +162,17 @@ def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome],
         if cached := sorted({each.cached for each in mine if each.cached}):
             cell["metadata"]["nbdag"]["cached"] = cached
     return failed
+
+
+def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]) -> None:
+    """Carry each `update_display` of one task to the display of another, as in a notebook where both have run."""
+    updates = {name: new for attempt in attempts for name, new in attempt.updates.items()}
+    for cell in cells:
+        for number, output in enumerate(cell.get("outputs", ())):
+            metadata = dict(output.get("metadata") or {})
+            name = metadata.pop(DISPLAY_ID, None)
+            if name is not None:
+                cell["outputs"][number] = {**output, "metadata": metadata, **updates.get(name, {})}
 
 
 def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
@@ -273,6 +287,7 @@ class _Attempt:
 
     by_tag: Mapping[str, Sequence[dict[str, Any]]]
     widgets: Mapping[str, Any]
+    updates: Mapping[str, Any]  # display id of another task's output → its new data and metadata
 
     def cells(self, tag: str) -> Sequence[dict[str, Any]]:
         """Return the cells of the attempt's notebook that have this tag, in order."""
@@ -285,7 +300,7 @@ def _attempt(path: str | None) -> _Attempt:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stat = Path(path).stat()
             return _read(path, stat.st_mtime_ns, stat.st_size)
-    return _Attempt({}, {})
+    return _Attempt({}, {}, {})
 
 
 @lru_cache(maxsize=512)
@@ -297,4 +312,4 @@ def _read(path: str, changed: int, size: int) -> _Attempt:
             if cell["cell_type"] == "code":
                 by_tag.setdefault(tag, []).append(cell)
     widgets = nb["metadata"].get("widgets", {}).get(_WIDGETS, {}).get("state", {})
-    return _Attempt(by_tag, widgets)
+    return _Attempt(by_tag, widgets, nb["metadata"].get("nbdag", {}).get(DISPLAY_UPDATES, {}))

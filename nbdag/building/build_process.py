@@ -8,6 +8,7 @@ error with its line.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from traitlets.config import Config
 
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
+from ..processes.identity import MARK_VARIABLE
+from ..processes.marks import adopt_mark
 from ..processes.parent_watchdog import start_parent_watchdog
 
 
@@ -39,6 +42,8 @@ class _Failed(Exception):
 def main(steps_path: str, result_path: str) -> None:
     """Execute the steps in one JSON file and write the result to another JSON file."""
     start_parent_watchdog()
+    if mark := os.environ.get(MARK_VARIABLE):
+        adopt_mark(mark)
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
     # The executed code is not written to IPython's history, which belongs to the user.

@@ -208,6 +208,10 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(f"{(error.strerror or str(error)).lower()}{where}; choose another path")
         _show_if_debugging(error)
         return 2
+    if (lacking := _lacking(error)) is not None:
+        _print_message(lacking)
+        _show_if_debugging(error)
+        return 1
     if (packages := _package_error()) is not None:  # the likeliest cause, and the user can fix it
         _print_message(str(packages))
         _show_if_debugging(error)
@@ -228,6 +232,17 @@ def _folder_exists() -> bool:
         return bool(Path.cwd())
     except FileNotFoundError:
         return False
+
+
+def _lacking(error: Exception) -> str | None:
+    """Return what the system lacks or refuses, in one sentence; None if the error has another cause."""
+    number = error.errno if isinstance(error, OSError) else None
+    is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
+        return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no further open file: close others or raise the limit (ulimit -n)"
+    return None
 
 
 def _package_error() -> NbdagError | None:

@@ -176,9 +176,9 @@ class LocalExecutor:
             self._hold.close()
             self._hold = None
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill the processes of an attempt whose executor was killed, and wait until they have ended."""
-        terminate_leftovers(notebook)
+        terminate_leftovers(notebook, mark)
 
     @property
     def workers(self) -> tuple[int, ...]:

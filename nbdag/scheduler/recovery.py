@@ -18,6 +18,7 @@ from ..core.model.states import ACTIVE, FINISHED, RunState, TaskState, move
 from ..executors import Executor
 from ..home import Home
 from ..processes.identity import Process, is_alive
+from ..processes.leftovers import terminate_leftovers
 from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on another host counts as dead
 
 
-def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
-    """Fail every unfinished run whose owner is dead; return these runs in their new state."""
+def fail_dead_runs(store: Store, now: float, home: Home | None = None) -> list[RunRow]:
+    """Fail every unfinished run whose process is dead; return these runs in their new state.
+
+    With the `home`, kill the processes that these runs have left behind.
+    """
     return [
         store.run(row.id)
         for row, scheduler in store.owned_runs()
-        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now)
+        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now, home)
     ]
 
 
@@ -41,7 +45,13 @@ def is_dead(scheduler: SchedulerRow, now: float) -> bool:
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
 
-def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
+def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float, home: Home | None) -> bool:
+    if home is not None:
+        instances = {each.id: each for each in store.instances([row.id])[row.id]}
+        for attempt in store.attempts([row.id])[row.id]:
+            if attempt.state is TaskState.RUNNING:
+                key = _key(row, replace(instances[attempt.instance], tries=attempt.try_number))
+                terminate_leftovers(home.attempt(key), home.mark(key))
     return fail_run(store, row, f"its process has ended (`nbdag run`, process {scheduler.pid})", now)
 
 
@@ -92,7 +102,7 @@ def _reset(
             continue
         instance = instances[attempt.instance]
         result = _interrupted(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
-        executor.terminate_leftovers(home.attempt(result.key))
+        executor.terminate_leftovers(home.attempt(result.key), home.mark(result.key))
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
@@ -106,5 +116,9 @@ def _reset(
 
 
 def _interrupted(row: RunRow, instance: InstanceRow, started: float, now: float, why: str) -> Result:
-    key = Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)
+    key = _key(row, instance)
     return Result(key=key, state=TaskState.FAILED, started=started, ended=max(now, started), error=why, final=True)
+
+
+def _key(row: RunRow, instance: InstanceRow) -> Key:
+    return Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)

@@ -371,6 +371,7 @@ class Scheduler:
             key,
             outputs_of=step.outputs_of,
             path=str(self._home.attempt(key)),
+            mark=self._home.mark(key),
             values=str(self._home.values),
             cwd=row.cwd,
             kernel_name=run.dag.kernel_name or "python3",

@@ -99,7 +99,7 @@ class InProcessExecutor:
         for thread in threads:
             thread.join()
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Do nothing, because an attempt has no process of its own."""
 
     def _work(self) -> None:

@@ -42,6 +42,7 @@ def assemble(
     parameters: Mapping[str, Any] | None = None,
     element: Mapping[str, str] | None = None,
     expand: bool = False,
+    mark: str = "",
     context: Mapping[str, Any] | None = None,
 ) -> Job:
     """Return the job of one attempt.
@@ -65,6 +66,7 @@ def assemble(
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
+        mark=mark,
         context=dict(context or {}),
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),

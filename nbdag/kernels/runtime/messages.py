@@ -18,6 +18,7 @@ from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
+PROCESSES = "processes"  # beside an outcome: whether a process below the kernel may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

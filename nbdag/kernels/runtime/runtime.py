@@ -10,6 +10,7 @@ nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -23,10 +24,12 @@ from ...context import DagRun
 from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
+from ...processes.identity import MARK_VARIABLE
+from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
-from .messages import MIME, KernelRequest, outcome_to_dict
+from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
 from .mutation_check import MutationCheck, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
@@ -83,6 +86,8 @@ class Runtime:
         shell.events.register("pre_run_cell", self._restore_names)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
+        if mark := os.environ.get(MARK_VARIABLE):
+            adopt_mark(mark)
         self._state_check.begin()
 
     def __repr__(self) -> str:
@@ -227,7 +232,7 @@ class Runtime:
 
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
-        self._shell.display_pub.publish({MIME: outcome_to_dict(outcome)})
+        self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
 class _ValueHook:

@@ -30,7 +30,8 @@ from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
-from ...processes.process_tree import kill_tree, new_attempt_mark
+from ...processes.marks import new_attempt_mark
+from ...processes.process_tree import kill_marked, kill_tree
 from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
@@ -47,7 +48,7 @@ class Attempt:
 
     def __init__(self, job: Job, folder: Path, connection: socket.socket) -> None:
         self.job = job
-        self.mark = new_attempt_mark()
+        self.mark = job.mark or new_attempt_mark()
         self.started = time.time()
         self.execution: Execution | None = None
         self._folder = folder
@@ -61,7 +62,7 @@ class Attempt:
     def execute(self) -> Result:
         """Execute the notebook; return a result whatever happens."""
         os.environ[MARK_VARIABLE] = self.mark
-        record_processes(Path(self.job.path), [os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [os.getpid()])
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
@@ -75,6 +76,8 @@ class Attempt:
                 self._mask_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
+        except TimeoutError as error:  # of nbclient
+            return self._failed(f"its outputs did not arrive: {str(error).partition(chr(10))[0]}")
         except OSError as error:
             return self._failed(
                 f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
@@ -120,6 +123,8 @@ class Attempt:
         if self._kernel is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
+        if self.execution is not None and self.execution.has_processes:
+            kill_marked(self.mark)  # what has left the kernel's group
         forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
@@ -182,7 +187,7 @@ class Attempt:
             self._kernel = pid
             is_terminated = self._termination is not None
             framing.send(self._connection, {"kernel": pid, "mark": self.mark})
-        record_processes(Path(self.job.path), [pid, os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [pid, os.getpid()])
         if is_terminated:
             kill_tree(pid, self.mark)
 
@@ -208,6 +213,8 @@ class Attempt:
         return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
 
     def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
+        # A killed kernel fails in many ways; the reason for which it was killed says more than any of them.
+        error, final = self._termination or error, final and self._termination is None
         return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
