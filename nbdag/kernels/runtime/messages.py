@@ -18,7 +18,7 @@ from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
-PROCESSES = "processes"  # beside an outcome: whether a process below the kernel may still exist
+PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class KernelRequest:
     context: Mapping[str, Any]
     options: TaskOptions = field(default_factory=TaskOptions)
     reads: Sequence[str] = ()
-    changes: Sequence[str] = ()  # includes the names of --change
+    changes: Sequence[str] = ()  # names that the task changes, including those of --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
@@ -78,12 +78,12 @@ class KernelRequest:
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
         data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
-        # An empty `held` means that nobody else has the objects; a missing one, that nobody knows.
+        # An empty `held` means that no other task has the objects; a missing `held` means that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KernelRequest:
-        """Return the request that `to_dict` was called on."""
+        """Return the request that a result of `to_dict` describes."""
         inputs = [
             StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
             for name, source, digests, is_list in data.get("inputs", ())
@@ -99,7 +99,7 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
-    """Return the outcome that `outcome_to_dict` was called with."""
+    """Return the outcome that a result of `outcome_to_dict` describes."""
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
     elements = tuple(data.get("elements", ()))

@@ -73,11 +73,11 @@ class Runtime:
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
         self._store = ValueStore(request.values)
-        self._origins = Origins()  # what was loaded: names that were stored together are loaded together
+        self._origins = Origins()  # stored values that were loaded; each value is loaded once, with all of its names
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
-        self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
-        self._in_own_step = False  # nbdag's own cell is running, not one of the user's
+        self._last: ExecutionResult | None = None  # result of the user's latest cell; in `finish`, of the task's cell
+        self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
         self._published = False
         self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
         self._restore_names()
@@ -137,7 +137,7 @@ class Runtime:
             raise UnreadableInputError(name, source, error.why) from error
 
     def _made_before(self) -> dict[str, Any]:
-        """Return what parameters, setup and definitions have set."""
+        """Return the names that parameters, setup and definitions have set."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
         return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
 
@@ -162,7 +162,7 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
     def expand(self) -> None:
-        """Evaluate `--map` in place of the cell: store and publish the elements of all instances."""
+        """Evaluate `--map` instead of executing the cell: store and publish the elements of all instances."""
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
@@ -210,7 +210,7 @@ class Runtime:
     # -- the outcome --------------------------------------------------------------------------------------------
 
     def _restore_names(self, *_: object) -> None:
-        """Put nbdag's names back, which `%reset` deletes."""
+        """Restore nbdag's names, which `%reset` deletes."""
         for name, value in self._own_names.items():
             self._names.setdefault(name, value)
 
@@ -247,7 +247,7 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text, hint = str(error).strip(), hint_for(error)  # a list of attempts shows the first line of this
+    text, hint = str(error).strip(), hint_for(error)  # the list of attempts shows the first line of this text
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"
 
@@ -258,7 +258,7 @@ def _is_quiet_exit(error: BaseException) -> bool:
 
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
-    """Show an error of nbdag by its message alone: the line of its `raise` adds nothing."""
+    """Show only the message of an error of nbdag, without a traceback."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:

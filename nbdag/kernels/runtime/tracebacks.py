@@ -1,7 +1,7 @@
 """Tracebacks show a cell as its author wrote it, including its header.
 
-Python needs to read the lines of a traceback from its cache, otherwise it does not mark the failing part of a line. So
-the cache holds the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
+Python marks the failing part of a line only if the line in its cache of source lines is valid code. So the cache holds
+the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show_headers(shell: Any) -> Callable[[], None]:
-    """Show the headers in this shell's tracebacks as they were written; return a function that undoes this."""
+    """Show the headers in this shell's tracebacks as they were written; return a function that restores the default."""
     shown = shell.InteractiveTB
     original = shown.structured_traceback
 
@@ -52,7 +52,7 @@ def _as_written(part: str) -> str:
 
 
 def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool = False) -> None:
-    """Put a cell's header into the cache of lines, at the line where the cell's frame is.
+    """Write a cell's header into Python's cache of source lines, at the current line of the cell's frame.
 
     `framed`: the cell's last line was added by nbdag, so tracebacks do not show it.
     """
