@@ -1,7 +1,7 @@
 """Classify the cells of a notebook and parse their headers.
 
-A cell magic of nbdag or papermill's tag determines a cell's kind. Other code is setup above the first task or `%%dag`,
-and scratch below it. As in IPython, a cell magic must be on the first line of its cell that is not blank. The lines of
+A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines a cell's kind. Other code is setup
+above the first task or `%%dag`, and scratch below it. As in IPython, a cell magic must be on the first line of its cell that is not blank. The lines of
 nbdag (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in `Cell.code`, so that a kernel
 without nbdag accepts them and line numbers stay the same. Errors become `Problem`s. An invalid header still makes its
 cell a task, since otherwise one typing error would cause many problems.
@@ -26,6 +26,7 @@ from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, 
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"  # on the cell that papermill adds to a notebook when it runs it
+SKIP_TAG = "skip-execution"  # nbclient, and so papermill, does not execute a cell with this tag
 _KINDS = {
     "task": CellKind.TASK,
     "setup": CellKind.SETUP,
@@ -155,6 +156,7 @@ class _Classifier:
 
     def _cell(self, draft: _Draft, options: TaskOptions | None) -> Cell:
         kind = draft.kind
+        untagged = False
         if kind is None:
             tasks = (other.index for other in self.drafts if other.kind is CellKind.TASK or other.builds)
             kind = (
@@ -164,6 +166,7 @@ class _Classifier:
                 if draft.index < next(tasks, len(self.drafts))
                 else CellKind.SCRATCH
             )
+            untagged = kind is CellKind.SCRATCH
         own = draft.own
         if options is not None and options.operator != "python":
             own = [line for line in own if line < draft.body]  # the body is in another language
@@ -176,6 +179,7 @@ class _Classifier:
             task=draft.task,
             number=None if draft.number == draft.index else draft.number,
             made_at=draft.raw.built or None,
+            untagged=untagged,
         )
 
     # -- one cell ------------------------------------------------------------------------------------------------------
@@ -185,6 +189,8 @@ class _Classifier:
         first = next((n for n, line in enumerate(lines) if line.strip()), 0)
         if PARAMETERS_TAG in draft.raw.tags or INJECTED_TAG in draft.raw.tags:
             draft.kind = CellKind.PARAMETERS
+        elif SKIP_TAG in draft.raw.tags:
+            draft.kind = CellKind.SCRATCH
         head = _MAGIC.match(lines[first])
         if is_header(lines[first]) and head and (head["name"] in _KINDS or head["magic"].startswith("%%")):
             self._read_header(draft, first, head["name"])

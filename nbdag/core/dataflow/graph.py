@@ -27,6 +27,7 @@ from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Proble
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .diagnostics import Diagnostics, cache_problems, nearest
+from .dropped_cells import dropped_cells
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
@@ -182,6 +183,7 @@ def _inferred(
             break
     problems += notebook.problems
     problems += Diagnostics(cells, versions, parsed, options.infer).problems()
+    problems += dropped_cells(cells, task_options, skippable, parsed, versions)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}

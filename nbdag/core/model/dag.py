@@ -54,6 +54,7 @@ class Cell:
         None  # its number in the file, from 0; for a built cell, the %%dag cell's; None: equals `index`
     )
     made_at: int | None = None  # for a built cell: the line of the %%dag cell that built it
+    untagged: bool = False  # a scratch cell because of its position only, without %%skip or a tag
 
     @property
     def in_file(self) -> int:

@@ -51,6 +51,8 @@ TABLE: dict[str, ProblemKind] = {
     "NB306": ProblemKind("warning", "a function reads a name that no cell sets"),
     "NB116": ProblemKind("warning", "a script's {name} that no cell sets"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
+    "NB310": ProblemKind("error", "an untagged cell sets or changes a name that a task below reads"),
+    "NB311": ProblemKind("warning", "an untagged cell may change what a task below reads"),
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
     "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
     "NB403": ProblemKind("warning", "two stored values share an object that a later task changes"),
