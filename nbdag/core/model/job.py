@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .dag import Task
 from .states import TaskState
@@ -82,6 +82,13 @@ class Note:
     message: str  # one sentence, with the remedy
 
 
+class FileUse(NamedTuple):
+    """How one attempt used one file or folder."""
+
+    path: str  # absolute; in code that is only read, as it is written there
+    how: str  # letters: r read, w written, a appended to, c created, moved or removed, l the folder was listed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a task's kernel observed of one attempt."""
@@ -89,6 +96,7 @@ class Outcome:
     state: TaskState  # success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
+    files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # one sentence, or the exception's last line
     final: bool = False  # a failure that must not be retried: --check, nbdag.Fail
     short_circuit: bool = False  # skipped by --when with --short-circuit: all descendants are skipped

@@ -53,6 +53,8 @@ TABLE: dict[str, ProblemKind] = {
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
     "NB310": ProblemKind("error", "an untagged cell sets or changes a name that a task below reads"),
     "NB311": ProblemKind("warning", "an untagged cell may change what a task below reads"),
+    "NB312": ProblemKind("warning", "two tasks use one file, and nothing orders them"),
+    "NB313": ProblemKind("warning", "two tasks used one file in an earlier run, and nothing orders them"),
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
     "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
     "NB403": ProblemKind("warning", "two stored values share an object that a later task changes"),
@@ -61,6 +63,9 @@ TABLE: dict[str, ProblemKind] = {
     "NB413": ProblemKind("warning", "a value of an earlier run with other parameters"),
     "NB414": ProblemKind("warning", "an unknown pool"),
     "NB415": ProblemKind("warning", "a notification that could not be sent"),
+    "NB470": ProblemKind("warning", "two tasks used one file, and nothing ordered them"),
+    "NB471": ProblemKind("warning", "files that were not looked at, so their order is unknown"),
+    "NB472": ProblemKind("warning", "a task ended by sys.exit, which ends that task only"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
 }
 
