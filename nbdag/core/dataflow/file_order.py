@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import CellKind, Dag, Problem
-from ..model.job import FileUse
+from ..model.job import FilesOfAttempt, FileUse
 from ..model.problems import problem
 from ..model.text import plural
 
@@ -102,6 +102,48 @@ def file_conflicts(
                     found[first, second].append((path, relation))
     for (first, second), files in sorted(found.items(), key=lambda each: (position[each[0][1]], position[each[0][0]])):
         yield Conflict(first=first, second=second, paths=tuple(path for path, _ in files), relation=files[0][1])
+
+
+def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conflict, ...]:
+    """Return the conflicts among the files that the attempts of a run used."""
+    uses: dict[str, list[FileUse]] = {task: [] for task in dag.tasks}
+    for attempt, files in zip(attempts, _without_doubtful(attempts), strict=True):
+        if attempt.task in uses:
+            uses[attempt.task] += files
+    return tuple(file_conflicts({task: files for task, files in uses.items() if files}, dag.ancestors))
+
+
+def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]:
+    """Return the files of each attempt, where a file that was seen to change counts as written by one attempt only.
+
+    If attempts ran at the same time, one that certainly wrote the file did it, else the only one that did not read it.
+    """
+    writers: dict[str, list[int]] = defaultdict(list)
+    seen: dict[str, dict[int, str]] = defaultdict(dict)
+    for number, attempt in enumerate(attempts):
+        for path, how in attempt.files:
+            if set(how) & set("wac"):
+                writers[path].append(number)
+            elif "s" in how:
+                seen[path][number] = how
+
+    def together(one: int, other: int) -> bool:
+        return attempts[one].started <= attempts[other].ended and attempts[other].started <= attempts[one].ended
+
+    def wrote(number: int, path: str) -> bool:
+        if any(together(number, other) for other in writers[path]):
+            return False
+        rivals = [other for other in seen[path] if other != number and together(number, other)]
+        return not rivals or ("r" not in seen[path][number] and all("r" in seen[path][other] for other in rivals))
+
+    found = []
+    for number, attempt in enumerate(attempts):
+        files = []
+        for path, how in attempt.files:
+            letters = how.replace("s", "c" if number in seen[path] and wrote(number, path) else "") if "s" in how else how
+            files += [FileUse(path, letters)] if letters else []
+        found.append(files)
+    return found
 
 
 def _relation(first: str, one: str, second: str, other: str) -> str:

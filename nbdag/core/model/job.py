@@ -86,7 +86,19 @@ class FileUse(NamedTuple):
     """How one attempt used one file or folder."""
 
     path: str  # absolute; in code that is only read, as it is written there
-    how: str  # letters: r read, w written, a appended to, c created, moved or removed, l the folder was listed
+    # Letters: r read, w written, a appended to, c created, moved or removed, l the folder was listed, s seen to have
+    # changed meanwhile, so this attempt or another one wrote it.
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesOfAttempt:
+    """The files that one attempt used."""
+
+    task: str
+    started: float  # seconds since the epoch
+    ended: float
+    files: tuple[FileUse, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

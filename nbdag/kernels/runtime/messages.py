@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
@@ -93,9 +93,10 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     """Return the outcome that `outcome_to_dict` was called with."""
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
+    files = tuple(FileUse(*each) for each in data.get("files", ()))
     elements = tuple(data.get("elements", ()))
     state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "elements": elements})
+    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

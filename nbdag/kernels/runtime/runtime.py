@@ -10,9 +10,11 @@ nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -26,6 +28,7 @@ from ...errors import Fail, NbdagError, Skip, error
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Loaded, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
+from .file_watch import FileWatch
 from .messages import MIME, KernelRequest, outcome_to_dict
 from .mutation_check import MutationCheck, sharing_notes
 from .stream_flush import wait_for_streams
@@ -60,10 +63,13 @@ class Runtime:
         self._mutation_check: MutationCheck | None = None
         self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
         self._in_own_step = False  # nbdag's own cell is running, not one of the user's
+        self._ready = False  # the inputs are loaded: the next cell is the task's
         self._published = False
+        self._files = FileWatch(os.getcwd(), os.path.dirname(request.values))
         self._names["dag_run"] = DagRun.of(request.context)
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
+        shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
 
@@ -88,6 +94,7 @@ class Runtime:
             raise Skip(f"--when {when} is false")
         self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
         self._in_own_step = False
+        self._ready = True
 
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
@@ -119,6 +126,7 @@ class Runtime:
     def finish(self) -> None:
         """Evaluate the checks, store the values that later tasks read, and publish the outcome."""
         self._in_own_step = True
+        self._files.stop()
         if self._published:
             return
         options, cell = self._request.options, self._last
@@ -176,7 +184,12 @@ class Runtime:
 
     # -- the outcome --------------------------------------------------------------------------------------------
 
+    def _before_cell(self, info: object) -> None:
+        if self._ready and not self._published:
+            self._files.start()
+
     def _after_cell(self, result: ExecutionResult) -> None:
+        self._files.stop()
         if not self._in_own_step:
             self._last = result
             wait_for_streams()
@@ -194,6 +207,8 @@ class Runtime:
 
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
+        files = self._files.uses(self._request.task)
+        outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
         self._shell.display_pub.publish({MIME: outcome_to_dict(outcome)})
 
 

@@ -24,7 +24,7 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ...core.model.job import Job, Outcome, Result
+from ...core.model.job import FileUse, Job, Outcome, Result
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
@@ -184,10 +184,15 @@ class Attempt:
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
         message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
-        return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
+        files = () if outcome is None else outcome.files
+        final = outcome is not None and outcome.final
+        return self._failed(message.strip(), traceback=text, final=final, files=files)
 
-    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
-        return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
+    def _failed(
+        self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
+    ) -> Result:
+        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
+        return self._result(outcome, traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
         observed = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
