@@ -14,10 +14,10 @@ import ast
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import CellKind, Dag, Problem
+from ..model.dag import CellKind, Dag, Edge, Problem
 from ..model.job import FilesOfAttempt, FileUse
 from ..model.problems import problem
 from ..model.text import plural
@@ -161,8 +161,8 @@ def _relation(first: str, one: str, second: str, other: str) -> str:
     return ""
 
 
-def file_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield a warning for each pair of tasks whose code names one file in literals, and that nothing orders."""
+def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Dag:
+    """Return the DAG with the conflicts among the files that the code of its tasks names in literals."""
     trees = {index: each.tree for index, each in parsed.items() if isinstance(each, Python)}
     shared = [cell.index for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
     constants = path_constants([trees[index] for index in shared if index in trees])
@@ -173,12 +173,32 @@ def file_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Ite
             for use, line in literal_uses(trees[task.cell], constants):
                 uses.setdefault(task.id, []).append(use)
                 lines.setdefault((task.id, use.path), line)
-    for conflict in file_conflicts(uses, dag.ancestors):
-        cell = dag.cells[dag.tasks[conflict.second].cell]
-        line = lines.get((conflict.second, conflict.paths[0]), 1)
-        yield problem(
-            "NB312", conflict.message(), hint=conflict.remedy, task=conflict.second, place=cell.at(line)
-        )
+    conflicts = list(file_conflicts(uses, dag.ancestors))
+    found = [
+        _problem("NB312", dag, conflict, lines.get((conflict.second, conflict.paths[0]), 1)) for conflict in conflicts
+    ]
+    return _with_conflicts(dag, conflicts, found)
+
+
+def with_remembered_files(dag: Dag, attempts: Sequence[FilesOfAttempt], folder: str) -> Dag:
+    """Return the DAG with the conflicts of earlier attempts of its tasks, except those that it has already."""
+    known = {(edge.source, edge.target) for edge in dag.file_edges}
+    conflicts = [each for each in conflicts_of_run(dag, attempts) if (each.first, each.second) not in known]
+    shown = [
+        replace(each, paths=tuple(path.removeprefix(f"{folder.rstrip('/')}/") for path in each.paths))
+        for each in conflicts
+    ]
+    return _with_conflicts(dag, shown, [_problem("NB313", dag, each, 1) for each in shown])
+
+
+def _problem(code: str, dag: Dag, conflict: Conflict, line: int) -> Problem:
+    place = dag.cells[dag.tasks[conflict.second].cell].at(line)
+    return problem(code, conflict.message(), hint=conflict.remedy, task=conflict.second, place=place)
+
+
+def _with_conflicts(dag: Dag, conflicts: Sequence[Conflict], problems: Sequence[Problem]) -> Dag:
+    edges = [Edge(source=each.first, target=each.second, files=each.paths) for each in conflicts]
+    return replace(dag, file_edges=(*dag.file_edges, *edges), problems=(*dag.problems, *problems))
 
 
 # -- paths in code -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .diagnostics import Diagnostics, cache_problems, nearest
 from .dropped_cells import dropped_cells
-from .file_order import file_problems
+from .file_order import with_literal_files
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
@@ -115,7 +115,9 @@ def _build(
         language=language,
         kernel_name=kernel_name,
     )
-    return replace(dag, problems=(*dag.problems, *file_problems(dag, parsed), *cache_problems(dag)))
+    if language == "python":
+        dag = with_literal_files(dag, parsed)
+    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]

@@ -103,6 +103,7 @@ class Edge:
     target: str
     declared: bool = False  # by --after or %edges; a declared edge may have names, too
     names: tuple[NameUse, ...] = ()
+    files: tuple[str, ...] = ()  # only in `Dag.file_edges`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,7 @@ class Dag:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     edges: tuple[Edge, ...] = ()
+    file_edges: tuple[Edge, ...] = ()  # pairs of tasks that use the same files and that no edge orders; only drawn
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)  # name: source of its default
