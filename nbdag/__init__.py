@@ -84,15 +84,17 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "runs":
-        return import_module(".runs", __name__)
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    if name in ("Dag", "read"):
-        _draw_dags()
-    return found
+if not TYPE_CHECKING:  # with it, mypy would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name == "runs":
+            return import_module(".runs", __name__)
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        if name in ("Dag", "read"):
+            _draw_dags()
+        return found
 
 
 def _draw_dags() -> None:
@@ -111,6 +113,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Load the magics: `%load_ext nbdag`."""
+    from .packages import require
+
+    require()  # first: with an outdated package the imports below may fail
     from .magics import load_ipython_extension as begin
 
     begin(shell)

@@ -46,7 +46,7 @@ _NEVER_STARTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class TaskOutcome:
     """The outcome of one task, or of one instance of a mapped task, as the report shows it."""
 
     task: str
@@ -64,7 +64,7 @@ class Shown:
 def write(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    outcomes: Sequence[TaskOutcome],
     path: str | Path,
     *,
     parameters: Mapping[str, Any] | None = None,
@@ -77,14 +77,14 @@ def write(
     the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
     outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`.
     """
-    nb = report(source, dag, shown, parameters=parameters, about=about, displays=displays)
+    nb = report(source, dag, outcomes, parameters=parameters, about=about, displays=displays)
     write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def report(
     source: str,
     dag: Dag,
-    shown: Sequence[Shown],
+    outcomes: Sequence[TaskOutcome],
     *,
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
@@ -101,11 +101,11 @@ def report(
             cell["outputs"] = cell.get("outputs", []) if built_line(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
-    started = sorted((each for each in shown if each.started is not None), key=lambda each: each.started or 0.0)
+    started = sorted((each for each in outcomes if each.started is not None), key=lambda each: each.started or 0.0)
     attempts = [(each, _attempt(each.notebook)) for each in started]
     _fill_first_cells(cells, dag, attempts)
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
-    failed = [_fill_task(cells[task.cell], id, shown, counts.get(id)) for id, task in dag.tasks.items()]
+    failed = [_fill_task(cells[task.cell], id, outcomes, counts.get(id)) for id, task in dag.tasks.items()]
     metadata = nb["metadata"] = metadata_of(nb)
     metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": dict(parameters or {})}
     metadata["nbdag"] = dict(about or {})
@@ -114,7 +114,7 @@ def report(
     return nb
 
 
-def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[Shown, _Attempt]]) -> None:
+def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[TaskOutcome, _Attempt]]) -> None:
     """Give setup and parameters cells their outputs in the first task that ran them."""
     filled: set[int] = set()
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
@@ -128,9 +128,9 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
                     cells[index]["execution_count"] = ran["execution_count"]
 
 
-def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: int | None) -> bool:
+def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome], count: int | None) -> bool:
     """Put a task's outputs into its cell; return whether it failed."""
-    mine = sorted((each for each in shown if each.task == task), key=lambda each: each.map_index)
+    mine = sorted((each for each in outcomes if each.task == task), key=lambda each: each.map_index)
     outputs: list[dict[str, Any]] = []
     mapped = any(each.map_index >= 0 for each in mine)
     for each in mine:
@@ -158,7 +158,7 @@ def _fill_task(cell: dict[str, Any], task: str, shown: Sequence[Shown], count: i
     return failed
 
 
-def _outputs(each: Shown) -> list[dict[str, Any]]:
+def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     if each.started is None:
         reason = _NEVER_STARTED.get(each.state)
         return [_text(f"{each.task} {reason}")] if reason else []
@@ -175,7 +175,7 @@ def _outputs(each: Shown) -> list[dict[str, Any]]:
 def _insert(
     nb: dict[str, Any],
     dag: Dag,
-    attempts: Sequence[tuple[Shown, _Attempt]],
+    attempts: Sequence[tuple[TaskOutcome, _Attempt]],
     parameters: Mapping[str, Any],
     failed: Sequence[str],
     counts: Mapping[str, int],
@@ -228,11 +228,11 @@ def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
         seen.add(cell["id"])
 
 
-def _timing(shown: Sequence[Shown], *, failed: bool) -> dict[str, Any]:
+def _timing(outcomes: Sequence[TaskOutcome], *, failed: bool) -> dict[str, Any]:
     """Return the timing as papermill writes it."""
-    started = min((each.started for each in shown if each.started is not None), default=None)
-    ended = max((each.ended for each in shown if each.ended is not None), default=None)
-    if any(each.ended is None for each in shown):
+    started = min((each.started for each in outcomes if each.started is not None), default=None)
+    ended = max((each.ended for each in outcomes if each.ended is not None), default=None)
+    if any(each.ended is None for each in outcomes):
         ended = None
     return {
         "start_time": _iso(started),

@@ -12,7 +12,7 @@ import pytest
 from nbdag.core.model.dag import Cell, CellKind, Dag, Task
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.reports import Shown, report, write
+from nbdag.reports import TaskOutcome, report, write
 
 KINDS = [
     ("markdown", CellKind.PROSE, "# Title"),
@@ -99,8 +99,8 @@ def attempt(tmp_path: Path):
     return make
 
 
-def done(task: str, notebook: str, at: float, state: TaskState = TaskState.SUCCESS, **said: Any) -> Shown:
-    return Shown(task=task, state=state, try_number=1, notebook=notebook, started=at, ended=at + 2.5, **said)
+def done(task: str, notebook: str, at: float, state: TaskState = TaskState.SUCCESS, **said: Any) -> TaskOutcome:
+    return TaskOutcome(task=task, state=state, try_number=1, notebook=notebook, started=at, ended=at + 2.5, **said)
 
 
 def sources(nb: dict[str, Any]) -> list[str]:
@@ -172,7 +172,7 @@ def test_a_task_whose_process_was_terminated_shows_it(dag: Dag, attempt) -> None
 
 
 def test_a_task_that_did_not_run_shows_the_reason(dag: Dag) -> None:
-    nb = report(source(), dag, [Shown(task="two", state=TaskState.UPSTREAM_FAILED)])
+    nb = report(source(), dag, [TaskOutcome(task="two", state=TaskState.UPSTREAM_FAILED)])
     assert "did not run" in nb["cells"][5]["outputs"][0]["data"]["text/plain"]
 
 
@@ -189,7 +189,7 @@ def test_instances_of_a_mapped_task_are_listed_in_order(dag: Dag, attempt) -> No
 
 def test_the_most_important_state_of_the_instances_is_shown(dag: Dag) -> None:
     states = (TaskState.FAILED, TaskState.RUNNING, TaskState.SUCCESS)
-    shown = [Shown(task="one", state=state, map_index=n, started=1.0) for n, state in enumerate(states)]
+    shown = [TaskOutcome(task="one", state=state, map_index=n, started=1.0) for n, state in enumerate(states)]
     nb = report(source(), dag, shown)
     assert [cell["metadata"]["nbdag"]["state"] for cell in nb["cells"] if "nbdag" in cell["metadata"]] == ["failed"]
 
@@ -211,12 +211,14 @@ def test_every_cell_has_a_unique_id_even_if_the_notebook_has_none(dag: Dag) -> N
     nb = json.loads(source())
     del nb["cells"][0]["id"], nb["cells"][1]["id"]
     nb["cells"][3]["id"] = "c2"
-    told = report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    told = report(json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
     ids = [cell["id"] for cell in told["cells"]]
     assert len(set(ids)) == len(ids) == len(KINDS) + 2
     assert {"c2", "c4", "c5", "c6"} < set(ids)
     nbformat.validate(told)
-    assert told == report(json.dumps(nb), dag, [Shown(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)])
+    assert told == report(
+        json.dumps(nb), dag, [TaskOutcome(task="two", state=TaskState.FAILED, started=1.0, ended=2.0)]
+    )
 
 
 def test_widgets_are_kept(dag: Dag, attempt) -> None:
@@ -232,7 +234,7 @@ def test_an_unreadable_attempt_shows_no_outputs(dag: Dag, tmp_path: Path, conten
     path = tmp_path / "now.ipynb"
     if content is not None:
         path.write_text(content)
-    running = Shown(task="one", state=TaskState.RUNNING, try_number=1, notebook=str(path), started=1.0)
+    running = TaskOutcome(task="one", state=TaskState.RUNNING, try_number=1, notebook=str(path), started=1.0)
     assert report(source(), dag, [running])["cells"][3]["outputs"] == []
 
 

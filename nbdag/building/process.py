@@ -66,7 +66,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
         steps_path.write_text(json.dumps(list(steps)), encoding="utf-8")
         try:
             process = subprocess.Popen(
-                [*command, "-P", "-m", "nbdag.building.inside", str(steps_path), str(result_path)],
+                [*command, "-P", "-m", "nbdag.building.build_process", str(steps_path), str(result_path)],
                 cwd=cwd,
                 env={**os.environ, **environment, MARK_VARIABLE: mark, WORKER_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,

@@ -73,9 +73,8 @@ def state_text(state: str, screen: Console) -> Any:
 
     from ..graphs.marks import state_style
 
-    like = {"cancelled": "skipped"}.get(state, state)  # the only state of runs that tasks do not have
-    looks = state_style(like)
-    return Text(f"{looks.sign} {state}" if can_print(looks.sign, screen) else state, style=looks.colour)
+    style = state_style(state)
+    return Text(f"{style.sign} {state}" if can_print(style.sign, screen) else state, style=style.colour)
 
 
 def can_print(text: str, screen: Console) -> bool:

@@ -212,7 +212,7 @@ def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ())
 
 
 def _print_plan(notebook: Path, options: dict[str, Any], as_json: bool) -> int:
-    planned = runs.plan_of(notebook, **options)
+    planned = runs.plan_run(notebook, **options)
     if as_json:
         print_data(
             [

@@ -8,6 +8,7 @@ import click
 
 from .. import runs
 from ..core.model.text import task_label
+from ..packages import require
 from . import units
 from ._group import examples
 from .options import EXECUTOR
@@ -52,8 +53,10 @@ def scheduler(jobs: int | None, kernels: str, executor: str, log_json: bool, pri
     """
     if print_unit is not None:
         options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
+        options += ["--executor", executor] if executor != "local" else []
         click.echo(units.unit(print_unit, *options, *(["--log-json"] if log_json else [])), nl=False)
         return
+    require()
     runs.schedule(jobs=jobs, kernels=kernels, executor=executor, on_line=_print_json if log_json else _print)
 
 

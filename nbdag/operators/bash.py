@@ -103,8 +103,8 @@ class Bash(Operator):
 def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
     """Return the arguments of `run` as Python source, on the script's lines. `known`: see `script.parse_script`."""
     made = []
-    for part in script.parse_script(text, known)[0]:
-        made.append(_literal(part.text) if part.within is None else f'({part.within!r}, f"""{{{part.text}}}""")')
+    for piece in script.parse_script(text, known)[0]:
+        made.append(_literal(piece.text) if piece.within is None else f'({piece.within!r}, f"""{{{piece.text}}}""")')
     return made
 
 

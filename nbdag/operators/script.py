@@ -40,7 +40,7 @@ CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScriptPiece:
     """A piece of a script, as written."""
 
     text: str  # shell text, or a Python expression with its format
@@ -56,14 +56,14 @@ class UnresolvedField:
     names: frozenset[str]  # those that no cell sets
 
 
-def parse_script(script: str, known: Collection[str] | None) -> tuple[list[Part], list[UnresolvedField]]:
-    """Return the parts of a script and its unresolved fields.
+def parse_script(script: str, known: Collection[str] | None) -> tuple[list[ScriptPiece], list[UnresolvedField]]:
+    """Return the pieces of a script and its unresolved fields.
 
     `known` are the names that the notebook's cells set. If it is None, all names except builtins count as known.
     """
     parser = _Parser(script, known)
     parser.read()
-    return parser.parts, parser.unresolved
+    return parser.pieces, parser.unresolved
 
 
 class _Parser:
@@ -71,13 +71,13 @@ class _Parser:
 
     def __init__(self, script: str, known: Collection[str] | None) -> None:
         self.script = script
-        self.parts: list[Part] = []
+        self.pieces: list[ScriptPiece] = []
         self.unresolved: list[UnresolvedField] = []
         self._known = known
         self._own = {
             name for match in _ASSIGNED.finditer(script) for words in match.groups("") for name in words.split()
         }
-        self._text = ""  # shell text since the last part
+        self._text = ""  # shell text after the last piece
         self._within = [CODE]  # innermost last
         self._here: re.Match[str] | None = None  # a <<HERE whose text begins on the next line
         self._here_ends = -1
@@ -89,7 +89,7 @@ class _Parser:
                 self._within.pop()
             self._text += self.script[at : match.start()]
             at = match.end() if self._take(match) else match.start() + 1
-        self.parts.append(Part(self._text + self.script[at:]))
+        self.pieces.append(ScriptPiece(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
         """Consume a token; return False if these quotes disable it, so that only its first character was consumed."""
@@ -120,7 +120,7 @@ class _Parser:
         return True
 
     def _value(self, expression: str, within: str) -> bool:
-        self.parts += [Part(self._text), Part(expression, within)]
+        self.pieces += [ScriptPiece(self._text), ScriptPiece(expression, within)]
         self._text = ""
         return True
 

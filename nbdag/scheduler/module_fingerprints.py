@@ -25,7 +25,7 @@ from ..kernels.forkserver.server_spec import site_dirs
 _MISSING = "is not there"  # part of cache keys, so it stays as it is
 
 
-def states(names: Iterable[str], folder: Path) -> dict[str, str]:
+def fingerprints(names: Iterable[str], folder: Path) -> dict[str, str]:
     """Return the fingerprints of these top-level modules and all that they import, for tasks run in `folder`."""
     found: dict[str, str] = {}
     pending = list(names)

@@ -97,8 +97,10 @@ def _reset(
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
             # The task itself did not fail, so the try does not count as a retry.
-            forgiven = instance.tries if state is TaskState.NONE else instance.forgiven + 1
-            moved.append(replace(instance, state=move(instance.state, state), wake=None, forgiven=forgiven))
+            tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset + 1
+            moved.append(
+                replace(instance, state=move(instance.state, state), wake=None, tries_before_reset=tries_before_reset)
+            )
     saved = store.save(Change(run=row, instances=moved, ended=ended, at=now))
     return None if saved is None else [f"{row.dag}.{instance.task}" for instance, _ in ended]
 

@@ -17,7 +17,7 @@ from ..core.model.job import Job, Key
 from ..core.planning.cache_key import cache_key, is_cached, modules_of
 from ..home import Home
 from ..store.rows import CachedOutcome
-from .module_fingerprints import states
+from .module_fingerprints import fingerprints
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -38,7 +38,7 @@ class ResultCache:
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:
             return None, None
-        key = cache_key(job, states(modules, Path(job.cwd)), sys.version)
+        key = cache_key(job, fingerprints(modules, Path(job.cwd)), sys.version)
         outcomes = self._store.cached_outcomes(job.key.dag, job.key.task, key) if wanted else []
         return key, next((each for each in outcomes if self._is_whole(each) and self._copy(each, job)), None)
 

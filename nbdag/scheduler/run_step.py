@@ -168,7 +168,7 @@ class RunStep:
                     dag=self.row.dag,
                     task=instance.task,
                     logical_date=utc_datetime(self.row.logical_date),
-                    tries=instance.tries - instance.forgiven,
+                    tries=instance.tries - instance.tries_before_reset,
                     ended=utc_datetime(result.ended),
                     final=result.final,
                 )
@@ -291,9 +291,13 @@ class RunStep:
         short_circuit: bool = False,
     ) -> None:
         instance = self.instances[key]
-        forgiven = instance.tries if state is TaskState.NONE else instance.forgiven
+        tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
         self.instances[key] = replace(
-            instance, state=move(instance.state, state), wake=wake, forgiven=forgiven, short_circuit=short_circuit
+            instance,
+            state=move(instance.state, state),
+            wake=wake,
+            tries_before_reset=tries_before_reset,
+            short_circuit=short_circuit,
         )
         if reason:
             self._messages[key] = reason
@@ -415,7 +419,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         task=row.task,
         map_index=row.map_index,
         state=row.state,
-        tries=row.tries - row.forgiven,
+        tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
     )

@@ -319,7 +319,7 @@ class Scheduler:
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
         # A cleared task is executed again.
-        wanted = step.row.cache and not instance.forgiven
+        wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
     def _save(self, step: RunStep, results: Iterable[Result]) -> bool | None:

@@ -148,12 +148,12 @@ class InstanceRow:
     slots: int
     short_circuit: bool = field(metadata=UPDATED)  # skipped so that every descendant is skipped too
     element: Mapping[str, str] = field(metadata=UPDATED)
-    forgiven: int = field(default=0, metadata=UPDATED)  # tries before the last reset, which retries do not count
+    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not count as retries
 
     @property
     def is_reset(self) -> bool:
         """Return whether the instance was cleared and has not been tried since."""
-        return self.forgiven == self.tries and self.tries > 0
+        return self.tries_before_reset == self.tries and self.tries > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,9 @@ def _text(obj: object, depth: int) -> str:
     if depth == 0:
         return "…"
     if isinstance(obj, types.FunctionType):
-        return f"def{_all((obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj)), depth)}"
+        attributes = tuple(sorted(vars(obj).items()))  # such as a count of the calls
+        parts = (obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj), *attributes)
+        return f"def{_all(parts, depth)}"
     if isinstance(obj, types.CodeType):
         names = (obj.co_names, obj.co_varnames, obj.co_freevars)
         return f"code{_all((obj.co_code, obj.co_consts, names, obj.co_flags), depth)}"

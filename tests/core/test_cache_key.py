@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from nbdag.core.cells.header import parse
 from nbdag.core.model.dag import Dag, Definition, Place, Task
 from nbdag.core.model.job import Job, Key, StoredInput
-from nbdag.core.options.options import TaskOptions
+from nbdag.core.options.options import OPTIONS, TaskOptions
 from nbdag.core.planning.cache_key import cache_key, is_cached, modules_of
 from nbdag.notebooks import read_text
 
@@ -173,3 +174,20 @@ def test_a_changed_module_path_prevents_caching(line: str) -> None:
     dag = read(line, "%%task a --cache\nx = 1")
     assert modules_of(dag, "a") is None
     assert [(each.code, each.task) for each in dag.problems if each.code == "NB307"] == [("NB307", "a")]
+
+
+INSTANCE_EXPRESSIONS = [option for option in OPTIONS["task"] if option.kind.expression and option.field != "map"]
+
+
+@pytest.mark.parametrize("option", INSTANCE_EXPRESSIONS, ids=lambda option: option.flag)
+@pytest.mark.parametrize(
+    ("expression", "change"),
+    [
+        ("beta > 1", {"parameters": {"beta": 2}}),
+        ("dag_run.logical_date > day", {"context": {**JOB.context, "logical_date": "2027-01-01"}}),
+    ],
+)
+def test_every_expression_option_counts_as_code_that_the_task_runs(option, expression, change):
+    with_option = job(options=dict(parse(f'%%task train --{option.flag} "{expression}"').options))
+    assert key(replace(with_option, **change)) != key(with_option)
+    assert key(replace(JOB, **change)) == key(JOB)

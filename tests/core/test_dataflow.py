@@ -325,12 +325,65 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "a syntax error": ([("a", "x = 1\ny = (")], "NB208", "syntax error", ""),
     "import *": ([("a", "from m import *\nanything")], "NB301", "from m import * sets unknown names", ""),
     "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),
-    "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "")], "NB303", "random.seed", "in a task"),
-    "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'")], "NB304", "environment", "%%setup"),
-    "a directory that a task changes": ([("a", "%cd /tmp")], "NB304", "directory", ""),
+    "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "x = random.random()"), ("b", "y = random.random()")], "NB303", "random.seed", "in the task"),
+    "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'"), ("b", "x = 1")], "NB304", "environment", "%%setup"),
+    "a directory that a task changes": ([("a", "%cd /tmp"), ("b", "x = 1")], "NB304", "directory", ""),
+    "a seed in a task": (
+        [("setup", "import numpy as np"), ("a", "np.random.seed(1)"), ("b", "x = np.random.rand()")],
+        "NB461", "numpy.random.seed", "generator",
+    ),
+    "settings in a task": (
+        [("a", "import pandas as pd\npd.set_option('display.max_rows', 4)\ndf = pd.DataFrame()"), ("b", "df.head()")],
+        "NB460", "b runs without", "%%setup",
+    ),
+    "a module that a task changes": (
+        [("a", "import m\nm.STATE.append(1)"), ("b", "import m\nprint(m.STATE)")], "NB462", "m.STATE", "%%setup",
+    ),
+    "a module that a function of setup changes": (
+        [("setup", "import m\ndef f():\n    m.N = 5"), ("a", "f()"), ("b", "print(m.N)")], "NB462", "m.N", "%%setup",
+    ),
+    "a result in a cache that a task changes": (
+        [
+            ("setup", "from functools import lru_cache\n@lru_cache\ndef f():\n    return [0]"),
+            ("a", "xs = f()\nxs.append(1)"),
+            ("b", "n = len(f())"),
+        ],
+        "NB464", "f keeps", "copy",
+    ),
+    "results in a cache that are stale": (
+        [
+            ("setup", "from functools import cache\nk = 1\n@cache\ndef f():\n    return k"),
+            ("a", "p = f()\nk = 2"),
+            ("b", "q = f()"),
+        ],
+        "NB464", "f keeps results made of k", "argument",
+    ),
+    "eval in a method that display calls": (
+        [
+            ("setup", "class A:\n    def __repr__(self):\n        return str(eval('k'))\nx = A()"),
+            ("a", "k = 5"),
+            ("b", "x"),
+        ],
+        "NB302", "eval()", "--after",
+    ),
+    "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "a name"),
+    "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "a name"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
+    "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "only if it exists, and setup sets it in cell 2", "above"),
+    "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "uses setup in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [({"when": "x >"}, "--when"), ({"check": ("x >",)}, "--check"), ({"map": (("y", "x >"),)}, "--map")],
+)
+def test_an_option_that_is_not_an_expression_is_reported_with_its_name(options: dict[str, Any], option: str) -> None:
+    (problem,) = notebook(("a", "x = 1"), a=options).problems
+    assert problem.code == "NB208"
+    assert problem.message.startswith(f"{option} 'x >' is not a Python expression: ")
+    assert problem.hint == "quote the whole expression"
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -347,7 +400,32 @@ def test_a_problem_has_a_code_a_place_a_sentence_and_a_hint(name: str) -> None:
 
 
 FINE = {
-    "builtins and IPython's own names": [("a", "print(len(__name__), display, get_ipython(), In, Out, _, dag_run)")],
+    "builtins and IPython's own names": [("a", "print(len(__name__), display, get_ipython(), dag_run)")],
+    "a seed in a task, where nobody draws later": [
+        ("a", "import random\nrandom.seed(0)\nx = random.random()"),
+        ("b", "print(x)"),
+    ],
+    "a seed in each task that draws": [
+        ("a", "import random\nrandom.seed(0)\nx = random.random()"),
+        ("b", "import random\nrandom.seed(1)\ny = random.random()"),
+    ],
+    "a seed in setup, where one task draws": [
+        ("setup", "import numpy as np\nnp.random.seed(0)"),
+        ("a", "x = np.random.rand()"),
+        ("b", "print(np.mean(x))"),
+    ],
+    "settings that are restored": [
+        ("a", "import pandas as pd\nwith pd.option_context('display.max_rows', 4):\n    print(pd.DataFrame())"),
+        ("b", "import pandas as pd\npd.DataFrame()"),
+    ],
+    "warnings filters in the last task": [("a", "x = 1"), ("b", "import warnings\nwarnings.simplefilter('ignore')")],
+    "an order for a module that a function of setup uses": [
+        ("setup", "import numpy as np\ndef mix(x):\n    np.random.shuffle(x)\n    return x"),
+        ("a", "y = mix([1, 2])"),
+        ("b", "z = mix([3, 4])"),
+    ],
+    "a loop variable called _": [("a", "for _ in range(3):\n    pass\nprint(_)"), ("b", "xs = [_ for _ in 'ab']")],
+    "a translation called _": [("setup", "from gettext import gettext as _"), ("a", "print(_('x'))")],
     "a seed in a task": [("a", "import random\nrandom.seed(0)")],
     "a function whose globals come later": [("a", "def f(): return x"), ("b", "x = 1\nf()")],
     "an except clause's own name": [("a", "try:\n    1\nexcept Exception as e:\n    print(e)"), ("b", "e = 1\ne")],
@@ -456,3 +534,20 @@ def test_a_name_read_by_nothing_but_a_deleted_branch_keeps_its_value() -> None:
     dag = notebook(("setup", "flag = 0"), ("a", "x = 1"), ("b", "if flag:\n    del x"), ("c", "x"))
     assert not dag.errors
     assert [(each.sources, each.optional) for each in dag.tasks["c"].inputs] == [(("b",), True)]
+
+
+def test_a_module_that_functions_use_orders_nothing() -> None:
+    dag = notebook(*FINE["an order for a module that a function of setup uses"])
+    assert dag.edges == ()
+
+
+def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
+    plots = "fig, ax = plt.subplots()\ndf.hist(ax=ax)\ndf.plot(ax=ax)\ndf.boxplot(column='x')\ndf.groupby('g').x.plot()"
+    dag = notebook(
+        ("setup", "import pandas as pd\nimport matplotlib.pyplot as plt"),
+        ("load", "df = pd.DataFrame()"),
+        ("a", f"{plots}\nplt.show()"),
+        ("b", f"{plots}\ndf.plot.bar(x='x')"),
+    )
+    assert [(edge.source, edge.target) for edge in dag.edges] == [("load", "a"), ("load", "b")]
+    assert dag.problems == ()

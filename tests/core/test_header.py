@@ -1,3 +1,4 @@
+import keyword
 import string
 from dataclasses import fields
 from datetime import date, datetime, timedelta, timezone
@@ -18,7 +19,7 @@ from nbdag.core.planning import triggers
 
 ids = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,12}", fullmatch=True)
 names = st.text(string.ascii_letters + "_é", min_size=1, max_size=8).filter(
-    lambda text: text.isidentifier() and text not in ("as", "if", "in", "is", "or") and text != "None"
+    lambda text: text.isidentifier() and not keyword.iskeyword(text)
 )
 durations = st.one_of(st.integers(0, 10**7).map(float), st.floats(0, 10**6))
 line_text = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], codec="utf-8"), min_size=1, max_size=20)

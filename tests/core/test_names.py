@@ -253,18 +253,47 @@ NOTES = [
     ("globals()['x'] = 1", "opaque"),
     ("%run other.ipynb", "opaque"),
     ("def f():\n    exec(code)\nf()", "opaque"),
-    ("import numpy as np\nnp.random.seed(0)", "seed"),
-    ("from random import seed\nseed(0)", "seed"),
-    ("import os\nos.environ['A'] = 'b'", "environment"),
-    ("import os\nos.chdir('..')", "directory"),
-    ("%cd ..", "directory"),
-    ("%env A=b", "environment"),
+    ("import numpy as np\nnp.random.seed(0)", "numpy/generator"),
+    ("from random import seed\nseed(0)", "random/generator"),
+    ("import os\nos.environ['A'] = 'b'", "os/environment"),
+    ("import os\nos.chdir('..')", "os/directory"),
+    ("%cd ..", "os/directory"),
+    ("%env A=b", "os/environment"),
+    ("import pandas as pd\npd.options.display.max_rows = 4", "pandas/settings"),
+    ("from pandas import set_option\nset_option('display.max_rows', 4)", "pandas/settings"),
+    ("import decimal\ndecimal.getcontext().prec = 4", "decimal/context"),
+    ("import logging as log\nlog.getLogger('a').setLevel(10)", "logging/settings"),
+    ("import sys\nsys.path.insert(0, 'x')", "sys/path"),
+    ("import matplotlib.pyplot as plt\nplt.rcParams['figure.dpi'] = 50", "matplotlib/settings"),
+    ("import duckdb\nduckdb.sql('create table t (a int)')", "duckdb/default"),
+    ("%precision 2", "ipython/settings"),
+    ("import m\nm.N = 5", "module"),
+    ("import m\nm.STATE.append(1)", "module"),
+    ("import math\nsetattr(math, 'tau', 6)", "module"),
+    ("x = _", "history"),
+    ("x = Out.get(1)", "history"),
 ]
 
 
 @pytest.mark.parametrize(("source", "kind"), NOTES)
 def test_hidden_effects_and_unnamed_state_are_noted(source: str, kind: str) -> None:
     assert [note.kind for note in read(source).notes] == [kind]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')",
+        "import decimal\nwith decimal.localcontext() as c:\n    c.prec = 4",
+        "import duckdb\nduckdb.sql('select 1')",
+        "%precision",
+        "%reset -f",
+        "for _ in range(3):\n    pass\nx = _",
+        "import numpy as np\nnp.random.default_rng(0).normal()",
+    ],
+)
+def test_state_that_is_restored_or_only_read_is_not_noted(source: str) -> None:
+    assert read(source).notes == ()
 
 
 def test_a_read_after_a_deletion_in_the_same_cell_is_recorded() -> None:

@@ -186,7 +186,7 @@ def test_a_time_is_shown_in_the_notebooks_zone_with_its_date_if_not_today():
 
 UNMET = [
     ("a=running b c", "b", {}, ("waits for a, which is running",)),
-    ("a=success b c", "c", {}, ("waits for b, which waits for its turn",)),
+    ("a=success b c", "c", {}, ("waits for b, which is waiting for a slot",)),
     ("a b=success c", "b", {}, None),
     ("a=restarting b c", "b", {}, ("waits for a, which is restarting",)),
     ("a[0]=success a[1]=running a[2] b c", "b", {}, ("waits for a: 2 of 3 instances have not ended",)),

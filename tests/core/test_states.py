@@ -14,6 +14,7 @@ from nbdag.core.model.states import (  # fmt: skip
     combined_state,
     move,
 )
+from nbdag.core.model.text import state_phrase
 
 # what nbdag itself may do, as whole words, written down apart from the code
 TASK = {
@@ -95,3 +96,8 @@ def test_a_failure_takes_precedence_among_several_states() -> None:
     assert combined_state({TaskState.SUCCESS, TaskState.RUNNING, TaskState.FAILED}) is TaskState.FAILED
     assert combined_state({TaskState.SUCCESS, TaskState.RUNNING}) is TaskState.RUNNING
     assert combined_state({TaskState.SKIPPED, TaskState.SUCCESS}) is TaskState.SUCCESS
+
+
+@pytest.mark.parametrize("state", TaskState)
+def test_every_task_state_has_a_phrase_for_sentences(state):
+    assert state_phrase(state).strip()

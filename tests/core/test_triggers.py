@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag.core.model.states import TaskState
-from nbdag.core.planning.triggers import RULES, Counts, Go, TriggerError, decide
+from nbdag.core.planning.triggers import RULES, Counts, NextStep, TriggerError, decide
 
-RUN, WAIT = Go.RUN, Go.WAIT
+RUN, WAIT = NextStep.RUN, NextStep.WAIT
 SKIP, FAIL = TaskState.SKIPPED, TaskState.UPSTREAM_FAILED
 
 # upstream instances: S success, K skipped, F failed, U upstream_failed, R removed, a dot is unfinished

@@ -109,7 +109,7 @@ class Prepared:
     def streams(self) -> Streams:
         return 0, 1, 2
 
-    def settle(self, payload: bytes) -> None:
+    def finish_setup(self, payload: bytes) -> None:
         self.seen["ready_in"] = str(Path.cwd())
         self.file = Path(payload.decode())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nbdag.scheduler.module_fingerprints import states
+from nbdag.scheduler.module_fingerprints import fingerprints
 
 
 @pytest.fixture
@@ -28,17 +28,17 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def test_the_standard_library_has_no_state_and_a_missing_module_has_one(write: Callable[..., Path]) -> None:
     folder = write()
-    assert states(["os", "sys", "json"], folder) == {}
-    missing = states(["nowhere"], folder)
+    assert fingerprints(["os", "sys", "json"], folder) == {}
+    missing = fingerprints(["nowhere"], folder)
     assert missing == {"nowhere": "is not there"}
     write(nowhere="1")
-    assert states(["nowhere"], folder) != missing
+    assert fingerprints(["nowhere"], folder) != missing
 
 
 def test_an_installed_modules_state_is_its_place_and_time(write: Callable[..., Path]) -> None:
     import numpy
 
-    state = states(["numpy"], write())["numpy"]
+    state = fingerprints(["numpy"], write())["numpy"]
     assert state.startswith(numpy.__file__)
     assert str(Path(numpy.__file__).stat().st_mtime_ns) in state
 
@@ -67,10 +67,10 @@ def test_a_local_modules_state_includes_its_imports(
             "broken": "this is not Python",
         }
     )
-    before = states(["tools", "broken"], folder)
+    before = fingerprints(["tools", "broken"], folder)
     assert set(before) == {"tools", "helper", "broken"}
     write(change)
-    assert (states(["tools", "broken"], folder) != before) is differs
+    assert (fingerprints(["tools", "broken"], folder) != before) is differs
 
 
 def test_a_local_module_shadows_an_installed_one(
@@ -78,13 +78,13 @@ def test_a_local_module_shadows_an_installed_one(
 ) -> None:
     folder = write(numpy="X = 1")
     elsewhere = tmp_path / "elsewhere"
-    own = states(["numpy"], folder)
-    assert own != states(["numpy"], elsewhere)
+    own = fingerprints(["numpy"], folder)
+    assert own != fingerprints(["numpy"], elsewhere)
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}/nowhere")
-    assert states(["numpy"], elsewhere) == own
+    assert fingerprints(["numpy"], elsewhere) == own
 
 
 def test_fingerprinting_imports_nothing(write: Callable[..., Path]) -> None:
     folder = write(loud="raise RuntimeError")
-    assert states(["loud"], folder)
+    assert fingerprints(["loud"], folder)
     assert "loud" not in sys.modules

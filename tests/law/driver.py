@@ -189,7 +189,7 @@ def main_namespace() -> Iterator[dict[str, Any]]:
 
 
 def orders(dag: Dag, chance: random.Random, count: int) -> list[list[str]]:
-    """ForkRequest that respect the edges: what several jobs at once may come to."""
+    """Orders that respect the edges: what several jobs at once may come to."""
     found = [list(dag.order), last_first(dag)]
     for _ in range(count):
         waiting = {task: set(dag.upstream[task]) for task in dag.tasks}

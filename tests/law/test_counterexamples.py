@@ -227,6 +227,19 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("e", "ws.append(3)"),
         ("f", "n = [list(each) for each in r]"),
     ],
+    "an optional read of a name that only setup below sets": [
+        ("setup", "r = 2"),
+        ("a", "ys = []\ntry:\n    f\nexcept NameError:\n    ys.append(r)"),
+        ("b", "n = len(ys)"),
+        ("setup", "def f(v=()):\n    return [v]"),
+    ],
+    "a function whose optional read only setup below could serve": [
+        ("setup", "def g():\n    try:\n        return f()\n    except NameError:\n        return 0"),
+        ("a", "x = g()"),
+        ("b", "y = f() if x else x"),
+        ("setup", "def f():\n    return 1"),
+        ("c", "z = g()"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

@@ -15,6 +15,7 @@ Cells = list[tuple[str, str]]
 HIDDEN = "getattr(xs, 'app' + 'end')(2)"
 SET = "put = getattr(__import__('builtins'), 'set' + 'attr')"
 CLASS = ("a", "class Cfg:\n    n = 0\ndef f():\n    pass\nf.calls = 0")
+DRAW = "getattr(rng, 'ran' + 'dom')()"
 RNG = ("setup", "from random import Random\nrng = Random(0)\nagain = rng")
 
 # The notebook, and what a task is warned of: the two ways differ there.
@@ -36,11 +37,11 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
         {"b": [("NB401", "xs")]},
     ),
     "what setup makes": (
-        [RNG, ("a", "u = rng.random()"), ("b", "v = rng.random()")],
+        [RNG, ("a", f"u = {DRAW}"), ("b", f"v = {DRAW}")],
         {"a": [("NB402", "rng")], "b": [("NB402", "rng")]},
     ),
     "what setup makes, by another name": (
-        [RNG, ("a", "u = rng.random()\nrng = 1"), ("c", "v = again.random()")],
+        [RNG, ("a", f"u = {DRAW}\nrng = 1"), ("c", "v = again.getrandbits(9)")],
         {"a": [("NB402", "rng")]},
     ),
     "a class and a function": (
@@ -55,6 +56,30 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
         [RNG, ("a", "eval('rng.random()')"), ("b", "u = rng.random()")],
         {"a": [("NB402", "rng")]},
     ),
+    "a result in a cache of setup": (
+        [
+            ("setup", "from functools import lru_cache\n@lru_cache\ndef f():\n    return [0]\nf()"),
+            ("a", "getattr(f(), 'app' + 'end')(1)"),
+            ("b", "n = len(f())"),
+        ],
+        {"a": [("NB402", "f")]},
+    ),
+    "a result in a cache without a limit": (
+        [
+            ("setup", "from functools import cache\n@cache\ndef f(n):\n    return {'n': n}\nf(1)"),
+            ("a", "getattr(f(1), 'up' + 'date')(n=2)"),
+            ("b", "n = f(1)['n']"),
+        ],
+        {"a": [("NB402", "f")]},
+    ),
+    "a default that a function of setup keeps": (
+        [
+            ("setup", "def f(x, seen=[]):\n    getattr(seen, 'app' + 'end')(x)\n    return list(seen)"),
+            ("a", "n = f(1)"),
+            ("b", "m = f(2)"),
+        ],
+        {"a": [("NB402", "f")], "b": [("NB402", "f")]},
+    ),
 }
 
 # Nothing differs, and nothing is said.
@@ -65,6 +90,48 @@ SILENT: dict[str, Cells] = {
     "a change of an object that nobody else has": [("a", "xs = [1]"), ("b", f"{HIDDEN}\nxs = None"), ("c", "n = xs")],
     "the last reader's change": [("a", "xs = [1]"), ("b", "n = len(xs)"), ("c", HIDDEN)],
     "a name that is made anew below": [("a", "xs = [1]"), ("b", HIDDEN), ("c", "xs = [3]"), ("d", "n = len(xs)")],
+    "a generator of setup that two tasks draw from": [RNG, ("a", "u = rng.random()"), ("b", "v = again.random()")],
+    "a generator that a function draws from": [
+        ("a", "import random\nrng = random.Random(1)\ndef draw(source):\n    return source.random()"),
+        ("b", "u = draw(rng)"),
+        ("c", "v = draw(rng)"),
+        ("d", "w = [rng.random() for _ in range(3)]"),
+    ],
+    "a generator in an attribute": [
+        ("a", "import random\nclass Model:\n    def __init__(self):\n        self.rng = random.Random(1)\nm = Model()"),
+        ("b", "u = m.rng.random()"),
+        ("c", "v = m.rng.random()"),
+    ],
+    "a generator that a library's function draws from": [
+        ("a", "import random, copy\nrng = random.Random(1)\nxs = list(range(9))"),
+        ("b", "rng.shuffle(xs)"),
+        ("c", "v = (rng.random(), xs)"),
+    ],
+    "an iterator that two tasks consume": [
+        ("a", "it = iter(range(9))"),
+        ("b", "first = next(it)"),
+        ("c", "second = [n for _, n in zip(range(2), it)]"),
+        ("d", "for rest in it:\n    break"),
+        ("e", "left = list(it)"),
+    ],
+    "a cache that only saves time": [
+        ("setup", "from functools import cache, lru_cache\n@cache\ndef f(n):\n    return [n]\n@lru_cache\ndef g(n):\n    return {n: n}"),
+        ("a", "x = f(1), g(1)"),
+        ("b", "y = f(1), f(2), g(1), g(2)"),
+    ],
+    "defaults, closures and attributes of functions": [
+        (
+            "setup",
+            "def f(x, seen=[]):\n    seen.append(x)\n    f.calls = getattr(f, 'calls', 0) + 1\n    return list(seen), f.calls\n"
+            "def counter():\n    n = 0\n    def count():\n        nonlocal n\n        n += 1\n        return n\n    return count\n"
+            "count = counter()",
+        ),
+        ("a", "p = f(1), count()"),
+        ("b", "q = f(2), count()"),
+    ],
+    "a name that is bound anew before it is changed": [
+        ("a", "xs = [[1]]\nbox = list(xs)"), ("b", "xs = [9]"), ("c", "xs.append(3)"), ("d", "xs.append(4)"), ("e", "n = xs, box"),
+    ],
     "a class that is only used": [CLASS, ("b", "c = Cfg()\nf()"), ("c", "n = Cfg.n, f.calls, c.n")],
 }  # fmt: skip
 

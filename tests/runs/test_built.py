@@ -263,7 +263,7 @@ def test_a_process_that_builds_many_runs_says_that_it_is_alive(
         until(lambda: beats() >= 3, "it says three times that it is alive")
         return build_run(store, home, row)
 
-    monkeypatch.setattr(nbdag.runs.execution.foreground, "BEAT", 0.02)
+    monkeypatch.setattr(nbdag.runs.execution.foreground, "HEARTBEAT_INTERVAL", 0.02)
     monkeypatch.setattr(nbdag.runs.execution.foreground, "build_run", slow)
     assert resume(made, home=home).state is RunState.SUCCESS
 

@@ -335,7 +335,7 @@ def test_cached_outcomes_are_found_by_key_executed_ones_first(store: Store) -> N
     assert (found[0].outputs, found[0].notes) == ((OUT,), (SAID,))
     assert [each.cached for each in store.attempts([3])[3]] == ["r2"]
     assert store.cached_outcomes("churn", "b", "k" * 64) == store.cached_outcomes("churn", "a", "l" * 64) == []
-    cleared = replace(instances(store, made)[0], state=TaskState.NONE, forgiven=1)
+    cleared = replace(instances(store, made)[0], state=TaskState.NONE, tries_before_reset=1)
     assert store.save(Change(run=made, instances=[cleared])) is not None
     assert [each.run for each in store.cached_outcomes("churn", "a", "k" * 64)] == ["r1"]  # and r3 had it from r2
 

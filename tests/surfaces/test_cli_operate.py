@@ -42,8 +42,8 @@ def test_each_commands_help_shows_examples(call: Callable[..., Result], command:
         (["why", "latest", "a"], 1, "no run in"),
         (["resume"], 1, "no run in"),
         (["mark", "lost", "latest", "a"], 2, "'lost' is not one of 'success', 'failed', 'skipped'"),
-        (["pools", "set", "gpu", "-5"], 2, "a pool cannot have -5 slots"),
-        (["pools", "delete", "gpu"], 1, "there is no pool 'gpu'"),
+        (["pools", "set", "gpu", "-5"], 2, "invalid number of slots -5; expected 0 or more, or -1 for no limit"),
+        (["pools", "delete", "gpu"], 1, "unknown pool 'gpu'; the pools are default_pool"),
         (
             ["backfill", "churn", "--from", "x", "--to", "2026-01-01"],
             2,
@@ -51,6 +51,7 @@ def test_each_commands_help_shows_examples(call: Callable[..., Result], command:
         ),
         (["backfill", "churn", "--from", "2026-01-01", "--to", "2026-01-02"], 1, "no DAG 'churn' is deployed"),
         (["gc", "--keep", "soon"], 2, "invalid duration 'soon'; expected a form such as 30d"),
+        (["scheduler", "--executor", "nope"], 2, "unknown executor 'nope'; expected one of "),
         (["scheduler", "--print-unit", "cron"], 2, "'cron' is not one of 'systemd', 'launchd'"),
     ],
 )
@@ -152,8 +153,11 @@ def test_systemd_accepts_the_unit(call: Callable[..., Result], odd: Path, tmp_pa
 def test_the_launchd_property_list_runs_the_current_interpreter_in_the_current_folder(
     call: Callable[..., Result], odd: Path
 ) -> None:
-    launchd = plistlib.loads(call("scheduler", "--print-unit", "launchd", "--log-json").output.encode())
-    assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", "--log-json"]
+    launchd = plistlib.loads(
+        call("scheduler", "--print-unit", "launchd", "--executor", "other", "--log-json").output.encode()
+    )
+    options = ["--executor", "other", "--log-json"]
+    assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", *options]
     assert launchd["WorkingDirectory"] == str(odd)
     assert launchd["EnvironmentVariables"]["NBDAG_HOME"] == str(odd / "home")
     assert (launchd["KeepAlive"], launchd["RunAtLoad"], launchd["ExitTimeOut"]) == (True, True, 300)

@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from nbdag.cli.console import PatientConsole
+from nbdag.cli.output import state_text
 from nbdag.cli.progress import Lines, Live, NoProgress, progress
 from nbdag.core.model.states import RunState, TaskState
+from nbdag.graphs.marks import state_style
 from nbdag.runs import Event
 
 R, S, F, Q = TaskState.RUNNING, TaskState.SUCCESS, TaskState.FAILED, TaskState.QUEUED
@@ -169,3 +171,10 @@ def test_the_live_table_remains_on_the_screen_after_the_run() -> None:
         shown.show(event("a", S, 2))
     assert "success" in out.getvalue()
     assert out.getvalue().endswith("\n\x1b[?25h") or "\x1b[?25h" in out.getvalue()
+
+
+@pytest.mark.parametrize("state", ["cancelled", "skipped", "success"])
+def test_a_state_has_its_own_sign_and_colour(state: str) -> None:
+    style = state_style(state)
+    text = state_text(state, Console(file=io.StringIO()))
+    assert (text.plain, text.style) == (f"{style.sign} {state}", style.colour)

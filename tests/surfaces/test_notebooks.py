@@ -10,7 +10,7 @@ from nbdag.core.model.dag import CellKind
 from nbdag.core.model.problems import TABLE
 from nbdag.core.model.states import TaskState
 from nbdag.notebooks import NotebookError, read, read_text, without_built
-from nbdag.reports import Shown, report
+from nbdag.reports import TaskOutcome, report
 
 
 def cell(source, *, type="code", tags=None, **more):
@@ -283,7 +283,7 @@ def test_unusual_notebooks_of_format_4_are_read(text, tmp_path):
     assert [each.code for each in dag.errors] in ([], ["NB107"])
     assert without_built(text, name="odd.ipynb")
     bare = json.loads(text.removeprefix("\ufeff"))
-    shown = [Shown(task=task, state=TaskState.SUCCESS, started=1.0, ended=2.0) for task in dag.tasks]
+    shown = [TaskOutcome(task=task, state=TaskState.SUCCESS, started=1.0, ended=2.0) for task in dag.tasks]
     nb = report(json.dumps(bare), dag, shown)
     assert [each["metadata"]["nbdag"]["task"] for each in nb["cells"] if "nbdag" in each["metadata"]] == list(dag.tasks)
 

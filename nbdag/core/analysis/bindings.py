@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import known
 from .expressions import text_key
 from .follow import CallSite
 from .objects import NOTHING, SYMBOLIC, Arguments, Kind, Outline, Value, contents
@@ -26,7 +27,8 @@ class Bindings(Shell):
 
     def show(self, node: ast.Expr) -> None:
         """Interpret the last expression of a cell, which is displayed."""
-        self.effect(node.value, CallSite(node.value, node.lineno, shown=True))
+        site = CallSite(node.value, node.lineno, shown=True)
+        self.display(self.effect(node.value, site), site)
 
     def run_Assign(self, node: ast.Assign) -> None:
         value = self.alias(node.value)
@@ -57,6 +59,7 @@ class Bindings(Shell):
         base = self.expr(target.value)
         if isinstance(target, ast.Subscript):
             self.expr(target.slice)
+        self._note_state(target)
         self.hold(base, self.expr(node.value), node.lineno)
         self.change_chain(target.value, base, node.lineno)
 
@@ -89,11 +92,12 @@ class Bindings(Shell):
         base = self.expr(target.value)
         if isinstance(target, ast.Subscript):
             self.expr(target.slice)
-        name = self.dotted(target.value if isinstance(target, ast.Subscript) else target)
-        if name == "os.environ":
-            self.note("environment", name, target.lineno)
+        self._note_state(target)
         self.change_chain(target.value, base, target.lineno)
         return base
+
+    def _note_state(self, target: ast.Attribute | ast.Subscript) -> None:
+        self.note_path("assigned", self.path(target), target.lineno)
 
     def run_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -157,6 +161,10 @@ class Bindings(Shell):
         thing = next(iter(made))
         assert thing.code is not None
         thing.code.bound_to = _bound_to(node)
+        thing.code.cached = any(
+            self.dotted(each.func if isinstance(each, ast.Call) else each) in known.CACHES
+            for each in node.decorator_list
+        )
         value = made
         if not thing.code.bound_to:
             for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):

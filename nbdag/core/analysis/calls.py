@@ -54,6 +54,10 @@ class Calls(Follow):
                 # The class has no such method, so this is a function in an attribute.
                 result |= self.call(frozenset(t for t in contents({thing}) if t.kind in CODE), args, site)
             else:
+                if method not in known.CONSUME_NOTHING:
+                    self.consume(frozenset({thing}), site.line)
+                if thing.consumable and method == "shuffle" and args.positional:
+                    self.change(args.positional[0], site.line)
                 plain.add(thing)
         if symbolic:
             change = self.changes(method, site)
@@ -84,6 +88,8 @@ class Calls(Follow):
             if method == "__call__" or (thing.parts and method in thing.parts):
                 self.call_hidden(self.carried({thing}), args, site)
         self.call_arguments(args, site, also=base)
+        if method not in known.STORE and method not in known.STORE_CONTENTS:
+            self.consume(args.all(), site.line)
         made = self.fresh("method", site.place)
         made.carries |= self.carried(base) | self.carried(args.all())
         result: set[Thing] = {made}
@@ -146,12 +152,14 @@ class Calls(Follow):
                 self.change(value, line)
         if name in known.HIDING and not (name in known.HIDING_WITHOUT_ARGUMENTS and args.positional):
             self.note("opaque", f"{name}()", line)
-        elif name in known.SEEDS:
-            self.note("seed", name, line)
-        elif name in known.SETS_ENVIRONMENT:
-            self.note("environment", name, line)
-        elif name in known.SETS_DIRECTORY:
-            self.note("directory", name, line)
+        if not self.note_state(name, line) and (site.dropped or site.shown) and _changes_attribute(name):
+            self.note("module", name.rpartition(".")[0], line)
+        if name in ("setattr", "delattr") and any(thing.kind is Kind.IMPORT for thing in first):
+            self.note("module", next(thing.label for thing in first if thing.kind is Kind.IMPORT), line)
+        if name not in known.CONSUME_NOTHING:
+            self.consume(args.all(), line)
+        if name in known.SHOW:
+            self.display(args.all(), site)
         if name in known.PLAIN_RESULT:
             return NOTHING
         found = self.call_arguments(args, site)
@@ -160,6 +168,7 @@ class Calls(Follow):
         if name == "type" and len(args.positional) == 1:
             return NOTHING.union(*(thing.classes for thing in first)) or first
         made = self.fresh("call", site.place)
+        made.consumable = name in known.CONSUMABLE
         made.carries |= self.carried(args.all())
         result: set[Thing] = {made}
         self.fill(made, found)
@@ -177,6 +186,15 @@ class Calls(Follow):
         else:
             result |= found
         return frozenset(result)
+
+    def display(self, value: Value, site: CallSite) -> None:
+        """Call the methods by which objects of the notebook's classes show themselves."""
+        for thing in sorted(value | contents(value), key=_order):
+            for name in sorted(known.SHOWN_BY) if thing.classes else ():
+                method, _ = method_of(thing, name)
+                if method is not None:
+                    with self.maybe(), self.optionally():
+                        self._follow_method(thing, method, Arguments(), site._replace(place=(name, site.place, thing)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
         """Call the functions among the arguments of unknown code, which may call them with any other argument."""
@@ -244,10 +262,16 @@ class Calls(Follow):
             node = node.value
         if not isinstance(node, ast.Name):
             return ""
-        with self.optionally():
+        with self.guarded():
             value = self.load(node.id, node.lineno)
         roots = {thing.label for thing in value if thing.kind is Kind.IMPORT}
         return ".".join([roots.pop(), *reversed(parts)]) if len(roots) == 1 and len(value) == 1 else ""
+
+
+def _changes_attribute(name: str) -> bool:
+    """Return whether a call changes an attribute of a module in place, as `config.STATE.append` does."""
+    owner, _, method = name.rpartition(".")
+    return method in known.MUTATORS and "." in owner
 
 
 def _order(thing: Thing) -> int:

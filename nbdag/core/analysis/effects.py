@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import known
+from . import hidden_state, known
 from .objects import (
     CODE,
     NOTHING,
@@ -44,6 +44,7 @@ class NameRead(NamedTuple):
     line: int
     soft: bool  # the name may be missing: the read is guarded, or happens only if some function is called
     deferred: bool  # the read happens only if some function is called
+    guarded: bool = False  # every read of the name is guarded: the code works without the name
 
 
 class DeletedRead(NamedTuple):
@@ -84,11 +85,14 @@ class Effects:
         self.unreachable = False  # control flow never reaches this point of the code
         self.maybe_depth = 0  # > 0: inside code that may not run
         self.soft_depth = 0  # > 0: inside code whose names may be missing
+        self.guard_depth = 0  # > 0: inside code that works without its names
         self.deferred_depth = 0  # > 0: inside a function that is available, but not known to be called
         self.made: dict[object, Thing] = {}  # place in the code → the thing that it creates
         self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
         self.steps = 0  # objects visited; see `follow.MOST_STEPS`
         self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names were read
+        self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
+        self.consumes = True  # a use of a random generator or an iterator changes it
         self.captured: set[str] | None = None  # global names read since a definition began
 
     # -- places
@@ -127,14 +131,24 @@ class Effects:
             self.soft_depth -= 1
 
     @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Interpret code that works without its names: a handler catches the NameError, or another read is recorded."""
+        self.guard_depth += 1
+        try:
+            with self.optionally():
+                yield
+        finally:
+            self.guard_depth -= 1
+
+    @contextmanager
     def unconditionally(self) -> Iterator[None]:
         """Interpret the body of a function, to which the conditions around its definition do not apply."""
-        before = self.maybe_depth, self.soft_depth, self.deferred_depth
-        self.maybe_depth = self.soft_depth = self.deferred_depth = 0
+        before = self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth
+        self.maybe_depth = self.soft_depth = self.guard_depth = self.deferred_depth = 0
         try:
             yield
         finally:
-            self.maybe_depth, self.soft_depth, self.deferred_depth = before
+            self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth = before
 
     @contextmanager
     def within(self, frame: Frame) -> Iterator[Frame]:
@@ -201,7 +215,8 @@ class Effects:
                 return NOTHING
             # A name may be missing on a path that may not run; nothing shows whether it does, so it is not an error.
             soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
-            self.event(("read", name, soft), Read(name, line, soft))
+            guarded = self.guard_depth > 0
+            self.event(("read", name, soft, guarded), Read(name, line, soft, guarded))
             if name not in home.outside:
                 home.outside[name] = Thing(Kind.GLOBAL, name)
             return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
@@ -214,8 +229,11 @@ class Effects:
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
         deferred = self.deferred_depth > 0
+        guarded = self.guard_depth > 0 and (seen is None or seen.guarded)
         if seen is None or (seen.soft and not soft) or (seen.deferred and not deferred):
-            self.log.reads[name] = NameRead(line, soft, deferred)
+            self.log.reads[name] = NameRead(line, soft, deferred, guarded)
+        elif seen.guarded and not guarded:
+            self.log.reads[name] = seen._replace(guarded=False)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)
@@ -233,8 +251,9 @@ class Effects:
                 continue
             self.used.add((thing, home))
             self.deferred_depth += 1
-            with self.optionally():
-                for name in thing.code.free_names():
+            needed = thing.code.needed_names()
+            for name in thing.code.free_names():
+                with self.optionally() if name in needed else self.guarded():
                     ahead += self.carried(self.load_global(name, line))
             self.deferred_depth -= 1
         return value
@@ -307,6 +326,8 @@ class Effects:
                 code.stateful = True
             return
         for thing in value:
+            if strong and thing.kept_by:
+                self.note("cached", thing.kept_by, line)
             before = self.log.mutated.get(thing)
             if before is None or (strong and not before.strong):
                 self.log.mutated[thing] = Mutation(line, strong)
@@ -322,6 +343,8 @@ class Effects:
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
         """Record that the object of a name is changed in place."""
+        if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
+            return  # a module is not passed between tasks; see `note_path`
         self.change(value, line, strong=strong)
         home = self.frame.home
         if home.code is None and self._is_global(name):
@@ -365,7 +388,7 @@ class Effects:
         found = part(base - symbolic, key)
         if self.frame.home.code is None:
             # A global that a function left symbolic has its current value here.
-            with self.optionally():
+            with self.guarded():
                 for thing in sorted(symbolic, key=lambda each: each.number):
                     if thing.kind is Kind.GLOBAL:
                         found |= part(self.load_global(thing.label, line), key)
@@ -397,10 +420,40 @@ class Effects:
 
     def note(self, kind: str, text: str, line: int) -> None:
         """Record code that `check` should report."""
+        if kind in self.restored:
+            return
         if self.frame.home.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
+
+    def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
+        """Record a change of state without a name by a call of, or an assignment to, this; return whether it is one."""
+        keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
+        for key in keys:
+            self.note(key, name, line)
+        return bool(keys)
+
+    def note_path(self, kind: str, path: str, line: int) -> None:
+        """Record the change of a library's state by a chain of attributes that is "assigned" or "called"."""
+        root, _, rest = path.partition(".")
+        root, called, _ = root.partition("(")
+        if not root or (called == "(" and kind == "assigned" and not rest):
+            return
+        with self.optionally():
+            value = self.load(root, line)
+        if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
+            self.note(kind, path, line)  # a function's global is known only at the call of the function
+        elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
+            name = f"{thing.label}{path[len(root) :]}"
+            known_state = self.note_state(name, line, assigned=kind == "assigned")
+            if kind == "assigned" and not known_state and "(" not in name and "." in name:
+                self.note("module", name, line)
+
+    def consume(self, value: Value, line: int) -> None:
+        """Record that the iterators and random generators among these are used, which changes them."""
+        if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
+            self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
         """Add an event to the function that is being interpreted; an event that is there already keeps its position."""

@@ -15,6 +15,11 @@ from .follow import CallSite
 from .objects import NOTHING, SYMBOLIC, Arguments, Code, Kind, Thing, Value, class_attributes, contents, method_of
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
+_CHANGES_DATABASE = re.compile(
+    r"\s*(create|insert|update|delete|drop|alter|attach|detach|use|set|reset|pragma|load|install|import)\b",
+    re.IGNORECASE,
+)
+
 
 class Expressions(Calls):
     """Interprets expressions."""
@@ -240,6 +245,7 @@ class Expressions(Calls):
 
     def element(self, value: Value, place: object) -> Value:
         """Return an element of an iterable."""
+        self.consume(value, getattr(place, "lineno", 1))
         made = self.fresh("element", place)
         made.carries |= self.carried(value)
         taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
@@ -318,7 +324,8 @@ class Expressions(Calls):
 
     def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
         site = site or CallSite(node, node.lineno)
-        site = CallSite(node, node.lineno, site.dropped, site.shown, _says_inplace(node))
+        dropped = site.dropped and not _plots_a_frame(node)
+        site = CallSite(node, node.lineno, dropped, site.shown, _says_inplace(node))
         function = node.func
         if _is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
@@ -333,13 +340,31 @@ class Expressions(Calls):
             self._query(node)
         name = self.dotted(function)
         if name:
+            if name.startswith("duckdb.") and _changes_database(node):
+                self.note("duckdb/default", name, node.lineno)
             return self.call_named(name, args, site)
+        if isinstance(function.value, ast.Attribute | ast.Call):
+            self.note_path("called", self.path(function), node.lineno)
         found, change = self.call_method(base, function.attr, args, site)
         # The effect of a call on a parameter is known only at the call of the function.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
         if change and not later:
             self.change_chain(function.value, base, node.lineno, strong=change == "strong")
         return found
+
+    def path(self, node: ast.expr) -> str:
+        """Return a chain of attributes from its first name on, with `()` for each call on the way, else ""."""
+        ends = ""
+        while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+            if isinstance(node, ast.Attribute):
+                ends = f".{node.attr}{ends}"
+                node = node.value
+            elif isinstance(node, ast.Call):
+                ends = f"(){ends}"
+                node = node.func
+            else:
+                node = node.value
+        return f"{node.id}{ends}" if isinstance(node, ast.Name) else ""
 
     def _own(self) -> Value:
         """Return the value of `super()`: the object of the method."""
@@ -378,7 +403,7 @@ class Expressions(Calls):
         if not isinstance(root, ast.Name):
             self.change(value, line, strong=strong)
             return
-        with self.optionally():
+        with self.guarded():
             own = self.load(root.id, root.lineno)
         if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
             return
@@ -419,11 +444,35 @@ def text_key(node: ast.expr | None) -> object:
     return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
+def _changes_database(node: ast.Call) -> bool:
+    """Return whether the text of a query changes a database or a connection."""
+    first = node.args[0] if node.args else None
+    return (
+        isinstance(first, ast.Constant) and isinstance(first.value, str) and bool(_CHANGES_DATABASE.match(first.value))
+    )
+
+
 def _says_inplace(node: ast.Call) -> bool:
     return any(
         each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
         for each in node.keywords
     )
+
+
+def _plots_a_frame(node: ast.Call) -> bool:
+    """Return whether this is a plot of a frame or series, which leaves it as it is.
+
+    The methods of matplotlib's axes that have the same names take data, and no `ax`.
+    """
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
+        return False
+    named = {each.arg: each.value for each in node.keywords}
+    columns = [*node.args, *(named[name] for name in ("x", "y", "column", "by") if name in named)]
+    return "ax" in named or all(isinstance(part, ast.Constant) for each in columns for part in _items(each))
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
 
 
 def _is_shell(node: ast.expr) -> bool:

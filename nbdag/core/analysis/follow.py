@@ -132,9 +132,13 @@ class Follow(Effects, ABC):
             self.active = before
         if code.stateful:
             self.change(frozenset({thing}), site.line)
+        if code.cached and self.frame.home.code is None:
+            for each in result:
+                each.kept_by = code.name
         if code.lazy:
             # The body runs while a caller consumes the generator, so the generator holds the arguments.
             lazy = self.fresh("lazy", site.place, code)
+            lazy.consumable = True
             lazy.carries |= self.carried({thing})
             self.fill(lazy, args.all() | result)
             result |= {lazy}
@@ -143,9 +147,11 @@ class Follow(Effects, ABC):
     def _apply(self, event: Event, code: Code, memo: dict[Thing, Value], site: CallSite) -> None:
         line = site.line
         match event:
-            case Read(name=name, soft=soft):
+            case Read(name=name, soft=soft, guarded=guarded):
                 with ExitStack() as stack:
-                    if soft:
+                    if guarded:
+                        stack.enter_context(self.guarded())
+                    elif soft:
                         stack.enter_context(self.optionally())
                     self.use(self.load_global(name, line), line)
             case Write(name=name, value=value, maybe=maybe):
@@ -174,6 +180,8 @@ class Follow(Effects, ABC):
                         stack.enter_context(self.maybe())
                     found = self._call_now(event, code, memo, site)
                 memo[event.result] = memo.get(event.result, NOTHING) | found
+            case Note(kind="assigned" | "called" as kind, text=text):
+                self.note_path(kind, text, line)
             case Note(kind=kind, text=text):
                 self.note(kind, text, line)
 
@@ -227,11 +235,12 @@ class Follow(Effects, ABC):
             if thing in memo:
                 found |= memo[thing]
             elif thing.kind is Kind.GLOBAL:
-                with self.optionally():
+                with self.guarded():
                     found |= self.load_global(thing.label, site.line)
             elif thing in code.own:
                 made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)
                 memo[thing] = frozenset({made})
+                made.consumable = thing.consumable
                 made.code = thing.code
                 made.outline = thing.outline and self._substitute_outline(thing.outline, code, memo, site)
                 self.fill(

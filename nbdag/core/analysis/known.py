@@ -20,6 +20,9 @@ IPYTHON = _words(
     """
 ) | {"__IPYTHON__", "__session__"}
 
+# Of these, the names of what other cells have shown or run.
+HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
+
 # Methods that change their object even if their result is used.
 ALWAYS_CHANGE = _words(
     """
@@ -42,6 +45,8 @@ HARMLESS = _words(
     split
     """
 )
+# Methods by which frames are plotted.
+PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods whose result may be their object.
 RETURN_SELF = _words("fit partial_fit set_params")
@@ -96,6 +101,36 @@ PASS_THROUGH = _words(
     """
 )
 
+# Functions whose result changes with each use: random generators and iterators.
+CONSUMABLE = _words(
+    """
+    random.Random numpy.random.default_rng numpy.random.Generator numpy.random.RandomState torch.Generator
+    numpy.random.SeedSequence numpy.random.PCG64 numpy.random.PCG64DXSM numpy.random.MT19937 numpy.random.Philox
+    numpy.random.SFC64 sklearn.utils.check_random_state
+    iter zip map filter enumerate reversed itertools.count itertools.cycle itertools.chain itertools.islice
+    itertools.repeat itertools.accumulate itertools.zip_longest itertools.product itertools.permutations
+    itertools.combinations itertools.takewhile itertools.dropwhile itertools.starmap itertools.pairwise
+    """
+)
+# Functions that leave a generator or an iterator among their arguments as it is, and methods that do so.
+CONSUME_NOTHING = _words(
+    """
+    print display isinstance issubclass id repr str type callable hasattr getattr bool len iter hash
+    copy.copy copy.deepcopy pickle.dumps get_state getstate initial_seed __iter__ bit_generator
+    """
+)
+
+# Decorators that keep the results of a function.
+CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
+# Functions that show their arguments, and the methods by which objects show themselves.
+SHOW = _words("print display repr str format IPython.display.display")
+SHOWN_BY = _words(
+    """
+    __repr__ __str__ __format__ _repr_html_ _repr_markdown_ _repr_svg_ _repr_png_ _repr_jpeg_ _repr_latex_
+    _repr_json_ _repr_mimebundle_ _repr_pretty_ _ipython_display_
+    """
+)
+
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
 # Functions of HIDING whose arguments, if there are any, show the object.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
@@ -105,20 +140,6 @@ SHELL_HIDING = _words(
     """
 )
 MAGICS_HIDING = _words("run macro rerun recall load loadpy edit paste cpaste xdel reset reset_selective")
-SEEDS = _words(
-    """
-    random.seed numpy.random.seed numpy.random.set_state torch.manual_seed torch.cuda.manual_seed
-    torch.cuda.manual_seed_all tensorflow.random.set_seed tensorflow.set_random_seed random.setstate
-    transformers.set_seed pytorch_lightning.seed_everything lightning.seed_everything keras.utils.set_random_seed
-    """
-)
-SETS_ENVIRONMENT = _words(
-    """
-    os.putenv os.unsetenv dotenv.load_dotenv os.environ.update os.environ.setdefault os.environ.pop
-    """
-)
-SETS_DIRECTORY = _words("os.chdir os.fchdir")
-
 # Line magics that execute the rest of their line as Python in the cell's namespace.
 RUNS_PYTHON = _words("time prun memit mprun lprun snakeviz scalene debug")
 HELP_MAGICS = _words("pinfo pinfo2 pdoc pdef psource pfile")

@@ -42,6 +42,7 @@ class CellUses:
     reads: Mapping[str, int] = field(default_factory=dict)  # name that it needs from above → first line
     optional: Mapping[str, int] = field(default_factory=dict)  # name that it reads if it exists → first line
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
+    guarded: frozenset[str] = frozenset()  # optional names without which the cell works too
     unknown: frozenset[str] = frozenset()  # names that it reads and no cell above sets
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, on all or some paths
     changed: Mapping[str, int] = field(default_factory=dict)  # names from above whose object it changes in place
@@ -119,13 +120,14 @@ def uses(
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
         reader.expr(expression)
+    reader.consumes = not mapped  # the instances of a mapped task share nothing
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
     given = {name: reader.module.world[name] for name in elements}
     for name, line in python.reads:
         reader.use(reader.load(name, line), line)
-    with reader.optionally():
+    with reader.guarded():
         for name, line in python.soft_reads:
             reader.load(name, line)
     definitions = _run(reader, python)
@@ -144,12 +146,16 @@ def uses(
     log, world = reader.log, reader.module.world
     bound = {name: slot for name, slot in world.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
     own = known.BUILTINS | known.IPYTHON
+    for name, seen in log.reads.items():
+        if name in known.HISTORY and not seen.soft and reader.outer(name) is None:
+            reader.note("history", name, seen.line)
     reads = {name: seen for name, seen in log.reads.items() if name not in own or reader.outer(name) is not None}
     return CellUses(
         reads=_lines(reads, soft=False),
         optional=_lines(reads, soft=True),
         unknown=frozenset(name for name in reads if reader.outer(name) is None),
         deferred=frozenset(name for name, seen in reads.items() if seen.deferred),
+        guarded=frozenset(name for name, seen in reads.items() if seen.guarded),
         bound={} if python.closed else bound,
         changed=log.changed,
         mutated=log.mutated,

@@ -49,6 +49,8 @@ class Thing:
     parts: dict[object, Thing] = field(default_factory=dict)  # attribute or key → unknown object taken out there
     part_of: set[Thing] = field(default_factory=set)
     carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, even if hidden
+    consumable: bool = False  # an iterator or a random generator: each use of it changes it
+    kept_by: str = ""  # the function that keeps it in a cache
     number: int = field(default_factory=itertools.count().__next__)  # in order of creation
 
 
@@ -81,6 +83,7 @@ class Code:
     own: set[Thing] = field(default_factory=set)  # things that every call creates again
     stateful: bool = False  # changes variables of the function around it
     lazy: bool = False  # a generator or coroutine: a call does not execute the body yet
+    cached: bool = False  # keeps its results, as with functools.lru_cache
     bound_to: str = ""  # "class" or "static" for such methods; "property" for one that runs on attribute access
 
     def free_names(self) -> dict[str, int]:
@@ -91,6 +94,10 @@ class Code:
                 found.setdefault(event.name, event.line)
         return found
 
+    def needed_names(self) -> set[str]:
+        """Return the global names that a call reads without a guard."""
+        return {event.name for event in self.events.values() if isinstance(event, Read) and not event.guarded}
+
 
 class Read(NamedTuple):
     """The event that a global name is read."""
@@ -98,6 +105,7 @@ class Read(NamedTuple):
     name: str
     line: int
     soft: bool  # the name may be missing
+    guarded: bool = False  # the code works without the name, as where a handler catches the NameError
 
 
 class Write(NamedTuple):
@@ -242,7 +250,10 @@ def part(value: Iterable[Thing], key: object) -> Value:
     """Return what these may hold under an attribute's name or a constant key; None stands for any key."""
     found: set[Thing] = set()
     for thing in value:
-        if key is None:
+        if thing.kind is Kind.IMPORT:
+            if isinstance(key, str):
+                found.add(thing.parts.setdefault(key, Thing(Kind.IMPORT, f"{thing.label}.{key}")))
+        elif key is None:
             found |= thing.holds
             found.update(thing.parts.values())
         else:

@@ -37,7 +37,7 @@ class Shell(Expressions):
                 if hasattr(node, "lineno"):
                     node.lineno = line
             # IPython passes an unknown name such as `$HOME` on to the shell, so the name may be missing.
-            with self.optionally() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
+            with self.guarded() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 
     def _line_magic(self, name: str, rest: str, line: int) -> Value:
@@ -59,7 +59,7 @@ class Shell(Expressions):
             self.block([last])
             return NOTHING
         if name in known.HELP_MAGICS:
-            with self.optionally():
+            with self.guarded():
                 self._expand("{" + rest.strip("? ") + "}", line)
         elif name == "store":
             for word in words:
@@ -71,21 +71,25 @@ class Shell(Expressions):
                         self.load(word, line)
         elif name == "pylab":
             self.note("star", "%pylab", line)
+        elif name == "reset" and "-f" in words:
+            pass  # it deletes every name; the names that the rest of the cell binds are seen
         elif name in known.MAGICS_HIDING:
             self.note("opaque", f"%{name}", line)
         elif name in ("cd", "pushd", "popd"):
             self._expand(rest, line)
-            self.note("directory", f"%{name}", line)
+            self.note_state(f"%{name}", line)
         elif name in ("env", "set_env"):
             self._expand(rest, line)
             if "=" in rest or len(words) > 1:
-                self.note("environment", f"%{name}", line)
+                self.note_state(f"%{name}", line)
         elif name == "sql":
             with self.optionally():
                 for match in PLACEHOLDER.finditer(rest):
                     self.load(next(filter(None, match.groups())), line)
         else:
             self._expand(rest, line)
+            if rest:  # without an argument, these show a setting
+                self.note_state(f"%{name}", line)
         return frozenset({self.fresh("magic", name, rest, line)})
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import hidden_state
 from .bindings import Bindings, last_name
 from .follow import CallSite
 from .objects import Arguments, Value, method_of
@@ -143,7 +144,7 @@ class Statements(Bindings):
         before = self.point()
         thrown: list[State | None] = [before]
         self.raises.append(thrown)
-        with self.optionally() if _catches_name_error(node.handlers) else ExitStack():
+        with self.guarded() if _catches_name_error(node.handlers) else ExitStack():
             for statement in node.body:
                 if self.unreachable:
                     break
@@ -180,17 +181,21 @@ class Statements(Bindings):
         before = self.point()
         suppresses = False
         soft = False
+        restored_before = restored = self.restored
         for item in node.items:
             value = self.expr(item.context_expr)
             expression = item.context_expr
             if isinstance(expression, ast.Call) and last_name(expression.func) == "suppress":
                 suppresses = True
                 soft = soft or any(last_name(each) in CATCHES_NAME_ERROR for each in expression.args)
+            restored |= hidden_state.keys_restored_by(self.dotted(_called(expression)))
             entered = self._enter(value, item)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
-        with self.optionally() if soft else ExitStack():
+        self.restored = restored
+        with self.guarded() if soft else ExitStack():
             self.block(node.body)
+        self.restored = restored_before
         if suppresses:
             self.meet(before, self.point())
 
@@ -288,3 +293,8 @@ def _never_empty(node: ast.expr) -> bool:
 
 def _irrefutable(pattern: ast.pattern) -> bool:
     return isinstance(pattern, ast.MatchAs) and (pattern.pattern is None or _irrefutable(pattern.pattern))
+
+
+def _called(node: ast.expr) -> ast.expr:
+    """Return the function of a call, or any other expression itself."""
+    return node.func if isinstance(node, ast.Call) else node

@@ -9,11 +9,14 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
+from ..analysis.hidden_state import BY_KEY, StateKind
+from ..analysis.objects import Code, Note
 from ..analysis.scopes import names_of
 from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import Cell, CellKind, Dag, Place, Problem
 from ..model.problems import problem
+from ..model.text import join_names
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, parse
 
@@ -27,12 +30,19 @@ class Diagnostics:
         versions: Versions,
         parsed: dict[int, Python | SyntaxProblem],
         infer: bool,
+        observed: Mapping[str, Mapping[str, bool]],
     ) -> None:
         self.cells = cells
         self.versions = versions
         self.parsed = parsed
         self.infer = infer
         self._scratch: dict[str, Cell] | None = None
+        self._observed = observed
+        self._changed = {
+            flow.analysis.cell.task: {note.kind for note in flow.analysis.uses.notes}
+            for flow in versions.flows
+            if flow.analysis.cell.task is not None
+        }
 
     def problems(self) -> Iterator[Problem]:
         """Yield the problems of every cell, in notebook order."""
@@ -40,6 +50,7 @@ class Diagnostics:
             yield from self._names(flow)
             yield from self._notes(flow.analysis)
             yield from self._functions(flow.analysis)
+        yield from self._stale_results()
 
     # -- names
 
@@ -92,6 +103,15 @@ class Diagnostics:
                 1,
                 f"task {analysis.cell.task} uses setup in cell {cells}, which is below it",
                 "move that setup cell above the task: a top-to-bottom run of the notebook fails here",
+            )
+        for name, index in analysis.unseen.items():
+            yield _problem(
+                "NB305",
+                analysis,
+                analysis.uses.optional.get(name, 1),
+                f"task {analysis.cell.task} reads {name} only if it exists, and setup sets it in cell "
+                f"{self.cells[index].in_file + 1}, which is below it, so the task does not see it",
+                f"move that setup cell above the task if the task is meant to use {name}",
             )
 
     def _set_late(self, analysis: CellAnalysis, name: str) -> bool:
@@ -228,24 +248,110 @@ class Diagnostics:
             elif note.kind in ("opaque", "tangle"):
                 hint = "declare what it needs with --after and what it sets with --out" if task else "write plain code"
                 yield _problem("NB302", analysis, note.line, f"{note.text} hides what it reads and sets", hint)
-            elif note.kind == "seed" and not task:
-                yield _problem(
-                    "NB303",
-                    analysis,
-                    note.line,
-                    f"{note.text} in setup gives every task the same random numbers",
-                    "create a generator in a task, such as rng = np.random.default_rng(0), so that later tasks go on "
-                    "with it",
-                )
-            elif note.kind in ("environment", "directory") and task:
-                what = "the environment" if note.kind == "environment" else "the working directory"
-                yield _problem(
-                    "NB304",
-                    analysis,
-                    note.line,
-                    f"{note.text} changes {what} for this task only",
-                    "move it to %%setup, so that it applies to every task",
-                )
+            elif note.kind == "history":
+                if task:
+                    yield self._history(analysis, note)
+            elif note.kind == "cached":
+                yield from self._cached_result(analysis, note)
+            elif note.kind == "module" or note.kind in BY_KEY:
+                yield from self._state(analysis, note)
+
+    def _history(self, analysis: CellAnalysis, note: Note) -> Problem:
+        message = f"{note.text} is what other cells displayed or ran, which a task does not have"
+        return _problem("NB463", analysis, note.line, message, "give the value a name in the task that makes it")
+
+    # -- state without a name
+
+    def _state(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        kind = BY_KEY.get(note.kind)
+        task = analysis.cell.task if analysis.cell.kind is CellKind.TASK else None
+        if task is None:
+            if kind is not None and kind.is_generator:
+                yield from self._seed_in_setup(analysis, note, kind)
+            return
+        key = kind.key if kind is not None else note.text.partition(".")[0]
+        later = self._first_observer(analysis, key)
+        if later is None:
+            return
+        if kind is None:
+            message = f"{note.text} is changed for this task only, and {later} uses {key} without that change"
+            hint = "change it in %%setup, so that every task has it, or pass the value on in a variable"
+            yield _problem("NB462", analysis, note.line, message, hint)
+        elif kind.is_generator:
+            message = f"{note.text} seeds {kind.title} for this task only, and {later} draws from it"
+            yield _problem("NB461", analysis, note.line, message, kind.advice)
+        else:
+            code = "NB304" if note.kind in ("os/environment", "os/directory") else "NB460"
+            message = f"{note.text} changes {kind.title} for this task only, and {later} runs without that change"
+            yield _problem(code, analysis, note.line, message, kind.advice)
+
+    def _seed_in_setup(self, analysis: CellAnalysis, note: Note, kind: StateKind) -> Iterator[Problem]:
+        """Yield a warning if several tasks draw from a generator that setup seeds."""
+        drawing = [task for task, keys in self._observed.items() if keys.get(kind.key) and not self._seeds(task, kind)]
+        if len(drawing) > 1:
+            yield _problem(
+                "NB303",
+                analysis,
+                note.line,
+                f"{note.text} in setup gives {join_names(drawing)} the same random numbers",
+                kind.advice,
+            )
+
+    def _cached_result(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        """Yield a warning if a task changes a result that a function keeps, and a later task calls the function."""
+        later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
+        reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
+        if analysis.cell.kind is CellKind.TASK and reader is not None:
+            message = f"a result that {note.text} keeps is changed in place, and {reader} calls it without that change"
+            hint = f"change a copy, or keep the result of {note.text} in a variable"
+            yield _problem("NB464", analysis, note.line, message, hint)
+
+    def _stale_results(self) -> Iterator[Problem]:
+        """Yield a warning for each function that keeps results made of a name that a task changes between its calls."""
+        for flow in self.versions.flows:
+            for definition in flow.analysis.uses.definitions:
+                for thing in definition.value:
+                    if thing.code is not None and thing.code.cached:
+                        yield from self._stale(flow.analysis, definition.name, definition.line, thing.code)
+
+    def _stale(self, analysis: CellAnalysis, function: str, line: int, code: Code) -> Iterator[Problem]:
+        callers = [flow for flow in self._task_flows() if function in flow.reads]
+        for name in code.free_names():
+            for changer in self._task_flows():
+                version = changer.made.get(name)
+                if version is None or version.definition is not None:
+                    continue
+                here = changer.analysis.position
+                before = [
+                    flow.analysis
+                    for flow in callers
+                    if flow.analysis.position < here or (flow is changer and flow.reads[function].line < version.line)
+                ]
+                after = [flow.analysis for flow in callers if flow.analysis.position > here]
+                if before and after:
+                    message = (
+                        f"{function} keeps results made of {name}, which task {changer.analysis.cell.task} changes: "
+                        f"{after[0].cell.task} gets new ones here"
+                    )
+                    hint = f"pass {name} to {function} as an argument"
+                    yield _problem("NB464", analysis, line, message, hint)
+                    return
+
+    def _task_flows(self) -> Iterator[CellFlow]:
+        return (flow for flow in self.versions.flows if flow.analysis.cell.kind is CellKind.TASK)
+
+    def _first_observer(self, analysis: CellAnalysis, key: str) -> str | None:
+        """Return the first task below that certainly observes this state, as it was above the task."""
+        below = False
+        for task, keys in self._observed.items():
+            if below and keys.get(key) and not (key in BY_KEY and self._seeds(task, BY_KEY[key])):
+                return task
+            below = below or task == analysis.cell.task
+        return None
+
+    def _seeds(self, task: str, kind: StateKind) -> bool:
+        """Return whether a task seeds a generator itself before it draws."""
+        return kind.is_generator and kind.key in self._changed.get(task, ())
 
     def _functions(self, analysis: CellAnalysis) -> Iterator[Problem]:
         made: set[str] | None = None

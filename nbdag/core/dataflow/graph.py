@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
+from ..analysis.hidden_state import BY_KEY, observed_keys
+from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
@@ -185,7 +187,8 @@ def _inferred(
         if grown <= skippable:
             break
     problems += notebook.problems
-    problems += Diagnostics(cells, versions, parsed, options.infer).problems()
+    observed = _observed_state(cells)
+    problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
     problems += dropped_cells(cells, task_options, skippable, parsed, versions)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
@@ -200,7 +203,7 @@ def _inferred(
                 exports[source].add(each.name)
     setup = [cell.index for cell in cells if cell.kind is CellKind.SETUP]
     return {
-        name: _task(name, flow, setup, inputs[name], exports[name], shipped)
+        name: _task(name, flow, setup, inputs[name], exports[name], shipped, observed[name])
         for name, flow in flows.items()
         if name is not None
     }
@@ -253,6 +256,7 @@ def _task(
     inputs: tuple[Input, ...],
     exports: set[str],
     shipped: ShippedDefinitions,
+    observed: Mapping[str, bool],
 ) -> Task:
     analysis = flow.analysis
     groups: list[tuple[str, ...]] = []
@@ -277,7 +281,17 @@ def _task(
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
         definitions=shipped.needed_by(flow),
         setup=tuple(sorted({*above, *analysis.setup_below})),
+        state_observed=observed,
+        state_changed=tuple(dict.fromkeys(n.kind for n in analysis.uses.notes if n.kind in BY_KEY)),
     )
+
+
+def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
+    """Return, for each task in notebook order, the state without a name that it can observe."""
+    running = executed_cells(cells)
+    uses = library_uses({cell.index: cell.code for cell in running})
+    tasks = [cell for cell in running if cell.kind is CellKind.TASK]
+    return {cell.task: observed_keys(uses[cell.index]) for cell in tasks if cell.task is not None}
 
 
 def _checked(analysis: CellAnalysis) -> set[str]:

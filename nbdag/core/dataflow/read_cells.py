@@ -33,6 +33,7 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
+    unseen: Mapping[str, int] = field(default_factory=dict)  # guarded read → index of the setup cell below that sets it
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
@@ -110,44 +111,57 @@ def analyse_cells(
     for position, cell in enumerate(running):
         python = parse(cell, parsed)
         own = options.get(cell.index, TaskOptions())
-        late: dict[str, Value] = {}
-        needed: set[int] = set()
         if isinstance(python, SyntaxProblem):
             found.problems.append(_syntax(cell, python))
             found.analyses.append(CellAnalysis(position, cell, own, CellUses(), hides_names=True))
             star = True  # the names that it sets are unknown
             continue
 
-        def outer(
-            name: str, late: dict[str, Value] = late, needed: set[int] = needed, here: int = position
-        ) -> Value | None:
-            value = above.values.get(name)
-            if value is not None or running[here].kind is not CellKind.TASK:
-                return value
-            last = next((each for each in below.get(name, ()) if each > here), None)
-            if last is not None and last not in needed:
-                needed.add(last)
-                _read_setup_below(running[here + 1 : last + 1], above, late, parsed)
-            return late.get(name) if last is not None else None
+        before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        mapped = _mapped(own, cell, found.problems)
+        after = _expressions(own.check, cell, found.problems, "--check")
+        unseen: dict[str, int] = {}
+        while True:
+            late: dict[str, Value] = {}
+            needed: dict[str, int] = {}  # name that it reads → position of the setup cell below that sets it
 
-        result = _uses(
-            python,
-            outer,
-            before=_expressions([own.when] if own.when else [], cell, found.problems, "--when"),
-            mapped=_mapped(own, cell, found.problems),
-            after=_expressions(own.check, cell, found.problems, "--check"),
-            change=own.change,
-            future_annotations=future,
-        )
+            def outer(
+                name: str,
+                late: dict[str, Value] = late,
+                needed: dict[str, int] = needed,
+                unseen: dict[str, int] = unseen,
+                here: int = position,
+            ) -> Value | None:
+                value = above.values.get(name)
+                if value is not None or running[here].kind is not CellKind.TASK:
+                    return value
+                last = next((each for each in below.get(name, ()) if each > here), None)
+                if last is None:
+                    return None
+                if name not in unseen and last not in needed.values():
+                    _read_setup_below(running[here + 1 : last + 1], above, late, parsed)
+                if name not in unseen:
+                    needed[name] = last
+                return late.get(name)
+
+            result = _uses(
+                python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
+            )
+            # A guarded read must find what it finds in a top-to-bottom run: nothing. Analyse the cell again without.
+            guarded = {name: running[last].index for name, last in needed.items() if name in result.guarded}
+            if not guarded:
+                break
+            unseen |= guarded
         future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
         setup_below = tuple(
             each.index
-            for each in (running[position + 1 : max(needed) + 1] if needed else ())
+            for each in (running[position + 1 : max(needed.values()) + 1] if needed else ())
             if each.kind is CellKind.SETUP
         )
-        analysis = CellAnalysis(position, cell, own, result, setup_below, star or hidden)
+        unseen = {name: index for name, index in unseen.items() if index not in setup_below}
+        analysis = CellAnalysis(position, cell, own, result, setup_below, unseen, star or hidden)
         found.analyses.append(analysis)
         _pass_cell(analysis, above, found, cell.index in skippable)
     return found
@@ -228,7 +242,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
                 problem(
                     "NB208",
                     f"{option} {text!r} is not a Python expression: {reason}",
-                    hint="quote the cuts_short expression",
+                    hint="quote the whole expression",
                     task=cell.task,
                     place=cell.at(1),
                 )

@@ -1,7 +1,7 @@
 """Read the metadata of cells: tags, and the part under the key nbdag.
 
-Metadata may be missing, null or of any type, because any tool may have written the notebook. The functions accept all
-of these.
+Metadata may be missing, null or of any type, because any tool may have written the notebook. The functions accept
+any metadata.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-HELPER = "nbdag"  # tag of the cells that nbdag adds to an attempt's notebook; the tags of its other cells follow
+HELPER = "nbdag"  # tag of every cell that nbdag adds to an attempt's notebook
 SETUP = "nbdag-setup"
 PARAMETERS = "nbdag-parameters"
 TASK = "nbdag-task"
-INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
-ERROR = "papermill-error-cell-tag"  # papermill's tag of cells that it removes when a report is executed again
+INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden parameters
+ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
 
 def metadata_of(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,10 @@ class CellKind(StrEnum):
     PARAMETERS = "parameters"  # runs first in every task's kernel
     SETUP = "setup"  # runs in every task's kernel, before the task
     TASK = "task"
-    CONTROL = "control"  # holds only lines of nbdag (%load_ext nbdag, %dag, %edges, %nbdag); does not run
-    BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; afterwards it is CONTROL
+    CONTROL = "control"  # contains only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag); does not run
+    BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
     SCRATCH = "scratch"  # does not run
-    PROSE = "prose"  # markdown, raw
+    PROSE = "prose"  # a markdown or raw cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +40,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell of the notebook, in which the cells that %%dag built follow the %%dag cell.
+    """One cell of the notebook. Cells that a %%dag cell built follow the %%dag cell.
 
     `index` counts built cells, too. A `Place` refers to the user's file, which has no built cells: see `at`.
     """
 
     index: int  # from 0
     kind: CellKind
-    source: str  # as in the file
-    code: str = ""  # code for the kernel: `source` with the lines of nbdag as comments; line numbers are the same
-    task: str | None = None  # the task's id, for a task cell
+    source: str  # the text of the cell in the file
+    code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, so line numbers are equal
+    task: str | None = None  # the task's id; None for all other kinds of cells
     number: int | None = (
-        None  # its number in the file, from 0; for a built cell, the %%dag cell's; None: equals `index`
+        None  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell; None: equals `index`
     )
-    made_at: int | None = None  # for a built cell: the line of the %%dag cell that built it
+    made_at: int | None = None  # line of the %%dag cell that built this cell; None if the user wrote the cell
     untagged: bool = False  # a scratch cell because of its position only, without %%skip or a tag
 
     @property
@@ -66,7 +66,7 @@ class Cell:
         return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
 
     def built_line_suffix(self, line: int) -> str:
-        """Return the line below the header of a built cell, as a suffix for messages, since `at` has only %%dag's."""
+        """Return a line of a built cell as a suffix for messages, because `at` returns a line of the %%dag cell."""
         return (
             f" (line {line - 1} of {self.task or 'the code that it needs'})"
             if self.made_at is not None and line > 1
@@ -101,7 +101,7 @@ class Edge:
 
     source: str
     target: str
-    declared: bool = False  # by --after or %edges; a declared edge may have names, too
+    declared: bool = False  # whether --after or %edges declares the edge; a declared edge may also pass names
     names: tuple[NameUse, ...] = ()
     files: tuple[str, ...] = ()  # only in `Dag.file_edges`
 
@@ -111,8 +111,8 @@ class Input:
     """A name whose value is loaded before the cell of a task runs."""
 
     name: str
-    sources: tuple[str, ...]  # tasks that may have written it, nearest first; the first one that succeeded provides it
-    optional: bool = False  # may be missing, because the write is conditional or setup sets the name as well
+    sources: tuple[str, ...]  # tasks that may have written the value, nearest first; the first that succeeded is used
+    optional: bool = False  # the value may be missing: its writer sets it conditionally, or setup sets the name as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +121,12 @@ class Definition:
 
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
-    place: Place  # of its first line
-    made_by: str = ""  # its task, if %%dag built the cell; `place` is then a line of the %%dag cell
+    place: Place  # place of the definition's first line
+    made_by: str = ""  # the task with the definition, if %%dag built that task; `place` is then in the %%dag cell
 
     @property
     def cell_label(self) -> str:
-        """Return the name of its cell in messages."""
+        """Return the name that messages use for the definition's cell."""
         return f"task {self.made_by}" if self.made_by else f"cell {self.place.cell + 1}"
 
 
@@ -138,16 +138,19 @@ class Task:
     cell: int
     options: TaskOptions
     code: str  # executed in the kernel; line numbers are those of the cell
-    reads: tuple[str, ...] = ()  # names it needs from outside its cell, without builtins
-    writes: tuple[str, ...] = ()  # names it binds
-    changes: tuple[str, ...] = ()  # names it changes in place
-    # For each name that it reads, the other names that may refer to the same object or share one with it.
+    reads: tuple[str, ...] = ()  # names that the cell needs from other cells
+    writes: tuple[str, ...] = ()  # names that the cell binds
+    changes: tuple[str, ...] = ()  # names whose objects the cell changes in place
+    # Name that the cell reads → other names that may refer to the same object or share a part of it.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    opaque: bool = False  # uses eval, exec or globals(), so its reads and writes are not known completely
+    opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
+    # State without a name (core.analysis.hidden_state) that its code can observe, by key; True: certainly.
+    state_observed: Mapping[str, bool] = field(default_factory=dict)
+    state_changed: tuple[str, ...] = ()  # state without a name that its code changes, by key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +165,14 @@ class Dag:
     file_edges: tuple[Edge, ...] = ()  # pairs of tasks that use the same files and that no edge orders; only drawn
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)  # name: source of its default
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    # parameter → source code of its default
     language: str = "python"
     kernel_name: str | None = None  # the notebook's kernelspec, if it has one
 
     @property
     def unbuilt(self) -> bool:
-        """Return whether a %%dag cell has not built its tasks yet, so that tasks are missing here."""
+        """Return whether a %%dag cell has not built its tasks yet, so that this `Dag` lacks these tasks."""
         return any(cell.kind is CellKind.BUILDER for cell in self.cells)
 
     @property
@@ -203,11 +207,11 @@ class Dag:
         yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
-        """Return all upstream tasks of these; one of these itself only if it is upstream of another."""
+        """Return all tasks upstream of any of these; a given task is included only if it is upstream of another."""
         return _reachable(self.upstream, tasks)
 
     def descendants(self, *tasks: str) -> frozenset[str]:
-        """Return all downstream tasks of these."""
+        """Return all tasks downstream of any of these."""
         return _reachable(self.downstream, tasks)
 
     def _neighbours(self, of: str, other: str) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ CANCELLED = "cancelled"  # error text of an attempt that was terminated on reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """Identifies one attempt, unique over all runs."""
+    """Identifies one attempt among all attempts of all runs."""
 
     dag: str
     run: str
@@ -32,8 +32,8 @@ class StoredInput:
     """A stored value that is loaded into `name` before the cell runs."""
 
     name: str
-    source: str  # the task that wrote it
-    digests: tuple[str, ...]  # one stored value; for a mapped source, one per instance, in order
+    source: str  # the task that wrote the value
+    digests: tuple[str, ...]  # digest of the stored value; for a mapped source, one digest per instance, in order
     is_list: bool = False  # True: the name becomes a list, one element per digest
 
 
@@ -42,24 +42,28 @@ class Job:
     """One attempt, ready to be executed."""
 
     key: Key
-    task: Task  # its code, options, exports, definitions
-    path: str  # of this attempt's notebook, …/TRY.ipynb; its text log is TRY.log in the same folder
+    task: Task  # the task's code, options, exports and definitions
+    path: str  # file of this attempt's notebook, …/TRY.ipynb; the text log is TRY.log in the same folder
     values: str  # root of the value store: a path or an fsspec URL
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
     readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
-    imports: tuple[str, ...] = ()  # imports of the notebook's cells (core.cells.imports), the same for all its tasks
+    imports: tuple[str, ...] = ()  # the notebook's imports (core.cells.imports); equal for all tasks of the notebook
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides, injected after the parameters cell
-    element: Mapping[str, str] = field(default_factory=dict)  # mapped: variable → digest of its element
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
+    element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
-    # Name that it reads → names by which other tasks have that object and would miss a hidden change; None: not known.
+    # Name that the task reads → names of the same object in other tasks, which would miss a hidden change of it. None:
+    # not known, so every change counts.
     held: Mapping[str, tuple[str, ...]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
+    # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
+    state_observers: Mapping[str, str] = field(default_factory=dict)
+    seeded_before: Mapping[str, str] = field(default_factory=dict)  # random generator → last task above that seeds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +71,8 @@ class StoredOutput:
     """A value that an attempt stored."""
 
     name: str
-    digest: str  # of the stored value, which may hold several names that share objects
-    type: str  # such as pandas.DataFrame
+    digest: str  # digest of the stored value, which may hold several names that share objects
+    type: str  # full name of the value's type, such as pandas.DataFrame
     bytes: int
     summary: str  # short text for display: shape, columns, a short repr
 
@@ -78,7 +82,7 @@ class Note:
     """A warning of a run about a task that succeeded."""
 
     code: str  # stable, such as NB401
-    name: str  # the variable, task or pool that it is about
+    name: str  # the variable, task or pool that the warning is about
     message: str  # one sentence, with the remedy
 
 
@@ -110,15 +114,15 @@ class Outcome:
     notes: tuple[Note, ...] = ()
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # one sentence, or the exception's last line
-    final: bool = False  # a failure that must not be retried: --check, nbdag.Fail
-    short_circuit: bool = False  # skipped by --when with --short-circuit: all descendants are skipped
-    length: int | None = None  # of an expansion: number of instances
-    elements: tuple[Mapping[str, str], ...] = ()  # of an expansion: per instance, variable → digest
+    final: bool = False  # True: the failure must not be retried (--check or nbdag.Fail)
+    short_circuit: bool = False  # True: skipped by --when with --short-circuit, so all descendants are skipped too
+    length: int | None = None  # after an expansion: the number of instances
+    elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Outcome):
-    """The outcome of one attempt, with what only its worker knows: which attempt, when, and the traceback."""
+    """The outcome of one attempt, with what the worker adds: the attempt's key, its times and the traceback."""
 
     key: Key
     started: float  # seconds since the epoch

@@ -1,7 +1,7 @@
-"""All problems that `check` or a run can report: one table from code to severity and title.
+"""All problems that `check` or a run can report: a table of codes, each with its severity and title.
 
 NB1xx: structure and headers. NB2xx: dependencies. NB3xx: limits of the analysis. NB4xx: reported by a run, about tasks
-that succeeded. A code is stable: its meaning never changes, and a retired code is not used again.
+that succeeded. Codes are stable: the meaning of a code never changes, and a retired code is not used again.
 """
 
 from __future__ import annotations
@@ -46,10 +46,15 @@ TABLE: dict[str, ProblemKind] = {
     "NB301": ProblemKind("warning", "import * hides which names it sets"),
     "NB302": ProblemKind("warning", "code whose reads and writes the analysis cannot see"),
     "NB303": ProblemKind("warning", "setup seeds a global random generator"),
-    "NB304": ProblemKind("warning", "a task changes the environment or the working directory"),
+    "NB304": ProblemKind("warning", "a task changes the environment or the working directory for later tasks"),
     "NB305": ProblemKind("warning", "a task needs a setup cell that is below it"),
     "NB306": ProblemKind("warning", "a function reads a name that no cell sets"),
     "NB116": ProblemKind("warning", "a script's {name} that no cell sets"),
+    "NB460": ProblemKind("warning", "a task changes a library's settings or other state for later tasks"),
+    "NB461": ProblemKind("warning", "a task seeds a global random generator for later tasks"),
+    "NB462": ProblemKind("warning", "a task changes an imported module for later tasks"),
+    "NB464": ProblemKind("warning", "a cache of a function that tasks do not share, with results that change"),
+    "NB463": ProblemKind("error", "a task reads what other cells displayed"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
     "NB310": ProblemKind("error", "an untagged cell sets or changes a name that a task below reads"),
     "NB311": ProblemKind("warning", "an untagged cell may change what a task below reads"),
@@ -58,6 +63,9 @@ TABLE: dict[str, ProblemKind] = {
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
     "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
     "NB403": ProblemKind("warning", "two stored values share an object that a later task changes"),
+    "NB440": ProblemKind("warning", "a task changed a library's settings or other state for itself only"),
+    "NB441": ProblemKind("warning", "a task drew from a seeded global generator that other tasks draw from, too"),
+    "NB442": ProblemKind("warning", "a task changed a module for itself only"),
     "NB411": ProblemKind("warning", "a parameter that the notebook does not have"),
     "NB412": ProblemKind("warning", "a value of an earlier run whose code or options have changed since"),
     "NB413": ProblemKind("warning", "a value of an earlier run with other parameters"),

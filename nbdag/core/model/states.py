@@ -1,8 +1,8 @@
 """The states of runs and tasks, and the moves between them.
 
-The states are those of Airflow 3, so that a pipeline means the same in both. There are two kinds of moves: those of the
-scheduler, and those that only a user requests (clear, mark, run again). All other moves are rejected, so a finished
-task stays finished unless a user requests otherwise. A move from a state to itself is rejected, too.
+The states are those of Airflow 3, so that a state means the same in both programs. There are two kinds of moves: those
+of the scheduler, and those that only a user requests (clear, mark, run again). All other moves are rejected, so a
+finished task stays finished unless a user requests another state. A move from a state to itself is rejected, too.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ R, T = RunState, TaskState
 
 RUN_FINISHED = frozenset({R.SUCCESS, R.FAILED, R.CANCELLED})
 FINISHED = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
-ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has, or is about to get, an attempt of it
-WAITING = frozenset(T) - FINISHED - ACTIVE  # no attempt of it runs; the scheduler picks from these
+ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has an attempt of the task, or soon gets one
+WAITING = frozenset(T) - FINISHED - ACTIVE  # the task can still run, but has no attempt at an executor
 
-# The state shown for several instances, such as those of a mapped task, is the first of these that any of them has.
+# Several instances, such as those of a mapped task, are shown with the first state in this list that any of them has.
 STATE_PRECEDENCE = (
     T.FAILED, T.RUNNING, T.RESTARTING, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.QUEUED, T.SCHEDULED, T.UPSTREAM_FAILED,
     T.NONE, T.SUCCESS, T.SKIPPED, T.REMOVED,
@@ -62,15 +62,16 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.CANCELLED: frozenset(),
 }
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    # without success: only a user can mark a task that had no attempt as success
+    # Success is missing here, because only a user can mark a task without an attempt as succeeded.
     T.NONE: frozenset({T.SCHEDULED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.SCHEDULED: frozenset({T.QUEUED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # back to scheduled: the scheduler that had queued it died. A result may arrive before the start was reported
+    # Scheduled follows if the scheduler that queued the task died. The other states follow at once if the result
+    # arrives before the report of the start.
     T.QUEUED: frozenset({T.RUNNING, T.SCHEDULED, T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE}),
     T.RUNNING: frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.SCHEDULED}),
     T.UP_FOR_RETRY: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.UP_FOR_RESCHEDULE: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # none: its attempt has ended, so it can run again
+    # None follows once the attempt has ended, so that the task can run again.
     T.RESTARTING: frozenset({T.NONE, T.FAILED, T.SKIPPED}),
     T.SUCCESS: frozenset(),
     T.FAILED: frozenset(),
@@ -88,8 +89,8 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
 
 
 def _requests(state: TaskState) -> frozenset[TaskState]:
-    requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}  # marked, or cleared
-    if state in ACTIVE:  # its attempt must end before it can run again
+    requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}  # the states of marked tasks, and of a cleared task
+    if state in ACTIVE:  # the attempt must end before the task can run again
         requests = requests - {T.NONE} | {T.RESTARTING}
     return frozenset(requests - {state})
 
@@ -100,13 +101,13 @@ State = TypeVar("State", RunState, TaskState)
 
 
 def combined_state(states: Collection[TaskState]) -> TaskState:
-    """Return the state that is shown for several instances."""
+    """Return the one state that is shown for several instances."""
     return next(state for state in STATE_PRECEDENCE if state in states)
 
 
 @error
 class IllegalMoveError(NbdagError):
-    """The new state cannot follow the current state of the run or task."""
+    """The requested state cannot follow the current state of the run or task."""
 
     old: RunState | TaskState
     new: RunState | TaskState
@@ -114,7 +115,7 @@ class IllegalMoveError(NbdagError):
 
     @property
     def problem(self) -> str:
-        """The rejected move, in words."""
+        """A description of the rejected move."""
         subject = "run" if isinstance(self.old, RunState) else "task"
         if self.old is self.new:
             return f"the {subject} is already {self.old.value}"
@@ -122,7 +123,7 @@ class IllegalMoveError(NbdagError):
 
     @property
     def advice(self) -> str:
-        """The command that resets it, if that helps."""
+        """The command that resets the run or task; "" if a reset is no help."""
         return "" if self.old is self.new else ", `nbdag clear` resets it so that it runs again"
 
 

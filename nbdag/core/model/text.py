@@ -1,4 +1,4 @@
-"""Small texts that messages, logs and tables share: labels of tasks and runs, states, counts, lists, times."""
+"""Short texts for messages, logs and tables: names of tasks and runs, states, counts, lists, times."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime, tzinfo
 
 from .states import TaskState
 
-MAX_NAMES = 5  # names in one list; `join_names` only counts the rest
+MAX_NAMES = 5  # `join_names` writes at most this many names and counts the others
 
 _STATE_PHRASES = {
     TaskState.NONE: "has not started",
-    TaskState.SCHEDULED: "waits for its turn",
+    TaskState.SCHEDULED: "is waiting for a slot",
     TaskState.QUEUED: "is about to start",
     TaskState.RUNNING: "is running",
     TaskState.RESTARTING: "is restarting",
@@ -39,7 +39,7 @@ def run_selector(run: str, dag: str) -> str:
 
 
 def state_phrase(state: TaskState) -> str:
-    """Return a task's state as the predicate of a sentence: "is running"."""
+    """Return a task's state as the end of a sentence about the task: "is running"."""
     return _STATE_PHRASES[state]
 
 
@@ -49,7 +49,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return names separated by commas; a long list is cut and counted: "a, b, c, d, e and 3 more"."""
+    """Return names separated by commas; the end of a long list is only counted: "a, b, c, d, e and 3 more"."""
     names = list(names)
     if len(names) <= MAX_NAMES:
         return ", ".join(names)

@@ -1,8 +1,9 @@
-"""Weights of tasks in the queue.
+"""Weights of tasks in the queue, computed from the tasks' priorities by a weight rule.
 
-`downstream` (the default) adds the priorities of all downstream tasks to a task's own, so that the start of a long
-chain runs first. `upstream` adds those of all upstream tasks, so that started chains are finished first. `absolute` is
-the task's own priority. Priorities are clamped to 32 bits, as in a database column; totals are not.
+`downstream` (the default) adds the priorities of all downstream tasks to the priority of the task, so that the start of
+a long chain runs first. `upstream` adds the priorities of all upstream tasks, so that started chains are finished
+first. `absolute` uses the task's priority alone. Priorities are clamped to 32 bits, as in a database column; weights
+are not.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class WeightRuleError(NbdagError):
 
     @property
     def advice(self) -> str:
-        """The nearest rule, or all rules."""
+        """The most similar rule, or else a list of all rules."""
         similar = nearest(self.rule, RULES)
         return f"did you mean {similar}?" if similar else f"expected one of {', '.join(RULES)}"
 
 
 def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
-    """Return each task's weight by this rule, or by the DAG's own; tasks of higher weight run first."""
+    """Return each task's weight by this rule, or else by the DAG's rule; tasks of higher weight run first."""
     rule = dag.options.weight_rule if rule is None else rule
     own = {task.id: max(LEAST, min(MOST, task.options.priority)) for task in dag.tasks.values()}
     if rule == "absolute":
@@ -45,7 +46,8 @@ def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
 
 
 def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    # A task reached on several paths counts once, so the reached tasks are sets; bits of an integer, for speed.
+    # A task that is reached on several paths counts once, so the reached tasks form a set. For speed, the set is an
+    # integer with one bit per task.
     bit = {task: 1 << n for n, task in enumerate(order)}
     total = _sum_of_bits([own[task] for task in order])
     reached: dict[str, int] = {}
@@ -58,7 +60,7 @@ def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str,
 
 
 def _sum_of_bits(values: list[int]) -> Callable[[int], int]:
-    """Return a function that sums the values whose bits are set; equal values share one mask."""
+    """Return a function that sums the values whose bits are set in its argument. Equal values share one mask."""
     masks: dict[int, int] = {}
     for n, value in enumerate(values):
         masks[value] = masks.get(value, 0) | 1 << n

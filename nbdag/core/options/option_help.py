@@ -1,4 +1,4 @@
-"""The help of nbdag's magics and their completion, both created from the table of options."""
+"""Help and completion for nbdag's magics, generated from the declarations of the options."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Types of option values: durations, ids, choices, dates, expressions.
 
-A `Kind` defines how an option's value is read, written, completed and shown in the help. Reading a written value
-returns the same value. `read` raises `ValueError` with the end of a sentence that begins with the option and its value,
-such as "is not a duration; write 90 or 30s". The options themselves are declared in `options`.
+A `Kind` defines how an option's value is read, written, completed and shown in the help. `read` accepts every text that
+`write` returns, and returns the original value. For an invalid text, `read` raises `ValueError` with a message such as
+"is not a duration; write 90 or 30s", which the parser completes with the option and its value. The options themselves
+are declared in `options`.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ _DURATION = re.compile("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _
 class Word(NamedTuple):
     """A word of a header line."""
 
-    text: str  # with quotes and backslashes resolved, as a shell does
-    raw: str  # as written
-    start: int  # from 0, in the line
+    text: str  # the word without its quotes and backslashes, as a shell would pass it on
+    raw: str  # the word as the user wrote it
+    start: int  # position of the word's first character in the line, from 0
 
     @property
     def is_option(self) -> bool:
-        """Return whether the word is an option's name; a quoted word is a value."""
+        """Return whether the word is an option's name. A word that begins with a quote is a value."""
         return self.raw.startswith("--")
 
 
 def split(line: str) -> list[Word]:
     """Split a line into words by the quoting rules of a shell; a word that begins with # starts a comment.
 
-    Raise `ValueError` with a message and the position (from 0) of a quote that is not closed.
+    For a quote that is not closed, raise `ValueError` with a message and the position of the quote, from 0.
     """
     words: list[Word] = []
     at = 0
@@ -82,18 +83,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 class Kind:
     """The type of an option's value."""
 
-    metavar: str  # placeholder for the value in the help; empty for a flag
+    metavar: str  # the value's placeholder in the help; empty for a flag
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
-    choices: Callable[[], Iterable[str]] = tuple  # offered by completion
-    flag: bool = False  # takes no value; --no-NAME turns it off
-    many: bool = False  # takes several words, and may be repeated
-    commas: bool = False  # commas may separate the words, too
-    repeat: bool = False  # may be repeated, with one value each time
+    choices: Callable[[], Iterable[str]] = tuple  # the values that completion offers
+    flag: bool = False  # the option takes no value; --no-NAME turns it off
+    many: bool = False  # the option takes several words, and may be repeated
+    commas: bool = False  # the words may be separated by commas instead of blanks
+    repeat: bool = False  # the option may be repeated, with one value each time
     join: Callable[[Sequence[str]], Any] | None = None  # joins the values of a repeated option into one
-    none: bool = False  # the word none sets it to None
-    span: Callable[[Sequence[Word]], int] | None = None  # number of the following words that belong to the value
-    expression: bool = False  # the value is Python
+    none: bool = False  # the word "none" sets the option to None
+    span: Callable[[Sequence[Word]], int] | None = None  # returns how many of these words belong to the value
+    expression: bool = False  # the value is a Python expression
     tasks: bool = False  # completion offers the names of tasks
     operators: bool = False  # completion offers the names of operators
 
@@ -116,7 +117,7 @@ def read_duration(text: str) -> float:
 
 
 def write_duration(seconds: float) -> str:
-    """Return the shortest text that `read_duration` reads as this duration."""
+    """Return a duration in seconds as the shortest text that `read_duration` accepts for it."""
     if seconds != int(seconds):
         # repr is exact; Decimal writes it without an exponent.
         return f"{Decimal(repr(float(seconds))):f}s"
@@ -136,7 +137,7 @@ def _read_positive_duration(text: str) -> float:
 
 
 def integer(least: int | None = None) -> Kind:
-    """Return the type of integers not below `least`."""
+    """Return the type of integers; if `least` is given, smaller integers are rejected."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -180,7 +181,7 @@ def read_identifier(text: str) -> str:
 
 
 def choice(metavar: str, *known: str) -> Kind:
-    """Return the type of one of some words; - and _ are equal, and so are upper and lower case."""
+    """Return the type of a value that is one of these words; - equals _, and upper case equals lower case."""
 
     def read(text: str) -> str:
         word = text.replace("-", "_").lower()
@@ -199,7 +200,7 @@ def choice(metavar: str, *known: str) -> Kind:
 def _syntax_error(expression: str) -> SyntaxError | ValueError | None:
     try:
         with warnings.catch_warnings():
-            # Python repeats its warnings (`x is 1`) when the expression is evaluated.
+            # Python gives warnings such as that for `x is 1` again when the expression is evaluated.
             warnings.simplefilter("ignore")
             compile(expression, "<header>", "eval", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -226,12 +227,12 @@ def _read_map(text: str) -> tuple[str, str]:
 
 
 def is_quoted(raw: str) -> bool:
-    """Return whether the whole value is in quotes; otherwise quotes inside an expression belong to Python."""
+    """Return whether the value begins with a quote, which the parser removes; other quotes belong to the expression."""
     return raw[:1] in ("'", '"')
 
 
 def _span_of_expression(words: Sequence[Word]) -> int:
-    """Return the number of words of an expression; `--check accuracy >= 0.9` needs no quotes."""
+    """Return how many of the words form an expression, so that `--check accuracy >= 0.9` needs no quotes."""
     if not is_quoted(words[0].raw):
         for n in range(len(words), 1, -1):
             if not _syntax_error(" ".join(word.raw for word in words[:n])):
@@ -273,7 +274,7 @@ def _read_zone(text: str) -> str:
 
 
 def _span_of_schedule(words: Sequence[Word]) -> int:
-    """Return the number of words of a schedule; `0 6 * * *` and `every 15m` need no quotes."""
+    """Return how many of the words form a schedule, so that `0 6 * * *` and `every 15m` need no quotes."""
     first = words[0].raw
     wanted = 2 if first == "every" else 5 if re.fullmatch(r"[0-9*][0-9*/,-]*", first) else 1
     return wanted if len(words) >= wanted else 1

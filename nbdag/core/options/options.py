@@ -1,8 +1,8 @@
 """The options of a task and of a whole DAG.
 
-Durations are in seconds. A field's default applies when neither the task's header nor `%dag` sets the option. Each
-field is declared once, with the type of its value, its help text, and whether it affects the task's result. The parser
-(`core.cells.header`), the help, the completion, the cache key and partial runs all follow these declarations.
+Durations are in seconds. The default of a field applies if neither the task's header nor `%dag` sets the option. Each
+option is declared once, with its type, its help text, and whether it affects the result of a task. The header's parser
+(`core.cells.header`), the help, the completion, the cache key and partial runs all read these declarations.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from .option_types import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option of a header, as a user writes it."""
+    """The declaration of an option that a header can set."""
 
-    flag: str  # such as retry-delay, without the dashes
-    field: str  # of TaskOptions or DagOptions
+    flag: str  # the name in a header, without the leading dashes, such as retry-delay
+    field: str  # the field of TaskOptions or DagOptions that the option sets
     kind: Kind
     help: str
     group: str  # heading in the help
-    affects_result: bool  # whether a task with another value may compute other values or reach another outcome
-    is_default: bool = False  # an option of %dag that sets the default of all tasks
+    affects_result: bool  # whether the values or the outcome of a task may depend on the option
+    is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
 
 
 def _option(
     default: Any, kind: Kind, group: str, help: str, *, affects_result: bool, per_task: bool = False
-) -> Any:  # Any, as `dataclasses.field` does it: the field keeps its own type
-    """Return a dataclass field that a header can set; `per_task` options cannot be given to all tasks by `%dag`."""
+) -> Any:  # as `dataclasses.field` does, so that mypy accepts the call as a default of any type
+    """Return a dataclass field that a header can set. `%dag` cannot set a default for a `per_task` option."""
     declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
     return field(default=default, metadata=declared)
 
 
 def _dag_option(default: Any, kind: Kind, group: str, help: str) -> Any:
-    """Return a dataclass field that `%dag` can set; it decides when and whether tasks run, not what one computes."""
+    """Return a dataclass field that `%dag` can set; it affects which tasks run and when, but not what they compute."""
     return _option(default, kind, group, help, affects_result=False)
 
 
@@ -54,7 +54,7 @@ _SCHEDULE, _LIMITS, _NOTICES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """The options of one task, with `%dag`'s defaults applied."""
+    """The options of one task, including the defaults from `%dag`."""
 
     after: tuple[str, ...] = _option(
         (),
@@ -87,7 +87,7 @@ class TaskOptions:
         affects_result=False,
     )
     when: str | None = _option(
-        None, option_types.CONDITION, _CONDITIONS, "skip the task when this is false", affects_result=True
+        None, option_types.CONDITION, _CONDITIONS, "skip the task if this is false", affects_result=True
     )
     short_circuit: bool = _option(
         False,
@@ -100,7 +100,7 @@ class TaskOptions:
         (),
         option_types.EXPRESSIONS,
         _CONDITIONS,
-        "evaluated after the cell; fail the task without a retry when false, and store the names that it reads",
+        "fail the task without a retry if this is false after the cell; store the variables that it reads",
         affects_result=True,
     )
     retries: int = _option(
@@ -127,7 +127,7 @@ class TaskOptions:
         None,
         option_types.TIMEOUT,
         _ATTEMPTS,
-        "longest duration of one try; then all its processes are killed and the try fails; default none",
+        "time limit of one try, after which its processes are killed and the try fails; default none",
         affects_result=False,
     )
     cache: bool = _option(
@@ -149,11 +149,11 @@ class TaskOptions:
         "default_pool",
         option_types.NAME,
         _QUEUE,
-        "pool whose slots it occupies; default default_pool",
+        "pool from which the task takes its slots; default default_pool",
         affects_result=False,
     )
     slots: int = _option(
-        1, option_types.integer(1), _QUEUE, "slots that it occupies in its pool; default 1", affects_result=False
+        1, option_types.integer(1), _QUEUE, "slots that the task occupies in its pool; default 1", affects_result=False
     )
     operator: str = _option(
         "python",
@@ -222,11 +222,11 @@ class DagOptions:
         _SCHEDULE,
         "cron expression, preset such as @daily or @once, 'every 15m'; default none (runs only on request)",
     )
-    # aware, in `tz`, once `header.dag_options` has resolved it
+    # `header.dag_options` returns aware dates, in the time zone `tz`.
     start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "first date of the schedule; in the time zone of --tz"
     )
-    # aware; inclusive
+    # Aware, like `start_date`. A tick on the end date itself still creates a run.
     end_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "last date of the schedule; in the time zone of --tz"
     )
@@ -238,10 +238,8 @@ class DagOptions:
     max_active_tasks: int = _dag_option(
         16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
-    timeout: float | None = _dag_option(
-        None, option_types.TIMEOUT, _LIMITS, "longest duration of a whole run; default none"
-    )
-    fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "end the run when the first task fails")
+    timeout: float | None = _dag_option(None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none")
+    fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
     weight_rule: str = _dag_option(
         "downstream",
         option_types.WEIGHT,
@@ -252,8 +250,8 @@ class DagOptions:
     infer: bool = _dag_option(
         True, option_types.FLAG, _LIMITS, "order tasks only by --after and %edges, not by the variables they read"
     )
-    owner: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "person or team responsible for it")
-    tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels to filter lists by")
+    owner: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "person or team in charge of the pipeline")
+    tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels by which lists can be filtered")
     description: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
     on_failure: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails"
@@ -264,10 +262,11 @@ class DagOptions:
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried"
     )
-    defaults: Mapping[str, Any] = field(default_factory=dict)  # task options by field name: Airflow's default_args
+    # Name of a field of TaskOptions → default for all tasks, as in Airflow's default_args.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-_NOT_IN_HEADERS = frozenset({"defaults"})  # fields that no option sets
+_NOT_IN_HEADERS = frozenset({"defaults"})  # fields of DagOptions that no single option sets
 
 
 def options_of(
@@ -275,8 +274,9 @@ def options_of(
 ) -> tuple[Option, ...]:
     """Return the options that a dataclass declares.
 
-    Raise `TypeError` for a field that does not declare its option, so that a new option cannot be forgotten by the
-    cache key and by partial runs. `as_defaults`: as options of `%dag`; those in `taken` get the prefix task-.
+    Raise `TypeError` for a field without `affects_result`, on which the cache key and partial runs rely.
+    With `as_defaults`, return the options of `%dag` that set defaults for all tasks; an option whose name is in `taken`
+    gets the prefix task-.
     """
     options = []
     for each in fields(declaration):
@@ -304,12 +304,15 @@ def options_of(
 
 _TASK, _DAG = options_of(TaskOptions), options_of(DagOptions)
 
-# The options of each kind of header, in the order in which they are written. On %dag a task's option sets the default
-# of all tasks; one whose name the DAG itself uses (timeout) gets the prefix task-.
+# The options of each kind of header, in the order in which `header.format` writes them. %dag accepts the options of
+# tasks as defaults for all tasks. The default for timeout is --task-timeout, since --timeout is an option of the DAG.
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "task": _TASK,
     "dag": _DAG + options_of(TaskOptions, as_defaults=True, taken=frozenset(option.field for option in _DAG)),
 }
 
-# Fields of TaskOptions with which a task may compute other values or reach another outcome.
+# Fields of TaskOptions on which the values or the outcome of a task may depend.
 RESULT_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.affects_result)
+
+# Fields of TaskOptions whose values are Python expressions, which read names as the task's cell does.
+EXPRESSION_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.kind.expression)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import Job, Key, StoredInput
@@ -65,8 +66,10 @@ def assemble(
         element=dict(element or {}),
         expand=expand,
         context=dict(context or {}),
-        held=names_at_risk(dag, task),
+        held=names_missing_hidden_changes(dag, task),
         changed_later=changed_later(dag, task),
+        state_observers=state_observers(dag, task),
+        seeded_before=seeded_before(dag, task),
     )
 
 
@@ -96,7 +99,7 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
     return found
 
 
-def names_at_risk(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
     """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
 
     Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
@@ -131,7 +134,52 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
     """Return, for each name that tasks below this one change in place, the first of these tasks."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
-        if other.cell > task.cell:
-            for name in (*other.changes, *other.options.change):
+        if other.cell <= task.cell:
+            continue
+        for name in (*other.changes, *other.options.change):
+            if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
+    return found
+
+
+def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
+    """Return whether tasks between these two bind a name without a look at what it was."""
+    wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
+    sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
+    return bool(sources) and all(
+        source.cell > above.cell
+        and not source.opaque
+        and (_bound_anew(dag, name, above, source) if name in source.reads else name in source.writes)
+        for source in sources
+    )
+
+
+def state_observers(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+
+    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
+    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    """
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell <= task.cell:
+            continue
+        for key, certain in other.state_observed.items():
+            kind = BY_KEY.get(key)
+            if key in found or (kind is None and not may_be_local(key)):
+                continue
+            seeds_itself = key in other.state_changed or (key in task.state_changed and not certain)
+            if kind is None or not (kind.is_generator and seeds_itself):
+                found[key] = other.id
+    return found
+
+
+def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
+    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    found: dict[str, str] = {}
+    for other in dag.tasks.values():
+        if other.cell < task.cell:
+            for key in other.state_changed:
+                if BY_KEY[key].is_generator and key not in task.state_changed:
+                    found[key] = other.id
     return found

@@ -14,7 +14,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..cells.imports import changes_module_path, imported_modules
 from ..cells.source import Python, to_python
 from ..model.dag import Dag, Task
 from ..model.job import Job
-from ..options.options import RESULT_OPTIONS
+from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
 _IN_ELEMENT = frozenset({"map", "zip"})  # options that reach an instance only through its element, which the key holds
 _VERSION = 1  # increase it to invalidate all stored keys
@@ -46,7 +46,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
     task, options = job.task, job.task.options
     code, setup = normalized(task.code), [normalized(each) for each in job.setup_cells]
     definitions = [normalized(each.source) for each in task.definitions]
-    text = "\n".join((code, *setup, *definitions, options.when or "", *options.check))
+    text = "\n".join((code, *setup, *definitions, *_expressions(options)))
     read = _read(task, text)
     parts = {
         "version": _VERSION,
@@ -101,6 +101,14 @@ def _read(task: Task, text: str) -> frozenset[str]:
     return frozenset(_words(text) | (set(task.reads) - only_mapped))
 
 
+def _expressions(options: TaskOptions) -> Iterator[str]:
+    """Yield the expressions that an instance evaluates; `--map` is not one of them, since only the expansion does."""
+    for name in EXPRESSION_OPTIONS:
+        value = getattr(options, name)
+        if name not in _IN_ELEMENT and value is not None:
+            yield from [value] if isinstance(value, str) else value
+
+
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
@@ -109,7 +117,7 @@ def _run_context(job: Job) -> dict[str, Any]:
     """Return the attributes of `dag_run` that the code uses; a task that uses the run's date has a result per date."""
     task = job.task
     codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
-    texts = (*codes, task.options.when or "", *task.options.check)
+    texts = (*codes, *_expressions(task.options))
     used = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
     return {name: value for name, value in job.context.items() if name in used or None in used}
 

@@ -20,7 +20,7 @@ from ..model.text import join_names, local_time, plural, state_phrase, task_labe
 from ..model.weights import weights
 from ..options.option_types import write_duration
 from .explain import unmet_rule, unmet_upstream
-from .triggers import MET_BY_SUCCESS, Counts, Decision, Go, decide
+from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
 InstanceKey = tuple[str, int]  # task, map index
@@ -117,12 +117,12 @@ def plan(
     if run.state not in (RunState.RUNNING, RunState.CANCELLED):
         return Plan()
     table = _Instances(dag, run, instances)
-    question = _Question(now=now, previous=previous, explain=explain)
-    answer = _Pass(dag, run, table, _halt(dag, run, table, now), question).plan()
-    if answer.deadlock and not explain:  # explain a deadlock, but skip the cost otherwise
+    inputs = _PlanInputs(now=now, previous=previous, explain=explain)
+    result = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), inputs).plan()
+    if result.deadlock and not explain:  # explain a deadlock, but skip the cost otherwise
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
-    return answer
+    return result
 
 
 def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expansion:
@@ -149,7 +149,7 @@ def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
+class _PlanInputs:
     """The arguments of `plan` beside the run."""
 
     now: datetime
@@ -232,26 +232,26 @@ class _Instances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Halt:
+class _EarlyEnd:
     """The end of a whole run before all its tasks have ended."""
 
     reason: str
     verdict: RunState | None  # None: the run has its final state already
     active: TaskState  # final state for the running tasks
-    settles: bool = False  # trigger rules still settle tasks; only the others are skipped
+    rules_apply: bool = False  # trigger rules still settle tasks; only the others are skipped
 
 
-def _halt(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _Halt | None:
+def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
     if run.state is RunState.CANCELLED:
-        return _Halt(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
+        return _EarlyEnd(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
     deadline = _deadline(dag, run)
     if deadline is not None and deadline <= now and table.unfinished():
         reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
-        return _Halt(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
+        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
     failed = _failed(table) if dag.options.fail_fast else []
     if failed:
         reason = f"{failed[0].label} failed, and the run fails fast"
-        return _Halt(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, settles=True)
+        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, rules_apply=True)
     return None
 
 
@@ -265,11 +265,13 @@ def _failed(table: _Instances) -> list[Instance]:
     return [instance for mine in table.of.values() for instance in mine if instance.state is TaskState.FAILED]
 
 
-class _Pass:
+class _TaskWalk:
     """One pass over the tasks, in run order."""
 
-    def __init__(self, dag: Dag, run: RunView, table: _Instances, halt: _Halt | None, question: _Question) -> None:
-        self.dag, self.run, self.table, self.halt, self.question = dag, run, table, halt, question
+    def __init__(
+        self, dag: Dag, run: RunView, table: _Instances, early_end: _EarlyEnd | None, inputs: _PlanInputs
+    ) -> None:
+        self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # task → outcomes of its instances
         self.cut_short: dict[str, str] = {}  # task skipped regardless of its rule → the task that short-circuited
@@ -279,14 +281,14 @@ class _Pass:
         self.times: list[datetime] = []  # next starts of retries and polls
         self.waits_for_past = False
         for task in dag.order:
-            self._pass(task)
+            self._visit(task)
         for n, instance in enumerate(table.orphans):
             if instance.state in ACTIVE:
                 self._stop(table.orphans, n)
             elif instance.state in WAITING:
                 table.move(table.orphans, n, TaskState.REMOVED, "the notebook no longer has this task")
 
-    def _pass(self, task: str) -> None:
+    def _visit(self, task: str) -> None:
         if self.cut_short:
             for other in self.dag.upstream[task]:
                 if other in self.cut_short:
@@ -345,10 +347,10 @@ class _Pass:
         """Return the final state of a task that does not run, and the reason, or None if it may run."""
         if task.id in self.cut_short:
             return TaskState.SKIPPED, f"{self.cut_short[task.id]} cut the run short"
-        if isinstance(decision, TaskState) and (self.halt is None or self.halt.settles):
+        if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
             return decision, self._cause(task, counts, decision)
-        if self.halt is not None:
-            return TaskState.SKIPPED, self.halt.reason
+        if self.early_end is not None:
+            return TaskState.SKIPPED, self.early_end.reason
         return None
 
     def _cause(self, task: Task, counts: Counts, decision: TaskState) -> str:
@@ -366,8 +368,8 @@ class _Pass:
 
     def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
         """Return the conditions that keep a task from running (in words with `explain`), or None if there are none."""
-        if decision is Go.WAIT:
-            return self._unmet(task, counts) if self.question.explain else ()
+        if decision is NextStep.WAIT:
+            return self._unmet(task, counts) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
         self.waits_for_past = self.waits_for_past or bool(unmet)
         return unmet or None
@@ -384,7 +386,7 @@ class _Pass:
         return unmet_upstream(pending, task.options.trigger)
 
     def _unmet_in_the_past(self, task: Task) -> tuple[str, ...]:
-        options, previous = task.options, self.question.previous
+        options, previous = task.options, self.inputs.previous
         if previous is None or not (options.depends_on_past or options.wait_for_downstream):
             return ()
         after = self.dag.downstream[task.id] if options.wait_for_downstream else ()
@@ -397,7 +399,7 @@ class _Pass:
 
     def _free(self, task: Task, mine: list[Instance], n: int) -> None:
         """Schedule an instance, unless it waits for the time of its next start."""
-        instance, now = mine[n], self.question.now
+        instance, now = mine[n], self.inputs.now
         if instance.state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
             if instance.ready_at is not None and instance.ready_at > now:
                 self.times.append(instance.ready_at)
@@ -416,18 +418,18 @@ class _Pass:
         self.ready.append(instance)
 
     def _stop(self, place: list[Instance], n: int) -> None:
-        if self.halt is not None:
+        if self.early_end is not None:
             self.cancel.append(place[n])
-            self.table.move(place, n, self.halt.active, self.halt.reason)
+            self.table.move(place, n, self.early_end.active, self.early_end.reason)
 
     def plan(self) -> Plan:
         """Return the plan that results from the pass."""
         order = layout(self.dag)
         self.ready.sort(key=lambda one: (-order.weights[one.task], order.position[one.task], one.map_index))
         verdict, reason, deadlock = self._verdict()
-        times = self.times if verdict is None and self.halt is None else []
+        times = self.times if verdict is None and self.early_end is None else []
         deadline = _deadline(self.dag, self.run)
-        if deadline is not None and verdict is None and self.halt is None:
+        if deadline is not None and verdict is None and self.early_end is None:
             times.append(deadline)
         mapped = {one.task for one in self.ready if one.map_index < 0 and self.dag.tasks[one.task].options.map}
         return Plan(
@@ -439,7 +441,7 @@ class _Pass:
             verdict=verdict,
             reason=reason,
             deadlock=deadlock,
-            waiting=self.waiting if self.question.explain else {},
+            waiting=self.waiting if self.inputs.explain else {},
             next_check=min(times, default=None),
             waits_for_previous=(
                 verdict is None and self.waits_for_past and not (self.ready or self.times or self._any_active())
@@ -450,8 +452,8 @@ class _Pass:
         return any(instance.state in ACTIVE for instance in self.table.everything())
 
     def _verdict(self) -> tuple[RunState | None, str, Mapping[InstanceKey, tuple[str, ...]]]:
-        if self.halt is not None:
-            return self.halt.verdict, self.halt.reason, {}
+        if self.early_end is not None:
+            return self.early_end.verdict, self.early_end.reason, {}
         if self.table.unfinished():
             if self.ready or self.times or self.waits_for_past or self._any_active():
                 return None, "", {}

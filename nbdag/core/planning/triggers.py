@@ -44,14 +44,14 @@ class Counts:
         return self.success + self.skipped + self.failed + self.upstream_failed + self.removed >= self.all
 
 
-class Go(Enum):
+class NextStep(Enum):
     """The next step of a task that is not settled."""
 
     RUN = "run"
     WAIT = "wait"
 
 
-Decision = Go | TaskState  # a state settles the task without running it
+Decision = NextStep | TaskState  # a state settles the task without running it
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ def decide(rule: str, counts: Counts) -> Decision:
     """Decide whether a task runs, waits, or is settled without running."""
     row = rule_named(rule)
     if counts.all == 0:
-        return Go.RUN
+        return NextStep.RUN
     for holds, state in row.settles:
         if holds(counts):
             return state
-    return Go.RUN if row.runs(counts) else Go.WAIT
+    return NextStep.RUN if row.runs(counts) else NextStep.WAIT

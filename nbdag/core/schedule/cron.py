@@ -1,13 +1,13 @@
 """Ticks of cron expressions and intervals in a time zone.
 
-A cron expression means local (wall-clock) times. At a change of daylight saving:
+A cron expression is evaluated in local (wall-clock) time. When the clocks change for daylight saving:
 
 - A local time that occurs twice means its second occurrence, or both if the hour field is `*`.
 - A local time that does not exist is shifted by the change of the clocks: 03:30 in a missing hour is 04:30. Several
   times shifted to the same instant are one tick.
 
-Ticks strictly increase. All datetimes are aware. Returned ones are in UTC, because Python compares two datetimes of the
-same zone by their local times, so it cannot distinguish the two passes of a repeated hour. `timetable` decides which
+Ticks strictly increase. All datetimes are aware. Returned datetimes are in UTC, because Python compares datetimes of
+one zone by their local times and so treats both occurrences of a repeated hour as equal. `timetable` decides which
 ticks create a run.
 """
 
@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadDateError, croniter
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-MAX_UTC_OFFSET = DAY  # greater than the offset of any zone
-ANCHOR = datetime(1970, 1, 5)  # start of intervals without a start date: a Monday, at midnight
+MAX_UTC_OFFSET = DAY  # an upper bound; every zone has a smaller offset from UTC
+ANCHOR = datetime(1970, 1, 5)  # where intervals without a start date begin: a Monday, at midnight
 # How far to search back for the previous tick: a short way first, because a dense expression has many ticks.
 LOOKBACKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
 
@@ -34,7 +34,7 @@ class Ticks(Protocol):
         """Yield the ticks after this moment, in order, up to the end of the calendar."""
 
     def wall_times(self, tick: datetime) -> list[datetime]:
-        """Return the local times that mean this tick; empty for an interval of real time."""
+        """Return the local times for which this tick stands; none for an interval of real time."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:
@@ -55,12 +55,12 @@ def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetim
 
 
 def instants(wall: datetime, zone: ZoneInfo, *, both: bool) -> tuple[datetime, ...]:
-    """Return the instant that a local time means, or with `both` the two instants of a repeated local time."""
+    """Return the instant of a local time; with `both`, return both instants of a local time that occurs twice."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if second > first:
         return (first, second) if both else (second,)
-    return (first,)  # a missing time has the offset before the change, which shifts it forward
+    return (first,)  # Python gives a missing local time the offset from before the change, which shifts it forward
 
 
 class Cron:
@@ -72,11 +72,12 @@ class Cron:
         hours = [*range(24)] if "*" in fields[1] else fields[1]
         self.zone = zone
         self.every_hour = len(hours) == 24
-        self._minutes = [60 * hour + minute for hour in hours for minute in minutes]  # minutes of a matching day
+        # Ticks of a matching day, in minutes after midnight.
+        self._minutes = [60 * hour + minute for hour in hours for minute in minutes]
         self._days = " ".join(("0 0", *expression.split()[2:]))
 
     def days(self, first: date) -> Iterator[date]:
-        """Yield the matching days from this one on."""
+        """Yield the days that the expression matches, beginning with `first`."""
         try:
             found = croniter(self._days, datetime.combine(first, time()) - timedelta(minutes=1), ret_type=datetime)
             for moment in found:
@@ -85,8 +86,8 @@ class Cron:
             return
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        # A change of the clocks can shift a day's ticks behind those of the next day. So ticks are held back until no
-        # later day can have an earlier one, and the day before is included.
+        # When the clocks change, ticks of one day can move past ticks of the next day. So the search begins a day
+        # early, and a tick is yielded only once no later day can have an earlier tick.
         pending: set[datetime] = set()
         for day in self.days(moment.astimezone(self.zone).date() - DAY):
             earliest = self._earliest_instant(day)
@@ -107,18 +108,17 @@ class Cron:
         ]
 
     def _earliest_instant(self, day: date) -> datetime:
-        """Return a lower bound of the instants that local times of this day and later days mean."""
+        """Return an instant that no local time of this day or a later day precedes."""
         midnight = datetime.combine(day, time(), self.zone)
         if midnight.utcoffset() == midnight.replace(fold=1).utcoffset():
             return midnight.astimezone(UTC)
-        return (
-            datetime.combine(day, time(), UTC) - MAX_UTC_OFFSET
-        )  # midnight occurs twice or never; any lower bound is correct
+        # Midnight occurs twice or never on this day, so return an earlier instant.
+        return datetime.combine(day, time(), UTC) - MAX_UTC_OFFSET
 
     def _ticks(self, day: date, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks of a day that are after this moment."""
         midnight = datetime.combine(day, time())
-        if len(self._minutes) > 24 and self._has_constant_offset(midnight):  # faster, for dense expressions
+        if len(self._minutes) > 24 and self._has_constant_offset(midnight):  # faster if a day has many ticks
             begin = midnight.replace(tzinfo=self.zone).astimezone(UTC)
             least = (moment - begin) // MINUTE
             yield from (begin + minute * MINUTE for minute in self._minutes if minute > least)
@@ -138,12 +138,12 @@ class Days:
 
     def __init__(self, count: int, anchor: datetime, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)  # the anchor is a local time
+        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)  # days count from this local time
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         step = timedelta(days=self._count)
-        n = (local - self._anchor) // step  # its tick may be later: shifted, or in the second pass of its hour
+        n = (local - self._anchor) // step  # tick n may be after `moment`, if the clocks changed
         last = moment
         while True:
             try:

@@ -1,9 +1,10 @@
 """The timetable of scheduled runs.
 
-A schedule is a cron expression, a preset, an interval, or none. A run starts at the tick, which is its logical date.
-Its data interval lasts from the previous tick to this one. `cron` computes the ticks in a time zone. A `Timetable`
-selects those that create a run: within start and end date, after the last run and the deploy, with or without missed
-ticks. An invalid schedule is rejected when it is declared, not at its first tick.
+A schedule is a cron expression, a preset, an interval, or none. A scheduled run starts at a tick, which is the run's
+logical date. Its data interval lasts from the previous tick to this tick. `cron` computes the ticks in a time zone. A
+`Timetable` selects the ticks that create a run: those between the start date and the end date, after the last run and
+after the deployment. Without catchup, only the last of several missed ticks creates a run. An invalid schedule is
+rejected when it is declared, not at its first tick.
 
 Returned datetimes are in UTC; arguments must be aware. The current time is an argument.
 """
@@ -48,7 +49,7 @@ FIELDS = (
 class ScheduleError(NbdagError):
     """A schedule, date or time zone is invalid."""
 
-    subject: str  # such as "tz 'Europe/Pariss'"
+    subject: str  # the invalid option and its value, such as "tz 'Europe/Pariss'"
     problem: str
     advice: str
     template = "{subject} {problem}; {advice}"
@@ -58,12 +59,12 @@ class ScheduleError(NbdagError):
 class Timetable:
     """The schedule of a pipeline, parsed."""
 
-    schedule: str | None  # as written; None: runs only on request
+    schedule: str | None  # as in the header; None: runs are created only on request
     zone: ZoneInfo
-    start: datetime | None  # UTC; ticks before it create no run
-    end: datetime | None  # UTC; ticks after it create no run
+    start: datetime | None  # in UTC; ticks before this moment create no run
+    end: datetime | None  # in UTC; ticks after this moment create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
-    ticks: Ticks | None  # None: only on request, @once or @continuous
+    ticks: Ticks | None  # None for @once, for @continuous, and without a schedule
 
     @classmethod
     def parse(
@@ -104,13 +105,13 @@ class Timetable:
 
     @property
     def max_active_runs(self) -> int | None:
-        """Return the schedule's own limit of simultaneous runs; None: only the pipeline's limit applies."""
+        """Return 1 for a schedule whose runs must not overlap; None if only the pipeline's limit applies."""
         return 1 if self._is(CONTINUOUS) else None
 
     def next_run(self, last_run: datetime | None, now: datetime, deployed_at: datetime) -> datetime | None:
-        """Return the logical date of the next scheduled run, or None if no run follows; it is due if not after `now`.
+        """Return the logical date of the next scheduled run, at which it is due; None if there is none.
 
-        `last_run` is the logical date of the last scheduled run. For `@continuous`, call it while no run is active.
+        `last_run` is the logical date of the last scheduled run. For `@continuous`, call this while no run is active.
         """
         if self.ticks is not None:
             tick = self._next_tick(self.ticks, last_run, now, deployed_at)
@@ -118,7 +119,7 @@ class Timetable:
             tick = None if last_run else self.start or deployed_at
         elif self._is(CONTINUOUS):
             tick = max(now, self.start or now)
-            if last_run and tick <= last_run:  # the clock was set back; two runs must not have the same date
+            if last_run and tick <= last_run:  # if the clock was set back; two runs must not have the same date
                 tick = last_run + timedelta(microseconds=1)
         else:
             tick = None
@@ -136,7 +137,7 @@ class Timetable:
             yield from self._until(self.ticks.after(tick), min(now, self.end or now))
 
     def next_ticks(self, now: datetime, n: int) -> tuple[datetime, ...]:
-        """Return the next `n` ticks after `now`, or fewer if the schedule ends before."""
+        """Return the next `n` ticks after `now`, or fewer if the schedule ends earlier."""
         if self.ticks is None:
             once = [self.start] if self._is(ONCE) and self.start and self.start > now else []
             return tuple(once[:n])
@@ -149,13 +150,13 @@ class Timetable:
             yield from self._until(self.ticks.after(begin), min(last, self.end or last))
 
     def data_interval(self, tick: datetime, last_run: datetime | None = None) -> tuple[datetime, datetime]:
-        """Return the interval from the previous tick (`@continuous`: the last run) to this one, which it excludes."""
+        """Return the interval from the previous tick (`@continuous`: the last run) up to, but excluding, this tick."""
         before = last_run if self.ticks is None else latest(self.ticks, tick, inclusive=False)
         end = tick.astimezone(UTC)
         return (end if before is None else before.astimezone(UTC), end)
 
     def clock_change(self, tick: datetime) -> str:
-        """Return the effect of a daylight saving change on this tick, in words; mostly empty."""
+        """Describe the effect of a daylight saving change on this tick; return "" if there is none."""
         local = tick.astimezone(self.zone)
         wall = local.replace(tzinfo=None, fold=0)
         nominal = [] if self.ticks is None else self.ticks.wall_times(tick.astimezone(UTC))
@@ -186,7 +187,8 @@ class Timetable:
         if not self.catchup:
             bounds.append(latest(ticks, now) or bounds[0])
         found = [bound for bound in bounds if bound is not None]
-        return max(found) if len(found) == len(bounds) else None  # a bound beyond the calendar: never
+        # If a bound is beyond the end of the calendar, there is no next tick.
+        return max(found) if len(found) == len(bounds) else None
 
     def _from(self, ticks: Ticks, now: datetime) -> Iterator[datetime]:
         if self.start is None or self.start <= now:

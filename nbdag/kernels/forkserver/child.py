@@ -55,7 +55,7 @@ class Target(Protocol):
     def streams(self) -> Streams:
         """Return the descriptors to which the owner's standard streams go, if the target has moved its own."""
 
-    def settle(self, payload: bytes) -> None:
+    def finish_setup(self, payload: bytes) -> None:
         """Do the rest of the setup; the child is ready afterwards."""
 
     def run(self) -> int | None:
@@ -89,7 +89,7 @@ class ForkedChild:
         if target is None:
             target = self._create_target()
         if target is not None:
-            target.settle(request.payload)
+            target.finish_setup(request.payload)
         with socket.socket(fileno=request.fds[-1]) as owner:
             if self.owner is not None:
                 self.owner.detach()  # the same descriptor

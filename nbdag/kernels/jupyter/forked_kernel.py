@@ -29,10 +29,12 @@ from ipykernel import kernelapp
 
 from ...values import types
 from ..forkserver.child import ChildContext, Streams
-from ..runtime import runtime
+from ..runtime import runtime, state_probes
 from .connection import connection_info
 
-types.search()  # once, for all kernels that are forked
+# Once, for all kernels that are forked.
+types.search()
+state_probes.search()
 
 # Modules that a kernel imports while it starts; the server imports them once for all kernels.
 _AHEAD = (
@@ -58,7 +60,7 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 class IPKernelApp(kernelapp.IPKernelApp):
-    """ipykernel's application with its last steps postponed to `settle`; configuration refers to it by this name."""
+    """ipykernel's application, whose last steps wait for `finish_setup`; configuration files use this class name."""
 
     def init_path(self) -> None:
         """Do nothing yet."""
@@ -86,7 +88,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
                 self.control_thread.stop()
                 self.control_thread.join(timeout=5)
 
-    def settle(self) -> None:
+    def finish_setup(self) -> None:
         """Do the postponed steps in the application's own order."""
         super().init_path()  # type: ignore[no-untyped-call]
         if self.shell:
@@ -114,13 +116,13 @@ class ForkedKernel:
         out, err = (getattr(stream, "_original_stdstream_copy", None) for stream in (sys.stdout, sys.stderr))
         return 0, out, err
 
-    def settle(self, payload: bytes) -> None:
+    def finish_setup(self, payload: bytes) -> None:
         """Finish the initialisation; there is no payload, because requests come over the kernel's sockets."""
         sys.argv[:] = [ipykernel_launcher.__file__, *self.argv]
         session = os.environ.get("JPY_SESSION_NAME")
         if session:
             self.app.shell.user_ns["__session__"] = session
-        self.app.settle()
+        self.app.finish_setup()
 
     def run(self) -> None:
         """Serve until a client requests the shutdown."""

@@ -40,6 +40,9 @@ class KernelRequest:
     opaque: bool = False
     held: Mapping[str, Sequence[str]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    state_observers: Mapping[str, str] = field(default_factory=dict)
+    seeded_before: Mapping[str, str] = field(default_factory=dict)
+    state_changed: Sequence[str] = ()
 
     @classmethod
     def of(cls, job: Job) -> KernelRequest:
@@ -62,6 +65,9 @@ class KernelRequest:
             opaque=task.opaque,
             held=job.held,
             changed_later=job.changed_later,
+            state_observers=job.state_observers,
+            seeded_before=job.seeded_before,
+            state_changed=task.state_changed,
         )
 
     def to_dict(self) -> dict[str, Any]:

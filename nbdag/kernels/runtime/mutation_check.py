@@ -8,6 +8,8 @@ have that object by any name. A change that the task declares, in its code or by
 
 from __future__ import annotations
 
+import functools
+import gc
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from ...values.pickling import is_definition
 from .messages import KernelRequest
 
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
+_MOST_RESULTS = 100  # of one cache
 _DEFINITIONS = (type, types.FunctionType)
 
 
@@ -61,6 +64,9 @@ class MutationCheck:
         declared = _declared_changes(request)
         for name in _names_to_check(request, names):
             value = names[name]
+            for kept in _kept_results(value):
+                if (kept_print := fingerprint(kept, regions)) is not None:
+                    checked.append(_Checked(f"{name}()", kept, None, kept_print, (name,)))
             if name in declared or _cannot_change(value, names):
                 continue
             held = (name,) if request.held is None else request.held.get(name, ())
@@ -71,11 +77,15 @@ class MutationCheck:
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
+        reported: set[int] = set()  # by identity: one note for an object with several names
         for each in self.checked:
             # A name that now refers to another object is passed on as that object, so its readers miss nothing.
             same = names.get(each.name) is each.value
             held = [name for name in each.held if same or name != each.name]
-            if held and fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
+            if not held or id(each.value) in reported:
+                continue
+            if fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
+                reported.add(id(each.value))
                 yield self._note(each, held)
 
     def _is_real_change(self, each: _Checked) -> bool:
@@ -95,6 +105,12 @@ class MutationCheck:
         if each.digest is not None:
             code = "NB401"
             effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
+        elif name.endswith("()"):
+            code, function = "NB402", name.removesuffix("()")
+            effect = f"but other tasks have a cache of {function} without that change: change a copy"
+            return Note(
+                code=code, name=function, message=f"a result of {name} was changed in place by {task}, {effect}"
+            )
         elif isinstance(each.value, _DEFINITIONS):
             code = "NB402"
             effect = f"but other tasks{under} define it again, without that change: {remedy}"
@@ -145,6 +161,30 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
 def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
     """Return whether a value is immutable, or belongs to a module, of which every kernel has its own."""
     return isinstance(value, _IMMUTABLE) or (isinstance(value, _DEFINITIONS) and not is_definition(value, names))
+
+
+def _kept_results(function: Any) -> list[object]:
+    """Return the results that a function of functools.lru_cache keeps, except for those that cannot change."""
+    if not isinstance(function, functools._lru_cache_wrapper):
+        return []
+    referents = gc.get_referents(function)
+    if function.cache_parameters()["maxsize"] is None:
+        own = vars(function)
+        referents = [
+            result for each in referents if isinstance(each, dict) and each is not own for result in each.values()
+        ]
+    return [each for each in referents if _is_result(each, function)][:_MOST_RESULTS]
+
+
+def _is_result(value: object, function: Any) -> bool:
+    """Return whether an object that a cache refers to is a result that can change, and no part of the cache."""
+    if isinstance(value, (*_IMMUTABLE, *_DEFINITIONS, tuple)) or type(value) is object:
+        return False
+    if type(value).__module__ == "functools" or value is vars(function):
+        return False
+    if isinstance(value, dict):  # an empty one may be the cache itself
+        return bool(value) and not any(type(item).__name__ == "_lru_list_elem" for item in value.values())
+    return True
 
 
 def _declared_changes(request: KernelRequest) -> set[str]:

@@ -31,6 +31,7 @@ from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, KernelRequest, outcome_to_dict
 from .mutation_check import MutationCheck, sharing_notes
+from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import show_headers
 
@@ -61,17 +62,20 @@ class Runtime:
         self._store = ValueStore(request.values)
         self._loaded: dict[str, Loaded] = {}  # by digest: names that were stored together are loaded together
         self._mutation_check: MutationCheck | None = None
+        self._state_check = StateCheck(request)
         self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
         self._in_own_step = False  # nbdag's own cell is running, not one of the user's
         self._ready = False  # the inputs are loaded: the next cell is the task's
         self._published = False
         self._files = FileWatch(os.getcwd(), os.path.dirname(request.values))
-        self._names["dag_run"] = DagRun.of(request.context)
+        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
+        self._state_check.begin()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
@@ -93,6 +97,7 @@ class Runtime:
         if when is not None and not request.expand and not when_holds(when, self._names):
             raise Skip(f"--when {when} is false")
         self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
+        self._state_check.before_cell()
         self._in_own_step = False
         self._ready = True
 
@@ -135,6 +140,7 @@ class Runtime:
         for expression in options.check:
             check(expression, self._names)
         notes = list(self._mutation_check.notes(self._names)) if self._mutation_check is not None else []
+        notes += self._state_check.notes()
         outputs, shared = self._save()
         self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
@@ -184,7 +190,13 @@ class Runtime:
 
     # -- the outcome --------------------------------------------------------------------------------------------
 
+    def _restore_names(self, *_: object) -> None:
+        """Put nbdag's names back, which `%reset` deletes."""
+        for name, value in self._own_names.items():
+            self._names.setdefault(name, value)
+
     def _before_cell(self, info: object) -> None:
+        self._restore_names()
         if self._ready and not self._published:
             self._files.start()
 

@@ -47,7 +47,7 @@ class Worker:
         """Return the usual descriptors of the standard streams."""
         return 0, 1, 2
 
-    def settle(self, payload: bytes) -> None:
+    def finish_setup(self, payload: bytes) -> None:
         """Do nothing: the job comes over the connection."""
 
     def run(self) -> int:

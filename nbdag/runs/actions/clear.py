@@ -194,8 +194,14 @@ def _marking(
 
 def _cleared(each: InstanceRow) -> InstanceRow:
     to = TaskState.RESTARTING if each.state in ACTIVE else TaskState.NONE
-    forgiven = each.forgiven if to is TaskState.RESTARTING else each.tries
-    return replace(each, state=move(each.state, to, by_user=True), wake=None, forgiven=forgiven, short_circuit=False)
+    tries_before_reset = each.tries_before_reset if to is TaskState.RESTARTING else each.tries
+    return replace(
+        each,
+        state=move(each.state, to, by_user=True),
+        wake=None,
+        tries_before_reset=tries_before_reset,
+        short_circuit=False,
+    )
 
 
 def _queued_again(row: RunRow) -> RunRow:

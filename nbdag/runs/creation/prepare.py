@@ -211,7 +211,7 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded, and notes about doubtful ones. Raises `ParameterKindError`."""
+    """Return parameters as they are recorded, and notes about doubtful ones. Raises `ParameterTypeError`."""
     plain = plain_parameters(said)
     parameter_types.reject_text(dag.parameters, plain)
     return plain, tuple(_doubtful_parameters(dag, plain))

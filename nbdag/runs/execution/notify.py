@@ -70,7 +70,7 @@ class Notifier:
         for each in run.instances.values() if options.on_retry else ():
             # A task that is retried without a delay is running again when the change is saved.
             failed = each.tries if each.state is TaskState.UP_FOR_RETRY else each.tries - 1
-            again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.forgiven)
+            again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.tries_before_reset)
             key = (each.task, each.map_index, failed)
             if again and key not in seen:
                 seen.add(key)

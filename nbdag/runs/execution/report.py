@@ -17,7 +17,7 @@ from ... import reports
 from ...core.model.job import Key
 from ...errors import NbdagError
 from ...home import Home, HomeError
-from ...reports import Shown
+from ...reports import TaskOutcome
 from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ..creation.prepare import OutputError
@@ -79,7 +79,7 @@ class Reporter:
         text = source(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
         instances.sort(key=lambda each: (each.position, each.map_index))
-        shown = [_shown(self._home, row, each, attempts.get(each.id)) for each in instances]
+        outcomes = [_task_outcome(self._home, row, each, attempts.get(each.id)) for each in instances]
         about = {
             "dag": row.dag,
             "run_id": row.name,
@@ -87,12 +87,12 @@ class Reporter:
             "started": row.started,
             "ended": row.ended,
         }
-        displays = outputs(run.dag, shown)
+        displays = outputs(run.dag, outcomes)
         self.error = None
         for path in (self._home.report(row.dag, row.name), *([Path(row.output)] if row.output else [])):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                reports.write(text, run.dag, shown, path, parameters=row.parameters, about=about, displays=displays)
+                reports.write(text, run.dag, outcomes, path, parameters=row.parameters, about=about, displays=displays)
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 self.error = OutputError(path, why) if row.output == str(path) else HomeError(self._home.root, error)
@@ -129,9 +129,9 @@ class Reports:
             self._on_error(reporter.run.row, reporter.error)
 
 
-def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> Shown:
+def _task_outcome(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskOutcome:
     if attempt is None:
-        return Shown(task=instance.task, state=instance.state, map_index=instance.map_index)
+        return TaskOutcome(task=instance.task, state=instance.state, map_index=instance.map_index)
     key = Key(
         dag=row.dag,
         run=row.name,
@@ -139,7 +139,7 @@ def _shown(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow |
         map_index=instance.map_index,
         try_number=attempt.try_number,
     )
-    return Shown(
+    return TaskOutcome(
         task=instance.task,
         state=instance.state,
         map_index=instance.map_index,

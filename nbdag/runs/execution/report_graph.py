@@ -9,7 +9,7 @@ from ...core.cells import header
 from ...core.model.dag import CellKind, Dag
 from ...core.model.states import combined_state
 from ...errors import NbdagError
-from ...reports import Shown
+from ...reports import TaskOutcome
 
 
 def graph_cells(dag: Dag) -> list[int]:
@@ -17,7 +17,7 @@ def graph_cells(dag: Dag) -> list[int]:
     return [cell.index for cell in dag.cells if cell.kind is CellKind.CONTROL and _draws(cell.source)]
 
 
-def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
+def outputs(dag: Dag, outcomes: Sequence[TaskOutcome]) -> dict[int, Mapping[str, Any]]:
     """Return the output of each cell that draws the graph, or {} if the graph cannot be drawn."""
     indexes = graph_cells(dag)
     if not indexes:
@@ -25,16 +25,16 @@ def outputs(dag: Dag, shown: Sequence[Shown]) -> dict[int, Mapping[str, Any]]:
     from ... import graphs
 
     try:
-        bundle = graphs.bundle(dag, {task: _mark(task, shown) for task in dag.tasks})
+        bundle = graphs.bundle(dag, {task: _mark(task, outcomes) for task in dag.tasks})
     except NbdagError:
         return {}
     return {index: {"output_type": "display_data", "data": bundle, "metadata": {}} for index in indexes}
 
 
-def _mark(task: str, shown: Sequence[Shown]) -> Any:
+def _mark(task: str, outcomes: Sequence[TaskOutcome]) -> Any:
     from ...graphs import Mark
 
-    mine = [each for each in shown if each.task == task]
+    mine = [each for each in outcomes if each.task == task]
     if not mine:
         return Mark()
     state = combined_state({each.state for each in mine})

@@ -16,7 +16,7 @@ from nbdag.frontend.graph import chains, picture
 from nbdag.frontend.history import History
 from nbdag.frontend.watcher import RunWatcher
 from nbdag.graphs import Mark
-from nbdag.graphs.marks import LOOKS
+from nbdag.graphs.marks import STATE_STYLES
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
 
@@ -147,8 +147,8 @@ def test_a_task_that_fails_after_its_run_was_cancelled_is_drawn_as_cancelled(tas
     assert status.run_statuses(failed)["t"]["state"] != "cancelled"
 
 
-def test_every_display_state_has_a_precedence_and_a_look():
-    assert sorted(status.DISPLAY_PRECEDENCE) == sorted(LOOKS)
+def test_every_display_state_has_a_precedence_and_a_style():
+    assert sorted(status.DISPLAY_PRECEDENCE) == sorted(STATE_STYLES)
     assert len(status.DISPLAY_PRECEDENCE) == len(set(status.DISPLAY_PRECEDENCE))
 
 

@@ -92,13 +92,13 @@ def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
         return "; ".join(found.reasons)
 
     assert said("a") == "succeeded (try 1)"
-    assert said("c") == "failed (try 1): division by zero"
-    assert said("d") == "could not run, because something before it failed: c failed"
+    assert said("c") == "failed (try 1): ZeroDivisionError: division by zero"
+    assert said("d") == "could not run, because an upstream task failed: c failed"
     runs.set_pool("gpu", 0, home=home)
     clear(run)
     assert why(run, "d")[0].state is TaskState.NONE
     assert said("d").startswith(
-        "waits for c, which waits for its turn; has no process to run it: start `nbdag scheduler`"
+        "waits for c, which is waiting for a slot; has no process to run it: start `nbdag scheduler`"
     )
     clear_a = runs.find_run(run.id, home=home)
     assert clear_a["a"].tries == 1

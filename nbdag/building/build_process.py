@@ -1,4 +1,4 @@
-"""Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.inside STEPS RESULT`.
+"""Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.build_process STEPS RESULT`.
 
 It uses IPython's shell, as a kernel does, so that the code may contain `!ls`, `%time` and top-level await. A step is a
 cell to run, values of parameters, or a body that creates tasks. The result holds the built cells, or the first error

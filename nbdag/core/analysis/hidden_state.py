@@ -1,0 +1,343 @@
+"""State without a name: what a task can change for later cells of a notebook although no variable shows it.
+
+Such state (a library's settings, a global random generator, filters of warnings) starts in every task as setup leaves
+it. This is the one table of its kinds: which calls and assignments change a kind, which code can observe it, and what
+to advise. `kernels.runtime.state_probes` reads the kinds at run time.
+
+A use is the dotted name of something of a library, such as `numpy.random.rand`, or one of these marks: `.name` for an
+attribute of any other object, and the marks below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+VALUE = "<value>"  # a variable of another cell
+IMPORT = "<import>"  # an import in the code of the task
+MAGIC = "<magic>"  # a magic or shell line
+ANY = "<any>"  # any code at all
+LOCAL = "<module>"  # a module that may be the user's own
+
+IN_SETUP = "move it to %%setup, so that it applies to every task"
+PASS_GENERATOR = (
+    "create a generator in the task that draws first, such as rng = np.random.default_rng(0), and draw from it, so "
+    "that later tasks go on with it"
+)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _tuple(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateKind:
+    """One kind of state without a name."""
+
+    key: str
+    title: str  # in a sentence
+    changed_by: frozenset[str] = frozenset()  # functions whose call changes it; attributes whose assignment does
+    changed_below: tuple[str, ...] = ()  # prefixes of attributes and items whose assignment or change in place does
+    observed_by: tuple[str, ...] = ()  # uses, or (with a dot at the end) prefixes of uses, that observe it
+    perhaps_observed_by: tuple[str, ...] = ()  # the same for uses that observe it in some cases
+    not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes
+    restored_by: frozenset[str] = frozenset()  # context managers that restore it
+    is_generator: bool = False
+    advice: str = IN_SETUP
+
+    def observes(self, uses: Iterable[str], *, perhaps: bool = False) -> bool:
+        """Return whether code with these uses can observe this state; `perhaps`: also where that is not certain."""
+        patterns = (*self.observed_by, *self.perhaps_observed_by) if perhaps else self.observed_by
+        return any(
+            use == pattern or (pattern[-1] == "." and use.startswith(pattern))
+            for use in uses
+            if use not in self.not_observed_by
+            for pattern in patterns
+        )
+
+    def changes(self, name: str, *, assigned: bool) -> bool:
+        """Return whether a call of this name, or an assignment to it, changes this state."""
+        if assigned or name.rpartition(".")[2] in _CHANGES_IN_PLACE:
+            owner = name if assigned else name.rpartition(".")[0]
+            if any(owner == prefix or owner.startswith(f"{prefix}.") for prefix in self.changed_below):
+                return True
+        return name in self.changed_by
+
+
+_CHANGES_IN_PLACE = _words(
+    """
+    append extend insert remove pop popitem clear update setdefault add discard sort reverse
+    setLevel addHandler removeHandler addFilter removeFilter
+    """
+)
+_SEEDS_ALL = _words(
+    """
+    transformers.set_seed pytorch_lightning.seed_everything lightning.seed_everything
+    lightning.pytorch.seed_everything keras.utils.set_random_seed accelerate.utils.set_seed
+    """
+)
+_GENERATORS_OF_NUMPY = _words(
+    """
+    numpy.random.default_rng numpy.random.Generator numpy.random.RandomState numpy.random.SeedSequence
+    numpy.random.PCG64 numpy.random.PCG64DXSM numpy.random.MT19937 numpy.random.Philox numpy.random.SFC64
+    numpy.random.BitGenerator numpy.random.get_state numpy.random.seed numpy.random.set_state numpy.random
+    """
+)
+
+KINDS: tuple[StateKind, ...] = (
+    StateKind(
+        key="random/generator",
+        title="the global generator of random",
+        changed_by=_words("random.seed random.setstate") | _SEEDS_ALL,
+        observed_by=("random.",),
+        perhaps_observed_by=(LOCAL,),
+        not_observed_by=_words("random.Random random.SystemRandom random.seed random.setstate random.getstate"),
+        is_generator=True,
+        advice="create a generator in the task that draws first, such as rng = random.Random(0), and draw from it, so "
+        "that later tasks go on with it",
+    ),
+    StateKind(
+        key="numpy/generator",
+        title="the global generator of numpy.random",
+        changed_by=_words("numpy.random.seed numpy.random.set_state") | _SEEDS_ALL,
+        observed_by=("numpy.random.",),
+        perhaps_observed_by=(
+            *_tuple(
+                """
+                sklearn.model_selection.train_test_split sklearn.model_selection.ShuffleSplit sklearn.utils.shuffle
+                sklearn.model_selection.StratifiedShuffleSplit sklearn.model_selection.RandomizedSearchCV
+                sklearn.utils.resample sklearn.ensemble. sklearn.cluster. sklearn.decomposition. sklearn.manifold.
+                sklearn.neural_network. imblearn. .sample .rvs
+                """
+            ),
+            LOCAL,
+        ),
+        not_observed_by=_GENERATORS_OF_NUMPY,
+        is_generator=True,
+        advice=PASS_GENERATOR,
+    ),
+    StateKind(
+        key="torch/generator",
+        title="the global generator of torch",
+        changed_by=_words("torch.manual_seed torch.seed torch.set_rng_state torch.random.manual_seed") | _SEEDS_ALL,
+        observed_by=_tuple(
+            """
+            torch.rand torch.randn torch.randint torch.randperm torch.normal torch.bernoulli torch.multinomial
+            torch.rand_like torch.randn_like torch.nn.
+            """
+        ),
+        perhaps_observed_by=("torch.", "lightning.", "pytorch_lightning.", "transformers.", LOCAL),
+        not_observed_by=_words("torch.manual_seed torch.Generator torch.nn.functional"),
+        is_generator=True,
+        advice="create a generator, such as g = torch.Generator().manual_seed(0), and pass it on as a value",
+    ),
+    StateKind(
+        key="tensorflow/generator",
+        title="the global generator of tensorflow",
+        changed_by=_words("tensorflow.random.set_seed tensorflow.set_random_seed keras.utils.set_random_seed"),
+        observed_by=("tensorflow.random.", "tensorflow.keras.", "keras."),
+        not_observed_by=_words("tensorflow.random.set_seed keras.utils.set_random_seed"),
+        is_generator=True,
+        advice="create a generator, g = tf.random.Generator.from_seed(0), and pass it on as a value",
+    ),
+    StateKind(
+        key="decimal/context",
+        title="the context of decimal",
+        changed_by=_words("decimal.setcontext"),
+        changed_below=("decimal.getcontext()", "decimal.DefaultContext"),
+        observed_by=("decimal.", VALUE),
+        restored_by=_words("decimal.localcontext"),
+    ),
+    StateKind(
+        key="warnings/filters",
+        title="the filters of warnings",
+        changed_by=_words(
+            "warnings.filterwarnings warnings.simplefilter warnings.resetwarnings logging.captureWarnings"
+        ),
+        changed_below=("warnings.filters", "warnings.showwarning", "warnings.formatwarning"),
+        observed_by=(ANY,),
+        restored_by=_words("warnings.catch_warnings"),
+    ),
+    StateKind(
+        key="logging/settings",
+        title="the settings of logging",
+        changed_by=_words("logging.basicConfig logging.disable logging.config.dictConfig logging.config.fileConfig")
+        | _words("logging.addLevelName logging.setLoggerClass logging.setLogRecordFactory"),
+        changed_below=("logging.root", "logging.getLogger()"),
+        observed_by=_tuple("logging. .debug .info .warning .error .exception .critical .log"),
+        perhaps_observed_by=(LOCAL,),
+    ),
+    StateKind(
+        key="sys/path",
+        title="sys.path",
+        changed_by=_words("site.addsitedir"),
+        changed_below=("sys.path",),
+        observed_by=(IMPORT, "sys.path", "sys.path.", "importlib."),
+    ),
+    StateKind(
+        key="sys/limits",
+        title="the limits of the interpreter",
+        changed_by=_words("sys.setrecursionlimit sys.setswitchinterval sys.set_int_max_str_digits"),
+        observed_by=("sys.", VALUE),
+    ),
+    StateKind(
+        key="locale/locale",
+        title="the locale",
+        changed_by=_words("locale.setlocale"),
+        observed_by=("locale.", ".strftime", "time.strftime", ".sort_values"),
+    ),
+    StateKind(key="os/umask", title="the umask", changed_by=_words("os.umask"), observed_by=(ANY,)),
+    StateKind(
+        key="pandas/settings",
+        title="the settings of pandas",
+        changed_by=_words(
+            "pandas.set_option pandas.reset_option pandas.set_eng_float_format pandas.options.plotting.backend"
+        ),
+        changed_below=("pandas.options",),
+        observed_by=("pandas.", VALUE),
+        restored_by=_words("pandas.option_context"),
+    ),
+    StateKind(
+        key="numpy/settings",
+        title="the settings of numpy",
+        changed_by=_words(
+            "numpy.set_printoptions numpy.seterr numpy.seterrcall numpy.set_string_function numpy.setbufsize"
+        ),
+        observed_by=("numpy.", VALUE),
+        restored_by=_words("numpy.errstate numpy.printoptions"),
+    ),
+    StateKind(
+        key="matplotlib/settings",
+        title="the settings of matplotlib",
+        changed_by=_words(
+            """
+            matplotlib.rc matplotlib.rcdefaults matplotlib.rc_file matplotlib.pyplot.rc matplotlib.pyplot.rcdefaults
+            matplotlib.pyplot.style.use matplotlib.style.use matplotlib.pyplot.set_cmap seaborn.set seaborn.set_theme
+            seaborn.set_style seaborn.set_context seaborn.set_palette seaborn.reset_defaults
+            """
+        ),
+        changed_below=("matplotlib.rcParams", "matplotlib.pyplot.rcParams"),
+        observed_by=("matplotlib.", "seaborn.", ".plot", ".hist", ".boxplot", ".scatter", ".bar", ".imshow"),
+        restored_by=_words(
+            """
+            matplotlib.rc_context matplotlib.pyplot.rc_context matplotlib.pyplot.style.context matplotlib.style.context
+            matplotlib.pyplot.xkcd seaborn.axes_style seaborn.plotting_context seaborn.color_palette
+            """
+        ),
+    ),
+    StateKind(
+        key="sklearn/settings",
+        title="the settings of scikit-learn",
+        changed_by=_words("sklearn.set_config"),
+        observed_by=("sklearn.", VALUE),
+        restored_by=_words("sklearn.config_context"),
+    ),
+    StateKind(
+        key="polars/settings",
+        title="the settings of polars",
+        changed_by=_words(
+            """
+            polars.Config.load polars.Config.restore_defaults polars.Config.load_from_file polars.enable_string_cache
+            polars.Config.set_tbl_rows polars.Config.set_tbl_cols polars.Config.set_tbl_formatting
+            polars.Config.set_tbl_hide_dataframe_shape polars.Config.set_tbl_hide_column_data_types
+            polars.Config.set_tbl_width_chars polars.Config.set_fmt_str_lengths polars.Config.set_fmt_float
+            polars.Config.set_fmt_table_cell_list_len polars.Config.set_float_precision
+            polars.Config.set_decimal_separator polars.Config.set_thousands_separator polars.Config.set_ascii_tables
+            polars.Config.set_verbose polars.Config.set_trim_decimal_zeros polars.Config.set_streaming_chunk_size
+            """
+        ),
+        observed_by=("polars.", VALUE),
+        restored_by=_words("polars.Config"),
+    ),
+    StateKind(
+        key="duckdb/default",
+        title="the default connection of duckdb",
+        # Queries that change the database are seen by their text.
+        changed_by=_words("duckdb.register duckdb.create_function duckdb.set_default_connection"),
+        observed_by=_tuple(
+            """
+            duckdb.sql duckdb.query duckdb.execute duckdb.table duckdb.view duckdb.from_query duckdb.cursor
+            duckdb.default_connection
+            """
+        ),
+        advice="connect to a file, conn = duckdb.connect('data.duckdb'), in each task that needs it",
+    ),
+    StateKind(
+        key="ipython/settings",
+        title="the settings of IPython",
+        changed_by=_words("%precision %xmode %config %pprint"),
+        changed_below=("IPython.core.interactiveshell.InteractiveShell", "IPython.InteractiveShell"),
+        observed_by=(ANY,),
+    ),
+    StateKind(
+        key="ipython/extensions",
+        title="the magics and aliases of IPython",
+        changed_by=_words("%alias %unalias %load_ext %unload_ext %rehashx %alias_magic"),
+        observed_by=(MAGIC,),
+    ),
+    StateKind(
+        key="os/environment",
+        title="the environment",
+        changed_by=_words("os.putenv os.unsetenv dotenv.load_dotenv %env %set_env"),
+        changed_below=("os.environ",),
+        observed_by=(ANY,),
+    ),
+    StateKind(
+        key="os/directory",
+        title="the working directory",
+        changed_by=_words("os.chdir os.fchdir %cd %pushd %popd"),
+        observed_by=(ANY,),
+        restored_by=_words("contextlib.chdir"),
+    ),
+)
+BY_KEY = {kind.key: kind for kind in KINDS}
+_BY_NAME: dict[str, list[str]] = {}
+for _kind in KINDS:
+    for _name in _kind.changed_by:
+        _BY_NAME.setdefault(_name, []).append(_kind.key)
+_ROOTS_BELOW = frozenset(prefix.partition(".")[0] for kind in KINDS for prefix in kind.changed_below)
+
+# Libraries that are known well enough to say that they neither draw random numbers of the global generators nor log.
+_KNOWN_LIBRARIES = _words(
+    """
+    numpy pandas matplotlib seaborn sklearn scipy polars pyarrow duckdb torch tensorflow keras plotly altair bokeh
+    statsmodels xgboost lightgbm catboost networkx sympy PIL cv2 requests sqlalchemy yaml tqdm IPython ipywidgets
+    transformers lightning pytorch_lightning imblearn joblib dask distributed nbdag openpyxl bs4 lxml psycopg fsspec
+    """
+)
+
+
+def keys_changed_by(name: str, *, assigned: bool = False) -> Iterator[str]:
+    """Yield the kinds of state that a call of this dotted name, or an assignment to it, changes."""
+    yield from _BY_NAME.get(name, ())
+    if name.partition(".")[0] in _ROOTS_BELOW:
+        for kind in KINDS:
+            if kind.changed_below and name not in kind.changed_by and kind.changes(name, assigned=assigned):
+                yield kind.key
+
+
+def keys_restored_by(name: str) -> frozenset[str]:
+    """Return the kinds of state that this context manager restores."""
+    return frozenset(kind.key for kind in KINDS if name in kind.restored_by)
+
+
+def observed_keys(uses: Collection[str]) -> dict[str, bool]:
+    """Return the kinds of state that code with these uses can observe, and whether that is certain.
+
+    The keys include the top-level module of each use, which stands for the module's own attributes.
+    """
+    uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
+    found = {kind.key: kind.observes(uses) for kind in KINDS if kind.observes(uses, perhaps=True)}
+    found |= {use.partition(".")[0]: True for use in uses if use[0] not in ".<"}
+    return found
+
+
+def may_be_local(use: str) -> bool:
+    """Return whether a use is of a module that may be the user's own."""
+    root = use.partition(".")[0]
+    return use[0] not in ".<" and root not in sys.stdlib_module_names and root not in _KNOWN_LIBRARIES

@@ -1,0 +1,200 @@
+"""The detection of changed state without a name, which later tasks would see in the notebook but do not see here.
+
+`state_probes` says how state is read, `module_state` which modules count. Only state that a later task can observe is
+read. What setup changes is no news, because setup runs for every task; nor is what the import of a library changes,
+because later tasks import it, too. So each outermost import of a library ends one comparison and begins another.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.analysis.hidden_state import BY_KEY
+from ...core.model.job import Note
+from ...core.model.text import join_names
+from .messages import KernelRequest
+from .module_state import attributes, is_library, watch_imports
+from .state_probes import Probe, TorchState, wanted_probes
+from .twister import Twister
+
+
+@dataclass(slots=True)
+class StateCheck:
+    """The state to compare after the cell of one task."""
+
+    request: KernelRequest
+    _keys: frozenset[str] = frozenset()  # of kinds of state and modules that matter
+    _probes: dict[str, tuple[str, Probe]] = field(default_factory=dict)  # key of a probe → the key above, and the probe
+    _before: dict[str, Any] = field(default_factory=dict)  # key of a probe → state
+    _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # changed before an import of a library
+    _seeded_by_setup: set[str] = field(default_factory=set)
+    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)  # module of the user → its attributes
+    _changed_modules: dict[str, None] = field(default_factory=dict)  # attributes, such as config.LIMIT
+    _watching: bool = False
+    _depth: int = 0  # of imports of libraries
+    _stop: Callable[[], None] | None = None
+
+    def begin(self) -> None:
+        """Prepare for the code of setup, which may seed generators and import modules."""
+        self._keys = frozenset((*self.request.state_observers, *self.request.seeded_before))
+        if self._keys:
+            self._before = dict(self._read(self._keys & _GENERATORS))
+            self._stop = watch_imports(self)
+
+    def before_cell(self) -> None:
+        """Read the state that the cell starts with."""
+        if self._stop is None:
+            return
+        state = dict(self._read(self._keys))
+        for key in _GENERATORS & self._before.keys() & state.keys():
+            if state[key] != self._before[key] and not _continues(self._before[key], state[key]):
+                self._seeded_by_setup.add(key)
+        self._before = state
+        for name in self._modules:
+            self._modules[name] = attributes(sys.modules.get(name))
+        self._watching = True
+
+    def notes(self) -> Iterator[Note]:
+        """Yield a note for each kind of state that the cell changed and a later task can observe."""
+        if self._stop is None:
+            return
+        self._stop()
+        self._compare()
+        for key, (before, after) in self._found.items():
+            if not _equal(before, after):  # it may have been restored after an import
+                yield from self._note(key, before, after)
+        yield from self._module_notes()
+
+    # -- comparison
+
+    def _read(self, keys: Collection[str]) -> Iterator[tuple[str, Any]]:
+        for key, probe in wanted_probes(keys):
+            module = sys.modules.get(probe.module) if probe.module else None
+            if probe.module and module is None:
+                continue
+            try:
+                state = probe.read(module)
+            except Exception:  # a release of the library that this probe does not know: its state is not watched
+                continue
+            self._probes[probe.key] = key, probe
+            yield probe.key, state
+
+    def _compare(self) -> None:
+        for key, after in self._read(self._keys):
+            if key in self._before and not _equal(self._before[key], after):
+                first = self._found[key][0] if key in self._found else self._before[key]
+                self._found[key] = (first, after)
+        for name in self._modules:
+            self._compare_module(name)
+
+    def _compare_module(self, name: str) -> None:
+        before, after = self._modules[name], attributes(sys.modules.get(name))
+        for attribute in before.keys() | after.keys():
+            if not _equal(before.get(attribute, _MISSING), after.get(attribute, _MISSING)):
+                self._changed_modules[f"{name}.{attribute}"] = None
+
+    # -- imports
+
+    def enter_import(self, name: str, path: str) -> None:
+        """Record that the import of a module begins."""
+        if is_library(path):
+            if self._watching and self._depth == 0:
+                self._compare()
+            self._depth += 1
+
+    def leave_import(self, name: str, path: str) -> None:
+        """Record that the import of a module has ended."""
+        if not is_library(path):
+            if name.partition(".")[0] in self.request.state_observers:
+                self._modules[name] = attributes(sys.modules.get(name))
+            return
+        self._depth -= 1
+        if self._watching and self._depth == 0:
+            self._before = dict(self._read(self._keys))
+
+    # -- notes
+
+    def _note(self, key: str, before: Any, after: Any) -> Iterator[Note]:
+        if key in _GENERATORS:
+            yield from self._generator_note(key, before, after)
+            return
+        observed_as, probe = self._probes[key]
+        title, advice = probe.title_and_advice()
+        task, observer = self.request.task, self.request.state_observers[observed_as]
+        names = _differing(before, after)
+        what = f"{title} ({join_names(names)})" if names else title
+        yield Note(
+            code="NB440",
+            name=key,
+            message=f"task {task} changed {what} for itself only, and {observer} runs without that change: {advice}",
+        )
+
+    def _generator_note(self, key: str, before: Any, after: Any) -> Iterator[Note]:
+        request, kind = self.request, BY_KEY[key]
+        observer, seeder = request.state_observers.get(key), request.seeded_before.get(key)
+        drew = _continues(before, after)
+        if seeder is not None and drew:
+            message = (
+                f"task {request.task} drew from {kind.title}, which task {seeder} seeded for itself only: {kind.advice}"
+            )
+        elif observer is None or (key in request.state_changed and not drew):
+            return  # nobody would see it, or `check` has reported it
+        elif not drew:
+            message = (
+                f"task {request.task} seeded {kind.title} for itself only, and {observer} draws from it: {kind.advice}"
+            )
+        elif key in self._seeded_by_setup:
+            message = (
+                f"task {request.task} drew from {kind.title}, which setup seeds, and {observer} draws the same numbers "
+                f"again: {kind.advice}"
+            )
+        else:
+            return
+        yield Note(code="NB441", name=key, message=message)
+
+    def _module_notes(self) -> Iterator[Note]:
+        by_module: dict[str, list[str]] = {}
+        for name in sorted(self._changed_modules):
+            by_module.setdefault(name.partition(".")[0], []).append(name)
+        for module, names in by_module.items():
+            yield Note(
+                code="NB442",
+                name=module,
+                message=(
+                    f"task {self.request.task} changed {join_names(names)} for itself only, and "
+                    f"{self.request.state_observers[module]} uses {module} without that change: change it in %%setup, "
+                    "or pass the value on in a variable"
+                ),
+            )
+
+
+_GENERATORS = frozenset(key for key, kind in BY_KEY.items() if kind.is_generator)
+_MISSING = object()
+
+
+def _continues(before: Any, after: Any) -> bool:
+    """Return whether draws alone, and no seed, led from one state of a generator to another."""
+    if isinstance(before, Twister) and isinstance(after, Twister):
+        return after.continues(before)
+    if isinstance(before, TorchState) and isinstance(after, TorchState):
+        return after.continues(before)
+    return True
+
+
+def _differing(before: Any, after: Any) -> list[str]:
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return []
+    names = dict.fromkeys((*before, *after))
+    return [name for name in names if not _equal(before.get(name, _MISSING), after.get(name, _MISSING))]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return bool(one == other)
+    except Exception:  # arrays, and objects whose comparison fails
+        return False

@@ -1,0 +1,288 @@
+"""How to read state without a name: settings of libraries, random generators, and the like.
+
+    from nbdag.kernels.runtime.state_probes import Probe
+
+    PROBES = [Probe("mylib/settings", "mylib", lambda mylib: dict(mylib.settings), title="the settings of mylib",
+                    advice="call mylib.configure in %%setup")]
+
+    [project.entry-points."nbdag.probes"]
+    mylib = "mylib_nbdag:PROBES"
+
+A probe reads one kind of state, before the cell and after it, if its module is imported and a later task can observe
+the state. `core.analysis.hidden_state` says which code that is, and titles and advice of the built-in kinds; state of
+a package's probe is observed by tasks that use the module which the entry point is named after.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import locale
+import logging
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
+
+from ...core.analysis.hidden_state import BY_KEY, IN_SETUP
+from .twister import Twister
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "nbdag.probes"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How to read one kind of state without a name."""
+
+    key: str  # of the kind in `hidden_state`, or a new one such as "mylib/settings"
+    module: str  # read only if this module is imported; "" for state of Python or IPython
+    read: Callable[[Any], Any]  # module → state to compare with ==; a mapping names what differs
+    title: str = ""  # of a new kind, in a sentence
+    advice: str = IN_SETUP  # of a new kind
+
+    def title_and_advice(self) -> tuple[str, str]:
+        """Return what to call this state in a sentence, and what to advise."""
+        kind = BY_KEY.get(self.key)
+        return (kind.title, kind.advice) if kind is not None else (self.title, self.advice)
+
+
+def _decimal(_: object) -> dict[str, Any]:
+    context = decimal.getcontext()
+    names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+    traps = sorted(signal.__name__ for signal, trapped in context.traps.items() if trapped)
+    return {**{name: getattr(context, name) for name in names}, "traps": traps}
+
+
+def _warnings(_: object) -> dict[str, Any]:
+    return {
+        "filters": tuple(warnings.filters),
+        "showwarning": warnings.showwarning,
+        "formatwarning": warnings.formatwarning,
+    }
+
+
+def _logging(_: object) -> dict[str, Any]:
+    found: dict[str, Any] = {"disable": logging.root.manager.disable, "root": _logger(logging.root)}
+    for name, logger in logging.root.manager.loggerDict.items():
+        state = _logger(logger) if isinstance(logger, logging.Logger) else _UNUSED
+        if state != _UNUSED:
+            found[name] = state
+    return found
+
+
+def _logger(logger: logging.Logger) -> tuple[Any, ...]:
+    handlers = tuple(logger.handlers)
+    if logger is logging.root and len(handlers) == 1 and _is_implicit(handlers[0]):
+        handlers = ()
+    # A logger of a library that a task uses for the first time has been there in the notebook, too.
+    return logger.level, logger.propagate, logger.disabled, handlers
+
+
+_UNUSED = (logging.NOTSET, True, False, ())
+
+
+def _is_implicit(handler: logging.Handler) -> bool:
+    """Return whether this is the handler that `logging.warning()` and the like add by themselves."""
+    if type(handler) is not logging.StreamHandler or handler.stream is not sys.stderr or handler.level:
+        return False
+    return getattr(handler.formatter, "_fmt", None) == logging.BASIC_FORMAT
+
+
+def _limits(_: object) -> dict[str, Any]:
+    return {"recursion": sys.getrecursionlimit(), "switch interval": sys.getswitchinterval()}
+
+
+def _umask(_: object) -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _directory(_: object) -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 (it runs around each task)
+    except OSError:
+        return ""
+
+
+# Libraries set these variables when they are used, and set them again in later tasks.
+_OF_LIBRARIES = (
+    "POLARS_",
+    "KMP_",
+    "MPLBACKEND",
+    "COLUMNS",
+    "LINES",
+    "JOBLIB_",
+    "LOKY_",
+    "JPY_",
+    "TF_CPP_",
+    "TOKENIZERS_",
+)
+
+
+def _environment(_: object) -> dict[str, str]:
+    raw = os.environ._data  # type: ignore[attr-defined]
+    return _without_libraries(frozenset(raw.items()))
+
+
+@functools.lru_cache(maxsize=2)
+def _without_libraries(variables: frozenset[tuple[bytes, bytes]]) -> dict[str, str]:
+    found = {os.fsdecode(name): os.fsdecode(value) for name, value in variables}
+    return {name: value for name, value in found.items() if not name.startswith(_OF_LIBRARIES)}
+
+
+def _ipython_settings(_: object) -> dict[str, Any]:
+    shell: Any = get_ipython()
+    if shell is None:
+        return {}
+    plain = shell.display_formatter.formatters["text/plain"]
+    found = {
+        "precision": (plain.float_precision, plain.float_format),
+        "pprint": plain.pprint,
+        "xmode": getattr(shell.InteractiveTB, "mode", ""),
+        "ast_node_interactivity": shell.ast_node_interactivity,
+    }
+    inline = sys.modules.get("matplotlib_inline.config")
+    if inline is not None and inline.InlineBackend.initialized():
+        found["figure_formats"] = frozenset(inline.InlineBackend.instance().figure_formats)
+    return found
+
+
+# Extensions that change nothing in a task.
+_HARMLESS_EXTENSIONS = frozenset({"autoreload", "nbdag", "storemagic"})
+
+
+def _ipython_extensions(_: object) -> dict[str, Any]:
+    shell: Any = get_ipython()
+    if shell is None:
+        return {}
+    return {
+        "extensions": frozenset(shell.extension_manager.loaded) - _HARMLESS_EXTENSIONS,
+        "aliases": dict(shell.alias_manager.aliases),
+    }
+
+
+def _pandas(pandas: Any) -> dict[str, Any]:
+    from pandas._config import config  # the public functions take 100 times as long
+
+    return _flat(config._global_config)
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _numpy(numpy: Any) -> dict[str, Any]:
+    return {**numpy.get_printoptions(), **numpy.geterr(), "errcall": numpy.geterrcall()}
+
+
+# Parameters that change by themselves with the first plot.
+_OF_BACKEND = frozenset({"backend", "interactive", "toolbar", "webagg.port"})
+
+
+def _matplotlib(matplotlib: Any) -> dict[str, Any]:
+    return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in _OF_BACKEND}
+
+
+def _duckdb(duckdb: Any) -> tuple[Any, ...]:
+    query = (
+        "select 'table', table_name, estimated_size from duckdb_tables() "
+        "union all select 'view', view_name, 0 from duckdb_views() where not internal"
+    )
+    return tuple(sorted(duckdb.default_connection().cursor().execute(query).fetchall()))
+
+
+def _random(_: object) -> Twister:
+    _, words, gauss = random.getstate()
+    return Twister(words[:-1], words[-1], gauss)
+
+
+def _numpy_random(numpy: Any) -> Any:
+    state = numpy.random.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
+        return repr(state)
+    key, position = state["state"]["key"], int(state["state"]["pos"])
+    return Twister(tuple(key.tolist()), position, (state["has_gauss"], state["gauss"]))
+
+
+class TorchState(bytes):
+    """The state of torch's generator."""
+
+    seed = 0
+
+    def continues(self, before: TorchState) -> bool:
+        """Return whether draws alone led from a state to this one."""
+        return self.seed == before.seed
+
+
+def _torch(torch: Any) -> TorchState:
+    state = TorchState(torch.get_rng_state().numpy().tobytes())
+    state.seed = torch.initial_seed()
+    return state
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe("random/generator", "", _random),
+    Probe("numpy/generator", "numpy", _numpy_random),
+    Probe("torch/generator", "torch", _torch),
+    Probe("decimal/context", "", _decimal),
+    Probe("warnings/filters", "", _warnings),
+    Probe("logging/settings", "", _logging),
+    Probe("sys/path", "", lambda _: tuple(sys.path)),
+    Probe("sys/limits", "", _limits),
+    Probe("locale/locale", "", lambda _: locale.setlocale(locale.LC_ALL)),
+    Probe("os/umask", "", _umask),
+    Probe("os/environment", "", _environment),
+    Probe("os/directory", "", _directory),
+    Probe("ipython/settings", "", _ipython_settings),
+    Probe("ipython/extensions", "", _ipython_extensions),
+    Probe("pandas/settings", "pandas", _pandas),
+    Probe("numpy/settings", "numpy", _numpy),
+    Probe("matplotlib/settings", "matplotlib", _matplotlib),
+    Probe("sklearn/settings", "sklearn", lambda sklearn: sklearn.get_config()),
+    Probe("polars/settings", "polars", lambda polars: polars.Config.state()),
+    Probe("duckdb/default", "duckdb", _duckdb),
+)
+
+
+@functools.cache
+def search() -> tuple[EntryPoint, ...]:
+    """Return the entry points of the packages that have probes, without importing the packages."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
+
+
+def wanted_probes(keys: Collection[str]) -> Iterator[tuple[str, Probe]]:
+    """Yield the probes of these kinds of state, and of the modules among these keys, each with its key."""
+    for probe in PROBES:
+        if probe.key in keys:
+            yield probe.key, probe
+    if any("/" not in key and key in sys.modules for key in keys):
+        for point in search():
+            if point.name in keys and point.name in sys.modules:
+                for probe in _load(point):
+                    yield point.name, probe
+
+
+@functools.cache
+def _load(point: EntryPoint) -> tuple[Probe, ...]:
+    try:
+        return tuple(point.load())
+    except Exception:
+        warnings.warn(f"the probes of {point.name} ({point.value}) cannot be loaded", stacklevel=2)
+        return ()

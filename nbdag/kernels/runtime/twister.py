@@ -1,0 +1,49 @@
+"""States of the Mersenne Twister, which drives `random` and the global generator of numpy.
+
+Draws lead from a state to its successors; a seed sets a state that is none of them. So two states tell whether a
+generator was seeded in between, without a look at the code.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+_WORDS = 624  # of 32 bits each
+_LARGEST_SEARCH = 20_000  # blocks of words; 50 MB and some 50 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Twister:
+    """A state: a block of words, and the number of words of it that have been drawn."""
+
+    key: tuple[int, ...]
+    position: int
+    rest: object = None  # a normal variate that was drawn ahead
+
+    def continues(self, before: Twister) -> bool:
+        """Return whether draws alone led from a state to this one.
+
+        More draws than 12 million words are taken for a seed: it would take too long to follow them.
+        """
+        if self.key == before.key:
+            return self.position >= before.position
+        start, blocks = self._first_words(), 1
+        generator = before._at_start()
+        generator.getrandbits(32 * _WORDS)
+        done = 0
+        while done < _LARGEST_SEARCH:
+            stream = generator.getrandbits(32 * _WORDS * blocks).to_bytes(4 * _WORDS * blocks, "little")
+            if any(stream.startswith(start, 4 * _WORDS * block) for block in range(blocks)):
+                return True
+            done += blocks
+            blocks = min(2 * blocks, 2048)
+        return False
+
+    def _first_words(self) -> bytes:
+        return self._at_start().getrandbits(128).to_bytes(16, "little")
+
+    def _at_start(self) -> random.Random:
+        generator = random.Random()
+        generator.setstate((3, (*self.key, 0), None))
+        return generator

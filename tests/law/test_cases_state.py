@@ -1,0 +1,277 @@
+"""State without a name, in real kernels: notebooks whose plain run differs are reported, and ordinary ones are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import nbdag
+from nbdag.home import Home
+
+Cells = tuple[str, ...]
+
+# The notebook; what `check` reports as (code, task); what the run reports as (code, name) of each task.
+CASES: dict[str, tuple[Cells, set[tuple[str, str]], Mapping[str, set[tuple[str, str]]]]] = {
+    "settings of libraries": (
+        (
+            "import pandas as pd, numpy as np, warnings, decimal, sys, logging",
+            "%%task t1\n"
+            "pd.set_option('display.max_rows', 4)\n"
+            "np.set_printoptions(precision=2)\n"
+            "warnings.simplefilter('error')\n"
+            "decimal.getcontext().prec = 4\n"
+            "sys.path.insert(0, '/opt/mine')\n"
+            "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s')\n"
+            "np.seterr(divide='raise');",
+            "%%task t2\n"
+            "print(pd.get_option('display.max_rows'), np.array([1/3]), decimal.Decimal(1) / 3, '/opt/mine' in sys.path)\n"
+            "logging.info('hello log')\n"
+            "warnings.warn('w')\n"
+            "print(np.geterr()['divide'])",
+        ),
+        {("NB460", "t1")},
+        {
+            "t1": {
+                ("NB440", key)
+                for key in (
+                    "pandas/settings",
+                    "numpy/settings",
+                    "warnings/filters",
+                    "decimal/context",
+                    "sys/path",
+                    "logging/settings",
+                )
+            }
+        },
+    ),
+    "settings that a module of the user changes": (
+        (
+            "import pandas as pd, logging\nimport hidden",
+            "%%task a\nhidden.configure()",
+            "%%task b\nprint(pd.DataFrame({'x': range(50)}))\nlogging.getLogger('app').info('hello')",
+        ),
+        set(),
+        {
+            "a": {
+                ("NB440", key)
+                for key in ("pandas/settings", "logging/settings", "os/environment", "os/umask", "ipython/settings")
+            }
+        },
+    ),
+    "a module's attributes": (
+        (
+            "%%task modset\nimport loc_mod2\nloc_mod2.STATE.append(1)\nloc_mod2.N = 5",
+            "%%task modset2\nimport loc_mod2\nprint(loc_mod2.STATE, loc_mod2.N)",
+        ),
+        {("NB462", "modset")},
+        {"modset": {("NB442", "loc_mod2")}},
+    ),
+    "a module's attributes, changed by its function": (
+        ("import loc_mod2", "%%task a\nloc_mod2.grow()", "%%task b\nprint(loc_mod2.STATE)"),
+        set(),
+        {"a": {("NB442", "loc_mod2")}},
+    ),
+    "a library that a task patches": (
+        (
+            "%%task a\nimport collections, math\ncollections.Counter.shout = len\nmath.tau = 6",
+            "%%task b\nimport collections, math\nprint(hasattr(collections.Counter, 'shout'), math.tau)",
+        ),
+        {("NB462", "a")},
+        {},
+    ),
+    "a seed in a task": (
+        (
+            "import random, numpy as np",
+            "%%task seed\nrandom.seed(1)\nnp.random.seed(1)",
+            "%%task draw\na = random.random()\nb = np.random.rand()\nprint(a, b)",
+            "%%task draw2\nprint(random.random(), np.random.rand())",
+        ),
+        {("NB461", "seed")},
+        {
+            "draw": {("NB441", "random/generator"), ("NB441", "numpy/generator")},
+            "draw2": {("NB441", "random/generator"), ("NB441", "numpy/generator")},
+        },
+    ),
+    "a seed that a module of the user sets": (
+        ("import numpy as np\nimport hidden", "%%task a\nhidden.seed()", "%%task b\nx = np.random.rand()\nprint(x)"),
+        set(),
+        {"a": {("NB441", "numpy/generator")}},
+    ),
+    "a seed in setup, and two tasks that draw": (
+        ("import numpy as np\nnp.random.seed(1)", "%%task a\nx = np.random.rand(5)", "%%task b\ny = np.random.rand(5)"),
+        {("NB303", "")},
+        {"a": {("NB441", "numpy/generator")}},
+    ),
+    "magics that configure IPython": (
+        (
+            "%%task a\n%precision 2\n%alias greet echo hello",
+            "%%task b\n1 / 3",
+            "%%task c\n!echo hello",
+        ),
+        {("NB460", "a")},
+        {"a": {("NB440", "ipython/settings"), ("NB440", "ipython/extensions")}},
+    ),
+    "the default connection of duckdb": (
+        (
+            "import duckdb",
+            "%%task a\nquery = 'create table t as select 42 as x'\nduckdb.sql(query)",
+            "%%task b\nprint(duckdb.sql('select 1'))",
+        ),
+        set(),
+        {"a": {("NB440", "duckdb/default")}},
+    ),
+    "reset": (("x = 1", "%%task a\n%reset -f\nq1 = 5", "%%task b\nprint(q1)"), set(), {}),
+}
+
+# Ordinary notebooks, of which a warning would be wrong.
+QUIET: dict[str, Cells] = {
+    "plots and styles in setup": (
+        "import numpy as np, pandas as pd\nimport matplotlib.pyplot as plt\nimport matplotlib as mpl\n"
+        "%matplotlib inline\nplt.style.use('ggplot')\nmpl.rcParams['figure.figsize'] = (6, 4)\nplt.rc('font', size=9)",
+        "%%task load\ndf = pd.DataFrame({'x': np.arange(50.0), 'g': np.arange(50) % 3})",
+        "%%task hist\nfig, ax = plt.subplots()\ndf.hist(column='x', ax=ax)\nplt.title('x')\nplt.show()",
+        "%%task bars\nax = df.groupby('g').x.mean().plot.bar()\nax.set_ylabel('mean')\nplt.tight_layout()",
+        "%%task describe\ndf.plot(x='x', y='g', kind='scatter')\nplt.savefig('out.png')\ndf.describe()",
+    ),
+    "a seed in setup and generators given to models": (
+        "import numpy as np\nfrom sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.model_selection import train_test_split\nnp.random.seed(42)",
+        "%%task make\nX = np.random.rand(60, 2)\ny = (X.sum(axis=1) > 1).astype(int)",
+        "%%task split\nX_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)",
+        "%%task fit\nmodel = LogisticRegression().fit(X_train, y_train)",
+        "%%task score\nprint(model.score(X_test, y_test))",
+    ),
+    "seeds that each task sets for itself": (
+        "import random\nimport numpy as np",
+        "%%task a\nrandom.seed(0)\nnp.random.seed(0)\nx = np.random.rand() + random.random()",
+        "%%task b\nrandom.seed(1)\nnp.random.seed(1)\ny = np.random.rand() + random.random()\nprint(x)",
+    ),
+    "draws without a seed": (
+        "import random, numpy as np, uuid, tempfile",
+        "%%task a\nname = uuid.uuid4().hex\nx = np.random.rand(100_000)\nfolder = tempfile.gettempdir()",
+        "%%task b\ny = np.random.permutation(len(x))\nrandom.shuffle(list(range(9)))\nprint(name)",
+        "%%task c\nprint(len(y), random.random())",
+    ),
+    "options of pandas in setup, and a context in a task": (
+        "import pandas as pd, numpy as np\npd.set_option('display.max_rows', 6)\npd.options.display.precision = 2\n"
+        "pd.options.mode.copy_on_write = True\nnp.set_printoptions(precision=3)",
+        "%%task load\ndf = pd.DataFrame({'x': range(90)})",
+        "%%task show\nwith pd.option_context('display.max_rows', 2):\n    print(df)\n"
+        "with np.printoptions(precision=1), np.errstate(all='ignore'):\n    print(np.log(np.array([0.0])))",
+        "%%task again\ndf",
+    ),
+    "logging in setup": (
+        "import logging, sys\nlogging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
+        "log = logging.getLogger('pipeline')\nlog.setLevel(logging.DEBUG)",
+        "%%task a\nlog.info('start')\nx = 1",
+        "%%task b\nlogging.getLogger('pipeline.part').debug('x is %s', x)\nlogging.warning('root')",
+        "%%task c\nlogging.getLogger(__name__).info('done %s', x)",
+    ),
+    "logging without a configuration": (
+        "%%task a\nimport logging\nlogging.warning('first')\nx = 1",
+        "%%task b\nimport logging\nlogging.warning('second %s', x)",
+    ),
+    "warnings that are filtered in setup, or for a while": (
+        "import warnings\nwarnings.filterwarnings('ignore')",
+        "%%task a\nwith warnings.catch_warnings():\n    warnings.simplefilter('error')\n    x = 1",
+        "%%task b\nwarnings.warn('quiet')\nprint(x)",
+        "%%task c\nimport warnings as w\nw.simplefilter('always')\nw.warn('last')",
+    ),
+    "imports of libraries in tasks": (
+        "%%task a\nimport pandas as pd\nimport matplotlib.pyplot as plt\nimport sklearn.ensemble\nx = pd.Series([1, 2])",
+        "%%task b\nimport numpy as np\nimport sklearn.metrics\nimport polars as pl\nprint(np.mean(x), pl.DataFrame())",
+        "%%task c\nimport duckdb\nimport logging\nlogging.getLogger('x').info('y')\nprint(x.sum())",
+    ),
+    "caches and constants": (
+        "from functools import lru_cache\nimport loc_mod2\n@lru_cache\ndef square(n):\n    return n * n",
+        "%%task a\nx = square(3) + loc_mod2.cached(2)",
+        "%%task b\ny = square(3) + square(4) + loc_mod2.cached(2)\nprint(x)",
+        "%%task c\nprint(square(4), loc_mod2.N, y)",
+    ),
+    "a generator that flows, and tasks that write files": (
+        "import numpy as np\nimport os\nfrom pathlib import Path\nos.environ['MODE'] = 'test'\n"
+        "def noise(rng, n):\n    return rng.normal(size=n)",
+        "%%task start\nrng = np.random.default_rng(7)\nPath('out').mkdir(exist_ok=True)",
+        "%%task first\na = noise(rng, 3)\nPath('out/a.txt').write_text(str(a))",
+        "%%task second\nb = rng.integers(0, 9, 3)\n_, tail = b[0], b[1:]\nfor _ in range(2):\n    pass",
+        "%%task third\nprint(a, b, os.environ['MODE'], rng.random())",
+    ),
+    "names that are bound again": (
+        "%%task a\nxs = [1, 2]\nbox = {'xs': xs}",
+        "%%task b\nxs = [n + 1 for n in xs]\nxs.append(9)",
+        "%%task c\nprint(xs, box)",
+    ),
+}
+
+MODULES = {
+    "loc_mod2": (
+        "STATE = []\nN = 0\n_cache = {}\n\ndef grow():\n    STATE.append(len(STATE))\n\n"
+        "def cached(n):\n    _cache[n] = n\n    return _cache[n]\n"
+    ),
+    "hidden": (
+        "import logging, os\nimport numpy, pandas\nfrom IPython import get_ipython\n\n"
+        "def configure():\n"
+        "    pandas.set_option('display.max_rows', 5)\n"
+        "    logging.getLogger('app').setLevel(logging.DEBUG)\n"
+        "    os.environ['APP'] = '1'\n"
+        "    os.umask(0o027)\n"
+        "    get_ipython().run_line_magic('precision', '3')\n\n"
+        "def seed():\n    numpy.random.seed(3)\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All notebooks share a folder, so that they share warm kernels."""
+    path = tmp_path_factory.mktemp("state")
+    for name, source in MODULES.items():
+        (path / f"{name}.py").write_text(source)
+    return path
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_state_that_a_later_task_would_miss_is_reported(folder: Path, name: str) -> None:
+    cells, checked, reported = CASES[name]
+    path = written(cells, folder)
+    assert {(each.code, each.task or "") for each in nbdag.read(path).problems} == checked
+    assert warned(path) == reported
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_an_ordinary_notebook_gives_no_warning(folder: Path, name: str) -> None:
+    path = written(QUIET[name], folder)
+    assert nbdag.read(path).problems == ()
+    assert warned(path) == {}
+
+
+def test_the_remedy_of_a_seed_helps(folder: Path) -> None:
+    cells = (
+        "import numpy as np",
+        "%%task seed\nrng = np.random.default_rng(1)",
+        "%%task draw\na = rng.random()",
+        "%%task draw2 --out b\nb = (a, rng.random())",
+    )
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell.partition("\n")[2] if cell.startswith("%%") else cell, names)
+    run = nbdag.run(written(cells, folder), jobs=2, home=Home(folder / ".nbdag"))
+    assert run.value("b") == names["b"]
+
+
+def warned(path: Path) -> dict[str, set[tuple[str, str]]]:
+    """What the run of a notebook reports of its tasks."""
+    run = nbdag.run(path, jobs=2, home=Home(path.parent / ".nbdag"))
+    assert run.state.value == "success", [(task.id, task.error) for task in run.tasks]
+    found = {task.id: {(note.code, note.name) for note in task.warnings} for task in run.tasks}
+    return {task: notes for task, notes in found.items() if notes}
+
+
+def written(cells: Cells, folder: Path) -> Path:
+    """The notebook as a file."""
+    path = folder / "case.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
