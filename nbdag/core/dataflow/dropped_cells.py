@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..analysis.hidden_state import BY_KEY
 from ..analysis.objects import reaching
 from ..analysis.scopes import Bound
 from ..cells.source import Python, SyntaxProblem
@@ -27,11 +28,6 @@ from .read_cells import analyse_cells, parse
 # Methods that show their object. Their result is dropped, as that of a method that changes its object.
 _SHOWS = re.compile(r"\.(?:plot|hist|boxplot|scatter|bar|pie|show|summary|draw|render|display|print|view)\w*\s*[.(]")
 _REMEDY = "begin it with %%task NAME or, if no task may see what it does, with %%skip"
-_STATES = {
-    "seed": "seeds a global random generator",
-    "environment": "changes the environment",
-    "directory": "changes the working directory",
-}
 
 
 @dataclass(slots=True)
@@ -49,10 +45,12 @@ def dropped_cells(
     skippable: frozenset[int],
     parsed: dict[int, Python | SyntaxProblem],
     versions: Versions,
+    observed: Mapping[str, Mapping[str, bool]],
 ) -> Iterator[Problem]:
     """Yield a problem for each name that an untagged cell sets or changes and a task or setup cell below reads.
 
-    `versions` is the flow of the headless run, without these cells.
+    `versions` is the flow of the headless run, without these cells; `observed` has, by task, the state without a name
+    that it observes.
     """
     last = max((cell.index for cell in cells if cell.kind in (CellKind.TASK, CellKind.SETUP)), default=-1)
     ignored = {
@@ -79,7 +77,8 @@ def dropped_cells(
                     effect = effects.setdefault((maker, name), _Effect(flows[maker], version))
                     effect.readers[_reader(flow)] = None
     for index in sorted(ignored):
-        yield from _states(flows[index], [each for each in versions.flows if each.analysis.cell.index > index])
+        below = [each for each in versions.flows if each.analysis.cell.index > index]
+        yield from _states(flows[index], below, observed)
         for (maker, _), effect in effects.items():
             if maker == index:
                 yield from _effect(effect)
@@ -147,16 +146,32 @@ def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
     return aliased, "changes" if aliased else "may change"
 
 
-def _states(flow: CellFlow, below: Sequence[CellFlow]) -> Iterator[Problem]:
-    """Yield a warning for each change of a state without a name, which every task below would see."""
-    tasks = [each.analysis.cell.task for each in below if each.analysis.cell.kind is CellKind.TASK]
+def _states(flow: CellFlow, below: Sequence[CellFlow], observed: Mapping[str, Mapping[str, bool]]) -> Iterator[Problem]:
+    """Yield a warning for each change of a state without a name that a task below observes."""
     cell = flow.analysis.cell
     for note in flow.analysis.uses.notes:
-        if note.kind in _STATES and tasks:
+        kind = BY_KEY.get(note.kind)
+        if kind is None and note.kind != "module":
+            continue
+        key = kind.key if kind is not None else note.text.partition(".")[0]
+        later = next((task for each in below if (task := _observer(each, key, observed)) is not None), None)
+        if later is not None:
+            what = f"changes {kind.title}" if kind is not None else f"changes {note.text}"
             message = (
-                f"{note.text} in cell {cell.in_file + 1} {_STATES[note.kind]} for the tasks below, such as {tasks[0]}, "
-                "but an untagged cell below a task does not run headlessly"
+                f"{note.text} in cell {cell.in_file + 1} {what}, and {later} runs without that change, since an "
+                "untagged cell below a task does not run headlessly"
             )
-            where = "move it to the task that draws" if note.kind == "seed" else "begin the cell with %%setup"
-            hint = f"{where} or, if no task may see what the cell does, begin it with %%skip"
+            hint = "begin the cell with %%setup or, if no task may see what it does, with %%skip"
+            if kind is not None and kind.is_generator:
+                hint = f"{kind.advice}; if no task may see what the cell does, begin it with %%skip"
             yield problem("NB311", message, hint=hint, place=cell.at(note.line))
+
+
+def _observer(flow: CellFlow, key: str, observed: Mapping[str, Mapping[str, bool]]) -> str | None:
+    """Return the task of this cell if it certainly observes a state as it was above."""
+    task = flow.analysis.cell.task
+    if flow.analysis.cell.kind is not CellKind.TASK or task is None or not observed.get(task, {}).get(key):
+        return None
+    kind = BY_KEY.get(key)
+    sets = kind is not None and kind.is_generator and any(note.kind == key for note in flow.analysis.uses.notes)
+    return None if sets else task

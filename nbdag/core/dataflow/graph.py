@@ -189,7 +189,7 @@ def _inferred(
     problems += notebook.problems
     observed = _observed_state(cells)
     problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
-    problems += dropped_cells(cells, task_options, skippable, parsed, versions)
+    problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
