@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
+from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # characters, from the end of the log
@@ -23,7 +23,8 @@ _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN_CELLS = frozenset({TASK, SETUP, PARAMETERS})
+# The outputs of setup are the same for every task; the report shows them in the cell of setup.
+_SHOWN_CELLS = frozenset({TASK, HELPER})
 
 
 def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
@@ -36,7 +37,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # nbdag's own cells have no output to show, except an error: it explains why the task failed.
+            # An error of a cell that is not shown explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found

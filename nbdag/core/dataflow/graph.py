@@ -276,6 +276,8 @@ def _task(
         writes=tuple(each for each, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(flow.changes),
         aliases={each: tuple(sorted(others)) for each, others in flow.aliases.items()},
+        polls=analysis.cell.polls,
+        future_annotations=analysis.uses.future_annotations,
         opaque=any(note.kind in ("opaque", "tangle") for note in analysis.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
@@ -323,7 +325,7 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
     for name, cell in tasks.items():
         own = options[name]
         by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
-        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or RAISES_SKIP.search(cell.code):
+        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or cell.polls or RAISES_SKIP.search(cell.code):
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)

@@ -35,9 +35,12 @@ class KernelRequest:
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    definitions: Sequence[tuple[str, int, str]] = ()  # name of the cell, line within the cell, source
+    # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
+    definitions: Sequence[tuple[str, int, str, bool]] = ()
+    future_annotations: bool = False
     expand: bool = False
     opaque: bool = False
+    polls: bool = False
     held: Mapping[str, Sequence[str]] | None = None
     changed_later: Mapping[str, str] = field(default_factory=dict)
     state_observers: Mapping[str, str] = field(default_factory=dict)
@@ -60,9 +63,13 @@ class KernelRequest:
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple(
+                (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
+            ),
             expand=job.expand,
             opaque=task.opaque,
+            polls=task.polls,
+            future_annotations=task.future_annotations,
             held=job.held,
             changed_later=job.changed_later,
             state_observers=job.state_observers,

@@ -9,12 +9,15 @@ nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel
 
 from __future__ import annotations
 
+import __future__
 import linecache
 import os
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -34,6 +37,9 @@ from .mutation_check import MutationCheck, sharing_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import show_headers
+
+
+_FUTURE_FLAGS = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
 @error
@@ -98,12 +104,14 @@ class Runtime:
             raise Skip(f"--when {when} is false")
         self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
         self._state_check.before_cell()
+        if request.future_annotations:
+            self._shell.compile.flags |= __future__.annotations.compiler_flag
         self._in_own_step = False
         self._ready = True
 
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
-        for cell, line, source in self._request.definitions:
+        for cell, line, source, future in self._request.definitions:
             # Each definition keeps its line number within its cell, so that tracebacks point at the original.
             file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
@@ -112,8 +120,13 @@ class Runtime:
             page[line - 1 : line - 1 + len(lines)] = lines
             text = "\n".join(page) + "\n"
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-            compiled = self._shell.compile("\n" * (line - 1) + code, file, "exec")
+            # As in the notebook, where each cell is compiled with the future statements of the cells above.
+            compiled = compile("\n" * (line - 1) + code, file, "exec", self._flags(future), True)
             exec(compiled, self._names)
+
+    def _flags(self, future_annotations: bool) -> int:
+        flags = getattr(self._shell.compile, "flags", 0) & _FUTURE_FLAGS
+        return flags | __future__.annotations.compiler_flag if future_annotations else flags
 
     def _value(self, digest: str, name: str, source: str) -> Any:
         if digest not in self._loaded:
@@ -135,12 +148,14 @@ class Runtime:
         if self._published:
             return
         options, cell = self._request.options, self._last
-        if options.operator == "sensor" and cell is not None and not self._poll(cell, options.poke):
+        if self._request.polls and cell is not None and not self._poll(cell, options.poke):
             return
         for expression in options.check:
             check(expression, self._names)
         notes = list(self._mutation_check.notes(self._names)) if self._mutation_check is not None else []
         notes += self._state_check.notes()
+        if cell is not None and _is_quiet_exit(cell.error_in_exec):
+            notes.append(self._exit_note())
         outputs, shared = self._save()
         self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
@@ -173,6 +188,8 @@ class Runtime:
             if not done.success:  # `_after_cell` has shown and published the error
                 captured.show()
                 return False
+            if value:
+                captured.show()
         return True
 
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
@@ -187,6 +204,14 @@ class Runtime:
                 del values[error.name]
             else:
                 return saved.outputs, sharing_notes(self._request, saved, self._names)
+
+    def _exit_note(self) -> Note:
+        task = self._request.task
+        message = (
+            f"{task} ended by sys.exit, which ends this task only: it succeeded, and later tasks run, although the "
+            "notebook stops here; raise nbdag.Skip to skip what needs it, or nbdag.Fail to fail"
+        )
+        return Note(code="NB472", name=task, message=message)
 
     # -- the outcome --------------------------------------------------------------------------------------------
 
@@ -240,7 +265,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _is_quiet_exit(error: BaseException) -> bool:
+def _is_quiet_exit(error: BaseException | None) -> bool:
     """Return whether this is `sys.exit()` without an error code, which ends a cell but does not fail it."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 

@@ -51,7 +51,7 @@ class Deployed:
     id: str
     path: Path  # the notebook's file when it was deployed
     digest: str  # of the pinned version, which new runs use
-    version: int  # the number of versions so far, this one included
+    version: int  # its number among the versions so far, from 1; a version that is deployed again keeps its number
     deployed: datetime
     schedule: str | None  # None: on demand only
     tz: str
