@@ -299,7 +299,8 @@ def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[
             continue
         if options.zip and not options.map:
             hint = "add --map x=xs once for each list to pair, or remove --zip"
-            yield problem("NB314", "--zip pairs maps, but there is no --map", hint=hint, task=cell.task, place=cell.at(1))
+            message = "--zip pairs maps, but there is no --map"
+            yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
         if options.reschedule and not cell.polls and not found.options.defaults.get("reschedule"):
             message = f"--reschedule is for sensors, but the operator is {options.operator}"
             hint = "add --operator sensor, or remove --reschedule"

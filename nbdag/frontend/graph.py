@@ -52,7 +52,7 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
         ],
         "order": list(dag.order if len(dag.order) == len(dag.tasks) else dag.tasks),
         "problems": [problem_line(problem) for problem in dag.problems],
-        "dropped": sorted({each.place.cell for each in dag.problems if each.code in DROPPED and each.place is not None}),
+        "dropped": sorted({each.place.cell for each in dag.problems if each.code in DROPPED and each.place}),
     }
 
 

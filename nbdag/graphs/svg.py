@@ -176,9 +176,10 @@ def _node(task: Task, box: Box, given: Mark | None) -> str:
 
 
 def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
+    kind = " files" if edge.files else " declared" if edge.declared else ""
     parts = [
         f'<g class="edge"><title>{escape(edge_tooltip(edge))}</title>',
-        f'<path class="line{" files" if edge.files else " declared" if edge.declared else ""}" d="{line_path(curve)}"/>',
+        f'<path class="line{kind}" d="{line_path(curve)}"/>',
     ]
     if curve.tip is not None:
         parts.append(f'<path class="tip" d="{tip_path(curve)}"/>')

@@ -310,7 +310,7 @@ class RunStep:
         return self.row.state in RUN_FINISHED and not self.run.finished
 
     def compare_files(self, earlier: Sequence[FilesOfAttempt]) -> None:
-        """Add a note for each pair of tasks that used one file in no certain order; `earlier` has the saved attempts."""
+        """Add a note for each unordered pair of tasks that used one file; `earlier` has the saved attempts."""
         ended = [
             FilesOfAttempt(task=instance.task, started=result.started, ended=result.ended, files=result.files)
             for instance, result in self.ended

@@ -8,7 +8,9 @@ from nbdag.core.cells.cells import RawCell
 from nbdag.core.model.dag import Dag
 from nbdag.notebooks import read_cells
 
-SETUP = "import pandas as pd\nimport random, os\nimport numpy as np\ndef grow(xs): xs.append(1)\ndef scale(n): return n * 2"
+SETUP = (
+    "import pandas as pd\nimport random, os\nimport numpy as np\ndef grow(xs): xs.append(1)\ndef scale(n): return n * 2"
+)
 EXTRACT = "%%task extract\ndf = pd.read_csv('d.csv')\nxs = []\ndebug = True"
 TRAIN = "%%task train\nprint(df, xs, random.random(), os.environ['A'])"
 

@@ -64,12 +64,12 @@ ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a failed read": (lambda: Path("none.txt").exists() or _try_to_read("none.txt"), {"none.txt": "r"}),
     "a new file": (lambda: Path("new.txt").write_text("1"), {"new.txt": "cw"}),
     "an overwritten file": (lambda: Path("old.txt").write_text("1"), {"old.txt": "w"}),
-    "an append": (lambda: open("old.txt", "a").close(), {"old.txt": "a"}),
-    "an update": (lambda: open("old.txt", "r+").close(), {"old.txt": "rw"}),
-    "a move": (lambda: os.replace("old.txt", "new.txt"), {"old.txt": "c", "new.txt": "c"}),
+    "an append": (lambda: Path("old.txt").open("a").close(), {"old.txt": "a"}),
+    "an update": (lambda: Path("old.txt").open("r+").close(), {"old.txt": "rw"}),
+    "a move": (lambda: Path("old.txt").rename("new.txt"), {"old.txt": "c", "new.txt": "c"}),
     "a copy": (lambda: shutil.copyfile("old.txt", "new.txt"), {"old.txt": "r", "new.txt": "cw"}),
-    "a removal": (lambda: os.remove("old.txt"), {"old.txt": "c"}),
-    "a listing": (lambda: os.listdir(), {".": "l"}),
+    "a removal": (lambda: Path("old.txt").unlink(), {"old.txt": "c"}),
+    "a listing": (lambda: list(Path().iterdir()), {".": "l"}),
     "a low-level open": (lambda: os.close(os.open("new.txt", os.O_CREAT | os.O_WRONLY)), {"new.txt": "cw"}),
     "a written database": (lambda: update("d.db"), {"d.db": "w"}),
     "a queried database": (lambda: query("old.db"), {"old.db": "r"}),
@@ -77,7 +77,7 @@ ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a file above the folder": (lambda: Path("../beside.txt").write_text("1"), {"../beside.txt": "cw"}),
     "code": (lambda: Path("code.py").read_text(), {}),
     "a library": (lambda: Path(os.__file__).read_bytes(), {}),
-    "a device": (lambda: open(os.devnull, "w").close(), {}),
+    "a device": (lambda: Path(os.devnull).open("w").close(), {}),
     "nbdag's own home": (lambda: Path("../home/nbdag/x").write_text("1"), {}),
     "git's own files": (lambda: Path(".git/index").write_text("1"), {}),
     "a hidden cache elsewhere": (lambda: Path("../.cache/x").write_text("1"), {}),
@@ -86,7 +86,7 @@ ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
 
 def _try_to_read(name: str) -> None:
     with pytest.raises(FileNotFoundError):
-        open(name)
+        Path(name).read_text()
 
 
 @pytest.mark.parametrize("name", ACTS)

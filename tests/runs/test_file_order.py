@@ -24,7 +24,9 @@ def test_a_run_reports_a_file_that_an_unordered_task_reads(
     write: Callable[..., Path], home: Home, tmp_path: Path
 ) -> None:
     (tmp_path / "best.joblib").write_text("old")
-    path = write(SETUP, TRAIN, PUBLISH, "%%task shell\n!echo 1 > made.txt", "%%task look\nos.path.getsize('best.joblib')")
+    path = write(
+        SETUP, TRAIN, PUBLISH, "%%task shell\n!echo 1 > made.txt", "%%task look\nos.path.getsize('best.joblib')"
+    )
     run = nbdag.run(path, jobs=1, home=home)
     assert run.state.value == "success"
     sentence = "publish reads best.joblib, which train writes, and nothing orders these tasks"

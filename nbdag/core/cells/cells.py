@@ -1,10 +1,10 @@
 """Classify the cells of a notebook and parse their headers.
 
 A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines a cell's kind. Other code is setup
-above the first task or `%%dag`, and scratch below it. As in IPython, a cell magic must be on the first line of its cell that is not blank. The lines of
-nbdag (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in `Cell.code`, so that a kernel
-without nbdag accepts them and line numbers stay the same. Errors become `Problem`s. An invalid header still makes its
-cell a task, since otherwise one typing error would cause many problems.
+above the first task or `%%dag`, and scratch below it. As in IPython, a cell magic must be on the first line of its cell
+that is not blank. The lines of nbdag (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in
+`Cell.code`, so that a kernel without nbdag accepts them and line numbers stay the same. Errors become `Problem`s. An
+invalid header still makes its cell a task, since otherwise one typing error would cause many problems.
 
 Operators and the analysis of code are in other modules.
 """

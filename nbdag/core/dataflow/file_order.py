@@ -22,7 +22,12 @@ from ..model.job import FilesOfAttempt, FileUse
 from ..model.problems import problem
 from ..model.text import plural
 
-_FORMATS = "csv parquet json excel pickle feather hdf html xml stata orc ipc ndjson avro file delta".split()
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FORMATS = _words("csv parquet json excel pickle feather hdf html xml stata orc ipc ndjson avro file delta")
 _READS = frozenset(
     f"{verb}_{form}"
     for verb, forms in {"read": [*_FORMATS, "table", "fwf", "sas", "spss"], "scan": _FORMATS}.items()
@@ -37,12 +42,14 @@ _WRITES = frozenset(
     }.items()
     for form in forms
 )
-_OTHER_READS = frozenset("imread loadtxt genfromtxt fromfile load_model open_dataset".split())
-_OTHER_WRITES = frozenset("savefig imsave savetxt savez savez_compressed save_model".split())
+_OTHER_READS = _words("imread loadtxt genfromtxt fromfile load_model open_dataset")
+_OTHER_WRITES = _words("savefig imsave savetxt savez savez_compressed save_model")
 # Functions of modules → the position of their path.
 _MODULE_READS = {("np", "load"): 0, ("numpy", "load"): 0, ("joblib", "load"): 0, ("torch", "load"): 0}
 _MODULE_WRITES = {("np", "save"): 0, ("numpy", "save"): 0, ("joblib", "dump"): 1, ("torch", "save"): 1}
-_PATH_METHODS = {"read_text": "r", "read_bytes": "r", "write_text": "c", "write_bytes": "c", "unlink": "c", "touch": "c"}
+_PATH_METHODS = {"read_text": "r", "read_bytes": "r"} | dict.fromkeys(
+    ("write_text", "write_bytes", "unlink", "touch"), "c"
+)
 _OPENS = (("open",), ("io", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma", "open"))
 _MOVES = frozenset({("shutil", "move"), ("os", "rename"), ("os", "replace")})
 _COPIES = frozenset({("shutil", "copy"), ("shutil", "copyfile"), ("shutil", "copy2"), ("shutil", "copytree")})
@@ -100,8 +107,9 @@ def file_conflicts(
                         known[each] = ancestors(each)
                 if first not in known[second] and second not in known[first]:
                     found[first, second].append((path, relation))
-    for (first, second), files in sorted(found.items(), key=lambda each: (position[each[0][1]], position[each[0][0]])):
-        yield Conflict(first=first, second=second, paths=tuple(path for path, _ in files), relation=files[0][1])
+    in_order = sorted(found.items(), key=lambda each: (position[each[0][1]], position[each[0][0]]))
+    for (first, second), shared in in_order:
+        yield Conflict(first=first, second=second, paths=tuple(path for path, _ in shared), relation=shared[0][1])
 
 
 def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conflict, ...]:
@@ -140,7 +148,8 @@ def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]
     for number, attempt in enumerate(attempts):
         files = []
         for path, how in attempt.files:
-            letters = how.replace("s", "c" if number in seen[path] and wrote(number, path) else "") if "s" in how else how
+            mine = "s" in how and number in seen[path] and wrote(number, path)
+            letters = how.replace("s", "c" if mine else "")
             files += [FileUse(path, letters)] if letters else []
         found.append(files)
     return found
@@ -280,7 +289,7 @@ def _call(node: ast.Call, constants: Mapping[str, str]) -> Iterator[tuple[str, s
     method = isinstance(node.func, ast.Attribute)
     if dotted in _OPENS:
         yield argument(0), _mode(node, 1)
-    elif method and (name == "open" or name in _PATH_METHODS):
+    elif isinstance(node.func, ast.Attribute) and (name == "open" or name in _PATH_METHODS):
         yield _path(node.func.value, constants), _PATH_METHODS.get(name) or _mode(node, 0)
     elif pair in _MOVES:
         yield argument(0), "c"

@@ -325,7 +325,8 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
     for name, cell in tasks.items():
         own = options[name]
         by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
-        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or cell.polls or RAISES_SKIP.search(cell.code):
+        by_operator = cell.polls or SKIPPING_OPERATORS.search(own.operator)
+        if own.when or own.map or by_rule or by_operator or RAISES_SKIP.search(cell.code):
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)

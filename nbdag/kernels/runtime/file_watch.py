@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ...core.model.job import FileUse, Note
@@ -28,18 +29,23 @@ SEARCH_AFTER_PROGRAM = 0.5  # seconds that the search may take if the cell start
 SEARCH_AFTER_LIBRARY = 0.02  # the same if only a library of `NATIVE` is loaded
 CLOCK_STEP = 0.02  # seconds by which the clock of a file system may be late
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Libraries that write files without Python's knowledge.
-NATIVE = frozenset(
-    "polars duckdb h5py pyarrow xgboost lightgbm catboost torch tensorflow netCDF4 cv2 fiona pyogrio rasterio".split()
+NATIVE = _words(
+    "polars duckdb h5py pyarrow xgboost lightgbm catboost torch tensorflow netCDF4 cv2 fiona pyogrio rasterio"
 )
-_IGNORED = frozenset(
-    ".git .hg .svn .nbdag __pycache__ .ipynb_checkpoints .cache .mypy_cache .ruff_cache .pytest_cache .ipython .jupyter "
-    ".matplotlib node_modules site-packages".split()
+_IGNORED = _words(
+    ".git .hg .svn .nbdag __pycache__ .ipynb_checkpoints .cache .mypy_cache .ruff_cache .pytest_cache .ipython "
+    ".jupyter .matplotlib node_modules site-packages"
 )
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pth", ".ipynb")
-_CACHES = ("XDG_CACHE_HOME", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "XDG_RUNTIME_DIR")
+_CACHES = _words("XDG_CACHE_HOME MPLCONFIGDIR IPYTHONDIR JUPYTER_CONFIG_DIR JUPYTER_RUNTIME_DIR XDG_RUNTIME_DIR")
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var", "/opt")
-_PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.spawn"})
+_PROGRAMS = _words("subprocess.Popen os.system os.posix_spawn os.exec os.fork os.forkpty os.spawn")
 
 _active: FileWatch | None = None
 _installed = False
@@ -169,12 +175,12 @@ class FileWatch:
 
     def _kept(self, given: Any) -> str | None:
         """Return the absolute path of a watched file, or None for any other."""
-        path = os.path.abspath(os.fsdecode(given))
+        path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100  # `resolve` would follow links, and costs more
         if path.startswith(self._excluded):
             return None
         if not _is_below(path, self._folder):
             parent, name = os.path.split(path)
-            path = os.path.join(os.path.realpath(parent), name)  # such as a link to a folder of data
+            path = f"{os.path.realpath(parent)}/{name}"  # its folder may be a link into this one
             if path.startswith(self._excluded):
                 return None
         if _is_below(path, self._folder):
@@ -200,9 +206,13 @@ class FileWatch:
                         if entry.is_dir(follow_symlinks=False):
                             if entry.name not in _IGNORED and not f"{entry.path}/".startswith(self._excluded):
                                 ahead.append(entry.path)
-                        elif entry.path not in written and not entry.name.endswith(_CODE):
-                            if entry.is_file() and entry.stat().st_mtime >= self._since:
-                                self._record(entry.path, "s")
+                        elif (
+                            entry.path not in written
+                            and not entry.name.endswith(_CODE)
+                            and entry.is_file()
+                            and entry.stat().st_mtime >= self._since
+                        ):
+                            self._record(entry.path, "s")
         return True
 
 
@@ -241,7 +251,7 @@ def _state(path: str) -> tuple[Any, ...]:
     found: list[Any] = []
     for each in (path, f"{path}-wal", f"{path}-journal"):
         try:
-            status = os.stat(each)
+            status = Path(each).stat()
         except OSError:
             found.append(None)
         else:

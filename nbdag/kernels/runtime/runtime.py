@@ -8,16 +8,16 @@ nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel
 """
 
 from __future__ import annotations
-
 import __future__
+
 import linecache
-import os
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -38,8 +38,8 @@ from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import show_headers
 
-
-_FUTURE_FLAGS = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+_ANNOTATIONS: int = __future__.annotations.compiler_flag
+_FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
 @error
@@ -73,7 +73,7 @@ class Runtime:
         self._in_own_step = False  # nbdag's own cell is running, not one of the user's
         self._ready = False  # the inputs are loaded: the next cell is the task's
         self._published = False
-        self._files = FileWatch(os.getcwd(), os.path.dirname(request.values))
+        self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
         self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
@@ -105,7 +105,7 @@ class Runtime:
         self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
         self._state_check.before_cell()
         if request.future_annotations:
-            self._shell.compile.flags |= __future__.annotations.compiler_flag
+            self._shell.compile.flags |= _ANNOTATIONS
         self._in_own_step = False
         self._ready = True
 
@@ -125,8 +125,8 @@ class Runtime:
             exec(compiled, self._names)
 
     def _flags(self, future_annotations: bool) -> int:
-        flags = getattr(self._shell.compile, "flags", 0) & _FUTURE_FLAGS
-        return flags | __future__.annotations.compiler_flag if future_annotations else flags
+        flags = int(getattr(self._shell.compile, "flags", 0)) & _FUTURE_FLAGS
+        return flags | _ANNOTATIONS if future_annotations else flags
 
     def _value(self, digest: str, name: str, source: str) -> Any:
         if digest not in self._loaded:
