@@ -48,7 +48,8 @@ def _count_lines_of_cells() -> Callable[[], None]:
 
     def count(frame: FrameType) -> Any:
         entry = linecache.cache.get(frame.f_code.co_filename)
-        return len(entry[2]) if entry is not None and len(entry) == 4 else original(frame)
+        is_function = frame.f_code.co_name != "<module>"  # IPython shows the cell's own frame correctly
+        return len(entry[2]) if is_function and entry is not None and len(entry) == 4 else original(frame)
 
     setattr(ultratb, "get_line_number_of_frame", count)  # noqa: B010  # mypy knows no such attribute in some versions
     return lambda: setattr(ultratb, "get_line_number_of_frame", original)
