@@ -4,6 +4,11 @@ The folder is `NBDAG_HOME`, else the nearest `.nbdag` at or above the working di
 database is `NBDAG_DB_URL` instead, if that is set. `find` creates nothing: the first write creates the folder, so a
 query in the wrong folder leaves no files.
 
+A `.nbdag` that is found must belong to the current user and be writable by nobody else, since its content is executed:
+pinned notebooks, pickled values, recipients of notifications. `NBDAG_HOME` that names a folder is trust, as for root
+and in a container, whose files may belong to another user. A new home has mode 0700 and its files 0600, whatever the
+umask.
+
     nbdag.db                                  the store
     runs/DAG/RUN/notebook.ipynb               the report
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb each attempt
@@ -15,19 +20,23 @@ Only this module puts ids into paths, and it rejects an id that could lead out o
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .core.model.job import Key
 from .errors import NbdagError, error
-from .writing import write_atomically
+from .writing import create_private_file, make_private_folder, write_atomically
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
-_PASSWORD = re.compile(r"(://[^:@/?]*:).*@")  # to the last @: a password may contain one
+_PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # to the last @: a password may contain one
+_LOGIN = re.compile(r"://.*@")
 _SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of secrets
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
@@ -65,6 +74,41 @@ class HomeError(NbdagError):
         return (self.why.strerror or str(self.why)).lower()
 
 
+@error
+class NotAFolderError(NbdagError):
+    """The home is a file."""
+
+    path: Path
+    template = "{path} is not a folder, so it cannot hold nbdag's state; rename it, or set NBDAG_HOME to another folder"
+
+
+@error
+class UntrustedHomeError(NbdagError):
+    """A home that was found belongs to another user, or others may write to it."""
+
+    path: Path
+    why: str
+    advice: str
+    template = "{path} {why}, so nbdag does not use it; {advice}"
+
+
+@error
+class UnknownUserError(NbdagError):
+    """A path begins with ~ and the name of a user that does not exist."""
+
+    exit_code = 2
+
+    path: str
+    template = "{path!r} names the home folder of a user that does not exist; write ./{path} for a file of this name"
+
+
+@error
+class FolderGoneError(NbdagError):
+    """The working directory was deleted."""
+
+    template = "the current folder no longer exists; change to an existing folder and try again"
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of one project's state, which need not exist yet."""
@@ -91,8 +135,27 @@ class Home:
         """Create the folder, with a .gitignore that excludes all of it."""
         try:
             if not self.root.is_dir():
-                self.root.mkdir(parents=True, exist_ok=True)
-                (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
+                self.root.parent.mkdir(parents=True, exist_ok=True)
+                make_private_folder(self.root)
+                write_atomically(self.root / ".gitignore", b"*\n")
+        except FileExistsError:
+            raise NotAFolderError(self.root) from None
+        except OSError as why:
+            raise HomeError(self.root, why) from why
+
+    def make_database(self) -> None:
+        """Create the folder and an empty SQLite file; SQLite gives its other files the same mode."""
+        self.make()
+        try:
+            create_private_file(self.database)
+        except OSError as why:
+            raise HomeError(self.root, why) from why
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder of this home."""
+        self.make()
+        try:
+            make_private_folder(path)
         except OSError as why:
             raise HomeError(self.root, why) from why
 
@@ -108,6 +171,12 @@ class Home:
         """Return the path of an attempt's notebook; its log has the same path with the suffix .log."""
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
+
+    def mark(self, key: Key) -> str:
+        """Return the mark of an attempt's processes, which every scheduler on this database computes alike."""
+        where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
+        parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""
@@ -126,23 +195,106 @@ class Home:
         """Write a file of this home atomically."""
         self.make()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, content)
         except OSError as why:
             raise HomeError(self.root, why) from why
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
-    """Return the home for a working directory. Creates nothing."""
-    here = (cwd or Path.cwd()).absolute()
+    """Return the home for a working directory. Creates nothing.
+
+    Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
+    """
     url = environ.get("NBDAG_DB_URL") or None
     chosen = environ.get("NBDAG_HOME")
+    if chosen and expanded(chosen).is_absolute():
+        return _chosen(expanded(chosen), url)
+    try:
+        here = (cwd or Path.cwd()).absolute()
+    except FileNotFoundError:
+        raise FolderGoneError from None
     if chosen:
-        return Home(here / Path(chosen).expanduser(), url)
+        return _chosen(here / chosen, url)
     for folder in (here, *here.parents):
-        if (folder / NAME).is_dir():
-            return Home(folder / NAME, url)
-    return Home(here / NAME, url)
+        root = folder / NAME
+        if _is_folder(root):
+            why = reason_to_distrust(root)
+            if why:
+                raise UntrustedHomeError(root, *why)
+            return Home(root, url)
+    root = here / NAME
+    if os.path.lexists(root):
+        raise NotAFolderError(root)
+    return Home(root, url)
+
+
+def reason_to_distrust(root: Path) -> tuple[str, str] | None:
+    """Return why another user could have written this home, and the next step; None if no other user could."""
+    if not hasattr(os, "getuid"):
+        return None
+    for path, seen in _entries(root):
+        if seen.st_uid != os.getuid():
+            advice = f"set NBDAG_HOME={root} if you trust that user, or use another folder"
+            return f"belongs to {_owner(seen.st_uid)}{_within(path, root)}", advice
+        if stat.S_IMODE(seen.st_mode) & 0o022 and not stat.S_ISLNK(seen.st_mode):
+            advice = f"check its files, then run `chmod -R go-w {root}`, or set NBDAG_HOME={root} if you trust them"
+            return f"can be written by other users{_within(path, root)}", advice
+    return None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with a leading ~ or ~user replaced. Raises `UnknownUserError`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UnknownUserError(os.fspath(path)) from None
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path, with a leading ~ replaced. Raises `UnknownUserError` or `FolderGoneError`."""
+    try:
+        return expanded(path).absolute()
+    except FileNotFoundError:
+        raise FolderGoneError from None
+
+
+def _chosen(root: Path, url: str | None) -> Home:
+    if not _is_folder(root) and os.path.lexists(root) and os.access(root.parent, os.X_OK):
+        raise NotAFolderError(root)
+    return Home(root, url)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it is below a folder that cannot be entered
+        return False
+
+
+def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield a home's link, its folder and what is in it, as far as they exist."""
+    yield root, root.lstat()
+    for path in (root, root / "nbdag.db", root / "values", root / "notebooks", root / "runs"):
+        try:
+            yield path, path.stat()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return  # the folder cannot be entered, which a later access reports
+
+
+def _owner(uid: int) -> str:
+    try:
+        import pwd
+
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except (ImportError, KeyError):
+        return f"user {uid}"
+
+
+def _within(path: Path, root: Path) -> str:
+    return "" if path == root else f" (its {path.name})"
 
 
 def the_home(home: Home | None) -> Home:

@@ -1,13 +1,14 @@
-"""Reading of notebook files as `Dag`s.
+"""Reads notebook files as `Dag`s.
 
-`read` accepts any notebook of format 4, with or without cell ids, and rejects any other file with the path and the next
-step. Mistakes inside a notebook do not raise: they are in `Dag.problems`, and those of severity error keep the notebook
-from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not built (`Dag.unbuilt`).
-`with_built` inserts the built tasks below the `%%dag` cell. The metadata of each inserted cell has `nbdag.built`, the
-line of the `%%dag` cell that built it (0 in the `%%dag` cell itself), so that places refer to the user's file.
+`read` accepts any notebook of format 4, with or without cell ids. For any other file it raises an error with the path
+and the next step. Mistakes inside a notebook raise no error: they are in `Dag.problems`, and a problem of severity
+error keeps the notebook from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not built
+(`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of each inserted
+cell, `nbdag.built` is the line of the `%%dag` cell that built it (and 0 in the `%%dag` cell itself), so that places in
+messages refer to the user's file.
 
-A file is parsed with `json` only, and the few fields that matter are checked on use, so reading a thousand cells takes
-no longer than parsing them.
+A file is parsed only with `json`, and only the few fields that matter are checked, so reading a thousand cells takes no
+longer than parsing them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +36,7 @@ from .core.options.option_types import ID, nearest
 from .errors import NbdagError, error
 
 _TYPES = ("code", "markdown", "raw")
+_MAX_SIZE = 512 << 20  # bytes; reading JSON takes several times as much memory
 _SAVE_AGAIN = "open it in Jupyter and save it again"
 
 
@@ -42,7 +45,7 @@ class NotebookError(NbdagError):
     """A file cannot be read as a notebook."""
 
     exit_code = 2
-    path: str  # as the caller gave it
+    path: str  # the path as the caller gave it
     reason: str
     hint: str  # the next step
     template = "{path} {reason}; {hint}"
@@ -66,7 +69,7 @@ def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[st
 
 
 def without_built(text: str | bytes, *, name: str) -> bytes:
-    """Return the notebook as it was before `with_built`; a report that runs as a notebook builds its tasks again."""
+    """Return the notebook without built cells, which `with_built` or the report of a run has inserted."""
     content = _content(text, name)
     raw = _raw_cells(content, name)
     if all(cell.built is None for cell in raw):
@@ -78,7 +81,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
-    """Return the notebook with the cells that its %%dag cells, by index, have built, and their printed output."""
+    """Return the notebook with built cells, given by the index of their %%dag cell, and with the printed output."""
     content = _content(text, name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
@@ -133,7 +136,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def id_of(stem: str) -> str:
-    """Return the DAG id for a file's name: without accents, and with _ for characters that an id cannot have."""
+    """Return a DAG id made from a file's name: accents are removed, and _ replaces characters that no id may have."""
     plain = unicodedata.normalize("NFKD", stem)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     id = re.sub(r"[^A-Za-z0-9_.-]", "_", plain)[:250]
@@ -146,6 +149,13 @@ def id_of(stem: str) -> str:
 def _bytes(path: str | os.PathLike[str]) -> bytes:
     given, file = os.fspath(path), Path(path)
     try:
+        seen = file.stat()
+        if not stat.S_ISREG(seen.st_mode) and not stat.S_ISDIR(seen.st_mode) and not given.startswith("/dev/fd/"):
+            raise NotebookError(given, "is not a regular file", "name a notebook's file")  # reading it might not end
+        if seen.st_size > _MAX_SIZE:
+            raise NotebookError(
+                given, f"is larger than {_MAX_SIZE >> 20} MB", "clear its outputs in Jupyter and save it"
+            )
         return file.read_bytes()
     except FileNotFoundError:
         raise NotebookError(given, "does not exist", _near(file)) from None
@@ -160,6 +170,8 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         raise NotebookError(repr(given), f"cannot be read ({reason.lower()})", "check the path") from None
+    except MemoryError:
+        raise NotebookError(given, "is too large for this machine's memory", "clear its outputs and save it") from None
 
 
 def _near(file: Path) -> str:
@@ -214,12 +226,12 @@ def _content(text: str | bytes, name: str) -> dict[str, Any]:
 
 def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
     raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
-    below = False  # whether a %%dag cell that has built its tasks is above, with only built cells in between
+    below = False  # whether only built cells are between this cell and the %%dag cell above
     for n, cell in enumerate(raw):
         if cell.type == "code":
             below = cell.built == 0 or (below and cell.built is not None)
         if not below and cell.built:
-            raw[n] = replace(cell, built=None)  # a user's copy of a built cell is a cell of the user
+            raw[n] = replace(cell, built=None)  # the user has moved or copied this cell, so it is the user's own
     return raw
 
 
@@ -252,7 +264,7 @@ def _written(content: Mapping[str, Any]) -> bytes:
 
 
 def _kernel(metadata: Mapping[str, Any]) -> tuple[str | None, str]:
-    """Return the kernel's name, or None if the notebook has none, and its language."""
+    """Return the name of the notebook's kernel, or None, and the notebook's language."""
 
     def field(section: str, key: str) -> str | None:
         part = metadata.get(section)
@@ -283,10 +295,10 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
 
 
 def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
-    """Return the cells, with the code that operators generate from their bodies."""
+    """Return the cells; the code of each task is the source into which its operator translates the body."""
     made, problems = _generated(found, None)
     if any(options.operator not in ("python", "sensor") for options in found.task_options.values()):
-        # The code of some operators depends on the names that other cells set.
+        # Some operators need the names that other cells set.
         return _generated(found, _names_of(made, found))
     return made, problems
 
@@ -308,7 +320,7 @@ def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[
 
 
 def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
-    """Return all names that some cell sets."""
+    """Return all names that any cell sets."""
     names: set[str] = set()
     for options in found.task_options.values():
         names.update(options.out, (name for name, _ in options.map))

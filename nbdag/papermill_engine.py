@@ -3,6 +3,8 @@
 Papermill loads `DagEngine` by its entry point while it is being imported itself. So this module imports
 nothing heavy, and above all not papermill, whose import is incomplete at that moment. An engine consists of
 three class methods.
+
+A parameter that the notebook does not have is passed with a warning, as papermill does; `nbdag run` rejects it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .core.model.cell_tags import ERROR, INJECTED, tags_of
+from .core.model.masking import masked
 
 
 class DagEngine:
@@ -40,10 +43,21 @@ class DagEngine:
             # anywhere (a bucket, standard input), so the run receives a file of its own.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
-            run = runs.run(source, parameters=parameters, output=_local(output_path), overwrite=True, cwd=Path.cwd())
+            run = runs.run(
+                source,
+                parameters=parameters,
+                allow_unknown=True,  # papermill itself warns of an unknown parameter and passes it
+                output=_local(output_path),
+                overwrite=True,
+                cwd=Path.cwd(),
+            )
         report = nbformat.read(str(run.notebook), as_version=4)
         metadata = nb.metadata.get("papermill", {})
-        report.metadata.papermill = {**metadata, **report.metadata.get("papermill", {}), "parameters": dict(parameters)}
+        report.metadata.papermill = {
+            **metadata,
+            **report.metadata.get("papermill", {}),
+            "parameters": masked(parameters),
+        }
         # Papermill marks the first failure itself.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]
         return report

@@ -1,6 +1,6 @@
-"""The report of a run: the user's notebook, with the outputs of each task in the task's own cell.
+"""The report of a run: the user's notebook, in which the cell of each task has the task's outputs.
 
-The cells are those of the notebook with which the run was created; outputs, execution counts and timings come from the
+The cells are those of the notebook version that the run uses; outputs, execution counts and timings come from the
 attempts' notebooks. The report is rewritten atomically as tasks finish, so it can be opened at any time. Scratch
 cells have no outputs, because they do not run; setup and parameters cells show the outputs of the first task that ran.
 """
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from .core.model.cell_tags import (
+    DISPLAY_ID,
+    DISPLAY_UPDATES,
     ERROR,
     HELPER,
     INJECTED,
@@ -32,6 +34,7 @@ from .core.model.cell_tags import (
     tags_of,
 )
 from .core.model.dag import CellKind, Dag
+from .core.model.masking import masked, masked_assignments
 from .core.model.states import TaskState, combined_state
 from .core.model.text import task_label
 from .writing import write_atomically
@@ -52,11 +55,11 @@ class TaskOutcome:
     task: str
     state: TaskState
     map_index: int = -1
-    try_number: int = 0  # from 1; 0 before the first try
+    try_number: int = 0  # number of the last try, from 1; 0 before the first try
     notebook: str | None = None  # path of the last attempt's notebook; the file may not exist (yet)
-    started: float | None = None  # seconds since the epoch
+    started: float | None = None  # in seconds since the epoch
     ended: float | None = None
-    error: str | None = None  # one sentence
+    error: str | None = None  # why the task failed or was skipped, in one sentence
     traceback: str | None = None
     cached: str | None = None  # id of the run from which the result was reused
 
@@ -70,15 +73,17 @@ def write(
     parameters: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
+    private: bool = True,
 ) -> None:
-    """Write the report; raise `OSError` if the file cannot be written.
+    """Write the report to a file; raise `OSError` if the file cannot be written.
 
     `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
     the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
-    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`.
+    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`. Only the
+    owner can read a `private` report. Parameters that look like secrets are masked.
     """
     nb = report(source, dag, outcomes, parameters=parameters, about=about, displays=displays)
-    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
 
 
 def report(
@@ -90,14 +95,14 @@ def report(
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return the report as nbformat's dict; see `write` for the arguments."""
+    """Return the report as a dict of nbformat; see `write` for the arguments."""
     nb: dict[str, Any] = json.loads(source)
     cells: list[dict[str, Any]] = nb["cells"]
     for cell in cells:
         cell["metadata"] = metadata_of(cell)
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            # The output of %%dag, printed while it built the tasks, is part of the source.
+            # What a %%dag cell printed when its tasks were built is already an output in `source`.
             cell["outputs"] = cell.get("outputs", []) if built_line(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
@@ -106,8 +111,9 @@ def report(
     _fill_first_cells(cells, dag, attempts)
     counts = {task: n for n, task in enumerate(dict.fromkeys(each.task for each in started), 1)}
     failed = [_fill_task(cells[task.cell], id, outcomes, counts.get(id)) for id, task in dag.tasks.items()]
+    _apply_updates(cells, [attempt for _, attempt in attempts])
     metadata = nb["metadata"] = metadata_of(nb)
-    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": dict(parameters or {})}
+    metadata["papermill"] = _timing(started, failed=any(failed)) | {"parameters": masked(parameters or {})}
     metadata["nbdag"] = dict(about or {})
     _merge_widgets(metadata, [attempt for _, attempt in attempts])
     _insert(nb, dag, attempts, parameters or {}, [id for id, bad in zip(dag.tasks, failed, strict=True) if bad], counts)
@@ -115,7 +121,7 @@ def report(
 
 
 def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[TaskOutcome, _Attempt]]) -> None:
-    """Give setup and parameters cells their outputs in the first task that ran them."""
+    """Put outputs into the setup and parameters cells, from the first task that ran them."""
     filled: set[int] = set()
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
     for each, attempt in attempts:
@@ -124,12 +130,12 @@ def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[
             for index, ran in zip(indices, attempt.cells(tag), strict=False):
                 if index not in filled and ran["execution_count"] is not None:
                     filled.add(index)
-                    cells[index]["outputs"] = ran["outputs"]
+                    cells[index]["outputs"] = [*ran["outputs"]]
                     cells[index]["execution_count"] = ran["execution_count"]
 
 
 def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome], count: int | None) -> bool:
-    """Put a task's outputs into its cell; return whether it failed."""
+    """Put a task's outputs into its cell; return whether the task failed."""
     mine = sorted((each for each in outcomes if each.task == task), key=lambda each: each.map_index)
     outputs: list[dict[str, Any]] = []
     mapped = any(each.map_index >= 0 for each in mine)
@@ -158,6 +164,17 @@ def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome],
     return failed
 
 
+def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]) -> None:
+    """Carry each `update_display` of one task to the display of another, as in a notebook where both have run."""
+    updates = {name: new for attempt in attempts for name, new in attempt.updates.items()}
+    for cell in cells:
+        for number, output in enumerate(cell.get("outputs", ())):
+            metadata = dict(output.get("metadata") or {})
+            name = metadata.pop(DISPLAY_ID, None)
+            if name is not None:
+                cell["outputs"][number] = {**output, "metadata": metadata, **updates.get(name, {})}
+
+
 def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     if each.started is None:
         reason = _NEVER_STARTED.get(each.state)
@@ -166,7 +183,7 @@ def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     outputs = [output for tag in (TASK, HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
     outputs = [copy.deepcopy(output) for output in outputs]
     if each.state is TaskState.FAILED and not any(output["output_type"] == "error" for output in outputs):
-        message = each.error or "failed"  # its process was terminated, so its notebook has no error
+        message = each.error or "failed"  # a terminated process leaves a notebook without an error
         lines = (each.traceback or message).splitlines()
         outputs.append({"output_type": "error", "ename": "TaskFailed", "evalue": message, "traceback": lines})
     return outputs
@@ -180,7 +197,7 @@ def _insert(
     failed: Sequence[str],
     counts: Mapping[str, int],
 ) -> None:
-    """Insert cells that the source does not have: injected parameters, and papermill's links to failed tasks."""
+    """Insert a cell with injected parameters, and cells with papermill's links to failed tasks."""
     before: dict[int, list[dict[str, Any]]] = {}
     if parameters:
         injected = next((cell for _, attempt in attempts for cell in attempt.cells(INJECTED)), None)
@@ -189,7 +206,7 @@ def _insert(
             before.setdefault(last + 1, []).append(
                 {
                     "cell_type": "code",
-                    "source": injected["source"],
+                    "source": masked_assignments("".join(injected["source"])),
                     "metadata": {"tags": [INJECTED]},
                     "execution_count": None,
                     "outputs": [],
@@ -218,7 +235,7 @@ def _insert(
 
 
 def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
-    """Give every cell a unique id, as the format requires: new cells, and cells of some notebooks, have none."""
+    """Give an id to every cell that has none or not a unique one, because the format requires unique ids."""
     given = {cell.get("id") for cell in cells}
     new = (f"nbdag-{n}" for n in itertools.count() if f"nbdag-{n}" not in given)
     seen: set[Any] = {None}
@@ -229,7 +246,7 @@ def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
 
 
 def _timing(outcomes: Sequence[TaskOutcome], *, failed: bool) -> dict[str, Any]:
-    """Return the timing as papermill writes it."""
+    """Return the timing of a task in the form that papermill uses."""
     started = min((each.started for each in outcomes if each.started is not None), default=None)
     ended = max((each.ended for each in outcomes if each.ended is not None), default=None)
     if any(each.ended is None for each in outcomes):
@@ -255,7 +272,7 @@ def _prose(source: str) -> dict[str, Any]:
 
 
 def _merge_widgets(metadata: dict[str, Any], attempts: Iterable[_Attempt]) -> None:
-    """Put the state of the widgets that tasks displayed into the metadata."""
+    """Put the states of the widgets that tasks displayed into the report's metadata."""
     metadata.pop("widgets", None)
     state: dict[str, Any] = {}
     for attempt in attempts:
@@ -270,19 +287,20 @@ class _Attempt:
 
     by_tag: Mapping[str, Sequence[dict[str, Any]]]
     widgets: Mapping[str, Any]
+    updates: Mapping[str, Any]  # display id of another task's output → its new data and metadata
 
     def cells(self, tag: str) -> Sequence[dict[str, Any]]:
-        """Return its cells with this tag, in order."""
+        """Return the cells of the attempt's notebook that have this tag, in order."""
         return self.by_tag.get(tag, ())
 
 
 def _attempt(path: str | None) -> _Attempt:
-    """Return the notebook of an attempt, or an empty one if the file is missing or incomplete."""
+    """Read an attempt's notebook; if the file is missing or incomplete, return an empty one."""
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stat = Path(path).stat()
             return _read(path, stat.st_mtime_ns, stat.st_size)
-    return _Attempt({}, {})
+    return _Attempt({}, {}, {})
 
 
 @lru_cache(maxsize=512)
@@ -294,4 +312,4 @@ def _read(path: str, changed: int, size: int) -> _Attempt:
             if cell["cell_type"] == "code":
                 by_tag.setdefault(tag, []).append(cell)
     widgets = nb["metadata"].get("widgets", {}).get(_WIDGETS, {}).get("state", {})
-    return _Attempt(by_tag, widgets)
+    return _Attempt(by_tag, widgets, nb["metadata"].get("nbdag", {}).get(DISPLAY_UPDATES, {}))

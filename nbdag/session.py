@@ -1,15 +1,15 @@
-"""The live notebook: its executed cells, and the states of its tasks that follow from them.
+"""The live notebook: the cells that were executed in a kernel, and the states of the notebook's tasks.
 
-The magics report each run of a cell to a session, which returns the notebook as a `Dag`, read in the same way as for a
-headless run, and the state of each task. A cell is identified by the id that the frontend sends, so that a new run
-replaces the old one even if the task was renamed. Without an id, it is identified by its text, its task's name, or its
-body. The cells that a `%%dag` cell has built are placed below it until it builds again.
+The magics report each run of a cell to a session. The session returns the notebook as a `Dag`, read in the same way as
+for a headless run, and the state of each task. A cell is identified by the id that the frontend sends, so that a new
+run replaces the old one even if the task was renamed. Without an id, a cell is identified by its text, the name of its
+task, or the code below its header. The cells that a `%%dag` cell has built are placed below it until it builds again.
 
-If the notebook's file is known, the document consists of its cells, with newer sources of cells that ran after the last
-save. Otherwise it consists of the executed cells, in the order of their first runs.
+If the notebook's file is known, the document consists of the file's cells, and a cell that ran after the last save has
+the text that it ran with. Otherwise the document consists of the executed cells, in the order of their first runs.
 
-A task is stale if it succeeded, but another run could give a different result: its code was edited, or a task that it
-follows ran again, is stale itself, or has not run.
+A task is stale if it succeeded but another run could give a different result: its code was edited, or an upstream task
+ran again, is stale, or has not run.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from .core.model.states import TaskState
 from .errors import NbdagError
 from .graphs import STALE, Mark
 
-_GENERATED = "run:"  # prefix of the keys of cells for which the frontend sends no id
-_UNKNOWN_NAME = "notebook.ipynb"  # name of a notebook whose file is unknown
+_GENERATED = "run:"  # prefix of a generated key, for a cell without an id from the frontend
+_UNKNOWN_NAME = "notebook.ipynb"  # name of the notebook if its file is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRun:
     """The latest run of one cell."""
 
-    key: str  # the frontend's id of the cell, or a generated one
+    key: str  # the frontend's id of the cell, or a generated key
     source: str
-    order: int  # number of the run in the session, increasing
-    changed: int  # number of the first run with this source
-    at: float  # start: seconds since the epoch
+    order: int  # number of this run in the session, increasing
+    changed: int  # number of the cell's first run with this source
+    at: float  # start of the run, in seconds since the epoch
     state: str = TaskState.RUNNING
     duration: float | None = None  # seconds
-    reason: str = ""  # of a failure or skip, in one sentence
-    count: int | None = None  # instances, of a mapped task
-    built: tuple[RawCell, ...] | None = None  # cells that it built, for a %%dag cell
+    reason: str = ""  # why the task failed or was skipped, in one sentence
+    count: int | None = None  # number of instances of a mapped task
+    built: tuple[RawCell, ...] | None = None  # the cells that a %%dag cell built
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _DocumentCell:
 
     source: str
     kind: str = "code"  # nbformat's cell_type
-    id: str = ""  # in the file
+    id: str = ""  # the cell's id in the file
     tags: tuple[str, ...] = ()
     built: int | None = None  # see `RawCell`
     ran: CellRun | None = None
@@ -68,15 +68,15 @@ class _DocumentCell:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The notebook's file, as last read."""
+    """The content of the notebook's file when it was last read."""
 
     cells: tuple[_DocumentCell, ...] = ()
     metadata: Mapping[str, Any] | None = None
-    saved: float = 0.0  # seconds since the epoch
+    saved: float = 0.0  # when the file was written, in seconds since the epoch
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
-    """Return the notebook's file, or None; Jupyter Server puts it in the environment, VS Code in the namespace."""
+    """Return the notebook's file, or None. Jupyter Server sets a variable of the environment, VS Code one in Python."""
     for text in (namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
         if isinstance(text, str) and text.endswith(".ipynb"):
             path = Path(text)
@@ -86,7 +86,7 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
 
 
 class Session:
-    """The executed cells of one kernel's notebook, and the document that follows from them."""
+    """The executed cells of one kernel's notebook, and the notebook that results from them."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Session:
         self._notebook = notebook
         self._wall = wall
         self._timer = timer
-        self._ran: dict[str, CellRun] = {}  # by key, in order of the cells' first runs
+        self._ran: dict[str, CellRun] = {}  # key of a cell → its latest run, in the order of the first runs
         self._runs = 0
         self._current: str | None = None  # key of the running cell
         self._before: CellRun | None = None  # previous run of the running cell
@@ -120,7 +120,7 @@ class Session:
         self._began = self._timer()
 
     def record_earlier(self, sources: Sequence[str]) -> None:
-        """Record untagged cells that ran before the extension was loaded, oldest first, unless the file is known."""
+        """Record untagged cells that ran before the extension was loaded, oldest first. Needed only without a file."""
         if self.path is None:
             for source in sources:
                 if source.strip() and not split(source)[0]:
@@ -142,7 +142,7 @@ class Session:
             self._ran[self._current] = replace(self._ran[self._current], built=tuple(cells))
 
     def discard(self) -> None:
-        """Discard the run of the running cell, because its header is invalid; the previous run stays."""
+        """Discard the run of the running cell, because its header is invalid, and restore the previous run."""
         if self._current is None:
             return
         if self._before is None:
@@ -163,11 +163,11 @@ class Session:
         return notebooks.id_of(path.stem) if path else "notebook"
 
     def dag(self) -> Dag:
-        """Return the current notebook."""
+        """Return the current notebook as a `Dag`."""
         return self._read(_expanded(self._document()))
 
     def dag_and_marks(self) -> tuple[Dag, dict[str, Mark]]:
-        """Return the current notebook, and the mark of each task."""
+        """Return the current notebook as a `Dag`, and the mark of each task."""
         document = _expanded(self._document())
         dag = self._read(document)
         return dag, _marks(dag, document)
@@ -182,7 +182,7 @@ class Session:
         return self._dag[1]
 
     def _key(self, source: str) -> str:
-        """Return the key of a cell for which the frontend sends no id."""
+        """Return the key of a cell for which the frontend sends no id: that of an earlier run, or a new key."""
         without_id = {key: ran for key, ran in self._ran.items() if key.startswith(_GENERATED)}
         name, body = _task(source)
         for key, ran in without_id.items():
@@ -199,7 +199,7 @@ class Session:
         return f"{_GENERATED}{self._runs}"
 
     def _adopt(self, key: str, source: str) -> None:
-        """Replace the generated key of a cell with this text by the id that the frontend now sends."""
+        """If a cell with this text has a generated key, replace that key by the id that the frontend now sends."""
         for other, ran in self._ran.items():
             if other.startswith(_GENERATED) and ran.source == source:
                 self._ran = {
@@ -245,9 +245,9 @@ class Session:
 
 
 def _expanded(document: Sequence[_DocumentCell]) -> list[_DocumentCell]:
-    """Return the document with the cells that %%dag cells have built in place of built cells in the file.
+    """Insert the cells that %%dag cells have built in this kernel, instead of built cells that the file contains.
 
-    A notebook that was opened from a report contains the cells that its run built.
+    The file contains built cells if it is the report of a run.
     """
     found: list[_DocumentCell] = []
     rebuilt = False
@@ -290,7 +290,7 @@ def _load(text: bytes, saved: float) -> _File:
 
 
 def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict[int, CellRun]:
-    """Return the run of each cell of the file, by index: matched by id, else by text, else by the task's name."""
+    """Return the run of each cell of the file, by index. Cells and runs match by id, by text, or by the task's name."""
     found: dict[int, CellRun] = {}
     left = {run.key: run for run in ran}
     keys: tuple[Callable[[_DocumentCell], object], ...] = (
@@ -317,7 +317,7 @@ def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict
 
 
 def _place(document: Sequence[_DocumentCell], ran: CellRun) -> int:
-    """Return the index for a cell that is not in the file yet: below the cell that ran before it."""
+    """Return the index at which to insert a cell that the file does not contain: below the cell that ran before it."""
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
 
@@ -334,7 +334,7 @@ def split(source: str) -> tuple[str, str]:
 
 
 def _task(source: str) -> tuple[str | None, str]:
-    """Return the name of a cell's task, or None, and the cell's body; the name for a %%dag cell is "%%dag"."""
+    """Return the name of a cell's task (or None, or "%%dag" for a %%dag cell) and the code below the header."""
     text, body = split(source)
     try:
         read = header.parse(text) if text else None
@@ -371,7 +371,7 @@ def _stale_reason(
     marks: Mapping[str, Mark],
     early: Sequence[Cell],
 ) -> str:
-    """Return why another run of the task could give a different result, or "" if it could not."""
+    """Explain why another run of the task could give a different result; return "" if it could not."""
     ran = cell.ran
     assert ran is not None
     if cell.source != ran.source:
@@ -383,7 +383,7 @@ def _stale_reason(
     for other in dag.upstream[task.id]:
         above = document[dag.tasks[other].cell].ran
         if above is None:
-            return f"{other}, which it follows, has not run"
+            return f"the upstream task {other} has not run"
         if above.order > ran.order:
             return f"{other} ran again after it"
         if other in marks and marks[other].state == STALE:
@@ -392,7 +392,7 @@ def _stale_reason(
 
 
 def _needed_cells(task: Task, early: Sequence[Cell]) -> list[Cell]:
-    """Return the parameters and setup cells of the task that set a name which it reads."""
+    """Return the parameters cells and setup cells that set a name which the task reads."""
     reads = set(task.reads)
     cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]

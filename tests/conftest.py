@@ -10,6 +10,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ SECONDS_ON_TWO_CORES = 490  # measured with `pytest -n auto`, before bytecode wa
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_bytecode(config)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts its background jobs so, but tests interrupt runs of their own.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") == "load":
         config.option.dist = "worksteal"  # neighbours stay on one worker, and share its kernels
 

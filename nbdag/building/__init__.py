@@ -1,20 +1,22 @@
-"""Build the tasks of notebooks whose `%%dag` cell creates them by code.
+"""Build the tasks of notebooks whose `%%dag` cell creates tasks by code.
 
-The body of `%%dag` runs and creates operators. Each becomes a `%%task` cell below it, and the result is an ordinary
-notebook that is analysed, drawn, pinned, run and reported like any other. Building happens at these times:
+The code of the `%%dag` cell runs and creates operators. Each operator becomes a `%%task` cell below the `%%dag` cell.
+The result is an ordinary notebook, which is analysed, drawn, pinned, run and reported like any other. Tasks are built
+at these times:
 
 - `nbdag.read`, `check` and `show` build with the default parameters, `run` with those of `-p`. `deploy` builds only to
-  find problems: it pins the source, and each of its runs builds again.
-- The process that owns a triggered or due run builds it when it starts, with the run's parameters. `backfill` builds
-  once, for all its runs.
+  find problems: it pins the notebook without built cells, and each scheduled run builds again.
+- When a triggered or due run starts, its owner builds its tasks, with the run's parameters. `backfill` builds once, for
+  all its runs.
 - A run pins the built notebook, so retries, `clear` and `resume` do not build again.
-- In the live notebook, the cell builds in the kernel when it runs: see `nbdag.magics`.
-- Lists, a run's status, completion and the graph of the live notebook never build.
-- The report of a run holds the built cells. Run as a notebook of its own, the report builds again, just as papermill
-  injects parameters again.
+- In the live notebook, the tasks are built in the kernel when the `%%dag` cell runs: see `nbdag.magics`.
+- Lists, the status of a run, completion and the graph of the live notebook never build.
+- The report of a run contains the built cells. If the report itself is run as a notebook, its tasks are built again,
+  just as papermill injects parameters again.
 
-The body can use parameters and setup (the cells that it needs: `core.dataflow.build_prefix`), but not `dag_run`, since
-tasks that depend on the date of a run would differ from run to run. A notebook without a `%%dag` cell executes nothing.
+The code can use parameters and the setup cells that it needs (`core.dataflow.build_prefix`), but not `dag_run`, since
+tasks that depend on the date of a run would differ from run to run. For a notebook without a `%%dag` cell, nothing is
+executed.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from ..core.dataflow.build_prefix import build_prefix
 from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
+from ..home import absolute
 
 if TYPE_CHECKING:
     from .process import BuildError, BuildResult
@@ -42,14 +45,14 @@ if TYPE_CHECKING:
 class BuiltNotebook:
     """A notebook with its tasks built."""
 
-    source: bytes  # as in the file
-    text: bytes  # with the built cells, which a run pins; without a %%dag cell, equal to source
-    dag: Dag  # if building failed, it is `unbuilt`, and its problems contain the reason
-    printed: str = ""  # output of the %%dag code
+    source: bytes  # the notebook's text in the file
+    text: bytes  # the text with the built cells, which a run pins; without a %%dag cell, equal to source
+    dag: Dag  # if the build failed, `dag.unbuilt` is true and `dag.problems` contains the reason
+    printed: str = ""  # what the code of %%dag printed
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
-    """Return the pipeline in a notebook file, executing the body of a %%dag cell in a process of its own.
+    """Return the pipeline in a notebook file. The code of a %%dag cell is executed in a process of its own.
 
     Raise `NotebookError` for a file that is not a notebook; other errors are in `Dag.problems`.
     """
@@ -63,9 +66,9 @@ def read_built(
     cwd: Path | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """Return the pipeline with its text, as `read`. `cwd` is the folder of its tasks, by default the notebook's."""
+    """Return the pipeline in a notebook file with its text. `cwd` is the tasks' folder, by default the notebook's."""
     text = notebooks.read_file(path)
-    folder = Path(path).expanduser().absolute().parent if cwd is None else cwd
+    folder = absolute(path).parent if cwd is None else cwd
     return build(text, name=os.fspath(path), cwd=folder, parameters=parameters, kernel_name=kernel_name)
 
 
@@ -77,7 +80,7 @@ def build(
     parameters: Mapping[str, Any] | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """Build the tasks of a notebook's text. `parameters` override the defaults."""
+    """Build the tasks of a notebook that is given as text. `parameters` override the defaults."""
     if b"%%dag" not in source:
         return BuiltNotebook(source=source, text=source, dag=notebooks.read_text(source, name=name))
     plain = notebooks.without_built(source, name=name)
@@ -99,7 +102,8 @@ def build(
             return BuiltNotebook(
                 source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed
             )
-    # Without the missing tasks, dependencies are unknown, so problems about them (NB2xx) are dropped.
+    # Dependencies are unknown without the tasks that could not be built, so problems of dependencies (NB2xx) are
+    # dropped.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
     problems = tuple(dict.fromkeys([*known, *blocking]))
     return BuiltNotebook(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
@@ -110,7 +114,7 @@ def _builders(dag: Dag) -> list[Cell]:
 
 
 def _blocking(dag: Dag) -> list[Problem]:
-    """Return the problems of the code of %%dag, and of the cells before it, that analysis can find."""
+    """Return the problems that keep the code of %%dag from running and that are found without running it."""
     found = []
     for cell in _builders(dag):
         python = to_python(cell.code)
@@ -126,7 +130,7 @@ def _blocking(dag: Dag) -> list[Problem]:
 
 
 def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps of the process: parameters, the needed setup cells, and the bodies, in order."""
+    """Return what the process executes, in order: parameters, needed setup cells, and the code of %%dag cells."""
     needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
     steps.append({"parameters": dict(parameters)})

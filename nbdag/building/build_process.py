@@ -1,13 +1,14 @@
 """Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.build_process STEPS RESULT`.
 
-It uses IPython's shell, as a kernel does, so that the code may contain `!ls`, `%time` and top-level await. A step is a
-cell to run, values of parameters, or a body that creates tasks. The result holds the built cells, or the first error
-with its line.
+The process uses IPython's shell, as a kernel does, so the code may contain `!ls`, `%time` and top-level await. A step
+is a cell to run, values of parameters, or the code of a %%dag cell. The result holds the built cells, or the first
+error with its line.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,13 @@ from traitlets.config import Config
 
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
+from ..processes.identity import MARK_VARIABLE
+from ..processes.marks import adopt_mark
 from ..processes.parent_watchdog import start_parent_watchdog
 
 
 class _Shell(InteractiveShell):
-    """A shell that prints no traceback, since errors are part of the result."""
+    """A shell that prints no traceback, since the result contains the error."""
 
     def _showtraceback(self, *_: Any) -> None: ...
 
@@ -37,11 +40,13 @@ class _Failed(Exception):
 
 
 def main(steps_path: str, result_path: str) -> None:
-    """Execute the steps in a JSON file and write the result to another."""
+    """Execute the steps in one JSON file and write the result to another JSON file."""
     start_parent_watchdog()
+    if mark := os.environ.get(MARK_VARIABLE):
+        adopt_mark(mark)
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
-    # Input is not recorded: the history file belongs to the user.
+    # The executed code is not written to IPython's history, which belongs to the user.
     shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     try:
         result: Mapping[str, Any] = {"built": _built(shell, steps)}

@@ -1,8 +1,10 @@
 """Run the code of `%%dag` in a process of its own.
 
 User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. It
-runs with the Python of the notebook's kernel, in the folder of the notebook's tasks, with a time limit. Its child
-processes are killed when it ends. Input and output are JSON files; `inside` is the main module of the process.
+runs with the Python of the notebook's kernel, in the folder of the notebook's tasks. The process
+may use 30 seconds of processor time (imports and children included), and ten times as much wall time, because a busy
+machine is slow. When it ends, its child processes are killed. Input and output are JSON files; `build_process` is the
+main module of the process.
 """
 
 from __future__ import annotations
@@ -15,17 +17,23 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from ..errors import NbdagError, error
 from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
-from ..processes.process_tree import kill_tree, new_attempt_mark
+from ..processes.marks import new_attempt_mark
+from ..processes.process_tree import kill_marked, kill_tree
 
-LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable, in seconds
-_SECONDS = 30.0  # default; Airflow's limit for importing a DAG
+LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable with the limit of processor time, in seconds
+_SECONDS = 30.0  # the default limit, which is Airflow's limit for importing a DAG
+_WAIT_FACTOR = 10  # the limit of wall time, as a multiple, for code that waits
+_POLL_INTERVAL = 1.0  # seconds between two readings of the processor time
 _MAX_OUTPUT = 100_000  # bytes of output that are kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
@@ -36,29 +44,29 @@ class BuildError(NbdagError):
 
     message: str
     hint: str = ""  # the next step
-    cell: int | None = None  # of the file, from 0; None: unknown
-    line: int = 1  # from 1
-    printed: str = ""  # output of the code before the error
+    cell: int | None = None  # number of the cell with the error in the file, from 0; None: unknown
+    line: int = 1  # line of the error in the cell, from 1
+    printed: str = ""  # what the code printed before the error
     template = "{message}{advice}"
 
     @property
     def advice(self) -> str:
-        """The hint, as a suffix."""
+        """The hint, as a suffix of the message."""
         return f"; {self.hint}" if self.hint else ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The cells that the bodies built."""
+    """The cells that the code of %%dag built."""
 
-    built: Sequence[Sequence[Mapping[str, Any]]]  # for each body, its cells: source, and the line that created it
-    printed: str  # output of the bodies
+    built: Sequence[Sequence[Mapping[str, Any]]]  # for each %%dag cell, its cells with `source` and creating `line`
+    printed: str  # what the code printed
 
 
 def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> BuildResult:
-    """Run these steps, in order, in a process of their own. Raise `BuildError`."""
+    """Run these steps, in order, in a new process, and return the built cells. Raise `BuildError`."""
     if not cwd.is_dir():
-        raise BuildError(f"%%dag cannot run in {cwd}, as this folder does not exist", hint="create it first")
+        raise BuildError(f"%%dag cannot run in {cwd}, because this folder does not exist", hint="create it first")
     command, environment = _python(kernel_name or "python3")
     mark, limit = new_attempt_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
@@ -81,21 +89,19 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             ) from None
         assert process.stdout is not None
         printed = _OutputCollector(process.stdout)
-        timed_out = False
+        excess = ""
         try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            timed_out = True
+            excess = _wait(process, limit)
         finally:
             _kill(process, mark)
         text = printed.text()
         result: Any = None
-        with contextlib.suppress(OSError, ValueError):  # no file if the process died
+        with contextlib.suppress(OSError, ValueError):  # the file is missing if the process died
             result = json.loads(result_path.read_text(encoding="utf-8"))
-    if not timed_out and result is not None and "built" in result:
+    if not excess and result is not None and "built" in result:
         return BuildResult(result["built"], text)
-    if timed_out:
-        failure = _too_long(limit)
+    if excess:
+        failure = _too_long(excess)
     else:
         failure = _died(process.returncode, text) if result is None else BuildError(**result["error"])
     failure.printed = text
@@ -129,11 +135,36 @@ def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
     elif hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        kill_marked(mark)
 
 
-def _too_long(limit: float) -> BuildError:
-    hint = f"move slow work into tasks, or set {LIMIT} to more seconds"
-    return BuildError(f"the code of %%dag was killed after {limit:g} s", hint=hint)
+def _wait(process: subprocess.Popen[bytes], limit: float) -> str:
+    """Wait for the process to end; return which limit it has exceeded, or ""."""
+    deadline = time.monotonic() + limit * _WAIT_FACTOR
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_INTERVAL)
+            return ""
+        if _processor_time(process.pid) > limit:
+            return f"{limit:g} s of processor time"
+        if time.monotonic() > deadline:
+            return f"{limit * _WAIT_FACTOR:g} s"
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds of processor time of a process and its descendants."""
+    used = 0.0
+    with contextlib.suppress(psutil.Error):
+        head = psutil.Process(pid)
+        for process in (head, *head.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                used += sum(process.cpu_times()[:4])  # its own, and that of children that have ended
+    return used
+
+
+def _too_long(excess: str) -> BuildError:
+    hint = f"move slow work into tasks, or set {LIMIT} to more seconds of processor time"
+    return BuildError(f"the code of %%dag was killed after {excess}", hint=hint)
 
 
 def _died(code: int, printed: str) -> BuildError:
@@ -172,5 +203,5 @@ def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
         at = argv.index("-m") if "-m" in argv else 0
         if at and argv[at + 1 : at + 2] and argv[at + 1].startswith("ipykernel"):
             return [sys.executable if argv[0] in _PLAIN else argv[0], *argv[1:at]], environment
-        return [sys.executable], environment  # not a plain Python command
+        return [sys.executable], environment  # the kernel's command does not start ipykernel
     return [sys.executable], {}

@@ -6,6 +6,7 @@ traceback is written to a file that the message names, or to the terminal with N
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
@@ -14,11 +15,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from ..errors import NbdagError
+from ..home import FolderGoneError
 
 INTERRUPTED = 130
 
@@ -26,6 +29,8 @@ INTERRUPTED = 130
 _MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
+
+_PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
@@ -40,8 +45,9 @@ class Commands(click.Group):
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
             epilog="'nbdag COMMAND --help' shows a command's options and examples. Runs are stored in the folder "
             "NBDAG_HOME if it is set, else in the nearest .nbdag folder at or above the current folder, else in a new "
-            ".nbdag folder here. Exit codes: 0 success, 1 the run failed or problems were found, 2 wrong usage, 130 "
-            "interrupted.",
+            ".nbdag folder here. A .nbdag folder that belongs to another user, or that others may write, is used only "
+            "if NBDAG_HOME names it, also by root and in a container. Exit codes: 0 success, 1 the run failed or "
+            "problems were found, 2 wrong usage, 130 interrupted.",
             params=[
                 click.Option(
                     ["--version"],
@@ -99,13 +105,16 @@ class Commands(click.Group):
     ) -> Any:
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
+        _open_standard_streams()
+        words = sys.argv[1:] if args is None else list(args)
         try:
-            code = super().main(args, prog_name, complete_var, False, **extra)
+            _reject_invalid_text(words)
+            code = super().main(words, prog_name, complete_var, False, **extra)
             sys.stdout.flush()
         except Exception as error:
             if isinstance(error, click.UsageError) and error.ctx is None:
-                error.ctx = self._context_of(sys.argv[1:] if args is None else args)
-            sys.exit(_report_error(error, sys.argv[1:] if args is None else args))
+                error.ctx = self._context_of(words)
+            sys.exit(_report_error(error, words))
         except KeyboardInterrupt:
             _print_message("interrupted")
             sys.exit(INTERRUPTED)
@@ -121,6 +130,35 @@ class Commands(click.Group):
         return context if command is None else click.Context(command, parent=context, info_name=args[0])
 
 
+def _open_standard_streams() -> None:
+    """Open the null device in place of a closed standard stream (`>&-`).
+
+    Otherwise the next file that is opened, such as the database, would get the stream's number, and receive its text.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest free number
+        stream = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, name, stream)
+
+
+def _reject_invalid_text(words: Sequence[str]) -> None:
+    """Reject an argument that is not text: the database, JSON and notebooks could not hold it."""
+    for number, word in enumerate(words, 1):
+        shown = ascii(word)
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            hint = "rename the file, or use a UTF-8 locale"
+            raise click.UsageError(f"argument {number} ({shown}) contains a byte that is not UTF-8; {hint}") from None
+        if "\0" in word:
+            raise click.UsageError(f"argument {number} ({shown}) contains a null character; remove it")
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print a one-sentence error and exit with `code`."""
     _print_message(message)
@@ -129,9 +167,12 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 def _report_error(error: Exception, args: Sequence[str]) -> int:
     """Print the error's message and return the exit code."""
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output has exited. The null device keeps the interpreter from failing as it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, OSError) and not _can_flush():
+        # The null device keeps the interpreter from failing as it flushes at exit.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # else the reader of our output has exited
+            _print_message(f"cannot write to standard output ({(error.strerror or str(error)).lower()})")
         return 1
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.ctx.get_help() if error.ctx else "")
@@ -153,10 +194,22 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(str(error))
         _show_if_debugging(error)
         return error.exit_code
+    if isinstance(error, FileNotFoundError) and not _folder_exists():
+        _print_message(str(FolderGoneError()))
+        return FolderGoneError.exit_code
     if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         reason = (error.strerror or str(error)).lower()
         _print_message(f"{reason}{where}; free disk space or change the permissions, and try again")
+        _show_if_debugging(error)
+        return 1
+    if isinstance(error, OSError) and error.errno in _PATH_ERRORS:
+        where = f": {str(error.filename)[:200]}" if error.filename else ""
+        _print_message(f"{(error.strerror or str(error)).lower()}{where}; choose another path")
+        _show_if_debugging(error)
+        return 2
+    if (lacking := _lacking(error)) is not None:
+        _print_message(lacking)
         _show_if_debugging(error)
         return 1
     if (packages := _package_error()) is not None:  # the likeliest cause, and the user can fix it
@@ -164,6 +217,32 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _show_if_debugging(error)
         return packages.exit_code
     return _report_bug(error)
+
+
+def _can_flush() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _folder_exists() -> bool:
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
+
+
+def _lacking(error: Exception) -> str | None:
+    """Return what the system lacks or refuses, in one sentence; None if the error has another cause."""
+    number = error.errno if isinstance(error, OSError) else None
+    is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
+        return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no further open file: close others or raise the limit (ulimit -n)"
+    return None
 
 
 def _package_error() -> NbdagError | None:

@@ -12,28 +12,16 @@ from .. import runs
 from ..core.model.states import RunState
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
-from .options import EXECUTOR
+from .options import ALLOW_UNKNOWN, COUNT, EXECUTOR, NUMBER_OF_JOBS, date, task_names
 from .output import output_option, print_data
 from .parameters import parameter_options, parameters
 
 
-def _date(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
-        ) from None
-
-
 def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     """Return the date, or the end of its day if the text has no time."""
-    found = _date(ctx, param, text)
+    found = date(ctx, param, text)
+    assert found is not None  # the option is required
     return datetime.combine(found, time.max) if re.search(r"[T\s:]", text.strip()) is None else found
-
-
-def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(task for value in values for task in value.replace(",", " ").split()))
 
 
 @click.command(
@@ -46,7 +34,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @DAG
 @click.option(
-    "--from", "first", required=True, metavar="DATE", callback=_date, help="First date, in the DAG's time zone."
+    "--from", "first", required=True, metavar="DATE", callback=date, help="First date, in the DAG's time zone."
 )
 @click.option(
     "--to", "last", required=True, metavar="DATE", callback=_last, help="Last date, included to the end of its day."
@@ -59,10 +47,10 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="Also run dates again that have a run: none, those whose run failed, or all whose run has ended.",
 )
 @click.option("--backwards", is_flag=True, help="Start with the latest date.")
-@click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=_split, help="Run only these tasks.")
+@click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=task_names, help="Run only these tasks.")
 @click.option(
     "--max-active-runs",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=10,
     show_default=True,
     metavar="N",
@@ -71,17 +59,19 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=NUMBER_OF_JOBS,
     metavar="N",
     help="Maximum number of tasks at once, if the runs execute here.",
 )
 @EXECUTOR
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")
 @parameter_options
+@ALLOW_UNKNOWN
 @output_option
 def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
-    max_active_runs: int, jobs: int | None, executor: str, dry_run: bool, form: str, **values: Any,
+    max_active_runs: int, jobs: int | None, executor: str, dry_run: bool, allow_unknown: bool, form: str,
+    **values: Any,
 ) -> int:  # fmt: skip
     """Run a DAG for past dates of its schedule.
 
@@ -101,8 +91,8 @@ def backfill(
     try:
         done = runs.backfill(
             dag, first, last, reprocess=reprocess, backwards=backwards, tasks=tasks, parameters=parameters(**values),
-            max_active_runs=max_active_runs, jobs=jobs, executor=executor, dry_run=dry_run, on_plan=on_plan,
-            on_event=on_event,
+            max_active_runs=max_active_runs, jobs=jobs, executor=executor, dry_run=dry_run,
+            allow_unknown=allow_unknown, on_plan=on_plan, on_event=on_event,
         )  # fmt: skip
     except KeyboardInterrupt:
         fail(f"interrupted: the backfill of {dag} is cancelled", INTERRUPTED)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from datetime import datetime
 
 import click
 
 from .. import runs
+from ..core.model.text import plural
 from ..core.options.option_types import read_duration
-from ._group import examples
+from ._group import examples, fail
+from .options import YES
 from .output import output_option, print_data
 
 
 def _keep(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     if text is None:
         return None
+    if text.replace(".", "", 1).isdigit():
+        raise click.BadParameter(f"{text!r} has no unit; write {text}d for days, or {text}h for hours")
     try:
         return float(read_duration(text))
-    except ValueError:
+    except ValueError as error:
+        if "hundred years" in str(error):
+            raise click.BadParameter("it is longer than a hundred years; write a shorter time, such as 30d") from None
         raise click.BadParameter(f"invalid duration {text!r}; expected a form such as 30d, 12h or 1d12h") from None
 
 
@@ -42,14 +50,20 @@ def migrate() -> None:
     click.echo(f"{found.where}: schema {found.revision}, up to date")
 
 
-@db.command(epilog=examples(("nbdag db check -o json", "the same, for a script")))
+@db.command(
+    epilog=examples(
+        ("nbdag db check --values", "read every stored value, too"),
+        ("nbdag db check -o json", "the same, for a script"),
+    )
+)
+@click.option("--values", is_flag=True, help="Read every stored value, and compare it with its digest.")
 @output_option
-def check(form: str) -> int:
+def check(values: bool, form: str) -> int:
     """Check the database for faults and missing files of values.
 
     Exits with 1 if there are any.
     """
-    found = runs.check_db()
+    found = runs.check_db(read_values=values)
     if form != "table":
         print_data(asdict(found), form)
     else:
@@ -59,9 +73,11 @@ def check(form: str) -> int:
             click.echo(f"fault: {fault}")
         if found.missing_values:
             click.echo(f"the files of {found.missing_values} recorded values are missing; run their tasks again")
-        if not found.faults and not found.missing_values:
+        for digest in found.damaged_values:
+            click.echo(f"the stored value {digest:.12}… is damaged; clear the task that made it, so that it runs again")
+        if not (found.faults or found.missing_values or found.damaged_values):
             click.echo("no faults found")
-    return 1 if found.faults or found.missing_values else 0
+    return 1 if found.faults or found.missing_values or found.damaged_values else 0
 
 
 @db.command(epilog=examples(("nbdag db clean --keep 90d --dry-run", "count the runs that would be deleted")))
@@ -69,17 +85,21 @@ def check(form: str) -> int:
     "--keep", required=True, metavar="TIME", callback=_keep, help="Keep runs that ended within this time, such as 90d."
 )
 @DRY_RUN
+@YES
 @output_option
-def clean(keep: float, dry_run: bool, form: str) -> None:
+def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
     """Delete the records of runs that ended long ago.
 
-    Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files.
+    Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files. On a
+    terminal, the command says what it would delete and asks.
     """
+    if not (yes or dry_run):
+        _confirm(runs.clean_db(keep, dry_run=True))
     done = runs.clean_db(keep, dry_run=dry_run)
     if form != "table":
-        print_data({"runs": list(done.runs)}, form)
+        print_data({"runs": list(done.runs), "oldest": _iso(done.oldest), "newest": _iso(done.newest)}, form)
         return
-    _print_runs(len(done.runs), dry_run)
+    _print_runs(done, dry_run)
 
 
 @click.command(
@@ -93,20 +113,23 @@ def clean(keep: float, dry_run: bool, form: str) -> None:
     "--keep", metavar="TIME", callback=_keep, help="First delete runs that ended longer ago than this, such as 30d."
 )
 @DRY_RUN
+@YES
 @output_option
-def gc(keep: float | None, dry_run: bool, form: str) -> None:
+def gc(keep: float | None, dry_run: bool, yes: bool, form: str) -> None:
     """Delete files that no run needs.
 
     The files are values, pinned notebooks and folders of runs. A file is kept for at least an hour, and as long as a
-    running attempt may have stored it.
+    running attempt may have stored it. With --keep on a terminal, the command says what it would delete and asks.
     """
+    if keep is not None and not (yes or dry_run):
+        _confirm(runs.clean_db(keep, dry_run=True))
     done = runs.gc(keep, dry_run=dry_run)
     if form != "table":
-        print_data(asdict(done), form)
+        print_data({**asdict(done), "oldest": _iso(done.oldest), "newest": _iso(done.newest)}, form)
         return
     verb = "would be deleted" if dry_run else "deleted"
     if keep is not None:
-        _print_runs(len(done.runs), dry_run)
+        _print_runs(done, dry_run)
     click.echo(
         f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
     )
@@ -114,8 +137,28 @@ def gc(keep: float | None, dry_run: bool, form: str) -> None:
         click.echo("files younger than an hour are kept for now; a later 'nbdag gc' deletes them")
 
 
-def _print_runs(number: int, dry_run: bool) -> None:
-    click.echo(f"{number} runs {'would be deleted' if dry_run else 'deleted'}")
+def _print_runs(done: runs.Cleaned, dry_run: bool) -> None:
+    click.echo(f"{plural(len(done.runs), 'run')} {'would be deleted' if dry_run else 'deleted'}{_period(done)}")
+
+
+def _confirm(planned: runs.Cleaned) -> None:
+    """Ask before runs are deleted, if a person can answer; exit if the answer is no."""
+    if not planned.runs or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    what = f"{plural(len(planned.runs), 'run')}{_period(planned)}"
+    if not click.confirm(f"Delete {what}, with their records, reports and values?", err=True):
+        fail("nothing was deleted")
+
+
+def _period(done: runs.Cleaned) -> str:
+    if done.oldest is None or done.newest is None:
+        return ""
+    first, last = (at.astimezone().strftime("%Y-%m-%d %H:%M") for at in (done.oldest, done.newest))
+    return f" that ended at {first}" if first == last else f" that ended between {first} and {last}"
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _bytes(number: int) -> str:

@@ -12,8 +12,11 @@ from .. import runs
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems, read_notebook
+from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
+
+_MAX_TICKS = 10_000  # which takes a few seconds; a schedule has any number
 
 DAG = click.argument("dag", shell_complete=complete.dags)
 
@@ -102,17 +105,26 @@ def list_(form: str) -> None:
 @click.option(
     "--logical-date",
     metavar="DATE",
-    callback=lambda ctx, param, text: _date(text),
+    callback=date,
     help="Logical date of the run, like the tick of a scheduled run.",
 )
 @click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
+@ALLOW_UNKNOWN
 @output_option
-def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, **values: Any) -> None:
+def trigger(
+    dag: str, logical_date: datetime | None, no_cache: bool, allow_unknown: bool, form: str, **values: Any
+) -> None:
     """Queue a run of a deployed DAG now.
 
     `nbdag scheduler` executes the run, even while the DAG is paused.
     """
-    made = runs.trigger(dag, parameters=parameters(**values), logical_date=logical_date, cache=not no_cache)
+    made = runs.trigger(
+        dag,
+        parameters=parameters(**values),
+        allow_unknown=allow_unknown,
+        logical_date=logical_date,
+        cache=not no_cache,
+    )
     if form != "table":
         print_data(made.to_dict(), form)
         return
@@ -131,7 +143,12 @@ def trigger(dag: str, logical_date: datetime | None, no_cache: bool, form: str, 
 )
 @DAG
 @click.option(
-    "-n", "--number", type=click.IntRange(min=1), default=5, show_default=True, help="Number of runs to show."
+    "-n",
+    "--number",
+    type=click.IntRange(min=1, max=_MAX_TICKS),
+    default=5,
+    show_default=True,
+    help="Number of runs to show.",
 )
 @output_option
 def next_(dag: str, number: int, form: str) -> None:
@@ -211,17 +228,6 @@ def _is_due(dag: runs.Deployed) -> bool:
 
 def _moment(at: datetime | None) -> str:
     return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"invalid date {text!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
-        ) from None
 
 
 def _warn_without_scheduler() -> None:

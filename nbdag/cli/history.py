@@ -13,11 +13,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs as api
+from ..core.model.masking import masked
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..core.model.text import run_selector, task_label
 from ..core.options.option_types import nearest
 from . import complete
 from ._group import examples
+from .options import COUNT, INDEX
 from .output import console, duration, moment, output_option, print_data, print_table, short_path, state_text
 from .progress import progress
 
@@ -45,9 +47,7 @@ def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 )
 @DAG
 @click.option("--state", type=click.Choice([state.value for state in RunState]), help="List only runs in this state.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of runs to list."
-)
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="Number of runs to list.")
 @output_option
 def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
     """List the latest runs."""
@@ -124,12 +124,12 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.option(
     "--try",
     "try_number",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     show_default="the last",
     help="Number of the attempt.",
 )
-@click.option("--index", type=click.IntRange(min=0), metavar="N", help="Index of an instance of a mapped task.")
+@click.option("--index", type=INDEX, metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
 def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
@@ -167,7 +167,7 @@ def _print_status(run: api.Run) -> None:
     screen.print(f", started {moment(run.started)}" if run.started else "", end="", soft_wrap=True)
     screen.print(f", {duration(run.duration)}" if run.duration is not None else "", soft_wrap=True)
     if run.parameters:
-        values = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items())
+        values = ", ".join(f"{name}={value!r}" for name, value in masked(run.parameters).items())
         screen.print(f"parameters: {values}", soft_wrap=True)
     if not run.tasks:  # a %%dag cell builds them
         screen.print(run.error or "its tasks are built when the run starts", soft_wrap=True)

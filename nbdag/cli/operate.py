@@ -14,7 +14,7 @@ from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import name_range
 from .history import DAG
-from .options import EXECUTOR
+from .options import EXECUTOR, NUMBER_OF_JOBS
 from .output import console, output_option, print_data
 from .progress import progress
 from .run import print_outcome
@@ -24,7 +24,7 @@ TASKS = click.argument("tasks", nargs=-1, shell_complete=complete.tasks_of_run)
 JOBS = click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=NUMBER_OF_JOBS,
     metavar="N",
     show_default="number of cores",
     help="Maximum number of tasks at once.",
@@ -67,6 +67,8 @@ def clear(
         verb = "would be reset" if dry_run else "reset"
         for task in done.tasks:
             click.echo(f"{verb}: {task}{' (running; terminated first)' if task in done.restarting else ''}")
+    if done.edited:
+        click.echo(f"warning: {done.edited}", err=True)
     if dry_run:
         return 0
     if run_now and not done.owner:
@@ -118,7 +120,10 @@ def resume(run: str, jobs: int | None, executor: str, dag: str | None) -> int:
     An unfinished run that no process executes continues with its remaining tasks. In a run that failed or was
     cancelled, all tasks that did not succeed run again. Exits with 1 if the run does not succeed.
     """
-    return _execute(api.find_run(run, dag=dag), jobs, executor)
+    found = api.find_run(run, dag=dag)
+    if edited := api.edited_since(found):
+        click.echo(f"warning: {edited}", err=True)
+    return _execute(found, jobs, executor)
 
 
 @click.command(

@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import click
+
+# The databases hold whole numbers of 64 bits; no list of this tool needs more lines.
+COUNT = click.IntRange(min=1, max=1_000_000)
+NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
+INDEX = click.IntRange(min=0, max=1_000_000_000)
 
 EXECUTOR = click.option(
     "--executor", default="local", show_default=True, metavar="NAME", help="Executor that runs the tasks."
 )
+
+ALLOW_UNKNOWN = click.option(
+    "--allow-unknown", is_flag=True, help="Pass parameters that the notebook's parameters cell does not set."
+)
+YES = click.option("--yes", is_flag=True, help="Delete without asking; only a terminal is asked.")
+
+
+def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    """Return task names that are separated by commas or given by repeating the option; reject a value without one."""
+    names: dict[str, None] = {}
+    for value in values:
+        found = value.replace(",", " ").split()
+        if not found:
+            flag = param.opts[0]
+            raise click.BadParameter(f"{value!r} names no task; name at least one, or omit {flag} to select all tasks")
+        names |= dict.fromkeys(found)
+    return tuple(names)
+
+
+def date(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """Return a date that an option takes."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"invalid date {text[:40]!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
+        ) from None
+    if not 1900 <= found.year < 9999:  # arithmetic with time zones needs room at both ends
+        raise click.BadParameter(f"the date {text[:40]!r} is out of range; expected a year from 1900 to 9998")
+    return found

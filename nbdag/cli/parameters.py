@@ -8,7 +8,6 @@ strings, as in papermill.
 from __future__ import annotations
 
 import base64
-import binascii
 import keyword
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_MAX_FILE = 64 << 20  # bytes of a file of parameters
 
 _OPTIONS = (
     click.option(
@@ -63,14 +64,19 @@ def parameters(
     for text in parameters_base64:
         try:
             plain = base64.b64decode(text, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # also of base64 itself
             raise click.BadParameter(f"{text[:40]!r} is not text in base64", param_hint="-b") from None
         values.update(_mapping(plain, "-b"))
     for file in parameters_file:
         try:
-            plain = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            with Path(file).open("rb") as opened:
+                content = opened.read(_MAX_FILE + 1)
+            if len(content) > _MAX_FILE:
+                raise ValueError(f"it is larger than {_MAX_FILE >> 20} MB")
+            plain = content.decode()
+        except (OSError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error).lower()
+            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else reason
             raise click.BadParameter(f"cannot read {file}: {reason}", param_hint="-f") from None
         values.update(_mapping(plain, f"-f {file}"))
     for text in parameters_yaml:
@@ -92,7 +98,7 @@ def typed(text: str) -> Any:
     for number in (int, float):
         try:
             return number(text)
-        except ValueError:
+        except ValueError:  # also for more digits than Python reads
             pass
     return text
 
@@ -102,6 +108,11 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
 
     try:
         values = yaml.load(text, Loader=_loader())
+    except RecursionError:
+        raise click.BadParameter("invalid YAML: it is nested too deeply", param_hint=where) from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as a number that is none
+        reason = str(error).partition("\n")[0][:80]
+        raise click.BadParameter(f"invalid YAML: {reason}", param_hint=where) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""

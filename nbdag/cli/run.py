@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import runs
+from .. import executors, runs
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
 from ..packages import require
@@ -17,7 +17,7 @@ from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import print_failures
 from .notebook import NOTEBOOK, print_problems, read_notebook
-from .options import EXECUTOR
+from .options import ALLOW_UNKNOWN, EXECUTOR, NUMBER_OF_JOBS, task_names
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -30,16 +30,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     """Return an option for task names, separated by commas or given by repeating the option."""
-
-    def split(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(task for value in values for task in value.replace(",", " ").split()))
-
     return click.option(
         flag,
         name,
         multiple=True,
         metavar="TASK[,TASK…]",
-        callback=split,
+        callback=task_names,
         shell_complete=complete.tasks,
         help=help,
     )
@@ -59,10 +55,11 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
 @click.argument("output", required=False, type=NOTEBOOK, metavar="[OUT]")
 @parameter_options
+@ALLOW_UNKNOWN
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=NUMBER_OF_JOBS,
     metavar="N",
     show_default="number of cores",
     help="Maximum number of tasks at once.",
@@ -109,6 +106,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 def run(
     notebook: Path,
     output: Path | None,
+    allow_unknown: bool,
     jobs: int | None,
     only: Sequence[str],
     upto: Sequence[str],
@@ -135,18 +133,28 @@ def run(
     """
     require()
     values = parameters(**parameter_values)
-    which: dict[str, Any] = {"only": only, "upto": upto, "from_": from_, "values_from": values_from}
+    selection: dict[str, Any] = {"only": only or None, "upto": upto or None, "from_": from_ or None}
+    which: dict[str, Any] = {
+        **selection,
+        "values_from": values_from,
+        "parameters": values,
+        "allow_unknown": allow_unknown,
+        "output": output,
+        "overwrite": overwrite,
+        "kernel_name": kernel,
+        "cwd": cwd,
+        "cache": not no_cache,
+    }
     built = read_notebook(notebook, parameters=runs.plain_parameters(values), cwd=cwd, kernel_name=kernel)
     dag = built.dag
     print_problems(dag, notebook, err=True)
     if dag.errors:
         return 1
     if dry_run:
-        options = {**which, "parameters": values, "built": built, "cache": not no_cache}
-        return _print_plan(notebook, options, as_json)
+        return _print_plan(notebook, {**which, "built": built}, executor, as_json)
     if no_resident:
         os.environ["NBDAG_IDLE"] = "0"
-    chosen = runs.choose(dag, only=only, upto=upto, from_=from_)
+    chosen = runs.choose(dag, **selection)
     screen = console(stderr=as_json)
     run_ids: list[str] = []
     printed: set[str] = set()
@@ -162,16 +170,10 @@ def run(
         try:
             done = runs.run(
                 notebook,
-                parameters=values,
                 jobs=jobs,
-                output=output,
-                overwrite=overwrite,
                 kernels=kernels,
                 executor=executor,
-                kernel_name=kernel,
-                cwd=cwd,
                 fail_fast=fail_fast,
-                cache=not no_cache,
                 on_event=on_event,
                 built=built,
                 **which,
@@ -211,8 +213,12 @@ def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ())
     print_line(short_path(run.notebook))
 
 
-def _print_plan(notebook: Path, options: dict[str, Any], as_json: bool) -> int:
-    planned = runs.plan_run(notebook, **options)
+def _print_plan(notebook: Path, options: dict[str, Any], executor: str, as_json: bool) -> int:
+    if executor not in executors.names():
+        raise executors.UnknownExecutorError(executor, executors.names())
+    planned = runs.plan_run(
+        notebook, **options, on_note=lambda note: click.echo(f"warning {note.code}: {note.message}", err=True)
+    )
     if as_json:
         print_data(
             [

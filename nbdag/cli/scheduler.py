@@ -11,7 +11,7 @@ from ..core.model.text import task_label
 from ..packages import require
 from . import units
 from ._group import examples
-from .options import EXECUTOR
+from .options import EXECUTOR, NUMBER_OF_JOBS
 from .output import to_json
 
 
@@ -25,7 +25,7 @@ from .output import to_json
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=NUMBER_OF_JOBS,
     metavar="N",
     show_default="number of cores",
     help="Maximum number of tasks at once.",

@@ -1,4 +1,4 @@
-"""The rules: the meaning of a notebook, and the next moves of a run.
+"""The rules: what a notebook means, and what a run does next.
 
 Everything here is pure: no file, kernel, clock, network or database.
 """

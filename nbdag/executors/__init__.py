@@ -46,10 +46,10 @@ class Executor(Protocol):
     def stop(self) -> None:
         """Terminate all attempts with all their processes, and wait until these have ended."""
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Terminate all processes of an attempt whose executor was killed, and wait until these have ended.
 
-        `notebook` is the path of the attempt's notebook, `Job.path`.
+        `notebook` is the path of the attempt's notebook, `Job.path`, and `mark` that of its processes, `Job.mark`.
         """
 
 

@@ -36,6 +36,7 @@ from ..kernels.forkserver.server_spec import ServerSpec
 from ..kernels.jupyter.kernel_pool import KernelPool
 from ..processes.leftovers import terminate_leftovers
 from ..processes.process_tree import kill_tree
+from ..writing import create_private_file, make_private_folder
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER_MODULE}:Worker"
@@ -175,9 +176,9 @@ class LocalExecutor:
             self._hold.close()
             self._hold = None
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill the processes of an attempt whose executor was killed, and wait until they have ended."""
-        terminate_leftovers(notebook)
+        terminate_leftovers(notebook, mark)
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -226,7 +227,7 @@ class LocalExecutor:
             return attempt.failed(CANCELLED)
         if not Path(job.cwd).is_dir():
             return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
-        Path(job.path).parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(Path(job.path).parent)
         worker = self._worker(job)
         cleanup.callback(self._release, attempt, worker)
         result = None
@@ -315,7 +316,9 @@ class LocalExecutor:
                 raise
 
     def _start_worker(self, job: Job, connection: socket.socket) -> _WorkerProcess:
-        with Path(job.path).with_suffix(".log").open("ab") as log:
+        path = Path(job.path).with_suffix(".log")
+        create_private_file(path)
+        with path.open("ab") as log:
             stdio = (connection.fileno(), log.fileno(), log.fileno())
             if self._server is not None:
                 with contextlib.suppress(ForkServerError):

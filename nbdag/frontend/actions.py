@@ -82,6 +82,8 @@ class Actions:
     def _clear(self, run: str, task: str, options: Mapping[str, bool]) -> None:
         home, dag = self._home(), self._dag()
         cleared = runs.clear(run, [task] if task else [], dag=dag, home=home, **options)
+        if cleared.edited:
+            self._notify("info", cleared.edited)
         if not cleared.owner:
             arguments = ["resume", cleared.run.id, "--dag", dag]
             self._start_process(arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)

@@ -8,6 +8,7 @@ replaced by their text.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # characters, from the end of the log
+_MAX_BYTES = 4  # of a character in UTF-8
 MAX_OUTPUT = 2_000_000  # characters of one output
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
@@ -64,9 +66,14 @@ def bundle_outputs(bundle: Mapping[str, Any]) -> list[DisplayOutput]:
 
 
 def log_tail(path: Path) -> str:
-    """Return the end of an attempt's log as plain text, or "" if the log cannot be read."""
+    """Return the end of an attempt's log as plain text, or "" if the log cannot be read.
+
+    Only the end is read, as a log may have any size.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LOG * _MAX_BYTES))
+            text = file.read(MAX_LOG * _MAX_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
     return plain_text(text[-MAX_LOG:])

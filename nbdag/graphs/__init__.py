@@ -1,8 +1,8 @@
 """Pictures of a Dag and the states of its tasks: SVG, PNG, DOT, Mermaid, or the output of a notebook cell.
 
-`dot` writes the graph for Graphviz, `layout` runs Graphviz, `svg` draws. A picture is legible with five tasks and with
-two hundred, on light and on dark backgrounds; all text from a notebook is escaped. The caller passes the state of each
-task as a `Mark`.
+Module `dot` writes the graph for Graphviz, `layout` runs Graphviz, and `svg` draws the picture. A picture is legible
+with five or two hundred tasks, on light and dark backgrounds. All text from a notebook is escaped. The caller passes
+the state of each task as a `Mark`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
-_PIXELS = 16_000  # the longest side that common viewers show
+_PIXELS = 16_000  # longest side of a picture that common viewers can show
 FORMATS = ("svg", "png", "dot", "mmd")
 
 
@@ -42,7 +42,7 @@ class FormatError(NbdagError):
 
     @property
     def choices(self) -> str:
-        """Return the known formats, separated by commas."""
+        """All known formats, separated by commas."""
         return ", ".join(self.known)
 
 
@@ -53,9 +53,9 @@ class FontError(NbdagError):
 
 
 def render(dag: Dag, format: str = "svg", marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> bytes:
-    """Return the graph as the contents of a file.
+    """Return the graph in a file format.
 
-    `format` is svg, png, dot or mmd (`mermaid` and a leading dot are accepted), `direction` is TB (downwards), LR
+    `format` is svg, png, dot or mmd; `mermaid` and a leading dot are accepted too. `direction` is TB (downwards), LR
     (to the right) or auto.
     """
     asked = format.lower().lstrip(".")
@@ -82,7 +82,7 @@ def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def _fonts() -> dict[str, Any]:
-    """Return font options for resvg: none if a font is installed, else the font that matplotlib includes."""
+    """Return font options for resvg: no options if a font is installed, else the font that matplotlib contains."""
     import resvg_py
 
     def drawn(text: str, fonts: Mapping[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
 from .marks import Mark, state_style
 
-FONT = "Helvetica"  # Graphviz has its widths built in; those of Arial are equal
+FONT = "Helvetica"  # Graphviz knows the widths of this font; the widths of Arial are equal
 LINE = "#768390"
 
 
@@ -46,7 +46,7 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         label = f"{style.sign} {shorten(task.id, NAME)}"
         note = task_note(task, marks.get(task.id))
         attributes = {
-            # The spaces reserve room for the sign, whose width Graphviz does not know.
+            # The spaces reserve room for the sign of the state, which is drawn later.
             "label": graphviz.escape(f"   {label}" + (f"\n      {note}" if note else "")),
             "tooltip": graphviz.escape(task_tooltip(task, mark)),
             "color": style.colour,

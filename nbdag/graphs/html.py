@@ -1,9 +1,9 @@
 """A Dag as the output of a notebook cell, for every program that displays notebooks.
 
-JupyterLab prefers HTML. In a trusted notebook it draws the SVG inside the HTML, with tooltips and the colours of the
-theme. In an untrusted notebook, and on GitHub, the HTML is sanitized: style sheets and SVG are removed, but their text
-would remain. So the inline SVG is hidden unless its style sheet is applied; otherwise the same picture is shown as an
-image, which the sanitizer keeps.
+JupyterLab prefers HTML to other formats. In a trusted notebook, the SVG inside the HTML is drawn, with tooltips and the
+colours of the theme. In an untrusted notebook, and on GitHub, the HTML is sanitized: the tags of style sheets and SVG
+are removed, but the text inside them remains. So the SVG is hidden unless its style sheet is applied. Otherwise an
+image of the same picture is shown, which sanitizers keep.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STYLE = (
 
 
 def bundle(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> dict[str, str]:
-    """Return the MIME bundle that a kernel sends: the picture as HTML, SVG and text, with the problems found."""
+    """Return the MIME bundle for a cell's output: the picture as HTML, SVG and text, and the notebook's problems."""
     picture = svg(dag, marks, direction=direction)
     return {
         "text/html": _page(picture, dag),
@@ -58,7 +58,7 @@ def _problems(problems: Sequence[Problem]) -> str:
 
 
 def problem_line(problem: Problem) -> str:
-    """Return a problem as a line of text: sign, code, place, message, hint."""
+    """Return a problem as a line of text with sign, code, place, message and hint."""
     sign = "✗" if problem.severity == "error" else "△"
     where = f"{problem.place}: " if problem.place is not None else ""
     hint = f"; {problem.hint}" if problem.hint else ""

@@ -14,11 +14,11 @@ from ..core.model.text import plural
 from ..core.options.options import TaskOptions
 from .marks import STALE, Mark, duration_text, state_style
 
-NAME = 28  # characters of a task's id on its node
-CROWDED = 60  # number of edges above which labels are shorter
+NAME = 28  # longest text of a task's id on its node, in characters
+CROWDED = 60  # if a graph has more edges than this, labels of edges are shorter
 
 
-_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states that need no word beside the sign
+_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states for which a duration is written instead of the state
 
 
 def shorten(text: str, limit: int) -> str:
@@ -33,12 +33,12 @@ MAX_FILES = 5  # in a tooltip
 
 
 def carried(edge: Edge) -> tuple[str, ...]:
-    """Return the names that an edge carries, each once, in order."""
+    """Return the names whose values an edge passes, each once, in order."""
     return tuple(dict.fromkeys(use.name for use in edge.names))
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
-    """Return as many names as fit on a label: `df, X, +3`."""
+    """Return the label of an edge: as many names as fit, and the number of the others: `df, X, +3`."""
     names = carried(edge)
     shown, limit = (1, 10) if crowded else (2, 16)
     parts = [shorten(name, limit) for name in names[:shown]]
@@ -48,7 +48,7 @@ def edge_label(edge: Edge, *, crowded: bool = False) -> str:
 
 
 def edge_tooltip(edge: Edge) -> str:
-    """Return the two tasks of an edge, and where its names are written and read; cells and lines count from 1."""
+    """Return the tooltip of an edge: its tasks, and where each name is written and read (cells and lines from 1)."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
     if edge.files:
         lines[0] += ", not ordered"
@@ -59,7 +59,7 @@ def edge_tooltip(edge: Edge) -> str:
 
 
 def task_note(task: Task, mark: Mark | None) -> str:
-    """Return the second line of a node: operator, number of instances, state; often "" without a mark."""
+    """Return the second line of a node: operator, number of instances, state; "" if there is nothing to show."""
     parts = []
     if task.options.operator != "python":
         parts.append(shorten(task.options.operator, 16))
@@ -77,7 +77,7 @@ def task_note(task: Task, mark: Mark | None) -> str:
 
 
 def mark_text(mark: Mark) -> str:
-    """Return the text beside a node's sign: the duration for an ended task, else the state."""
+    """Return the text beside the sign of a node: the duration if the task has ended, else the state."""
     if mark.duration is not None and mark.state in _TIMED:
         return duration_text(mark.duration)
     return state_style(mark.state).word
@@ -102,7 +102,7 @@ def task_tooltip(task: Task, mark: Mark) -> str:
 
 
 def option_lines(options: TaskOptions) -> list[str]:
-    """Return the options that differ from the defaults, as lines of name and value."""
+    """Return lines with name and value of each option that differs from the default."""
     plain = TaskOptions()
     lines = []
     for field in fields(TaskOptions):
@@ -124,7 +124,7 @@ def title(dag: Dag) -> str:
 
 
 def listing(dag: Dag, marks: Mapping[str, Mark]) -> str:
-    """Return the graph as text, for terminals and screen readers: one line per task with its sign and upstream."""
+    """Return the graph as text, for terminals and screen readers: a line for each task, with its upstream tasks."""
     if not dag.tasks:
         return f"{title(dag)}. Begin a cell with %%task NAME to create a task."
     width = max(len(task) for task in dag.tasks)

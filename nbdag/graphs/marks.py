@@ -1,7 +1,7 @@
 """States of tasks in a picture, with durations and reasons, and the style of each state.
 
-Every state has a colour, a sign and a word, so that a reader who cannot distinguish red from green sees it too. The
-states are those of a run (`core.model.states.TaskState`) and, in the live notebook, `stale`.
+Every state has a colour, a sign and a word, so that readers who cannot distinguish red from green can recognise it. The
+states are those of `core.model.states.TaskState`, and in addition `stale` (live notebook) and `cancelled` (runs).
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from typing import Final
 
 from ..core.model.states import TaskState
 
-CANCELLED: Final = "cancelled"  # its attempt ended because the run was cancelled
-STALE: Final = "stale"  # ran, but what it read or its own code has changed since
+CANCELLED: Final = "cancelled"  # the task's attempt was terminated because the run was cancelled
+STALE: Final = "stale"  # the task succeeded, but its code or its inputs have changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """The state of one task."""
+    """The state of one task in a picture."""
 
-    state: str = TaskState.NONE  # a TaskState, or "stale"
-    duration: float | None = None  # seconds
-    count: int | None = None  # instances of a mapped task, once known
-    tries: int | None = None  # attempts, if there was more than one
-    reason: str = ""  # one sentence: why it is stale, skipped, failed
+    state: str = TaskState.NONE  # a TaskState, "stale" or "cancelled"
+    duration: float | None = None  # in seconds
+    count: int | None = None  # number of instances of a mapped task; None: not known
+    tries: int | None = None  # number of attempts; None if there was at most one
+    reason: str = ""  # why the task is stale, skipped or failed, in one sentence
     selected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateStyle:
-    """How a state is drawn."""
+    """The word, sign and colour with which a state is shown."""
 
     word: str
-    sign: str  # one character, for text
-    colour: str  # outline and sign; contrast of at least 3:1 with both white and black
-    path: str  # SVG path of the sign in a box of 12 by 12; strokes, no fill
-    filled: str = ""  # the part of the sign that is filled
+    sign: str  # one character, used in text
+    colour: str  # colour of the outline and the sign; its contrast with white and with black is at least 3:1
+    path: str  # SVG path of the sign in a box of 12 by 12, drawn with strokes only
+    filled: str = ""  # SVG path of the part of the sign that is filled
 
 
 _RING = "M6 1.5a4.5 4.5 0 1 1 0 9a4.5 4.5 0 1 1 0-9"
@@ -77,13 +77,13 @@ STATE_STYLES: dict[str, StateStyle] = {
 
 
 def state_style(state: str) -> StateStyle:
-    """Return the style of a state; an unknown state, from a newer version, is shown by its own name."""
+    """Return the style of a state. A state from a newer version is shown with its name and a question mark."""
     found = STATE_STYLES.get(state)
     return found if found is not None else StateStyle(word=state, sign="?", colour=_GREY, path=_RING)
 
 
 def duration_text(duration: float) -> str:
-    """Return a duration for people: 12 ms, 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
+    """Return a duration as text: 12 ms, 0.3 s, 12 s, 3 min 5 s, 2 h 4 min."""
     if duration < 0.0995:
         return f"{round(duration * 1000)} ms"
     if duration < 9.95:

@@ -39,5 +39,5 @@ def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str
 
 
 def _quoted(text: str) -> str:
-    """Escape characters that Mermaid would read as HTML or entities inside quotes, as numbered entities."""
+    """Quote a text; characters that Mermaid would read as HTML or entities become numbered entities."""
     return "".join(c if c.isalnum() or c in " _-.,+·×…○◔◐✓✗»⊘↻◷↺−△?" else f"#{ord(c)};" for c in text)

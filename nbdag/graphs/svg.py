@@ -1,9 +1,9 @@
 """A Dag as SVG: one picture that is legible on light and dark backgrounds, as a file and in a notebook.
 
-The background is transparent. Text has a halo in the paper's colour, nodes are filled with that colour, and lines have
-a middle tone, so that the picture is legible even if the page's theme differs from the system's. In a page, the
-colours come from the variables of JupyterLab or VS Code; in a file, from the system's preference. No element has an
-id, so several pictures can share a page, and the picture contains no scripts.
+The background is transparent. Text has a halo in the background colour, nodes are filled with that colour, and lines
+have a medium brightness, so that the picture is legible even if the page is light and the system's theme is dark, or
+vice versa. In a page, the colours come from CSS variables of JupyterLab or VS Code; in a file, from the system's theme.
+No element has an id, so several pictures can be in one page. The picture contains no scripts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, mark_text,
 from .layout import Box, Curve, Layout, Point, lay_out
 from .marks import STATE_STYLES, Mark, state_style
 
-PAGE = 900.0  # points: the width of a notebook's page without scrolling
+PAGE = 900.0  # in points: the width up to which a picture fits into a notebook without scrolling
 _PAD = 8.0
-_STEP = 90.0  # points: minimum length of one task and one arrow
-_STACK = 3.5  # points between the stacked boxes of a mapped task
+_STEP = 90.0  # in points: the minimum length of one task and one arrow
+_STACK = 3.5  # in points: the distance between the stacked boxes of a mapped task
 
 _LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
 _DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a86"}
@@ -31,8 +31,8 @@ _DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a
 def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", theme: str = "auto") -> str:
     """Return the graph as an SVG document.
 
-    `direction` is TB, LR, or auto to choose the one that fits a page. `theme` is auto, or light or dark for a picture
-    with fixed colours and a filled background.
+    `direction` is TB, LR, or auto to choose the direction that fits a page. `theme` is auto, or it is light or dark for
+    a picture with fixed colours and a filled background.
     """
     marks = marks or {}
     layout = arrange(dag, marks, direction)
@@ -56,9 +56,9 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
-    """Lay out the graph; `auto` means left to right if that fits a page, else the narrower of both directions.
+    """Return the layout of the graph. With `auto`, it is left to right if that fits a page, else the narrower layout.
 
-    Each node has room for the longest text of any state, so that nothing moves when states change.
+    Each node has room for the longest text of any state, so that no node moves when states change.
     """
     if marks:
         # Reserve room for "3 min 5 s", so that a long duration does not widen its node.

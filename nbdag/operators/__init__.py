@@ -1,7 +1,7 @@
-'''Operators, which translate the body of a task's cell into Python source.
+'''Operators translate the body of a task's cell (the text below the header) into Python source.
 
 `python` returns the body unchanged, `bash` runs it as a script, `sensor` polls until its last expression is true. A new
-operator takes ten lines, such as a `sql` that assigns its rows to the name in `--out`:
+operator needs few lines. This one, `sql`, assigns the rows of a query to the name in `--out`:
 
     from nbdag.operators import Operator
 
@@ -15,15 +15,15 @@ An entry point in the package's metadata makes it available to every command:
     [project.entry-points."nbdag.operators"]
     sql = "mypackage.operators:Sql"
 
-A program that reads and runs notebooks may call `nbdag.operators.register("sql")(Sql)` instead. In the body of a
-`%%dag` cell the class creates tasks, too: `Sql("rows", "SELECT 1", out="rows")`. There it need not be installed, so the
-notebook itself may define it. `tasks` holds this part; `value_writer` writes values of a body into cells.
+A program that reads and runs notebooks may call `nbdag.operators.register("sql")(Sql)` instead. In a `%%dag` cell, the
+class also creates tasks: `Sql("rows", "SELECT 1", out="rows")`. For this, the class need not be installed; the notebook
+itself may define it. Module `tasks` implements the creation of tasks, `value_writer` writes values into their cells.
 
-Rules: Line n of the source corresponds to line n of the body, so that tracebacks show the user's lines. The source is
-Python with IPython's extensions and has the meaning that it would have in a cell: tasks provide the names that it
-reads (`connection` above). It imports what it needs from the operator's package, because it runs in another process. A
-body that cannot be translated raises `OperatorError` with the line. An operator is called whenever a notebook is read,
-so it must access neither files nor the network.
+Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
+user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the
+names that it reads (`connection` above). The source imports what it needs from the operator's package, because it runs
+in another process. For a body that cannot be translated, the operator raises `OperatorError` with the line. An operator
+is called whenever a notebook is read, so it must access neither files nor the network.
 '''
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Bash", "Operator", "OperatorError", "Python", "Sensor", "UnknownOperatorError", "chain"]
 
 GROUP = "nbdag.operators"
-# Found without a search through all installed packages, which takes longer than reading a notebook.
+# These operators are known without a search through all installed packages, which is slower than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "python": "nbdag.operators.python:Python",
@@ -59,16 +59,16 @@ BUILT_IN = {
 }
 
 
-# Names in the namespace of a %%dag body, and their locations.
+# Name that a %%dag cell can use without an import → module and attribute.
 OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
 
 class OperatorProtocol(Protocol):
-    """The interface of operators."""
+    """The interface of an operator."""
 
     def source(self, body: str, options: TaskOptions) -> str:
-        """Return source for the code below the header, line by line. Raise `OperatorError`."""
+        """Return Python source for a body, with equal line numbers. Raise `OperatorError`."""
 
 
 @error
@@ -77,16 +77,16 @@ class OperatorError(NbdagError):
 
     message: str
     hint: str = ""  # the next step
-    line: int = 1  # from 1, of the body
+    line: int = 1  # line of the body, from 1
     template = "{message}{advice}"
 
     @property
     def advice(self) -> str:
-        """The hint, as a suffix."""
+        """The hint, as a suffix of the message."""
         return f"; {self.hint}" if self.hint else ""
 
     def _render_traceback_(self) -> list[str]:
-        # Called by IPython. Removes the frames of nbdag below the user's cell from the traceback.
+        # IPython calls this method. The traceback ends at the user's cell, without nbdag's own frames.
         from IPython.core.getipython import get_ipython
 
         frame = last = self.__traceback__
@@ -109,7 +109,7 @@ class UnknownOperatorError(OperatorError):
 
     @classmethod
     def of(cls, name: str) -> UnknownOperatorError:
-        """Return the error for this name, with the nearest known name as its hint."""
+        """Return the error for an unknown name; the hint contains the most similar known name."""
         known = names()
         similar = nearest(name, known)
         expected = f"expected one of {', '.join(known)}, or install the package that provides it"
@@ -120,11 +120,11 @@ class UnknownOperatorError(OperatorError):
 Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
 _registered: dict[str, OperatorProtocol] = {}
 _known: ContextVar[Collection[str] | None] = ContextVar("known", default=None)
-BodyWarning = tuple[int, str, str]  # a line of the body, from 1; a message; a hint
+BodyWarning = tuple[int, str, str]  # line of the body (from 1), message, hint
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
-    """Return a decorator that registers an operator, a class or an instance, under a name in this process."""
+    """Return a decorator that registers an operator (a class or an instance) under a name, in this process only."""
 
     def add(operator: Registered) -> Registered:
         _registered[name] = _instance(operator)
@@ -149,7 +149,7 @@ def names() -> tuple[str, ...]:
 
 
 def name_of(operator: type) -> str | None:
-    """Return the name by which every process finds this class, or None if a notebook or program defines it."""
+    """Return the name of an operator class in every process, or None if only this notebook or program defines it."""
     where = f"{operator.__module__}:{operator.__qualname__}"
     known = {value: name for name, value in BUILT_IN.items()}
     if where in known:
@@ -161,7 +161,7 @@ def name_of(operator: type) -> str | None:
 
 
 def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
-    """Return those of the names offered to a %%dag body that it mentions, with their objects."""
+    """Return the objects that a %%dag cell can use without an import, by name, if `mentioned(name)` is true."""
     places = {**{point.attr: point.value for point in _installed().values() if point.attr.isidentifier()}, **OFFERED}
     found = {}
     for name, place in places.items():
@@ -189,9 +189,9 @@ def find(name: str) -> OperatorProtocol:
 
 
 def source(body: str, options: TaskOptions, known: Collection[str] | None = None) -> str:
-    """Return the source of a task, translated from its cell's body by its operator. Raise `OperatorError`.
+    """Return the source into which the task's operator translates a body. Raise `OperatorError`.
 
-    `known` are the names that the notebook's cells set; an operator gets them from `known_names`.
+    `known` are the names that the notebook's cells set; the operator can read them with `known_names()`.
     """
     operator = find(options.operator)
     try:
@@ -201,7 +201,7 @@ def source(body: str, options: TaskOptions, known: Collection[str] | None = None
         raise
     except Exception as error:
         message = f"operator {options.operator!r} failed ({type(error).__name__}: {error})"
-        raise OperatorError(message, hint="this is an error of the operator, not of the cell") from error
+        raise OperatorError(message, hint="the error is in the operator, not in the cell") from error
     if not isinstance(made, str):
         message = f"operator {options.operator!r} returned {type(made).__name__}, not source"
         raise OperatorError(message, hint="its method `source` must return text")
@@ -209,14 +209,14 @@ def source(body: str, options: TaskOptions, known: Collection[str] | None = None
 
 
 def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:
-    """Return warnings about a cell's body, if its operator has a method `body_warnings`."""
+    """Return the operator's warnings about a body; none if the operator has no method `body_warnings`."""
     with _known_names_set(known):
         method = getattr(find(options.operator), "body_warnings", None)
         return () if method is None else tuple(method(body))
 
 
 def known_names() -> Collection[str] | None:
-    """Return the names that the notebook's cells set, during `source`; None if they are not known."""
+    """Return the names that the notebook's cells set, for an operator's methods; None if they are not known."""
     return _known.get()
 
 

@@ -6,14 +6,14 @@
 
 `{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value if the
 notebook's parameters, setup or tasks set that name. The value is quoted according to its position, so the shell always
-treats it as text. Names that no cell sets are not replaced, so `awk '{print}'`, `jq '{id}'` and `{a,b}` reach the shell
-unchanged, as comments do; `{{name}}` reaches it as `{name}`. `$name` is the value as an environment variable, which the
-shell splits into words outside of quotes. Variables that the script itself sets, and PATH, HOME and the like, keep
-their meaning in the shell.
+treats it as text. Names that no cell sets are not replaced: `awk '{print}'`, `jq '{id}'`, `{a,b}` and comments are
+passed to the shell unchanged. `{{name}}` is passed to the shell as `{name}`. `$name` is the value as an environment
+variable, which the shell splits into words outside of quotes. `$name` is not replaced if the script itself sets the
+variable, nor for variables such as PATH and HOME.
 
 The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
-appears at once. As in Airflow, exit status 99 skips the task and any other status except 0 fails it. With `--out NAME`,
-the standard output becomes the string NAME.
+appears without delay. As in Airflow, exit status 99 skips the task, and any other status except 0 fails it. With
+`--out NAME`, the standard output is assigned to the variable NAME.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .tasks import Operator
 
 SKIP = 99  # the exit status that skips the task
 _RUN = '__import__("nbdag.operators.bash", fromlist=["run"]).run('
-# Functions that quote a value so that the shell does not interpret it, by the quotes around it.
+# Quotes around a value in the script → function that escapes the value so that the shell does not interpret it.
 _QUOTED: dict[str, Callable[[str], str]] = {
     script.CODE: shlex.quote,
     script.PAREN: shlex.quote,
@@ -52,29 +52,29 @@ _QUOTED: dict[str, Callable[[str], str]] = {
 class ScriptError(NbdagError):
     """A script failed."""
 
-    status: int  # exit status; negative: the signal that killed it
-    last: str  # last line of its standard error
+    status: int  # the script's exit status; a negative number is the signal that killed it
+    last: str  # last line of the script's standard error
     template = "the script {outcome}{detail}"
 
     @property
     def outcome(self) -> str:
-        """The exit status or signal, in words."""
+        """A description of the exit status or signal."""
         if self.status < 0:
             return f"was killed by {signal.Signals(-self.status).name}"
         return f"failed with status {self.status}"
 
     @property
     def detail(self) -> str:
-        """The last line of its standard error, as a suffix."""
+        """The last line of standard error, as a suffix of the message."""
         return f": {self.last}" if self.last else ""
 
     def _render_traceback_(self) -> list[str]:
-        # Called by IPython. The user did not write the lines of Python that run the script, so they are omitted.
+        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
         return [f"{type(self).__name__}: {self}"]
 
 
 class Bash(Operator):
-    """Translates a script into a call of `run`, whose arguments are pieces of the script on their own lines."""
+    """Translates a script into a call of `run`. Its arguments are pieces of the script, on the same lines as before."""
 
     def __init__(self, task_id: str | None = None, body: str = "", *, bash_command: str = "", **options: Any) -> None:
         super().__init__(task_id, body or bash_command, **options)
@@ -86,7 +86,7 @@ class Bash(Operator):
                 hint="write one variable after --out",
             )
         target = f"{options.out[0]} = " if options.out else ""
-        end = "" if options.out else ";"  # no display
+        end = "" if options.out else ";"  # `;` prevents the display of the result
         return f"{target}{_RUN}{', '.join(script_pieces(body, known_names()))}){end}"
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
@@ -101,7 +101,7 @@ class Bash(Operator):
 
 
 def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
-    """Return the arguments of `run` as Python source, on the script's lines. `known`: see `script.parse_script`."""
+    """Return the arguments of `run` as Python source, on the script's lines; see `parse_script` for `known`."""
     made = []
     for piece in script.parse_script(text, known)[0]:
         made.append(_literal(piece.text) if piece.within is None else f'({piece.within!r}, f"""{{{piece.text}}}""")')
@@ -116,8 +116,8 @@ def _literal(text: str) -> str:
 def run(*pieces: str | tuple[str, str]) -> str:
     """Run a script, forward its output at once, and return its standard output as `$(…)` does.
 
-    A piece is text of the script, or the quotes around a value (or `$name`) with the value. Raise `ScriptError` if the
-    script fails, `Skip` if it exits with status 99.
+    A piece is a text of the script, or a pair of the quotes around a value (or `$name`) and the value. Raise
+    `ScriptError` if the script fails, `Skip` if it exits with status 99.
     """
     text, variables = assemble(pieces)
     try:
@@ -150,7 +150,7 @@ def run(*pieces: str | tuple[str, str]) -> str:
 
 
 def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
-    """Return the text of the script for bash, and the variables for its environment."""
+    """Join the pieces of a script; return its text for bash and the environment variables that it needs."""
     text, variables = "", {}
     for piece in pieces:
         if isinstance(piece, str):
@@ -163,7 +163,7 @@ def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, st
 
 
 def _forward_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    """Forward output until the process closes both streams; return standard output and the end of standard error."""
+    """Forward output until both streams are closed; return standard output, and the end of standard error."""
     assert process.stdout is not None and process.stderr is not None
     printed: list[str] = []
     errors = ""

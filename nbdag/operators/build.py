@@ -1,9 +1,9 @@
-"""Translate the tasks that a %%dag body creates into cells.
+"""Translate the tasks that the code of a %%dag cell creates into cells.
 
-Each cell has a header and the text given to the operator, as if a user had written it, so other code need not
-distinguish built tasks. Cells follow their upstream tasks, otherwise in the order of creation, because a name is read
-from the nearest writer above. Errors are raised as `OperatorError` by the call that causes them, so the traceback shows
-the body's line.
+Each built cell has a header and the text given to the operator, as if a user had written the cell, so other code need
+not distinguish built tasks. Cells are in the order in which their tasks were created, but below the cells of their
+upstream tasks, because a name is read from the nearest writer above. The call that causes an error raises an
+`OperatorError`, so the traceback shows the line of the %%dag cell.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field !
 
 
 class Build:
-    """The tasks and edges that one body creates."""
+    """The tasks and edges that one %%dag cell creates."""
 
     def __init__(self, namespace: dict[str, Any], code: str) -> None:
         self.namespace = namespace
         self.writer = ValueWriter(code, namespace)
         self.tasks: dict[str, Operator] = {}
-        self.lines: dict[str, int] = {}  # task → line of the body that created it
-        self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the body
-        self._writers: dict[str, str] = {}  # name of a result → its task
+        self.lines: dict[str, int] = {}  # task → line of the %%dag cell that created it
+        self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the %%dag cell
+        self._writers: dict[str, str] = {}  # name of a result → task that sets it
 
     def add(self, task: Operator) -> None:
-        """Add a task. Raise `OperatorError` if its id or the name of its result is taken."""
+        """Add a task. Raise `OperatorError` if another task has the same id or the same name of a result."""
         assert task.id is not None
         if task.id in self.tasks:
             hint = "use different ids, such as f'train_{n}' in a loop"
@@ -61,7 +61,7 @@ class Build:
         self.edges.setdefault((before, after), self.line)
 
     def cells(self) -> list[RawCell]:
-        """Return the cells for the tasks and edges of the body, in order. Raise `OperatorError`."""
+        """Return the cells for the created tasks and edges, in order. Raise `OperatorError`."""
         cells = []
         for text, line in self.writer.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
@@ -73,10 +73,10 @@ class Build:
                 cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
             except OperatorError as error:
                 raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-            except Exception as error:  # of an operator's own code
+            except Exception as error:  # the operator's own code may raise anything
                 message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
                 raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
-        # Tasks in the file have headers of their own; edges to them become a cell with %edges.
+        # The headers of tasks in the file cannot be changed, so edges to such tasks become a cell with %edges.
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
@@ -84,20 +84,20 @@ class Build:
 
     @property
     def line(self) -> int:
-        """Return the line of the body that is executing, from 1."""
+        """Return the line of the %%dag cell that is executing, from 1."""
         return _line(_frames(sys._getframe()), self.namespace) or 1
 
     def line_of(self, error: BaseException) -> int | None:
-        """Return the line of the body that raised the error, or None if it was raised elsewhere."""
+        """Return the line of the %%dag cell that raised the error, or None if no line of the cell did."""
         return _line(_raised(error.__traceback__), self.namespace)
 
     def _order(self) -> Iterable[str]:
         edges = [Edge(source=a, target=b) for a, b in self.edges if a in self.tasks and b in self.tasks]
         order = run_order(list(self.tasks), edges)
-        return order if len(order) == len(self.tasks) else self.tasks  # a cycle; the analysis of the cells reports it
+        return order if len(order) == len(self.tasks) else self.tasks  # the analysis reports the cycle
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` given as keywords, by field. `also` are other valid keywords."""
+        """Return the options of `%%task` that are given as keywords: field → value. `also` are other valid keywords."""
         read: dict[str, Any] = {}
         for name, value in given.items():
             option = _OPTIONS.get(name)
@@ -107,7 +107,7 @@ class Build:
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
             if value is None and not option.kind.none:
-                continue  # same as a missing keyword
+                continue  # None means that the keyword is not given
             try:
                 read[name] = self._read(option, value)
             except ValueError as error:
@@ -146,7 +146,7 @@ class Build:
 
 @contextmanager
 def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
-    """Collect the tasks of a body that runs in this namespace in one `Build`. `code` is the whole cell."""
+    """Collect the tasks that the code of a %%dag cell creates in the block. `code` is the text of the whole cell."""
     build = Build(namespace, code)
     before = set_build(build)
     try:
@@ -156,7 +156,7 @@ def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
 
 
 def _cell(task: Operator, after: Iterable[str]) -> str:
-    """Return the source of the cell for a task."""
+    """Return the text of the cell for a task."""
     options: dict[str, Any] = {**task.options}
     if names := tuple(after):
         options["after"] = names
@@ -169,7 +169,7 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
 def _kind(task: Operator) -> tuple[str, str]:
     """Return the operator and the body of the cell for a task.
 
-    A class that every process can find is used by its name. The body of any other is translated here, because its
+    If every process can find the task's class, the cell names it. Otherwise the body is translated here, because the
     class may exist only in this notebook.
     """
     for each in type(task).__mro__:
@@ -184,7 +184,7 @@ def _kind(task: Operator) -> tuple[str, str]:
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:
-    """Return the innermost line of the cell with this namespace among frames and their lines, outermost first."""
+    """Return the line of the innermost frame of the %%dag cell; `places` are frames with lines, outermost first."""
     file, line = None, None
     for frame, at in places:
         if file is None and frame.f_globals is namespace:

@@ -1,13 +1,14 @@
-"""The operator `python`, the default: the body is the source.
+"""The operator `python`, which is the default: the source is the unchanged body.
 
-In the body of a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflow's PythonOperator does:
+In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflow's PythonOperator does:
 
     scores = [Python(f"train_{n}", train, features.output, depth=n) for n in (2, 4, 8)]
     Python("best", max, [each.output for each in scores])
 
-The task calls the function and assigns the result to `train_2_result`, or to the names in `out` (several names unpack
-the result). An argument that is an operator, or its `output`, becomes that name and makes the task depend on the other
-one. Keywords that are options of `%%task` set these options; `op_kwargs={"timeout": 3}` passes them to the function.
+The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out` (the result
+is unpacked into several names). An argument may be another task, or its `output`: the function gets the value of that
+result, and the task depends on the other task. A keyword with the name of an option of `%%task` sets the option; use
+`op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
 
 class Python(Operator):
-    """Returns the body unchanged, or creates a call of a function."""
+    """Returns the body unchanged; for a function, writes a body that calls it."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Python(Operator):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Return the names of its results, as far as they are declared."""
+        """Return the declared names of the task's results."""
         return self.result_names or super().outputs
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
@@ -70,7 +71,7 @@ class Python(Operator):
 
 
 def _taken(function: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the keywords that are arguments of the function, not options of the task."""
+    """Return the keywords that are arguments of the function instead of options of the task."""
     other = [name for name in values if name not in _OPTIONS]
     try:
         parameters = inspect.signature(function).parameters
@@ -104,7 +105,7 @@ def _result(task_id: Any, out: Any) -> tuple[str, ...]:
 
 
 def _tasks(values: Any) -> Iterator[Operator]:
-    """Yield the tasks whose output is among these values, also inside collections."""
+    """Yield the tasks whose outputs are among these values or inside collections among them."""
     if isinstance(values, Operator):
         yield values
     elif isinstance(values, TaskOutput):

@@ -1,6 +1,6 @@
-"""Find the values of the notebook in a shell script, and the quotes around them.
+"""Find the places in a shell script where values of the notebook are inserted, and the quotes around these places.
 
-Of bash's grammar, only quoting is parsed: '…', "…", $(…), <<HERE, comments and backslashes. The script is not executed.
+Only the quoting of bash is parsed: '…', "…", $(…), <<HERE, comments and backslashes. The script is not executed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-# Assignments of a script to its own variables.
+# Finds the variables that a script itself sets.
 _ASSIGNED = re.compile(
     rf"(?:^|[\s;&|(`])({_NAME})\+?=|\bfor\s+({_NAME})\b|\b(?:read|mapfile|readarray|local|declare)\b([^\n;|&<]*)"
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _BUILTINS = frozenset(dir(builtins))
-_ALWAYS = frozenset({"dag_run"})  # in every kernel
+_ALWAYS = frozenset({"dag_run"})  # names that every kernel sets
 
 CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptPiece:
-    """A piece of a script, as written."""
+    """A piece of a script: shell text, or an expression whose value is inserted."""
 
     text: str  # shell text, or a Python expression with its format
     within: str | None = None  # for an expression: the quotes around it, such as DOUBLE, or $name; None for shell text
@@ -49,11 +49,11 @@ class ScriptPiece:
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedField:
-    """An expression in braces that is left to the shell, because no cell sets some of its names."""
+    """An expression in braces that is passed to the shell unchanged, because no cell sets some of its names."""
 
     field: str
-    line: int  # from 1
-    names: frozenset[str]  # those that no cell sets
+    line: int  # line of the script, from 1
+    names: frozenset[str]  # names in the expression that no cell sets
 
 
 def parse_script(script: str, known: Collection[str] | None) -> tuple[list[ScriptPiece], list[UnresolvedField]]:
@@ -78,7 +78,7 @@ class _Parser:
             name for match in _ASSIGNED.finditer(script) for words in match.groups("") for name in words.split()
         }
         self._text = ""  # shell text after the last piece
-        self._within = [CODE]  # innermost last
+        self._within = [CODE]  # the open quotes, innermost last
         self._here: re.Match[str] | None = None  # a <<HERE whose text begins on the next line
         self._here_ends = -1
 
@@ -92,7 +92,7 @@ class _Parser:
         self.pieces.append(ScriptPiece(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
-        """Consume a token; return False if these quotes disable it, so that only its first character was consumed."""
+        """Consume a token and return True; if it is plain text here, consume one character and return False."""
         kind = match.lastgroup or ""
         text, within = match[kind], self._within[-1]
         code = within in (CODE, PAREN)

@@ -4,9 +4,9 @@
     from pathlib import Path
     Path("inbox/done").exists()
 
-In a headless run, the cell runs again after `--poke` while its last expression is false, until `--timeout`. In the
-notebook the cell runs once and displays the value. Later tasks can read the variables of the cell as of any other task.
-The source is the unchanged body; the task's kernel reads the value of its last expression.
+In a headless run, the cell is polled: while its last expression is false, it runs again every `--poke`, until
+`--timeout`. In the notebook the cell runs once and displays the value. Other tasks can read the variables of the cell
+as those of any task. The source is the unchanged body; the task's kernel checks the value of its last expression.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .tasks import Operator
 
 
 class Sensor(Operator):
-    """Returns the body unchanged, after checking that it ends with an expression."""
+    """Checks that the body ends with an expression, and returns it unchanged."""
 
     def source(self, body: str, options: TaskOptions) -> str:
         python = to_python(body)
         if isinstance(python, SyntaxProblem):
-            return body  # the analysis reports it with its place
+            return body  # the analysis reports the syntax error
         last = max((n for n, line in enumerate(body.split("\n"), 1) if line.strip()), default=1)
         if not python.tree.body or not isinstance(python.tree.body[-1], ast.Expr):
             message = "a sensor must end with an expression"
@@ -33,6 +33,6 @@ class Sensor(Operator):
                 message, hint='end the cell with the condition to wait for, such as Path("done").exists()', line=last
             )
         if not python.shown:
-            # IPython drops the value of an expression that ends with ; so it would never be true.
+            # IPython drops the value of an expression that ends with a semicolon, so the sensor would never succeed.
             raise OperatorError("a sensor's last expression ends with ;", hint="remove the ;", line=last)
         return body

@@ -1,11 +1,11 @@
-"""The classes and functions with which the body of a `%%dag` cell creates tasks.
+"""The classes and functions with which the code of a `%%dag` cell creates tasks.
 
     for depth in (2, 4, 8):
         Python(f"train_{depth}", fit, X, depth=depth, retries=2) >> best
 
-An operator is created with a task's id, its body and the options of `%%task` as keywords; `>>` and `<<` declare
-dependencies, also of lists. Tasks can be created only in a `%%dag` cell, and this module does not run them: `build`
-translates them into cells. This module is quick to import, since a task's kernel may import an operator's module.
+The arguments of an operator are a task's id, its body, and options of `%%task` as keywords. `>>` and `<<` declare
+dependencies between tasks or lists of tasks. Tasks can be created only in a `%%dag` cell, and creating a task does not
+run it: `build` translates tasks into cells. This module imports little, since kernels may import operators' modules.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from . import OperatorError
 
 
 class Builder(Protocol):
-    """The interface of `build.Build`, which collects the tasks of a body."""
+    """The interface of `build.Build`, which collects the tasks that a %%dag cell creates."""
 
-    writer: Any  # writes values of the body as source: `value_writer.ValueWriter`
+    writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
 
     def add(self, task: Operator) -> None:
         """Add a task."""
 
     def connect(self, before: str, after: str) -> None:
-        """Declare that one task follows another."""
+        """Make the task `after` depend on the task `before`."""
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` given as keywords, by field."""
+        """Return the options of `%%task` that are given as keywords: field → value."""
 
 
 _building: Builder | None = None
 
 
 class Node:
-    """A task that `>>` and `<<` accept."""
+    """A task that `>>` and `<<` can connect with others."""
 
     id: str | None
 
@@ -57,14 +57,14 @@ class Node:
 
 
 class ExistingTask(Node):
-    """A task of the notebook, given by its id."""
+    """A task that the notebook already has, given by its id."""
 
     def __init__(self, id: str) -> None:
         self.id = _id(id, "name")
 
 
 class TaskOutput:
-    """A result of a task, passed to another task. As text it is the name of the variable."""
+    """A result of a task that can be passed to another task. `str()` returns the name of its variable."""
 
     def __init__(self, task: Operator, name: str) -> None:
         self.task = task
@@ -78,20 +78,20 @@ class TaskOutput:
 
 
 class Operator(Node):
-    """Translates the body of a cell into source; with an id, it is also a task of a `%%dag` cell.
+    """Translates a body into source. With an id, an operator is also a task that a `%%dag` cell creates.
 
-    A subclass overrides `source`, or only `__init__`, and passes a body to its parent:
+    A subclass overrides `source`, or it overrides only `__init__` to pass a body to its parent:
 
         class Fetch(Bash):
             def __init__(self, task_id, url, **options):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
-    result_names: tuple[str, ...] = ()  # variables of a result, besides those in its options
+    result_names: tuple[str, ...] = ()  # variables that hold the task's results, if the subclass chooses the names
 
     def __init__(self, task_id: str | None = None, body: str = "", **options: Any) -> None:
-        self.id = None  # None if it only translates, as for `%%task NAME --operator KIND`
-        self.options: dict[str, Any] = {}  # by field of TaskOptions
+        self.id = None  # None if the operator only translates a body, as for `%%task NAME --operator KIND`
+        self.options: dict[str, Any] = {}  # field of TaskOptions → value
         self.body = ""
         if task_id is None and _building is None and not (body or options):
             return
@@ -107,21 +107,21 @@ class Operator(Node):
         current_build().add(self)
 
     def source(self, body: str, options: TaskOptions) -> str:
-        """Return source for the body, line by line. Raise `OperatorError`."""
+        """Return Python source for a body, with equal line numbers. Raise `OperatorError`."""
         return body
 
     @property
     def output(self) -> TaskOutput:
-        """Return its only result, to pass to another task. Raise `OperatorError` if it has none or several."""
+        """Return the task's only result, to pass to another task. Raise `OperatorError` if it has none or several."""
         names = self.outputs
         if len(names) != 1:
             problem = f"has several results ({', '.join(names)})" if names else "declares no result"
-            raise OperatorError(f"{self.id} {problem}", hint="name one variable of its body with out='…'")
+            raise OperatorError(f"{self.id} {problem}", hint="name one variable of the task with out='…'")
         return TaskOutput(self, names[0])
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Return the names of its results, as far as they are declared."""
+        """Return the declared names of the task's results."""
         return tuple(self.options.get("out", ()))
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class Operator(Node):
 
 
 def current_build() -> Builder:
-    """Return the current build. Raise `OperatorError` outside of a %%dag cell."""
+    """Return the build that collects new tasks. Raise `OperatorError` outside of a %%dag cell."""
     if _building is None:
         raise OperatorError("tasks can be created only in a %%dag cell", hint="begin this cell with %%dag")
     return _building
@@ -156,7 +156,7 @@ def chain(*links: Any) -> None:
 
 
 def task_ids(given: Any) -> list[str]:
-    """Return the ids of tasks, given as operators, outputs, ids, or lists of these."""
+    """Return the ids of tasks that are given as operators, outputs, ids, or lists of these."""
     if isinstance(given, str):
         return [ExistingTask(given).id or ""]
     if isinstance(given, TaskOutput):
@@ -168,13 +168,13 @@ def task_ids(given: Any) -> list[str]:
     raise OperatorError(f"{given!r} is not a task", hint="use operators, ids of tasks, or lists of these")
 
 
-def _connected(before: Any, after: Any, answer: Any) -> Any:
-    """Connect two tasks or lists; return `answer`, to which the next `>>` of the line applies."""
+def _connected(before: Any, after: Any, result: Any) -> Any:
+    """Connect two tasks or lists of tasks; return `result`, to which the next `>>` of the line applies."""
     build = current_build()
     for a in task_ids(before):
         for b in task_ids(after):
             build.connect(a, b)
-    return ExistingTask(answer) if isinstance(answer, str) else answer
+    return ExistingTask(result) if isinstance(result, str) else result
 
 
 def _id(given: Any, who: str) -> str:

@@ -1,11 +1,11 @@
-"""Write values of a %%dag body as source into the cells that it builds.
+"""Write values of a %%dag cell as source into the cells that it builds.
 
-A task runs in a kernel of its own, without the variables of the body. So a value passed to a task is written as source:
-numbers, texts and collections literally, functions and classes by name. Names that setup sets exist in the task's
-kernel, too. Names that the body itself defines, imports or sets are copied, with their dependencies, into a setup cell
-above the tasks: as a literal if possible, with the value after the body has run, otherwise as the statement that binds
-them. A name that the body binds in a loop or more than once, or whose value it changes, has no such single statement;
-it is rejected with advice.
+A task runs in a kernel of its own, without the variables of the %%dag cell. So a value that is passed to a task is
+written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets
+also exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
+dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
+that binds the name. There is no such single statement if the cell binds the name in a loop or more than once, or
+changes its value; then an error with advice is raised.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _PLAIN = (bool, int, str, bytes, type(None), type(...))
 
 
 class ValueWriter:
-    """Writes the values of one body, and collects the names that the tasks need from it."""
+    """Writes the values of one %%dag cell, and collects the names that tasks need from the cell."""
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
         python = to_python(code)
         self._statements: list[ast.stmt] = [] if isinstance(python, SyntaxProblem) else python.tree.body
         self._lines = code.split("\n")
         self._namespace = namespace
-        self._before = dict(namespace)  # names before the body ran
-        self._bound: dict[str, list[int]] = {}  # name → the statements that bind it
-        self._reads: list[set[str]] = []  # by statement
+        self._before = dict(namespace)  # the namespace before the %%dag cell ran
+        self._bound: dict[str, list[int]] = {}  # name → numbers of the statements that bind it
+        self._reads: list[set[str]] = []  # for each statement, the names that it reads
         self._wanted: dict[str, str] = {}  # name → the function that needs it
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
@@ -59,7 +59,7 @@ class ValueWriter:
                 self._bound.setdefault(name, []).append(n)
 
     def binds(self, name: str) -> bool:
-        """Return whether the body itself binds this name."""
+        """Return whether the %%dag cell itself binds this name."""
         return name in self._bound
 
     def expression(self, value: Any) -> str:
@@ -80,16 +80,16 @@ class ValueWriter:
             return f"{{{', '.join(f'{self.expression(a)}: {self.expression(b)}' for a, b in value.items())}}}"
         if isinstance(value, date | time | timedelta | tzinfo | PurePath):
             return _imported(value)
-        scalar = getattr(value, "item", None)  # numpy's numbers
+        scalar = getattr(value, "item", None)  # numbers of numpy have this method
         if callable(scalar) and getattr(value, "ndim", None) == 0:
             return self.expression(scalar())
         return self.name(value)
 
     def name(self, value: Any) -> str:
-        """Return the name, maybe dotted, of a function, class or other object in a task's kernel."""
+        """Return an expression (often only a name) for a function, class or other object in a task's kernel."""
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
-        # Names that the body binds come last, as they may be loop variables.
+        # Names that the %%dag cell binds are tried last, since they may be loop variables.
         for name in sorted(names, key=lambda name: name != label and name in self._bound):
             if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
                 if name in self._bound:
@@ -109,11 +109,11 @@ class ValueWriter:
         raise _unwritable(value)
 
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
-        """Yield the source of the setup cell and its first line, if tasks need any names.
+        """Yield the source of the setup cell and the line of its first statement, if tasks need any names.
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
-        texts: dict[tuple[int, str], str] = {}  # by statement and, for a literal, name
+        texts: dict[tuple[int, str], str] = {}  # number of the statement, name of a literal or "" → source
         ahead = list(self._wanted.items())
         while ahead:
             name, wanted_by = ahead.pop()
@@ -129,7 +129,7 @@ class ValueWriter:
             yield "\n".join(texts[key] for key in sorted(texts)), self._statements[min(texts)[0]].lineno
 
     def _written(self, name: str, number: int) -> str | None:
-        """Return an assignment of the name's value, or None if it is not a value that can be written."""
+        """Return an assignment of the name's value as a literal, or None if the value has no literal."""
         if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
             return None
         try:
@@ -144,7 +144,7 @@ class ValueWriter:
                 continue
             if name in uses(Python(ast.Module([statement], []), "", shown=False)).changes:
                 hint = f"pass the needed part of {name} as an argument, or create {name} in setup"
-                message = f"{wanted_by} reads {name}, which the body changes in line {statement.lineno}"
+                message = f"{wanted_by} reads {name}, which %%dag changes in line {statement.lineno}"
                 raise OperatorError(message, hint=hint, line=statement.lineno)
 
     def _statement(self, name: str, wanted_by: str, made_at: Collection[int]) -> int:
@@ -153,7 +153,7 @@ class ValueWriter:
         own = name == wanted_by
         if len(found) > 1 or not isinstance(statement, _COPYABLE):
             how = "in a loop" if not isinstance(statement, _COPYABLE) else "more than once"
-            message = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which the body sets {how}"
+            message = f"{name} is defined {how}" if own else f"{wanted_by} reads {name}, which %%dag sets {how}"
             hint = (
                 "define it once, outside of loops, and pass the differences as arguments"
                 if own
@@ -161,7 +161,7 @@ class ValueWriter:
             )
             raise OperatorError(message, hint=hint, line=statement.lineno)
         if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which the body creates tasks"
+            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which %%dag creates tasks"
             hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
             raise OperatorError(message, hint=hint, line=statement.lineno)
         return found[0]
@@ -169,7 +169,7 @@ class ValueWriter:
     def _text(self, statement: ast.stmt) -> str:
         first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
         last = statement.end_lineno or statement.lineno
-        # Its lines cannot be copied if another statement shares one of them.
+        # If another statement shares one of the lines, they cannot be copied, so the syntax tree is unparsed.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
             for other in self._statements
@@ -190,7 +190,7 @@ def _unwritable(value: Any) -> OperatorError:
     if isinstance(value, FunctionType):
         if value.__name__ == "<lambda>":
             return OperatorError("a lambda has no name by which a task could call it", hint="define it with def")
-        hint = "define it at the top level of the body or in setup, and pass the differences as arguments"
+        hint = "define it at the top level of %%dag or in setup, and pass the differences as arguments"
         return OperatorError(f"the function {value.__qualname__} has no name in the notebook", hint=hint)
     kind = type(value).__name__
     hint = "create it in setup or in a task, and use its name in the task's text: Python('train', 'model = fit(X)')"
@@ -198,7 +198,7 @@ def _unwritable(value: Any) -> OperatorError:
 
 
 def _imported(value: Any) -> str:
-    """Return source such as `datetime.date(2026, 1, 31)` that imports its module itself."""
+    """Return an expression like `datetime.date(2026, 1, 31)` that also imports the module."""
     module = type(value).__module__.partition(".")[0]
     text = repr(value)
     text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
@@ -206,7 +206,7 @@ def _imported(value: Any) -> str:
     try:
         if eval(text) == value:
             return text
-    except Exception:  # a repr that is not an expression
+    except Exception:  # the repr of the value is not an expression
         pass
     raise _unwritable(value)
 

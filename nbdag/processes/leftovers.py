@@ -1,9 +1,10 @@
 """The processes that an attempt may leave behind when the process that owns it is killed.
 
-Each attempt records the ids of its worker and its kernel in a file beside its notebook while these run. Before the next
-attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at once. Only
-processes of this machine can be observed; on other hosts they end by themselves when their connection to the executor
-closes.
+Before the next attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at
+once. They are found by the attempt's mark, which follows from the attempt's key, so that this needs neither a living
+worker nor a file. Each attempt also records the ids of its worker and its kernel in a file beside its notebook while
+these run, because a worker has no mark. Only processes of this machine can be observed; on other hosts they end by
+themselves when their connection to the executor closes.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pathlib import Path
 
 from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
-from .process_tree import kill_tree
+from .process_tree import end_marked, kill_tree
 
 _TIMEOUT = 5.0  # seconds: a killed process that is still there is stuck in a system call, and runs no more code
 
 
-def record_processes(notebook: Path, pids: Iterable[int], mark: str) -> None:
+def record_processes(notebook: Path, pids: Iterable[int]) -> None:
     """Record the processes of an attempt."""
-    data = {"processes": [asdict(process_of(pid)) for pid in pids], "mark": mark}
+    data = {"processes": [asdict(process_of(pid)) for pid in pids]}
     with contextlib.suppress(OSError):
         write_atomically(_file(notebook), json.dumps(data).encode())
 
@@ -35,21 +36,25 @@ def forget_processes(notebook: Path) -> None:
         _file(notebook).unlink()
 
 
-def terminate_leftovers(notebook: Path) -> None:
-    """Kill the recorded processes of an attempt without an owner, and wait until they have ended."""
-    try:
-        data = json.loads(_file(notebook).read_text(encoding="utf-8"))
-        processes = [Process(**each) for each in data["processes"]]
-        mark = str(data["mark"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+def terminate_leftovers(notebook: Path, mark: str) -> None:
+    """Kill the processes of an attempt without an owner, and wait until they have ended."""
+    processes = _recorded(notebook)
     for process in processes:
         if is_alive(process):
             kill_tree(process.pid, mark)
     deadline = time.monotonic() + _TIMEOUT
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.01)
+    end_marked(mark, _TIMEOUT)
     forget_processes(notebook)
+
+
+def _recorded(notebook: Path) -> list[Process]:
+    try:
+        data = json.loads(_file(notebook).read_text(encoding="utf-8"))
+        return [Process(**each) for each in data["processes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _file(notebook: Path) -> Path:

@@ -46,9 +46,6 @@ class _OsWithLivingParent:
 def _watch(worker: int) -> None:
     if os.getppid() != worker:  # its parent is the fork server
         return
-    poller = sys.modules.get("ipykernel.parentpoller")
-    if poller is not None:
-        poller.os = _WithParent(worker)  # type: ignore[attr-defined]
     while os.getppid() == worker:
         time.sleep(_INTERVAL)
     import psutil
@@ -62,16 +59,3 @@ def _watch(worker: int) -> None:
     if MARK_VARIABLE in os.environ:
         kill_marked(os.environ[MARK_VARIABLE])
     os.killpg(0, signal.SIGKILL)
-
-
-class _WithParent:
-    """The module `os`, as it is for a process whose parent never ends."""
-
-    def __init__(self, parent: int) -> None:
-        self._parent = parent
-
-    def getppid(self) -> int:
-        return self._parent
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(os, name)

@@ -1,26 +1,24 @@
 """Kill a kernel and every process that it started.
 
 Such a process may have left the kernel's group, its session and even its family (a daemon). So three sets are killed:
-the process group, all descendants of the kernel, and every process with the attempt's mark in its environment.
+the process group, all descendants of the kernel, and every process with the attempt's mark (see `marks`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
+import sys
+import time
 
 import psutil
 
 from .identity import MARK_VARIABLE
+from .marks import is_marked, marked_pids
 
 _ROUNDS = 5  # a marked process may have started another one just before it was killed
-
-
-def new_attempt_mark() -> str:
-    """Return a new mark, unique to one attempt."""
-    return secrets.token_hex(8)
+_IS_LINUX = sys.platform == "linux"
 
 
 def kill_tree(pid: int | None, mark: str) -> None:
@@ -55,6 +53,19 @@ def kill_marked(mark: str, but: int | None = None) -> None:
                 process.kill()
 
 
+def end_marked(mark: str, timeout: float) -> bool:
+    """Kill every process with this mark, and wait until none is left; return False after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while found := _marked(mark):
+        if time.monotonic() > deadline:
+            return False
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.005)
+    return True
+
+
 def _family(pid: int) -> list[psutil.Process]:
     try:
         head = psutil.Process(pid)
@@ -65,10 +76,12 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _marked(mark: str) -> list[psutil.Process]:
     found = []
-    for process in psutil.process_iter():
-        if process.pid == os.getpid():
+    for pid in marked_pids(mark) if _IS_LINUX else psutil.pids():
+        if pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK_VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)  # keeps its start time, so that a reused pid is not killed
+            is_ours = is_marked(pid, mark) if _IS_LINUX else process.environ().get(MARK_VARIABLE) == mark
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

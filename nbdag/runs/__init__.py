@@ -7,7 +7,7 @@ shows the result. Nothing outside this package imports its modules directly.
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files
-    change             clear  mark  cancel  list_pools  set_pool  delete_pool
+    change             clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
 Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ..store.rows import AttemptRow, SchedulerRow
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, Filled, backfill
     from .actions.cancel import RunEndedError, cancel
-    from .actions.clear import MARKS, Cleared, NothingToClearError, clear, mark
+    from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
-    from .actions.deploy import UnknownParameterError, deploy, pause, remove, trigger, unpause
+    from .actions.deploy import deploy, pause, remove, trigger, unpause
     from .actions.doctor import doctor, stop_servers
     from .actions.gc import GRACE, Cleaned, clean_db, gc
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
@@ -38,12 +38,15 @@ if TYPE_CHECKING:
     from .creation.partial_runs import NoStoredValueError
     from .creation.plan import Planned, PoolTooSmallError, plan_run
     from .creation.prepare import (
+        EmptySelectionError,
         FolderMissingError,
         KernelMissingError,
         NotebookProblemsError,
         OutputError,
         OutputExistsError,
+        ParameterSizeError,
         ParameterValueError,
+        UnknownParameterError,
         UnknownTaskError,
         choose,
         plain_parameters,
@@ -97,6 +100,7 @@ __all__ = [
     "DatabaseHealth",
     "DefaultPoolError",
     "Deployed",
+    "EmptySelectionError",
     "Event",
     "FailedWriterError",
     "Filled",
@@ -112,6 +116,7 @@ __all__ = [
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
+    "ParameterSizeError",
     "ParameterValueError",
     "PinnedNotebookMissingError",
     "Planned",
@@ -147,6 +152,7 @@ __all__ = [
     "delete_pool",
     "deploy",
     "doctor",
+    "edited_since",
     "find_dag",
     "find_run",
     "follow",
@@ -202,16 +208,17 @@ _MODULES = {
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
     ".creation.prepare": (
-        "FolderMissingError KernelMissingError NotebookProblemsError OutputError OutputExistsError "
-        "ParameterValueError UnknownTaskError choose plain_parameters"
+        "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
+        "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "
+        "plain_parameters"
     ),
     ".creation.partial_runs": "NoStoredValueError",
     ".creation.plan": "Planned PoolTooSmallError plan_run",
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
-    ".actions.deploy": "UnknownParameterError deploy pause remove trigger unpause",
+    ".actions.deploy": "deploy pause remove trigger unpause",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError Filled backfill",
-    ".actions.clear": "MARKS Cleared NothingToClearError clear mark",
+    ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",
     ".actions.pools": "DefaultPoolError PoolNameError PoolSizeError UnknownPoolError delete_pool set_pool",

@@ -1,8 +1,9 @@
-"""The loop that executes runs: the run of `nbdag run`, or all runs that are due to a scheduler, by the same code.
+"""The loop that executes runs. `nbdag run` uses it for its one run, `nbdag scheduler` for all runs that are due.
 
-One step of a run records its results, asks `core.plan` which tasks change state, assigns slots by priority and pool,
-saves, and only then submits the attempts to an executor. So every attempt is recorded before it starts. Time is an
-argument of `tick`; between ticks the loop waits for the first of a result, the next due time and a change by others.
+In one step of a run, the loop records results, calls `core.planning.plan` to learn which tasks change state, assigns
+slots by priority and pool, saves the step, and only then submits attempts to an executor. So every attempt is recorded
+before it starts. The current time is an argument of `tick`. Between two ticks the loop waits until an attempt ends,
+another process changes the store, or the next tick is due.
 """
 
 from .due_runs import DueRun, DueRuns, instances_of, new_run, next_date, scheduled_name, timetable_of

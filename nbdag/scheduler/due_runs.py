@@ -1,8 +1,8 @@
-"""The runs that a scheduler has to own: those that a schedule makes due, and those that wait to start.
+"""Finds the runs that a scheduler must own: runs that a schedule makes due, and runs that wait to start.
 
-The run of a tick is recorded in one transaction with the schedule's next date, and its name contains the tick, so two
-schedulers never create it twice. A catch-up creates at most as many runs as may run at once, so a year of ticks does
-not fill the queue.
+One transaction records the run of a tick and the schedule's next date, and the run's id contains the tick, so two
+schedulers never create the run twice. A catch-up creates at most as many runs as may run at once, so a year of missed
+ticks does not fill the queue.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .run_step import new_instance, run_view, utc_datetime
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_BACKFILL_LIMIT = 10  # runs of a backfill at once
-DEFAULT_RUN_LIMIT = 16  # runs at once of a DAG that is no longer deployed
+DEFAULT_BACKFILL_LIMIT = 10  # how many runs of a backfill may run at once
+DEFAULT_RUN_LIMIT = 16  # how many runs may run at once of a DAG that is no longer deployed
 RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is read again
 
-Report = Callable[[str, str, str], None]  # receives a message, a DAG and a run
+Report = Callable[[str, str, str], None]  # arguments: message, id of the DAG, id of the run
 
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run that a scheduler has to own now."""
+    """A run that a scheduler must own now."""
 
     row: RunRow
-    most: int | None  # how many runs of its kind may run at once; None: it is already running
+    most: int | None  # how many runs of the same DAG and kind may run at once; None: the run is already running
 
 
 class DueRuns:
-    """Finds the runs that one scheduler has to own, besides those that it owns already."""
+    """Finds the runs that one scheduler must own and does not own yet."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class DueRuns:
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
-        self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of failed creations → when to retry
+        self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of a failed creation → time of the next try
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to own now, and the latest time of the next poll."""
+        """Return the runs to own now, and the time by which to poll again; None if no poll is needed."""
         self._create_due(now)
         return self._due_or_running(scheduler, owned), self._wake(now)
 
@@ -80,10 +80,10 @@ class DueRuns:
                 self._retries.pop(key, None)
             except NbdagError as error:
                 self._retries[key] = now + timedelta(seconds=RETRY_INTERVAL)
-                self._report(f"its run cannot be created and is retried in {RETRY_INTERVAL:g} s: {error}", row.id, "")
+                self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
     def _create(self, row: DagRow, now: datetime) -> None:
-        """Create the runs that are due, as many as may run at once; the others wait until these end."""
+        """Create the due runs of a DAG, at most as many as may run at once; later calls create the others."""
         timetable, deployed = timetable_of(row), utc_datetime(row.deployed)
         last = None if row.last_date is None else utc_datetime(row.last_date)
         first = timetable.next_run(last, now, deployed)
@@ -153,14 +153,14 @@ def timetable_of(row: DagRow) -> Timetable:
 
 
 def next_date(row: DagRow, now: datetime) -> float | None:
-    """Return the logical date of a notebook's next scheduled run; None if there is none."""
+    """Return the logical date of a deployed notebook's next scheduled run, or None if there is none."""
     last = None if row.last_date is None else utc_datetime(row.last_date)
     tick = timetable_of(row).next_run(last, now, utc_datetime(row.deployed))
     return None if tick is None else tick.timestamp()
 
 
 def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, start: datetime) -> NewRun:
-    """Return a new run of a deployed notebook, for the data from `start` to its logical date."""
+    """Return a new run of a deployed notebook with the logical date `date` and the data from `start` to `date`."""
     return NewRun(
         dag=row.id,
         name=name,
@@ -177,12 +177,12 @@ def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, 
 
 
 def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
-    """Return the id of the run of a tick."""
+    """Return the id of the run for a tick."""
     return f"{kind}__{tick.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
 
 
 def instances_of(dag: Dag) -> Sequence[NewInstance]:
-    """Return the task instances of a run of the whole notebook; none if a %%dag cell builds them when it starts."""
+    """Return the task instances of a run of all tasks; none if %%dag builds the tasks when the run starts."""
     if dag.unbuilt:
         return []
     return [new_instance(dag, task) for task in dag.tasks]

@@ -1,9 +1,9 @@
-"""Fingerprints of the modules that a task imports: texts that change when the code of a module does.
+"""Fingerprints of the modules that a task imports: a fingerprint is a text that changes when the module's code changes.
 
-The fingerprint of a module in site-packages is the path and time of its installation. That of any other module, the
-user's own, covers the content of its files and of the modules that these import. Modules of the standard library
-belong to the interpreter and have none. Modules are found on the path of this process, so the tasks of a kernel in
-another environment are judged by the packages of this one. No module is imported for this.
+The fingerprint of a module in site-packages consists of its path and the time of its installation. The fingerprint of
+any other module, which is the user's own, covers the content of its files; modules that these files import get
+fingerprints too. Modules of the standard library get none, since they belong to the interpreter. Modules are searched
+on the module path of this process, even if a task's kernel uses another environment. No module is imported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ..core.cells.imports import top_level_modules
 from ..kernels.forkserver.preload import is_installed_in
 from ..kernels.forkserver.server_spec import site_dirs
 
-_MISSING = "is not there"  # part of cache keys, so it stays as it is
+_MISSING = "is not there"  # this text is part of cache keys, so changing it would invalidate them
 
 
 def fingerprints(names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Return the fingerprints of these top-level modules and all that they import, for tasks run in `folder`."""
+    """Return the fingerprints, by name, of these modules and of all that they import, for tasks run in `folder`."""
     found: dict[str, str] = {}
     pending = list(names)
     while pending:
@@ -35,7 +35,7 @@ def fingerprints(names: Iterable[str], folder: Path) -> dict[str, str]:
             continue
         spec = _spec(name, folder)
         if spec is None:
-            found[name] = _MISSING  # once it is installed, modules that import it may behave differently
+            found[name] = _MISSING  # modules that import it may behave differently once it is installed
         elif is_installed_in(spec, site_dirs()):
             found[name] = _installed(spec)
         else:
@@ -78,7 +78,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)
 def _source(path: Path, changed: int, size: int) -> tuple[str, frozenset[str]]:
-    """Return the digest of a file and the modules that it imports. `changed` and `size` are keys of the cache only."""
+    """Return a file's digest and the modules that it imports. `changed` and `size` only serve as keys of the cache."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,11 +1,11 @@
-"""Recovery of the runs of dead processes.
+"""Recovery of runs whose process is dead.
 
-`nbdag run` owns its run, so no other process continues the run after a kill. A later command finds the run unfinished
-and its process dead, and fails it: every attempt gets an outcome, and slots of pools are free again. A process on
-another host is judged by its heartbeat.
+`nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command detects an
+unfinished run with a dead owner, and fails the run: every attempt gets an outcome, and slots of pools are released. The
+owner on another host counts as dead if its heartbeat has timed out.
 
-The runs of a scheduler have no owner, so the next scheduler continues them: running attempts get an outcome, their
-remaining processes are terminated, and only then are their tasks reset.
+Runs that a scheduler executes have no owner, so the next scheduler continues them: running attempts get an outcome, the
+attempts' remaining processes are terminated, and only then are the tasks reset.
 """
 
 from __future__ import annotations
@@ -18,37 +18,47 @@ from ..core.model.states import ACTIVE, FINISHED, RunState, TaskState, move
 from ..executors import Executor
 from ..home import Home
 from ..processes.identity import Process, is_alive
+from ..processes.leftovers import terminate_leftovers
 from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-HEARTBEAT_TIMEOUT = 30.0  # seconds after which a process on another host without a heartbeat counts as dead
+HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on another host counts as dead
 
 
-def fail_dead_runs(store: Store, now: float) -> list[RunRow]:
-    """Fail every unfinished run whose process is dead; return these runs in their new state."""
+def fail_dead_runs(store: Store, now: float, home: Home | None = None) -> list[RunRow]:
+    """Fail every unfinished run whose process is dead; return these runs in their new state.
+
+    With the `home`, kill the processes that these runs have left behind.
+    """
     return [
         store.run(row.id)
         for row, scheduler in store.owned_runs()
-        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now)
+        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now, home)
     ]
 
 
 def is_dead(scheduler: SchedulerRow, now: float) -> bool:
-    """Return whether a process has ended; for one on another host, whether its heartbeat has timed out."""
+    """Return whether a process has ended or, for a process on another host, whether its heartbeat has timed out."""
     alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
 
-def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float) -> bool:
+def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float, home: Home | None) -> bool:
+    if home is not None:
+        instances = {each.id: each for each in store.instances([row.id])[row.id]}
+        for attempt in store.attempts([row.id])[row.id]:
+            if attempt.state is TaskState.RUNNING:
+                key = _key(row, replace(instances[attempt.instance], tries=attempt.try_number))
+                terminate_leftovers(home.attempt(key), home.mark(key))
     return fail_run(store, row, f"its process has ended (`nbdag run`, process {scheduler.pid})", now)
 
 
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
-    """Fail a run that cannot continue; return False if another process has changed it meanwhile.
+    """Fail a run that cannot continue; return False if another process has changed the run meanwhile.
 
-    A run that was asked to cancel is cancelled instead.
+    If the run was to be cancelled, it becomes cancelled instead.
     """
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
@@ -69,10 +79,10 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
 
 
 def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str, now: float, why: str) -> list[str]:
-    """Fail every running attempt of a scheduler and reset its tasks; return the tasks."""
+    """Fail every running attempt of a dead scheduler and reset the attempts' tasks; return the names of the tasks."""
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
-        while True:  # until no other process saves first
+        while True:  # if another process saves first, start over
             row = store.run(number)
             found = _reset(store, home, executor, row, scheduler, now, why)
             if found is not None:
@@ -92,11 +102,11 @@ def _reset(
             continue
         instance = instances[attempt.instance]
         result = _interrupted(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
-        executor.terminate_leftovers(home.attempt(result.key))
+        executor.terminate_leftovers(home.attempt(result.key), home.mark(result.key))
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
-            # The task itself did not fail, so the try does not count as a retry.
+            # The task itself did not fail, so this try does not use up a retry.
             tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset + 1
             moved.append(
                 replace(instance, state=move(instance.state, state), wake=None, tries_before_reset=tries_before_reset)
@@ -106,5 +116,9 @@ def _reset(
 
 
 def _interrupted(row: RunRow, instance: InstanceRow, started: float, now: float, why: str) -> Result:
-    key = Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)
+    key = _key(row, instance)
     return Result(key=key, state=TaskState.FAILED, started=started, ended=max(now, started), error=why, final=True)
+
+
+def _key(row: RunRow, instance: InstanceRow) -> Key:
+    return Key(dag=row.dag, run=row.name, task=instance.task, map_index=instance.map_index, try_number=instance.tries)

@@ -1,8 +1,8 @@
-"""Outcomes of earlier attempts, for tasks with `--cache`.
+"""Outcomes of earlier attempts, which tasks with `--cache` reuse.
 
-A task with `--cache` takes the outcome of an earlier attempt with the same key (`core.planning.cache_key`), if its
-values are still stored. The task gets an attempt of its own nevertheless, with the earlier values and a copy of the
-earlier notebook and log, so that the run is complete and the earlier run may be deleted.
+A task with `--cache` takes the outcome of an earlier attempt with an equal key (`core.planning.cache_key`) if the
+earlier values are still stored. Nevertheless, a new attempt is recorded for the task, with the earlier values and a
+copy of the earlier notebook and log, so that the run is complete and the earlier run may be deleted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..core.model.job import Job, Key
 from ..core.planning.cache_key import cache_key, is_cached, modules_of
 from ..home import Home
 from ..store.rows import CachedOutcome
+from ..writing import create_private_file, make_private_folder
 from .module_fingerprints import fingerprints
 
 if TYPE_CHECKING:
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class ResultCache:
-    """Finds earlier outcomes."""
+    """Finds earlier outcomes that an attempt can take."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
 
     def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
-        """Return the cache key of an attempt and the earlier outcome that it takes; None for each that does not exist.
+        """Return the cache key of an attempt, or None, and the earlier outcome that the attempt takes, or None.
 
-        Without `wanted`, return the key only.
+        If `wanted` is false, search for no outcome.
         """
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:
@@ -49,7 +50,7 @@ class ResultCache:
         return all(values.keep(digest) for digest in {output.digest for output in earlier.outputs})
 
     def _copy(self, earlier: CachedOutcome, job: Job) -> bool:
-        """Copy the attempt's notebook and log, which the report shows; return False if that fails."""
+        """Copy the earlier attempt's notebook and log, which the report needs; return False if that fails."""
         source = self._home.attempt(
             Key(
                 dag=job.key.dag,
@@ -61,8 +62,9 @@ class ResultCache:
         )
         target = Path(job.path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(target.parent)
             for suffix in (".ipynb", ".log"):
+                create_private_file(target.with_suffix(suffix))
                 shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
         except OSError:
             return False

@@ -1,8 +1,8 @@
 """One step of one run: results are recorded, tasks change state, attempts start.
 
-An `OwnedRun` is a run as this scheduler last saw or saved it. A `RunStep` starts as a copy of it, records results,
-moves tasks as `core.plan` decides, starts those that got a slot, and ends as one `Change` for the store. If the store
-rejects the change, the step is discarded, and a new one starts from the new state.
+An `OwnedRun` is a run as this scheduler last loaded or saved it. A `RunStep` begins as a copy of an `OwnedRun`, records
+results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally becomes one `Change` for
+the store. If the store rejects the change, the step is discarded, and another step begins with the state in the store.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAtte
 if TYPE_CHECKING:
     from ..store.store import Store
 
-TaskOutputs = dict[str, dict[int, StoredOutputs]]  # task → map index → outputs
+TaskOutputs = dict[str, dict[int, StoredOutputs]]  # task → map index → stored outputs
 
 
 @dataclass
 class OwnedRun:
-    """A run, its notebook and the states of its tasks, as last seen or saved."""
+    """A run, its notebook and the states of its tasks, as last loaded or saved."""
 
     row: RunRow
     dag: Dag
     instances: dict[InstanceKey, InstanceRow]
-    outputs: TaskOutputs  # of tasks of the run
-    borrowed: TaskOutputs  # of tasks outside the run, from other runs
-    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensors between two polls → when they began
-    most: int | None = None  # of a queued run: how many of its DAG and kind may run at once
+    outputs: TaskOutputs  # outputs of the run's own tasks
+    borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
+    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensor between two polls → start of its attempt
+    most: int | None = None  # for a queued run: how many runs of its DAG and kind may run at once
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
         default_factory=dict
     )  # cache of `planning_instance`
-    idle: bool = False  # a step would change nothing before `wake`, unless a result or a change arrives
+    idle: bool = False  # True: before `wake`, a step changes nothing, unless an attempt ends or another process saves
     wake: datetime | None = None
-    blocked: bool = False  # every task waits for the previous run
+    blocked: bool = False  # True: every remaining task waits for the previous run
 
     @classmethod
     def of(
@@ -83,7 +83,7 @@ class OwnedRun:
 
     @cached_property
     def depends_on_previous(self) -> bool:
-        """Return whether a task waits for the previous run."""
+        """Return whether any task may have to wait for the previous run."""
         return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
 
     def key(self, instance: InstanceRow) -> Key:
@@ -98,7 +98,7 @@ class OwnedRun:
 
 
 def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
-    """Return the outputs of successful attempts; of several attempts of an instance, the last one counts."""
+    """Return the outputs of successful attempts; if an instance has several, those of the last one."""
     found: TaskOutputs = {}
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
@@ -108,7 +108,7 @@ def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
 
 
 class RunStep:
-    """The changes of one step of a run."""
+    """Collects the changes of one step of a run."""
 
     def __init__(self, run: OwnedRun, now: datetime) -> None:
         self.run = run
@@ -129,15 +129,15 @@ class RunStep:
     # Results
 
     def record_results(self, results: Iterable[Result]) -> None:
-        """Record the results of attempts that have ended."""
+        """Record the results of ended attempts, and move the attempts' tasks."""
         for result in results:
             key = (result.key.task, result.key.map_index)
             instance = self.instances.get(key)
             if instance is None or instance.tries != result.key.try_number:
-                continue  # an outdated attempt
+                continue  # the instance has a newer attempt
             if key in self.paused:
                 result = replace(result, started=self.paused.pop(key))
-            if result.ended < result.started:  # the clock was set back
+            if result.ended < result.started:  # possible if the clock was set back
                 result = replace(result, ended=result.started)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
@@ -175,7 +175,7 @@ class RunStep:
                 if retry is None:
                     self._move(key, TaskState.FAILED, result.error or "")
                 else:
-                    wait = f"it is tried again in {write_duration(round(retry.timestamp() - result.ended))}"
+                    wait = f"next try in {write_duration(round(retry.timestamp() - result.ended))}"
                     message = f"{result.error} ({wait})" if result.error else wait
                     self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
 
@@ -187,7 +187,7 @@ class RunStep:
         for dropped in outcome.drop:
             self.dropped.append(self.instances.pop(dropped))
         for each in [each for each in self.instances.values() if each.task == key[0]]:
-            # An instance that was cleared: its element may have changed.
+            # The element of an instance that was cleared may have changed.
             if 0 <= each.map_index < len(result.elements) and each.state not in FINISHED:
                 element = result.elements[each.map_index]
                 self.instances[each.task, each.map_index] = replace(each, element=element)
@@ -208,9 +208,9 @@ class RunStep:
     # State changes
 
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
-        """Move the tasks, and start or end the run, by the rules of `core.plan`."""
+        """Move the tasks, and start or end the run, as `core.planning.plan` decides."""
         if self.row.state in RUN_FINISHED or self.added:
-            return  # new instances have no number yet: the next step, which follows at once, plans them
+            return  # new instances get their ids when this step is saved; then another step plans them
         now = max(self.now.timestamp(), self.row.started or 0.0)  # the clock may have been set back
         if cancelled:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
@@ -245,16 +245,16 @@ class RunStep:
         return (f"{self.plan.reason}: {stuck}" if stuck else self.plan.reason) or self.row.error
 
     def ready_claims(self) -> tuple[Claim, ...]:
-        """Return the claims of the tasks that are ready to start."""
+        """Return claims of slots for the tasks that are ready to start."""
         return claims(self.run.dag, run_view(self.row), self.plan.ready)
 
     def active_claims(self) -> tuple[Claim, ...]:
-        """Return the claims of the tasks that have a slot."""
+        """Return the claims of the tasks that hold a slot."""
         busy = [planning_instance(each) for each in self.instances.values() if each.state in ACTIVE]
         return claims(self.run.dag, run_view(self.row), busy)
 
     def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
-        """Start a task that got a slot; with an earlier outcome, end it at once with that outcome."""
+        """Start a task that got a slot. If `earlier` is given, the task ends immediately with that outcome."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
         move(instance.state, TaskState.QUEUED)
@@ -266,7 +266,7 @@ class RunStep:
             cached = None if earlier is None else earlier.made_in
             self.begun.append(NewAttempt(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
-        self._messages.pop(key, None)  # the reason why it could start
+        self._messages.pop(key, None)  # "it is ready to run" is no message for a running task
         if earlier is not None:
             at = self.now.timestamp()
             result = Result(
@@ -327,8 +327,8 @@ class RunStep:
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
     def outputs_of(self, task: str) -> list[StoredOutputs]:
-        """Return the outputs of a task of the run, or of a task outside it that it borrows from."""
-        # Outputs of an attempt do not count after its task was cleared.
+        """Return the outputs of a task; for a task that is not part of this run, those of another run."""
+        # The outputs of a task that was cleared are excluded.
         if task not in self.outputs:
             return list(self.run.borrowed.get(task, {}).values())
         return [left for index, left in self.outputs[task].items() if self._succeeded((task, index))]
@@ -338,16 +338,16 @@ class RunStep:
 
     @property
     def starting(self) -> list[InstanceRow]:
-        """Return the instances whose attempts the executor starts or resumes."""
+        """Return the instances whose attempts the executor must start or resume."""
         return [*(each.instance for each in self.begun if each.cached is None), *(each for each, _ in self.resumed)]
 
     @property
     def used_cache(self) -> bool:
-        """Return whether a task took an earlier outcome, so that its downstream tasks may start at once."""
+        """Return whether a task took an earlier outcome, so that its downstream tasks may start immediately."""
         return any(each.cached is not None for each in self.begun)
 
     def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
-        """Return the change to save, which must fit into these pools; None if nothing changes."""
+        """Return the change to save, or None if nothing changes. The store checks that it fits into these pools."""
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
             return None
@@ -367,13 +367,13 @@ class RunStep:
         )
 
     def events(self) -> list[Event]:
-        """Return the events of this step."""
+        """Return the events to report once this step is saved."""
         before, at, name = self.run.instances, self.now.timestamp(), self.row.name
         events = []
         if self.row.state is not self.run.row.state and self.row.state not in RUN_FINISHED:
             events.append(Event(kind="run", run_id=name, state=self.row.state, at=at, dag=self.row.dag))
         moved = [(key, each) for key, each in self._moved() if _differs(each, before.get(key))]
-        # Tasks that ended come before the tasks that start because of them.
+        # Events of tasks that ended come before events of tasks that start as a consequence.
         for key, each in sorted(moved, key=lambda pair: pair[1].state not in FINISHED):
             events.append(
                 Event(
@@ -394,7 +394,7 @@ class RunStep:
         return events
 
     def commit(self, added: Iterable[InstanceRow]) -> None:
-        """Apply the saved change to the owned run."""
+        """Apply the saved step to the owned run."""
         run = self.run
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
@@ -403,7 +403,7 @@ class RunStep:
 
     def mark_idle(self) -> None:
         """Record when the next step of this run is due."""
-        # A task that waits for a slot, or for another run, needs a step whenever an attempt ends.
+        # If a task waits for a slot or for another run, the run is not idle: any attempt that ends may let it start.
         self.run.idle = not self.plan.ready and not self.added and not self.run.depends_on_previous
         self.run.wake = self.plan.next_check
         self.run.blocked = self.plan.waits_for_previous
@@ -414,7 +414,7 @@ class RunStep:
 
 
 def planning_instance(row: InstanceRow) -> Instance:
-    """Return a task instance in the form that planning takes."""
+    """Convert a recorded task instance into the form that planning needs."""
     return Instance(
         task=row.task,
         map_index=row.map_index,
@@ -426,7 +426,7 @@ def planning_instance(row: InstanceRow) -> Instance:
 
 
 def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
-    """Return the task states of the previous scheduled run, by task; None for a first run."""
+    """Return the states of each task's instances in the previous scheduled run, or None if there is none."""
     before = store.deployments.previous_run(row)
     if before is None:
         return None
@@ -437,13 +437,13 @@ def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | N
 
 
 def new_instance(dag: Dag, task: str) -> NewInstance:
-    """Return a new instance of a task."""
+    """Return a new instance of a task, to be recorded."""
     options = dag.tasks[task].options
     return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
 
 
 def run_view(row: RunRow) -> RunView:
-    """Return a run in the form that planning takes."""
+    """Convert a recorded run into the form that planning needs."""
     return RunView(
         run_id=row.name,
         dag_id=row.dag,
@@ -456,7 +456,7 @@ def run_view(row: RunRow) -> RunView:
 
 
 def utc_datetime(at: float) -> datetime:
-    """Return an instant of the store as a datetime in UTC."""
+    """Convert seconds since the epoch into a datetime in UTC."""
     return datetime.fromtimestamp(at, UTC)
 
 

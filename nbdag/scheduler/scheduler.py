@@ -1,8 +1,8 @@
 """The scheduler's loop: poll, step each run, assign slots, save, submit, wait.
 
-A foreground run is given to the loop by `own`; a scheduler also polls `DueRuns` for runs to own. Several schedulers may
-execute one run: each starts the tasks that it has slots for, the store accepts a change of only one of them, and the
-others step again.
+`nbdag run` gives its run to the loop with `own`; `nbdag scheduler` polls `DueRuns` for runs to own. Several schedulers
+may execute the same run: each starts the tasks for which it has slots. If two save at once, the store accepts one
+change, and the other scheduler repeats its step.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from .due_runs import DueRuns
 
 HEARTBEAT_INTERVAL = 5.0  # seconds between two heartbeats
-POLL_INTERVAL = 0.2  # seconds between two polls for changes by others, in SQLite's count of changes
-SLOW_POLL_INTERVAL = 1.0  # the same for a database without such a count
-RECONNECT_TIMEOUT = 25.0  # seconds that a database server may be away; less than HEARTBEAT_TIMEOUT of others
+POLL_INTERVAL = 0.2  # seconds between two polls of the store's count of changes by other processes
+SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no count of changes
+RECONNECT_TIMEOUT = 25.0  # seconds for a database server to restart; less than HEARTBEAT_TIMEOUT, else we count as dead
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
-_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # the last: borrowed tasks → run
-_WAKE_UP = None  # put among the results so that the loop wakes
+_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # dict: task → run that has its values
+_WAKE_UP = None  # an item in the queue of results that ends `wait`
 
 
 class Scheduler:
     """Executes the runs that it owns, with one executor, until they end.
 
-    `read` returns the notebook of a run, and `is_ready` whether a due run can be owned yet. `on_event` receives each
-    event, and `on_saved` each run that has changed, both in the scheduler's thread and after the store has saved.
+    `read` returns the notebook of a run. `is_ready` returns whether a due run can be owned yet. `on_event` receives
+    each event, and `on_saved` each changed run; both are called in the scheduler's thread, after the change is saved.
     """
 
     def __init__(
@@ -80,22 +80,22 @@ class Scheduler:
         self._is_ready = is_ready
         self._poll_interval = poll_interval
         self._runs: dict[int, OwnedRun] = {}
-        self._submitted: dict[Key, int] = {}  # attempts at the executor → the run's number
+        self._submitted: dict[Key, int] = {}  # attempt that the executor has → id of the run's record
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._received: list[Result] = []  # results that are not saved yet
-        self._others: tuple[Claim, ...] = ()  # tasks of other schedulers, which hold slots of the pools
+        self._others: tuple[Claim, ...] = ()  # slots of pools that tasks of other schedulers hold
         self._pools: dict[str, int] = {}
-        self._seen: Hashable | None = None  # the store's count of changes at the last poll; None: poll again
+        self._seen: Hashable | None = None  # the store's count of changes at the last poll; None: poll in any case
         self._stopping = False
         self._draining = False
         self._cache = ResultCache(store, home)
-        self._pending: list[Job] = []  # recorded as begun, but not submitted yet
+        self._pending: list[Job] = []  # jobs whose attempts are recorded but not submitted to the executor yet
         self._last_heartbeat: datetime | None = None
 
     def register(self, alive: Callable[[SchedulerRow], bool] | None = None) -> SchedulerRow | None:
-        """Register this process as a scheduler and start the executor; return None.
+        """Register this process as a scheduler, start the executor, and return None.
 
-        With `alive`, do nothing if another scheduler is alive, and return that one.
+        If `alive` is given and it is true for another scheduler, only return that scheduler.
         """
         now, process = self._clock(), this_process()
         at = now.timestamp()
@@ -116,12 +116,12 @@ class Scheduler:
         return other
 
     def own(self, run: RunRow) -> None:
-        """Own a run: execute it from now on."""
+        """Own a run, which is executed from now on."""
         self._runs[run.id] = self._load(run)
-        self._seen = None  # its pools must be read
+        self._seen = None  # the next tick must read the sizes of the run's pools
 
     def stop(self) -> None:
-        """Cancel every owned run. Safe in a signal handler and in any thread."""
+        """Cancel every owned run at the next tick. Safe in a signal handler and in any thread."""
         self._stopping = True
         self._results.put(_WAKE_UP)
 
@@ -131,31 +131,31 @@ class Scheduler:
         self._results.put(_WAKE_UP)
 
     def wake(self) -> None:
-        """Tick again now. Safe in a signal handler and in any thread."""
+        """End a `wait`, so that the loop ticks now. Safe in a signal handler and in any thread."""
         self._results.put(_WAKE_UP)
 
     def refresh(self) -> None:
-        """Poll the store at the next tick even if others changed nothing, after a change by this process."""
+        """Read the store at the next tick. Call this after this process itself has changed the store."""
         self._seen = None
 
     @property
     def busy(self) -> int:
-        """Return the number of attempts at the executor."""
+        """Return the number of attempts that the executor has."""
         return len(self._submitted)
 
     @property
     def unfinished(self) -> int:
-        """Return the number of unfinished runs owned here."""
+        """Return the number of owned runs that have not ended."""
         return sum(not run.finished for run in self._runs.values())
 
     @property
     def blocked(self) -> list[RunRow]:
-        """Return the unfinished runs, if each of them waits for its previous run and no attempt is running."""
+        """Return the unfinished runs if all of them wait for previous runs and no attempt is running, else none."""
         unfinished = [run for run in self._runs.values() if not run.finished]
         return [run.row for run in unfinished] if not self._submitted and all(run.blocked for run in unfinished) else []
 
     def cancel_attempts(self) -> None:
-        """Cancel every attempt here without recording its outcome."""
+        """Cancel every attempt at the executor without recording an outcome."""
         for key in list(self._submitted):
             self._executor.cancel(key)
 
@@ -165,7 +165,7 @@ class Scheduler:
         return not self._submitted and all(run.finished for run in self._runs.values())
 
     def run_until_done(self) -> None:
-        """Execute until every owned run and every attempt has ended."""
+        """Execute the owned runs until all of them, and all attempts, have ended."""
         while True:
             wake = self.tick_now()
             if self.done:
@@ -173,7 +173,7 @@ class Scheduler:
             self.wait(wake)
 
     def tick_now(self) -> datetime | None:
-        """Tick at the current time. If the database server is away, perhaps restarting, report that and retry."""
+        """Tick at the current time. If the database server does not answer, report that once and retry."""
         from ..store.database import StoreUnreachableError
 
         until = time.monotonic() + RECONNECT_TIMEOUT
@@ -185,7 +185,7 @@ class Scheduler:
                 if self._stopping or time.monotonic() > until:
                     raise
                 if not reported:
-                    self._report_to_all(f"{error} (it is tried again for {RECONNECT_TIMEOUT:g} s)")
+                    self._report_to_all(f"{error} (retrying for {RECONNECT_TIMEOUT:g} s)")
                     reported = True
                 time.sleep(SLOW_POLL_INTERVAL)
 
@@ -195,7 +195,7 @@ class Scheduler:
             self._on_event(Event(kind="run", run_id=row.name, state=row.state, at=at, message=message, dag=row.dag))
 
     def terminate(self) -> None:
-        """Terminate every attempt now, and record that as far as possible."""
+        """Terminate every attempt now, and record the outcomes as far as possible."""
         self._stopping = True
         self._on_event = lambda event: None
         self._executor.stop()
@@ -203,11 +203,11 @@ class Scheduler:
         self._received += _drained(self._results)
         ended = {result.key for result in self._received}
         self._received += [_terminated(key, now.timestamp()) for key in self._submitted if key not in ended]
-        with contextlib.suppress(NbdagError):  # an error of the store is reported already
+        with contextlib.suppress(NbdagError):  # the caller has already reported an error of the store
             self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
-        """Do all that can be done now; return when the next tick is due if nothing happens before."""
+        """Do all that can be done now; return when the next tick is due, unless an event requires one earlier."""
         if (
             self._last_heartbeat is None
             or now - self._last_heartbeat >= timedelta(seconds=HEARTBEAT_INTERVAL)
@@ -224,9 +224,9 @@ class Scheduler:
             again = self._step(now)
             if self._due_runs is not None and not again and self._forget_finished():
                 before = set(self._runs)
-                wake = self._own_due_runs(now)  # a waiting run may start now
+                wake = self._own_due_runs(now)  # a queued run may start, since another has ended
                 again = not before.issuperset(self._runs)
-        # Discard duplicate results, and results of attempts that are not ours.
+        # Discard results of attempts that this scheduler did not submit, and duplicate results.
         self._received = [result for result in self._received if result.key in self._submitted]
         return min((at for at in (wake, *(run.wake for run in self._runs.values())) if at), default=None)
 
@@ -251,7 +251,7 @@ class Scheduler:
             run.most = each.most
             self._runs[each.row.id] = run
         if due:
-            self._seen = None  # their use of the pools must be counted
+            self._seen = None  # the tasks of these runs no longer count as tasks of other schedulers
             self._poll_store()
         return wake
 
@@ -264,7 +264,7 @@ class Scheduler:
         return bool(finished)
 
     def _step(self, now: datetime) -> bool:
-        """Step every run that may change; return whether another round must follow."""
+        """Do one step of every run that may change; return whether another step must follow immediately."""
         steps = {}
         results: dict[int | None, list[Result]] = {}
         for result in self._received:
@@ -282,10 +282,10 @@ class Scheduler:
         again = changed = False
         for number, step in steps.items():
             saved = self._save(step, results.get(number, ()))
-            if saved is None:  # another process saved first: step again
+            if saved is None:  # another process saved first, so the step must be repeated
                 self._seen = None
                 if step.run.most is not None and step.starts:
-                    del self._runs[number]  # it may not be due any more, which the next poll decides
+                    del self._runs[number]  # the next poll decides whether the run may still start
                     continue
                 if number not in self._runs:
                     continue
@@ -313,19 +313,19 @@ class Scheduler:
             step.start(claim, *self._earlier(step, claim))
 
     def _earlier(self, step: RunStep, claim: Claim) -> tuple[str | None, CachedOutcome | None]:
-        """Return the cache key of an attempt that begins, and the earlier outcome that it takes; or None for each."""
+        """Return the cache key of a new attempt, or None, and the earlier outcome that it takes, or None."""
         if not step.run.dag.tasks[claim.task].options.cache:
             return None, None
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
-        # A cleared task is executed again.
+        # A task that was cleared must be executed, so it takes no earlier outcome.
         wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
     def _save(self, step: RunStep, results: Iterable[Result]) -> bool | None:
         """Save a step; return whether it changed anything, or None if another process saved first.
 
-        In that case the results are kept for the next step.
+        If another process saved first, the results are kept for the next step.
         """
         if step.ends:
             step.compare_files(self._store.files(step.row.id))
@@ -340,7 +340,7 @@ class Scheduler:
         if added is None:
             return None
         step.commit(added)
-        self._mark_ended(results)  # before the listeners are called, which may raise
+        self._mark_ended(results)  # before the callbacks below, which may raise
         self._submitted.update(dict.fromkeys((job.key for job in jobs), step.row.id))
         self._pending += jobs
         self._submit_pending()
@@ -373,6 +373,7 @@ class Scheduler:
             key,
             outputs_of=step.outputs_of,
             path=str(self._home.attempt(key)),
+            mark=self._home.mark(key),
             values=str(self._home.values),
             cwd=row.cwd,
             kernel_name=run.dag.kernel_name or "python3",
@@ -397,7 +398,7 @@ class Scheduler:
         return self._owned_run(row, *self._load_states([row])[row.id])
 
     def _load_states(self, rows: Sequence[RunRow]) -> dict[int, _StoredState]:
-        """Return the recorded states of these runs, read all at once."""
+        """Return the recorded state of each of these runs, read with few queries."""
         if not rows:
             return {}
         numbers = [row.id for row in rows]
@@ -413,11 +414,11 @@ class Scheduler:
         return run
 
     def _reconcile(self, run: OwnedRun, attempts: Iterable[AttemptRow]) -> None:
-        """Cancel attempts that were cleared or marked; submit attempts that are recorded as ours but missing here."""
+        """Cancel attempts of cleared or marked tasks; submit attempts that are recorded but were never submitted."""
         wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
         for key, number in self._submitted.items():
             if number == run.row.id and key not in wanted:
-                self._executor.cancel(key)  # a person marked or cleared it
+                self._executor.cancel(key)  # a user marked or cleared the task
         for attempt in attempts:
             if attempt.state is not RUNNING or attempt.scheduler != self.id:
                 continue
@@ -426,7 +427,7 @@ class Scheduler:
                 continue
             key = run.key(instance)
             if key in wanted and key not in self._submitted:
-                # It was saved, but the database became unreachable before it confirmed that.
+                # The attempt was saved, but the connection to the database broke before the confirmation arrived.
                 self._submitted[key] = run.row.id
                 self._pending.append(self._job(RunStep(run, self._clock()), instance))
 
@@ -437,7 +438,7 @@ class Scheduler:
         return {task: task_outputs(attempts[run]).get(task, {}) for task, run in borrowed.items()}
 
     def _poll_store(self) -> None:
-        """Read what other processes have changed since the last poll."""
+        """Read the changes that other processes have made since the last poll."""
         count = self._store.changes()
         if count is not None and count == self._seen:
             return
@@ -461,16 +462,16 @@ class Scheduler:
         revisions = self._store.revisions(list(self._runs))
         for number, run in list(self._runs.items()):
             if number not in revisions:
-                del self._runs[number]  # it was deleted
+                del self._runs[number]  # the run was deleted
             elif revisions[number] != run.row.revision:
                 most = run.most
                 self._runs[number] = self._load(self._store.run(number))
                 self._runs[number].most = most
-            run.idle = False  # pools may be larger now, and the previous run may have ended
+            run.idle = False  # a pool may be larger now, or the previous run may have ended
 
     def wait(self, wake: datetime | None) -> None:
-        """Wait for a result, a change by others or the time `wake`."""
-        # A database without a count of changes must be polled.
+        """Wait until an attempt ends, another process changes the store, or the time is `wake`."""
+        # If the database has no count of changes, the next tick polls it.
         until = time.monotonic() + (HEARTBEAT_INTERVAL if self._seen is not None else SLOW_POLL_INTERVAL)
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))
@@ -498,4 +499,6 @@ def _drained(results: SimpleQueue[Result | None]) -> list[Result]:
 
 
 def _terminated(key: Key, now: float) -> Result:
-    return Result(key=key, state=TaskState.FAILED, started=now, ended=now, error="it was stopped", final=True)
+    return Result(
+        key=key, state=TaskState.FAILED, started=now, ended=now, error="the attempt was terminated", final=True
+    )

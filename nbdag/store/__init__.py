@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open(home: Home, *, read_only: bool = False) -> Store:
-    """Return the home's store; create or upgrade it if needed. With `read_only` it need not be writable."""
+    """Return the home's store; create or upgrade it if needed. With `read_only`, it need not be writable."""
     from .database import connect
     from .store import Store
 

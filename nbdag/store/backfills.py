@@ -1,4 +1,4 @@
-"""Backfills, and the runs at their dates."""
+"""Queries and changes of backfills and of the runs at a backfill's dates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Backfills:
-    """Queries and changes of backfills, a part of the `Store`."""
+    """The part of the `Store` for backfills."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class Backfills:
         backwards: bool,
         max_active_runs: int,
     ) -> list[RunRow] | None:
-        """Record a backfill with its runs, queued, and return the runs; None if the DAG has an unfinished backfill."""
+        """Record a backfill and its queued runs; return the runs, or None if the DAG has an unfinished backfill."""
         values = {
             "dag_id": dag, "created": now, "first": first, "last": last, "backwards": backwards,
             "max_active_runs": max_active_runs,
@@ -52,7 +52,7 @@ class Backfills:
             return create_runs(connection, [replace(each, backfill=number) for each in runs], instances)
 
     def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
-        """Return the newest backfill of each of these DAGs."""
+        """Return the newest backfill of each of these DAGs that has one, by DAG."""
         query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
         with self._database.reading() as connection:
             return {row.dag_id: from_row(BackfillRow, row) for row in connection.execute(query)}
@@ -64,7 +64,7 @@ class Backfills:
             return int(connection.execute(query).scalar_one())
 
     def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
-        """Return the scheduled and backfilled runs between these dates, oldest first."""
+        """Return the runs of the schedule and of backfills between these dates, oldest first."""
         query = (
             select(t.runs)
             .where(

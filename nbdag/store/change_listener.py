@@ -1,8 +1,8 @@
 """Change notifications through PostgreSQL's LISTEN and NOTIFY: writers notify, schedulers listen.
 
-A notification carries the name of its `Database`, so that a process ignores its own. The listener uses a thread and a
-connection of its own. A lost connection is opened again, which counts as a change, since notifications may have been
-missed.
+A notification contains the name of the `Database` object that sent it, so that a process ignores its own notifications.
+The listener uses a separate thread and connection. If the connection is lost, it is opened again, which counts as a
+change, since notifications may have been missed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 CHANNEL = "nbdag"
 _RECONNECT_INTERVAL = 1.0  # seconds before a lost connection is opened again
-_POLL_INTERVAL = 0.2  # seconds, the longest that closing takes
+_POLL_INTERVAL = 0.2  # seconds between two checks of whether to stop, so `close` takes at most this long
 
 
 class ChangeListener:
@@ -32,15 +32,15 @@ class ChangeListener:
 
     @property
     def count(self) -> int | None:
-        """Return the number of changes by others so far; None while not listening."""
+        """Return the number of changes by other processes so far; None while there is no connection."""
         return self._count if self._listening else None
 
     def notify(self, connection: Connection) -> None:
-        """Notify others of this transaction once it is committed."""
+        """Make the database notify other processes when this transaction is committed."""
         connection.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": self._name})
 
     def listen(self) -> None:
-        """Start to count, in a thread."""
+        """Start a thread that counts the changes."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="nbdag-listen", daemon=True)
             self._thread.start()
@@ -53,7 +53,7 @@ class ChangeListener:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            with contextlib.suppress(Exception):  # other queries report the error; this one retries
+            with contextlib.suppress(Exception):  # other queries report the error; this one reconnects
                 self._listen_once()
             self._listening = False
             self._closing.wait(_RECONNECT_INTERVAL)

@@ -1,22 +1,24 @@
-"""The connection to SQLite in a home or to PostgreSQL by URL, upgraded to the newest schema.
+"""Connects to a home's SQLite database, or to PostgreSQL by URL, and upgrades the database to the newest schema.
 
-On SQLite a write transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so writers wait for one another
-before they read anything; readers never wait. A `StoreError` reports in one sentence what the database cannot do; no
-other exception of SQLAlchemy leaves this package unless our own code is wrong.
+On SQLite, a write transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so writers wait for one another
+before they read anything; readers never wait. An error of the database is raised as a `StoreError`, a message in one
+sentence; an exception of SQLAlchemy leaves this package only if there is a bug in nbdag.
 
-A new database needs no migration: its tables are created in their newest form, and stamped. Alembic is imported only
-for an older stamp.
+A new database needs no migration: its tables are created with the newest schema, and the database is stamped with the
+newest migration. Alembic is imported only if the stamp is older.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
@@ -27,19 +29,19 @@ from ..home import Home, without_secrets
 from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
-BUSY = 30.0  # seconds to wait for another writer
+BUSY = 30.0  # seconds that a writer waits for another writer
 _WRITE = "nbdag_write"
-_NUMBER = "nbdag_number"  # the number of a connection within its engine
+_NUMBER = "nbdag_number"  # key, in a connection's `info`, of a number that identifies the connection
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @error
 class StoreError(NbdagError):
-    """The database cannot do what it was asked."""
+    """The database reports an error."""
 
     where: str
     why: str = ""
-    problem: ClassVar[str] = "the database cannot do what it was asked"
+    problem: ClassVar[str] = "the database reports an error"
     advice: ClassVar[str] = "see `nbdag doctor`"
     template = "{problem}: {where}{details}; {advice}"
 
@@ -53,7 +55,7 @@ class StoreBusyError(StoreError):
     """Another process holds the database."""
 
     problem = "another process holds the database"
-    advice = f"it did not release it within {BUSY:.0f} s: terminate that process, or try again"
+    advice = f"it did not release the database within {BUSY:.0f} s: terminate that process, or try again"
 
 
 class StoreCorruptError(StoreError):
@@ -64,6 +66,13 @@ class StoreCorruptError(StoreError):
         "move it away and run again to create a new one (notebooks of its runs stay until the next `nbdag gc`, which "
         "deletes them: copy them first)"
     )
+
+
+class StoreIncompleteError(StoreError):
+    """A table of the database is missing or has an unexpected form."""
+
+    problem = "a table of the database is missing or damaged"
+    advice = "restore the database from a copy, or move it away and run again to create a new one"
 
 
 class StoreFullError(StoreError):
@@ -118,41 +127,43 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
     ("SQLITE_CANTOPEN", StoreReadOnlyError),
     ("SQLITE_PERM", StoreReadOnlyError),
     ("SQLITE_IOERR", StoreError),
+    ("SQLITE_TOOBIG", StoreError),
 )
 
 
 class Database:
-    """An engine on an upgraded database. `connect` returns one."""
+    """A connected and upgraded database; `connect` returns it."""
 
     def __init__(self, engine: Engine, where: str) -> None:
         self.engine = engine
-        self.where = where  # for people, without passwords
+        self.where = where  # path or URL for messages, without passwords
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
         self.listener = None if self.sqlite else ChangeListener(engine)
-        self.clock_offset = 0.0  # seconds by which the clock of the server is ahead of ours
+        self.clock_offset = 0.0  # seconds by which the clock of the server is ahead of the local clock
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a transaction that sees one consistent state."""
+        """Open a transaction for reading one consistent state."""
         with self._translated_errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
-        """Open a write transaction and commit it as a whole. Listeners are notified unless `quietly` is set."""
+        """Open a write transaction, and commit it at the end. Listeners are notified unless `quietly` is set."""
         with self._translated_errors(), self._writer.connect() as connection, connection.begin() as transaction:
             yield connection
             if self.listener is not None and not quietly and transaction.is_active:
                 self.listener.notify(connection)
 
     def changes(self) -> Hashable | None:
-        """Return a value that differs after another process has written; None if the database has no such value."""
+        """Return a value that changes whenever another process writes; None if the database has no such value."""
         if self.listener is not None:
             return self.listener.count
         with self._translated_errors():
-            # data_version ignores the writes of its own connection, and the pool gives the one that wrote last. If
-            # another thread uses that, the pool opens another one, whose count is unrelated: hence the number.
+            # data_version counts the writes of all other connections, including those of this process. The pool has
+            # one connection, so a process normally reads the count with the connection that it writes with. A second
+            # thread may get another connection, whose count is unrelated, so the connection's number is returned too.
             raw: Any = self.engine.raw_connection()
             try:
                 return raw.info[_NUMBER], raw.driver_connection.execute("PRAGMA data_version").fetchone()[0]
@@ -160,7 +171,7 @@ class Database:
                 raw.close()
 
     def listen(self) -> None:
-        """Start to count the changes of others, on a database that does not count them itself."""
+        """Start to count the changes by other processes, if the database does not count them itself."""
         if self.listener is not None:
             self.listener.listen()
 
@@ -179,19 +190,24 @@ class Database:
             if translated is None:
                 raise
             raise translated from cause
+        except OverflowError as cause:  # the driver of SQLite raises it as it is
+            if "SQLite" not in str(cause):
+                raise
+            raise StoreError(self.where, "a number is larger than 64 bits") from cause
 
 
 def connect(home: Home, *, read_only: bool = False) -> Database:
     """Return the home's database; create or upgrade it if needed.
 
-    With `read_only`, a SQLite file that cannot be written is opened as it is, and nothing can be written through it.
+    With `read_only`, a SQLite file that cannot be written is opened without an upgrade, and every write fails.
     """
     try:
         return _migrated(_sqlite(home) if home.url is None else _postgresql(home.url))
     except StoreReadOnlyError:
         if not read_only or home.url is not None or not home.database.is_file():
             raise
-        # SQLite cannot create the files beside a database in WAL mode here, so no process writes to it now either.
+        # SQLite cannot create the files of WAL mode next to this database, so no other process can write to it either,
+        # and it can be opened as immutable.
         return _migrated(_sqlite(home, immutable=True))
 
 
@@ -208,7 +224,7 @@ def _migrated(database: Database) -> Database:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Apply the missing migrations within the connection's transaction."""
+    """Apply the missing migrations up to `revision`, within the connection's transaction."""
     from alembic import command
 
     config = _alembic()
@@ -217,7 +233,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the database's migration; None for an empty database. Writes nothing."""
+    """Return the newest migration that the database has; None for an empty database. Writes nothing."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -225,15 +241,16 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def _sqlite(home: Home, *, immutable: bool = False) -> Database:
-    home.make()
-    url = URL.create("sqlite", database=str(home.database))  # in a URL as text, `?` would end the path
+    if not immutable:
+        home.make_database()
+    url = URL.create("sqlite", database=str(home.database))  # in a text, a `?` of the path would begin the URL's query
     if immutable:
         url = URL.create("sqlite", database=home.database.as_uri(), query={"immutable": "1", "uri": "true"})
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        pool_size=1,  # see `changes`; a second thread gets another connection
+        pool_size=1,  # one connection for the reason in `changes`; more are opened if several threads need one
         max_overflow=-1,
     )
 
@@ -242,7 +259,7 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         record.info[_NUMBER] = next(numbers)
-        connection.isolation_level = None  # the driver would begin transactions late, as readers
+        connection.isolation_level = None  # the driver must not begin transactions; `begin` below does
         if not immutable and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")  # commits survive a power cut, which NORMAL does not promise
@@ -258,19 +275,37 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
 def _postgresql(given: str) -> Database:
     where = without_secrets(given)
     try:
-        url = make_url(given)
+        url = make_url(_with_quoted_password(given))
         if url.get_backend_name() not in ("postgres", "postgresql"):
             raise StoreKindError(where)
         engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except exc.ArgumentError as cause:
         raise StoreUnreachableError("NBDAG_DB_URL", "it is not a database URL") from cause
+    except ValueError as cause:
+        raise StoreUnreachableError(where, "its port is not a number") from cause
     except ImportError as cause:
         raise DriverMissingError(where, str(cause)) from cause
     return Database(engine, where)
 
 
+def _with_quoted_password(url: str) -> str:
+    """Return a database URL in which @, / and ? of the password are quoted; unquoted, they would end the password.
+
+    The host begins after the last @ before the query.
+    """
+    scheme, separator, rest = url.partition("://")
+    query = re.search(r"\?\w+=", rest)
+    end = query.start() if query else len(rest)
+    login, at, host = rest[:end].rpartition("@")
+    user, colon, password = login.partition(":")
+    if not (separator and at and colon):
+        return url
+    quoted = re.sub(r"[@/?#\s]", lambda found: quote(found[0], safe=""), password)
+    return f"{scheme}://{user}:{quoted}@{host}{rest[end:]}"
+
+
 def _enter_wal(connection: Any) -> None:
-    # The busy timeout does not cover this statement, and another process may be creating the same database.
+    # Another process may be creating the same database, and the busy timeout does not apply to this statement.
     import sqlite3
 
     until = time.monotonic() + BUSY
@@ -291,12 +326,12 @@ def _migrate(database: Database) -> None:
         return
     if not database.sqlite:
         with database._writer.connect() as connection, connection.begin():
-            # A second process waits here and finds the work done.
+            # If another process is upgrading the database, wait until it has finished.
             connection.execute(text("SELECT pg_advisory_xact_lock(7236352)"))
             _make_or_upgrade(connection, database.where)
         return
-    # A migration may rebuild a table that others refer to. SQLite allows that only without foreign keys, which can be
-    # switched off only outside a transaction; hence a separate connection.
+    # A migration may rebuild a table that other tables refer to. SQLite allows that only while foreign keys are off.
+    # They can be switched off only outside a transaction, so this needs a separate connection.
     separate = create_engine(database.engine.url, connect_args={"timeout": BUSY}, poolclass=NullPool)
     with separate.connect() as connection:
         raw: Any = connection.connection.driver_connection
@@ -309,7 +344,7 @@ def _migrate(database: Database) -> None:
 
 def _clock_offset(database: Database) -> float:
     with database.engine.connect() as connection:
-        connection.execute(text("SELECT 1"))  # so that the time to connect does not count
+        connection.execute(text("SELECT 1"))  # connects, so that the time to connect is not measured
         before = time.time()
         there = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         return float(there) - (before + time.time()) / 2
@@ -329,7 +364,7 @@ def _make_or_upgrade(connection: Connection, where: str) -> None:
 
     known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
     if found not in known:
-        raise StoreNewerError(where, f"its schema is {found}, this nbdag knows {HEAD}")
+        raise StoreNewerError(where, f"its schema is {found}, and this nbdag supports schemas up to {HEAD}")
     upgrade(connection)
 
 
@@ -342,7 +377,7 @@ def _alembic() -> Any:
 
 
 def _is_full(folder: Path) -> bool:
-    # If SQLite cannot allocate the memory that readers share, it reports only that input or output failed.
+    # If the disk is too full for SQLite's shared-memory file, SQLite reports an input/output error instead.
     try:
         return shutil.disk_usage(folder).free < 1 << 16
     except OSError:
@@ -357,10 +392,12 @@ def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
         for beginning, kind in _BY_SQLITE_NAME:
             if name.startswith(beginning):
                 return kind(where, str(cause.orig))
+        if str(cause.orig).startswith(("no such table", "no such column", "malformed database schema")):
+            return StoreIncompleteError(where, str(cause.orig))
         return None
     state = getattr(cause.orig, "sqlstate", None)
     if state is None or str(state).startswith(("08", "28", "3D", "57P")):
-        # The driver adds guesses after the first line.
+        # After the first line, the driver only adds guesses about the cause.
         return StoreUnreachableError(
             where, str(cause.orig).strip().partition("\n")[0].removeprefix("connection failed: ")
         )
@@ -368,4 +405,6 @@ def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
         return StoreFullError(where, str(cause.orig).strip())
     if state == "55P03":
         return StoreBusyError(where)
+    if state in ("42P01", "42703"):
+        return StoreIncompleteError(where, str(cause.orig).partition("\n")[0])
     return None

@@ -1,4 +1,4 @@
-"""Deployed notebooks, and the runs that are due or waiting."""
+"""Queries and changes of deployed notebooks, and of the runs that are due or waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _QUEUE_WINDOW = (
-    100  # waiting runs of each DAG that are read: a queue of thousands is not read again whenever a run ends
+    100  # how many waiting runs of a DAG are read, so that a queue of thousands is not read whenever a run ends
 )
 
 
@@ -31,13 +31,13 @@ class LastRun:
 
 
 class Deployments:
-    """Queries and changes of deployed notebooks, a part of the `Store`."""
+    """The part of the `Store` for deployed notebooks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, dag: DagRow, now: float) -> None:
-        """Deploy a version."""
+        """Record that a version of a notebook is deployed."""
         values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
@@ -45,7 +45,7 @@ class Deployments:
             record_version(connection, dag.id, dag.digest, now)
 
     def remove(self, dag: str) -> None:
-        """Undeploy a DAG; its runs stay."""
+        """Record that a DAG is no longer deployed; its runs are kept."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
 
@@ -115,7 +115,7 @@ class Deployments:
             return None if found is None else float(found)
 
     def count_scheduled(self, dag: str) -> int:
-        """Return how many scheduled runs of a DAG are unfinished."""
+        """Return the number of unfinished runs that the schedule of a DAG has created."""
         query = (
             select(func.count())
             .select_from(t.runs)
@@ -125,7 +125,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def advance(self, seen: DagRow, next_date: float | None) -> None:
-        """Record another next date, unless the deployment has changed since it was seen."""
+        """Record another next date, unless another process has changed the deployment since `row` was read."""
         with self._database.writing() as connection:
             _advance(connection, seen, seen.last_date, next_date)
 
@@ -134,21 +134,22 @@ class Deployments:
     ) -> list[RunRow] | None:
         """Record the runs that are due and the next date of the schedule, in one transaction.
 
-        Return the new runs, without those that already existed; None if another process changed the deployment first.
+        Return the recorded runs, without those that already existed. Return None and record nothing if another process
+        has changed the deployment.
         """
         with self._database.writing() as connection:
             if not _advance(connection, seen, new[-1].logical_date, next_date):
                 return None
-            # The schedule of an earlier deployment may have created some of them.
+            # An earlier deployment may have created some of these runs.
             existing = existing_names(connection, seen.id, (each.name for each in new))
             missing = [each for each in new if each.name not in existing]
             return add_runs(connection, missing, instances) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
-        """Return the unfinished runs that this scheduler may execute: its own, and those without an owner.
+        """Return the unfinished runs that this scheduler may execute: those that it owns, and those without an owner.
 
-        Of a long queue, return only the first runs of each DAG in the order in which they start; runs of backfills
-        are counted separately.
+        If many runs of a DAG are queued, return only the first ones, in the order in which they start. For this limit,
+        runs of a backfill are counted separately.
         """
         may = or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler)
         turn = func.row_number().over(
@@ -173,7 +174,7 @@ class Deployments:
             ]
 
     def count_unowned(self) -> int:
-        """Return how many unfinished runs have no owner."""
+        """Return the number of unfinished runs without an owner."""
         query = (
             select(func.count())
             .select_from(t.runs)
@@ -183,7 +184,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def count_running(self) -> dict[tuple[str, bool], int]:
-        """Return the number of running runs by (DAG, whether they belong to a backfill)."""
+        """Return the numbers of running runs. A key is (DAG, whether the runs belong to a backfill)."""
         is_backfill = t.runs.c.kind == "backfill"
         query = (
             select(t.runs.c.dag_id, is_backfill.label("backfill"), func.count().label("number"))
@@ -194,7 +195,7 @@ class Deployments:
             return {(row.dag_id, bool(row.backfill)): row.number for row in connection.execute(query)}
 
     def max_active_runs(self, dags: Sequence[str]) -> dict[str, int]:
-        """Return max_active_runs of each of these DAGs that was ever deployed."""
+        """Return `max_active_runs` of each of these DAGs, without DAGs that were never deployed."""
         query = select(t.dags.c.id, t.dags.c.max_active_runs).where(
             t.dags.c.id.in_(dags), t.dags.c.max_active_runs.is_not(None)
         )
@@ -202,7 +203,7 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def previous_run(self, run: RunRow) -> RunRow | None:
-        """Return the scheduled or backfilled run with the latest date before this run's; of several, the newest."""
+        """Return the latest scheduled or backfill run before this run's date; if several have that date, the newest."""
         query = (
             select(t.runs)
             .where(
@@ -219,7 +220,7 @@ class Deployments:
 
 
 def _advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
-    """Update the dates of the schedule; return False if the deployment has changed since it was seen."""
+    """Update the dates of the schedule; return False if the deployment has changed since `row` was read."""
     as_seen = (
         (t.dags.c.id == seen.id)
         & (t.dags.c.digest == seen.digest)
@@ -230,7 +231,7 @@ def _advance(connection: Connection, seen: DagRow, last_date: float | None, next
 
 
 def has_room(connection: Connection, run: RunRow, most: int) -> bool:
-    """Return whether at most `most` runs of this run's DAG and kind are running."""
+    """Return whether no more than `most` runs of the DAG and kind of `run` are running."""
     count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
     return int(count) <= most
 

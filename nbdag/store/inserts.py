@@ -1,4 +1,4 @@
-"""Inserts of runs, task instances and notes, within a transaction of the caller."""
+"""Functions that insert runs, task instances and notes. The caller opens the transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .rows import InstanceRow, NewInstance, NewRun, RunRow
 
 @error
 class RunExistsError(NbdagError):
-    """The DAG already has a run of this id."""
+    """The DAG already has a run with this id."""
 
     dag: str
     name: str
@@ -25,20 +25,20 @@ class RunExistsError(NbdagError):
 
 
 def existing_names(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
-    """Return those of these run ids that the DAG already has."""
+    """Return which of these run ids the DAG already has."""
     query = select(t.runs.c.name).where(t.runs.c.dag_id == dag, t.runs.c.name.in_(list(names)))
     return set(connection.execute(query).scalars())
 
 
 def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-    """Record runs like `add_runs`. Raises `RunExistsError` if the DAG already has one of the ids."""
+    """Record runs as `add_runs` does. Raise `RunExistsError` if the DAG already has a run with one of the ids."""
     if taken := existing_names(connection, new[0].dag, [each.name for each in new]):
         raise RunExistsError(new[0].dag, min(taken))
     return add_runs(connection, new, instances)
 
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-    """Record queued runs of one version of a DAG, each with these task instances; return the runs."""
+    """Record queued runs of one notebook version; every run gets these task instances. Return the recorded runs."""
     record_version(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
         insert(t.runs).returning(t.runs, sort_by_parameter_order=True),
@@ -59,7 +59,7 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
 
 
 def record_version(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
-    """Record a version of a DAG unless it is recorded already."""
+    """Record a notebook version of a DAG, if it is not recorded yet."""
     if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
         connection.execute(insert(t.dags).values(id=dag))
     version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
@@ -68,7 +68,7 @@ def record_version(connection: Connection, dag: str, digest: str, at: float, *, 
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
-    """Record task instances, given with the numbers of their runs; return them."""
+    """Record task instances, each given with the id of its run's record; return the recorded instances."""
     if not new:
         return []
     rows = connection.execute(
@@ -79,7 +79,7 @@ def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]
 
 
 def note_values(run: int, note: Note, instance: int | None = None, try_number: int | None = None) -> dict[str, Any]:
-    """Return the columns of a note about a run as a whole, or about one attempt."""
+    """Return the column values of a note about a whole run, or about one attempt."""
     return {
         "run_id": run,
         "instance_id": instance,

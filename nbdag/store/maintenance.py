@@ -1,4 +1,4 @@
-"""Maintenance: deletion of old runs, files in use, and checks of the database itself."""
+"""Maintenance of the store: deleting old runs, finding files in use, and checking the database itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Maintenance:
-    """Queries and changes that keep the store small and sound, a part of the `Store`."""
+    """The part of the `Store` for maintenance."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ended_before(self, at: float) -> list[RunRow]:
-        """Return the runs that ended before this time and whose values no other remaining run has borrowed."""
+        """Return the runs that ended before this time, without runs whose values a remaining run has borrowed."""
         lent = select(t.borrowed.c.from_run_id).join(t.runs, t.runs.c.id == t.borrowed.c.run_id).where(
             or_(t.runs.c.ended.is_(None), t.runs.c.ended >= at)
         )  # fmt: skip
@@ -31,9 +31,9 @@ class Maintenance:
             return [from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
     def delete_runs(self, runs: Sequence[int]) -> list[int]:
-        """Delete the records of these runs, and records that only they need; return the numbers of the deleted runs.
+        """Delete the records of these runs, and records that only these runs need; return the ids of deleted records.
 
-        A run that was cleared meanwhile stays, as does a run whose values a remaining run has borrowed.
+        A run is kept if it was cleared meanwhile, or if a remaining run has borrowed its values.
         """
         with self._database.writing() as connection:
             over = _deletable(connection, runs)
@@ -58,9 +58,9 @@ class Maintenance:
         return over
 
     def files_in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """Return what needs files: digests of values, digests of notebooks, and runs as (DAG, id).
+        """Return which files are needed: digests of values, digests of notebooks, and runs as (DAG, run id).
 
-        Runs in `without` count as deleted.
+        Runs in `without` are treated as deleted.
         """
         values = select(t.instances.c.run_id, t.outputs.c.digest).join(
             t.instances, t.instances.c.id == t.outputs.c.instance_id
@@ -77,7 +77,7 @@ class Maintenance:
         return digests, books, {(row.dag_id, row.name) for row in kept}
 
     def earliest_running(self) -> float | None:
-        """Return the start of the oldest unfinished attempt; None if there is none."""
+        """Return the start of the unfinished attempt that started first; None if no attempt is unfinished."""
         query = select(func.min(t.attempts.c.started)).where(
             t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE))
         )
@@ -88,12 +88,12 @@ class Maintenance:
     # The database itself
 
     def revision(self) -> str:
-        """Return the database's migration."""
+        """Return the newest migration that the database has."""
         with self._database.reading() as connection:
             return revision_of(connection) or ""
 
     def integrity_errors(self) -> list[str]:
-        """Return the errors that the database finds in itself; usually none."""
+        """Return descriptions of the errors that the database's own check finds; usually none."""
         with self._database.reading() as connection:
             if not self._database.sqlite:
                 connection.execute(select(func.count()).select_from(t.runs)).scalar_one()
@@ -104,7 +104,7 @@ class Maintenance:
             return errors
 
     def counts(self) -> dict[str, int]:
-        """Return the number of rows by the word that people use for them."""
+        """Return the numbers of rows; a key is a name of the rows for people, such as "runs"."""
         tables = {"dags": t.dags, "runs": t.runs, "tasks": t.instances, "attempts": t.attempts, "values": t.outputs}
         with self._database.reading() as connection:
             return {
@@ -113,7 +113,7 @@ class Maintenance:
             }
 
     def compact(self) -> None:
-        """Return the space of deleted rows to the disk."""
+        """Give the disk space of deleted rows back to the file system."""
         if self._database.sqlite:
             with self._database.engine.connect() as connection:
                 raw = connection.connection.driver_connection
@@ -121,19 +121,20 @@ class Maintenance:
 
 
 def _deletable(connection: Connection, runs: Sequence[int]) -> list[int]:
-    """Return the runs that may be deleted: ended, with no values borrowed by a remaining run. Locks them."""
+    """Lock and return the runs that may be deleted: ended runs whose values no remaining run has borrowed."""
     over: set[int] = set()
     for some in _portions(runs):
         ended = select(t.runs.c.id).where(t.runs.c.id.in_(some), t.runs.c.state.not_in(_UNFINISHED))
-        # The lock keeps others from clearing or borrowing one meanwhile. SQLite has one writer anyway.
+        # The lock keeps other processes from clearing these runs or borrowing their values. On SQLite, the write lock
+        # of the transaction does that.
         over |= set(connection.execute(ended.with_for_update()).scalars())
     lent = connection.execute(select(t.borrowed.c.run_id, t.borrowed.c.from_run_id).distinct()).all()
     while needed := {row.from_run_id for row in lent if row.run_id not in over} & over:
-        over -= needed  # the runs that they borrowed from are needed too
+        over -= needed  # then runs from which a needed run has borrowed are needed too
     return sorted(over)
 
 
 def _portions(runs: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the runs in portions that fit into one statement."""
+    """Yield the ids in lists that are short enough for one statement."""
     for n in range(0, len(runs), 500):
         yield list(runs[n : n + 500])

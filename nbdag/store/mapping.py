@@ -1,7 +1,7 @@
 """Conversion between database rows and the classes of `rows`, derived from the fields of the classes.
 
-Types of columns convert single values (`schema`); metadata of fields names columns (`rows`). So a column is declared
-in these two places only, and a test fails where they disagree.
+The types of columns in `schema` convert single values, and the metadata of fields in `rows` names columns. So a column
+is declared in these two places only, and a test fails if they differ.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from . import schema as t
 from .rows import AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
 
 _R = TypeVar("_R")
-_NEW = "new_"  # prefix of parameters: SQLAlchemy reserves the names of the columns themselves
+_NEW = "new_"  # prefix of parameters, because SQLAlchemy reserves the names of the columns
 
-# The classes that rows are read into: the columns of each, and those that the class leaves out.
+# Class of records → columns of the rows that it is read from, names of columns that the class ignores.
 _ATTEMPTS = [*t.attempts.c, t.instances.c.task, t.instances.c.map_index]
 READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     SchedulerRow: ([*t.schedulers.c], frozenset()),
@@ -36,32 +36,32 @@ READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
 
 
 def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> _R:
-    """Return a row as an object of this class.
+    """Convert a row into an object of this class.
 
-    `prefix` precedes the names of the columns in the row; `more` gives the fields that have no column.
+    The names of the columns in the row begin with `prefix`. `more` are the values of fields without a column.
     """
     names, values = _reader(cls, prefix)  # type: ignore[arg-type]  # mypy doubts that classes hash
     return cls(**dict(zip(names, values(row), strict=True)), **more)
 
 
 def to_row(obj: Any) -> dict[str, Any]:
-    """Return an object's values by column."""
+    """Return the values of an object's fields, by column."""
     return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # the same
 
 
 def updates(cls: type) -> dict[str, BindParameter[Any]]:
-    """Return the columns that a change of such a record writes, each with a parameter for `update().values`."""
+    """Return the columns of a class that an update writes, each with a parameter for `update().values`."""
     return {column: bindparam(_NEW + column) for _, column in _updated(cls)}
 
 
 def update_values(cls: type, obj: Any) -> dict[str, Any]:
-    """Return an object's values for the parameters of `updates(cls)`."""
+    """Return the values of an object's fields for the parameters of `updates(cls)`."""
     return {_NEW + column: getattr(obj, name) for name, column in _updated(cls)}
 
 
 @cache
 def columns_of(cls: type) -> tuple[tuple[str, str], ...]:
-    """Return the stored fields of a class, each as (field, column)."""
+    """Return (name of the field, name of the column) for each stored field of a class."""
     named = ((field.name, field.metadata.get("column", field.name)) for field in fields(cls))
     return tuple((name, column) for name, column in named if column is not None)
 

@@ -1,11 +1,11 @@
-"""The values that cross the store's boundary: frozen, one class for each kind of record.
+"""The arguments and results of the store: one frozen class for each kind of record.
 
-A field is stored in the column of its name, unless its metadata says otherwise: `stored_as` names another column,
-`UPDATED` marks a column that `Store.save` writes again, and `NOT_STORED` marks a field without a column. `mapping`
-turns rows of the database into these classes and back, so a new column takes one line in `schema` and one field here.
+By default, a field is stored in the column with the name of the field. In the metadata of a field, `stored_as` names
+another column, `UPDATED` marks a column that `Store.save` updates, and `NOT_STORED` marks a field without a column.
+`mapping` converts between rows and these classes, so a new column needs one line in `schema` and one field here.
 
-Instants are seconds since the epoch. A `Change` holds all that one step of a scheduler changes in one run; it is saved
-as a whole or not at all.
+Instants are seconds since the epoch. A `Change` holds everything that one step of a scheduler changes in one run; it is
+saved as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class SchedulerRow:
     """A process that owns and executes runs."""
 
     id: str
-    host: str  # the machine, its boot and the container
+    host: str  # identifies the machine, its boot and the container
     pid: int
-    birth: str  # when the process began, as its system counts
+    birth: str  # start time of the process, in its system's units
     started: float
-    heartbeat: float  # the time of its last heartbeat
-    kind: str = "run"  # run: executes only its own run; scheduler: executes every run without an owner
-    ended: float | None = None  # when it ended in good order
-    jobs: int | None = None  # how many tasks it executes at once
+    heartbeat: float  # time of the last heartbeat
+    kind: str = "run"  # run: the process executes one run; scheduler: it executes every run without an owner
+    ended: float | None = None  # when the process shut down cleanly; None: it is running or was killed
+    jobs: int | None = None  # how many tasks the process executes at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,10 @@ class DagRow:
     """A deployed notebook."""
 
     id: str
-    digest: str  # the version that new runs use
-    path: str  # the notebook's file when it was deployed
-    cwd: str  # working directory of its tasks
-    deployed: float  # when its schedule became active
+    digest: str  # digest of the notebook version that new runs use
+    path: str  # the notebook's file at the time of the deployment
+    cwd: str  # working directory of the tasks
+    deployed: float  # when the schedule became active
     schedule: str | None
     tz: str = "UTC"
     start_date: float | None = None
@@ -58,8 +58,8 @@ class DagRow:
     fail_fast: bool = False
     max_active_runs: int = 16
     paused: bool = False
-    last_date: float | None = None  # logical date of its last scheduled run
-    next_date: float | None = None  # earliest time at which its next run may be due; None: never
+    last_date: float | None = None  # logical date of the last scheduled run
+    next_date: float | None = None  # earliest time at which the next run may be due; None: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +68,25 @@ class NewRun:
 
     dag: str = field(metadata=stored_as("dag_id"))
     name: str  # the run id that people see
-    digest: str  # of the pinned notebook
+    digest: str  # digest of the pinned notebook
     path: str  # the notebook's file
-    cwd: str  # working directory of its tasks
+    cwd: str  # working directory of the tasks
     created: float
     logical_date: float
     interval_start: float
     interval_end: float
     kind: str = "manual"
-    output: str | None = None  # a second path for the report
+    output: str | None = None  # where the user wants a second copy of the report
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    tasks: tuple[str, ...] | None = None  # the selected tasks of a partial run; None: all
+    tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
     fail_fast: bool = False
-    cache: bool = True  # tasks with --cache may take earlier outcomes
-    kernel: str | None = None  # kernel of its tasks; None: the notebook's
-    scheduler: str | None = field(default=None, metadata=stored_as("scheduler_id"))  # its owner; None: any scheduler
-    notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)  # reported before it starts
+    cache: bool = True  # whether tasks with --cache may take earlier outcomes
+    kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
+    scheduler: str | None = field(default=None, metadata=stored_as("scheduler_id"))  # owner; None: any scheduler
+    notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)  # warnings that are reported before the run starts
     borrowed: Mapping[str, int] = field(default_factory=dict, metadata=NOT_STORED)  # task → run that has its values
-    built: bool = field(default=False, metadata=NOT_STORED)  # a %%dag cell built this notebook from another
-    backfill: int | None = None  # the backfill that it belongs to
+    built: bool = field(default=False, metadata=NOT_STORED)  # whether %%dag built tasks in the pinned notebook
+    backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,21 +115,21 @@ class RunRow:
     cancel_asked: float | None = field(metadata=UPDATED)
     scheduler: str | None = field(metadata=stored_as("scheduler_id", updated=True))
     revision: int
-    backfill: int | None = None  # the backfill that it belongs to
-    cache: bool = True  # tasks with --cache may take earlier outcomes
+    backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
+    cache: bool = True  # whether tasks with --cache may take earlier outcomes
     kernel: str | None = None  # kernel of its tasks; None: the notebook's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInstance:
-    """A task instance to be created."""
+    """A task instance to be recorded."""
 
     task: str
-    position: int  # of the task in the notebook, from 0
+    position: int  # position of the task in the notebook, from 0
     map_index: int = -1
     pool: str = "default_pool"
     slots: int = 1
-    element: Mapping[str, str] = field(default_factory=dict)  # of a mapped task: variable → digest of its element
+    element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
     state: TaskState = TaskState.NONE
 
 
@@ -140,19 +140,19 @@ class InstanceRow:
     id: int
     task: str
     map_index: int
-    position: int  # of the task in the notebook, from 0
+    position: int  # position of the task in the notebook, from 0
     state: TaskState = field(metadata=UPDATED)
-    tries: int = field(metadata=UPDATED)  # all attempts so far
+    tries: int = field(metadata=UPDATED)  # number of all attempts so far
     wake: float | None = field(metadata=UPDATED)  # earliest time of the next retry, or of a sensor's next poll
     pool: str
     slots: int
-    short_circuit: bool = field(metadata=UPDATED)  # skipped so that every descendant is skipped too
+    short_circuit: bool = field(metadata=UPDATED)  # True: the task was skipped, so every descendant is skipped too
     element: Mapping[str, str] = field(metadata=UPDATED)
-    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not count as retries
+    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not use up retries
 
     @property
     def is_reset(self) -> bool:
-        """Return whether the instance was cleared and has not been tried since."""
+        """Return whether the instance was cleared and has had no attempt since."""
         return self.tries_before_reset == self.tries and self.tries > 0
 
 
@@ -160,7 +160,7 @@ class InstanceRow:
 class ActiveRow:
     """A task instance that holds slots of a pool."""
 
-    number: int  # of its run
+    number: int  # id of the run's record
     dag: str
     run: str
     task: str
@@ -183,7 +183,7 @@ class AttemptRow:
     error: str | None = field(metadata=UPDATED)
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
-    cached: str | None = None  # the run whose outcome it took instead of executing
+    cached: str | None = None  # id of the run whose outcome the attempt took; None: it was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
 
@@ -200,12 +200,12 @@ class BackfillRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedOutcome:
-    """The outcome of a successful attempt that another attempt may take."""
+    """The outcome of a successful attempt, which another attempt may take."""
 
-    run: str  # the id of the run that has it
+    run: str  # id of the run that contains the attempt
     map_index: int
     try_number: int
-    made_in: str  # the id of the run that executed the attempt
+    made_in: str  # id of the run in which the task was executed
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
 
@@ -216,24 +216,24 @@ class NewAttempt:
 
     instance: InstanceRow = field(metadata=NOT_STORED)
     try_number: int
-    cache_key: str | None = None  # of a task with --cache
-    cached: str | None = None  # the run whose outcome it takes instead of executing
+    cache_key: str | None = None  # cache key, for a task with --cache
+    cached: str | None = None  # id of the run whose outcome the attempt takes; None: it is executed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """All that one step of one run changes."""
+    """Everything that one step of one run changes."""
 
-    run: RunRow  # its new state; `revision` is the revision that the step was based on
-    instances: Sequence[InstanceRow] = ()  # in their new state
+    run: RunRow  # the run in its new state, but with the revision on which the step is based
+    instances: Sequence[InstanceRow] = ()  # changed instances, in their new state
     begun: Sequence[NewAttempt] = ()  # attempts that begin now
-    resumed: Sequence[tuple[InstanceRow, int]] = ()  # attempts of sensors that poll again
+    resumed: Sequence[tuple[InstanceRow, int]] = ()  # (instance, try number) of each sensor that polls again
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
-    added: Sequence[NewInstance] = ()  # of a mapped task after its expansion, or of a run after it was built
-    built: bool = False  # a %%dag cell built the run's notebook, which may not be recorded yet
-    dropped: Sequence[InstanceRow] = ()  # the placeholder of a mapped task, deleted with its attempt
-    notes: Sequence[Note] = ()  # about the run as a whole
-    pools: Mapping[str, int] = field(default_factory=dict)  # pool sizes that `begun` must fit into; −1: no limit
+    added: Sequence[NewInstance] = ()  # new instances, of an expanded mapped task or of a run whose tasks were built
+    built: bool = False  # True: %%dag built the tasks of the run, so the notebook version may have to be recorded
+    dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
+    notes: Sequence[Note] = ()  # new notes about the run as a whole
+    pools: Mapping[str, int] = field(default_factory=dict)  # pool → size that `begun` must not exceed; −1: no limit
     at: float = 0.0
     scheduler: str = ""
     most: int | None = None  # for a run that starts: how many runs of its DAG and kind may run at once

@@ -1,7 +1,7 @@
-"""The processes that execute runs, and their heartbeats.
+"""Queries and changes of the processes that execute runs, and of their heartbeats.
 
-Heartbeats are stored in the time of the database server's clock and returned in that of the local one, so that hosts
-with different clocks do not take each other for dead.
+Heartbeats are stored in the time of the database server's clock and returned in the time of the local clock, so that
+hosts with different clocks do not treat each other as dead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .rows import SchedulerRow
 
 
 class Schedulers:
-    """Queries and changes of schedulers, a part of the `Store`."""
+    """The part of the `Store` for schedulers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,7 +30,7 @@ class Schedulers:
     ) -> SchedulerRow | None:
         """Register a process that executes runs, and return None.
 
-        With `alive`, register nothing if another scheduler is alive, and return that one.
+        If `alive` is given and it is true for another scheduler, register nothing and return that scheduler.
         """
         with self._database.writing() as connection:
             if alive is not None:
@@ -44,7 +44,7 @@ class Schedulers:
         return None
 
     def record_heartbeat(self, scheduler: str, now: float) -> None:
-        """Record that the process is alive."""
+        """Record that the process is alive now."""
         with self._database.writing(quietly=True) as connection:
             connection.execute(
                 update(t.schedulers)
@@ -53,12 +53,12 @@ class Schedulers:
             )
 
     def end(self, scheduler: str, now: float) -> None:
-        """Record that the process ended in good order."""
+        """Record that the process shut down cleanly."""
         with self._database.writing() as connection:
             connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(ended=now))
 
     def unended(self) -> list[SchedulerRow]:
-        """Return the schedulers that have not ended in good order, newest first; some may be dead."""
+        """Return the schedulers that have not shut down cleanly, newest first. Some of them may be dead."""
         query = (
             select(t.schedulers)
             .where(t.schedulers.c.kind == "scheduler", t.schedulers.c.ended.is_(None))
@@ -68,7 +68,7 @@ class Schedulers:
             return [self.of(row) for row in connection.execute(query)]
 
     def runs_in_progress(self, scheduler: str) -> list[int]:
-        """Return the numbers of the runs in which this scheduler has a running attempt."""
+        """Return the record ids of the runs in which this scheduler has a running attempt."""
         query = (
             select(t.instances.c.run_id)
             .join(t.attempts, t.attempts.c.instance_id == t.instances.c.id)
@@ -79,6 +79,6 @@ class Schedulers:
             return list(connection.execute(query).scalars())
 
     def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
-        """Return a row as a process; `prefix` precedes the names of its columns."""
+        """Convert a row into a `SchedulerRow`; the names of its columns begin with `prefix`."""
         found = from_row(SchedulerRow, row, prefix)
         return replace(found, heartbeat=found.heartbeat - self._database.clock_offset)

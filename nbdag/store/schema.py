@@ -1,10 +1,11 @@
-"""The tables.
+"""The tables of the database.
 
-All instants are seconds since the epoch, in UTC; all durations are seconds. JSON is stored as text, so that both
-databases hold the same. A run refers to the version of the notebook that it was created with, never to a file.
+All instants are seconds since the epoch, in UTC; all durations are seconds. JSON is stored as text in both kinds of
+database. A run refers to the notebook version with which it was created, never to a file.
 
-A new database is created from these tables and stamped; the migrations in this folder upgrade an older one. A test
-checks that both give the same schema. A change of a table needs a migration and a new `HEAD`, and a field in `rows`.
+A new database is created from these tables and stamped with `HEAD`; the migrations upgrade an older database. A test
+checks that both ways produce the same schema. A change of a table needs a migration, a new `HEAD`, and a field in
+`rows`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0008"  # the newest migration
+HEAD = "0008"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -49,46 +50,46 @@ metadata = MetaData(
 
 
 class Json(TypeDecorator[Any]):
-    """Plain data as JSON text; None is NULL."""
+    """Stores plain data as JSON text, and None as NULL."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Return the data as text; a mapping need not be a dict."""
+        """Convert data into text; a mapping need not be a dict."""
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the data of a text."""
+        """Convert a text back into data."""
         return None if value is None else json.loads(value)
 
 
 class JsonTuple(Json):
-    """A tuple as a JSON list; None is NULL."""
+    """Stores a tuple as a JSON list, and None as NULL."""
 
     cache_ok = True
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the tuple of a text."""
+        """Convert a text back into a tuple."""
         return None if value is None else tuple(json.loads(value))
 
 
 class JsonMapping(Json):
-    """A mapping as a JSON object; an empty one is NULL."""
+    """Stores a mapping as a JSON object, and an empty mapping as NULL."""
 
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Return the mapping as text."""
+        """Convert a mapping into text."""
         return super().process_bind_param(value or None, dialect)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the mapping of a text."""
+        """Convert a text back into a mapping."""
         return {} if value is None else json.loads(value)
 
 
 class State(TypeDecorator[StrEnum]):
-    """A state by its word."""
+    """Stores a state as its name."""
 
     impl = String
     cache_ok = True
@@ -99,7 +100,7 @@ class State(TypeDecorator[StrEnum]):
         self._by_word = {state.value: state for state in states}
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the state of a word."""
+        """Convert a name back into a state."""
         return None if value is None else self._by_word[value]
 
 
@@ -111,11 +112,11 @@ dags = Table(
     "dags",
     metadata,
     Column("id", Id, primary_key=True),
-    # The columns below belong to a deployed DAG.
-    Column("digest", String(64)),  # the version that new runs use; None: not deployed
-    Column("path", Text),  # the notebook's file when it was deployed
-    Column("cwd", Text),  # working directory of its tasks
-    Column("deployed", Double),  # when its schedule became active
+    # All columns below describe the deployment, and are NULL for a DAG that was never deployed.
+    Column("digest", String(64)),  # digest of the notebook version that new runs use; None: not deployed
+    Column("path", Text),  # the notebook's file at the time of the deployment
+    Column("cwd", Text),  # working directory of the tasks
+    Column("deployed", Double),  # when the schedule became active
     Column("schedule", Text),
     Column("tz", Text),
     Column("start_date", Double),
@@ -124,33 +125,33 @@ dags = Table(
     Column("fail_fast", Boolean, nullable=False, server_default=false()),
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
-    Column("last_date", Double),  # logical date of its last scheduled run
-    Column("next_date", Double, index=True),  # earliest time of its next run; None: never
+    Column("last_date", Double),  # logical date of the last scheduled run
+    Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: never
 )
 
 versions = Table(
     "versions",
     metadata,
     Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
-    Column("digest", String(64), primary_key=True),  # of the pinned notebook
+    Column("digest", String(64), primary_key=True),  # digest of the pinned notebook
     Column("created", Double, nullable=False),
-    Column("built", Boolean, nullable=False, server_default=false()),  # a %%dag cell built it, so it does not count
+    Column("built", Boolean, nullable=False, server_default=false()),  # True: has tasks that %%dag built
 )
 
 schedulers = Table(
     "schedulers",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("host", Text, nullable=False),  # the machine, its boot and the container
+    Column("host", Text, nullable=False),  # identifies the machine, its boot and the container
     Column("pid", Integer, nullable=False),
-    Column("birth", Text, nullable=False),  # when the process began, as its system counts: pids are reused
+    Column("birth", Text, nullable=False),  # start time of the process, in its system's units: pids are reused
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
     Column(
         "kind", String(16), nullable=False, server_default="run"
     ),  # run: executes its own run; scheduler: all others
-    Column("ended", Double),  # when it ended in good order
-    Column("jobs", Integer),  # how many tasks it executes at once
+    Column("ended", Double),  # when the process shut down cleanly; None: it is running or was killed
+    Column("jobs", Integer),  # how many tasks the process executes at once
 )
 
 runs = Table(
@@ -162,7 +163,7 @@ runs = Table(
     Column("digest", String(64), nullable=False),
     Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
     Column("state", State(RunState, 16), nullable=False),
-    Column("error", Text),  # why it failed, if no task gives the reason
+    Column("error", Text),  # why the run failed or was cancelled
     Column("created", Double, nullable=False),
     Column("started", Double),
     Column("ended", Double),
@@ -170,17 +171,17 @@ runs = Table(
     Column("interval_start", Double, nullable=False),
     Column("interval_end", Double, nullable=False),
     Column("path", Text, nullable=False),  # the notebook's file when the run was created
-    Column("cwd", Text, nullable=False),  # working directory of its tasks
-    Column("output", Text),  # a second path for the report
+    Column("cwd", Text, nullable=False),  # working directory of the tasks
+    Column("output", Text),  # where the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
-    Column("tasks", JsonTuple),  # the selected tasks of a partial run; None: all
+    Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
-    Column("cache", Boolean, nullable=False, server_default=true()),  # tasks with --cache may take earlier outcomes
-    Column("kernel", Text),  # kernel of its tasks instead of the notebook's
-    Column("backfill", Number, index=True),  # the backfill that it belongs to
-    Column("cancel_asked", Double),  # when a person asked to cancel it
-    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # its owner; None: any scheduler
-    Column("revision", Integer, nullable=False),  # number of changes: a step based on an older one is rejected
+    Column("cache", Boolean, nullable=False, server_default=true()),  # whether --cache takes earlier outcomes
+    Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
+    Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
+    Column("cancel_asked", Double),  # when a user asked to cancel the run
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # owner of the run; NULL: any scheduler
+    Column("revision", Integer, nullable=False),  # number of changes so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
     Index(None, "dag_id", "created"),
@@ -204,15 +205,15 @@ instances = Table(
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
     Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, otherwise -1
-    Column("position", Integer, nullable=False),  # of the task in the notebook, from 0
+    Column("position", Integer, nullable=False),  # position of the task in the notebook, from 0
     Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before the last reset
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("short_circuit", Boolean, nullable=False),  # skipped so that every descendant is skipped too
-    Column("element", JsonMapping),  # mapped: variable -> digest of its element
+    Column("short_circuit", Boolean, nullable=False),  # True: all descendants are skipped too
+    Column("element", JsonMapping),  # for a mapped task: variable → digest of the element
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -222,7 +223,7 @@ attempts = Table(
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("try_number", Integer, primary_key=True),  # from 1
-    Column("state", State(TaskState, 20), nullable=False),  # running, then its only outcome
+    Column("state", State(TaskState, 20), nullable=False),  # running, then the outcome, which never changes
     Column("started", Double, nullable=False),
     Column("ended", Double),
     Column("error", Text),
@@ -230,8 +231,8 @@ attempts = Table(
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
     Column(
         "cache_key", String(64), index=True
-    ),  # of a task with --cache: attempts with equal keys have the same outcome
-    Column("cached", Id),  # the run whose outcome it took instead of executing
+    ),  # for a task with --cache; attempts with equal keys have the same outcome
+    Column("cached", Id),  # id of the run whose outcome the attempt took; None: it was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
@@ -255,7 +256,7 @@ notes = Table(
     metadata,
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("instance_id", Number),  # None: about the run as a whole
+    Column("instance_id", Number),  # NULL: the note is about the run as a whole
     Column("try_number", Integer),
     Column("code", String(16), nullable=False),
     Column("name", Text, nullable=False),
@@ -279,14 +280,14 @@ pools = Table(
     Column("slots", Integer, nullable=False),  # -1: no limit
 )
 
-backfills = Table(  # a backfill is unfinished while one of its runs is
+backfills = Table(  # a backfill is unfinished as long as one of its runs is unfinished
     "backfills",
     metadata,
     Column("id", Number, primary_key=True),
     Column("dag_id", Id, nullable=False, index=True),
     Column("created", Double, nullable=False),
-    Column("first", Double, nullable=False),  # the first date
-    Column("last", Double, nullable=False),  # the last date, inclusive
+    Column("first", Double, nullable=False),  # first logical date
+    Column("last", Double, nullable=False),  # last logical date, inclusive
     Column("backwards", Boolean, nullable=False),
     Column("max_active_runs", Integer, nullable=False),
 )

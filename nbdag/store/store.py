@@ -1,8 +1,8 @@
 """All queries and changes of the database.
 
 Each method is one short transaction. A run is changed through `save`, which rejects a change that is based on an older
-revision of the run: a process that executes, clears or cancels a run reads it, decides, saves, and starts over if
-another process saved first. So a task starts once, with any number of schedulers.
+revision of the run. So a process that executes, clears or cancels a run reads the run, decides, saves, and starts over
+if another process has saved first. Thereby a task starts only once, with any number of schedulers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
-_MAX_OUTCOMES = 5  # outcomes to choose from, since the values of the newest may be deleted
-_POOLS_LOCK = 7236353  # any number that is not used otherwise
+_MAX_OUTCOMES = 5  # how many outcomes are returned, since the values of the newest may have been deleted
+_POOLS_LOCK = 7236353  # key of an advisory lock; the number itself has no meaning
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
@@ -43,16 +43,16 @@ class Store:
 
     @property
     def where(self) -> str:
-        """Return the database's path or URL, for people."""
+        """Return the database's path or URL for messages, without passwords."""
         return self._database.where
 
     @property
     def is_sqlite(self) -> bool:
-        """Return whether the database is a local file, which allows one scheduler only."""
+        """Return whether the database is a local SQLite file, with which only one scheduler can run."""
         return self._database.sqlite
 
     def changes(self) -> Hashable | None:
-        """Return a value that differs after another process has written; None if the database has no such value."""
+        """Return a value that changes whenever another process writes; None if the database has no such value."""
         return self._database.changes()
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Store:
     # Schedulers
 
     def owned_runs(self) -> list[tuple[RunRow, SchedulerRow]]:
-        """Return the unfinished runs that have an owner, each with its owner."""
+        """Return the unfinished runs that have an owner, each with the owner."""
         query = (
             select(t.runs, *(column.label(f"by_{column.name}") for column in t.schedulers.c))
             .join(t.schedulers, t.runs.c.scheduler_id == t.schedulers.c.id)
@@ -78,17 +78,17 @@ class Store:
         return self.create_runs([new], instances)[0]
 
     def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-        """Record queued runs of one version of a DAG, each with these task instances: all of them, or none."""
+        """Record queued runs of one notebook version, all or none; every run gets these task instances."""
         with self._database.writing() as connection:
             return create_runs(connection, new, instances)
 
     def run(self, id: int) -> RunRow:
-        """Return a run by its number."""
+        """Return the run whose record has this id."""
         with self._database.reading() as connection:
             return from_row(RunRow, connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
 
     def named(self, name: str, dag: str | None = None) -> list[RunRow]:
-        """Return the runs with this id, else those whose id begins with it; of every DAG, or of one."""
+        """Return the runs with this run id or, if there is none, those whose run id begins with it."""
         of_dag = [] if dag is None else [t.runs.c.dag_id == dag]
         query = select(t.runs).where(*of_dag).order_by(t.runs.c.created.desc()).limit(20)
         with self._database.reading() as connection:
@@ -100,7 +100,7 @@ class Store:
     def runs(
         self, *, dag: str | None = None, states: Iterable[RunState] = (), limit: int | None = None
     ) -> list[RunRow]:
-        """Return runs, newest first."""
+        """Return the runs that meet all given conditions, newest first."""
         query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc()).limit(limit)
         if dag is not None:
             query = query.where(t.runs.c.dag_id == dag)
@@ -110,12 +110,12 @@ class Store:
             return [from_row(RunRow, row) for row in connection.execute(query)]
 
     def dags(self) -> list[str]:
-        """Return the ids of all DAGs that ever had a run."""
+        """Return the ids of all DAGs that are recorded."""
         with self._database.reading() as connection:
             return list(connection.execute(select(t.dags.c.id).order_by(t.dags.c.id)).scalars())
 
     def request_cancel(self, run: int, now: float) -> bool:
-        """Ask the scheduler of a run to cancel it; return False if it has ended already."""
+        """Ask the scheduler of a run to cancel the run; return False if the run has already ended."""
         query = (
             update(t.runs)
             .where(t.runs.c.id == run, t.runs.c.state.in_(ACTIVE_RUN))
@@ -125,22 +125,22 @@ class Store:
             return connection.execute(query).rowcount > 0
 
     def revision(self, run: int) -> int:
-        """Return the number of changes of a run."""
+        """Return a run's revision: the number of its changes."""
         with self._database.reading() as connection:
             return int(connection.execute(select(t.runs.c.revision).where(t.runs.c.id == run)).scalar_one())
 
     def revisions(self, runs: Sequence[int]) -> dict[int, int]:
-        """Return the number of changes of each of these runs."""
+        """Return the revisions of these runs: the numbers of their changes."""
         query = select(t.runs.c.id, t.runs.c.revision).where(t.runs.c.id.in_(runs))
         with self._database.reading() as connection:
             return {row.id: row.revision for row in connection.execute(query)} if runs else {}
 
     def listen(self) -> None:
-        """Start to count the changes of others, on a database that does not count them itself."""
+        """Start to count the changes by other processes, if the database does not count them itself."""
         self._database.listen()
 
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
-        """Return the notes about these runs as a whole, by run."""
+        """Return the notes about whole runs, by run."""
         query = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_(None))
         found: dict[int, tuple[Note, ...]] = dict.fromkeys(runs, ())
         with self._database.reading() as connection:
@@ -149,16 +149,16 @@ class Store:
         return found
 
     def add_note(self, run: int, note: Note) -> None:
-        """Record a note about a run as a whole."""
+        """Record a note about a whole run."""
         values = {"run_id": run, **to_row(note)}
         with self._database.writing(quietly=True) as connection:
             connection.execute(insert(t.notes).values(values))
 
     def save(self, change: Change) -> list[InstanceRow] | None:
-        """Save all of a change and return the instances that it added; return None and save nothing if it is outdated.
+        """Save a change and return the instances that it added. If it is outdated, save nothing and return None.
 
-        A change is outdated if another process has changed the run, or taken slots of a pool that the change needs.
-        Saving increments the run's revision by one.
+        A change is outdated if another process has changed the run, or has taken slots that the change needs. Each
+        saved change increments the run's revision by one.
         """
         run = change.run
         with self._database.writing() as connection:
@@ -264,8 +264,8 @@ class Store:
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
         """Return the outcomes that an attempt with this key may take, those of executed attempts first.
 
-        An outcome does not count if its task was cleared or marked afterwards, and neither do outcomes taken from it:
-        a person did not trust it.
+        If a user has cleared or marked the task afterwards, the user does not trust the outcome. So this outcome is
+        excluded, and with it the outcomes of all attempts that took it.
         """
         attempts: Select[Any] = (
             select(
@@ -308,7 +308,7 @@ class Store:
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """Return, by run, the tasks outside it and the number of the run that gives their values."""
+        """Return, for each of these partial runs, a mapping: borrowed task → record id of the run with its values."""
         found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(select(t.borrowed).where(t.borrowed.c.run_id.in_(runs))):
@@ -333,12 +333,12 @@ class Store:
     # Pools
 
     def pools(self) -> dict[str, int]:
-        """Return the slots of each pool; −1 means no limit."""
+        """Return the size of each pool in slots; −1 means no limit."""
         with self._database.reading() as connection:
             return {row.name: row.slots for row in connection.execute(select(t.pools).order_by(t.pools.c.name))}
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Create a pool, or change its size."""
+        """Create a pool, or change the size of an existing pool."""
         with self._database.writing() as connection:
             connection.execute(delete(t.pools).where(t.pools.c.name == name))
             connection.execute(insert(t.pools).values(name=name, slots=slots))
@@ -369,7 +369,7 @@ class Store:
 
 _DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
 
-# These statements are built once: to build one takes longer than SQLite takes to execute it.
+# These statements are built once, because building one takes longer than executing it in SQLite.
 _UPDATE_RUN = (
     update(t.runs)
     .where(t.runs.c.id == bindparam("which"), t.runs.c.revision == bindparam("seen"))
@@ -381,7 +381,7 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # an attempt has only one outcome
+    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # an attempt that has an outcome keeps it
     .values(updates(AttemptRow))
 )
 _USED = (
@@ -411,7 +411,7 @@ def _begin(connection: Connection, change: Change) -> None:
 
 
 def _fits(connection: Connection, change: Change) -> bool:
-    """Return whether every pool still has at most its number of slots in use, with this change applied."""
+    """Return whether no pool has more slots in use than its size, with this change applied."""
     begun = [each.instance for each in change.begun if each.cached is None]
     wanted = {instance.pool for instance in (*begun, *(each for each, _ in change.resumed))}
     limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}

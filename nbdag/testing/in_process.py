@@ -26,7 +26,7 @@ from ..core.model.job import CANCELLED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, when_holds
-from ..values import ValueStore
+from ..values import Origins, ValueStore
 
 
 class _Terminated(BaseException):
@@ -99,7 +99,7 @@ class InProcessExecutor:
         for thread in threads:
             thread.join()
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Do nothing: an attempt has no process that could outlive this one."""
 
     def _work(self) -> None:
@@ -143,11 +143,15 @@ class InProcessExecutor:
             names |= job.parameters
             for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
                 exec(code, names)
-        _load_inputs(job, values, names)
+        origins = Origins()
+        origins.add_setup(names)
+        _load_inputs(job, values, names, origins)
         if job.expand:
             columns, rows = elements(options.map, names, in_step=options.zip, limit=options.max_map_length)
             digests = {
-                name: [values.save({name: value}, namespace=names).outputs[0].digest for value in column]
+                name: [
+                    values.save({name: value}, namespace=names, origins=origins).outputs[0].digest for value in column
+                ]
                 for name, column in columns.items()
             }
             given = tuple({name: digests[name][at] for name, at in zip(columns, row, strict=True)} for row in rows)
@@ -165,6 +169,7 @@ class InProcessExecutor:
             [group for group in groups if group],
             readers=job.readers,
             namespace=names,
+            origins=origins,
         )
         return Outcome(state=TaskState.SUCCESS, outputs=saved.outputs)
 
@@ -219,14 +224,7 @@ def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
 
 
-def _load_inputs(job: Job, values: ValueStore, names: dict[str, Any]) -> None:
-    loaded: dict[str, dict[str, Any]] = {}  # by digest: names that were stored together are loaded together
+def _load_inputs(job: Job, values: ValueStore, names: dict[str, Any], origins: Origins) -> None:
     for given in job.inputs:
-        parts = []
-        for digest in given.digests:
-            if digest not in loaded:
-                loaded[digest] = values.load(digest, namespace=names)
-            parts.append(loaded[digest][given.name])
+        parts = [values.load(digest, namespace=names, origins=origins)[given.name] for digest in given.digests]
         names[given.name] = parts if given.is_list else parts[0]
-    for name, digest in job.element.items():
-        names[name] = values.load(digest, namespace=names)[name]

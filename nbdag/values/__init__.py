@@ -8,9 +8,14 @@ Each name is stored in a file of its own, except that names which share objects 
 group, and names found to share an object that can be changed. Loaded again, they share these objects as before.
 Values are unpickled only from the project's own store.
 
-`pickling` turns objects into bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing`
-detects objects that two values share, `summaries` describes a value in one line. `types` is the registry of what these
-modules know of single types; packages can extend it.
+A value refers to objects that another stored value or setup holds, so that they stay the same objects. `Origins` is
+what a process knows of the places from which its objects come. A value that would not be the same in another task is
+refused where it is stored.
+
+`references` finds these objects, `trial` the values that cannot cross, `pickling` turns objects into bytes, `files`
+stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values share, and
+`summaries` describes a value in one line. `types` is the registry of what these modules know of single types; packages
+can extend it.
 """
 
 from __future__ import annotations
@@ -25,17 +30,30 @@ from ..errors import NbdagError, error
 from . import files
 from .files import LostValueError, Region, StoreWriteError
 from .fingerprints import fingerprint
-from .pickling import MissingDefinitionError, Pickled, dump, load, using_namespace
-from .sharing import Sharing, find_sharing
+from .pickling import (
+    MissingDefinitionError,
+    Namespace,
+    NotebookUnpickler,
+    Pickled,
+    RefusedError,
+    dump,
+    using_namespace,
+)
+from .references import Loaded, Origins, Reference, Referrer, follow, has_nan
+from .sharing import Sharing, find_sharing, too_large
 from .summaries import summarise, type_name
-from .type_rule import TypeRule
+from .trial import lost_attribute, needs_trial, temporary_paths, useless_elsewhere
+from .type_rule import Refusal, TypeRule
 from .types import TypeRulesError, is_safe, rule_of
 
 __all__ = [
     "Loaded",
     "LostValueError",
     "MissingDefinitionError",
+    "Namespace",
+    "Origins",
     "Pickled",
+    "Refusal",
     "Region",
     "Saved",
     "Sharing",
@@ -56,16 +74,14 @@ __all__ = [
 
 @error
 class UnstorableError(NbdagError):
-    """A value that a later task needs cannot be pickled."""
+    """A value that a later task needs cannot cross to it."""
 
     name: str
     type: str
     reader: str | None  # the task that needs it, if known
     why: str
-    template = (
-        "{name!r}, which {needed_by} needs, is a {type} and cannot be stored ({why}): make it in a %%setup cell, or "
-        "make and use it within one task"
-    )
+    remedy: str = "make it in a %%setup cell, or make and use it within one task"
+    template = "{name!r}, which {needed_by} needs, is a {type} and cannot be stored ({why}): {remedy}"
 
     @property
     def needed_by(self) -> str:
@@ -89,14 +105,7 @@ class Saved:
     outputs: tuple[StoredOutput, ...]
     sharing: tuple[Sharing, ...] = ()  # between names of different groups
     pickled: Mapping[str, Pickled] = field(default_factory=dict)  # the pickle of each name by itself
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A stored value, loaded."""
-
-    values: dict[str, Any]
-    region: Region  # the memory that holds its arrays
+    too_large: tuple[str, ...] = ()  # names whose values are too large to find out what they share
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ class ValueStore:
         *,
         readers: Mapping[str, str] | None = None,
         namespace: MutableMapping[str, Any] | None = None,
+        origins: Origins | None = None,
     ) -> Saved:
         """Store values by name.
 
@@ -119,58 +129,222 @@ class ValueStore:
         `namespace` is the notebook's. Raises `UnstorableError` and `StoreWriteError`.
         """
         with using_namespace(namespace):
-            pickled = {name: self._dump(name, value, readers or {}) for name, value in values.items()}
-            sharing = find_sharing(pickled)
-            links = [*groups, *((pair.one, pair.other) for pair in sharing)]
-            outputs: dict[str, StoredOutput] = {}
-            for names in _linked_groups(values, links):
-                digest = self._write(names, values, pickled)
-                for name in names:
-                    outputs[name] = StoredOutput(
-                        name=name,
-                        digest=digest,
-                        type=type_name(values[name]),
-                        bytes=pickled[name].size,
-                        summary=summarise(values[name]),
-                    )
-        known = {frozenset(pair) for group in groups for pair in itertools.combinations(group, 2)}
-        return Saved(
-            outputs=tuple(outputs[name] for name in values),
-            sharing=tuple(pair for pair in sharing if frozenset((pair.one, pair.other)) not in known),
-            pickled=pickled,
-        )
+            return _Saving(self, values, readers or {}, origins or Origins()).save(groups)
 
-    def load(self, digest: str, *, namespace: MutableMapping[str, Any] | None = None) -> dict[str, Any]:
+    def load(
+        self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
+    ) -> dict[str, Any]:
         """Return the values stored under a digest, by name. Arrays are not copied, and changes of them stay local."""
-        return self.open(digest, namespace=namespace).values
+        return self.open(digest, namespace=namespace, origins=origins).values
 
-    def open(self, digest: str, *, namespace: MutableMapping[str, Any] | None = None) -> Loaded:
-        """Return what `load` returns, with the memory that holds it."""
-        content = files.files(self.root).read(digest)
-        try:
+    def open(
+        self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
+    ) -> Loaded:
+        """Return what `load` returns, with the memory that holds it.
+
+        With `origins`, a value that was loaded before is not loaded again.
+        """
+        known = origins if origins is not None else Origins()
+        if digest not in known.loaded:
             with using_namespace(namespace):
-                values = load(content.pickle, list(content.buffers))
-        except Exception as why:
-            raise UnreadableValueError(digest, f"{type(why).__name__}: {why}") from why
-        return Loaded(values=values, region=content.region)
+                known.loaded[digest] = self._open(digest, known)
+        return known.loaded[digest]
 
     def keep(self, digest: str) -> bool:
-        """Return whether a value is still stored; if so, mark it as recently used, so that `nbdag gc` keeps it."""
-        return files.files(self.root).keep(digest)
+        """Return whether a value and those that it refers to are still stored.
 
-    def _dump(self, name: str, value: object, readers: Mapping[str, str]) -> Pickled:
+        If so, mark them as recently used, so that `nbdag gc` keeps them.
+        """
         try:
-            return dump({name: value}, keep_memo=True)
-        except Exception as why:
-            raise UnstorableError(name, type_name(value), readers.get(name), _reason(why)) from why
+            needed = self.needed([digest])
+        except LostValueError:
+            return False
+        store = files.files(self.root)
+        return all(store.keep(each) for each in needed)
 
-    def _write(self, names: Sequence[str], values: Mapping[str, object], pickled: Mapping[str, Pickled]) -> str:
-        if len(names) == 1:
+    def needed(self, digests: Iterable[str]) -> set[str]:
+        """Return these digests and those of the values that they refer to. Raises `LostValueError`."""
+        store = files.files(self.root)
+        return follow(digests, lambda digest: store.about(digest).get("refers", ()))
+
+    def in_use(self, digests: Iterable[str]) -> set[str]:
+        """Return what `needed` returns. A missing or damaged value is returned, too, and refers to nothing."""
+        store = files.files(self.root)
+
+        def refers(digest: str) -> Sequence[str]:
+            try:
+                found: Sequence[str] = store.about(digest).get("refers", ())
+            except LostValueError:
+                return ()
+            return found
+
+        return follow(digests, refers)
+
+    def damaged(self, digests: Iterable[str]) -> list[str]:
+        """Read values whole; return the digests of those that are missing or differ from their digests."""
+        store = files.files(self.root)
+        found = []
+        for digest in digests:
+            try:
+                store.read(digest)
+            except LostValueError:
+                found.append(digest)
+        return found
+
+    def _open(self, digest: str, origins: Origins) -> Loaded:
+        content = files.files(self.root).read(digest)
+        nans: dict[int, float] = {}
+
+        def resolve(reference: Reference) -> object:
+            return origins.resolve(reference, nans, lambda other: self._open(other, origins))
+
+        unpickler = NotebookUnpickler(content.pickle, list(content.buffers), resolve)
+        try:
+            values = unpickler.load()
+        except LostValueError:
+            raise
+        except Exception as why:
+            raise UnreadableValueError(digest, f"{type(why).__name__}: {why}") from why
+        return Loaded(values=values, region=content.region, unpickler=unpickler, nans=nans)
+
+
+class _Saving:
+    """The storing of the values of one task."""
+
+    def __init__(
+        self, store: ValueStore, values: Mapping[str, object], readers: Mapping[str, str], origins: Origins
+    ) -> None:
+        self._store = store
+        self._files = files.files(store.root)
+        self._values = values
+        self._readers = readers
+        self._origins = origins
+        self._paths: tuple[str, ...] | None = None  # that end with this process
+
+    def save(self, groups: Iterable[Sequence[str]]) -> Saved:
+        groups = list(groups)
+        pickled = {name: self._dump(name) for name in self._values}
+        references = self._origins.references(pickled.values(), self._reload)
+        sharing = find_sharing(pickled, references)
+        links = [*groups, *((pair.one, pair.other) for pair in sharing), *self._sharing_nans(pickled)]
+        outputs: dict[str, StoredOutput] = {}
+        for names in _linked_groups(self._values, links):
+            digest = self._stored_already(names, references) or self._write(names, pickled, references)
+            for name in names:
+                value = self._values[name]
+                outputs[name] = StoredOutput(
+                    name=name,
+                    digest=digest,
+                    type=type_name(value),
+                    bytes=pickled[name].size,
+                    summary=summarise(value),
+                )
+        known = {frozenset(pair) for group in groups for pair in itertools.combinations(group, 2)}
+        return Saved(
+            outputs=tuple(outputs[name] for name in self._values),
+            sharing=tuple(pair for pair in sharing if frozenset((pair.one, pair.other)) not in known),
+            pickled=pickled,
+            too_large=tuple(too_large(pickled)),
+        )
+
+    def _dump(self, name: str) -> Pickled:
+        try:
+            pickled = dump({name: self._values[name]}, keep_memo=True)
+        except RefusedError as why:
+            raise self._refused(name, why.refusal) from why
+        except Exception as why:
+            remedy = "make it in a %%setup cell, or make and use it within one task"
+            if self._origins.made_by_setup(name, self._values[name]):
+                remedy = "setup makes one for every task, so use it within one task, or pass on what you need of it"
+            raise self._refused(name, Refusal(_reason(why), remedy)) from why
+        refusal = useless_elsewhere(pickled, self._origins.handlers, self._temporary())
+        if refusal is not None:
+            raise self._refused(name, refusal)
+        return pickled
+
+    def _temporary(self) -> tuple[str, ...]:
+        if self._paths is None:
+            self._paths = temporary_paths()
+        return self._paths
+
+    def _refused(self, name: str, refusal: Refusal) -> UnstorableError:
+        return UnstorableError(
+            name, type_name(self._values[name]), self._readers.get(name), refusal.why, refusal.remedy
+        )
+
+    def _reload(self, digest: str) -> Loaded:
+        return self._store.open(digest)
+
+    def _sharing_nans(self, pickled: Mapping[str, Pickled]) -> list[list[str]]:
+        """Return groups of names that hold the same NaN, which pickle does not remember."""
+        holders: dict[int, list[str]] = {}
+        with_nan = [name for name, each in pickled.items() if has_nan(each, self._values[name])]
+        for name in with_nan if len(with_nan) > 1 else ():
+            referrer = Referrer({}, self._origins.nans())
+            dump({name: self._values[name]}, refer=referrer)
+            for key in referrer.numbered:
+                holders.setdefault(key, []).append(name)
+        return [names for names in holders.values() if len(names) > 1]
+
+    def _stored_already(self, names: Sequence[str], references: Mapping[int, Reference]) -> str | None:
+        """Return the digest of the stored value that these names were loaded from, if they are unchanged."""
+        for digest, loaded in self._origins.loaded.items():
+            if all(
+                name in loaded.values
+                and loaded.values[name] is self._values[name]
+                and references.get(id(self._values[name]), ("", ""))[:2] == ("value", digest)
+                for name in names
+            ):
+                return digest if self._store.keep(digest) else None
+        return None
+
+    def _write(self, names: Sequence[str], pickled: Mapping[str, Pickled], references: Mapping[int, Reference]) -> str:
+        alone = len(names) == 1
+        refers = any(key in references for name in names for key in pickled[name].memo)
+        nans = any(has_nan(pickled[name], self._values[name]) for name in names)
+        about: dict[str, Any] = {"names": list(names)}
+        if alone and not refers and not nans:
             one = pickled[names[0]]
         else:
+            referrer = Referrer(references, self._origins.nans() if nans else None) if refers or nans else None
             # The owner of memory first, so that views of it can be stored as views.
-            one = dump({name: values[name] for name in sorted(names, key=lambda name: _is_view(values[name]))})
-        return files.files(self.root).write({"names": list(names)}, [one.data, *one.buffers])
+            ordered = sorted(names, key=lambda name: _is_view(self._values[name]))
+            one = dump({name: self._values[name] for name in ordered}, keep_memo=True, refer=referrer)
+            if referrer is not None and referrer.digests:
+                about["refers"] = sorted(referrer.digests)
+        digest = self._files.write(about, [one.data, *one.buffers])
+        for each in about.get("refers", ()):
+            self._store.keep(each)
+        if needs_trial(one):
+            self._try(names, digest, one)
+        return digest
+
+    def _try(self, names: Sequence[str], digest: str, pickled: Pickled) -> None:
+        """Load a value as its readers will. Raises `UnstorableError` if that fails or if something is lost."""
+        try:
+            loaded = self._store.open(digest)
+        except UnreadableValueError as why:
+            refusal = Refusal(
+                f"it cannot be made again from its pickle: {why.why}",
+                "pass on what you need of it, such as its text, or give its class a __reduce__",
+            )
+            raise self._refused(self._culprit(names), refusal) from why
+        refusal_of_loaded = lost_attribute(pickled, loaded.objects)
+        if refusal_of_loaded is not None:
+            raise self._refused(self._culprit(names, pickled), refusal_of_loaded)
+
+    def _culprit(self, names: Sequence[str], pickled: Pickled | None = None) -> str:
+        """Return the name, of those stored together, whose value by itself cannot be loaded, or loses something."""
+        for name in names[:-1]:
+            alone = dump({name: self._values[name]}, keep_memo=True)
+            unpickler = NotebookUnpickler(alone.data, [memoryview(bytearray(buffer)) for buffer in alone.buffers])
+            try:
+                unpickler.load()
+            except Exception:
+                return name
+            if pickled is not None and lost_attribute(alone, unpickler.memo_copy()) is not None:
+                return name
+        return names[-1]
 
 
 def _is_view(value: object) -> bool:

@@ -7,26 +7,27 @@ owns the memory is in the same pickle, a view is stored as a view of it.
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterable
 from typing import Any
 
-from .type_rule import PickleState, TypeRule
+from .type_rule import PickleState, Refusal, TypeRule
 
 
 def _array_reduce(array: Any, state: PickleState) -> Any:
     """Return how to pickle an array as a view of one pickled before; None if it is no view, or its owner is not."""
     if not _is_plain_array(array) or id(array) in state.unshared:
         return None
-    owner = array
-    while type(owner.base) is type(array):
-        owner = owner.base
-    if owner is array:
-        state.owners.add(id(array))
+    owner = _owner(array)
+    pickled = state.owners.get(id(owner))
+    if pickled is None or pickled is array:
+        if array.nbytes == owner.nbytes:  # a loaded array is itself a view, of the memory that the file is mapped to
+            state.owners[id(owner)] = array
         return None
-    if id(owner) not in state.owners or not owner.flags.c_contiguous or array.dtype.hasobject:
+    if not pickled.flags.c_contiguous or array.dtype.hasobject:
         return None
-    offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    return view, (owner, offset, array.shape, array.strides, array.dtype, bool(array.flags.writeable))
+    offset = array.__array_interface__["data"][0] - pickled.__array_interface__["data"][0]
+    return view, (pickled, offset, array.shape, array.strides, array.dtype, bool(array.flags.writeable))
 
 
 def view(owner: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, writeable: bool) -> Any:
@@ -38,7 +39,13 @@ def view(owner: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ..
 
 
 def _array_is_view(array: Any) -> bool:
-    return _is_plain_array(array) and _is_plain_array(array.base)
+    return _is_plain_array(array) and array.nbytes < _owner(array).nbytes
+
+
+def _owner(array: Any) -> Any:
+    while type(array.base) is type(array):
+        array = array.base
+    return array
 
 
 def _is_plain_array(obj: object) -> bool:
@@ -69,6 +76,81 @@ def _generator_content(generator: Any) -> object:
     return (id(generator), frame.f_lasti, dict(frame.f_locals)) if frame else (id(generator),)
 
 
+def _stream_reduce(stream: Any, state: PickleState) -> Any:
+    """Return how to pickle the standard streams by name: each kernel has its own."""
+    name = _standard_stream(stream)
+    return None if name is None else (getattr, (sys, name))
+
+
+def _standard_stream(stream: object) -> str | None:
+    return next((name for name in ("stdout", "stderr", "stdin") if getattr(sys, name, None) is stream), None)
+
+
+def _open_file(file: Any) -> Refusal | None:
+    if _standard_stream(file) is not None:
+        return None
+    name = getattr(file, "name", None)
+    which = f"the open file {name}" if isinstance(name, str) else "an open file"
+    return Refusal(
+        f"{which} belongs to the process that opened it, and another task would write to a copy in memory",
+        "open it in each task that uses it",
+    )
+
+
+def _in_memory(file: object) -> None:
+    """Return None: a file in memory crosses with its content."""
+
+
+def _temporary(value: Any) -> Refusal:
+    name = getattr(value, "name", None)
+    what = f"{name} is deleted" if isinstance(name, str) else "it is deleted"
+    return Refusal(
+        f"{what} when the task that made it ends",
+        "make a file or folder that stays, such as by tempfile.mkdtemp(), and delete it in the last task",
+    )
+
+
+def _live_view(view: Any) -> Refusal:
+    copy = "bytes(…)" if isinstance(view, memoryview) else "list(…)"
+    return Refusal(
+        "it is a view of another object, whose later changes another task would not see", f"pass {copy} of it"
+    )
+
+
+def _frame_attributes(frame: Any) -> Refusal | None:
+    known = set(getattr(frame, "_metadata", ()))
+    lost = [name for name in vars(frame) if not name.startswith("_") and name not in known]
+    if not lost:
+        return None
+    return Refusal(
+        f"pandas does not store its attribute {lost[0]}",
+        f"keep {lost[0]} in a variable of its own, or in the attrs of the {type(frame).__name__}",
+    )
+
+
+def _connection_content(connection: Any) -> object:
+    """Return how much was changed through a connection to a database in memory. Others see a database in a file."""
+    try:
+        in_memory = all(not file for _, _, file in connection.execute("PRAGMA database_list"))
+        return id(connection), connection.total_changes if in_memory else None
+    except Exception:  # closed, or of another thread
+        return id(connection)
+
+
+def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
+    """Return how to pickle a sentinel of an imported module, `MISSING = object()`, by its name."""
+    if type(obj) is not object:
+        return None
+    for module_name, module in list(sys.modules.items()):
+        if module_name == "__main__" or not isinstance(module, types.ModuleType):
+            continue
+        for name, value in list(vars(module).items()):
+            if value is obj:
+                return getattr, (module, name)
+    return None
+
+
+_VIEWS = ("dict_keys", "dict_values", "dict_items", "memoryview")
 _SAFE = (
     "builtins:str", "builtins:bytes", "builtins:int", "builtins:float", "builtins:complex", "builtins:NoneType",
     "builtins:module",
@@ -83,14 +165,28 @@ _IMMUTABLE = (
     # Defined in one of two modules, depending on the version of pandas.
     "pandas.api.extensions:ExtensionDtype", "pandas.core.dtypes.base:ExtensionDtype",
     "pandas.api.extensions:ExtensionArray", "pandas.core.arrays.base:ExtensionArray",
+    "types:MethodType", "functools:partial", "functools:partialmethod", "operator:itemgetter", "operator:attrgetter",
+    "operator:methodcaller", "ipaddress:_IPAddressBase", "logging:Logger", "string:Formatter", "ctypes:_CFuncPtr",
+    "builtins:method", "builtins:wrapper_descriptor", "builtins:method_descriptor", "builtins:getset_descriptor",
+    "builtins:member_descriptor", "builtins:property", "builtins:staticmethod", "builtins:classmethod",
     "pyarrow.lib:_Weakrefable", "polars:DataFrame", "polars:Series", "polars.datatypes:DataType",
 )  # fmt: skip
 
 BUILT_IN: tuple[TypeRule, ...] = (
     *(TypeRule(name, immutable=True, safe=True) for name in _SAFE),
     *(TypeRule(name, immutable=True) for name in _IMMUTABLE),
+    TypeRule("builtins:object", reduce=_sentinel_reduce),
+    TypeRule("_io:_IOBase", refused=_open_file, reduce=_stream_reduce),
+    TypeRule("_io:BytesIO", refused=_in_memory),
+    TypeRule("_io:StringIO", refused=_in_memory),
+    TypeRule("tempfile:TemporaryDirectory", refused=_temporary),
+    TypeRule("tempfile:_TemporaryFileWrapper", refused=_temporary),
+    TypeRule("tempfile:SpooledTemporaryFile", refused=_open_file),
+    *(TypeRule(f"builtins:{name}", refused=_live_view) for name in _VIEWS),
+    TypeRule("sqlite3:Connection", fingerprint=_connection_content),
     TypeRule("builtins:generator", fingerprint=_generator_content),
     TypeRule("numpy:ndarray", reduce=_array_reduce, overlap=_arrays_overlap, is_view=_array_is_view),
-    TypeRule("pandas:DataFrame", fingerprint=_frame_content),
+    TypeRule("pandas:DataFrame", fingerprint=_frame_content, refused=_frame_attributes),
+    TypeRule("pandas:Series", refused=_frame_attributes),
     TypeRule("pandas.core.internals.blocks:Block", unshared=_block_values),
 )

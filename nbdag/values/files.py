@@ -1,8 +1,10 @@
 """Storage of bytes by digest, in a folder or at any URL that fsspec can write.
 
 A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
-file is written under a temporary name and then renamed, so it is either complete or absent; a file that exists is not
-written again. Files are not synced to disk: after a power cut one may be missing or truncated, which reading detects.
+file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
+disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with its
+digest when it first reads it, and when it would write it again: a damaged file is then replaced. xxh3 reads about
+10 GB/s, so this costs little beside the memory traffic of the value itself.
 
 A local file is read through a private memory map. Its arrays are not copied, and a process that changes them changes
 its own copies of the pages. `Region` finds out which pages are still those of the file.
@@ -25,11 +27,12 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError, error
-from ..writing import write_atomically
+from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
 ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
-_MAGIC = b"nbdag-value-1\n"
+_MAGIC = b"nbdag-value-2\n"
+_MAGIC_1 = b"nbdag-value-1\n"  # of files whose digest does not cover the sizes of their parts
 _LENGTH = struct.Struct("<Q")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
@@ -66,6 +69,7 @@ class Content:
     pickle: memoryview
     buffers: tuple[memoryview, ...]
     region: Region
+    version: int = 2  # of the file's format
 
 
 class Region:
@@ -119,8 +123,14 @@ class Files(Protocol):
     def read(self, digest: str) -> Content:
         """Return a stored content. Raises `LostValueError`."""
 
+    def about(self, digest: str) -> Mapping[str, Any]:
+        """Return the description of a stored content, without reading all of it. Raises `LostValueError`."""
+
     def keep(self, digest: str) -> bool:
         """Return whether it is still stored; if so, mark it as recently used."""
+
+    def digests(self) -> Iterator[str]:
+        """Yield the digests of all stored contents."""
 
 
 def files(root: str) -> Files:
@@ -131,15 +141,23 @@ def files(root: str) -> Files:
     return LocalFiles(Path(rest)) if scheme in ("file", "local") else RemoteFiles(root)
 
 
-def digest_of(about: Mapping[str, Any], parts: Iterable[bytes | memoryview]) -> str:
-    """Return the digest of a content.
+def digest_of(about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
+    """Return the digest of a content: its description, the sizes of its parts, and the parts.
 
     xxh3 instead of SHA: it is as fast as memory, and nobody gains by a collision in the project's own store.
     """
-    state = xxhash.xxh3_128(json.dumps(about, sort_keys=True).encode())
+    sizes = [memoryview(part).nbytes for part in parts]
+    return _digest(json.dumps([about, sizes], sort_keys=True), parts)
+
+
+def _digest(head: str, parts: Iterable[bytes | memoryview]) -> str:
+    state = xxhash.xxh3_128(head.encode())
     for part in parts:
         state.update(part)
     return state.hexdigest()
+
+
+_verified: set[tuple[str, int, int, int]] = set()  # files that this process has compared with their digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,36 +170,66 @@ class LocalFiles:
         digest = digest_of(about, parts)
         path = self._path(digest)
         try:
-            size = sum(len(piece) for piece in _pieces(about, parts))
-            if path.exists() and path.stat().st_size == size:
-                os.utime(path)  # `nbdag gc` keeps values that were used recently
+            if self._is_whole(digest) and self.keep(digest):  # `nbdag gc` keeps values that were used recently
                 return digest
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
+            _verified.add(_identity(path))
         except OSError as why:
             raise StoreWriteError(str(self.root), why) from why
         return digest
 
     def read(self, digest: str) -> Content:
+        content, identity = self._open(digest)
+        if identity not in _verified:
+            _verify(content, digest, str(self.root))
+            _verified.add(identity)
+        return content
+
+    def about(self, digest: str) -> Mapping[str, Any]:
+        return self._open(digest)[0].about
+
+    def keep(self, digest: str) -> bool:
+        path = self._path(digest)
+        try:
+            known = _identity(path) in _verified
+            os.utime(path)
+            if known:  # the new time is part of the identity
+                _verified.add(_identity(path))
+        except OSError:
+            return False
+        return True
+
+    def digests(self) -> Iterator[str]:
+        return (path.name for path in self.root.glob("*/*") if _DIGEST.fullmatch(path.name))
+
+    def _open(self, digest: str) -> tuple[Content, tuple[str, int, int, int]]:
         path = self._path(digest)
         try:
             with path.open("rb") as file:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+                identity = _identity(file.fileno(), path)
         except FileNotFoundError:
             raise LostValueError(digest, str(self.root), "is missing") from None
         except (OSError, ValueError) as why:  # ValueError: an empty file
             raise LostValueError(digest, str(self.root), f"cannot be read ({why})") from why
-        return _parse(memory, digest, str(self.root), path)
+        return _parse(memory, digest, str(self.root), path), identity
 
-    def keep(self, digest: str) -> bool:
+    def _is_whole(self, digest: str) -> bool:
         try:
-            os.utime(self._path(digest))
-        except OSError:
+            self.read(digest)
+        except LostValueError:
             return False
         return True
 
     def _path(self, digest: str) -> Path:
         return self.root / _checked(digest)[:2] / digest
+
+
+def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int, int]:
+    """Return what changes when another file takes this one's place, or when it is written to."""
+    found = os.fstat(file) if isinstance(file, int) else file.stat()
+    return str(path or file), found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class RemoteFiles:
@@ -198,7 +246,8 @@ class RemoteFiles:
         path = self._path(digest)
         draft = f"{path}.{secrets.token_hex(4)}.part"
         try:
-            if self._fs.exists(path):
+            size = sum(len(piece) for piece in _pieces(about, parts))
+            if self._fs.exists(path) and self._fs.size(path) == size:  # its content would have to be fetched
                 return digest
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             try:
@@ -215,6 +264,26 @@ class RemoteFiles:
         return digest
 
     def read(self, digest: str) -> Content:
+        content = self._fetch(digest)
+        try:
+            _verify(content, digest, self.root)
+        except LostValueError:
+            with contextlib.suppress(Exception):
+                self._fs.rm(self._path(digest))  # so that it is written again
+            raise
+        return content
+
+    def about(self, digest: str) -> Mapping[str, Any]:
+        return self._fetch(digest).about
+
+    def keep(self, digest: str) -> bool:
+        return bool(self._fs.exists(self._path(digest)))
+
+    def digests(self) -> Iterator[str]:
+        names = (str(path).rsplit("/", 1)[-1] for path in self._fs.glob(f"{self._base.rstrip('/')}/*/*"))
+        return (name for name in names if _DIGEST.fullmatch(name))
+
+    def _fetch(self, digest: str) -> Content:
         try:
             size = self._fs.size(self._path(digest))
             memory = mmap.mmap(-1, size)
@@ -228,11 +297,20 @@ class RemoteFiles:
             raise LostValueError(digest, self.root, "is missing") from None
         return _parse(memory, digest, self.root, None)
 
-    def keep(self, digest: str) -> bool:
-        return bool(self._fs.exists(self._path(digest)))
-
     def _path(self, digest: str) -> str:
         return f"{self._base.rstrip('/')}/{_checked(digest)[:2]}/{digest}"
+
+
+def _verify(content: Content, digest: str, root: str) -> None:
+    """Compare a content with its digest. Raises `LostValueError`."""
+    parts = [content.pickle, *content.buffers]
+    found = (
+        _digest(json.dumps(content.about, sort_keys=True), parts)
+        if content.version == 1
+        else digest_of(content.about, parts)
+    )
+    if found != digest:
+        raise LostValueError(digest, root, "is damaged")
 
 
 def _checked(digest: str) -> str:
@@ -258,7 +336,8 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
     view = memoryview(memory)
     start = len(_MAGIC) + _LENGTH.size
     try:
-        if view[: len(_MAGIC)] != _MAGIC:
+        magic = bytes(view[: len(_MAGIC)])
+        if magic not in (_MAGIC, _MAGIC_1):
             raise ValueError
         (length,) = _LENGTH.unpack(view[len(_MAGIC) : start])
         header = json.loads(bytes(view[start : start + length]))
@@ -274,6 +353,9 @@ def _parse(memory: mmap.mmap, digest: str, root: str, source: Path | None) -> Co
                 region.add_buffer(part, at)
             found.append(part)
             at += size
-    except (ValueError, struct.error, KeyError):
+        about = header["about"]
+        pickle, *buffers = found
+    except (ValueError, struct.error, KeyError, TypeError):
         raise LostValueError(digest, root, "is damaged") from None
-    return Content(about=header["about"], pickle=found[0], buffers=tuple(found[1:]), region=region)
+    version = 1 if magic == _MAGIC_1 else 2
+    return Content(about=about, pickle=pickle, buffers=tuple(buffers), region=region, version=version)

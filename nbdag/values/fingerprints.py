@@ -2,13 +2,15 @@
 
 A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
 be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. An object that cannot be pickled has no fingerprint.
+blocks. Of an object that cannot be pickled, the attributes count if its class is the notebook's own, and otherwise what
+the rule of its type returns. Without a rule it counts by identity, since libraries change such objects by themselves.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import math
 import pickle
 import types
 import warnings
@@ -20,29 +22,56 @@ import xxhash
 
 from .definitions import definition_digest
 from .files import Region
-from .pickling import is_definition, user_namespace
+from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
 
 
+def small_fingerprint(obj: object) -> bytes | None:
+    """Return the fingerprint of a small object; None for one that is large or cannot be pickled."""
+    return _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
+
+
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
-    """Return a digest that stays equal while the object is unchanged; None if the object cannot be pickled.
+    """Return a digest that stays equal while the object is unchanged; None if that cannot be found out.
 
     Unchanged memory in `regions` is not read.
     """
-    state = xxhash.xxh3_128()
+    found = _attempt(_Fingerprinter, obj, regions)
+    return found if found is not None else _attempt(_Tolerant, obj, regions)
+
+
+def _attempt(
+    kind: type[_Fingerprinter], obj: object, regions: Sequence[Region], limit: float = math.inf
+) -> bytes | None:
+    state = _Limited(limit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _Fingerprinter(_Hashing(state), lambda buffer: _count(buffer, state, regions)).dump(obj)
+            kind(_Hashing(state), lambda buffer: _count(buffer, state, regions)).dump(obj)
     except Exception:  # the object, or an object in it, cannot be pickled
         return None
     return state.digest()
 
 
+class _Limited:
+    """A hash that raises `OverflowError` once it was given more bytes than a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self._state = xxhash.xxh3_128()
+        self._left = limit
+        self.digest = self._state.digest
+
+    def update(self, data: Any) -> None:
+        self._left -= memoryview(data).nbytes
+        if self._left < 0:
+            raise OverflowError
+        self._state.update(data)
+
+
 class _Hashing(io.RawIOBase):
     """A file that hashes what is written and keeps nothing."""
 
-    def __init__(self, state: xxhash.xxh3_128) -> None:
+    def __init__(self, state: _Limited) -> None:
         super().__init__()
         self._state = state
 
@@ -51,7 +80,7 @@ class _Hashing(io.RawIOBase):
         return len(data)
 
 
-def _count(buffer: pickle.PickleBuffer, state: xxhash.xxh3_128, regions: Sequence[Region]) -> bool:
+def _count(buffer: pickle.PickleBuffer, state: _Limited, regions: Sequence[Region]) -> bool:
     raw = buffer.raw()
     for number, region in enumerate(regions):
         if (place := region.unchanged_span(raw)) is not None:
@@ -85,7 +114,34 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         return super().reducer_override(obj)
 
 
+class _Tolerant(_Fingerprinter):
+    """A fingerprinter that takes what cannot be pickled by its identity."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return a replacement for objects that cannot be pickled."""
+        if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
+            return super().reducer_override(obj)
+        if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
+            return _Content, (type(obj).__qualname__, dict(vars(obj)))
+        try:
+            dump(obj)
+        except Exception:
+            return _Opaque, (type(obj).__qualname__, id(obj))
+        return super().reducer_override(obj)
+
+
+def _is_plain(cls: type) -> bool:
+    """Return whether all that an instance holds is in its `__dict__`."""
+    return cls.__basicsize__ == _Empty.__basicsize__
+
+
+class _Empty: ...
+
+
 # Markers of these replacements in the pickle.
+class _Opaque: ...
+
+
 class _Function: ...
 
 

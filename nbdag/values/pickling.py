@@ -10,18 +10,22 @@ from definitions of a module, so this pickler treats three cases differently:
 - Small data that such a function uses is pickled with it. Large data is not: a task that calls the function reads
   these names and gets them as inputs.
 
+References to objects that other pickles hold, or that setup makes, are the business of `references`: a pickler that is
+given references writes them in place of the objects.
+
 This module does not use files.
 """
 
 from __future__ import annotations
 
 import contextvars
+import functools
 import io
 import pickle
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +33,12 @@ from typing import Any
 import cloudpickle
 
 from .definitions import definition_digest
-from .type_rule import PickleState
+from .type_rule import PickleState, Refusal
 from .types import rule_of
 
 MAX_CAPTURED = 1 << 16  # bytes of data that may be pickled with a function that uses it
+
+_NEVER_SHARED = (types.FunctionType, classmethod, staticmethod, property, str, int, types.NoneType)
 
 _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvars.ContextVar("namespace", default=None)
 
@@ -45,8 +51,8 @@ def user_namespace() -> MutableMapping[str, Any]:
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use this namespace as the notebook's within the block; None: that of `__main__`."""
-    token = _namespace.set(namespace)
+    """Use this namespace as the notebook's within the block; None: the one in use, which is `__main__`'s at first."""
+    token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
     finally:
@@ -63,6 +69,7 @@ class Pickled:
     # Ids of objects that do not count as parts of this object: those that are copied before it changes them, and those
     # that belong to a class but are in the pickles of its instances (pandas' `_metadata`).
     unshared: set[int] = field(default_factory=set)
+    numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
     @property
     def size(self) -> int:
@@ -70,27 +77,85 @@ class Pickled:
         return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
 
 
-def dump(obj: object, *, keep_memo: bool = False) -> Pickled:
-    """Return an object of the notebook as bytes. Raises any error that its classes raise."""
+def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any] | None = None) -> Pickled:
+    """Return an object of the notebook as bytes. Raises any error that its classes raise.
+
+    `refer` returns what to write in place of an object, or None to write the object itself.
+    """
     target = io.BytesIO()
     buffers: list[memoryview] = []
-    pickler = NotebookPickler(target, buffers=buffers)
+    pickler = NotebookPickler(target, buffers=buffers) if refer is None else _Referring(target, buffers, refer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as that of itertools on being pickled, which the user did not ask for
         pickler.dump(obj)
-    memo = {key: kept for key, (_, kept) in pickler.memo.copy().items()} if keep_memo else {}
-    return Pickled(target.getvalue(), buffers, memo, pickler.state.unshared)
+    numbered = pickler.memo.copy() if keep_memo else {}
+    memo = {key: kept for key, (_, kept) in numbered.items()}
+    return Pickled(target.getvalue(), buffers, memo, pickler.state.unshared, [*numbered.values()])
+
+
+class NotebookUnpickler(pickle.Unpickler):
+    """Loads what `dump` wrote. `resolve` returns the object for what `refer` returned.
+
+    Its memo, the objects by their number in the pickle, stays for references to these objects.
+    """
+
+    def __init__(
+        self,
+        data: bytes | memoryview,
+        buffers: list[memoryview],
+        resolve: Callable[[Any], object] | None = None,
+    ) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
+        self._resolve = resolve
+        self.definitions = _Definitions()
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Return an object of a module; in place of `_definition`, what also records the definitions."""
+        found = super().find_class(module, name)
+        return self.definitions if found is _definition else found
+
+    def persistent_load(self, reference: Any, /) -> Any:
+        """Return the object that a reference stands for."""
+        if self._resolve is None:
+            raise pickle.UnpicklingError("the value refers to another stored value")
+        return self._resolve(reference)
+
+    def load(self) -> Any:
+        """Return the object that `dump` was given. Its arrays use the memory of the buffers."""
+        namespace = user_namespace()
+        builtins = namespace.get("__builtins__")
+        try:
+            return super().load()
+        finally:
+            if builtins is not None:
+                namespace["__builtins__"] = builtins  # cloudpickle replaces it
+
+    def memo_copy(self) -> dict[int, object]:
+        """Return the objects of the pickle by their number in it."""
+        memo: Any = self.memo  # typeshed gives the memo of a Pickler
+        found: dict[int, object] = memo.copy()
+        return found
+
+
+class _Definitions:
+    """The functions and classes of the notebook that one pickle needs. It loads them as `_definition` does."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Any, str]] = []
+
+    def __call__(self, name: str, shape: str, value: bytes | None, outside: Sequence[object] = ()) -> Any:
+        found = _definition(name, shape, value, outside)
+        self._found.append((found, shape))
+        return found
+
+    def are_unchanged(self) -> bool:
+        """Return whether no attribute of these classes has changed since, such as a count of instances."""
+        return all(definition_digest(obj) == shape for obj, shape in self._found)
 
 
 def load(data: bytes | memoryview, buffers: list[memoryview]) -> Any:
     """Return the object that `dump` was given. Its arrays use the memory of the buffers."""
-    namespace = user_namespace()
-    builtins = namespace.get("__builtins__")
-    try:
-        return pickle.loads(data, buffers=buffers)
-    finally:
-        if builtins is not None:
-            namespace["__builtins__"] = builtins  # cloudpickle replaces it
+    return NotebookUnpickler(data, buffers).load()
 
 
 class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -100,6 +165,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         super().__init__(file, 5, None if buffers is None else lambda buffer: _take(buffer, buffers))
         self.state = PickleState()
         self._by_value = by_value
+        self._outside: set[int] = set()  # ids of functions whose defaults are being pickled outside of them
         self._classes: set[type] = set()
         self._globals = _Globals()
 
@@ -113,6 +179,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
             self._classes.add(type(obj))
             self.state.unshared.update(_of_the_class(type(obj)))
         rule = rule_of(obj)
+        if rule.refused is not None and (refusal := rule.refused(obj)) is not None:
+            raise RefusedError(refusal)
         if rule.unshared is not None:
             self.state.unshared.update(map(id, rule.unshared(obj)))
         if rule.reduce is not None and (reduced := rule.reduce(obj, self.state)) is not None:
@@ -124,7 +192,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         if function.__globals__ is not namespace:
             return super().reducer_override(function)
         if not self._by_value and is_definition(function, namespace):
-            return _by_name(function)
+            return _function_by_name(function, self._outside)
         reduced = super().reducer_override(function)
         if reduced is NotImplemented:
             return reduced
@@ -135,7 +203,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
 
     def _class(self, cls: type) -> Any:
         if not self._by_value and is_definition(cls, user_namespace()):
-            return _by_name(cls)
+            return _definition, (cls.__qualname__, definition_digest(cls), _by_value(cls))
         return super().reducer_override(cls)
 
     def _captured(self, named: Mapping[str, object]) -> dict[str, object]:
@@ -143,14 +211,50 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         for name, value in named.items():
             if isinstance(value, types.FunctionType | types.ModuleType | type):
                 kept[name] = value
-            elif (data := _small(value)) is not None:
+            elif (data := small_pickle(value)) is not None:
                 kept[name] = _Data(data)
         return kept
 
 
-def _of_the_class(cls: type) -> list[int]:
+class _Referring(NotebookPickler):
+    """A pickler that writes references. A class of its own, since pickle calls `persistent_id` for every object."""
+
+    def __init__(self, file: Any, buffers: list[memoryview], refer: Callable[[object], Any]) -> None:
+        super().__init__(file, buffers=buffers)
+        self._refer = refer
+
+    def persistent_id(self, obj: object) -> Any:
+        """Return what to write in place of an object; None to pickle it."""
+        reference = self._refer(obj)
+        if reference is not None and (rule := rule_of(obj)).reduce is not None:
+            rule.reduce(obj, self.state)  # so that views of this memory are stored as views of it
+        return reference
+
+
+class _ByValue(NotebookPickler):
+    """A pickler of one function, whose default arguments are pickled elsewhere."""
+
+    def __init__(self, file: Any, outside: Mapping[int, int]) -> None:
+        super().__init__(file, by_value=True)
+        self._numbers = outside
+
+    def persistent_id(self, obj: object) -> int | None:
+        """Return the number of a default argument."""
+        return self._numbers.get(id(obj))
+
+
+def _of_the_class(cls: Any) -> list[int]:
+    if cls.__module__ == "__main__":  # its attributes may be replaced
+        return _members(cls)
+    return _members_of_library_class(cls)
+
+
+def _members(cls: Any) -> list[int]:
     members = (value for base in cls.__mro__ for value in vars(base).values())
-    return [id(value) for value in members if isinstance(value, list | dict | set)]
+    return [id(value) for value in members if not isinstance(value, _NEVER_SHARED)]
+
+
+_members_of_library_class = functools.lru_cache(maxsize=4096)(_members)
 
 
 def is_definition(obj: types.FunctionType | type, namespace: Mapping[str, Any]) -> bool:
@@ -186,7 +290,7 @@ class _Limited(io.BytesIO):
 _in_small_data: contextvars.ContextVar[bool] = contextvars.ContextVar("inside small data", default=False)
 
 
-def _small(value: object) -> bytes | None:
+def small_pickle(value: object) -> bytes | None:
     """Return a value's pickle; None if it is large or cannot be pickled."""
     if _in_small_data.get():  # data with a function that uses data: do not follow further
         return None
@@ -201,17 +305,45 @@ def _small(value: object) -> bytes | None:
     return target.getvalue()
 
 
-def _by_name(obj: types.FunctionType | type) -> Any:
-    return _definition, (obj.__qualname__, definition_digest(obj), _by_value(obj))
+def _function_by_name(function: types.FunctionType, pending: set[int]) -> Any:
+    """Return how to pickle a function by name and by value.
+
+    Default arguments that can be changed are pickled beside it, so that they stay the objects that other values hold.
+    """
+    made = (function.__qualname__, definition_digest(function))
+    if id(function) in pending:  # a default argument holds the function itself
+        return _definition, (*made, _by_value(function))
+    found = {id(value): value for value in _defaults(function) if not rule_of(value).immutable}
+    if not found:
+        return _definition, (*made, _by_value(function))
+    pending.add(id(function))
+    numbers = {key: number for number, key in enumerate(found)}
+    return _definition, (*made, _by_value(function, numbers), list(found.values()))
 
 
-def _by_value(obj: types.FunctionType | type) -> bytes | None:
+def _defaults(function: types.FunctionType) -> Iterator[object]:
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+
+
+def _by_value(obj: types.FunctionType | type, outside: Mapping[int, int] | None = None) -> bytes | None:
     target = io.BytesIO()
+    pickler = NotebookPickler(target, by_value=True) if outside is None else _ByValue(target, outside)
     try:
-        NotebookPickler(target, by_value=True).dump(obj)
+        pickler.dump(obj)
+    except RefusedError:
+        raise
     except Exception:
         return None  # it is only needed if the loading notebook does not define it
     return target.getvalue()
+
+
+class RefusedError(Exception):
+    """A value can be pickled, but would not be the same value when it is loaded."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.why)
+        self.refusal = refusal
 
 
 class MissingDefinitionError(AttributeError):
@@ -224,25 +356,43 @@ class MissingDefinitionError(AttributeError):
         )
 
 
+# By the pickle and the ids of the default arguments, which are kept alive.
+_Unpickled = dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]]
+
+
+class Namespace(dict[str, Any]):
+    """A notebook's namespace outside of a kernel, such as that of the values of one task in a program."""
+
+    def __init__(self) -> None:
+        super().__init__({"__name__": "__main__", "__builtins__": __builtins__})
+        self.by_value: _Unpickled = {}  # definitions that were loaded into it
+
+
 class _ByValueCache:
     """Cache of the objects unpickled by value in one namespace, so that equal pickles give the same object."""
 
     def __init__(self) -> None:
         self._namespace: MutableMapping[str, Any] | None = None
-        self._objects: dict[bytes, Any] = {}
+        self._objects: _Unpickled = {}
 
-    def get(self, namespace: MutableMapping[str, Any], value: bytes) -> Any:
+    def get(self, namespace: MutableMapping[str, Any], value: bytes, outside: Sequence[object]) -> Any:
+        objects = namespace.by_value if isinstance(namespace, Namespace) else self._of_the_kernel(namespace)
+        key = (value, tuple(map(id, outside)))
+        if key not in objects:
+            loaded = NotebookUnpickler(value, [], outside.__getitem__).load()
+            objects[key] = (loaded, outside)
+        return objects[key][0]
+
+    def _of_the_kernel(self, namespace: MutableMapping[str, Any]) -> _Unpickled:
         if namespace is not self._namespace:
             self._namespace, self._objects = namespace, {}
-        if value not in self._objects:
-            self._objects[value] = pickle.loads(value)
-        return self._objects[value]
+        return self._objects
 
 
 _by_value_cache = _ByValueCache()
 
 
-def _definition(name: str, shape: str, value: bytes | None) -> Any:
+def _definition(name: str, shape: str, value: bytes | None, outside: Sequence[object] = ()) -> Any:
     namespace = user_namespace()
     here = namespace.get(name)
     if (
@@ -253,7 +403,7 @@ def _definition(name: str, shape: str, value: bytes | None) -> Any:
         return here
     if value is None:
         raise MissingDefinitionError(name)
-    return _by_value_cache.get(namespace, value)
+    return _by_value_cache.get(namespace, value, outside)
 
 
 def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:

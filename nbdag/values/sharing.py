@@ -8,7 +8,8 @@ registry of types lists both.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from .pickling import Pickled
 from .summaries import type_name
 from .types import rule_of
 
-_MAX_PICKLES = 1 << 27  # bytes of pickles above which the check would take too long
+MAX_PICKLES = 1 << 30  # bytes of pickles above which the check would take too long
+_STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 _MAX_OVERLAPS = 100  # objects of one value whose memory is compared
 
 
@@ -27,30 +29,47 @@ class Sharing:
     one: str
     other: str
     type: str
+    changeable: bool = True  # False: the object never changes, such as a sentinel, but is compared by identity
 
 
-def find_sharing(pickled: Mapping[str, Pickled]) -> list[Sharing]:
-    """Return the pairs of names that share an object that can be changed."""
-    if len(pickled) < 2 or sum(len(value.data) for value in pickled.values()) > _MAX_PICKLES:
-        return []
+def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) -> list[Sharing]:
+    """Return the pairs of names that share an object that can be changed, or that is compared by identity.
+
+    Objects with ids in `ignored` do not count. Values that are too large are not compared; `too_large` finds them.
+    """
+    large = set(too_large(pickled))
     found = []
     for (one, first), (other, second) in itertools.combinations(pickled.items(), 2):
-        shared = _common(first, second)
+        if one in large or other in large:
+            continue
+        shared = _common(first, second, ignored)
         if shared is None:  # not `or`: an array has no truth value
             shared = _overlap(first, second)
         if shared is not None:
-            found.append(Sharing(one, other, type_name(shared)))
+            found.append(Sharing(one, other, type_name(shared), _is_data(shared)))
     return found
 
 
-def _common(first: Pickled, second: Pickled) -> object | None:
-    """Return an object that is part of both values and can be changed."""
+def too_large(pickled: Mapping[str, Pickled]) -> list[str]:
+    """Return the names of values that are too large to find out what they share."""
+    if len(pickled) < 2:
+        return []
+    return [name for name, value in pickled.items() if len(value.data) > MAX_PICKLES]
+
+
+def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object | None:
+    """Return an object that is part of both values; preferably one that can be changed."""
     unshared = first.unshared | second.unshared
+    by_identity = None
     for key in first.memo.keys() & second.memo.keys():
         shared = first.memo[key]
-        if key not in unshared and not rule_of(shared).immutable and _is_data(shared):
+        if key in unshared or key in ignored or rule_of(shared).immutable or _is_function(shared):
+            continue
+        if _is_data(shared):
             return shared
-    return None
+        if type(shared).__eq__ is object.__eq__ and not _is_of_module(shared):
+            by_identity = shared
+    return by_identity
 
 
 def _is_data(obj: Any) -> bool:
@@ -58,7 +77,30 @@ def _is_data(obj: Any) -> bool:
     cls = type(obj)
     if cls in (list, dict, set, bytearray) or cls.__module__ == "__main__":
         return True
-    return hasattr(obj, "__setitem__") or hasattr(obj, "fit") or hasattr(obj, "append")
+    if hasattr(obj, "__setitem__") or hasattr(obj, "fit") or hasattr(obj, "append"):
+        return True
+    return _has_state(cls, obj) and not _is_of_module(obj)
+
+
+def _is_function(obj: object) -> bool:
+    """Return whether this is a function, of a compiled library for instance."""
+    return callable(obj) and hasattr(obj, "__qualname__")
+
+
+def _has_state(cls: type, obj: object) -> bool:
+    """Return whether an object has attributes, slots, or state of its own that only its C type knows."""
+    frozen = getattr(cls, "__dataclass_params__", None)
+    if frozen is not None and frozen.frozen:
+        return False
+    if getattr(obj, "__dict__", None) or any(vars(base).get("__slots__") for base in cls.__mro__):
+        return True
+    return any(name in vars(base) for base in cls.__mro__ if base is not object for name in _STATE)
+
+
+def _is_of_module(obj: object) -> bool:
+    """Return whether the object is a constant of the module that defines its type, such as a registry."""
+    module = sys.modules.get(str(type(obj).__module__))
+    return module is not None and any(value is obj for value in list(vars(module).values()))
 
 
 def _overlap(first: Pickled, second: Pickled) -> object | None:

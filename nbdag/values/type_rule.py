@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(slots=True)
@@ -12,7 +12,15 @@ class PickleState:
     """What the `reduce` functions of one pickle share."""
 
     unshared: set[int] = field(default_factory=set)  # ids of objects that `unshared` functions returned
-    owners: set[int] = field(default_factory=set)  # ids of objects whose memory is in the pickle, kept alive by it
+    # Objects whose memory is in the pickle, by the id of the object that owns the memory.
+    owners: dict[int, Any] = field(default_factory=dict)
+
+
+class Refusal(NamedTuple):
+    """Why a value cannot cross to another task, and what to do instead."""
+
+    why: str  # such as "what a task writes to an open file does not reach another task"
+    remedy: str  # such as "open it in each task that uses it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,8 @@ class TypeRule:
     type: str  # "module:qualname"
     # Return what `__reduce__` would, to pickle the value differently; None: pickle it as usual.
     reduce: Callable[[Any, PickleState], Any] | None = None
+    # Return why a value cannot cross to another task although it can be pickled; None if it can cross.
+    refused: Callable[[Any], Refusal | None] | None = None
     # Return an object whose pickle changes exactly when the value does, such as a tuple of its parts.
     fingerprint: Callable[[Any], object] | None = None
     # Return the inner objects that are copied before the value changes them, so that sharing one is harmless.
@@ -34,5 +44,7 @@ class TypeRule:
     summary: Callable[[Any], str] | None = None
     # The value itself never changes, or is copied on write: sharing it is harmless. Objects inside it may change.
     immutable: bool | None = None
+    # The value, apart from what is inside it, loads as it was: it is not loaded on trial after it was stored.
+    loads: bool | None = None
     # Neither the value nor anything inside it can change: it is never compared after a task's cell.
     safe: bool | None = None

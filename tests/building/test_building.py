@@ -268,11 +268,30 @@ def test_endless_code_is_killed_with_its_children(write: Write, monkeypatch, tmp
     for limit in limits(2.0):
         monkeypatch.setenv(LIMIT, str(limit))
         (found,) = nbdag.read(path).errors
-        assert (found.code, found.message) == ("NB114", f"the code of %%dag was killed after {limit:g} s")
+        message = f"the code of %%dag was killed after {limit:g} s of processor time"
+        assert (found.code, found.message) == ("NB114", message)
         assert "move slow work into tasks" in found.hint
         until(lambda: not _left(tmp_path), "no process is left")
         if (tmp_path / "begun").exists():
             break
+
+
+def test_code_that_waits_is_not_charged_for_it(write: Write, monkeypatch) -> None:
+    first = "from nbdag.operators.python import Python\nimport time\n"
+    path = write(f"%%dag\n{first}time.sleep(3)\nPython('one', 'x = 1')")
+    for limit in limits(1.5):  # processor time for the imports, on any machine; the code waits longer than the first
+        monkeypatch.setenv(LIMIT, str(limit))
+        if not (errors := nbdag.read(path).errors):
+            break
+        assert "of processor time" in errors[0].message
+    assert list(nbdag.read(path).tasks) == ["one"]
+
+
+def test_code_that_waits_for_ever_is_killed(write: Write, monkeypatch) -> None:
+    monkeypatch.setenv(LIMIT, "0.5")
+    monkeypatch.setattr("nbdag.building.process._processor_time", lambda pid: 0.0)
+    (found,) = nbdag.read(write("%%dag\nimport time\ntime.sleep(1000)")).errors
+    assert found.message == "the code of %%dag was killed after 5 s"
 
 
 def _left(folder: Path) -> list[psutil.Process]:

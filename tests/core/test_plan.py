@@ -301,7 +301,7 @@ def test_a_short_circuit_skips_every_descendant_under_every_rule():
     dag = dag_of("a b d c e: a>b b>c d>c", b={"trigger": "all_done"}, c={"trigger": "always"})
     found = plan(dag, run_of(), [short("a"), *standing("b c d=running e")], now=NOW)
     assert told(found.moves) == {"b": "skipped", "c": "skipped", "e": "scheduled"}
-    assert found.moves[0].reason == "a cut the run short"
+    assert found.moves[0].reason == "a was skipped with --short-circuit"
 
 
 def test_a_short_circuit_reaches_through_excluded_tasks():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +40,55 @@ RESULTS = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a new folder with a copy of the examples, as the working directory."""
-    copy = tmp_path / "notebooks"
+# Parameters of an example's headless run; its results must not depend on them.
+PARAMETERS = {"ml_pipeline": {"output_dir": "models"}}
+
+
+@contextlib.contextmanager
+def copy_of_the_examples(root: Path) -> Iterator[Path]:
+    """Copy the examples into a new folder in `root`; make it the working directory, and `root/home` the home."""
+    copy = root / "notebooks"
     copy.mkdir()
     for path in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(path, copy)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
-    return copy
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        patch.setenv("NBDAG_HOME", str(root / "home"))
+        yield copy
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Yield a new folder with a copy of the examples, as the working directory."""
+    with copy_of_the_examples(tmp_path) as copy:
+        yield copy
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An example that was run in a folder of its own."""
+
+    folder: Path
+    home: Home
+    results: dict[str, str]  # name → repr
+
+
+@pytest.fixture(scope="session")
+def run_example(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Finished]:
+    """Return a function that runs an example headlessly, or else top to bottom, once for all tests."""
+
+    @cache
+    def run(name: str, headless: bool) -> Finished:
+        root = tmp_path_factory.mktemp(name)
+        with copy_of_the_examples(root) as copy:
+            path = copy / f"{name}.ipynb"
+            if headless:
+                results = headlessly(path, RESULTS[name], PARAMETERS.get(name))
+            else:
+                results = plainly(path, RESULTS[name])
+        return Finished(copy, Home(root / "home"), results)
+
+    return run
 
 
 def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
@@ -79,11 +121,12 @@ def _printed(outputs: list[Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(name: str, folder: Path) -> None:
-    path = folder / f"{name}.ipynb"
-    plain = plainly(path, RESULTS[name])
+def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(
+    name: str, run_example: Callable[[str, bool], Finished]
+) -> None:
+    plain = run_example(name, False).results
     assert set(plain) == set(RESULTS[name])
-    assert headlessly(path, RESULTS[name]) == plain
+    assert run_example(name, True).results == plain
 
 
 def test_every_example_has_results_to_compare() -> None:
@@ -116,11 +159,11 @@ class TestTheModelPipeline:
         assert "validate" in dag.ancestors("deploy")
         assert "deploy" in dag.upstream["use"]
 
-    def test_saves_a_model_that_works(self, folder: Path) -> None:
+    def test_saves_a_model_that_works(self, run_example: Callable[[str, bool], Finished]) -> None:
         from sklearn.datasets import load_breast_cancer
 
-        run = nbdag.run(folder / "ml_pipeline.ipynb", parameters={"output_dir": str(folder / "models")})
-        assert run.state == "success", [task.error for task in run]
+        folder = run_example("ml_pipeline", True).folder
+        assert not (folder / "output").exists(), "the parameter names another folder"
         model = joblib.load(folder / "models" / "biopsies.joblib")
         X, y = load_breast_cancer(return_X_y=True, as_frame=True)
         assert model.score(X, y) > 0.95
@@ -136,11 +179,10 @@ class TestTheModelPipeline:
         assert not list(folder.rglob("*.joblib"))
 
 
-def test_the_quickstart_records_a_run(folder: Path, tmp_path: Path) -> None:
+def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finished]) -> None:
     from nbdag.runs import list_runs
 
-    plainly(folder / "quickstart.ipynb", ())
-    (run,) = list_runs(home=Home(tmp_path / "home"))
+    (run,) = list_runs(home=run_example("quickstart", False).home)
     assert run.dag == "diabetes"
     assert run.state == "success"
     assert run.parameters == {"folds": 3}

@@ -212,5 +212,5 @@ def test_an_attempt_without_processes_has_no_leftovers(contract: Contract) -> No
     job = contract.job("task", "x = 1")
     contract.executor.submit(job)
     assert contract.result().state is SUCCESS
-    contract.executor.terminate_leftovers(Path(job.path))
-    contract.executor.terminate_leftovers(contract.folder / "never" / "1.ipynb")
+    contract.executor.terminate_leftovers(Path(job.path), "0abc")
+    contract.executor.terminate_leftovers(contract.folder / "never" / "1.ipynb", "0abd")

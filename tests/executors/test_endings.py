@@ -17,20 +17,34 @@ import pytest
 from patience import is_gone, limits, until
 
 from nbdag.core.model.states import TaskState
-from nbdag.kernels.forkserver import framing
+from nbdag.kernels.forkserver import framing, server_registry
 
 FAILED = TaskState.FAILED
-# Starts every kind of process that a task may start (a child, one in its own session, a daemon), writes the
-# pids to a file, and waits.
+# Starts every kind of process that a task may start (a child, one in its own session, daemons with and without an
+# environment, a fork without a program of its own), writes the pids to a file, and waits.
 FAMILY = """
 import os, subprocess, sys, time
 from pathlib import Path
 daemon = "import os, subprocess; os.setsid(); print(subprocess.Popen(['sleep', '1000'], stdout=2).pid)"
+bare = "import os, subprocess; os.setsid(); print(subprocess.Popen(['sleep', '1000'], stdout=2, env={}, start_new_session=True).pid)"
+def fork():
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        pid = os.fork()
+        if pid:
+            os.write(write, str(pid).encode())
+            os._exit(0)
+        while True:
+            time.sleep(1000)
+    return int(os.read(read, 100))
 pids = [
     os.getpid(),
     subprocess.Popen(["sleep", "1000"]).pid,
     subprocess.Popen(["sleep", "1000"], start_new_session=True).pid,
     int(subprocess.run([sys.executable, "-c", daemon], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout),
+    int(subprocess.run([sys.executable, "-c", bare], env={}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout),
+    fork(),
 ]
 Path("pids.part").write_text(" ".join(map(str, pids)))
 Path("pids.part").rename("pids")
@@ -61,6 +75,22 @@ def test_a_timeout_kills_every_process_of_the_attempt(both) -> None:
         if (both.folder / "pids").exists():
             break
     assert gone(wait_for(both.folder / "pids"))
+
+
+def test_a_timeout_on_a_busy_machine_is_reported_as_one(new_bench) -> None:
+    bench = new_bench(2)
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        for n in range(4):
+            bench.executor.submit(
+                bench.job("import time\ntime.sleep(1000)", name=f"t{n}", options={"timeout": 1.0 + n})
+            )
+        found = {result.key.task: result.error for result in (bench.result() for _ in range(4))}
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+    assert found == {f"t{n}": f"timed out after {1 + n} s" for n in range(4)}
 
 
 def test_cancel_kills_every_process_of_the_attempt(both) -> None:
@@ -98,6 +128,30 @@ def test_stop_terminates_running_and_waiting_attempts(new_bench) -> None:
 def test_a_kernels_death_is_reported(both, code: str, said: str) -> None:
     result = both.make(code)
     assert (result.state, result.error) == (FAILED, said)
+
+
+def test_a_task_that_succeeds_leaves_no_process(both) -> None:
+    result = both.make(FAMILY.removesuffix("time.sleep(1000)\n"))
+    assert result.state is TaskState.SUCCESS
+    assert gone(wait_for(both.folder / "pids"))
+
+
+def test_what_a_killed_attempt_left_is_found_by_its_mark(both) -> None:
+    """Its worker, its kernel, its servers and the record of its processes are gone; the processes are not."""
+    job = both.job(FAMILY, mark="1234abcd")
+    both.executor.submit(job)
+    kernel, *others = wait_for(both.folder / "pids")
+    worker = _worker_of(both)
+    servers = [psutil.Process(each.pid) for each in server_registry.running()]  # of this test session
+    family = [psutil.Process(pid) for pid in (worker, kernel)]
+    for each in (*family, *servers):
+        each.suspend()  # so that none of them can end the rest
+    for each in (*servers, *family):
+        each.kill()
+    both.result()
+    Path(job.path).with_suffix(".pids").unlink(missing_ok=True)
+    both.executor.terminate_leftovers(Path(job.path), "1234abcd")
+    assert gone([kernel, *others])
 
 
 def test_a_dead_kernels_notebook_shows_the_cell(bench) -> None:

@@ -401,3 +401,31 @@ def test_a_child_whose_owner_disconnects_is_killed(own):
     sock.close()
     until(lambda: gone(child.pid))
     until(lambda: (seen := server.status(LONG)) is not None and seen.children == 0)
+
+
+def test_a_server_that_ends_leaves_the_files_of_its_successor(own, tmp_path):
+    server = own()
+    for _ in range(6):
+        first = server.status(LONG).pid
+        with server.fork(T["Prepared"], b"") as child:  # the old server has something to do before it ends
+            os.kill(first, signal.SIGTERM)
+            until(lambda pid=first: pid not in {each.pid for each in server_registry.running()}, "the old server ends")
+            assert described(server, tmp_path)["pid"]
+        until(lambda pid=first: gone(pid), "the old server has ended")
+        assert server.status(LONG).pid != first
+        assert described(server, tmp_path)["pid"]
+        assert child.closed
+
+
+def test_a_silent_client_holds_nobody_up(own, tmp_path):
+    server = own()
+    described(server, tmp_path)
+    path = os.fspath(server_registry.files(server.spec.key).socket)
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as slow:
+        for sock in (silent, slow):
+            sock.connect(path)
+        slow.send(b"\0\0")  # the beginning of a frame
+        assert described(server, tmp_path)["pid"]
+        for sock in (silent, slow):  # nothing has been closed, so the server has not waited for its own limit
+            with pytest.raises(BlockingIOError):
+                sock.recv(1, socket.MSG_DONTWAIT)

@@ -240,6 +240,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("setup", "def f():\n    return 1"),
         ("c", "z = g()"),
     ],
+    "a method that nobody calls reads what only setup below sets": [
+        ("setup", "m = 1"),
+        ("a", "class B:\n    def add(self):\n        return k"),
+        ("b", "class A(B):\n    pass\nr = [A(), m]"),
+        ("setup", "m += m\nk = 1"),
+        ("c", "x = r[0].add() + m"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

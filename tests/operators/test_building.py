@@ -200,13 +200,13 @@ ERRORS = [
     ("Python('a-b', load)\nPython('a_b', load)", 3, "a-b and a_b have the same result a_b_result", "out=…"),
     # said when the body is through
     ("for n in (1, 2):\n    def f(): return n\n    Python(f'a{n}', f)", 2, "f is defined in a loop", "pass the differences"),
-    ("n = 1\nn = 2\ndef f(): return n\nPython('a', f)", 3, "f reads n, which the body sets more than once", "n=n)"),
-    ("for n in (1, 2):\n    pass\ndef f(): return n\nPython('a', f)", 2, "f reads n, which the body sets in a loop", "n=n)"),
-    ("rng = np.random.default_rng(0)\nrng.normal()\ndef f(): return rng\nPython('a', f)", 3, "f reads rng, which the body changes in line 3", "in setup"),
+    ("n = 1\nn = 2\ndef f(): return n\nPython('a', f)", 3, "f reads n, which %%dag sets more than once", "n=n)"),
+    ("for n in (1, 2):\n    pass\ndef f(): return n\nPython('a', f)", 2, "f reads n, which %%dag sets in a loop", "n=n)"),
+    ("rng = np.random.default_rng(0)\nrng.normal()\ndef f(): return rng\nPython('a', f)", 3, "f reads rng, which %%dag changes in line 3", "in setup"),
     ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make creates tasks", "use another function for the task"),
     ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to create the source of a (ZeroDivisionError", ""),
     ("class Odd(Operator):\n    def source(self, body, options): raise KeyError(body)\n\nOdd('a', 'x')", 5, "(KeyError: 'x')", ""),
-    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, with which the body creates tasks", "as an argument"),
+    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, with which %%dag creates tasks", "as an argument"),
 ]  # fmt: skip
 
 

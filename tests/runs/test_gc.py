@@ -16,7 +16,9 @@ from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs import clear, gc, why
+from nbdag.runs.actions.gc import _remove
 from nbdag.store.rows import Change, NewAttempt
+from nbdag.values import ValueStore
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -42,6 +44,45 @@ def test_files_go_with_the_runs_that_needed_them(write: Write, home: Home) -> No
     assert gc(0.0, home=home) == planned
     assert runs.list_runs(home=home) == []
     assert not list(home.values.glob("*/*"))
+
+
+def test_a_value_that_a_kept_value_refers_to_stays(write: Write, home: Home) -> None:
+    path = write(
+        "%%task a\nclass Node: pass\nstart = Node()", "%%task b\ngraph = {start: 1}", "%%task c\nn = len(graph)"
+    )
+    first = nbdag.run(path, home=home)
+    later = nbdag.run(path, only=["b", "c"], home=home)
+    store = nbdag.store.open(home)
+    rows = {row.name: row.id for row in store.runs()}
+    in_use, _, _ = store.maintenance.files_in_use(without={rows[first.id]})
+    store.close()
+    (graph,) = [output.digest for output in later["b"].outputs]
+    (start,) = [output.digest for output in first["a"].outputs if output.name == "start"]
+    assert start not in in_use
+    assert ValueStore(str(home.values)).in_use(in_use) >= {graph, start}
+    age(home)
+    assert gc(home=home).values == 0
+    assert runs.check_db(home).missing_values == 0
+
+
+def test_a_file_that_was_used_meanwhile_stays(home: Home, tmp_path: Path) -> None:
+    value = tmp_path / "value"
+    value.write_text("x")
+    assert not _remove(value, value.stat().st_mtime - 1)  # listed as old, and used since
+    assert value.read_text() == "x"
+    assert _remove(value, value.stat().st_mtime + 1)
+    assert not list(tmp_path.glob("*value*"))
+
+
+def test_damaged_values_are_found_by_reading_them(write: Write, home: Home) -> None:
+    nbdag.run(write(*CELLS), home=home)
+    assert runs.check_db(home, read_values=True).damaged_values == ()
+    (path,) = home.values.glob("*/*")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert runs.check_db(home).damaged_values == ()
+    assert runs.check_db(home, read_values=True).damaged_values == (path.name,)
 
 
 def test_what_is_new_stays(write: Write, home: Home) -> None:

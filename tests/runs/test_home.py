@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nbdag import store as stores
 from nbdag.core.model.job import Key
 from nbdag.home import Home, UnsafeIdError, find, without_secrets
 from nbdag.notebooks import read_text
@@ -88,20 +89,28 @@ def test_what_is_pinned_again_counts_as_new(tmp_path: Path) -> None:
     assert path.read_bytes() == b"text"
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_files_have_the_mode_that_the_umask_makes(tmp_path: Path, mask: int) -> None:
-    store = ValueStore(str(tmp_path / "values"))
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o777])
+def test_a_home_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    store = ValueStore(str(tmp_path / "home" / "values"))
     dag = read_text('{"nbformat": 4, "cells": []}', name="n.ipynb")
     home = Home(tmp_path / "home")
     before = os.umask(mask)
     try:
+        with stores.open(home)._database.reading():
+            shared = [path for path in home.root.iterdir() if path.name.startswith("nbdag.db")]
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared}
         store.save({"x": 1})
-        write('{"nbformat": 4, "cells": []}', dag, [], tmp_path / "report.ipynb")
         home.pin("d1", b"text")
+        write('{"nbformat": 4, "cells": []}', dag, [], home.root / "report.ipynb")
+        write('{"nbformat": 4, "cells": []}', dag, [], tmp_path / "report.ipynb", private=False)
     finally:
         os.umask(before)
-    files = [each for each in tmp_path.rglob("*") if each.is_file() and each.name != ".gitignore"]
-    assert [stat.S_IMODE(each.stat().st_mode) for each in files] == [0o666 & ~mask] * 3
+    assert set(modes) >= {"nbdag.db", "nbdag.db-wal", "nbdag.db-shm"}
+    modes |= {each.name: stat.S_IMODE(each.stat().st_mode) for each in home.root.rglob("*") if each.is_file()}
+    assert set(modes.values()) == {0o600}
+    folders = [home.root, *(each for each in home.root.rglob("*") if each.is_dir())]
+    assert {stat.S_IMODE(each.stat().st_mode) for each in folders} == {0o700}
+    assert stat.S_IMODE((tmp_path / "report.ipynb").stat().st_mode) == 0o666 & ~mask
 
 
 @pytest.mark.parametrize(

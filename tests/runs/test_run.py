@@ -61,9 +61,18 @@ def test_parameters_take_the_place_of_the_notebooks_own(write: Write, home: Home
     assert run.warnings == ()
 
 
-def test_a_parameter_that_the_notebook_does_not_have_is_said_with_the_nearest(write: Write, home: Home) -> None:
+def test_a_parameter_that_the_notebook_does_not_have_is_rejected_with_the_nearest(write: Write, home: Home) -> None:
+    with pytest.raises(runs.UnknownParameterError, match="sets no 'alhpa'; did you mean 'alpha'"):
+        nbdag.run(write(*PIPELINE), parameters={"alhpa": 10}, home=home)
+    with pytest.raises(runs.UnknownParameterError):
+        runs.plan_run(write(*PIPELINE), parameters={"alhpa": 10}, home=home)
+    assert not home.exists
+
+
+def test_an_unknown_parameter_is_passed_with_a_warning_if_allowed(write: Write, home: Home) -> None:
     told: list[Event] = []
-    run = nbdag.run(write(*PIPELINE), parameters={"alhpa": 10}, home=home, on_event=told.append)
+    path = write(*PIPELINE)
+    run = nbdag.run(path, parameters={"alhpa": 10}, allow_unknown=True, home=home, on_event=told.append)
     (warning,) = run.warnings
     assert (warning.code, warning.name) == ("NB411", "alhpa")
     assert "did you mean 'alpha'?" in warning.message
@@ -295,7 +304,7 @@ def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
         write("%%task a --retries 1 --retry-delay 1s\n1 / 0"), home=home,
         on_event=lambda event: said.append(event.message) if event.state is TaskState.UP_FOR_RETRY else None,
     )  # fmt: skip
-    assert said == ["ZeroDivisionError: division by zero (it is tried again in 1s)"]
+    assert said == ["ZeroDivisionError: division by zero (next try in 1s)"]
 
 
 def test_what_has_not_begun_says_why(write: Write, home: Home) -> None:

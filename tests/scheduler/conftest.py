@@ -104,7 +104,7 @@ class Scripted:
         for key in list(self.open):
             self.cancel(key)
 
-    def terminate_leftovers(self, notebook: Path) -> None:
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         self.terminated.append(notebook)
 
     @property

@@ -97,7 +97,7 @@ def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Sit
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    site.until(lambda: "asked to end" in site.said(), "it says so")
+    site.until(lambda: "asked to stop" in site.said(), "it says so")
     site.let_go()
     assert process.wait(LONG) == 0
     assert [(task, what) for task, what, _, _ in site.marks()] == [("t0", "start"), ("t0", "end")]
@@ -241,3 +241,23 @@ def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
     assert len({each.scheduler for each in attempts}) == 2
     started = [task for task, what, _, _ in site.marks() if what == "start"]
     assert sorted(started) == sorted(f"t{n}" for n in range(count))
+
+
+def test_a_scheduler_leaves_a_run_alone_whose_notebook_is_in_another_home(
+    site: Site, new_site: Callable[[str | None], Site]
+) -> None:
+    if site.home.url is None:
+        pytest.skip("SQLite is in one home")
+    other = new_site(site.home.url)
+    other.environ["NBDAG_HOME"] = str(site.folder / "another")
+    runs.deploy(site.notebook("mine", 2), home=site.home)
+    other.folder = site.folder / "elsewhere"
+    other.folder.mkdir()
+    other.begin()
+    other.until(lambda: "begins" in other.said(), "it begins")
+    run = site.trigger("mine")
+    other.until(lambda: "left to the scheduler that has it" in other.said(), "it says so")
+    assert site.look(run).state is RunState.QUEUED
+    site.begin()
+    assert site.ended(run).state is RunState.SUCCESS, site.said()
+    assert other.said().count("left to the scheduler that has it") == 1

@@ -63,7 +63,7 @@ def test_why_reports_that_all_jobs_are_busy_and_the_order(here: Site) -> None:
     run = here.trigger("jobs")
     under_way(here, run, "b")
     assert reasons(here, run, "c") == ["waits for a job: 1 of 1 taken"]
-    assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "1 waiting task of higher priority ahead of it"]
+    assert reasons(here, run, "a") == ["waits for a job: 1 of 1 taken", "waits behind 1 task of higher priority"]
     assert re.fullmatch(r"is running for \d+ s \(try 1\), in the scheduler \(process \d+\)", *reasons(here, run, "b"))
 
 

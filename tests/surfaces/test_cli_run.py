@@ -93,7 +93,7 @@ def test_an_unknown_parameter_is_reported_once_and_cached_tasks_are_marked(
 ) -> None:
     path = write_notebook("%%params\nscale = 2", "%%task start --cache\nx = scale", "%%task next_ --cache\ny = x")
     for show in ("--progress", "--no-progress"):
-        done = nbdag("run", path, "-p", "scael", "3", show)
+        done = nbdag("run", path, "-p", "scael", "3", "--allow-unknown", show)
         assert done.returncode == 0, done.stderr
         assert (done.stdout + done.stderr).count("sets no 'scael' (did you mean 'scale'?)") == 1
     done = nbdag("run", path)

@@ -78,7 +78,7 @@ def test_a_task_downstream_of_a_built_task_is_stale_until_that_task_has_run(kern
     run(kernel, "setup", "extract", "build")
     kernel.quietly("best = 6")
     assert run(kernel, "report").stdout == "6\n"
-    assert "△ report   ← best (best)  [stale: best, which it follows, has not run]" in drawn(kernel.run("%dag", "p"))[0]
+    assert "△ report   ← best (best)  [stale: the upstream task best has not run]" in drawn(kernel.run("%dag", "p"))[0]
 
 
 ERRORS = [

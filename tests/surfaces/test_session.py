@@ -176,7 +176,7 @@ def test_the_file_adds_tasks_that_have_not_run_and_sets_the_order(filed):
     run(filed, CHAIN["c"], "c")
     run(filed, CHAIN["a"], "a")
     assert states(filed) == {"extract": "success", "prep": "none", "train": "stale"}
-    assert reason(filed, "train") == "prep, which it follows, has not run"
+    assert reason(filed, "train") == "the upstream task prep has not run"
     assert filed.dag().id == "churn"
 
 

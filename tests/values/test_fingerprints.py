@@ -8,6 +8,7 @@ import io
 import itertools
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +101,35 @@ def test_reading_does_not_change_the_fingerprint(name: str) -> None:
     assert fingerprint(thing) == before
 
 
-def test_an_object_that_cannot_be_pickled_has_no_fingerprint() -> None:
-    connection = sqlite3.connect(":memory:")
-    assert fingerprint(connection) is None
-    assert fingerprint([connection]) is None
-    connection.close()
+def test_a_change_of_an_object_that_cannot_be_pickled_is_detected() -> None:
+    class Counter:
+        def __init__(self) -> None:
+            self.lock, self.counts = threading.Lock(), dict[str, int]()
+
+    Counter.__module__ = "__main__"  # as a class of the notebook
+    counter = Counter()
+    before = fingerprint([counter])
+    assert before == fingerprint([counter]) is not None
+    counter.counts["a"] = 1
+    assert fingerprint([counter]) != before
+
+
+def test_a_write_to_a_database_counts_as_a_change_only_in_memory(tmp_path: Path) -> None:
+    for place, changed in ((":memory:", True), (str(tmp_path / "file.db"), False)):
+        connection = sqlite3.connect(place)
+        connection.execute("create table t (x)")
+        before = fingerprint(connection)
+        assert fingerprint(connection) == before
+        connection.execute("insert into t values (1)")
+        assert (fingerprint(connection) != before) is changed
+        connection.close()
+
+
+def test_a_library_object_that_cannot_be_pickled_counts_by_identity() -> None:
+    lock = threading.Lock()
+    before = fingerprint(lock)
+    with lock:
+        assert fingerprint(lock) == before != fingerprint(threading.Lock())
 
 
 @pytest.fixture

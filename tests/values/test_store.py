@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sqlite3
@@ -14,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from nbdag.values import LostValueError, StoreWriteError, UnstorableError, ValueStore
+from nbdag.values import LostValueError, Origins, StoreWriteError, UnstorableError, ValueStore, files
 
 MB = 1 << 20
 
@@ -256,6 +257,86 @@ def test_a_damaged_value_is_reported_and_written_again(store: ValueStore, left: 
         store.load(digest)
     assert only_digest(store, x=np.arange(10_000)) == digest
     assert store.load(digest)["x"].sum() == 9_999 * 5_000
+
+
+def flip(path: Path, at: int) -> None:
+    """Damage one byte of a file, and leave its size."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [60, 200, -1])
+def test_a_value_that_differs_from_its_digest_is_reported_and_healed(store: ValueStore, at: int) -> None:
+    array = np.arange(10_000)
+    digest = only_digest(store, x=array)
+    (path,) = Path(store.root).rglob(digest)
+    flip(path, at)
+    with pytest.raises(LostValueError, match="is damaged"):
+        store.load(digest)
+    assert store.damaged([digest, "0" * 32]) == [digest, "0" * 32]
+    assert only_digest(store, x=array) == digest
+    np.testing.assert_array_equal(store.load(digest)["x"], array)
+
+
+def test_a_value_is_compared_with_its_digest_once_per_process(
+    store: ValueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = only_digest(store, x=np.arange(10_000))
+    calls: list[str] = []
+    original = files._verify
+    monkeypatch.setattr(files, "_verify", lambda content, *rest: (calls.append("read"), original(content, *rest)))
+    (path,) = Path(store.root).rglob(digest)
+    os.utime(path, (1, 1))  # as another process would see it
+    for _ in range(3):
+        store.load(digest)
+    assert calls == ["read"]
+
+
+def test_the_digest_covers_the_sizes_of_the_parts() -> None:
+    assert files.digest_of({}, [b"ab", b"c"]) != files.digest_of({}, [b"a", b"bc"])
+
+
+def test_a_value_of_the_first_format_is_still_read(store: ValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_MAGIC", files._MAGIC_1)
+    monkeypatch.setattr(
+        files, "digest_of", lambda about, parts: files._digest(json.dumps(about, sort_keys=True), parts)
+    )
+    digest = only_digest(store, x=[1, 2])
+    monkeypatch.undo()
+    assert ValueStore(store.root).load(digest) == {"x": [1, 2]}
+
+
+def test_a_value_of_100_mb_is_checked_and_loaded_within_a_fifth_of_a_second(store: ValueStore, elsewhere) -> None:
+    digest = only_digest(store, x=np.zeros(100 * MB // 8))
+    said = elsewhere(f"""
+        import time, numpy
+        from nbdag.values import ValueStore
+        store = ValueStore({store.root!r})
+        began = time.process_time()
+        store.load({digest!r})
+        print(time.process_time() - began < 0.2)
+    """)
+    assert said == "True"
+
+
+def test_a_value_that_refers_to_another_needs_it(store: ValueStore, notebook) -> None:
+    book = notebook("class Node: pass\nstart = Node()")
+    origins = Origins()
+    first = book.save("start")
+    names = store.load(first, namespace=book.names, origins=origins)
+    saved = store.save({"graph": {names["start"]: 1}}, namespace=book.names, origins=origins)
+    second = saved.outputs[0].digest
+    assert store.needed([second]) == store.in_use([second]) == {first, second}
+    again = Origins()
+    graph = store.load(second, namespace=book.names, origins=again)["graph"]
+    start = store.load(first, namespace=book.names, origins=again)["start"]
+    assert graph[start] == 1
+    (path,) = Path(store.root).rglob(first)
+    path.unlink()
+    assert not store.keep(second)
+    with pytest.raises(LostValueError):
+        store.load(second, namespace=book.names)
 
 
 def test_a_folder_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:

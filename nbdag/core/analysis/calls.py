@@ -262,7 +262,7 @@ class Calls(Follow):
             node = node.value
         if not isinstance(node, ast.Name):
             return ""
-        with self.guarded():
+        with self.optionally():
             value = self.load(node.id, node.lineno)
         roots = {thing.label for thing in value if thing.kind is Kind.IMPORT}
         return ".".join([roots.pop(), *reversed(parts)]) if len(roots) == 1 and len(value) == 1 else ""

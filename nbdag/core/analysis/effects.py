@@ -44,7 +44,6 @@ class NameRead(NamedTuple):
     line: int
     soft: bool  # the name may be missing: the read is guarded, or happens only if some function is called
     deferred: bool  # the read happens only if some function is called
-    guarded: bool = False  # every read of the name is guarded: the code works without the name
 
 
 class DeletedRead(NamedTuple):
@@ -85,7 +84,6 @@ class Effects:
         self.unreachable = False  # control flow never reaches this point of the code
         self.maybe_depth = 0  # > 0: inside code that may not run
         self.soft_depth = 0  # > 0: inside code whose names may be missing
-        self.guard_depth = 0  # > 0: inside code that works without its names
         self.deferred_depth = 0  # > 0: inside a function that is available, but not known to be called
         self.made: dict[object, Thing] = {}  # place in the code → the thing that it creates
         self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
@@ -131,24 +129,14 @@ class Effects:
             self.soft_depth -= 1
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Interpret code that works without its names: a handler catches the NameError, or another read is recorded."""
-        self.guard_depth += 1
-        try:
-            with self.optionally():
-                yield
-        finally:
-            self.guard_depth -= 1
-
-    @contextmanager
     def unconditionally(self) -> Iterator[None]:
         """Interpret the body of a function, to which the conditions around its definition do not apply."""
-        before = self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth
-        self.maybe_depth = self.soft_depth = self.guard_depth = self.deferred_depth = 0
+        before = self.maybe_depth, self.soft_depth, self.deferred_depth
+        self.maybe_depth = self.soft_depth = self.deferred_depth = 0
         try:
             yield
         finally:
-            self.maybe_depth, self.soft_depth, self.guard_depth, self.deferred_depth = before
+            self.maybe_depth, self.soft_depth, self.deferred_depth = before
 
     @contextmanager
     def within(self, frame: Frame) -> Iterator[Frame]:
@@ -215,8 +203,7 @@ class Effects:
                 return NOTHING
             # A name may be missing on a path that may not run; nothing shows whether it does, so it is not an error.
             soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
-            guarded = self.guard_depth > 0
-            self.event(("read", name, soft, guarded), Read(name, line, soft, guarded))
+            self.event(("read", name, soft), Read(name, line, soft))
             if name not in home.outside:
                 home.outside[name] = Thing(Kind.GLOBAL, name)
             return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
@@ -229,11 +216,8 @@ class Effects:
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
         deferred = self.deferred_depth > 0
-        guarded = self.guard_depth > 0 and (seen is None or seen.guarded)
         if seen is None or (seen.soft and not soft) or (seen.deferred and not deferred):
-            self.log.reads[name] = NameRead(line, soft, deferred, guarded)
-        elif seen.guarded and not guarded:
-            self.log.reads[name] = seen._replace(guarded=False)
+            self.log.reads[name] = NameRead(line, soft, deferred)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)
@@ -251,9 +235,8 @@ class Effects:
                 continue
             self.used.add((thing, home))
             self.deferred_depth += 1
-            needed = thing.code.needed_names()
-            for name in thing.code.free_names():
-                with self.optionally() if name in needed else self.guarded():
+            with self.optionally():
+                for name in thing.code.free_names():
                     ahead += self.carried(self.load_global(name, line))
             self.deferred_depth -= 1
         return value
@@ -388,7 +371,7 @@ class Effects:
         found = part(base - symbolic, key)
         if self.frame.home.code is None:
             # A global that a function left symbolic has its current value here.
-            with self.guarded():
+            with self.optionally():
                 for thing in sorted(symbolic, key=lambda each: each.number):
                     if thing.kind is Kind.GLOBAL:
                         found |= part(self.load_global(thing.label, line), key)

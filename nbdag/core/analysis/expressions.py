@@ -403,7 +403,7 @@ class Expressions(Calls):
         if not isinstance(root, ast.Name):
             self.change(value, line, strong=strong)
             return
-        with self.guarded():
+        with self.optionally():
             own = self.load(root.id, root.lineno)
         if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
             return

@@ -147,11 +147,9 @@ class Follow(Effects, ABC):
     def _apply(self, event: Event, code: Code, memo: dict[Thing, Value], site: CallSite) -> None:
         line = site.line
         match event:
-            case Read(name=name, soft=soft, guarded=guarded):
+            case Read(name=name, soft=soft):
                 with ExitStack() as stack:
-                    if guarded:
-                        stack.enter_context(self.guarded())
-                    elif soft:
+                    if soft:
                         stack.enter_context(self.optionally())
                     self.use(self.load_global(name, line), line)
             case Write(name=name, value=value, maybe=maybe):
@@ -235,7 +233,7 @@ class Follow(Effects, ABC):
             if thing in memo:
                 found |= memo[thing]
             elif thing.kind is Kind.GLOBAL:
-                with self.guarded():
+                with self.optionally():
                     found |= self.load_global(thing.label, site.line)
             elif thing in code.own:
                 made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)

@@ -42,7 +42,6 @@ class CellUses:
     reads: Mapping[str, int] = field(default_factory=dict)  # name that it needs from above → first line
     optional: Mapping[str, int] = field(default_factory=dict)  # name that it reads if it exists → first line
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
-    guarded: frozenset[str] = frozenset()  # optional names without which the cell works too
     unknown: frozenset[str] = frozenset()  # names that it reads and no cell above sets
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, on all or some paths
     changed: Mapping[str, int] = field(default_factory=dict)  # names from above whose object it changes in place
@@ -127,7 +126,7 @@ def uses(
     given = {name: reader.module.world[name] for name in elements}
     for name, line in python.reads:
         reader.use(reader.load(name, line), line)
-    with reader.guarded():
+    with reader.optionally():
         for name, line in python.soft_reads:
             reader.load(name, line)
     definitions = _run(reader, python)
@@ -155,7 +154,6 @@ def uses(
         optional=_lines(reads, soft=True),
         unknown=frozenset(name for name in reads if reader.outer(name) is None),
         deferred=frozenset(name for name, seen in reads.items() if seen.deferred),
-        guarded=frozenset(name for name, seen in reads.items() if seen.guarded),
         bound={} if python.closed else bound,
         changed=log.changed,
         mutated=log.mutated,

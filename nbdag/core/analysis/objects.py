@@ -94,10 +94,6 @@ class Code:
                 found.setdefault(event.name, event.line)
         return found
 
-    def needed_names(self) -> set[str]:
-        """Return the global names that a call reads without a guard."""
-        return {event.name for event in self.events.values() if isinstance(event, Read) and not event.guarded}
-
 
 class Read(NamedTuple):
     """The event that a global name is read."""
@@ -105,7 +101,6 @@ class Read(NamedTuple):
     name: str
     line: int
     soft: bool  # the name may be missing
-    guarded: bool = False  # the code works without the name, as where a handler catches the NameError
 
 
 class Write(NamedTuple):

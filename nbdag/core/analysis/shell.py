@@ -37,7 +37,7 @@ class Shell(Expressions):
                 if hasattr(node, "lineno"):
                     node.lineno = line
             # IPython passes an unknown name such as `$HOME` on to the shell, so the name may be missing.
-            with self.guarded() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
+            with self.optionally() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 
     def _line_magic(self, name: str, rest: str, line: int) -> Value:
@@ -59,7 +59,7 @@ class Shell(Expressions):
             self.block([last])
             return NOTHING
         if name in known.HELP_MAGICS:
-            with self.guarded():
+            with self.optionally():
                 self._expand("{" + rest.strip("? ") + "}", line)
         elif name == "store":
             for word in words:

@@ -144,7 +144,7 @@ class Statements(Bindings):
         before = self.point()
         thrown: list[State | None] = [before]
         self.raises.append(thrown)
-        with self.guarded() if _catches_name_error(node.handlers) else ExitStack():
+        with self.optionally() if _catches_name_error(node.handlers) else ExitStack():
             for statement in node.body:
                 if self.unreachable:
                     break
@@ -193,7 +193,7 @@ class Statements(Bindings):
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, entered)
         self.restored = restored
-        with self.guarded() if soft else ExitStack():
+        with self.optionally() if soft else ExitStack():
             self.block(node.body)
         self.restored = restored_before
         if suppresses:

@@ -1,12 +1,13 @@
 """Classify the cells of a notebook and parse their headers.
 
-A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines a cell's kind. Other code is setup
-above the first task or `%%dag`, and scratch below it. As in IPython, a cell magic must be on the first line of its cell
-that is not blank. The lines of nbdag (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in
-`Cell.code`, so that a kernel without nbdag accepts them and line numbers stay the same. Errors become `Problem`s. An
-invalid header still makes its cell a task, since otherwise one typing error would cause many problems.
+A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines the kind of a cell. Any other code
+cell is setup if it is above the first task or `%%dag` cell, and scratch otherwise. As in IPython, a cell magic must be
+the first line of the cell that is not blank. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`,
+`%nbdag`, and headers) become comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers
+do not change. Errors become `Problem`s. A cell with an invalid `%%task` header still counts as a task, since otherwise
+one typing error would cause many problems.
 
-Operators and the analysis of code are in other modules.
+Other modules apply operators and analyse code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..options.options import DagOptions, TaskOptions
 from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, task_options
 
 PARAMETERS_TAG = "parameters"
-INJECTED_TAG = "injected-parameters"  # on the cell that papermill adds to a notebook when it runs it
+INJECTED_TAG = "injected-parameters"  # tag of the cell that papermill adds to a notebook for overridden parameters
 SKIP_TAG = "skip-execution"  # nbclient, and so papermill, does not execute a cell with this tag
 _KINDS = {
     "task": CellKind.TASK,
@@ -38,18 +39,18 @@ _CANDIDATE = re.compile(r"^\s*%{1,2}\s*\w+", re.MULTILINE)
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
 _MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
-# Magics of IPython and of common extensions with similar names.
+# Other magics whose names are similar to those of nbdag's magics.
 _OTHERS = frozenset({"ask", "tag", "set", "setenv", "edit", "time", "page"})
 
 
 @dataclass(frozen=True, slots=True)
 class RawCell:
-    """A cell as in the file."""
+    """A cell as the file stores it."""
 
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    # Line of %%dag, from 1, that built this cell; 0 for a %%dag cell that has built its tasks; None for other cells.
+    # Line of the %%dag cell, from 1, that built this cell; 0 for a %%dag cell whose tasks are built; else None.
     built: int | None = None
 
 
@@ -60,9 +61,9 @@ class ClassifiedCells:
     cells: tuple[Cell, ...]
     dag: Header | None  # the %dag line that has a name or options, if there is one
     options: DagOptions
-    task_options: dict[int, TaskOptions]  # by cell
-    body: dict[int, int]  # task cell → first line, from 1, of the body that the operator gets
-    declared: tuple[tuple[str, str, Place], ...]  # from %edges: upstream task, downstream task, place
+    task_options: dict[int, TaskOptions]  # index of a task cell → options of the task
+    body: dict[int, int]  # index of a task cell → first line, from 1, of the text below the header
+    declared: tuple[tuple[str, str, Place], ...]  # an edge of %edges: upstream task, downstream task, place
     problems: tuple[Problem, ...]
 
 
@@ -71,19 +72,19 @@ class _Draft:
     """One cell while it is being classified."""
 
     index: int
-    number: int  # in the file; for a built cell, the number of its %%dag cell
+    number: int  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell
     raw: RawCell
     lines: list[str]
-    kind: CellKind | None = None  # None: depends on its position
+    kind: CellKind | None = None  # None: the position of the cell decides
     header: Header | None = None
     task: str | None = None
-    body: int = 0  # the first line, from 0, below the header
-    own: list[int] = field(default_factory=list)  # lines of nbdag, from 0
-    only_own: bool = False  # it has no other lines
+    body: int = 0  # number of the first line below the header, from 0
+    own: list[int] = field(default_factory=list)  # numbers of the lines with nbdag's magics, from 0
+    only_own: bool = False  # True: all lines, except blank lines and comments, are nbdag's magics
 
     @property
     def builds(self) -> bool:
-        """Return whether it is a %%dag cell."""
+        """Return whether this is a %%dag cell."""
         return self.header is not None and self.header.builds
 
     @property
@@ -102,12 +103,12 @@ def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
 
 
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
-    """Return the lines joined, those of nbdag as comments, so that line numbers stay the same."""
+    """Join the lines of a cell into code; the lines `own` with nbdag's magics become comments."""
     kept = list(lines)
     for line in own:
         text = kept[line].lstrip()
         indent = kept[line][: len(kept[line]) - len(text)]
-        # An indented line may be the only one of its block.
+        # An indented line may be the only statement of its block, so it becomes `pass`.
         kept[line] = f"{indent}pass  # {text}" if indent and line - 1 not in own else f"# {text}"
     first = next((n for n, line in enumerate(kept) if line.strip() and not line.startswith("#")), None)
     if own and first is not None and _CELL_MAGIC.match(kept[first]):
@@ -169,7 +170,7 @@ class _Classifier:
             untagged = kind is CellKind.SCRATCH
         own = draft.own
         if options is not None and options.operator != "python":
-            own = [line for line in own if line < draft.body]  # the body is in another language
+            own = [line for line in own if line < draft.body]  # the rest is in another language
         code = code_of(draft.lines, own) if draft.raw.type == "code" else ""
         return Cell(
             index=draft.index,
@@ -225,7 +226,7 @@ class _Classifier:
             if draft.raw.built is None:
                 draft.kind = CellKind.BUILDER
                 return
-        if name not in _KINDS:  # the code below %%dag and %%edges belongs to no task and is not setup
+        if name not in _KINDS:  # code below %%edges, or below a %%dag header whose tasks are built, does not run
             draft.own = list(range(len(draft.lines)))
             draft.kind = CellKind.CONTROL
             return
@@ -242,7 +243,7 @@ class _Classifier:
         draft.kind = kind
 
     def _read_lines(self, draft: _Draft) -> None:
-        """Find nbdag's line magics among the code below the header."""
+        """Find nbdag's line magics in the code below the header."""
         if not _CANDIDATE.search("\n".join(draft.lines[draft.body :])):
             return
         work = ["" if n < draft.body else line for n, line in enumerate(draft.lines)]
@@ -315,7 +316,7 @@ class _Classifier:
         try:
             parse(right + found["rest"])
         except HeaderError:
-            return  # a magic of another extension, with arguments of its own
+            return  # nbdag's magic does not accept these arguments, so this is a magic of another extension
         self._add("NB104", draft.place(line), f"unknown magic {found['magic']}", hint=f"did you mean {right}?")
 
     def _check_tasks(self) -> None:
@@ -332,9 +333,8 @@ class _Classifier:
                     task=draft.task,
                 )
             first.setdefault(draft.task, draft)
-        wrong = any(
-            each.severity == "error" for each in self.problems
-        )  # an error may hide the task; report only the error
+        # An error in a header may hide a task, so "no task" is reported only if there is no error.
+        wrong = any(each.severity == "error" for each in self.problems)
         kinds = (CellKind.TASK, CellKind.BUILDER)
         if not wrong and not any(draft.kind in kinds for draft in self.drafts):
             code = any(draft.raw.type == "code" and draft.raw.source.strip() for draft in self.drafts)
@@ -359,7 +359,7 @@ class _Classifier:
 
 
 def _last_line(lines: Sequence[str], start: int) -> int:
-    """Return the last line of a logical line that backslashes continue."""
+    """Return the number of the last line of a logical line, which backslashes may continue."""
     end = start
     while lines[end].endswith("\\") and end + 1 < len(lines):
         end += 1
@@ -374,7 +374,7 @@ def _tokens_by_line() -> Any:
 
 
 def _commands(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last line of each magic or shell command that IPython finds, so none inside strings."""
+    """Yield the first and last line of each magic or shell command, ignoring those inside strings as IPython does."""
     work = list(lines)
     while True:
         found = _first_command(work)

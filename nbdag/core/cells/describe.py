@@ -1,7 +1,8 @@
 """Describe a notebook as JSON data for `check --json` and `show --json`.
 
 Other programs rely on the schema: keys are added, never renamed or removed. Cells count from 0 over all cells of the
-file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
+file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums. Recipients of
+notifications and parameters that look like secrets are masked.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from enum import Enum
 from typing import Any
 
 from ..model.dag import Dag, Edge, Place, Problem, Task
+from ..model.masking import masked_recipient, masked_sources
 from ..options.options import DagOptions, TaskOptions
 
 
 def describe(dag: Dag) -> dict[str, Any]:
-    """Return the analysed notebook as JSON data."""
+    """Return a notebook as JSON data: its cells, tasks, edges and problems."""
     return {
         "dag": {
             "id": dag.id,
             **_options(dag.options),
-            "parameters": dict(dag.parameters),
+            "parameters": masked_sources(dag.parameters),
             "language": dag.language,
             "kernel": dag.kernel_name,
         },
@@ -72,7 +74,13 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
-    return {field.name: _plain(getattr(options, field.name)) for field in fields(options)}
+    described = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.metadata.get("recipients"):
+            value = [masked_recipient(each) for each in value]
+        described[field.name] = _plain(value)
+    return described
 
 
 def _place(place: Place) -> list[int]:

@@ -1,9 +1,10 @@
 """Parse and format nbdag's magics, for the live notebook, headless runs and the command line.
 
 A header is a line such as `%%task train --retries 2`. It follows the quoting rules of a shell, may end with a comment,
-and continues on the next line after a backslash. `parse(format(header)) == header` for every header that `parse`
-returns. An invalid header raises `HeaderError` with the column and, for a misspelt word, the nearest valid one. The
-options are declared in `core.options.options`, the types of their values in `core.options.option_types`.
+and continues on the next line if it ends with a backslash. `parse(format(header)) == header` for every header that
+`parse` returns. For an invalid header, `parse` raises `HeaderError` with the column and, if a word is misspelt, the
+most similar valid word. `core.options.options` declares the options, `core.options.option_types` the types of their
+values.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ __all__ = [
     "word_start",
 ]
 
-# The magic of each kind of header. Cell magics are accepted with one percent sign, too. %%dag builds tasks with the
-# code below it.
+# The magic of each kind of header. A cell magic is also accepted with one percent sign. %dag is accepted with two
+# percent signs, and then the code below it builds tasks.
 MAGICS: Mapping[str, str] = {
     "task": "%%task",
     "setup": "%%setup",
@@ -53,7 +54,7 @@ _SCHEDULING = ("schedule", "start_date", "end_date", "catchup")
 _LINE_ONLY = ("edges", "nbdag")
 _HEADER = re.compile(rf"\s*(?P<percent>%%?)(?P<kind>{'|'.join(MAGICS)})(?=\s|\\|$)", re.ASCII)
 _EDGE = re.compile(rf"\s*(?:(?P<id>{option_types.ID.pattern})|(?P<sign>>>|<<|[\[\],;])|(?P<comment>#.*)|(?P<bad>\S+))")
-# Airflow's names of options that have another name here.
+# Airflow's name of an option → nbdag's name, if the two differ.
 _ALIASES = {
     "catch-up": "catchup",
     "dagrun-timeout": "timeout",
@@ -77,20 +78,20 @@ class HeaderError(NbdagError):
 
     message: str
     hint: str = ""  # the next step; empty if the message contains it
-    magic: str = ""  # such as %%task
-    column: int = 1  # from 1, in the header's line
-    others: tuple[HeaderError, ...] = ()  # further errors of the line
+    magic: str = ""  # the header's magic, such as %%task
+    column: int = 1  # column of the error in the header's line, from 1
+    others: tuple[HeaderError, ...] = ()  # further errors in the same header
     exit_code = 2
     template = "{place}{message}{advice}"
 
     @property
     def place(self) -> str:
-        """Magic and column, as a prefix."""
+        """The magic and the column, as a prefix of the message."""
         return f"{self.magic}, column {self.column}: " if self.magic else ""
 
     @property
     def advice(self) -> str:
-        """The hint, as a suffix."""
+        """The hint, as a suffix of the message."""
         return f"; {self.hint}" if self.hint else ""
 
 
@@ -99,20 +100,20 @@ class Header:
     """The contents of one header line."""
 
     kind: str  # task, dag, setup, params, skip, edges or nbdag
-    name: str | None = None  # of the task or the DAG
-    options: Mapping[str, Any] = field(default_factory=dict)  # the given options, by field of TaskOptions or DagOptions
-    edges: tuple[tuple[str, str], ...] = ()  # of %edges: (upstream task, downstream task)
-    rest: str = ""  # of %nbdag: the command line
-    builds: bool = False  # %%dag: the code below it builds tasks
+    name: str | None = None  # the id of the task or of the DAG
+    options: Mapping[str, Any] = field(default_factory=dict)  # field of TaskOptions or DagOptions → given value
+    edges: tuple[tuple[str, str], ...] = ()  # the edges of an %edges line: (upstream task, downstream task)
+    rest: str = ""  # the command line after %nbdag
+    builds: bool = False  # True for %%dag, where the code below the header builds tasks
 
     @property
     def is_bare(self) -> bool:
-        """Return whether it has no name or options: %dag alone draws the graph, %%dag alone builds tasks."""
+        """Return whether the header consists of the magic alone; a bare %dag draws the graph."""
         return self.name is None and not self.options and not self.edges and not self.rest
 
 
 def is_header(line: str) -> bool:
-    """Return whether a line begins with a magic of nbdag, whether it is valid or not."""
+    """Return whether a line begins with a magic of nbdag; the header may be invalid."""
     return _HEADER.match(line) is not None
 
 
@@ -156,17 +157,17 @@ def format(header: Header) -> str:
 
 
 def flag_for_airflow(flag: str) -> str:
-    """Return the name here of an option of Airflow; empty if the name is the same."""
+    """Return nbdag's name of an option of Airflow, or "" if Airflow has no other name for an option."""
     return _ALIASES.get(flag, "")
 
 
 def task_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> TaskOptions:
-    """Return a task's options: those of its header, else the defaults of `%dag`, else the built-in defaults."""
+    """Return a task's options: from its header, else from the defaults in `%dag`, else the built-in defaults."""
     return TaskOptions(**{**defaults, **given})
 
 
 def dag_options(header: Header | None = None) -> DagOptions:
-    """Return the DAG's options, with its dates aware in its time zone; without a header, the defaults."""
+    """Return the options of a DAG, with aware dates in the DAG's time zone; without a header, the defaults."""
     given = dict(header.options) if header else {}
     zone = ZoneInfo(given.get("tz", "UTC"))
     for name in ("start_date", "end_date"):
@@ -184,7 +185,7 @@ def _task_list(names: Sequence[str]) -> str:
 
 
 def _option_words(option: Option, value: Any) -> list[str]:
-    """Return the words of an option and its value."""
+    """Return the words with which a header line sets this option to this value."""
     flag, kind = f"--{option.flag}", option.kind
     if kind.flag:
         return [flag if value else f"--no-{option.flag}"]
@@ -205,14 +206,14 @@ class _Parser:
         self.magic = magic
         self.known = {option.flag: option for option in OPTIONS.get(kind, ())}
         try:
-            # Blanks replace the magic, so that columns stay correct.
+            # Blanks replace the magic, so that the columns of the words stay correct.
             self.words = option_types.split(" " * at + text[at:])
         except ValueError as error:
             message, position = error.args
             raise HeaderError(message, hint="close or remove it", magic=magic, column=position + 1) from None
         self.name: str | None = None
-        self.given: dict[Option, list[Any]] = {}  # parsed values, in the order of the line
-        self.place: dict[str, Word] = {}  # field → word of the option
+        self.given: dict[Option, list[Any]] = {}  # option → parsed values, in the order of the line
+        self.place: dict[str, Word] = {}  # field → the word that names the option
 
     def read(self) -> Header:
         ahead = list(self.words)
@@ -244,7 +245,7 @@ class _Parser:
         return header
 
     def _check_schedule(self, header: Header) -> None:
-        """Raise `HeaderError` for an invalid schedule, so that it does not fail only at its first tick."""
+        """Raise `HeaderError` for an invalid schedule, which would otherwise fail only at its first tick."""
         from ..schedule.timetable import (  # imports croniter, which is slow, and most headers have no schedule
             ScheduleError,
             Timetable,
@@ -276,7 +277,7 @@ class _Parser:
             raise self._error(f"{word.text!r} is not a valid name", word, hint=f"use {option_types.ID_RULE}") from None
 
     def _option(self, word: Word, ahead: Sequence[Word]) -> int:
-        """Parse one option; return how many of the words ahead were its values."""
+        """Parse one option and return how many of the words ahead belong to it."""
         flag, equals, value = word.raw.partition("=")
         option, turned_off = self._find_option(word, flag[2:].replace("_", "-"))
         if option.kind.flag:
@@ -301,7 +302,7 @@ class _Parser:
         return len(taken) - (1 if equals else 0)
 
     def _find_option(self, word: Word, flag: str) -> tuple[Option, bool]:
-        """Return the option with this name, and whether it is turned off. Raise `HeaderError` if it is unknown."""
+        """Return the option with this name, and whether --no- turns it off. Raise `HeaderError` if it is unknown."""
         if flag in self.known:
             return self.known[flag], False
         positive = self.known.get(flag.removeprefix("no-"))
@@ -355,7 +356,7 @@ class _Parser:
                     raise self._error(f"--map has the variable {variable} twice", word, hint="map each variable once")
                 before.append((variable, _))
             return
-        # A repeated task, tag or name is ignored.
+        # A task, tag or variable that is given twice counts once.
         before.extend(dict.fromkeys(value for value in values if not option.kind.many or value not in before))
 
     def _error(self, message: str, word: Word | None, *, hint: str = "") -> HeaderError:
@@ -367,14 +368,14 @@ def _example(option: Option) -> str:
 
 
 def _field_value(option: Option, values: Sequence[Any]) -> Any:
-    """Return the value of a field from the values given for it."""
+    """Return the field's value, made from all values that the line gives for the option."""
     if option.kind.join:
         return option.kind.join(values)
     return tuple(values) if option.kind.many or option.kind.repeat else values[0]
 
 
 def _expression(taken: Sequence[Word]) -> str:
-    """Return the expression in these words; unless quotes enclose all of it, they belong to Python."""
+    """Return the expression in these words. Quotes around the whole value are removed; others belong to Python."""
     if len(taken) > 1:
         return " ".join(word.raw for word in taken)
     word = taken[0]
@@ -384,7 +385,7 @@ def _expression(taken: Sequence[Word]) -> str:
 
 def _edges(text: str, at: int) -> tuple[tuple[str, str], ...]:
     """Return the pairs of `a >> [b, c] >> d; e << f` without duplicates."""
-    chains: list[list[tuple[str, list[str]]]] = [[]]  # of (the sign before it, the tasks of one link)
+    chains: list[list[tuple[str, list[str]]]] = [[]]  # each link of a chain is (sign before it, tasks of the link)
     sign, inside = "", False
 
     def invalid(message: str, hint: str, position: int) -> HeaderError:

@@ -1,8 +1,8 @@
-"""Find the imports of a notebook's cells that a fork server can execute ahead of the cells.
+"""Find the imports in a notebook's cells that a fork server can execute before the cells run.
 
-They are collected in notebook order, up to the first line that changes the meaning of an import: the environment, or
-the front of the module path. Imports below that line must not be executed before it. Imports inside functions do not
-count, since the function may never be called.
+Imports are collected in notebook order, up to the first line that may change what an import loads: a change of the
+environment or of the front of the module path. Imports below that line must not be executed before it. Imports inside
+functions are not collected, since the function may never be called.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def imports(dag: Dag) -> tuple[str, ...]:
     return imported(tuple(cell.code for cell in dag.cells if cell.kind in _CODE))
 
 
-@lru_cache(maxsize=64)  # all jobs of a run need the same
+@lru_cache(maxsize=64)  # all jobs of a run have equal arguments
 def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the imports of some cells' code, as `imports` does."""
+    """Return the imports in the code of several cells, in the form that `imports` returns."""
     found: dict[str, None] = {}
     for code in cells:
         python = to_python(code)
@@ -45,7 +45,7 @@ def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def changes_imports(code: str) -> bool:
-    """Return whether a cell changes the meaning of imports below it."""
+    """Return whether a cell changes what imports below the cell may load."""
     python = to_python(code)
     return not isinstance(python, SyntaxProblem) and any(map(_changes_imports, _statements(python.tree.body)))
 
@@ -107,7 +107,7 @@ def _dotted(node: ast.expr) -> str:
 
 
 def top_level_modules(tree: ast.AST) -> Iterator[str]:
-    """Yield the top-level module (`a` of `import a.b`) of each import, wherever it is in the code."""
+    """Yield the top-level module (`a` for `import a.b`) of each import, including imports inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -130,5 +130,5 @@ def imported_modules(code: str) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def changes_module_path(code: str) -> bool:
-    """Return whether the code changes where modules are found, or runs another file whose imports cannot be seen."""
+    """Return whether the code changes the module path, or runs another file, whose imports are unknown."""
     return _CHANGES_PATH.search(code) is not None

@@ -1,7 +1,8 @@
 """Compare the types of a run's parameters with those of their defaults.
 
-Parameters on a command line are text. A text in place of a list fails late, or yields single characters. The type of a
-default is known if its source is a plain list, tuple, set, dict or number; otherwise any value is accepted.
+Parameters on a command line are text. If a cell expects a list but gets a text, it fails late, or iterates over single
+characters. The type of a default is known if the default is written as a list, tuple, set, dict or number; otherwise
+any value is accepted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import NbdagError, error
+from ..model.masking import masked_value
 
 _KINDS: Mapping[type[ast.expr], str] = {
     ast.List: "list",
@@ -28,14 +30,14 @@ class ParameterTypeError(NbdagError):
     """A parameter whose default is a list, tuple, set or dict was given a text."""
 
     name: str
-    kind: str  # such as list
+    kind: str  # name of the default's type, such as list
     text: str
     exit_code = 2
     template = "parameter {name} is a {kind}, but its value is the text {text!r}; write -y '{name}: {example}'"
 
     @property
     def example(self) -> str:
-        """The text, if it is a YAML collection, else an example of one."""
+        """An example of a valid value: the given text if it is a YAML collection, else a short collection."""
         text = self.text.strip()
         if text[:1] + text[-1:] in ("[]", "{}") and text.isprintable() and "'" not in text:
             return text
@@ -43,11 +45,11 @@ class ParameterTypeError(NbdagError):
 
 
 def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    """Raise `ParameterTypeError` for a text in place of a list, tuple, set or dict; `defaults` are source code."""
+    """Raise `ParameterTypeError` if a text is given for a list, tuple, set or dict; `defaults` are source code."""
     for name, value in given.items():
         kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
         if isinstance(value, str) and kind not in ("", "number"):
-            raise ParameterTypeError(name, kind, value)
+            raise ParameterTypeError(name, kind, str(masked_value(name, value)))
 
 
 def texts_given_for_numbers(defaults: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

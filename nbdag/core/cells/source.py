@@ -1,8 +1,8 @@
 """Parse a cell as Python, with the line numbers of the cell.
 
-Plain Python is parsed directly. Other code is transformed by IPython first, which replaces `%time f(x)`, `files = !ls`
-and `df?` by calls. If a cell magic executes its body as Python (`%%time`, `%%capture`), its body is parsed. The body of
-any other cell magic is text; it reads only the names that IPython expands in it.
+Plain Python is parsed directly. Other code is first transformed by IPython, which replaces `%time f(x)`, `files = !ls`
+and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like that of any
+cell. Below any other cell magic there is only text, which reads the names that IPython expands in it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-# Cell magics whose body is Python in the notebook's namespace, and those whose body has a namespace of its own.
+# Cell magics that run Python in the notebook's namespace, and cell magics that run Python in a namespace of its own.
 OPEN_MAGICS = frozenset({"time", "capture", "prun", "memit", "mprun", "lprun", "heat", "snakeviz", "scalene", "debug"})
 CLOSED_MAGICS = frozenset({"timeit"})
-# Cell magics whose body is in another language; IPython expands no names in it.
+# Cell magics whose text is in another language; IPython expands no names in that text.
 TEXT_MAGICS = frozenset(
     {
         "bash",
@@ -63,13 +63,13 @@ class Python:
     """A cell parsed as Python."""
 
     tree: ast.Module  # line numbers are those of the cell
-    text: str  # source of `tree`
-    shown: bool = True  # a last expression is displayed, as no `;` follows it
-    closed: bool = False  # the names that it binds are local to it, as in %%timeit
-    reads: tuple[tuple[str, int], ...] = ()  # names that the line or the text of a magic expands, with lines
-    soft_reads: tuple[tuple[str, int], ...] = ()  # names that a magic may expand by its own rules, with lines
-    writes: tuple[tuple[str, int], ...] = ()  # names that a magic sets, such as `%%capture out`, with lines
-    opaque: tuple[int, ...] = field(default=())  # lines that cannot be analysed
+    text: str  # the source code that `tree` was parsed from
+    shown: bool = True  # whether the value of a last expression is displayed; a `;` at the end prevents it
+    closed: bool = False  # True: the names that the cell binds are local to the cell, as in %%timeit
+    reads: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that IPython expands in the text of a magic
+    soft_reads: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that the magic itself may expand
+    writes: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that a magic sets, as `%%capture out` does
+    opaque: tuple[int, ...] = field(default=())  # numbers of the lines that cannot be analysed
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class SyntaxProblem:
 def to_python(code: str) -> Python | SyntaxProblem:
     """Parse a cell's code; return a `SyntaxProblem` instead of raising an error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python repeats its warnings about escapes when the cell runs
+        warnings.simplefilter("ignore")  # Python gives its warnings about escapes again when the cell runs
         try:
             return _cell_magic(code) or _plain(code)
         except SyntaxError as error:
@@ -93,7 +93,7 @@ def to_python(code: str) -> Python | SyntaxProblem:
 
 
 def parse_line(text: str, line: int) -> ast.Module | None:
-    """Return the code after `%time` and the like, with each node at `line`; None if it is not Python."""
+    """Parse the code after a magic such as `%time`, with every node at `line`; return None if it is not Python."""
     found = to_python(text.strip())
     if isinstance(found, SyntaxProblem):
         return None
@@ -170,7 +170,10 @@ def _transformer() -> Any:
 
 
 def _transformed(code: str) -> tuple[str, list[int] | None]:
-    """Return the Python that IPython makes of a cell, and the cell's line for each of its lines (None: equal)."""
+    """Return the Python into which IPython transforms a cell, and for each line of it the line of the cell.
+
+    None instead of the lines means that the line numbers are equal.
+    """
     text: str = _transformer().transform_cell(code)
     # IPython drops leading blank lines and joins continued lines of a magic.
     blank = re.match(r"(?:[ \t]*\n)*", code)

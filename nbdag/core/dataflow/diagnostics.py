@@ -109,8 +109,8 @@ class Diagnostics:
                 "NB305",
                 analysis,
                 analysis.uses.optional.get(name, 1),
-                f"task {analysis.cell.task} reads {name} only if it exists, and setup sets it in cell "
-                f"{self.cells[index].in_file + 1}, which is below it, so the task does not see it",
+                f"task {analysis.cell.task} may read {name}, but does not see it: setup sets it in cell "
+                f"{self.cells[index].in_file + 1}, which is below the task",
                 f"move that setup cell above the task if the task is meant to use {name}",
             )
 

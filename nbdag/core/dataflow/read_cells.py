@@ -33,7 +33,8 @@ class CellAnalysis:
     options: TaskOptions
     uses: CellUses
     setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    unseen: Mapping[str, int] = field(default_factory=dict)  # guarded read → index of the setup cell below that sets it
+    future_above: bool = False  # a task above says `from __future__ import annotations`, which holds here too
+    unseen: Mapping[str, int] = field(default_factory=dict)  # name it may read → index of the setup cell below
     hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
 
 
@@ -106,7 +107,7 @@ def analyse_cells(
     above = NamesAbove()
     running = executed_cells(cells)
     below = _setup_cells_below(running, parsed)
-    future = False
+    future = future_of_task = False
     star = False
     for position, cell in enumerate(running):
         python = parse(cell, parsed)
@@ -147,11 +148,14 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A guarded read must find what it finds in a top-to-bottom run: nothing. Analyse the cell again without.
-            guarded = {name: running[last].index for name, last in needed.items() if name in result.guarded}
-            if not guarded:
+            # A top-to-bottom run fails if the cell needs setup from below, but not if it may do without the name. The
+            # task must not see that setup then, which may also bind other names again: analyse the cell without it.
+            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            if not optional:
                 break
-            unseen |= guarded
+            unseen |= optional
+        above_says = future_of_task
+        future_of_task |= cell.kind is CellKind.TASK and result.future_annotations and not future
         future = result.future_annotations
         hidden = any(note.kind == "opaque" for note in result.notes)
         star = star or any(note.kind == "star" for note in result.notes) or (hidden and cell.kind is not CellKind.TASK)
@@ -161,7 +165,7 @@ def analyse_cells(
             if each.kind is CellKind.SETUP
         )
         unseen = {name: index for name, index in unseen.items() if index not in setup_below}
-        analysis = CellAnalysis(position, cell, own, result, setup_below, unseen, star or hidden)
+        analysis = CellAnalysis(position, cell, own, result, setup_below, above_says, unseen, star or hidden)
         found.analyses.append(analysis)
         _pass_cell(analysis, above, found, cell.index in skippable)
     return found

@@ -18,6 +18,9 @@ from ..model.dag import CellKind, Definition, Place
 from .reaching_definitions import CellFlow, Version
 from .read_cells import CellAnalysis, NotebookAnalysis
 
+# IPython keeps this for the cells below the one that says it.
+_FUTURE = Definition(name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1))
+
 
 class ShippedDefinitions:
     """The definitions that travel as source, and those that each task needs."""
@@ -97,6 +100,8 @@ class ShippedDefinitions:
             if definition is not None and read.version is not None:
                 ahead += self._all_of(read.version.maker, definition)
             ahead += self._carried(read.value)
+        if flow.analysis.future_above:
+            found[-1, 0, ""] = _FUTURE  # first, so that it holds for the definitions too
         seen: set[tuple[CellAnalysis, int, str]] = set()
         while ahead:
             analysis, definition = ahead.pop()

@@ -169,8 +169,7 @@ class Dag:
     file_edges: tuple[Edge, ...] = ()  # pairs of tasks that use the same files and that no edge orders; only drawn
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    # parameter → source code of its default
+    parameters: Mapping[str, str] = field(default_factory=dict)  # parameter → source code of its default
     language: str = "python"
     kernel_name: str | None = None  # the notebook's kernelspec, if it has one
 

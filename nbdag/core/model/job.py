@@ -56,10 +56,13 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
+    mark: str = ""  # of its processes; the same for every scheduler that knows this attempt
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
     # Name that the task reads → names of the same object in other tasks, which would miss a hidden change of it. None:
     # not known, so every change counts.
     held: Mapping[str, tuple[str, ...]] | None = None
+    # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
     # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
     state_observers: Mapping[str, str] = field(default_factory=dict)

@@ -76,6 +76,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB471": ProblemKind("warning", "files that were not looked at, so their order is unknown"),
     "NB472": ProblemKind("warning", "a task ended by sys.exit, which ends that task only"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
+    "NB420": ProblemKind("warning", "a stored value that is too large to find out what it shares"),
 }
 
 

@@ -30,16 +30,26 @@ class Option:
 
 
 def _option(
-    default: Any, kind: Kind, group: str, help: str, *, affects_result: bool, per_task: bool = False
+    default: Any,
+    kind: Kind,
+    group: str,
+    help: str,
+    *,
+    affects_result: bool,
+    per_task: bool = False,
+    recipients: bool = False,
 ) -> Any:  # as `dataclasses.field` does, so that mypy accepts the call as a default of any type
-    """Return a dataclass field that a header can set. `%dag` cannot set a default for a `per_task` option."""
+    """Return a dataclass field that a header can set.
+
+    `%dag` cannot set a default for a `per_task` option. Values of `recipients` may hold tokens, and are masked.
+    """
     declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
-    return field(default=default, metadata=declared)
+    return field(default=default, metadata={**declared, "recipients": recipients})
 
 
-def _dag_option(default: Any, kind: Kind, group: str, help: str) -> Any:
+def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: bool = False) -> Any:
     """Return a dataclass field that `%dag` can set; it affects which tasks run and when, but not what they compute."""
-    return _option(default, kind, group, help, affects_result=False)
+    return _option(default, kind, group, help, affects_result=False, recipients=recipients)
 
 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
@@ -254,13 +264,13 @@ class DagOptions:
     tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels by which lists can be filtered")
     description: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
     on_failure: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails", recipients=True
     )
     on_success: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
     )
     on_retry: tuple[str, ...] = _dag_option(
-        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried"
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
     # Name of a field of TaskOptions → default for all tasks, as in Airflow's default_args.
     defaults: Mapping[str, Any] = field(default_factory=dict)

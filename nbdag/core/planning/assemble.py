@@ -1,8 +1,8 @@
-"""The job of one attempt, as a worker gets it.
+"""Assembles the job of one attempt, which is sent to a worker.
 
 A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
-paths to write to. If several tasks may have written an input, the nearest one above that succeeded gives it. Nothing
-here touches a file, a clock or a database.
+paths to write to. If several tasks may have written an input, its value is that of the nearest of these tasks above
+that succeeded. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class StoredOutputs:
     """The values that one succeeded instance of a task stored."""
 
     map_index: int
-    digests: Mapping[str, str] = field(default_factory=dict)  # name → digest of the value
+    digests: Mapping[str, str] = field(default_factory=dict)  # name of a variable → digest of its value
 
 
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
@@ -42,11 +42,12 @@ def assemble(
     parameters: Mapping[str, Any] | None = None,
     element: Mapping[str, str] | None = None,
     expand: bool = False,
+    mark: str = "",
     context: Mapping[str, Any] | None = None,
 ) -> Job:
     """Return the job of one attempt.
 
-    `outputs_of` returns the outputs of a task so far, in this run or in a run from which it borrows values.
+    `outputs_of` returns the outputs that a task has stored so far, in this run or in the run whose values are reused.
     """
     task = dag.tasks[key.task]
     return Job(
@@ -65,8 +66,10 @@ def assemble(
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
+        mark=mark,
         context=dict(context or {}),
         held=names_missing_hidden_changes(dag, task),
+        beside=beside(dag, task),
         changed_later=changed_later(dag, task),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
@@ -74,13 +77,13 @@ def assemble(
 
 
 def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
-    """Return the input values of a task, without the names that their writers did not store."""
+    """Return the stored values of a task's inputs; a name that its writer did not store is omitted."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
             instances = sorted(outputs_of(source), key=lambda each: each.map_index)
             if not instances:
-                continue  # it did not succeed, so the value from further up counts
+                continue  # this writer did not succeed, so an earlier writer gives the value
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
@@ -90,7 +93,7 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
 
 
 def readers(dag: Dag, task: str) -> dict[str, str]:
-    """Return, for each name that other tasks take from this one, the first of these tasks in notebook order."""
+    """Return, for each name that other tasks read from this task, the first reader in notebook order."""
     found: dict[str, str] = {}
     for reader in dag.tasks.values():
         for wanted in reader.inputs:
@@ -123,15 +126,38 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
             names = tuple(each for each in names if each in (below if name in given else anywhere | below))
         if names:
             found[name] = names
-    for name, expression in task.options.map:  # an element is part of the object of these names
+    for name, expression in task.options.map:  # an element may be a part of an object that the expression names
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
     return found
 
 
+def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return, by the name of an input, the names that its writers stored too, and that tasks below are given."""
+    given_below = {
+        (each.name, source)
+        for other in dag.tasks.values()
+        if other.cell > task.cell
+        for each in other.inputs
+        for source in each.sources
+    }
+    found = {}
+    for each in task.inputs:
+        names = dict.fromkeys(
+            name
+            for source in each.sources
+            for group in dag.tasks[source].exports
+            for name in group
+            if name != each.name and (name, source) in given_below
+        )
+        if names:
+            found[each.name] = tuple(names)
+    return found
+
+
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each name that tasks below this one change in place, the first of these tasks."""
+    """Return, for each name that a task below changes in place, the first such task."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell <= task.cell:

@@ -1,8 +1,8 @@
-"""Cache keys: when the result of an earlier attempt may replace a new attempt.
+"""Cache keys: they decide whether the result of an earlier attempt replaces a new attempt.
 
-Two attempts at a task have the same key if everything that the analysis knows to affect the result is equal: the code,
-the inputs, the interpreter, and the imported modules. Comments, layout, and options that only affect how a task runs
-(retries, timeouts, pools) are not part of the key. Other tasks count only through the values that they pass on. A key
+Two attempts at a task have equal keys if everything that is known to affect the result is equal: the code, the inputs,
+the interpreter, and the imported modules. Comments, layout, and options that only affect how a task runs (retries,
+timeouts, pools) are not part of the key. Other tasks affect the key only through the values that they pass on. A key
 cannot cover dependencies that the notebook's code does not show: files, services, the environment, the clock.
 
 The caller computes the fingerprints of modules. Nothing here touches a file, a clock or a database.
@@ -24,7 +24,7 @@ from ..model.dag import Dag, Task
 from ..model.job import Job
 from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
-_IN_ELEMENT = frozenset({"map", "zip"})  # options that reach an instance only through its element, which the key holds
+_IN_ELEMENT = frozenset({"map", "zip"})  # options that affect an instance only through its element, which is in the key
 _VERSION = 1  # increase it to invalidate all stored keys
 _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
@@ -32,8 +32,8 @@ _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
-    This is never so for a sensor, because it polls external state, nor for the attempt that computes the elements of a
-    mapped task, because it is cheap.
+    Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
+    of a mapped task, because it is cheap.
     """
     return job.task.options.cache and not job.task.polls and not job.expand
 
@@ -72,8 +72,8 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
 def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     """Return the modules that affect a task's result, or None if the code changes where modules are found.
 
-    They are the imports of the task's own cells and of its ancestors, since an input may be an instance of a class
-    from a module that only an ancestor imports.
+    The modules are those that the task's kernel or an ancestor's kernel imports, since an input may be an instance of a
+    class from a module that only an ancestor imports.
     """
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
@@ -83,26 +83,26 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def normalized(code: str) -> str:
-    """Return the code without what changes nothing: comments (the header is one by now) and layout."""
+    """Return the code without comments and layout. The header has already become a comment."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # a cell magic may give layout and comments in its body a meaning
+        return "\n".join(lines[head:])  # layout and comments may have a meaning for a cell magic
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 
 
 def _read(task: Task, text: str) -> frozenset[str]:
-    """Return the names that an attempt may read, in its code or in the functions that it calls.
+    """Return the names that the task's code, or a function that it calls, may read.
 
-    Names that only `--map` reads do not count, because an instance gets its element instead.
+    Names that only `--map` reads are excluded, because an instance gets an element instead.
     """
     only_mapped = {word for _, expression in task.options.map for word in _words(expression)}
     return frozenset(_words(text) | (set(task.reads) - only_mapped))
 
 
 def _expressions(options: TaskOptions) -> Iterator[str]:
-    """Yield the expressions that an instance evaluates; `--map` is not one of them, since only the expansion does."""
+    """Yield the expressions that an instance evaluates; `--map` is excluded, since only the expansion evaluates it."""
     for name in EXPRESSION_OPTIONS:
         value = getattr(options, name)
         if name not in _IN_ELEMENT and value is not None:
@@ -114,7 +114,7 @@ def _words(text: str) -> set[str]:
 
 
 def _run_context(job: Job) -> dict[str, Any]:
-    """Return the attributes of `dag_run` that the code uses; a task that uses the run's date has a result per date."""
+    """Return the values of the attributes of `dag_run` that the code uses, such as the date of the run."""
     task = job.task
     codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
     texts = (*codes, *_expressions(task.options))
@@ -123,10 +123,10 @@ def _run_context(job: Job) -> dict[str, Any]:
 
 
 def _watched(job: Job) -> list[list[Any]]:
-    """Return the names that decide on the attempt's warnings about hidden changes and shared objects.
+    """Return the names on which an attempt's warnings about hidden changes and shared objects depend.
 
-    A cached result must not hide a warning that a new attempt would give. That happens if another task has since begun
-    to read an object of setup, or to change a value that shares objects with other outputs of the task.
+    A cached result must not hide a warning that a new attempt would give: since the earlier attempt, the notebook may
+    have got a task that reads an object of setup, or that changes a value which shares objects with other outputs.
     """
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}

@@ -1,6 +1,6 @@
-"""Unmet conditions of a task in words.
+"""Descriptions of the conditions that a task does not meet yet.
 
-The functions return fragments such as "waits for train, which is running"; `nbdag why`, the log and the report put
+The functions return fragments such as "waits for train, which is running". `nbdag why`, the log and the report write
 them after the task's name.
 """
 
@@ -16,8 +16,8 @@ from .triggers import Counts, rule_named
 def unmet_upstream(pending: Sequence[tuple[str, TaskState, int, int]], rule: str) -> tuple[str, ...]:
     """Describe the unfinished upstream tasks of a task.
 
-    Each item is an upstream task, the state of one unfinished instance, the number of unfinished instances and the
-    number of all instances.
+    Each item of `pending` is an upstream task, the state of one of its unfinished instances, the number of its
+    unfinished instances and the number of all its instances.
     """
     words = [
         f"waits for {task}, which {state_phrase(state)}"
@@ -39,7 +39,7 @@ def unmet_rule(rule: str, counts: Counts) -> str:
 
 
 def _tally(counts: Counts) -> str:
-    """Count the outcomes of the upstream instances: "2 succeeded, 1 was skipped"."""
+    """Return the outcomes of the upstream instances, counted: "2 succeeded, 1 was skipped"."""
     kinds = (
         (counts.success, _same("succeeded")),
         (counts.skipped, _was("skipped")),

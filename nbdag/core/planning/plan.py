@@ -1,10 +1,10 @@
 """The next steps of a run.
 
-Given a notebook, the states of its task instances, and the time, `plan` returns the instances that change state and
-the reasons, the instances that may be queued and their order, and whether the run has ended. The scheduler calls it
-after every change; equal arguments give an equal plan. It visits tasks in run order, so one plan contains all
-consequences of a move, such as a failure that settles every task after it. `pools` assigns slots to ready instances,
-`explain` puts conditions into words. Nothing here touches a file, a clock or a database.
+Given a notebook, the states of its task instances, and the time, `plan` returns the instances that change state, with
+the reasons; the instances that may be queued, in order; and whether the run has ended. The scheduler calls it after
+every change. Equal arguments give an equal plan. `plan` visits tasks in run order, so one plan contains all
+consequences of a move, such as the final states of all tasks after a failure. `pools` assigns slots to ready instances,
+and `explain` describes unmet conditions. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Instance:
     task: str
     map_index: int = -1  # from 0 for an element of a mapped task
     state: TaskState = TaskState.NONE
-    tries: int = 0  # attempts started since it was last cleared
-    ready_at: datetime | None = None  # earliest next start, for up_for_retry and up_for_reschedule
-    short_circuit: bool = False  # it was skipped and skips all its descendants
+    tries: int = 0  # number of attempts since the instance was last cleared
+    ready_at: datetime | None = None  # earliest next start, in state up_for_retry or up_for_reschedule
+    short_circuit: bool = False  # True: the instance was skipped, and so all its descendants are skipped
 
     @property
     def key(self) -> InstanceKey:
@@ -47,7 +47,7 @@ class Instance:
 
     @property
     def label(self) -> str:
-        """Return its name in messages: `train`, `train[3]`."""
+        """Return the name of the instance for messages: `train` or `train[3]`."""
         return task_label(self.task, self.map_index)
 
 
@@ -57,11 +57,11 @@ class RunView:
 
     run_id: str
     dag_id: str
-    logical_date: datetime | None  # None: a run without a date
+    logical_date: datetime | None  # None: the run has no date
     state: RunState
-    started: datetime | None = None  # when it became running; its timeout counts from here
+    started: datetime | None = None  # when the run became running, from which its timeout is measured
     kind: str = "manual"  # scheduled, manual or backfill
-    selection: frozenset[str] | None = None  # tasks of a partial run; None: all
+    selection: frozenset[str] | None = None  # the tasks of a partial run; None: all tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,33 +72,33 @@ class Move:
     map_index: int
     old: TaskState
     state: TaskState
-    reason: str  # such as "train failed"
+    reason: str  # why the state changes, such as "train failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The next steps of a run, in the order in which to record them: missing, moves, verdict; then cancel and ready."""
+    """The next steps of a run. The caller records `missing`, `moves` and `verdict`, in this order, before it acts."""
 
-    missing: tuple[Instance, ...] = ()  # instances to add, in state none, for tasks that had none
+    missing: tuple[Instance, ...] = ()  # new instances, in state none, for tasks that have no instance yet
     moves: tuple[Move, ...] = ()
-    ready: tuple[Instance, ...] = ()  # in state scheduled after the moves; in queue order
+    ready: tuple[Instance, ...] = ()  # instances that may be queued, in queue order; their state is scheduled
     expand: frozenset[str] = frozenset()  # mapped tasks among `ready` whose elements must be computed
-    cancel: tuple[Instance, ...] = ()  # attempts to terminate; the moves already contain their instances
-    verdict: RunState | None = None  # final state, if the run has ended
-    reason: str = ""  # for the verdict, in words; "" for a success
-    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # why these can never run
-    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True: unmet conditions
-    next_check: datetime | None = None  # time of the next plan if no event comes first
-    waits_for_previous: bool = False  # the run can only go on once the previous run does
+    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; `moves` has their new states
+    verdict: RunState | None = None  # the final state of the run; None: the run continues
+    reason: str = ""  # why the run ends; "" for a success
+    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # instance → why it can never run
+    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # with `explain`: unmet conditions
+    next_check: datetime | None = None  # time of the next plan if no event happens before
+    waits_for_previous: bool = False  # True: the run cannot continue before the previous run does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
     """The instances that replace a mapped task's placeholder, once the number of elements is known."""
 
-    add: tuple[Instance, ...]  # elements to add, in state none
-    drop: tuple[InstanceKey, ...]  # the placeholder, unless there are no elements
-    moves: tuple[Move, ...]  # removal of elements beyond the end; skip of a placeholder without elements
+    add: tuple[Instance, ...]  # new instances, one for each element, in state none
+    drop: tuple[InstanceKey, ...]  # the placeholder, which is deleted; empty if there are no elements
+    moves: tuple[Move, ...]  # removals of instances without an element; without any element, the placeholder's skip
 
 
 def plan(
@@ -110,26 +110,27 @@ def plan(
     previous: Mapping[str, Sequence[TaskState]] | None = None,
     explain: bool = False,
 ) -> Plan:
-    """Return the next steps of a running, or just cancelled, run.
+    """Return the next steps of a run that is running or was just cancelled.
 
-    `previous` has the states of the previous run's instances by task, for `depends_on_past`; None for a first run.
+    `previous` maps each task to the states of its instances in the previous run, for `depends_on_past`; None if there
+    is no previous run.
     """
     if run.state not in (RunState.RUNNING, RunState.CANCELLED):
         return Plan()
     table = _Instances(dag, run, instances)
     inputs = _PlanInputs(now=now, previous=previous, explain=explain)
     result = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), inputs).plan()
-    if result.deadlock and not explain:  # explain a deadlock, but skip the cost otherwise
+    if result.deadlock and not explain:  # explanations are slow, so they are computed only if needed
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
     return result
 
 
 def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expansion:
-    """Return the changes of a mapped task's instances for `length` elements.
+    """Return the changes that give a mapped task one instance for each of `length` elements.
 
-    Instances that exist already, from before a clear, stay; those beyond the end are removed. (Airflow compares with
-    the number of upstream successes, which differs from the number of elements for a product of several maps.)
+    Instances that exist from before a clear are kept; those with a map index of `length` or more are removed. (Airflow
+    compares with the number of upstream successes, which is not the number of elements if several maps are combined.)
     """
     mine = [instance for instance in instances if instance.task == task]
     existing = {instance.map_index for instance in mine}
@@ -150,7 +151,7 @@ def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlanInputs:
-    """The arguments of `plan` beside the run."""
+    """The arguments of `plan` other than the notebook, the run and its instances."""
 
     now: datetime
     previous: Mapping[str, Sequence[TaskState]] | None
@@ -165,13 +166,13 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
 class Layout:
     """Positions and weights of a notebook's tasks."""
 
-    position: Mapping[str, int]  # in the notebook, from 0
-    weights: Mapping[str, int]
+    position: Mapping[str, int]  # task → position in the notebook, from 0
+    weights: Mapping[str, int]  # task → priority weight
 
 
 def layout(dag: Dag) -> Layout:
     """Return a notebook's layout, computed once."""
-    # stored in the Dag's own __dict__, like its cached properties, so that it is freed with the Dag
+    # The layout is stored in the Dag's __dict__, as a cached property would be, so that it is freed with the Dag.
     known = vars(dag)
     if "layout" not in known:
         known["layout"] = Layout({task: n for n, task in enumerate(dag.tasks)}, weights(dag))
@@ -190,17 +191,17 @@ def _ended(states: Sequence[TaskState]) -> Counts:
     )
 
 
-_ONE = {state: _ended([state]) for state in TaskState}  # most tasks are not mapped
+_ONE = {state: _ended([state]) for state in TaskState}  # counts of a task with one instance, as most tasks have
 
 
 def _cuts_short(mine: Sequence[Instance]) -> bool:
-    """Return whether all descendants are skipped, because every instance of the task short-circuits."""
+    """Return whether every instance of a task was skipped with --short-circuit, so that all descendants are skipped."""
     kept = [instance for instance in mine if instance.state is not TaskState.REMOVED]
     return bool(kept) and all(one.short_circuit and one.state is TaskState.SKIPPED for one in kept)
 
 
 class _Instances:
-    """All instances of a run, with the states that the plan gives them."""
+    """All instances of a run, with the states that the plan has given to them so far."""
 
     def __init__(self, dag: Dag, run: RunView, instances: Iterable[Instance]) -> None:
         part = run.selection
@@ -233,12 +234,12 @@ class _Instances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EarlyEnd:
-    """The end of a whole run before all its tasks have ended."""
+    """A reason to end a whole run although some of its tasks have not ended."""
 
     reason: str
-    verdict: RunState | None  # None: the run has its final state already
-    active: TaskState  # final state for the running tasks
-    rules_apply: bool = False  # trigger rules still settle tasks; only the others are skipped
+    verdict: RunState | None  # final state of the run; None: the run is already in its final state
+    active: TaskState  # final state of the tasks that are running
+    rules_apply: bool = False  # True: trigger rules may give tasks a final state; all other waiting tasks are skipped
 
 
 def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
@@ -266,19 +267,19 @@ def _failed(table: _Instances) -> list[Instance]:
 
 
 class _TaskWalk:
-    """One pass over the tasks, in run order."""
+    """Visits all tasks once, in run order, and collects the plan."""
 
     def __init__(
         self, dag: Dag, run: RunView, table: _Instances, early_end: _EarlyEnd | None, inputs: _PlanInputs
     ) -> None:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
-        self.ends: dict[str, Counts] = {}  # task → outcomes of its instances
-        self.cut_short: dict[str, str] = {}  # task skipped regardless of its rule → the task that short-circuited
+        self.ends: dict[str, Counts] = {}  # task → counted outcomes of its instances
+        self.cut_short: dict[str, str] = {}  # task that must be skipped → the task with --short-circuit that skips it
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
-        self.times: list[datetime] = []  # next starts of retries and polls
+        self.times: list[datetime] = []  # when retries and polls are due
         self.waits_for_past = False
         for task in dag.order:
             self._visit(task)
@@ -296,7 +297,7 @@ class _TaskWalk:
         mine = self.table.of.get(task)
         if mine is None:
             return
-        alone = len(mine) == 1  # fast path: most tasks are not mapped, and most have ended or not started
+        alone = len(mine) == 1  # most tasks have one instance, for which this is faster
         if mine[0].state not in FINISHED or (not alone and any(one.state not in FINISHED for one in mine)):
             self._plan_task(self.dag.tasks[task], mine)
         self.ends[task] = _ONE[mine[0].state] if alone else _ended([instance.state for instance in mine])
@@ -308,7 +309,7 @@ class _TaskWalk:
         decision = decide(task.options.trigger, counts)
         settled = self._settled(task, counts, decision)
         held = self._blocked(task, counts, decision) if settled is None else None
-        # the placeholder of a mapped task comes first; elements after it are from before a clear
+        # The placeholder of a mapped task sorts first. Instances after a placeholder are from before a clear.
         mine.sort(key=lambda instance: instance.map_index)
         for n, instance in enumerate(mine):
             stale = n > 0 and mine[0].map_index < 0
@@ -331,7 +332,7 @@ class _TaskWalk:
         total = success = skipped = failed = upstream_failed = removed = 0
         for other in self.dag.upstream[task.id]:
             ends = self.ends.get(other)
-            if ends is None:  # not part of this run
+            if ends is None:  # a partial run does not contain this task
                 if task.options.trigger not in MET_BY_SUCCESS:
                     continue
                 ends = _ONE[TaskState.SUCCESS]
@@ -346,7 +347,7 @@ class _TaskWalk:
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
         """Return the final state of a task that does not run, and the reason, or None if it may run."""
         if task.id in self.cut_short:
-            return TaskState.SKIPPED, f"{self.cut_short[task.id]} cut the run short"
+            return TaskState.SKIPPED, f"{self.cut_short[task.id]} was skipped with --short-circuit"
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
             return decision, self._cause(task, counts, decision)
         if self.early_end is not None:
@@ -367,7 +368,7 @@ class _TaskWalk:
         return unmet_rule(task.options.trigger, counts)
 
     def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
-        """Return the conditions that keep a task from running (in words with `explain`), or None if there are none."""
+        """Return the conditions that keep a task from running, or None if it may run; () if `explain` is off."""
         if decision is NextStep.WAIT:
             return self._unmet(task, counts) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
@@ -398,7 +399,7 @@ class _TaskWalk:
         )
 
     def _free(self, task: Task, mine: list[Instance], n: int) -> None:
-        """Schedule an instance, unless it waits for the time of its next start."""
+        """Move an instance to state scheduled, unless its next start is in the future."""
         instance, now = mine[n], self.inputs.now
         if instance.state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
             if instance.ready_at is not None and instance.ready_at > now:
@@ -423,7 +424,7 @@ class _TaskWalk:
             self.table.move(place, n, self.early_end.active, self.early_end.reason)
 
     def plan(self) -> Plan:
-        """Return the plan that results from the pass."""
+        """Return the collected plan."""
         order = layout(self.dag)
         self.ready.sort(key=lambda one: (-order.weights[one.task], order.position[one.task], one.map_index))
         verdict, reason, deadlock = self._verdict()
@@ -466,7 +467,7 @@ class _TaskWalk:
         ]
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
-            # name the failed tasks rather than a leaf that could not run because of them
+            # The reason names the failed tasks, not a leaf that could not run because of them.
             failed = [instance.label for instance in _failed(self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

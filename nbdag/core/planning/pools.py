@@ -1,8 +1,8 @@
 """Assignment of slots to ready task instances.
 
 The ready instances of all runs start in order of priority weight, then logical date, notebook order and map index, as
-long as pools, `max_active_tasks` and the number of jobs allow. An instance that does not fit waits, and later ones may
-overtake it. Nothing here touches a clock or a database.
+long as pools, `max_active_tasks` and the number of jobs allow. An instance that does not fit waits, and instances after
+it in the order may start before it. Nothing here touches a clock or a database.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ ClaimKey = tuple[str, str, str, int]  # dag, run, task, map index
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An instance that wants, or has, a slot."""
+    """An instance that needs a slot or has one."""
 
     dag_id: str
     run_id: str
     task: str
     map_index: int = -1
-    weight: int  # priority weight, by the dag's weight rule
+    weight: int  # priority weight, computed by the DAG's weight rule
     logical_date: datetime | None
-    position: int  # of the task in the notebook, from 0
+    position: int  # position of the task in the notebook, from 0
     pool: str = "default_pool"
-    slots: int = 1  # of the pool
-    limit: int = 16  # max_active_tasks of its run
+    slots: int = 1  # number of slots of the pool that the instance needs
+    limit: int = 16  # max_active_tasks of the instance's DAG
 
     @property
     def key(self) -> ClaimKey:
@@ -44,7 +44,7 @@ class Claim:
 
     @property
     def label(self) -> str:
-        """Return its name in messages: `train`, `train[3]`."""
+        """Return the name of the instance for messages: `train` or `train[3]`."""
         return task_label(self.task, self.map_index)
 
 
@@ -52,14 +52,14 @@ class Claim:
 class SlotAssignment:
     """The claims that may start, and the reasons why the others wait."""
 
-    start: tuple[Claim, ...] = ()  # in queue order
-    waiting: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # with explain=True
+    start: tuple[Claim, ...] = ()  # the claims that may start, in queue order
+    waiting: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # claim → reasons, if explain=True
 
 
 def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Return the pools of these notebooks, each with the slots of its largest task.
+    """Return each pool that these notebooks name, with the slots of the task that needs most of them.
 
-    A pool that does not exist in the store gets this size, so that its tasks run one at a time.
+    A pool that does not exist in the store is treated as one of this size.
     """
     sizes: dict[str, int] = {}
     for dag in dags:
@@ -73,7 +73,7 @@ def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim
     of = layout(dag)
     found = []
     for instance in instances:
-        # an instance may still be running although the notebook no longer has its task
+        # An instance may still be running although the notebook no longer has its task.
         task = dag.tasks.get(instance.task)
         options = TaskOptions() if task is None else task.options
         found.append(
@@ -104,9 +104,9 @@ def assign_slots(
 ) -> SlotAssignment:
     """Choose the claims among `ready` that may be queued now.
 
-    `active` are the claims of queued and running instances of all schedulers, `pools` the slots of each pool, `jobs`
-    the number of parallel jobs of this scheduler, and `busy` the number of its running jobs (by default the number of
-    active claims). A claim that is active already is ignored.
+    `active` are the claims of the queued and running instances of all schedulers. `pools` gives the size of each pool.
+    `jobs` is the number of attempts that this scheduler may run at once, `busy` the number that it is running (by
+    default the number of active claims). A ready claim that is also active is ignored.
     """
     sizes = {**DEFAULT_POOLS, **pools}
     holders = list(active)
@@ -148,7 +148,7 @@ def assign_slots(
 
 
 def _queue_order(claim: Claim) -> tuple[int, datetime, int, int, ClaimKey]:
-    # a run without a date comes after those that are due
+    # Runs without a date come after runs with one.
     date = datetime.max.replace(tzinfo=UTC) if claim.logical_date is None else claim.logical_date
     return (-claim.weight, date, claim.position, claim.map_index, claim.key)
 
@@ -175,8 +175,9 @@ def runs_to_start(
 ) -> tuple[RunView, ...]:
     """Return the queued runs that may start: the oldest logical dates first, up to each limit.
 
-    The keys of both mappings are (dag, is a backfill); `running` has the number of running runs, `limits` has
-    `max_active_runs`. `backwards` are the DAGs whose backfill begins with the latest date.
+    The keys of both mappings are (DAG, whether the runs belong to a backfill). The values of `running` are the numbers
+    of running runs, those of `limits` are `max_active_runs`. `backwards` are the DAGs whose backfill begins with the
+    latest date.
     """
     latest = datetime.max.replace(tzinfo=UTC)
     count = Counter(dict(running))

@@ -1,9 +1,9 @@
-"""Retries of failed tasks: whether, and when.
+"""Decide whether and when a failed task is retried.
 
-A failed task is retried as long as its tries do not exceed its retries. Without a backoff factor, it waits for the
-retry delay. With one, the wait grows by that factor per try, plus a jitter, so that a hundred tasks that failed
-together do not retry together. The jitter is a hash of the attempt's name, not a random number: planning the same
-attempt twice gives the same time, on every host.
+A task with N retries runs at most N + 1 times. Without a backoff factor, the wait before each retry is the retry delay.
+With a factor, the wait is multiplied by it after each try, plus a jitter, so that a hundred tasks that failed together
+do not retry together. The jitter is a hash of the attempt, not a random number, so every plan on every host computes
+the same time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 from ..options.options import TaskOptions
 
-LONGEST = 86_400.0  # seconds; no backoff waits for more than a day
+LONGEST = 86_400.0  # seconds; with a backoff factor, no wait is longer than this
 
 
 def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime | None, tries: int) -> float:
-    """Return the seconds to wait after this try (counted from 1) before the next."""
+    """Return the seconds between the end of this try and the next try. `tries` is the number of this try, from 1."""
     if options.retry_backoff is None:
         return options.retry_delay
     longest = min(LONGEST, options.max_retry_delay)
@@ -26,7 +26,7 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
         grown = options.retry_delay * options.retry_backoff ** (tries - 1)
     except OverflowError:
         return longest
-    if grown >= longest:  # also avoids hashing with an infinite number
+    if grown >= longest:  # `grown` may be infinite
         return longest
     least = max(1, math.ceil(grown))
     return min(longest, least + _hash(dag, task, logical_date, tries) % least)
@@ -53,7 +53,7 @@ def retry_at(
 
 
 def _hash(dag: str, task: str, logical_date: datetime | None, tries: int) -> int:
-    # Python's own hash() differs between processes
+    # Python's hash() of a text differs between processes.
     when = "" if logical_date is None else logical_date.astimezone(UTC).isoformat()
     name = "\0".join((dag, task, when, str(tries)))
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

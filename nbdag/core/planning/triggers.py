@@ -1,8 +1,8 @@
 """Airflow's thirteen trigger rules: when a task runs, given the outcomes of its upstream tasks.
 
-Each rule is a row of the table below. Its conditions for settling a task without running it are checked first, in
-order; then its condition for running. If none holds, the task waits. Every upstream instance counts, those of a mapped
-task one by one. A task without upstream tasks runs. A rule depends only on the counts.
+Each rule is a row of the table below. First, its conditions for a final state without running the task are checked, in
+order; then its condition for running the task. If no condition holds, the task waits. Every upstream instance counts
+separately, also the instances of a mapped task. A task without upstream tasks runs. A rule depends only on the counts.
 
 nbdag has no counterpart of Airflow's setup and teardown tasks: a setup cell runs in every task's kernel, and a task
 with `--trigger all_done` can clean up. So `all_done_setup_success` equals `all_done`.
@@ -21,7 +21,7 @@ from ..options.option_types import nearest
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of upstream instances, in all and by outcome."""
+    """The number of all upstream instances, and of those with each outcome."""
 
     all: int
     success: int = 0
@@ -29,13 +29,13 @@ class Counts:
     failed: int = 0
     upstream_failed: int = 0
     removed: int = 0
-    setup: int = 0  # setup tasks among all
+    setup: int = 0  # how many of all instances are setup tasks
     setup_success: int = 0
     setup_skipped: int = 0
 
     @property
     def bad(self) -> int:
-        """Return the number of instances that failed, themselves or because of a task further up."""
+        """Return the number of instances that failed, or could not run because an upstream task failed."""
         return self.failed + self.upstream_failed
 
     @property
@@ -45,22 +45,22 @@ class Counts:
 
 
 class NextStep(Enum):
-    """The next step of a task that is not settled."""
+    """What a task without a final state does next."""
 
     RUN = "run"
     WAIT = "wait"
 
 
-Decision = NextStep | TaskState  # a state settles the task without running it
+Decision = NextStep | TaskState  # a TaskState is the task's final state, which it gets without running
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table."""
+    """A trigger rule: when a task runs, and when it ends without running."""
 
     runs: Callable[[Counts], bool]
-    settles: tuple[tuple[Callable[[Counts], bool], TaskState], ...]
-    words: str  # "runs ..."
+    final_states: tuple[tuple[Callable[[Counts], bool], TaskState], ...]
+    words: str  # the end of a sentence that begins with "runs", such as "when all have succeeded"
 
 
 _SKIPPED, _UPSTREAM_FAILED = TaskState.SKIPPED, TaskState.UPSTREAM_FAILED
@@ -138,7 +138,7 @@ RULES: Mapping[str, Rule] = {
     "always": Rule(lambda n: True, (), "at once"),
 }
 
-# rules that a success of an upstream task helps to meet; the others require failures or skips
+# The rules that a success of an upstream task helps to meet. All other rules require failures or skips.
 MET_BY_SUCCESS = frozenset(RULES) - {"all_failed", "all_skipped", "one_failed"}
 
 
@@ -151,7 +151,7 @@ class TriggerError(NbdagError):
 
     @property
     def hint(self) -> str:
-        """Return the most similar rule, or all rules."""
+        """Return the most similar rule, or else a list of all rules."""
         like = nearest(self.rule, RULES)
         return f"did you mean {like}?" if like else f"expected one of {', '.join(RULES)}"
 
@@ -165,11 +165,11 @@ def rule_named(name: str) -> Rule:
 
 
 def decide(rule: str, counts: Counts) -> Decision:
-    """Decide whether a task runs, waits, or is settled without running."""
+    """Return whether a task runs or waits, or the final state that it gets without running."""
     row = rule_named(rule)
     if counts.all == 0:
         return NextStep.RUN
-    for holds, state in row.settles:
+    for holds, state in row.final_states:
         if holds(counts):
             return state
     return NextStep.RUN if row.runs(counts) else NextStep.WAIT

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from . import framing
+from . import framing, import_watch
 
 _PR_SET_PDEATHSIG = 1
 
@@ -46,8 +46,19 @@ class ChildContext:
     secret: str  # 32 hex digits
 
 
+class Surroundings(Protocol):
+    """What a server's imports see of a target."""
+
+    def changes(self) -> str:
+        """Return what an import has kept or changed of it since the last call, or ""."""
+
+
 class Target(Protocol):
-    """A class that can be forked. A plain function of the payload can be a target too."""
+    """A class that can be forked. A plain function of the payload can be a target too.
+
+    It may have a static method `preloading`, a context manager that yields its `Surroundings` while the server imports
+    modules.
+    """
 
     def __init__(self, arguments: bytes, context: ChildContext) -> None:
         """Do the part of the setup that needs neither working directory, environment nor payload."""
@@ -114,6 +125,7 @@ class ForkedChild:
         numpy_random = sys.modules.get("numpy.random")
         if numpy_random is not None:
             numpy_random.seed()
+        import_watch.refresh()
         processes = sys.modules.get("multiprocessing.process")
         if processes is not None:
             processes.current_process().authkey = os.urandom(32)
@@ -137,6 +149,7 @@ class ForkedChild:
             if os.environ.get(name) != value:
                 os.environ[name] = value
         os.chdir(data["cwd"])
+        import_watch.refresh_folder()
         if data["argv"] is not None:
             sys.argv[:] = data["argv"]
         for fd, place in zip(request.fds, streams, strict=False):

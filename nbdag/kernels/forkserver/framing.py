@@ -59,6 +59,48 @@ def receive(sock: socket.socket) -> Frame | None:
         raise
 
 
+class Receiver:
+    """Receives one frame in pieces, without waiting for any of them; the socket must not block."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._bytes = bytearray()
+        self._fds: list[int] = []
+
+    def receive(self) -> Frame | None:
+        """Return the frame once it is complete, or None until then; raise ConnectionError if it cannot be completed."""
+        while True:
+            try:
+                part, fds, _, _ = socket.recv_fds(self._sock, self._missing(), _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return None
+            self._fds.extend(fds)
+            if not part:
+                raise ConnectionResetError
+            self._bytes += part
+            if not self._missing():
+                break
+        length = _HEAD.unpack(self._bytes[: _HEAD.size])[0]
+        body = bytes(self._bytes[_HEAD.size :])
+        try:
+            data = json.loads(body[:length])
+        except ValueError as error:
+            raise ConnectionError("not a frame") from error
+        fds, self._fds = self._fds, []
+        return Frame(data=data, blob=body[length:], fds=tuple(fds))
+
+    def close(self) -> None:
+        """Close the descriptors of an incomplete frame."""
+        close(self._fds)
+        self._fds = []
+
+    def _missing(self) -> int:
+        if len(self._bytes) < _HEAD.size:
+            return _HEAD.size - len(self._bytes)
+        length, rest = _HEAD.unpack(self._bytes[: _HEAD.size])
+        return int(_HEAD.size + length + rest - len(self._bytes))
+
+
 def wait_readable(sock: socket.socket, within: float) -> bool:
     """Return whether a message, or the end of the connection, arrives within so many seconds."""
     poll = select.poll()

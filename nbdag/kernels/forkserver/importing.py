@@ -1,7 +1,8 @@
 """Imports in a fork server: which modules it preloads, and which it leaves to the tasks.
 
 An import is left to the tasks, and noted, if it fails, starts a thread, prints or warns (the cell that
-imports should show that), or ends the process. The effects of an import cannot be undone. So after such an
+imports should show that), or ends the process; or if it keeps something that differs from kernel to kernel and
+cannot be renewed in each (see `import_watch`). The effects of an import cannot be undone. So after such an
 import the process replaces itself by a fresh one, which reads the notes and skips that module.
 """
 
@@ -18,34 +19,41 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import import_watch
+
 _ENDED = "its import ended the process"
 _RETRY_AFTER = 600.0  # seconds until it is tried again: something else may have ended the process
 
 
 def import_ahead(
-    modules: Sequence[str], notes: Path, start_over: Callable[[], None]
+    modules: Sequence[str], notes: Path, start_over: Callable[[], None], changes: Callable[[], str] = lambda: ""
 ) -> tuple[list[str], dict[str, str]]:
-    """Import the modules; return those that were imported, and the reason for each of the others. `start_over`
-    does not return.
+    """Import the modules; return those that were imported, and the reason for each of the others.
+
+    `start_over` does not return. `changes` returns what an import has done to its surroundings, or "".
     """
-    not_preloaded: dict[str, str] = {}
+    not_preloaded: dict[str, str] = {}  # an empty reason: it was watched, and may be preloaded
     with contextlib.suppress(OSError, ValueError):
         not_preloaded = json.loads(notes.read_text())
         if notes.stat().st_mtime < time.time() - _RETRY_AFTER:
             not_preloaded = {module: reason for module, reason in not_preloaded.items() if reason != _ENDED}
     for module in modules:
-        if module in not_preloaded:
+        if not_preloaded.get(module):
             continue
         # Written before the import, because the import may end the process; the next process then knows the reason.
         notes.write_text(json.dumps({**not_preloaded, module: _ENDED}))
         output_size = os.fstat(1).st_size
-        reason, must_start_over = _import(module), False
+        with import_watch.watching(module in not_preloaded) as watch:
+            reason, must_start_over = _import(module), False
+        kept = watch.kept() or changes()
         flush()
         if culprit := other_threads():
             reason, must_start_over = f"its import leaves a thread behind: {culprit}", True
         elif os.fstat(1).st_size > output_size and not reason:
             reason, must_start_over = "its import prints or warns", True
-        if reason:
+        elif kept and not reason:
+            reason, must_start_over = kept, True
+        if reason or not watch.renewed:
             not_preloaded[module] = reason
         if not_preloaded:
             notes.write_text(json.dumps(not_preloaded))
@@ -53,7 +61,9 @@ def import_ahead(
             notes.unlink(missing_ok=True)
         if must_start_over:
             start_over()
-    return [module for module in modules if module not in not_preloaded], not_preloaded
+    return [module for module in modules if not not_preloaded.get(module)], {
+        module: reason for module, reason in not_preloaded.items() if reason
+    }
 
 
 def other_threads() -> str:

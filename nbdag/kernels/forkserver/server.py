@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import gc
 import importlib
 import io
@@ -22,12 +23,13 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
+from ...processes.marks import drop_mark
 from . import framing, importing
 from .child import ForkedChild, ForkRequest, env_changes
 from .importing import flush
@@ -63,6 +65,15 @@ class _ChildRecord:
 
 
 @dataclass(slots=True, eq=False)
+class _ClientRecord:
+    """A client whose request has not arrived yet."""
+
+    sock: socket.socket
+    receiver: framing.Receiver
+    deadline: float  # on the monotonic clock
+
+
+@dataclass(slots=True, eq=False)
 class _HoldRecord:
     """A client that keeps the server alive."""
 
@@ -82,10 +93,12 @@ class ForkServer:
         self.env_before = dict(os.environ)
         self.targets: dict[str, Callable[..., Any]] = {}
         self.folder = Path(options["folder"])
+        self.socket_file = _identity(Path(options["socket"]))
         self.listener = socket.socket(fileno=options["listener"])
         self.selector = selectors.DefaultSelector()
         self.children: set[_ChildRecord] = set()
         self.holds: set[_HoldRecord] = set()
+        self.clients: set[_ClientRecord] = set()
         self.idle_since: float | None = time.time()
         self.used = False
         self.stopping = False
@@ -102,9 +115,22 @@ class ForkServer:
         culprit = importing.other_threads()
         if culprit:
             raise RuntimeError(f"importing {self.options['targets']} starts a thread: {culprit}")
-        self.modules, self.not_preloaded = importing.import_ahead(
-            self.options["modules"], Path(self.options["not_preloaded"]), self._start_over
-        )
+        with contextlib.ExitStack() as surroundings:
+            looks = [
+                surroundings.enter_context(target.preloading())
+                for target in self.targets.values()
+                if self.options["modules"] and hasattr(target, "preloading")
+            ]
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            os.chdir(self.folder)  # an unusual name, so that a module that keeps it is detected
+            done = importing.import_ahead(
+                self.options["modules"],
+                Path(self.options["not_preloaded"]),
+                self._start_over,
+                lambda: next(filter(None, (each.changes() for each in looks)), ""),
+            )
+            os.chdir("/")
+        self.modules, self.not_preloaded = done
 
     def _start_over(self) -> None:
         os.set_inheritable(self.listener.fileno(), True)
@@ -130,6 +156,7 @@ class ForkServer:
                 forked = key.data(key.fileobj)
                 if forked is not None:
                     return forked  # type: ignore[no-any-return]
+            self._drop_silent_clients()
             forked = self._keep_spares()
             if forked is not None:
                 return forked
@@ -147,7 +174,8 @@ class ForkServer:
 
     def _select_timeout(self) -> float | None:
         """Return the seconds until the server has to act without a request, or None if there is no such time."""
-        waits = [wait for wait in (self._time_to_end(), self._time_to_spares()) if wait is not None]
+        silent = [max(0.0, client.deadline - time.monotonic()) for client in self.clients]
+        waits = [wait for wait in (self._time_to_end(), self._time_to_spares(), *silent) if wait is not None]
         return min(waits, default=None)
 
     def _time_to_spares(self) -> float | None:
@@ -164,15 +192,17 @@ class ForkServer:
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            # Removed first, so that a new client starts a server of its own.
-            Path(self.options["socket"]).unlink()
+        # Removed first, so that a new client starts a server of its own. From then on these names may be those of the
+        # successor.
+        with server_lock(Path(self.options["lock"])):
+            if self.socket_file == _identity(Path(self.options["socket"])):
+                for name in ("socket", "info", "log"):
+                    Path(self.options[name]).unlink(missing_ok=True)
         self.listener.close()
         for child in list(self.children):
             self._discard(child)
-        for name in ("info", "log"):
-            Path(self.options[name]).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the successor has children in it
+            self.folder.rmdir()
 
     # -- clients ------------------------------------------------------------------------------------------------
 
@@ -185,14 +215,36 @@ class ForkServer:
         if peer[1] != os.geteuid():
             sock.close()
             return None
-        sock.settimeout(_REQUEST_TIMEOUT)
+        sock.setblocking(False)
+        client = _ClientRecord(sock, framing.Receiver(sock), time.monotonic() + _REQUEST_TIMEOUT)
+        self.clients.add(client)
+        self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_request(client))
+        return self._on_request(client)  # which has arrived with the connection, as a rule
+
+    def _on_request(self, client: _ClientRecord) -> ForkedChild | None:
         try:
-            frame = framing.receive(sock)
+            frame = client.receiver.receive()
         except OSError:
-            frame = None
-        if frame is None:
-            sock.close()
+            self._forget_client(client)
+            client.sock.close()
             return None
+        if frame is None:
+            return None
+        self._forget_client(client)
+        client.sock.settimeout(_REQUEST_TIMEOUT)
+        return self._answer(client.sock, frame)
+
+    def _forget_client(self, client: _ClientRecord) -> None:
+        self.clients.discard(client)
+        self.selector.unregister(client.sock)
+        client.receiver.close()
+
+    def _drop_silent_clients(self) -> None:
+        for client in [each for each in self.clients if each.deadline <= time.monotonic()]:
+            self._forget_client(client)
+            client.sock.close()
+
+    def _answer(self, sock: socket.socket, frame: framing.Frame) -> ForkedChild | None:
         forked = None
         try:
             match frame.data["op"]:
@@ -306,6 +358,7 @@ class ForkServer:
         ours, theirs = socket.socketpair() if request is None else (None, None)
         flush()
         try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
             pid = os.fork()
         except OSError as error:
@@ -398,7 +451,8 @@ class ForkServer:
         """Close the server's descriptors in a child."""
         signal.set_wakeup_fd(-1)
         self.selector.close()
-        socks = [self.listener, *self._wakers, *(hold.sock for hold in self.holds)]
+        clients = [*(hold.sock for hold in self.holds), *(client.sock for client in self.clients)]
+        socks = [self.listener, *self._wakers, *clients]
         for child in self.children:
             socks += [sock for sock in (child.owner, child.request_connection) if sock is not None]
             if child.pidfd >= 0:
@@ -413,6 +467,7 @@ def main() -> int:
     exit_hook = ExitHook()
     atexit.register(exit_hook.run)  # registered first, so called last
     options = json.loads(sys.argv[1])
+    drop_mark()
     with contextlib.suppress(PermissionError):  # after a restart it is a session leader already
         os.setsid()
     os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)
@@ -467,6 +522,23 @@ def name_process(name: str) -> None:
     """Set the name that `ps` and `top` show."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from a later one of the same name, or None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
+@contextlib.contextmanager
+def server_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of all servers' files."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _mark(env: Mapping[str, str]) -> str:

@@ -24,13 +24,12 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...errors import NbdagError, error
 from . import framing
-from .server import START
+from .server import START, server_lock
 from .server_spec import ServerSpec
 
 _MAX_PATH = 107  # bytes of a Unix socket's path
@@ -241,6 +240,7 @@ def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
             "modules": spec.modules,
             "targets": spec.targets,
             "idle": idle,
+            "lock": os.fspath(runtime_dir() / "lock"),
             **{name: os.fspath(path) for name, path in asdict(where).items()},
         }
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
@@ -293,11 +293,8 @@ def _connect_to(path: Path) -> socket.socket | None:
     return sock
 
 
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    with (runtime_dir() / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock() -> contextlib.AbstractContextManager[None]:
+    return server_lock(runtime_dir() / "lock")
 
 
 def _signal(pid: int) -> None:

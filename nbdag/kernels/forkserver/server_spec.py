@@ -24,9 +24,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-# Set temporarily by shells, terminals, sessions, Jupyter, pytest and nbdag itself; no import depends on them.
-_TRANSIENT = re.compile(
-    r"""_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
+from ...processes.marks import MARK_LIMIT
+
+# Set temporarily by shells, terminals, sessions, Jupyter, pytest and nbdag itself. An import that reads one of them is
+# left to the tasks (`import_watch`).
+TRANSIENT = re.compile(
+    r"""_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
     |VTE_.*|KONSOLE_.*|GNOME_TERMINAL.*|ITERM_.*|WT_.*|VSCODE_.*|INVOCATION_ID|JOURNAL_STREAM|LS_COLORS|LESS.*
     |JPY_.*|JUPYTERHUB_.*|PAPERMILL_.*|NBDAG_.*|PYTEST_.*|CI_JOB_.*|GITHUB_(STEP|ACTION|RUN|ENV|OUTPUT|PATH|STATE).*
@@ -74,7 +77,7 @@ class ServerSpec:
 
 def relevant_env(env: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that an import may depend on."""
-    return {name: value for name, value in env.items() if not _TRANSIENT.fullmatch(name)}
+    return {name: value for name, value in env.items() if not TRANSIENT.fullmatch(name)}
 
 
 def site_dirs() -> tuple[Path, ...]:
@@ -106,7 +109,7 @@ def _nbdag_version() -> int:
 
 
 def _limits() -> list[object]:
-    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_") and name != MARK_LIMIT)
     limits: list[object] = [(name, resource.getrlimit(getattr(resource, name))) for name in names]
     limits += [os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), sorted(os.getgroups())]
     with contextlib.suppress(OSError):

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbclient.util import run_sync
+from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
-from ...core.model.cell_tags import HELPER, tags_of
+from ...core.model.cell_tags import DISPLAY_ID, DISPLAY_UPDATES, HELPER, tags_of
 from ...core.model.job import Outcome
 from ...core.model.states import TaskState
-from ..runtime.messages import MIME, outcome_from_dict
+from ..runtime.messages import MIME, PROCESSES, outcome_from_dict
+from .output_limits import OutputLimits
 
 ENGINE = "nbdag-task"
 START_TIMEOUT = 600  # seconds until a living kernel answers; one that dies is noticed at once
+IOPUB_TIMEOUT = 600  # seconds that outputs may take to arrive after a cell has ended
 
 
 class Execution:
@@ -34,6 +38,7 @@ class Execution:
         self.on_kernel = on_kernel  # called with the kernel's pid
         self.client: TaskClient | None = None
         self.outcome: Outcome | None = None  # published by the kernel
+        self.has_processes = True  # whether a process below the kernel may still exist
         self.exit_code: int | None = None  # of a kernel that ended by itself; negative: the signal
         self.died_in_cell: Any = None  # the cell that the kernel was executing when it died
 
@@ -50,6 +55,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         self.kc: Any = None
         super().__init__(nb_man, km=execution.manager, **options)
         self.execution = execution
+        self._limits = OutputLimits()
         execution.client = self
 
     async def async_start_new_kernel(self, **options: Any) -> None:
@@ -72,11 +78,34 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
     execute_cell = run_sync(async_execute_cell)
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-        """Keep the kernel's outcome; write any other message into the notebook."""
+        """Keep the kernel's outcome; write any other message into the notebook, within limits."""
         if msg["msg_type"] == "display_data" and MIME in msg["content"]["data"]:
-            self.execution.outcome = outcome_from_dict(msg["content"]["data"][MIME])
+            data = dict(msg["content"]["data"][MIME])
+            self.execution.has_processes = data.pop(PROCESSES, True)
+            self.execution.outcome = outcome_from_dict(data)
             return None
-        return super().process_message(msg, cell, cell_index)
+        excess = self._limits.excess(msg)
+        self._keep_display_id(msg)
+        is_kept = excess is None or bool(msg["content"].get("text"))
+        output = super().process_message(msg, cell, cell_index) if is_kept else None
+        if excess is not None:
+            self.stdout_file.write(excess)
+            note = self._limits.note(Path(self.stdout_file.name).name)
+            if note is not None:
+                cell.outputs.append(NotebookNode(note))
+        return output
+
+    def _keep_display_id(self, msg: Any) -> None:
+        """Record the id of a display, or an update of a display of another task, for the report of the run."""
+        name = (msg["content"].get("transient") or {}).get("display_id")
+        if not name or msg["msg_type"] not in ("display_data", "execute_result", "update_display_data"):
+            return
+        content = msg["content"]
+        if msg["msg_type"] == "update_display_data" and name not in self._display_id_map:
+            updates = self.nb.metadata.setdefault("nbdag", NotebookNode()).setdefault(DISPLAY_UPDATES, NotebookNode())
+            updates[name] = {"data": content["data"], "metadata": content["metadata"]}
+        else:
+            content["metadata"] = {**content["metadata"], DISPLAY_ID: name}
 
     async def shut_down(self) -> None:
         """Shut the kernel down, by request if it is still alive."""
@@ -116,6 +145,7 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             kernel_name=kernel_name,
             startup_timeout=start_timeout,
             timeout=None,
+            iopub_timeout=IOPUB_TIMEOUT,
             # `sys.exit()` ends a cell but not the task; if it fails the task, the kernel publishes that.
             allow_error_names=["SystemExit"],
             log_output=log_output,

@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import sys
+from contextlib import AbstractContextManager
 from typing import Any
 
 import ipykernel.debugger
@@ -25,12 +26,15 @@ import IPython.core.oinspect
 import IPython.extensions.storemagic
 import IPython.utils.wildcard
 import tornado.platform.asyncio
+import zmq
 from ipykernel import kernelapp
+from traitlets import DottedObjectName
 
 from ...values import types
 from ..forkserver.child import ChildContext, Streams
 from ..runtime import runtime, state_probes
 from .connection import connection_info
+from .stand_in import StandIn, kept_main_module, stand_in_for_kernel
 
 # Once, for all kernels that are forked.
 types.search()
@@ -61,6 +65,18 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 class IPKernelApp(kernelapp.IPKernelApp):
     """ipykernel's application, whose last steps wait for `finish_setup`; configuration files use this class name."""
+
+    outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)
+
+    def init_iopub(self, context: Any) -> None:
+        """Create the socket for outputs without a limit of queued messages, beyond which ZeroMQ drops some."""
+        context.setsockopt(zmq.SNDHWM, 0)
+        super().init_iopub(context)  # type: ignore[no-untyped-call]
+
+    def init_kernel(self) -> None:
+        """Create the kernel with the main module that preloaded modules have seen."""
+        with kept_main_module():
+            super().init_kernel()  # type: ignore[no-untyped-call]
 
     def init_path(self) -> None:
         """Do nothing yet."""
@@ -110,6 +126,11 @@ class ForkedKernel:
         # The parent 1 never ends: it is the fork server that kills a kernel whose owner is gone.
         self.app: Any = IPKernelApp.instance(parent_handle=1)
         self.app.initialize(self.argv)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def preloading() -> AbstractContextManager[StandIn]:
+        """Let the server's imports see what a kernel's imports see."""
+        return stand_in_for_kernel()
 
     def streams(self) -> Streams:
         """Return the copies of the original streams, as ipykernel has replaced descriptors 1 and 2 by pipes."""

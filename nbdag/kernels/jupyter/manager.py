@@ -15,6 +15,7 @@ import sys
 import uuid
 from queue import Empty
 
+import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -71,6 +72,13 @@ class TaskKernelManager(AsyncKernelManager):
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
     _warm_spec: tuple[KernelSpec, KernelSpec] | None = None  # Jupyter's specification, and the one made from it
+
+    @default("context")
+    def _default_context(self) -> zmq.asyncio.Context:
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.RCVHWM, 0)  # ZeroMQ drops outputs beyond this number
+        self._created_context = True
+        return context
 
     @default("transport")
     def _default_transport(self) -> str:

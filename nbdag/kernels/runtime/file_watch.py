@@ -11,9 +11,7 @@ nbdag's own home, caches, and temporary files. The hook costs nothing but a look
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,11 +38,11 @@ NATIVE = _words(
 )
 _IGNORED = _words(
     ".git .hg .svn .nbdag __pycache__ .ipynb_checkpoints .cache .mypy_cache .ruff_cache .pytest_cache .ipython "
-    ".jupyter .matplotlib node_modules site-packages"
+    ".jupyter .matplotlib node_modules site-packages dist-packages"
 )
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pth", ".ipynb")
 _CACHES = _words("XDG_CACHE_HOME MPLCONFIGDIR IPYTHONDIR JUPYTER_CONFIG_DIR JUPYTER_RUNTIME_DIR XDG_RUNTIME_DIR")
-_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var", "/opt")
+_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var/tmp", "/var/cache", "/var/run")
 _PROGRAMS = _words("subprocess.Popen os.system os.posix_spawn os.exec os.fork os.forkpty os.spawn")
 
 _active: FileWatch | None = None
@@ -57,9 +55,9 @@ class FileWatch:
     def __init__(self, folder: str, home: str) -> None:
         self._folder = os.path.realpath(folder)
         temporary = os.path.realpath(tempfile.gettempdir())
-        places = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *_SYSTEM, temporary}
+        library = str(Path(os.__file__).parent)
+        places = {sys.prefix, sys.base_prefix, sys.exec_prefix, library, *_SYSTEM, temporary}
         places.update(value for name in _CACHES if (value := os.environ.get(name)))
-        places.add(site.getuserbase())
         outside = [place for place in map(os.path.normpath, places) if not _is_below(self._folder, place)]
         self._excluded = tuple(f"{place}/" for place in (*outside, os.path.realpath(home)))
         self._uses: dict[str, set[str]] = {}

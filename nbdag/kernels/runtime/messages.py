@@ -18,6 +18,7 @@ from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
+PROCESSES = "processes"  # beside an outcome: whether a process below the kernel may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class KernelRequest:
     opaque: bool = False
     polls: bool = False
     held: Mapping[str, Sequence[str]] | None = None
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class KernelRequest:
             polls=task.polls,
             future_annotations=task.future_annotations,
             held=job.held,
+            beside=job.beside,
             changed_later=job.changed_later,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,

@@ -8,6 +8,7 @@ have that object by any name. A change that the task declares, in its code or by
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import types
@@ -35,6 +36,7 @@ class _Checked:
     digest: str | None  # of the stored value that it came from; None: made by setup or a definition
     print: bytes
     held: Sequence[str]  # the names by which other tasks have it
+    beside: Sequence[str] = ()  # names stored with it, which other tasks have and which may share objects with it
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class MutationCheck:
     """The values to compare after the cell."""
 
     request: KernelRequest
+    loaded: Mapping[str, Loaded]
     regions: Sequence[Region]
     reload: Callable[[str], Mapping[str, Any]]
     checked: Sequence[_Checked]
@@ -70,10 +73,12 @@ class MutationCheck:
             if name in declared or _cannot_change(value, names):
                 continue
             held = (name,) if request.held is None else request.held.get(name, ())
-            if held and (print := fingerprint(value, regions)) is not None:
-                digest = digests.get(name, "" if name in request.element else None)
-                checked.append(_Checked(name, value, digest, print, held))
-        return cls(request, regions, reload, checked)
+            digest = digests.get(name, "" if name in request.element else None)
+            together = loaded[digest].values if digest is not None and digest in loaded else {}
+            beside = [other for other in request.beside.get(name, ()) if other in together and other not in held]
+            if (held or beside) and (print := fingerprint(value, regions)) is not None:
+                checked.append(_Checked(name, value, digest, print, held, beside))
+        return cls(request, loaded, regions, reload, checked)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
@@ -81,12 +86,15 @@ class MutationCheck:
         for each in self.checked:
             # A name that now refers to another object is passed on as that object, so its readers miss nothing.
             same = names.get(each.name) is each.value
-            held = [name for name in each.held if same or name != each.name]
+            held = [*(name for name in each.held if same or name != each.name), *each.beside]
             if not held or id(each.value) in reported:
                 continue
             if fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
-                reported.add(id(each.value))
-                yield self._note(each, held)
+                others = self._sharing_with(each)
+                held = [name for name in held if name not in each.beside or name in others]
+                if held:
+                    reported.add(id(each.value))
+                    yield self._note(each, held, others)
 
     def _is_real_change(self, each: _Checked) -> bool:
         """Return False if the value only has another layout or another place in memory."""
@@ -98,11 +106,12 @@ class MutationCheck:
             return True
         return fingerprint(before) != fingerprint(each.value)
 
-    def _note(self, each: _Checked, held: Sequence[str]) -> Note:
+    def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
         under = "" if name in held else f", which have it as {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
+            remedy = f"add `--change {' '.join((name, *others))}` to `%%task {task}`"
             code = "NB401"
             effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
         elif name.endswith("()"):
@@ -116,8 +125,47 @@ class MutationCheck:
             effect = f"but other tasks{under} define it again, without that change: {remedy}"
         else:
             code = "NB402"
-            effect = f"but other tasks{under} run setup again, without that change: make it in a task, or {remedy}"
+            effect = f"but other tasks{under} run setup again, without that change: "
+            if _can_cross(each.value):
+                effect += f"make it in a task, or {remedy}"
+            else:
+                effect += f"it cannot be passed on, so use {name} within one task"
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
+
+    def _sharing_with(self, each: _Checked) -> list[str]:
+        """Return the names that were stored with this one since they share an object: they have changed, too."""
+        if each.digest is None or each.digest not in self.loaded:
+            return []
+        together = self.loaded[each.digest].values
+        pickled = {}
+        for name, value in together.items():
+            with contextlib.suppress(Exception):
+                pickled[name] = dump({name: value}, keep_memo=True)
+        pairs = [{pair.one, pair.other} for pair in find_sharing(pickled) if pair.changeable]
+        return [name for name in together if name != each.name and {name, each.name} in pairs]
+
+
+def _can_cross(value: object) -> bool:
+    try:
+        dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def size_notes(saved: Saved) -> list[Note]:
+    """Return a note for each stored value that is too large to find out what it shares with the others."""
+    return [
+        Note(
+            code="NB420",
+            name=name,
+            message=(
+                f"{name} is too large to find out whether it shares objects with the other values of its task; if it "
+                f"does, name all of them in the `--change` of a task that changes one"
+            ),
+        )
+        for name in saved.too_large
+    ]
 
 
 def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
@@ -141,7 +189,12 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
     for pair in find_sharing(pickled):
         changer = request.changed_later.get(pair.one) or request.changed_later.get(pair.other)
         changed, other = (pair.one, pair.other) if pair.one in request.changed_later else (pair.other, pair.one)
-        if changer is None or other not in outputs or request.changed_later.get(other) == changer:
+        if (
+            not pair.changeable
+            or changer is None
+            or other not in outputs
+            or request.changed_later.get(other) == changer
+        ):
             continue
         if any({pair.one, pair.other} <= group for group in together):
             continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 import __future__
 
 import linecache
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -28,15 +29,17 @@ from ...context import DagRun
 from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
+from ...processes.identity import MARK_VARIABLE
+from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
-from ...values import Loaded, UnstorableError, ValueStore
+from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, KernelRequest, outcome_to_dict
-from .mutation_check import MutationCheck, sharing_notes
+from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
+from .mutation_check import MutationCheck, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
-from .tracebacks import show_headers
+from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
@@ -49,6 +52,19 @@ class InputError(NbdagError):
     name: str
     source: str  # the task that stored the value
     template = "task {source} stored no {name!r}; clear {source} so that it runs again"
+
+
+@error
+class UnreadableInputError(NbdagError):
+    """A value that a task needs cannot be loaded in its kernel."""
+
+    name: str
+    source: str  # the task that stored it
+    why: str
+    template = (
+        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass on what this task needs of it, or "
+        "make it here"
+    )
 
 
 def begin(request: Mapping[str, Any]) -> Runtime:
@@ -66,7 +82,7 @@ class Runtime:
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
         self._store = ValueStore(request.values)
-        self._loaded: dict[str, Loaded] = {}  # by digest: names that were stored together are loaded together
+        self._origins = Origins()  # what was loaded: names that were stored together are loaded together
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
         self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
@@ -81,6 +97,8 @@ class Runtime:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
+        if mark := os.environ.get(MARK_VARIABLE):
+            adopt_mark(mark)
         self._state_check.begin()
 
     def __repr__(self) -> str:
@@ -94,6 +112,7 @@ class Runtime:
         if self._published:
             raise Fail("a cell above the task ended with an error")
         self._replay()
+        self._origins.add_setup(self._made_before())
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -102,7 +121,7 @@ class Runtime:
             self._names[name] = self._value(digest, name, request.task)
         if when is not None and not request.expand and not when_holds(when, self._names):
             raise Skip(f"--when {when} is false")
-        self._mutation_check = MutationCheck.of(request, self._names, self._loaded, self._reload)
+        self._mutation_check = MutationCheck.of(request, self._names, self._origins.loaded, self._reload)
         self._state_check.before_cell()
         if request.future_annotations:
             self._shell.compile.flags |= _ANNOTATIONS
@@ -129,12 +148,17 @@ class Runtime:
         return flags | _ANNOTATIONS if future_annotations else flags
 
     def _value(self, digest: str, name: str, source: str) -> Any:
-        if digest not in self._loaded:
-            self._loaded[digest] = self._store.open(digest)
         try:
-            return self._loaded[digest].values[name]
+            return self._store.open(digest, origins=self._origins).values[name]
         except KeyError:
             raise InputError(name, source) from None
+        except UnreadableValueError as error:
+            raise UnreadableInputError(name, source, error.why) from error
+
+    def _made_before(self) -> dict[str, Any]:
+        """Return what parameters, setup and definitions have set."""
+        hidden = getattr(self._shell, "user_ns_hidden", {})
+        return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
 
     def _reload(self, digest: str) -> Mapping[str, Any]:
         return self._store.load(digest)
@@ -169,7 +193,9 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
 
     def _element(self, name: str, value: object) -> str:
-        return self._store.save({name: value}, readers={name: self._request.task}).outputs[0].digest
+        return (
+            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        )
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
@@ -197,13 +223,13 @@ class Runtime:
         values = {name: self._names[name] for group in groups for name in group}
         while True:
             try:
-                saved = self._store.save(values, groups, readers=self._request.readers)
+                saved = self._store.save(values, groups, readers=self._request.readers, origins=self._origins)
             except UnstorableError as error:
                 if error.name not in self._request.optional:
                     raise
                 del values[error.name]
             else:
-                return saved.outputs, sharing_notes(self._request, saved, self._names)
+                return saved.outputs, [*sharing_notes(self._request, saved, self._names), *size_notes(saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task
@@ -246,7 +272,7 @@ class Runtime:
         self._published = True
         files = self._files.uses(self._request.task)
         outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
-        self._shell.display_pub.publish({MIME: outcome_to_dict(outcome)})
+        self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
 class _ValueHook:
@@ -261,8 +287,9 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text = str(error).strip()  # a list of attempts shows the first line of this
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, hint = str(error).strip(), hint_for(error)  # a list of attempts shows the first line of this
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return shown if hint is None else f"{shown}; {hint}"
 
 
 def _is_quiet_exit(error: BaseException | None) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from IPython.core import ultratb
 
+_MISSING = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")
 _HEADER = re.compile(r"# (?:%%?(?:task|setup|params|skip)|%%dag)\b")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -24,7 +25,9 @@ def show_headers(shell: Any) -> Callable[[], None]:
     original = shown.structured_traceback
 
     def structured_traceback(*args: Any, **more: Any) -> Any:
-        return [_as_written(part) for part in original(*args, **more)]
+        shown = [_as_written(part) for part in original(*args, **more)]
+        hint = next((hint_for(each) for each in args if isinstance(each, BaseException)), None)
+        return shown if hint is None else [*shown, f"Hint: {hint}"]
 
     shown.structured_traceback = structured_traceback
     counted = _count_lines_of_cells()
@@ -53,6 +56,17 @@ def _count_lines_of_cells() -> Callable[[], None]:
 
     setattr(ultratb, "get_line_number_of_frame", count)  # noqa: B010  # mypy knows no such attribute in some versions
     return lambda: setattr(ultratb, "get_line_number_of_frame", original)
+
+
+def hint_for(error: BaseException) -> str | None:
+    """Return what to do about a file whose pickle needs a definition of the notebook; None for other errors."""
+    found = _MISSING.search(str(error)) if isinstance(error, AttributeError) else None
+    if found is None:
+        return None
+    return (
+        f"the file holds an object of {found[1]}, which the notebook defines and this task does not: define it in a "
+        f"%%setup cell, or name {found[1]} in this task"
+    )
 
 
 def _as_written(part: str) -> str:

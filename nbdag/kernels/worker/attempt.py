@@ -24,12 +24,15 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import FileUse, Job, Outcome, Result
+from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
-from ...processes.process_tree import kill_tree, new_attempt_mark
-from ...writing import write_atomically
+from ...processes.marks import new_attempt_mark
+from ...processes.process_tree import kill_marked, kill_tree
+from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
 from ..jupyter.engine import ENGINE, START_TIMEOUT, Execution
@@ -45,7 +48,7 @@ class Attempt:
 
     def __init__(self, job: Job, folder: Path, connection: socket.socket) -> None:
         self.job = job
-        self.mark = new_attempt_mark()
+        self.mark = job.mark or new_attempt_mark()
         self.started = time.time()
         self.execution: Execution | None = None
         self._folder = folder
@@ -59,7 +62,7 @@ class Attempt:
     def execute(self) -> Result:
         """Execute the notebook; return a result whatever happens."""
         os.environ[MARK_VARIABLE] = self.mark
-        record_processes(Path(self.job.path), [os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [os.getpid()])
         log = Path(self.job.path).with_suffix(".log")
         try:
             nb = task_notebook(self.job)
@@ -70,8 +73,11 @@ class Attempt:
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
+                self._mask_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
+        except TimeoutError as error:  # of nbclient
+            return self._failed(f"its outputs did not arrive: {str(error).partition(chr(10))[0]}")
         except OSError as error:
             return self._failed(
                 f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
@@ -117,11 +123,14 @@ class Attempt:
         if self._kernel is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
+        if self.execution is not None and self.execution.has_processes:
+            kill_marked(self.mark)  # what has left the kernel's group
         forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
         try:
+            create_private_file(Path(job.path))  # papermill keeps the mode of a file that it writes
             self.execution = Execution(_manager(job, self._folder), self._on_kernel)
             papermill.execute_notebook(
                 nb,
@@ -156,12 +165,29 @@ class Attempt:
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
 
+    def _mask_parameters(self) -> None:
+        """Hide the secret parameters of this attempt in its notebook, which papermill has written."""
+        parameters = masked(self.job.parameters)
+        if parameters == dict(self.job.parameters):
+            return
+        path = Path(self.job.path)
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            nb = json.loads(path.read_bytes())
+            nb["metadata"]["papermill"]["parameters"] = parameters
+            for cell in nb["cells"]:
+                if INJECTED in tags_of(cell):
+                    cell["source"] = masked_assignments("".join(cell["source"]))
+            text = json.dumps(nb, indent=1, ensure_ascii=False)
+            for secret, shown in secret_texts(self.job.parameters).items():  # also where a cell's output shows it
+                text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
+            write_atomically(path, text.encode())
+
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
             self._kernel = pid
             is_terminated = self._termination is not None
             framing.send(self._connection, {"kernel": pid, "mark": self.mark})
-        record_processes(Path(self.job.path), [pid, os.getpid()], self.mark)
+        record_processes(Path(self.job.path), [pid, os.getpid()])
         if is_terminated:
             kill_tree(pid, self.mark)
 
@@ -191,6 +217,8 @@ class Attempt:
     def _failed(
         self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
     ) -> Result:
+        # A killed kernel fails in many ways; the reason for which it was killed says more than any of them.
+        error, final = self._termination or error, final and self._termination is None
         outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
         return self._result(outcome, traceback=traceback)
 

@@ -93,6 +93,7 @@ def backfill(
     backwards: bool = False,
     tasks: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
+    allow_unknown: bool = False,
     max_active_runs: int = 10,
     dry_run: bool = False,
     jobs: int | None = None,
@@ -124,7 +125,7 @@ def backfill(
             )
         if max_active_runs < 1:
             raise BackfillError(dag, f"invalid number of runs at once {max_active_runs}; expected 1 or more")
-        planner = _Planner(store, here, row, timetable, tasks, parameters or {}, now)
+        planner = _Planner(store, here, row, timetable, tasks, parameters or {}, allow_unknown, now)
         if backwards and any(
             task.options.depends_on_past or task.options.wait_for_downstream for task in planner.notebook.tasks.values()
         ):
@@ -178,14 +179,14 @@ class _Planner:
 
     def __init__(
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
-        parameters: Mapping[str, Any], now: datetime,
+        parameters: Mapping[str, Any], allow_unknown: bool, now: datetime,
     ) -> None:  # fmt: skip
         # Built once: the tasks depend on the parameters alone, which all of the runs share.
         digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
         self.store, self.home, self.timetable, self.now = store, home, timetable, now
         self.row = replace(row, digest=digest)
-        self.choice = choose(self.notebook, only=tasks)
-        self.values, self.notes = record_parameters(self.notebook, parameters)
+        self.choice = choose(self.notebook, only=tasks or None)
+        self.values, self.notes = record_parameters(self.notebook, parameters, allow_unknown=allow_unknown)
         self.earlier: dict[float, list[RunRow]] = {}
 
     def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[Filled]:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ... import notebooks
 from ...core.model import text
-from ...core.model.dag import Dag
+from ...core.model.dag import CellKind, Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
 from ...core.model.text import task_label
 from ...errors import NbdagError, error
@@ -27,7 +28,7 @@ from ..creation.build import pin_built
 from ..execution.recovery import opened_recovered
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import pinned
+from ..queries.pinned import pinned, text_of
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
@@ -63,6 +64,7 @@ class Cleared:
     restarting: tuple[str, ...] = ()  # the running ones among them, which are ended first
     queued_again: bool = False  # the run had ended
     owner: str = ""  # the process that owns the run now, for people; "": none
+    edited: str = ""  # one sentence if cells of these tasks were edited since the version that the run executes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,45 @@ def clear(
             return replace(change, built=dag.built), chosen
         return clearing(store, pinned(here, row), row, selection)
 
-    return _change(run, dag, home, step, dry_run=dry_run)
+    done = _change(run, dag, home, step, dry_run=dry_run)
+    return replace(done, edited=edited_since(done.run, done.tasks))
+
+
+def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
+    """Describe edits of the notebook's file that a run, which keeps its own version, does not execute; "" without any.
+
+    Only the cells of these tasks count (default: all that did not succeed), and those that every task needs.
+    """
+    if run.source is None:
+        return ""
+    names = [task.partition("[")[0] for task in tasks] or [
+        each.id for each in run if each.state is not TaskState.SUCCESS
+    ]
+    try:
+        pinned_text = text_of(run.home, run.digest, run.id)
+        dag = notebooks.read_text(pinned_text, name=run.source.name)
+        before, now = (_code(each, run.source.name) for each in (pinned_text, notebooks.read_file(run.source)))
+    except NbdagError:
+        return ""
+    gone = {source for source in before if source not in now}
+    edited = [
+        task for task in dict.fromkeys(names) if task in dag.tasks and dag.cells[dag.tasks[task].cell].source in gone
+    ]
+    shared = any(cell.source in gone for cell in dag.cells if cell.kind in (CellKind.SETUP, CellKind.PARAMETERS))
+    if not (edited or shared):
+        return ""
+    first = next((task for task in dag.tasks if task in (edited or names)), "")
+    what = [*edited, *(["setup"] if shared else [])]
+    return (
+        f"run {run.id} executes the version of the notebook with which it was created, but {text.join_names(what)} "
+        f"was edited since; to execute the new code: `nbdag run {run.source}{f' --from {first}' if first else ''}`"
+    )
+
+
+def _code(content: bytes, name: str) -> set[str]:
+    """Return the sources of a notebook's code cells, without those that a %%dag cell built."""
+    cells, _ = notebooks.read_raw(notebooks.without_built(content, name=name), name=name)
+    return {cell.source for cell in cells if cell.type == "code"}
 
 
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:

@@ -10,9 +10,7 @@ from typing import Any
 
 from ... import store as stores
 from ...building import BuiltNotebook
-from ...core.options.option_types import nearest
 from ...core.schedule.timetable import Timetable
-from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...scheduler import instances_of, new_run, next_date, timetable_of
 from ...store.rows import DagRow
@@ -22,25 +20,6 @@ from ..queries.deployments import Deployed, opened_dag, read_deployments
 from ..queries.pinned import notebook_of
 from ..queries.records import Run
 from ..queries.runs import read_runs
-
-
-@error
-class UnknownParameterError(NbdagError):
-    """The deployed notebook has no parameter of this name."""
-
-    exit_code = 2
-
-    dag: str
-    name: str
-    names: tuple[str, ...]
-    template = "the parameters cell of {dag} sets no {name!r}; {hint}"
-
-    @property
-    def hint(self) -> str:
-        near = nearest(self.name, self.names)
-        if near:
-            return f"did you mean {near!r}?"
-        return f"its parameters are {', '.join(self.names)}" if self.names else "it has no parameters"
 
 
 def deploy(
@@ -64,7 +43,7 @@ def deploy(
     now = datetime.now(UTC)
     store = stores.open(here)
     try:
-        for _ in pool_notes(store, prepared):
+        for _ in pool_notes(store.pools(), prepared):
             pass  # a pool that is too small raises; a missing pool is only a note, which `check` shows
         here.pin(digest, prepared.source)
         before = store.deployments.get(dag.id)
@@ -114,6 +93,7 @@ def trigger(
     dag: str,
     *,
     parameters: Mapping[str, Any] | None = None,
+    allow_unknown: bool = False,
     logical_date: datetime | None = None,
     cache: bool = True,
     home: Home | None = None,
@@ -122,16 +102,13 @@ def trigger(
 
     `logical_date` is the time that the run is for (default: now), in the schedule's zone unless it has a zone of its
     own; the schedule then determines the data interval. Without `cache`, tasks with --cache are executed in any case.
+    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
     """
     here = the_home(home)
     with opened_dag(here, dag, to_change=True) as (store, row):
         now = datetime.now(UTC)
         notebook = notebook_of(here, row.digest, row.path)
-        values, notes = record_parameters(notebook, parameters or {})
-        for name in values:
-            # `nbdag run` only warns, because somebody reads the warning; a triggered run with a typo would do harm.
-            if name not in notebook.parameters:
-                raise UnknownParameterError(dag, name, tuple(notebook.parameters))
+        values, notes = record_parameters(notebook, parameters or {}, allow_unknown=allow_unknown)
         start = end = now
         if logical_date is not None:
             timetable = timetable_of(row)

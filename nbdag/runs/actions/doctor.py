@@ -18,9 +18,11 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
 
     In a home that cannot be written nothing is recovered; that is a finding too.
     """
-    here = the_home(home)
-    recovered = list(_recovered(here))
-    yield from health(here)
+    try:
+        recovered = list(_recovered(the_home(home)))
+    except NbdagError:  # the home cannot be used, which is a finding
+        recovered = []
+    yield from health(home)
     yield from recovered
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
 from ..execution.recovery import opened_recovered
@@ -29,6 +30,8 @@ class Cleaned:
     """The runs and files that were deleted, or would be."""
 
     runs: tuple[str, ...] = ()  # ids of runs whose record is deleted
+    oldest: datetime | None = None  # end of the oldest of these runs
+    newest: datetime | None = None  # end of the newest
     values: int = 0  # files
     notebooks: int = 0  # pinned notebooks
     folders: int = 0  # of runs: reports, notebooks and logs of attempts
@@ -41,11 +44,13 @@ def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) ->
     with opened_recovered(here) as store:
         if store is None:
             return Cleaned()
-        return Cleaned(runs=tuple(row.name for row in _delete_records(store, keep, dry_run)))
+        return Cleaned(**_about(_delete_records(store, keep, dry_run)))
 
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete files that no run needs; with `keep`, first delete the records of runs that ended `keep` seconds ago."""
+    from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
+
     here = the_home(home)
     with opened_recovered(here) as store:
         if store is None:
@@ -53,21 +58,25 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         deleted = [] if keep is None else _delete_records(store, keep, dry_run)
         oldest_start = store.maintenance.earliest_running()
         values, notebooks, runs = store.maintenance.files_in_use(without={row.id for row in deleted})
+    values = ValueStore(str(here.values)).in_use(values)
     newest = min(time.time(), oldest_start or time.time()) - GRACE
     unneeded = {
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
         "notebooks": [path for path in _files(here.root / "notebooks", 1) if path.stem not in notebooks],
         "folders": [path for path in _folders(here.root / "runs") if (path.parent.name, path.name) not in runs],
     }
-    counts, size = {}, 0
+    counts: dict[str, Any] = {}
+    size = 0
     for kind, paths in unneeded.items():
         old = [path for path in paths if _last_change(path) < newest]
         counts[kind] = len(old)
         for path in old:
-            size += _size(path)
-            if not dry_run:
-                _remove(path)
-    return Cleaned(runs=tuple(row.name for row in deleted), bytes=size, **counts)
+            freed = _size(path)
+            if dry_run or _remove(path, newest):
+                size += freed
+            else:
+                counts[kind] -= 1
+    return Cleaned(**_about(deleted), bytes=size, **counts)
 
 
 def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
@@ -77,6 +86,12 @@ def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
         rows = [row for row in rows if row.id in deleted]
         store.maintenance.compact()
     return rows
+
+
+def _about(rows: Sequence[RunRow]) -> dict[str, Any]:
+    ended = [datetime.fromtimestamp(row.ended, UTC) for row in rows if row.ended is not None]
+    found = {"runs": tuple(row.name for row in rows)}
+    return {**found, "oldest": min(ended), "newest": max(ended)} if ended else found
 
 
 def _files(root: Path, depth: int) -> Iterator[Path]:
@@ -102,8 +117,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+def _remove(path: Path, newest: float) -> bool:
+    """Delete a file or folder unless it has been used since `newest`; return whether it was deleted.
+
+    It is renamed first, so that a task that uses it meanwhile either finds it or stores its value again.
+    """
+    aside = path.with_name(f".{path.name}.gone")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:  # another gc was faster
+        return False
+    used = _last_change(aside) >= newest
+    if used and not path.exists():
+        aside.rename(path)
+    elif aside.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
+    return not used

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ...building import BuiltNotebook
 from ...core.model.job import Note
-from ...core.planning.pools import INFINITE
+from ...core.planning.pools import DEFAULT_POOLS, INFINITE
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ..queries.pinned import pinned
@@ -49,20 +49,45 @@ def plan_run(
     notebook: str | PurePath,
     *,
     parameters: Mapping[str, Any] | None = None,
-    only: Sequence[str] = (),
-    upto: Sequence[str] = (),
-    from_: Sequence[str] = (),
+    allow_unknown: bool = False,
+    only: Sequence[str] | None = None,
+    upto: Sequence[str] | None = None,
+    from_: Sequence[str] | None = None,
     values_from: str | None = None,
+    output: str | PurePath | None = None,
+    overwrite: bool = False,
+    cwd: str | PurePath | None = None,
+    kernel_name: str | None = None,
     cache: bool = True,
+    on_note: Callable[[Note], None] | None = None,
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> list[Planned]:
-    """Return what `run` would do with each task, and why, in run order. Nothing is written."""
+    """Return what `run` would do with each task, and why, in run order. Nothing is written.
+
+    An error that `run` would raise before it starts is raised here, too; `on_note` receives its warnings.
+    """
     here = the_home(home)
-    prepared = prepare(notebook, parameters=parameters, only=only, upto=upto, from_=from_, built=built)
+    prepared = prepare(
+        notebook,
+        parameters=parameters,
+        allow_unknown=allow_unknown,
+        only=only,
+        upto=upto,
+        from_=from_,
+        output=output,
+        overwrite=overwrite,
+        cwd=cwd,
+        kernel_name=kernel_name,
+        built=built,
+    )
     dag, chosen = prepared.dag, prepared.choice.tasks
     with opened(here) as store:
         borrowed = borrow_values(store, here, prepared, values_from)
+        sizes = DEFAULT_POOLS if store is None else store.pools()
+    for note in (*prepared.notes, *borrowed.notes, *pool_notes(sizes, prepared)):
+        if on_note is not None:
+            on_note(note)
     notes = {task: "; ".join(note.message for note in borrowed.notes if note.name == task) for task in borrowed.runs}
     lines = []
     for task in dag.order:
@@ -98,9 +123,8 @@ def borrow_values(store: Store | None, home: Home, prepared: Prepared, values_fr
     )
 
 
-def pool_notes(store: Store, prepared: Prepared) -> Iterator[Note]:
+def pool_notes(sizes: Mapping[str, int], prepared: Prepared) -> Iterator[Note]:
     """Yield a note for each missing pool. A pool that is too small for a task raises `PoolTooSmallError`."""
-    sizes = store.pools()
     missing = set()
     for name in prepared.choice.tasks:
         options = prepared.dag.tasks[name].options

@@ -20,9 +20,14 @@ from ...building import BuiltNotebook, build
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
+from ...core.model.masking import masked_value
 from ...core.model.text import plural
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
+from ...home import absolute
+
+_MAX_DEPTH = 100  # levels of nested lists and mappings in a parameter
+_MAX_VALUES = 1_000_000  # in one parameter; a short YAML text with aliases can expand to any number
 
 
 @error
@@ -63,6 +68,48 @@ class UnknownTaskError(NbdagError):
     @property
     def known(self) -> str:
         return ", ".join(self.tasks)
+
+
+@error
+class EmptySelectionError(NbdagError):
+    """A selection of tasks is empty, which would otherwise run everything."""
+
+    exit_code = 2
+
+    option: str
+    template = "{option} names no task; name at least one, or omit {option} to run all tasks"
+
+
+@error
+class UnknownParameterError(NbdagError):
+    """The notebook has no parameter of this name."""
+
+    exit_code = 2
+
+    dag: str
+    name: str
+    names: tuple[str, ...]
+    template = "the parameters cell of {dag} sets no {name!r}; {hint} (--allow-unknown passes it anyway)"
+
+    @property
+    def hint(self) -> str:
+        near = nearest(self.name, self.names)
+        if near:
+            return f"did you mean {near!r}?"
+        return f"its parameters are {', '.join(self.names)}" if self.names else "it has no parameters"
+
+
+@error
+class ParameterSizeError(NbdagError):
+    """The value of a parameter contains itself, is too large, or is no text that can be written."""
+
+    exit_code = 2
+
+    name: str
+    why: str
+    template = (
+        "parameter {name!r} {why}, so it cannot be recorded with the run; pass a smaller value, or the path of a file"
+    )
 
 
 @error
@@ -159,9 +206,10 @@ def prepare(
     notebook: str | PurePath,
     *,
     parameters: Mapping[str, Any] | None = None,
-    only: Sequence[str] = (),
-    upto: Sequence[str] = (),
-    from_: Sequence[str] = (),
+    allow_unknown: bool = False,
+    only: Sequence[str] | None = None,
+    upto: Sequence[str] | None = None,
+    from_: Sequence[str] | None = None,
     output: str | PurePath | None = None,
     overwrite: bool = False,
     cwd: str | PurePath | None = None,
@@ -169,7 +217,7 @@ def prepare(
     built: BuiltNotebook | None = None,
 ) -> Prepared:
     """Check everything that needs no store. `built` is the notebook if the caller has read it already."""
-    path = Path(notebook).expanduser().absolute()
+    path = absolute(notebook)
     # Jupyter starts a kernel in the notebook's folder, so a headless run finds the same files there.
     folder = path.parent if cwd is None else _folder(Path(cwd))
     if built is None:
@@ -183,7 +231,7 @@ def prepare(
     dag = built.dag
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
-    recorded, notes = record_parameters(dag, parameters or {})
+    recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown)
     kernel_installed(kernel_name or dag.kernel_name)
     return Prepared(
         path=path,
@@ -206,19 +254,37 @@ def digest_of(text: bytes) -> str:
 
 
 def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as plain data, as they are recorded. Raises `ParameterValueError`."""
-    return {name: _plain(name, value) for name, value in said.items()}
+    """Return parameters as plain data, as they are recorded. Raises `ParameterValueError` or `ParameterSizeError`."""
+    return {name: _Plain(name).value(value) for name, value in said.items()}
 
 
-def record_parameters(dag: Dag, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded, and notes about doubtful ones. Raises `ParameterTypeError`."""
+def record_parameters(
+    dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False
+) -> tuple[dict[str, Any], tuple[Note, ...]]:
+    """Return parameters as they are recorded, and notes about doubtful ones.
+
+    Raises `UnknownParameterError`, unless unknown ones are allowed, and `ParameterTypeError`.
+    """
     plain = plain_parameters(said)
+    for name in plain:
+        if name not in dag.parameters and not allow_unknown:
+            raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
     parameter_types.reject_text(dag.parameters, plain)
     return plain, tuple(_doubtful_parameters(dag, plain))
 
 
-def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from_: Sequence[str] = ()) -> Choice:
-    """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them."""
+def choose(
+    dag: Dag,
+    *,
+    only: Sequence[str] | None = None,
+    upto: Sequence[str] | None = None,
+    from_: Sequence[str] | None = None,
+) -> Choice:
+    """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them.
+
+    An empty selection raises `EmptySelectionError`: a program that computed it did not mean all tasks.
+    """
+    only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):
         if task not in dag.tasks:
             raise UnknownTaskError(task, tuple(dag.tasks))
@@ -236,6 +302,14 @@ def choose(dag: Dag, *, only: Sequence[str] = (), upto: Sequence[str] = (), from
         for task in dag.descendants(first):
             why.setdefault(task, f"it follows {first}")
     return Choice(tasks={task: why[task] for task in dag.tasks if task in why}, partial=len(why) < len(dag.tasks))
+
+
+def _names(option: str, tasks: Sequence[str] | None) -> tuple[str, ...]:
+    if tasks is None:
+        return ()
+    if not tasks:
+        raise EmptySelectionError(option)
+    return (tasks,) if isinstance(tasks, str) else tuple(tasks)
 
 
 def kernel_installed(name: str | None) -> None:
@@ -263,7 +337,7 @@ def new_name(now: datetime, kind: str = "manual") -> str:
 def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
     if said is None:
         return None
-    path = Path(said).expanduser().absolute()
+    path = absolute(said)
     if path.is_dir():
         raise OutputError(Path(said), "it is a folder; choose a file in it, such as out.ipynb")
     if not path.parent.is_dir():
@@ -283,7 +357,7 @@ def _replaceable(path: Path) -> bool:
 
 
 def _folder(said: Path) -> Path:
-    path = said.expanduser().absolute()
+    path = absolute(said)
     if not path.is_dir():
         raise FolderMissingError(said)
     return path
@@ -298,26 +372,48 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
                 message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; it is injected anyway",
             )
     for name, text in parameter_types.texts_given_for_numbers(dag.parameters, said):
+        text = masked_value(name, text)
         message = f"{name} is a number in the parameters cell, but is set to the text {text!r}"
         yield Note(code="NB416", name=name, message=message)
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return the value as JSON data: the run records its parameters."""
-    scalar = getattr(value, "item", None)  # a number of numpy's, which may also be an instance of Python's float
-    if scalar is not None and getattr(value, "ndim", None) == 0:
-        return _plain(name, scalar())
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(name, each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(name, each) for each in value]
-    raise ParameterValueError(name, value)
+class _Plain:
+    """Turn the value of one parameter into JSON data, as the run records its parameters."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """Return the value as JSON data."""
+        self._count += 1
+        if depth > _MAX_DEPTH:
+            raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
+        if self._count > _MAX_VALUES:
+            raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
+        scalar = getattr(value, "item", None)  # a number of numpy's, which may also be an instance of Python's float
+        if scalar is not None and getattr(value, "ndim", None) == 0:
+            return self.value(scalar(), depth + 1)
+        if isinstance(value, str):
+            return self._text(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, datetime | date):
+            return value.isoformat()
+        if isinstance(value, PurePath):
+            return self._text(str(value))
+        if isinstance(value, Mapping):
+            return {self._text(str(key)): self.value(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(each, depth + 1) for each in value]
+        raise ParameterValueError(self._name, value)
+
+    def _text(self, text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ParameterSizeError(self._name, "contains half of a character (a lone surrogate)") from None
+        return text
 
 
 def _nearest(name: str, among: Iterable[str]) -> str:

@@ -150,7 +150,7 @@ class Daemon:
             clock=clock,
             due_runs=DueRuns(store, read=self._notebook, report=self._say),
             on_error=self._fail_run,
-            is_ready=self._builder.is_ready,
+            is_ready=self._is_ready,
             poll_interval=POLL,
         )
         self._offset: float | None = None  # of the clock from the monotonic clock, at the last turn
@@ -160,6 +160,7 @@ class Daemon:
         self._checked: float | None = None  # the time of the last check of other processes (monotonic)
         self._answered = time.monotonic()  # the time of the last answer of the database
         self._released = False  # attempts were ended here, because other schedulers may have taken them over
+        self._foreign: set[int] = set()  # runs whose notebook another home has
         self._silent: dict[
             str, tuple[float, int]
         ] = {}  # other scheduler → its heartbeat, and the number of checks since it changed
@@ -288,6 +289,21 @@ class Daemon:
     def _fail_run(self, row: RunRow, error: NbdagError) -> None:
         fail_run(self._store, row, str(error), self._clock().timestamp())
         self._say(f"it cannot run: {error}", row.dag, row.name)
+
+    def _is_ready(self, row: RunRow) -> bool:
+        """Return whether this scheduler can run it; leave a run alone whose notebook is kept in another home."""
+        notebook = self._home.notebook(row.digest)
+        if self._store.is_sqlite or notebook.exists():
+            return self._builder.is_ready(row)
+        if row.id not in self._foreign:
+            self._foreign.add(row.id)
+            self._say(
+                f"its notebook is not at {notebook}, so it is left to the scheduler that has it: give all schedulers "
+                "of one database the same NBDAG_HOME",
+                row.dag,
+                row.name,
+            )
+        return False
 
     def _was_built(self, row: RunRow) -> None:
         """Report a run whose tasks could not be built."""

@@ -43,14 +43,21 @@ if TYPE_CHECKING:
     from ...store.store import Store
 
 
+MAX_JOBS = 100_000
+
+
 @error
 class JobsError(NbdagError):
-    """The number of jobs is below one."""
+    """The number of jobs is below one or too large."""
 
     exit_code = 2
 
     jobs: int
-    template = "invalid number of jobs {jobs}; expected 1 or more (the default is the number of cores)"
+    template = "invalid number of jobs {jobs}; expected a number from 1 to {most} (the default is the number of cores)"
+
+    @property
+    def most(self) -> int:
+        return MAX_JOBS
 
 
 @error
@@ -83,10 +90,11 @@ def run(
     notebook: str | PurePath,
     *,
     parameters: Mapping[str, Any] | None = None,
+    allow_unknown: bool = False,
     jobs: int | None = None,
-    only: Sequence[str] = (),
-    upto: Sequence[str] = (),
-    from_: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+    upto: Sequence[str] | None = None,
+    from_: Sequence[str] | None = None,
     values_from: str | None = None,
     output: str | PurePath | None = None,
     overwrite: bool = False,
@@ -102,6 +110,7 @@ def run(
 ) -> Run:
     """Run a notebook, wait for its end and return the run.
 
+    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
     All tasks are executed, or those that `only`, `upto` and `from_` select; the values of the others come from earlier
     runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
     second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
@@ -119,6 +128,7 @@ def run(
         prepared = prepare(
             notebook,
             parameters=parameters,
+            allow_unknown=allow_unknown,
             only=only,
             upto=upto,
             from_=from_,
@@ -133,7 +143,7 @@ def run(
             now = datetime.now(UTC)
             fail_orphans(store, here)
             borrowed = borrow_values(store, here, prepared, values_from)
-            prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store, prepared)))
+            prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store.pools(), prepared)))
             here.pin(prepared.digest, prepared.text)
             return _execute_new(store, here, ready, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
         finally:
@@ -204,7 +214,7 @@ def cores() -> int:
 @contextlib.contextmanager
 def executor_ready(name: str, jobs: int | None) -> Iterator[Executor]:
     """Create an executor for `jobs` tasks at once (default: the number of cores), and stop it at the end."""
-    if jobs is not None and jobs < 1:
+    if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise JobsError(jobs)
     executor = executors.create(name, jobs or cores())
     try:

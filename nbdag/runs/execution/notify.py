@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ...core.model.job import Note
+from ...core.model.masking import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
 from ...core.model.text import task_label
 from ...errors import NbdagError
@@ -91,6 +92,7 @@ class Notifier:
         why = send(recipient, message, cwd=cwd, limit=self._limit)
         if why:
             name = recipient.partition("://")[0] if "://" in recipient else recipient  # a URL may hold a password
+            why = without_passwords(why.replace(recipient, masked_recipient(recipient)))
             text = f"{name} was not notified of the {message['event']}: {why}"
             note = Note(code="NB415", name=name, message=text)
             with contextlib.suppress(NbdagError):

@@ -26,7 +26,7 @@ def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> 
 
     Without a `notifier` of the caller's, the call waits for the notifications, each within its time limit.
     """
-    failed = scheduler.fail_dead_runs(store, time.time())
+    failed = scheduler.fail_dead_runs(store, time.time(), home)
     if failed:
         by = notifier or Notifier(store)
         for row in failed:

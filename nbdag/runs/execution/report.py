@@ -20,6 +20,7 @@ from ...home import Home, HomeError
 from ...reports import TaskOutcome
 from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
+from ...writing import make_private_folder
 from ..creation.prepare import OutputError
 from ..queries.pinned import source
 from .report_graph import outputs
@@ -91,11 +92,24 @@ class Reporter:
         self.error = None
         for path in (self._home.report(row.dag, row.name), *([Path(row.output)] if row.output else [])):
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                reports.write(text, run.dag, outcomes, path, parameters=row.parameters, about=about, displays=displays)
+                requested = row.output == str(path)
+                if requested:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                else:
+                    make_private_folder(path.parent)
+                reports.write(
+                    text,
+                    run.dag,
+                    outcomes,
+                    path,
+                    parameters=row.parameters,
+                    about=about,
+                    displays=displays,
+                    private=not requested,
+                )
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
-                self.error = OutputError(path, why) if row.output == str(path) else HomeError(self._home.root, error)
+                self.error = OutputError(path, why) if requested else HomeError(self._home.root, error)
 
 
 class Reports:

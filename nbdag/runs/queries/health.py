@@ -36,7 +36,6 @@ class Finding:
 
 def health(home: Home | None = None) -> Iterator[Finding]:
     """Check this installation; yield the findings one by one."""
-    here = the_home(home)
     yield Finding(
         what="nbdag",
         level="ok",
@@ -47,6 +46,11 @@ def health(home: Home | None = None) -> Iterator[Finding]:
     yield _fork_server()
     yield _graphviz()
     yield _front_end()
+    try:
+        here = the_home(home)
+    except NbdagError as error:
+        yield Finding(what="state", level="problem", said=str(error))
+        return
     yield from _state(here)
     if here.exists:
         yield from _store(here)

@@ -1,7 +1,7 @@
 """The records that a query returns: a run and its tasks, as plain values read from the store once.
 
 A `Run` does not change by itself: call `find_run` again for its current state, or `follow` it. `Run.to_dict()` is what
-`nbdag run --json` prints; its keys are stable.
+`nbdag run --json` prints; its keys are stable, and parameters that look like secrets are masked in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from ...core.model import text
 from ...core.model.job import Note, StoredOutput
+from ...core.model.masking import masked
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home
@@ -202,7 +203,7 @@ class Run:
 
     def value(self, name: str) -> Any:
         """Return the value of `name` as stored by the last task that writes it; for a mapped task, a list of values."""
-        from ...values import ValueStore  # slow to import, and most callers read no value
+        from .loading import ValueLoader  # slow to import, and most callers read no value
 
         found: dict[str, list[StoredOutput]] = {}
         for task in self.tasks:
@@ -212,8 +213,8 @@ class Run:
         if not writers:
             raise self._missing_value(name)
         last = writers[-1]
-        values = ValueStore(str(self.home.values))
-        loaded = [values.load(output.digest)[name] for output in found[last]]
+        value = ValueLoader(self.home, self.id, last)
+        loaded = [value(output.digest, name) for output in found[last]]
         return loaded if any(task.id == last and task.map_index >= 0 for task in self.tasks) else loaded[0]
 
     def _missing_value(self, name: str) -> NbdagError:
@@ -235,7 +236,7 @@ class Run:
             "ended": _iso(self.ended),
             "duration": self.duration,
             "notebook": str(self.notebook),
-            "parameters": dict(self.parameters),
+            "parameters": masked(self.parameters),
             "tasks": [task.to_dict() for task in self.tasks],
             "warnings": [_note(note) for note in self.warnings],
             "error": self.error,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ...core.model.job import StoredInput
 from ...core.planning.assemble import inputs
 from ...home import Home, the_home
 from ...scheduler import task_outputs
-from ...values import ValueStore
+from .loading import ValueLoader
 from .pinned import pinned
 from .records import TaskRun
 from .runs import UnknownRunError, find_row, opened, read_runs
@@ -33,18 +32,10 @@ def load(
             outputs[other] = task_outputs(attempts[number]).get(other, {})
         notebook = pinned(here, row)
         given = inputs(notebook, notebook.tasks[one.id], lambda source: list(outputs.get(source, {}).values()))
-    return _loaded(ValueStore(str(here.values)), given, one)
+    return _loaded(ValueLoader(here, found.id, task), given, one)
 
 
-def _loaded(values: ValueStore, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
-    # Names that were stored together share their objects, so each digest is read only once.
-    read: dict[str, dict[str, Any]] = {}
-
-    def value(digest: str, name: str) -> object:
-        if digest not in read:
-            read[digest] = values.load(digest)
-        return read[digest][name]
-
+def _loaded(value: ValueLoader, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:
     found: dict[str, object] = {}
     for each in given:
         parts = [value(digest, each.name) for digest in each.digests]

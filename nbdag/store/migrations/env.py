@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: by the connection that `nbdag.store.database` hands it, in its transaction."""
+"""Configure Alembic to use the connection, and the transaction, that `nbdag.store.database` passes to it."""
 
 from alembic import context
 
@@ -8,7 +8,7 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=metadata,
-    render_as_batch=True,  # SQLite changes a table by making it anew
+    render_as_batch=True,  # SQLite can change some columns only by copying the table
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""The tables, as they began."""
+"""Create the first tables."""
 
 import sqlalchemy as sa
 from alembic import op

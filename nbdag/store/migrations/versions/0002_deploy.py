@@ -1,4 +1,4 @@
-"""Deployed notebooks, and the processes that run them on their schedule."""
+"""Add columns for deployed notebooks, and for the schedulers that run them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Tries that count no more once a task is cleared; backfills."""
+"""Add the number of tries before a task was last cleared, and backfills."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Outcomes of earlier attempts that stand for later ones."""
+"""Add columns for outcomes that later attempts reuse."""
 
 import sqlalchemy as sa
 from alembic import op

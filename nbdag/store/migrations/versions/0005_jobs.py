@@ -1,4 +1,4 @@
-"""How many tasks a scheduler makes at once, so that `why` can tell that all are taken."""
+"""Add the number of tasks that a scheduler executes at once, so that `why` can report that all are taken."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which versions of a DAG are what code of `%%dag` made of another, so that they are not counted."""
+"""Mark the versions of a DAG that contain built tasks, so that they are not counted."""
 
 import sqlalchemy as sa
 from alembic import op

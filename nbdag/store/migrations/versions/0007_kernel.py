@@ -1,4 +1,4 @@
-"""The kernel that a run was asked to use."""
+"""Add the kernel that a user chose for a run."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,134 @@
+"""Hide passwords and tokens in results, reports and logs.
+
+A value is hidden by its name (`password`, `api_key`, `db_token`), or because it is a URL that contains a password.
+Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names that only measure or name a
+secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+MASK = "***"
+
+_SHORTEST = 4  # characters of a secret that is searched for in text
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# fmt: off
+_SECRET_WORDS = frozenset({
+    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pw", "secret", "secrets", "token",
+    "credential", "credentials", "apikey", "apitoken", "authtoken", "accesskey", "privatekey", "secretkey", "auth",
+    "authorization", "bearer", "jwt", "cookie",
+})
+_SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"), ("account", "key"), ("auth", "key")})
+_MEASURES = frozenset({
+    "count", "counts", "length", "len", "limit", "size", "type", "types", "ttl", "expiry", "name", "names", "file",
+    "path", "folder", "dir", "field", "column",
+})
+# fmt: on
+
+_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # to the last @, as a password may contain one
+_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a value of this name is to be hidden."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words[-1] in _MEASURES:
+        return False
+    return bool(_SECRET_WORDS.intersection(words)) or any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return these named values with the secret ones hidden, also inside lists and mappings."""
+    return {name: masked_value(name, value) for name, value in values.items()}
+
+
+def masked_value(name: str, value: Any) -> Any:
+    """Return the value, or what is shown instead if it is secret. None and "" are no secrets."""
+    if is_secret(name):
+        return value if value is None or value == "" else MASK
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, Mapping):
+        return {key: masked_value(str(key), each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_value("", each) for each in value]
+    return value
+
+
+def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the secret texts among these values, each with what is shown instead.
+
+    Too short ones are omitted, as they would match by chance.
+    """
+    found: dict[str, str] = {}
+
+    def collect(name: str, value: Any, inside: bool) -> None:
+        secret = inside or is_secret(name)
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                collect(str(key), each, secret)
+        elif isinstance(value, list | tuple):
+            for each in value:
+                collect("", each, secret)
+        elif isinstance(value, str) and len(value) >= _SHORTEST:
+            shown = MASK if secret else without_passwords(value)
+            if shown != value:
+                found[value] = shown
+
+    for name, value in values.items():
+        collect(name, value, False)
+    return found
+
+
+def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the source code of named defaults, with literal secrets hidden; code that looks a secret up is shown."""
+    found = {}
+    for name, source in sources.items():
+        try:
+            value = ast.literal_eval(source)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[name] = without_passwords(source)
+            continue
+        hidden = masked_value(name, value)
+        found[name] = source if hidden == value or isinstance(value, tuple) else repr(hidden)
+    return found
+
+
+def masked_assignments(source: str) -> str:
+    """Return code that assigns constants to names, with a comment in place of each assignment of a secret."""
+    try:
+        tree = ast.parse(source)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return source
+    lines: list[str | None] = list(source.split("\n"))
+    for node in tree.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        name = node.targets[0].id
+        try:
+            value = ast.literal_eval(node.value)
+        except (ValueError, TypeError, MemoryError, RecursionError):
+            value = None
+        hidden = masked_value(name, value)
+        if hidden != (list(value) if isinstance(value, tuple) else value):
+            first, last = node.lineno - 1, node.end_lineno or node.lineno
+            lines[first:last] = [f"# {name} = {MASK}", *[None] * (last - first - 1)]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with the passwords of URLs in it hidden."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(rf"\1{MASK}", _USERINFO.sub(rf"\1\2:{MASK}@", text))
+
+
+def masked_recipient(recipient: str) -> str:
+    """Return a recipient of notifications as it is shown: of a URL only the scheme, as any part may be a token."""
+    scheme, separator, _ = recipient.partition("://")
+    return f"{scheme}{separator}{MASK}" if separator else recipient

@@ -1,0 +1,270 @@
+"""Detect what a module keeps of its process when it is imported: pid, time, folder, entropy, transient variables.
+
+All children of a server share what its imports have computed, while ordinary kernels differ in it. So calls of these
+functions are observed during an import, and the namespaces of the module that called are searched for what they have
+returned. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each child,
+as if the child had imported the module; so is a text that holds the pid or the folder. A text that holds a time, or
+is made from random bytes, cannot be renewed, and the module is left to the tasks. So is a module that reads a variable
+that is not part of the server's specification.
+
+Calls by the standard library on behalf of a module count as calls of that module. What the standard library itself
+keeps is its own concern: it is prepared for a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import sys
+import threading
+import time
+import types
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from .server_spec import TRANSIENT
+
+_PIDS: dict[Any, Callable[[], int]] = {
+    each: each for each in (os.getpid, os.getppid, threading.get_ident, threading.get_native_id)
+}
+_CLOCKS: dict[Any, Callable[[], float]] = {
+    each: each
+    for each in (time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns)
+}
+_DATES = {"now", "utcnow", "today"}
+_SEED = random.Random.seed.__code__
+_READ_VARIABLE = type(os.environ).__getitem__.__code__
+# Set for every kernel, by ipykernel or before it, to a value that the server has too.
+_SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
+_IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
+_MIN_ENTROPY = 1 << 64  # numpy draws 128 bits; a seed that somebody has written is smaller
+_MAX_ITEMS = 1000  # of a dictionary that is searched
+
+
+@dataclass(slots=True)
+class Watch:
+    """The calls of one import, and what it keeps of their results."""
+
+    calls: dict[str, set[Any]] = field(default_factory=dict)  # module → functions that it has called
+    variables: dict[str, set[str]] = field(default_factory=dict)  # module → environment variables that it has read
+    generators: list[Any] = field(default_factory=list)  # of `random`, seeded from entropy
+    started: dict[Any, float] = field(default_factory=dict)  # clocks at the start
+    renewed: bool = False  # whether something is renewed in each child
+
+    def kept(self) -> str:
+        """Return why the module has to be left to the tasks, or ""; register what is to be renewed in each child."""
+        for name, variables in self.variables.items():
+            found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
+            if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:  # in a loop over all
+                return f"its import reads the variable {found} ({name})"
+        for name, called in self.calls.items():
+            module = sys.modules.get(name)
+            reason = "" if module is None else self._search(module, called)
+            if reason:
+                return f"its import keeps {reason} ({name})"
+        return ""
+
+    def _search(self, module: types.ModuleType, called: set[Any]) -> str:
+        for space in _namespaces(module):
+            for key, value in list(space.items() if isinstance(space, dict) else vars(space).items()):
+                renew = self._renewal(value, called)
+                if renew is not None:
+                    self.renewed = True
+                    (_in_folder if isinstance(value, str | PurePath) else _at_fork).append(_setter(space, key, renew))
+                elif isinstance(value, str) and self._holds_time(value, called):
+                    return "a text with the time"
+                elif os.urandom in called and isinstance(value, bytes | str) and _looks_random(value):
+                    return "a random text"
+                elif os.urandom in called:
+                    self._reseed(value)
+        return ""
+
+    def _renewal(self, value: object, called: set[Any]) -> Callable[[], object] | None:
+        match value:
+            case bool():
+                return None
+            case int() | float():
+                for read in called & _PIDS.keys():
+                    if value == read():
+                        return _PIDS[read]
+                for clock in called & _CLOCKS.keys():
+                    if int(self.started[clock]) <= value <= clock():
+                        return _as_type(type(value), clock)
+            case uuid.UUID(version=4) if os.urandom in called:
+                return uuid.uuid4
+            case uuid.UUID(version=1):
+                return uuid.uuid1
+            case datetime() if called & _DATES:
+                zone, is_utc = value.tzinfo, "utcnow" in called
+                age = abs((datetime.now(zone) - value).total_seconds())
+                if is_utc or age < time.time() - self.started[time.time] + 1:
+                    return lambda: datetime.now(UTC).replace(tzinfo=None) if is_utc else datetime.now(zone)
+            case date() if "today" in called and value == datetime.now().date():
+                return lambda: datetime.now().date()
+            case str() | PurePath() if os.getcwd in called and str(Path.cwd()) in str(value):
+                return _replaced(value, str(Path.cwd()), os.getcwd)
+            case str():
+                for read in called & _PIDS.keys():
+                    if _holds(value, [read()]):
+                        return _replaced(value, str(read()), read)
+        return None
+
+    def _holds_time(self, text: str, called: set[Any]) -> bool:
+        numbers = [int(number) for number in re.findall(r"\d{10,20}", text)]
+        return any(
+            int(self.started[clock]) <= number <= int(clock()) + 1
+            for clock in called & {time.time, time.time_ns}
+            for number in numbers
+        )
+
+    def _reseed(self, value: object) -> None:
+        for each in (value, *_defaults(value)):
+            reseed: Callable[[], object] | None = None
+            if any(each is one for one in self.generators):
+                reseed = each.seed  # type: ignore[attr-defined]
+            elif type(each).__module__.startswith("numpy.random"):
+                reseed = _numpy_reseed(each)
+            if reseed is not None:
+                self.renewed = True
+                _at_fork.append(reseed)
+
+    def observe(self, frame: types.FrameType, event: str, arg: Any) -> None:
+        """Record a call; a function for `sys.setprofile`."""
+        if event == "c_call":
+            try:
+                if arg in _WATCHED:
+                    self._record(frame, arg)
+                elif arg.__name__ in _DATES and issubclass(arg.__self__, date):
+                    self._record(frame, arg.__name__)
+            except (TypeError, AttributeError):
+                return
+        elif event == "call" and frame.f_code is _SEED:
+            if frame.f_locals.get("a") is None:
+                self.generators.append(frame.f_locals["self"])
+                self._record(frame, os.urandom)
+        elif event == "call" and frame.f_code is _READ_VARIABLE and frame.f_back is not None:
+            variable = frame.f_locals.get("key")
+            if isinstance(variable, str) and not _is_scan(frame.f_back):
+                self._record_variable(frame.f_back, variable)
+
+    def _record(self, frame: types.FrameType, called: Any) -> None:
+        name = _module_of(frame)
+        if name:
+            self.calls.setdefault(name, set()).add(called)
+
+    def _record_variable(self, frame: types.FrameType, variable: str) -> None:
+        if variable not in _SAME_EVERYWHERE and (name := _module_of(frame)):
+            self.variables.setdefault(name, set()).add(variable)
+
+
+_WATCHED = {*_PIDS, *_CLOCKS, os.urandom, os.getcwd}
+_at_fork: list[Callable[[], object]] = []
+_in_folder: list[Callable[[], object]] = []
+
+
+@contextlib.contextmanager
+def watching(is_known: bool) -> Iterator[Watch]:
+    """Watch an import in this thread, unless it is known to keep nothing."""
+    watch = Watch(started={clock: clock() for clock in _CLOCKS})
+    if is_known:
+        yield watch
+        return
+    sys.setprofile(watch.observe)
+    try:
+        yield watch
+    finally:
+        sys.setprofile(None)
+
+
+def refresh() -> None:
+    """Renew, in a new child, what imports have kept."""
+    for renew in _at_fork:
+        with contextlib.suppress(Exception):
+            renew()
+
+
+def refresh_folder() -> None:
+    """Renew, in a child that has its working directory, what imports have kept of the server's."""
+    for renew in _in_folder:
+        with contextlib.suppress(Exception):
+            renew()
+
+
+def _is_scan(caller: types.FrameType) -> bool:
+    """Return whether a mapping's own method reads a variable: to see whether it exists, or in a loop over all."""
+    return caller.f_globals.get("__name__") == "collections.abc" and caller.f_code.co_name != "get"
+
+
+def _module_of(frame: types.FrameType | None) -> str:
+    """Return the name of the nearest module below a frame that is not of the standard library, or ""."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        top = name.partition(".")[0]
+        if top in _IGNORED or frame.f_globals is globals():
+            return ""
+        if top not in sys.stdlib_module_names and top != "__main__":
+            return str(name)
+        frame = frame.f_back
+    return ""
+
+
+def _namespaces(module: types.ModuleType) -> Iterator[Any]:
+    """Yield a module, and the classes, objects and dictionaries that it defines."""
+    yield module
+    for value in list(vars(module).values()):
+        if isinstance(value, dict):
+            if value is not module.__dict__ and len(value) < _MAX_ITEMS:
+                yield value
+        elif isinstance(value, type):
+            if value.__module__ == module.__name__:
+                yield value
+        elif type(value).__module__ == module.__name__ and isinstance(getattr(value, "__dict__", None), dict):
+            yield value
+
+
+def _defaults(value: object) -> tuple[object, ...]:
+    if isinstance(value, types.FunctionType):
+        return (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+    return ()
+
+
+def _numpy_reseed(value: object) -> Callable[[], object] | None:
+    """Return a function that seeds a generator of numpy anew, or None if its seed is not from entropy."""
+    bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
+    entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
+    if not isinstance(entropy, int) or entropy < _MIN_ENTROPY:
+        return None
+    kind: Any = type(bits)
+    return lambda: setattr(bits, "state", kind().state)
+
+
+def _setter(space: Any, key: str, renew: Callable[[], object]) -> Callable[[], object]:
+    if isinstance(space, dict):
+        return lambda: space.__setitem__(key, renew())
+    return lambda: setattr(space, key, renew())
+
+
+def _as_type(kind: type, read: Callable[[], object]) -> Callable[[], object]:
+    return lambda: kind(read())
+
+
+def _replaced(value: str | PurePath, part: str, read: Callable[[], object]) -> Callable[[], object]:
+    kind: Any = type(value)
+    return lambda: kind(str(value).replace(part, str(read())))
+
+
+def _holds(text: str, numbers: Iterable[int]) -> bool:
+    """Return whether a text contains one of these numbers, not within a longer one."""
+    return any(str(number) in re.findall(r"\d+", text) for number in numbers)
+
+
+def _looks_random(value: bytes | str) -> bool:
+    if isinstance(value, bytes):
+        return len(value) >= 8 and len(set(value)) > len(value) // 2
+    return re.fullmatch(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{16,}", value) is not None

@@ -1,0 +1,55 @@
+"""How much of a task's output its notebook keeps.
+
+A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient, which searches and copies
+outputs, needs minutes for it. So an attempt's notebook keeps the first outputs, up to a number and a size, and a note
+that names the log, which has all of the text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_OUTPUTS = 2_000
+MAX_SIZE = 10_000_000  # characters of text and of encoded displays
+_KINDS = {"stream", "display_data", "execute_result"}
+
+
+class OutputLimits:
+    """Counts the outputs of one attempt."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._size = 0
+        self._is_noted = False
+
+    def excess(self, message: dict[str, Any]) -> str | None:
+        """Count an output and return what the notebook cannot keep of it, as text for the log; None if all fits.
+
+        A piece of text that fits in part is shortened to that part.
+        """
+        if message["msg_type"] == "clear_output":
+            self._number = self._size = 0
+        if message["msg_type"] not in _KINDS:
+            return None
+        content, left = message["content"], MAX_SIZE - self._size
+        if message["msg_type"] == "stream":  # pieces of text become one output
+            text = str(content["text"])
+            self._size += len(text)
+            content["text"] = text[: max(0, left)]
+            return text[max(0, left) :] or None
+        self._number += 1
+        self._size += sum(len(str(data)) for data in content["data"].values())
+        if self._number <= MAX_OUTPUTS and self._size <= MAX_SIZE:
+            return None
+        return f"{content['data'].get('text/plain', sorted(content['data']))}\n"
+
+    def note(self, log: str) -> dict[str, Any] | None:
+        """Return an output that says where the rest is; None after the first call."""
+        if self._is_noted:
+            return None
+        self._is_noted = True
+        text = (
+            f"nbdag: this notebook keeps {MAX_OUTPUTS:,} displays and {MAX_SIZE // 1_000_000} MB of output per task; "
+            f"the whole text is in {log}\n"
+        )
+        return {"output_type": "stream", "name": "stderr", "text": text}

@@ -1,0 +1,158 @@
+"""A stand-in for the kernel, while a fork server imports modules.
+
+Libraries look around when they are imported: is there an IPython shell, does it belong to a kernel, is the output a
+terminal, what is the main module? In the server the answers have to be those of the kernels that it forks. So the
+imports see ipykernel's own application, kernel and shell, without sockets and threads. None of these objects reaches a
+child, which creates its own. A module that keeps one of them, or changes it (a formatter, a magic, a hook), is left to
+the tasks. Two kinds of objects are kept by many modules, and become those of the child: the output streams, which are
+the defaults of arguments, and the main module.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO, cast
+
+import ipykernel_launcher  # type: ignore[import-untyped]
+from ipykernel.iostream import OutStream
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.session import Session
+
+_IN_SHELL = ("display_formatter", "display_pub", "displayhook", "events", "magics_manager", "history_manager")
+_MODULE_NAMES = ("__name__", "__doc__", "__loader__", "__package__", "__spec__")
+_kept: dict[str, Any] = {}  # the output streams and the main module that modules have seen
+
+
+class StandIn:
+    """The objects that a kernel's modules may see, and their state before an import."""
+
+    def __init__(self, app: Any, kernel: Any) -> None:
+        self._shell = kernel.shell
+        self._objects = [app, kernel, self._shell, *(getattr(self._shell, name) for name in _IN_SHELL)]
+        self._before: tuple[object, object] = (), ()
+
+    def changes(self) -> str:
+        """Return what an import has kept or changed since the last call, or ""."""
+        if self._count() != self._before[0]:
+            gc.collect()
+        before, self._before = self._before, (self._count(), self._state())
+        if self._before[1] != before[1]:
+            return "its import changes the kernel's shell"
+        if self._before[0] != before[0]:
+            return "its import keeps a reference to the kernel or its shell"
+        return ""
+
+    def _count(self) -> list[int]:
+        return [sys.getrefcount(each) for each in self._objects]
+
+    def _state(self) -> object:
+        shell = self._shell
+        formatters = [
+            (list(each.type_printers.items()), list(each.deferred_printers.items()), list(each.singleton_printers))
+            for each in shell.display_formatter.formatters.values()
+        ]
+        hooks = sys.displayhook, sys.excepthook, shell.showtraceback
+        lists = shell.input_transformers_cleanup, shell.input_transformers_post, shell.ast_transformers
+        counted = [formatters, shell.events.callbacks, shell.magics_manager.magics, *lists]
+        return repr([counted, hooks, sorted(shell.user_ns), shell.custom_exceptions, dict(shell.config)])
+
+
+@contextlib.contextmanager
+def stand_in_for_kernel() -> Iterator[StandIn]:
+    """Let imports see a kernel; see `StandIn`."""
+    before = sys.argv[:], sys.stdout, sys.stderr, sys.displayhook, sys.excepthook, sys.modules["__main__"]
+    sys.argv[:] = [ipykernel_launcher.__file__, "-f", "kernel.json"]
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())
+    app: Any = IPKernelApp.instance(parent_handle=1)
+    app.no_secure_transport = True
+    app.config.HistoryManager.enabled = False  # it has a thread
+    super(IPKernelApp, app).initialize(["-f", "kernel.json"])
+    sys.stdout, sys.stderr = _Stream("stdout", before[1]), _Stream("stderr", before[2])
+    _kept.update(stdout=sys.stdout, stderr=sys.stderr)
+    kernel: Any = IPythonKernel.instance(
+        parent=app, session=Session(parent=app), profile_dir=app.profile_dir, user_ns=None
+    )
+    shell = kernel.shell
+    try:
+        with shell.builtin_trap:
+            seen = StandIn(app, kernel)
+            for _ in range(2):
+                seen.changes()  # the first call creates part of what it reads
+            yield seen
+    finally:
+        atexit.unregister(shell.atexit_operations)
+        type(shell).clear_instance()
+        IPythonKernel.clear_instance()
+        IPKernelApp.clear_instance()
+        sys.argv[:], sys.stdout, sys.stderr, sys.displayhook, sys.excepthook, sys.modules["__main__"] = before
+        del os.environ["JPY_PARENT_PID"]
+        _kept["main"] = _emptied(shell.user_module)
+
+
+def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutStream:
+    """Return a kernel's output stream: the one that preloaded modules have seen, if there is one."""
+    stream = _kept.get(name)
+    if stream is None:
+        return OutStream(session, thread, name, **options)  # type: ignore[no-untyped-call]
+    stream.__dict__.clear()
+    stream.__class__ = OutStream
+    OutStream.__init__(stream, session, thread, name, **options)  # type: ignore[no-untyped-call]
+    return cast("OutStream", stream)
+
+
+@contextlib.contextmanager
+def kept_main_module() -> Iterator[None]:
+    """Let a shell take the main module that preloaded modules have seen, if there is one."""
+    shells: Any = InteractiveShell
+    main, prepare = _kept.get("main"), shells.prepare_user_module
+    if main is None:
+        yield
+        return
+    shells.prepare_user_module = lambda shell, *_, **__: prepare(shell, main, vars(main))
+    try:
+        yield
+    finally:
+        shells.prepare_user_module = prepare
+
+
+def _emptied(main: Any) -> Any:
+    first = {name: vars(main)[name] for name in _MODULE_NAMES if name in vars(main)}
+    vars(main).clear()
+    vars(main).update(first)
+    return main
+
+
+class _Stream(OutStream):
+    """A kernel's output stream that writes to the server's log."""
+
+    def __init__(self, name: str, log: TextIO) -> None:
+        self.name = name
+        self._log = log
+        self._isatty = False
+        self._original_stdstream_copy = log.fileno()
+
+    @property
+    def closed(self) -> bool:
+        return False
+
+    def write(self, string: str) -> int:
+        return self._log.write(string)
+
+    def writelines(self, sequence: Any) -> None:
+        self._log.writelines(sequence)
+
+    def flush(self) -> None:
+        self._log.flush()
+
+    def close(self) -> None:
+        """Do nothing: the log stays open."""
+
+    def __del__(self) -> None:
+        """Do nothing: nothing was opened."""

@@ -1,0 +1,252 @@
+"""References from a stored value to objects of other stored values, of setup and of modules.
+
+A task that was given `start` and makes `graph = {start: 1}` stores `graph` with a reference to the stored `start`, so
+that a task which is given both finds `start` in `graph`. The same holds for objects that setup makes, for sentinels of
+modules, and for NaN, which Python's containers compare by identity.
+
+- An object of another stored value is referred to by that value's digest and the object's number in its pickle. This
+  holds only while the object, and the classes that its value needs, are what was stored: one that has changed since is
+  stored by value.
+- An object of setup that is small and has not changed is referred to by its name. The pickle has it by value, too,
+  which is used where setup makes another value, or none.
+
+`Origins` knows where the objects of a process come from. A process loads each stored value once, so that references
+from several values lead to one object.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .files import Region
+from .fingerprints import fingerprint, small_fingerprint
+from .pickling import NotebookUnpickler, Pickled, is_definition, small_pickle, user_namespace
+from .types import rule_of
+
+MAX_COMPARED = 200  # objects of one stored value that are compared one by one
+MAX_NANS = 1000  # of one pickle, numbered so that they keep their identity
+_TABLES = ("pandas", "numpy", "polars", "pyarrow", "scipy", "sklearn")
+_NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # how a pickle begins a NaN
+
+# The forms of a reference: the first item is its kind.
+_VALUE = "value"  # digest, number of the object in the pickle
+_NAN_OF = "nan of"  # digest, number of the NaN in the pickle
+_NAN = "nan"  # number of the NaN in this pickle
+_SETUP = "setup"  # name, fingerprint, pickle by value
+_MODULE = "module"  # name of the module, name of the object in it
+
+Reference = tuple[Any, ...]
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """A stored value, loaded."""
+
+    values: dict[str, Any]
+    region: Region  # the memory that holds its arrays
+    unpickler: NotebookUnpickler | None = None
+    nans: Mapping[int, float] = field(default_factory=dict)  # by their number in the pickle
+    _objects: dict[int, object] | None = None
+
+    @property
+    def objects(self) -> Mapping[int, object]:
+        """Return the objects of its pickle by their number."""
+        if self._objects is None:
+            self._objects = self.unpickler.memo_copy() if self.unpickler is not None else {}
+        return self._objects
+
+
+@dataclass
+class Origins:
+    """The places from which the objects of this process come: stored values, and names that setup set."""
+
+    loaded: dict[str, Loaded] = field(default_factory=dict)  # by digest
+    setup: dict[str, object] = field(default_factory=dict)  # by name
+    handlers: set[int] = field(default_factory=set)  # ids of the handlers of loggers that setup made
+    _prints: dict[str, bytes | None] = field(default_factory=dict)  # of objects of setup, before the cell
+    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # by name and fingerprint
+
+    def add_setup(self, names: Mapping[str, object]) -> None:
+        """Record what setup, parameters and definitions have set, before the cell runs."""
+        import logging
+
+        self.setup = {name: value for name, value in names.items() if not name.startswith("_")}
+        for name, value in self.setup.items():
+            known = isinstance(value, types.ModuleType | type | types.FunctionType)
+            if not known and (is_nan(value) or _has_identity(value)):
+                self._prints[name] = small_fingerprint(value)
+        alive = (reference() for reference in getattr(logging, "_handlerList", ()))
+        self.handlers = {id(handler) for handler in alive if handler is not None}
+
+    def made_by_setup(self, name: str, value: object) -> bool:
+        """Return whether setup set this name to this object."""
+        return name in self.setup and self.setup[name] is value
+
+    # -- loading ------------------------------------------------------------------------------------------------
+
+    def resolve(self, reference: Reference, nans: dict[int, float], open: Callable[[str], Loaded]) -> object:
+        """Return the object of a reference. `nans` are those of the pickle that is being loaded."""
+        kind, *rest = reference
+        if kind == _VALUE:
+            digest, number = rest
+            return self._opened(digest, open).objects[number]
+        if kind == _NAN_OF:
+            digest, number = rest
+            return self._opened(digest, open).nans[number]
+        if kind == _NAN:
+            return nans.setdefault(rest[0], float("nan"))
+        if kind == _MODULE:
+            module, name = rest
+            __import__(module)
+            return getattr(sys.modules[module], name)
+        return self._of_setup(*rest)
+
+    def _opened(self, digest: str, open: Callable[[str], Loaded]) -> Loaded:
+        if digest not in self.loaded:
+            self.loaded[digest] = open(digest)
+        return self.loaded[digest]
+
+    def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
+        if (name, print) not in self._from_setup:
+            names = self.setup or user_namespace()  # a name of setup may have been set to an input meanwhile
+            here = name in names and small_fingerprint(names[name]) == print
+            self._from_setup[name, print] = names[name] if here else pickle.loads(data)
+        return self._from_setup[name, print]
+
+    # -- storing ------------------------------------------------------------------------------------------------
+
+    def references(self, pickled: Iterable[Pickled], reload: Callable[[str], Loaded]) -> dict[int, Reference]:
+        """Return the references for objects in these pickles, by the id of the object.
+
+        `reload` loads a stored value again, in order to compare.
+        """
+        every = list(pickled)
+        skipped: set[int] = set().union(*(each.unshared for each in every))
+        # The first object of each pickle is the dict of names that `save` made.
+        objects = {id(obj): obj for each in every for number, obj in each.numbered if number}
+        wanted = {key: obj for key, obj in objects.items() if key not in skipped and _has_identity(obj)}
+        found: dict[int, Reference] = {}
+        if not wanted:
+            return found
+        for name, value in self.setup.items():
+            if (
+                id(value) in wanted
+                and id(value) not in found
+                and (reference := self._to_setup(name, value)) is not None
+            ):
+                found[id(value)] = reference
+        for digest, loaded in self.loaded.items():
+            keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))  # fast, and mostly empty
+            hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in keys} if keys else {}
+            for key in _unchanged(loaded, hits, digest, reload):
+                found[key] = (_VALUE, digest, hits[key])
+        return found
+
+    def nans(self) -> dict[int, Reference]:
+        """Return the references for NaNs that this process has been given or that modules hold."""
+        found: dict[int, Reference] = {}
+        for module in ("math", "numpy"):
+            if (value := vars(sys.modules.get(module, types)).get("nan")) is not None:
+                found[id(value)] = (_MODULE, module, "nan")
+        for name, value in self.setup.items():
+            if is_nan(value) and (reference := self._to_setup(name, value)) is not None:
+                found.setdefault(id(value), reference)
+        for digest, loaded in self.loaded.items():
+            for number, value in loaded.nans.items():
+                found.setdefault(id(value), (_NAN_OF, digest, number))
+        return found
+
+    def _to_setup(self, name: str, value: object) -> Reference | None:
+        """Return the reference to an object of setup; None if it has changed, or is too large."""
+        print = self._prints.get(name)
+        if print is None or small_fingerprint(value) != print or (data := small_pickle(value)) is None:
+            return None
+        return _SETUP, name, print, data
+
+
+class Referrer:
+    """The `refer` function of one pickle: it numbers the pickle's NaNs and records which references were written."""
+
+    def __init__(self, references: Mapping[int, Reference], nans: Mapping[int, Reference] | None) -> None:
+        self._get = references.get
+        self._known = nans
+        self.numbered: dict[int, tuple[int, float]] = {}  # by id: number, and the NaN, kept alive
+        self.digests: set[str] = set()
+
+    def __call__(self, obj: Any) -> Reference | None:
+        """Return what to write in place of an object; None to pickle it."""
+        if type(obj) is float:
+            return self._nan(obj) if obj != obj and self._known is not None else None
+        reference = self._get(id(obj))
+        if reference is not None and reference[0] == _VALUE:
+            self.digests.add(reference[1])
+        return reference
+
+    def _nan(self, value: float) -> Reference | None:
+        assert self._known is not None
+        if (known := self._known.get(id(value))) is not None:
+            if known[0] == _NAN_OF:
+                self.digests.add(known[1])
+            return known
+        if id(value) not in self.numbered:
+            if len(self.numbered) == MAX_NANS:
+                return None
+            self.numbered[id(value)] = len(self.numbered), value
+        return _NAN, self.numbered[id(value)][0]
+
+
+def has_nan(pickled: Pickled, value: object) -> bool:
+    """Return whether a value may hold a NaN whose identity counts: in the tables of libraries, it does not."""
+    if type(value).__module__.partition(".")[0] in _TABLES:
+        return False
+    return any(start in pickled.data for start in _NANS)
+
+
+def is_nan(value: object) -> bool:
+    """Return whether this is a float that is not a number."""
+    return type(value) is float and value != value
+
+
+def _has_identity(obj: Any) -> bool:
+    """Return whether it matters that two values hold this very object, rather than equal ones."""
+    if isinstance(obj, types.FunctionType):
+        return obj.__globals__ is user_namespace() and not is_definition(obj, user_namespace())
+    return not rule_of(obj).immutable
+
+
+def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]) -> Iterator[int]:
+    """Yield the ids of the objects that are what was stored."""
+    if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
+        return
+    try:
+        stored = reload(digest)
+    except Exception:  # it was deleted meanwhile
+        return
+    if _same(loaded.values, loaded, stored.values, stored):
+        yield from hits
+        return
+    for key, number in list(hits.items())[:MAX_COMPARED]:
+        if _same(loaded.objects[number], loaded, stored.objects.get(number), stored):
+            yield key
+
+
+def _same(one: object, of_one: Loaded, other: object, of_other: Loaded) -> bool:
+    print = fingerprint(one, [of_one.region])
+    return print is not None and print == fingerprint(other, [of_other.region])
+
+
+def follow(digests: Iterable[str], references: Callable[[str], Sequence[str]]) -> set[str]:
+    """Return these digests, and those that their values refer to, at any depth."""
+    found: set[str] = set()
+    waiting = list(digests)
+    while waiting:
+        digest = waiting.pop()
+        if digest not in found:
+            found.add(digest)
+            waiting.extend(references(digest))
+    return found

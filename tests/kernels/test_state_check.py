@@ -1,0 +1,181 @@
+"""The comparison of state without a name, without a kernel."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import random
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nbdag.core.analysis.hidden_state import KINDS
+from nbdag.kernels.runtime import state_probes
+from nbdag.kernels.runtime.messages import KernelRequest
+from nbdag.kernels.runtime.state_check import StateCheck
+from nbdag.kernels.runtime.state_probes import PROBES, Probe
+from nbdag.kernels.runtime.twister import Twister
+
+
+def nothing() -> None: ...
+
+
+def notes(
+    observers: dict[str, str],
+    cell: Callable[[], object],
+    setup: Callable[[], object] = nothing,
+    **more: object,
+) -> list[tuple[str, str]]:
+    """What is reported of a task `t` whose state these later tasks can observe."""
+    request = KernelRequest(task="t", values="", context={}, state_observers=observers, **more)  # type: ignore[arg-type]
+    check = StateCheck(request)
+    check.begin()
+    setup()
+    check.before_cell()
+    cell()
+    return [(note.code, note.message) for note in check.notes()]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    states = random.getstate(), np.random.get_state(), list(sys.path)
+    yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    sys.path[:] = states[2]
+
+
+def drawn(count: int) -> None:
+    random.getrandbits(32 * count)
+
+
+@pytest.mark.parametrize("count", [1, 623, 624, 625, 10_000, 1_000_000])
+def test_draws_continue_a_state_and_a_seed_does_not(count: int) -> None:
+    generator = random.Random(4)
+    before = Twister(generator.getstate()[1][:-1], generator.getstate()[1][-1])
+    generator.getrandbits(32 * count)
+    after = Twister(generator.getstate()[1][:-1], generator.getstate()[1][-1])
+    assert after.continues(before)
+    other = random.Random(5).getstate()[1]
+    assert not Twister(other[:-1], other[-1]).continues(before)
+
+
+def test_draws_of_numpy_continue_a_state() -> None:
+    read = next(probe for probe in PROBES if probe.key == "numpy/generator").read
+    before = read(np)
+    np.random.normal(size=5000)
+    assert read(np).continues(before)
+    np.random.seed(1)
+    assert not read(np).continues(before)
+
+
+GENERATORS = [
+    (lambda: random.seed(1), nothing, {}, "seeded the global generator of random for itself only, and b draws"),
+    (lambda: drawn(5), lambda: random.seed(1), {}, "drew from the global generator of random, which setup seeds"),
+    (lambda: drawn(5), nothing, {"seeded_before": {"random/generator": "s"}}, "which task s seeded for itself only"),
+]
+NO_NEWS = [
+    (lambda: drawn(5), nothing, {}),  # without a seed
+    (lambda: drawn(5), lambda: drawn(9), {}),
+    (nothing, lambda: random.seed(1), {}),
+    (lambda: random.seed(1), nothing, {"state_changed": ["random/generator"]}),  # `check` reports it
+]
+
+
+@pytest.mark.parametrize(("cell", "setup", "more", "said"), GENERATORS)
+def test_seeds_and_draws_that_differ_are_reported(
+    cell: Callable[[], None], setup: Callable[[], None], more: dict[str, object], said: str
+) -> None:
+    ((code, message),) = notes({"random/generator": "b"}, cell, setup, **more)
+    assert code == "NB441"
+    assert said in message
+
+
+@pytest.mark.parametrize(("cell", "setup", "more"), NO_NEWS)
+def test_draws_that_nobody_can_repeat_are_not_reported(
+    cell: Callable[[], None], setup: Callable[[], None], more: dict[str, object]
+) -> None:
+    assert notes({"random/generator": "b"}, cell, setup, **more) == []
+
+
+def test_a_task_whose_state_nobody_observes_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: object) -> object:
+        raise AssertionError("read although no later task observes it")
+
+    monkeypatch.setattr(state_probes, "PROBES", tuple(Probe(each.key, each.module, read) for each in PROBES))
+    original = importlib.machinery.SourceFileLoader.exec_module
+    assert notes({}, lambda: random.seed(1)) == []
+    assert importlib.machinery.SourceFileLoader.exec_module is original
+
+
+def test_only_state_that_a_later_task_observes_is_reported() -> None:
+    def cell() -> None:
+        random.seed(1)
+        sys.path.append("/opt/mine")
+
+    assert [code for code, _ in notes({"sys/path": "b"}, cell)] == ["NB440"]
+
+
+def test_the_import_of_a_library_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it sets is set again where later tasks import it; what the cell sets before counts all the same."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "sets_level.py").write_text("import logging\nlogging.getLogger('sets_level').setLevel(10)\n")
+    monkeypatch.syspath_prepend(str(folder))
+    observers = {"logging/settings": "b"}
+    assert notes(observers, lambda: importlib.import_module("sets_level")) == []
+    del sys.modules["sets_level"]
+
+    def cell() -> None:
+        logging.getLogger("of.the.user").setLevel(10)
+        importlib.import_module("sets_level")
+
+    try:
+        ((_, message),) = notes(observers, cell)
+    finally:
+        logging.getLogger("of.the.user").setLevel(0)
+    assert "(of.the.user)" in message
+
+
+def test_attributes_of_a_module_of_the_user_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_the_user.py").write_text("STATE = []\nN = 0\nTABLE = {'a': [1]}\n_cache = {}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def cell() -> None:
+        module = importlib.import_module("of_the_user")  # in the cell itself, as a task may
+        module.STATE.append(1)
+        module.TABLE["a"].append(2)
+        module._cache[1] = 1
+
+    ((code, message),) = notes({"of_the_user": "b"}, cell)
+    assert code == "NB442"
+    assert "of_the_user.STATE, of_the_user.TABLE" in message
+    assert ".N" not in message and "_cache" not in message
+
+
+def test_a_package_adds_a_probe_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = types.SimpleNamespace(settings={"mode": "fast", "depth": 1})
+    probe = Probe("mylib/settings", "mylib", lambda mylib: dict(mylib.settings), title="the settings of mylib")
+    point = types.SimpleNamespace(name="mylib", value="mylib_nbdag:PROBES", load=lambda: [probe])
+    monkeypatch.setitem(sys.modules, "mylib", library)  # type: ignore[arg-type]
+    monkeypatch.setattr(state_probes, "search", lambda: (point,))
+    monkeypatch.setattr(state_probes, "_load", lambda point: tuple(point.load()))
+    ((code, message),) = notes({"mylib": "b"}, lambda: library.settings.update(mode="slow"))
+    assert code == "NB440"
+    assert "the settings of mylib (mode)" in message
+    assert notes({"other": "b"}, lambda: library.settings.update(mode="third")) == []
+
+
+def test_a_probe_that_fails_fails_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_probes, "PROBES", (Probe("sys/path", "", lambda _: 1 // 0),))
+    assert notes({"sys/path": "b"}, lambda: sys.path.append("/opt/mine")) == []
+
+
+def test_each_probe_has_a_kind() -> None:
+    kinds = {kind.key for kind in KINDS}
+    assert {probe.key for probe in PROBES} <= kinds
+    assert kinds - {probe.key for probe in PROBES} == {"tensorflow/generator"}  # it cannot be read without a draw
