@@ -35,7 +35,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be dele
 @click.group(
     epilog=examples(
         ("nbdag db check", "check the database for faults"),
-        ("nbdag db clean --keep 90d", "delete the records of runs that ended earlier"),
+        ("nbdag db clean --keep 90d", "delete the records of runs that ended more than 90 days ago"),
         ("nbdag db migrate", "upgrade the schema"),
     )
 )
@@ -43,7 +43,7 @@ def db() -> None:
     """Check, upgrade and clean the database."""
 
 
-@db.command(epilog=examples(("nbdag db migrate", "every other command does the same when it needs to")))
+@db.command(epilog=examples(("nbdag db migrate", "optional: every other command upgrades the schema if needed")))
 def migrate() -> None:
     """Create the database, or upgrade its schema."""
     found = runs.migrate_db()
@@ -61,7 +61,7 @@ def migrate() -> None:
 def check(values: bool, form: str) -> int:
     """Check the database for faults and missing files of values.
 
-    Exits with 1 if there are any.
+    Exits with 1 if any are found.
     """
     found = runs.check_db(read_values=values)
     if form != "table":
@@ -88,7 +88,7 @@ def check(values: bool, form: str) -> int:
 @YES
 @output_option
 def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
-    """Delete the records of runs that ended long ago.
+    """Delete the records of old runs.
 
     Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files. On a
     terminal, the command says what it would delete and asks.
@@ -106,11 +106,11 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
     epilog=examples(
         ("nbdag gc", "delete files that no run needs"),
         ("nbdag gc --keep 30d", "delete also runs that ended more than 30 days ago"),
-        ("nbdag gc --keep 30d --dry-run", "print how much that would delete"),
+        ("nbdag gc --keep 30d --dry-run", "print what the same command would delete"),
     )
 )
 @click.option(
-    "--keep", metavar="TIME", callback=_keep, help="First delete runs that ended longer ago than this, such as 30d."
+    "--keep", metavar="TIME", callback=_keep, help="Also delete the records of runs older than this, such as 30d."
 )
 @DRY_RUN
 @YES
@@ -118,8 +118,9 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
 def gc(keep: float | None, dry_run: bool, yes: bool, form: str) -> None:
     """Delete files that no run needs.
 
-    The files are values, pinned notebooks and folders of runs. A file is kept for at least an hour, and as long as a
-    running attempt may have stored it. With --keep on a terminal, the command says what it would delete and asks.
+    The files are values, pinned notebooks and folders of runs. New files are kept for at
+    least an hour, and files that a running attempt may have stored are kept until the attempt ends. On a terminal,
+    --keep asks for confirmation first.
     """
     if keep is not None and not (yes or dry_run):
         _confirm(runs.clean_db(keep, dry_run=True))

@@ -1,8 +1,8 @@
-"""Parameters with the options of papermill's command line: the same letters, types and precedence.
+"""Options that set parameters, as on papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` infers the type (True, False, None, int, float, else str), `-r NAME TEXT` does not, `-y` takes YAML,
-`-f` a YAML or JSON file, `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates remain
-strings, as in papermill.
+`-p NAME VALUE` infers the type (True, False, None, int, float, else str), and `-r NAME TEXT` sets a string. `-y` takes
+YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates
+remain strings, as in papermill.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
 
 
 def _loader() -> Any:
-    """Return YAML's safe loader without dates, which a notebook's metadata, being JSON, cannot hold."""
+    """Return YAML's safe loader, changed to keep dates as strings, because notebook metadata (JSON) has no dates."""
     import yaml
 
     resolvers = {

@@ -1,7 +1,7 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
 Each box is wide enough for its longest possible note, so that a change of state never changes the layout. A
-long chain, tasks with exactly one task upstream and one downstream, can be drawn as one box.
+long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as one box.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
-DROPPED = ("NB310", "NB311")  # problems of untagged cells
-MIN_CHAIN = 3  # tasks in a chain that is worth a box of its own
-_LABEL_GAP = 3.0  # points between a line and its label: fonts of pages are wider than Graphviz assumes
+DROPPED = ("NB310", "NB311")  # codes of problems of untagged cells
+MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
+_LABEL_GAP = 3.0  # points between a line and its label, because web fonts are wider than Graphviz assumes
 _WIDEST_DURATION = 3599.0  # seconds: 59 min 59 s is the widest text of a duration
 
 
@@ -118,7 +118,7 @@ def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str
 
 
 def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
-    # Only a task with retries needs room for the number of its tries.
+    # Only a task with retries needs room for the number of tries.
     marks = {
         task.id: Mark(state="success", duration=_WIDEST_DURATION, tries=9 if task.options.retries else None)
         for task in dag.tasks.values()

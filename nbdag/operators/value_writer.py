@@ -22,7 +22,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ..core.analysis.names import uses
-from ..core.analysis.symbols import bound, looked_up
+from ..core.analysis.symbols import global_reads, top_level_names
 from ..core.cells.source import Python, SyntaxProblem, to_python
 from . import OperatorError
 
@@ -54,8 +54,8 @@ class ValueWriter:
         self._wanted: dict[str, str] = {}  # name → the function that needs it
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
-            self._reads.append(looked_up(alone))
-            for name in bound(alone):
+            self._reads.append(global_reads(alone))
+            for name in top_level_names(alone):
                 self._bound.setdefault(name, []).append(n)
 
     def binds(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The processes that an attempt may leave behind when the process that owns it is killed.
+"""Kill the processes that remain of an attempt whose executor was killed.
 
 Before the next attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at
 once. They are found by the attempt's mark, which follows from the attempt's key, so that this needs neither a living
@@ -20,7 +20,7 @@ from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
 from .process_tree import end_marked, kill_tree
 
-_TIMEOUT = 5.0  # seconds: a killed process that is still there is stuck in a system call, and runs no more code
+_TIMEOUT = 5.0  # seconds: a killed process that still exists then is stuck in a system call and runs no more code
 
 
 def record_processes(notebook: Path, pids: Iterable[int]) -> None:

@@ -17,15 +17,15 @@ import psutil
 from .identity import MARK_VARIABLE
 from .marks import is_marked, marked_pids
 
-_ROUNDS = 5  # a marked process may have started another one just before it was killed
+_ROUNDS = 5  # searches for marked processes, as one may start another just before it is killed
 _IS_LINUX = sys.platform == "linux"
 
 
 def kill_tree(pid: int | None, mark: str) -> None:
     """Kill a kernel and every process that it started.
 
-    The kernel is killed after the others: if this process is killed meanwhile, the kernel's watchdog kills the rest.
-    Marked processes are killed once more at the end, as the kernel may have started some in between.
+    The kernel is killed last, so that its watchdog kills the other processes if the calling process is killed halfway.
+    Marked processes are killed once more at the end, as the kernel may have started some in the meantime.
     """
     if pid:
         family = _family(pid)
@@ -43,7 +43,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 
 
 def kill_marked(mark: str, but: int | None = None) -> None:
-    """Kill every process with this mark, except the calling one and the one with the pid `but`."""
+    """Kill every process with this mark in its environment, except the calling process and the pid `but`."""
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:

@@ -1,7 +1,7 @@
 """The API of runs: every verb of the command line is a function here, and every other caller uses the same functions.
 
-A surface (command line, magics, widget, papermill engine) parses its input, calls one function of this module and
-shows the result. Nothing outside this package imports its modules directly.
+The surfaces are the command line, the magics, the widget and the papermill engine. A surface parses its input, calls
+one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
@@ -12,7 +12,7 @@ shows the result. Nothing outside this package imports its modules directly.
 
 Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
-executed by the same scheduler, whichever function created it.
+executed by the same scheduler, whichever function is used.
 
 Each name is imported when it is first used, so a command loads only the modules that it needs.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
     from ..store.rows import AttemptRow, SchedulerRow
-    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, Filled, backfill
+    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
@@ -95,6 +95,7 @@ __all__ = [
     "Backfill",
     "BackfillError",
     "BackfillRunningError",
+    "BackfillTick",
     "Cleaned",
     "Cleared",
     "DatabaseHealth",
@@ -103,7 +104,6 @@ __all__ = [
     "EmptySelectionError",
     "Event",
     "FailedWriterError",
-    "Filled",
     "Finding",
     "FolderMissingError",
     "JobsError",
@@ -217,7 +217,7 @@ _MODULES = {
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
-    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError Filled backfill",
+    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",
@@ -229,7 +229,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
-if not TYPE_CHECKING:  # with it, mypy would accept any name
+if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

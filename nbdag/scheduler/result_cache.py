@@ -47,7 +47,7 @@ class ResultCache:
         from ..values import ValueStore  # deferred: cloudpickle is slow to import
 
         values = ValueStore(str(self._home.values))
-        return all(values.keep(digest) for digest in {output.digest for output in earlier.outputs})
+        return all(values.touch_if_stored(digest) for digest in {output.digest for output in earlier.outputs})
 
     def _copy(self, earlier: CachedOutcome, job: Job) -> bool:
         """Copy the earlier attempt's notebook and log, which the report needs; return False if that fails."""

@@ -150,7 +150,7 @@ class ValueStore:
                 known.loaded[digest] = self._open(digest, known)
         return known.loaded[digest]
 
-    def keep(self, digest: str) -> bool:
+    def touch_if_stored(self, digest: str) -> bool:
         """Return whether a value and those that it refers to are still stored.
 
         If so, mark them as recently used, so that `nbdag gc` keeps them.
@@ -160,7 +160,7 @@ class ValueStore:
         except LostValueError:
             return False
         store = files.files(self.root)
-        return all(store.keep(each) for each in needed)
+        return all(store.touch_if_stored(each) for each in needed)
 
     def needed(self, digests: Iterable[str]) -> set[str]:
         """Return these digests and those of the values that they refer to. Raises `LostValueError`."""
@@ -295,7 +295,7 @@ class _Saving:
                 and references.get(id(self._values[name]), ("", ""))[:2] == ("value", digest)
                 for name in names
             ):
-                return digest if self._store.keep(digest) else None
+                return digest if self._store.touch_if_stored(digest) else None
         return None
 
     def _write(self, names: Sequence[str], pickled: Mapping[str, Pickled], references: Mapping[int, Reference]) -> str:
@@ -314,7 +314,7 @@ class _Saving:
                 about["refers"] = sorted(referrer.digests)
         digest = self._files.write(about, [one.data, *one.buffers])
         for each in about.get("refers", ()):
-            self._store.keep(each)
+            self._store.touch_if_stored(each)
         if needs_trial(one):
             self._try(names, digest, one)
         return digest

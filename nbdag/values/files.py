@@ -126,7 +126,7 @@ class Files(Protocol):
     def about(self, digest: str) -> Mapping[str, Any]:
         """Return the description of a stored content, without reading all of it. Raises `LostValueError`."""
 
-    def keep(self, digest: str) -> bool:
+    def touch_if_stored(self, digest: str) -> bool:
         """Return whether it is still stored; if so, mark it as recently used."""
 
     def digests(self) -> Iterator[str]:
@@ -170,7 +170,9 @@ class LocalFiles:
         digest = digest_of(about, parts)
         path = self._path(digest)
         try:
-            if self._is_whole(digest) and self.keep(digest):  # `nbdag gc` keeps values that were used recently
+            if self._is_whole(digest) and self.touch_if_stored(
+                digest
+            ):  # `nbdag gc` keeps values that were used recently
                 return digest
             make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
@@ -189,7 +191,7 @@ class LocalFiles:
     def about(self, digest: str) -> Mapping[str, Any]:
         return self._open(digest)[0].about
 
-    def keep(self, digest: str) -> bool:
+    def touch_if_stored(self, digest: str) -> bool:
         path = self._path(digest)
         try:
             known = _identity(path) in _verified
@@ -276,7 +278,7 @@ class RemoteFiles:
     def about(self, digest: str) -> Mapping[str, Any]:
         return self._fetch(digest).about
 
-    def keep(self, digest: str) -> bool:
+    def touch_if_stored(self, digest: str) -> bool:
         return bool(self._fs.exists(self._path(digest)))
 
     def digests(self) -> Iterator[str]:

@@ -334,7 +334,7 @@ def test_a_value_that_refers_to_another_needs_it(store: ValueStore, notebook) ->
     assert graph[start] == 1
     (path,) = Path(store.root).rglob(first)
     path.unlink()
-    assert not store.keep(second)
+    assert not store.touch_if_stored(second)
     with pytest.raises(LostValueError):
         store.load(second, namespace=book.names)
 

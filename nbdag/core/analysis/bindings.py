@@ -9,8 +9,8 @@ from typing import Any
 
 from . import known
 from .expressions import text_key
-from .follow import CallSite
-from .objects import NOTHING, SYMBOLIC, Arguments, Kind, Outline, Value, contents
+from .function_calls import CallSite
+from .objects import NOTHING, SYMBOLIC, Arguments, ClassModel, Kind, Value, contents
 from .scopes import Frame, Scope
 from .shell import Shell
 
@@ -50,7 +50,7 @@ class Bindings(Shell):
             added = self.expr(node.value)
             self.hold(own, contents(added), node.lineno)
             self.change_name(target.id, own, node.lineno)
-            made = self.fresh("sum", node)
+            made = self.object_created_at("sum", node)
             made.carries |= self.carried(own) | self.carried(added)
             self.fill(made, self.inside(own | added, node, node.lineno))
             # `+=` keeps a list's object but creates a new number or tuple.
@@ -73,7 +73,7 @@ class Bindings(Shell):
                 values = [self.alias(each) for each in sources] if sources is not None else None
                 for number, each in enumerate(targets):
                     if isinstance(each, ast.Starred):
-                        rest = self.fresh("star", each)
+                        rest = self.object_created_at("star", each)
                         self.fill(rest, contents(value))
                         self.assign(each.value, frozenset({rest}))
                     elif values is not None:
@@ -117,7 +117,9 @@ class Bindings(Shell):
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
             label = alias.name if alias.asname else name
-            self.store(name, frozenset({self.fresh("import", label, label=label, kind=Kind.IMPORT)}), node.lineno)
+            self.store(
+                name, frozenset({self.object_created_at("import", label, label=label, kind=Kind.IMPORT)}), node.lineno
+            )
 
     def run_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = "." * node.level + (node.module or "")
@@ -128,7 +130,7 @@ class Bindings(Shell):
             if module == "__future__" and alias.name == "annotations":
                 self.future_annotations = True
             label = f"{module}.{alias.name}"
-            imported = self.fresh("import", label, label=label, kind=Kind.IMPORT)
+            imported = self.object_created_at("import", label, label=label, kind=Kind.IMPORT)
             self.store(alias.asname or alias.name, frozenset({imported}), node.lineno)
 
     def run_Global(self, node: ast.Global) -> None:
@@ -143,7 +145,7 @@ class Bindings(Shell):
 
     def run_TypeAlias(self, node: Any) -> None:
         # Python evaluates the value lazily, on first access.
-        made = self.fresh("alias", node)
+        made = self.object_created_at("alias", node)
         with self.optionally():
             made.carries |= self.carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
         self.store(node.name.id, frozenset({made}), node.lineno)
@@ -214,8 +216,8 @@ class Bindings(Shell):
         bases = NOTHING.union(*(self.expr(each) for each in node.bases))
         for keyword in node.keywords:
             self.expr(keyword.value)
-        thing = self.fresh("class", node, label=node.name, kind=Kind.CLASS)
-        outline = Outline(bases=bases)
+        thing = self.object_created_at("class", node, label=node.name, kind=Kind.CLASS)
+        outline = ClassModel(bases=bases)
         outline.known = not node.keywords and all(
             base.kind is Kind.CLASS or (base.kind is Kind.BUILTIN and base.label == "object") for base in bases
         )

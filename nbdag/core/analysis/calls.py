@@ -13,13 +13,25 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from . import known
-from .follow import CallSite, Follow
-from .objects import CODE, NOTHING, SYMBOLIC, Arguments, Call, Kind, Thing, Value, contents, instance_of, method_of
+from .function_calls import CallSite, FunctionCalls
+from .objects import (
+    CODE,
+    NOTHING,
+    SYMBOLIC,
+    AbstractObject,
+    Arguments,
+    Call,
+    Kind,
+    Value,
+    contents,
+    instance_of,
+    method_of,
+)
 
 DECORATOR = "a decorator of a library"  # label of what such a decorator returns
 
 
-class Calls(Follow):
+class Calls(FunctionCalls):
     """Interprets calls."""
 
     def changes(self, method: str, site: CallSite) -> str:
@@ -36,10 +48,10 @@ class Calls(Follow):
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
         """Call a method; also return how it changes its object if it could not be followed, as `changes` does."""
-        result: set[Thing] = set()
+        result: set[AbstractObject] = set()
         change = ""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
-        plain: set[Thing] = set()
+        plain: set[AbstractObject] = set()
         for thing in sorted(base - symbolic, key=_order):
             found, certain = (None, False)
             if thing.kind is Kind.CLASS or thing.classes:
@@ -67,7 +79,7 @@ class Calls(Follow):
             result |= self._unknown_method(frozenset(plain), method, args, site)
         return frozenset(result), change
 
-    def _follow_method(self, thing: Thing, method: Thing, args: Arguments, site: CallSite) -> Value:
+    def _follow_method(self, thing: AbstractObject, method: AbstractObject, args: Arguments, site: CallSite) -> Value:
         bound_to = method.code.bound_to if method.code is not None else ""
         if bound_to == "static" or (thing.kind is Kind.CLASS and bound_to != "class"):
             return self.invoke(method, args, site)
@@ -86,13 +98,13 @@ class Calls(Follow):
         for thing in base:
             # An attribute or key may hold a function, and the object may wrap others.
             if method == "__call__" or (thing.parts and method in thing.parts):
-                self.call_hidden(self.carried({thing}), args, site)
+                self.call_held_functions(self.carried({thing}), args, site)
         self.call_arguments(args, site, also=base)
         if method not in known.STORE and method not in known.STORE_CONTENTS:
             self.consume(args.all(), site.line)
-        made = self.fresh("method", site.place)
+        made = self.object_created_at("method", site.place)
         made.carries |= self.carried(base) | self.carried(args.all())
-        result: set[Thing] = {made}
+        result: set[AbstractObject] = {made}
         if method in known.RETURN_SELF:
             result |= base
         if method in known.TAKE:
@@ -106,7 +118,7 @@ class Calls(Follow):
 
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
         """Call every object that the value may be."""
-        result: set[Thing] = set()
+        result: set[AbstractObject] = set()
         symbolic = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
         for thing in sorted(callee - symbolic, key=_order):
             if thing.code is not None:
@@ -123,7 +135,7 @@ class Calls(Follow):
                     if thing.label == DECORATOR and args.positional:
                         result |= args.positional[0]
                         continue
-                    result |= self.call_hidden(self.carried({thing}) - {thing}, args, site)
+                    result |= self.call_held_functions(self.carried({thing}) - {thing}, args, site)
                     result |= self.call_named("", args, site)
         if symbolic:
             result |= self._defer_call(symbolic, None, args, site, "")
@@ -133,8 +145,8 @@ class Calls(Follow):
 
     def _defer_call(self, callee: Value, method: str | None, args: Arguments, site: CallSite, change: str) -> Value:
         if self.frame.home.code is None:
-            return frozenset({self.fresh("unknown", site.place)})
-        result = self.fresh("result", site.place, kind=Kind.RESULT)
+            return frozenset({self.object_created_at("unknown", site.place)})
+        result = self.object_created_at("result", site.place, kind=Kind.RESULT)
         event = Call(callee, method, args, site.line, self.maybe_depth > 0, change, result)
         self.event(("call", site.place, callee, args), event)
         return frozenset({result})
@@ -167,10 +179,10 @@ class Calls(Follow):
             return first
         if name == "type" and len(args.positional) == 1:
             return NOTHING.union(*(thing.classes for thing in first)) or first
-        made = self.fresh("call", site.place)
+        made = self.object_created_at("call", site.place)
         made.consumable = name in known.CONSUMABLE
         made.carries |= self.carried(args.all())
-        result: set[Thing] = {made}
+        result: set[AbstractObject] = {made}
         self.fill(made, found)
         if name in known.PASS_THROUGH:
             made.label = DECORATOR
@@ -205,7 +217,7 @@ class Calls(Follow):
         symbolic = {thing for thing in everything if thing.kind in SYMBOLIC}
         if not functions and not symbolic:
             return NOTHING
-        found: set[Thing] = set()
+        found: set[AbstractObject] = set()
         rest = (everything | also) - functions
         handed = Arguments(spread=frozenset(rest | contents(rest)))
         with self.maybe():
@@ -216,16 +228,16 @@ class Calls(Follow):
                     found |= self.invoke(thing, handed, site._replace(place=("argument", site.place, thing)))
             if symbolic and self.frame.home.code is not None:
                 # Once the caller is known, a parameter may turn out to be a function.
-                result = self.fresh("argument", site.place, kind=Kind.RESULT)
+                result = self.object_created_at("argument", site.place, kind=Kind.RESULT)
                 event = Call(frozenset(symbolic), "<perhaps>", handed, site.line, True, "", result)
                 self.event(("argument", site.place, event.callee), event)
                 found.add(result)
         return frozenset(found)
 
-    def call_hidden(self, functions: Iterable[Thing], args: Arguments, site: CallSite) -> Value:
+    def call_held_functions(self, functions: Iterable[AbstractObject], args: Arguments, site: CallSite) -> Value:
         """Call the functions that an object holds: calling the object may call them."""
-        found: set[Thing] = set()
-        if self.tangled:
+        found: set[AbstractObject] = set()
+        if self.limit_reached:
             return NOTHING
         with self.maybe(), self.optionally():
             for thing in sorted((each for each in functions if each.kind is Kind.FUNCTION), key=_order):
@@ -234,9 +246,9 @@ class Calls(Follow):
                 found |= self.invoke(thing, handed, site._replace(place=("hidden", site.place, thing)))
         return frozenset(found)
 
-    def construct(self, thing: Thing, args: Arguments, site: CallSite) -> Value:
+    def construct(self, thing: AbstractObject, args: Arguments, site: CallSite) -> Value:
         """Create an instance of a class."""
-        made = instance_of(self.fresh("instance", site.place, thing), {thing})
+        made = instance_of(self.object_created_at("instance", site.place, thing), {thing})
         self.use(frozenset({thing}), site.line)
         found, certain = method_of(thing, "__init__")
         if found is not None:
@@ -274,5 +286,5 @@ def _changes_attribute(name: str) -> bool:
     return method in known.MUTATORS and "." in owner
 
 
-def _order(thing: Thing) -> int:
+def _order(thing: AbstractObject) -> int:
     return thing.number

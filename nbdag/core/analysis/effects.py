@@ -16,24 +16,24 @@ from .objects import (
     CODE,
     NOTHING,
     SYMBOLIC,
+    AbstractObject,
     Change,
-    Code,
     Delete,
     Event,
-    Hold,
+    FunctionEffects,
     Kind,
     Note,
-    Part,
     Read,
-    Thing,
+    StoreInObject,
+    TakeFromObject,
     Value,
     Write,
     contents,
     hold,
+    involved_objects,
     part,
-    used,
 )
-from .scopes import Bound, Frame, Scope, Slot, State, everything_bound, join, restore, save
+from .scopes import Bound, Frame, Scope, Slot, State, all_values_of, join, restore, save
 
 MAX_PAIRS = 10_000  # pairs of holder and held object for one `hold`
 
@@ -67,8 +67,8 @@ class Log:
 
     reads: dict[str, NameRead] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)  # name from above whose object changed → line
-    mutated: dict[Thing, Mutation] = field(default_factory=dict)  # objects that changed
-    compared: set[Thing] = field(default_factory=set)  # objects whose identity was compared with `is`
+    mutated: dict[AbstractObject, Mutation] = field(default_factory=dict)  # objects that changed
+    compared: set[AbstractObject] = field(default_factory=set)  # objects whose identity was compared with `is`
     deleted_reads: list[DeletedRead] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -85,21 +85,21 @@ class Effects:
         self.maybe_depth = 0  # > 0: inside code that may not run
         self.soft_depth = 0  # > 0: inside code whose names may be missing
         self.deferred_depth = 0  # > 0: inside a function that is available, but not known to be called
-        self.made: dict[object, Thing] = {}  # place in the code → the thing that it creates
+        self.made: dict[object, AbstractObject] = {}  # place in the code → the thing that it creates
         self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
-        self.steps = 0  # objects visited; see `follow.MOST_STEPS`
-        self.used: set[tuple[Thing, Frame]] = set()  # functions whose free names were read
+        self.steps = 0  # objects visited; see `function_calls.MOST_STEPS`
+        self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names were read
         self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
         self.consumes = True  # a use of a random generator or an iterator changes it
         self.captured: set[str] | None = None  # global names read since a definition began
 
     # -- places
 
-    def fresh(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> Thing:
+    def object_created_at(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> AbstractObject:
         """Return the thing that a place of the code creates, the same each time."""
         found = self.made.get(place)
         if found is None:
-            found = self.made[place] = Thing(kind, label)
+            found = self.made[place] = AbstractObject(kind, label)
         code = self.frame.home.code
         if code is not None and kind is not Kind.RESULT:
             code.own.add(found)  # also if it exists already: an inner function is interpreted twice
@@ -115,9 +115,9 @@ class Effects:
         finally:
             self.maybe_depth -= 1
         if not self.unreachable:
-            self.meet(before, save(self.frame))
+            self.merge_paths(before, save(self.frame))
         else:
-            self.meet(before)
+            self.merge_paths(before)
 
     @contextmanager
     def optionally(self) -> Iterator[None]:
@@ -148,11 +148,11 @@ class Effects:
         finally:
             self.frame, self.unreachable = before, unreachable
 
-    def point(self) -> State | None:
+    def snapshot(self) -> State | None:
         """Return a snapshot of the names at this point, or None if the point is unreachable."""
         return None if self.unreachable else save(self.frame)
 
-    def meet(self, *states: State | None) -> None:
+    def merge_paths(self, *states: State | None) -> None:
         """Continue where several paths join."""
         state = join(states)
         self.unreachable = state is None
@@ -186,8 +186,8 @@ class Effects:
                     return self.load_global(name, line)
                 if name in frame.local:
                     if frame is not self.frame.home:
-                        return everything_bound(frame, name)
-                    return frame.names[name].value if name in frame.names else everything_bound(frame, name)
+                        return all_values_of(frame, name)
+                    return frame.names[name].value if name in frame.names else all_values_of(frame, name)
                 passed_function = True
             frame = frame.parent
         return self.load_global(name, line)
@@ -205,7 +205,7 @@ class Effects:
             soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
             self.event(("read", name, soft), Read(name, line, soft))
             if name not in home.outside:
-                home.outside[name] = Thing(Kind.GLOBAL, name)
+                home.outside[name] = AbstractObject(Kind.GLOBAL, name)
             return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
         if slot is not None and slot.bound is Bound.NO:
             if not self.soft_depth:
@@ -222,7 +222,7 @@ class Effects:
             self.captured.add(name)
         value = self.outer(name)
         if value is None and name in known.BUILTINS:
-            value = frozenset({self.fresh("builtin", name, label=name, kind=Kind.BUILTIN)})
+            value = frozenset({self.object_created_at("builtin", name, label=name, kind=Kind.BUILTIN)})
         return NOTHING if value is None else value
 
     def use(self, value: Value, line: int) -> Value:
@@ -315,7 +315,7 @@ class Effects:
             if before is None or (strong and not before.strong):
                 self.log.mutated[thing] = Mutation(line, strong)
 
-    def _of_enclosing(self, thing: Thing) -> bool:
+    def _of_enclosing(self, thing: AbstractObject) -> bool:
         frame = self.frame.home.parent
         while frame is not None:
             code = frame.code
@@ -350,11 +350,11 @@ class Effects:
         if not base or not item:
             return
         if self.frame.home.code is not None:
-            self.event(("hold", line, base, item), Hold(base, item, key))
+            self.event(("hold", line, base, item), StoreInObject(base, item, key))
         code = self.frame.home.code
         if len(base) * len(item) > MAX_PAIRS:
             # For so many pairs, one thing in between replaces the exact relation.
-            between = self.fresh("between", line)
+            between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})
         self.steps += len(base) * len(item)
@@ -376,21 +376,21 @@ class Effects:
                     if thing.kind is Kind.GLOBAL:
                         found |= part(self.load_global(thing.label, line), key)
         elif symbolic:
-            result = self.fresh("part", place, kind=Kind.RESULT)
+            result = self.object_created_at("part", place, kind=Kind.RESULT)
             result.part_of |= symbolic
-            self.event(("part", place), Part(base, key, result))
+            self.event(("part", place), TakeFromObject(base, key, result))
             found |= {result}
         return found
 
-    def fill(self, thing: Thing, items: Iterable[Thing], key: object = None) -> None:
+    def fill(self, thing: AbstractObject, items: Iterable[AbstractObject], key: object = None) -> None:
         """Let a thing under construction hold these."""
         items = list(items)
         self.steps += len(items)
         hold((thing,), items, key)
 
-    def carried(self, value: Value | set[Thing]) -> set[Thing]:
+    def carried(self, value: Value | set[AbstractObject]) -> set[AbstractObject]:
         """Return the functions and classes whose code may run when the value is used."""
-        found = used(value)
+        found = involved_objects(value)
         self.steps += len(found)
         return {thing for thing in found if thing.kind in CODE}
 
@@ -440,6 +440,6 @@ class Effects:
 
     def event(self, key: object, event: Event) -> None:
         """Add an event to the function that is being interpreted; an event that is there already keeps its position."""
-        code: Code | None = self.frame.home.code
+        code: FunctionEffects | None = self.frame.home.code
         assert code is not None
         code.events.setdefault(key, event)

@@ -11,8 +11,19 @@ from typing import Any
 
 from . import known
 from .calls import Calls
-from .follow import CallSite
-from .objects import NOTHING, SYMBOLIC, Arguments, Code, Kind, Thing, Value, class_attributes, contents, method_of
+from .function_calls import CallSite
+from .objects import (
+    NOTHING,
+    SYMBOLIC,
+    AbstractObject,
+    Arguments,
+    FunctionEffects,
+    Kind,
+    Value,
+    class_attributes,
+    contents,
+    method_of,
+)
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
 _CHANGES_DATABASE = re.compile(
@@ -52,7 +63,7 @@ class Expressions(Calls):
         everything = NOTHING.union(*values)
         if not everything:
             return NOTHING
-        made = self.fresh("expression", node)
+        made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
         return frozenset({made})
 
@@ -70,12 +81,12 @@ class Expressions(Calls):
         if node.attr in ("__class__", "__dict__"):
             classes = NOTHING.union(*(thing.classes for thing in base))
             return classes if node.attr == "__class__" and classes else base
-        taken: set[Thing] = set()
-        plain: set[Thing] = set()
+        taken: set[AbstractObject] = set()
+        plain: set[AbstractObject] = set()
         for thing in base:
             if thing.kind in (Kind.IMPORT, Kind.BUILTIN):
                 label = f"{thing.label}.{node.attr}"
-                taken.add(self.fresh("attribute", label, label=label, kind=Kind.IMPORT))
+                taken.add(self.object_created_at("attribute", label, label=label, kind=Kind.IMPORT))
             else:
                 plain.add(thing)
         found = self.take(frozenset(plain), node.attr, node, node.lineno)
@@ -97,7 +108,7 @@ class Expressions(Calls):
             elif thing.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
                 found.add(method)
             else:
-                bound = self.fresh("bound", place, thing, label=key, kind=Kind.FUNCTION)
+                bound = self.object_created_at("bound", place, thing, label=key, kind=Kind.FUNCTION)
                 bound.code = _without_first(method.code)
                 bound.closure = {**method.closure, method.code.parameters[0]: own}
                 self.fill(bound, own)
@@ -108,12 +119,12 @@ class Expressions(Calls):
         base = self.expr(node.value)
         self.expr(node.slice)
         if isinstance(node.slice, ast.Slice):
-            made = self.fresh("slice", node)
+            made = self.object_created_at("slice", node)
             made.carries |= self.carried(base)
             self.fill(made, self.inside(base, node, node.lineno))
             return frozenset({made})
         key = _constant_key(node.slice)
-        made = self.fresh("subscript", node)
+        made = self.object_created_at("subscript", node)
         made.carries |= self.carried(base)
         if key is None and not any(thing.kind in SYMBOLIC for thing in base):
             # A mask or a list of columns copies; a variable key may return any known element.
@@ -170,7 +181,7 @@ class Expressions(Calls):
         everything = self.expr(left).union(*[self.expr(term) for term in reversed(terms)])
         if not everything:
             return NOTHING
-        made = self.fresh("expression", node)
+        made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
         self.fill(made, self.inside(everything, node, node.lineno))  # the sum of two lists holds what they hold
         return frozenset({made})
@@ -181,14 +192,14 @@ class Expressions(Calls):
 
     def expr_List(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
         items = NOTHING.union(*(self.expr(each) for each in node.elts))
-        made = self.fresh("display", node)
+        made = self.object_created_at("display", node)
         self.fill(made, items)
         return frozenset({made})
 
     expr_Tuple = expr_Set = expr_List
 
     def expr_Dict(self, node: ast.Dict) -> Value:
-        made = self.fresh("display", node)
+        made = self.object_created_at("display", node)
         for key, value in zip(node.keys, node.values, strict=True):
             self.expr(key)
             found = self.expr(value)
@@ -225,7 +236,7 @@ class Expressions(Calls):
     def _comprehension(self, node: ast.expr, generators: list[ast.comprehension], elements: list[ast.expr]) -> Value:
         first = self.expr(generators[0].iter)
         local = names_of([each.target for each in generators]).bound
-        made = self.fresh("display", node)
+        made = self.object_created_at("display", node)
         with self.within(Frame(Scope.COMPREHENSION, self.frame, local=local)) as frame:
             for number, each in enumerate(generators):
                 items = first if number == 0 else self.expr(each.iter)
@@ -246,7 +257,7 @@ class Expressions(Calls):
     def element(self, value: Value, place: object) -> Value:
         """Return an element of an iterable."""
         self.consume(value, getattr(place, "lineno", 1))
-        made = self.fresh("element", place)
+        made = self.object_created_at("element", place)
         made.carries |= self.carried(value)
         taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
         return contents(value) | taken | {made}
@@ -259,27 +270,27 @@ class Expressions(Calls):
         node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
         name: str,
         body: list[ast.stmt] | list[ast.expr],
-    ) -> Thing:
+    ) -> AbstractObject:
         """Record the effects of a call of a function as its events; evaluate its defaults now."""
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
         named = [*positional, *arguments.kwonlyargs]
-        things = {each.arg: Thing(Kind.PARAMETER, each.arg) for each in named}
+        things = {each.arg: AbstractObject(Kind.PARAMETER, each.arg) for each in named}
         defaults = {}
         for each, default in zip(reversed(positional), reversed(arguments.defaults), strict=False):
             defaults[things[each.arg]] = self.expr(default)
         for each, default_or_none in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             defaults[things[each.arg]] = self.expr(default_or_none)
         names = names_of(body)
-        code = Code(name, node.lineno, tuple(things[each.arg] for each in named), defaults=defaults)
+        code = FunctionEffects(name, node.lineno, tuple(things[each.arg] for each in named), defaults=defaults)
         code.lazy = names.generator or isinstance(node, ast.AsyncFunctionDef)
         if arguments.vararg is not None:
-            code.rest = Thing(Kind.PARAMETER, arguments.vararg.arg)
+            code.rest = AbstractObject(Kind.PARAMETER, arguments.vararg.arg)
         if arguments.kwarg is not None:
-            code.keywords = Thing(Kind.PARAMETER, arguments.kwarg.arg)
+            code.keywords = AbstractObject(Kind.PARAMETER, arguments.kwarg.arg)
         given = {thing.label: thing for thing in (*things.values(), code.rest, code.keywords) if thing is not None}
         local = (names.bound | frozenset(given)) - names.globals - names.nonlocals
-        made = self.fresh("function", node, label=name, kind=Kind.FUNCTION)
+        made = self.object_created_at("function", node, label=name, kind=Kind.FUNCTION)
         frame = Frame(
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
@@ -423,9 +434,11 @@ class Expressions(Calls):
         """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
 
 
-def _without_first(code: Code) -> Code:
+def _without_first(code: FunctionEffects) -> FunctionEffects:
     """Return a method's code without its first parameter, which the caller fills in."""
-    bound = Code(code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events)
+    bound = FunctionEffects(
+        code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events
+    )
     bound.result, bound.own, bound.stateful, bound.lazy = code.result, code.own, code.stateful, code.lazy
     return bound
 

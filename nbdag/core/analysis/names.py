@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..cells.source import Python
 from . import known
 from .effects import DeletedRead, Mutation, NameRead
-from .objects import NOTHING, Kind, Note, Thing, Value, reaching
+from .objects import NOTHING, AbstractObject, Kind, Note, Value, holders
 from .scopes import Bound, Slot
 from .statements import Statements
 
@@ -45,8 +45,8 @@ class CellUses:
     unknown: frozenset[str] = frozenset()  # names that it reads and no cell above sets
     bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, on all or some paths
     changed: Mapping[str, int] = field(default_factory=dict)  # names from above whose object it changes in place
-    mutated: Mapping[Thing, Mutation] = field(default_factory=dict)  # objects it changes in place
-    compared: frozenset[Thing] = frozenset()  # objects whose identity it compares with `is`
+    mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects it changes in place
+    compared: frozenset[AbstractObject] = frozenset()  # objects whose identity it compares with `is`
     deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that it has deleted
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -71,7 +71,7 @@ class CellUses:
     @property
     def changes(self) -> tuple[str, ...]:
         """Return the names from above whose object it changes, under this name or another."""
-        things = changed_things(self.mutated)
+        things = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
             if value & things:
@@ -83,7 +83,7 @@ class CellUses:
         """Return the groups of names that may stand for one object after the cell, if it binds one of them."""
         after = {name: value for name, value in self.values.items() if name not in self.bound}
         after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
-        groups: dict[Thing, list[str]] = {}
+        groups: dict[AbstractObject, list[str]] = {}
         for name, value in sorted(after.items()):
             for thing in value:
                 if thing.kind is Kind.OBJECT or thing.kind is Kind.CLASS or thing.kind is Kind.FUNCTION:
@@ -95,10 +95,10 @@ class CellUses:
         return tuple(name for name, slot in self.bound.items() if slot.bound is bound)
 
 
-def changed_things(mutated: Mapping[Thing, Mutation]) -> set[Thing]:
+def changed_objects(mutated: Mapping[AbstractObject, Mutation]) -> set[AbstractObject]:
     """Return all objects whose contents differ after these changes: the changed objects and those that hold them."""
-    strong = reaching(thing for thing, touch in mutated.items() if touch.strong)
-    return strong | reaching((thing for thing, touch in mutated.items() if not touch.strong), strong=False)
+    strong = holders(thing for thing, touch in mutated.items() if touch.strong)
+    return strong | holders((thing for thing, touch in mutated.items() if not touch.strong), strong=False)
 
 
 def uses(
@@ -131,7 +131,7 @@ def uses(
             reader.load(name, line)
     definitions = _run(reader, python)
     for name, line in python.writes:
-        reader.store(name, frozenset({reader.fresh("magic", name)}), line)
+        reader.store(name, frozenset({reader.object_created_at("magic", name)}), line)
     for line in python.opaque:
         reader.note("opaque", "a magic", line)
     for name in change:
@@ -253,6 +253,6 @@ def _unknown_objects() -> Callable[[str], Value | None]:
     def outer(name: str) -> Value | None:
         if name in known.BUILTINS or name in known.IPYTHON:
             return None
-        return found.setdefault(name, frozenset({Thing(label=name)}))
+        return found.setdefault(name, frozenset({AbstractObject(label=name)}))
 
     return outer

@@ -1,6 +1,6 @@
 """The model of the objects behind names.
 
-A `Thing` stands for one object, or for all objects that one place of the code creates. A value is a set of things: the
+An `AbstractObject` stands for one object, or for all objects that one place of the code creates. A value is a set of things: the
 objects that a name may stand for. Two names that share a thing may be one object; a value without things is immutable
 (a number, a text, None). The set of things that a thing holds only grows, so an imprecise answer assumes more sharing.
 
@@ -34,53 +34,59 @@ SYMBOLIC = frozenset({Kind.PARAMETER, Kind.GLOBAL, Kind.RESULT})
 
 
 @dataclass(slots=True, eq=False)
-class Thing:
+class AbstractObject:
     """One object, or all objects that one place of the code creates."""
 
     kind: Kind = Kind.OBJECT
     label: str = ""
-    code: Code | None = None  # of a function
-    outline: Outline | None = None  # of a class
-    closure: Mapping[Thing, Value] = field(default_factory=dict)  # an inner function's: arguments of the outer one
-    classes: set[Thing] = field(default_factory=set)  # for an instance
-    holds: set[Thing] = field(default_factory=set)  # objects directly reachable from it
-    held_by: set[Thing] = field(default_factory=set)
-    keyed: dict[object, set[Thing]] = field(default_factory=dict)  # the part of `holds` that is under a known key only
-    parts: dict[object, Thing] = field(default_factory=dict)  # attribute or key → unknown object taken out there
-    part_of: set[Thing] = field(default_factory=set)
-    carries: set[Thing] = field(default_factory=set)  # functions and classes that it may use, even if hidden
+    code: FunctionEffects | None = None  # of a function
+    outline: ClassModel | None = None  # of a class
+    closure: Mapping[AbstractObject, Value] = field(
+        default_factory=dict
+    )  # an inner function's: arguments of the outer one
+    classes: set[AbstractObject] = field(default_factory=set)  # for an instance
+    holds: set[AbstractObject] = field(default_factory=set)  # objects directly reachable from it
+    held_by: set[AbstractObject] = field(default_factory=set)
+    keyed: dict[object, set[AbstractObject]] = field(
+        default_factory=dict
+    )  # the part of `holds` that is under a known key only
+    parts: dict[object, AbstractObject] = field(
+        default_factory=dict
+    )  # attribute or key → unknown object taken out there
+    part_of: set[AbstractObject] = field(default_factory=set)
+    carries: set[AbstractObject] = field(default_factory=set)  # functions and classes that it may use, even if hidden
     consumable: bool = False  # an iterator or a random generator: each use of it changes it
     kept_by: str = ""  # the function that keeps it in a cache
     number: int = field(default_factory=itertools.count().__next__)  # in order of creation
 
 
-Value: TypeAlias = frozenset[Thing]
+Value: TypeAlias = frozenset[AbstractObject]
 NOTHING: Value = frozenset()
 
 
 @dataclass(slots=True, eq=False)
-class Outline:
+class ClassModel:
     """The methods, bases and state of a class, as far as the code shows them."""
 
-    methods: dict[str, Thing] = field(default_factory=dict)
+    methods: dict[str, AbstractObject] = field(default_factory=dict)
     bases: Value = NOTHING
     known: bool = True  # all its bases are known, so a method that is not listed does not exist
     state: bool = False  # holds mutable objects, so that a change of an instance may change the class
 
 
 @dataclass(slots=True, eq=False)
-class Code:
+class FunctionEffects:
     """A function: the effects of a call, as symbolic events in order."""
 
     name: str
     line: int
-    parameters: tuple[Thing, ...] = ()  # parameters except *args and **kwargs, in order
-    rest: Thing | None = None  # *args
-    keywords: Thing | None = None  # **kwargs
-    defaults: dict[Thing, Value] = field(default_factory=dict)
+    parameters: tuple[AbstractObject, ...] = ()  # parameters except *args and **kwargs, in order
+    rest: AbstractObject | None = None  # *args
+    keywords: AbstractObject | None = None  # **kwargs
+    defaults: dict[AbstractObject, Value] = field(default_factory=dict)
     events: dict[object, Event] = field(default_factory=dict)
     result: Value = NOTHING
-    own: set[Thing] = field(default_factory=set)  # things that every call creates again
+    own: set[AbstractObject] = field(default_factory=set)  # things that every call creates again
     stateful: bool = False  # changes variables of the function around it
     lazy: bool = False  # a generator or coroutine: a call does not execute the body yet
     cached: bool = False  # keeps its results, as with functools.lru_cache
@@ -128,7 +134,7 @@ class Change(NamedTuple):
     line: int
 
 
-class Hold(NamedTuple):
+class StoreInObject(NamedTuple):
     """The event that one object holds another from now on."""
 
     base: Value
@@ -145,15 +151,15 @@ class Call(NamedTuple):
     line: int
     maybe: bool
     changes: str  # how an unknown method changes its object: "", "weak" or "strong"
-    result: Thing
+    result: AbstractObject
 
 
-class Part(NamedTuple):
+class TakeFromObject(NamedTuple):
     """The event that something is taken out of a symbolic thing."""
 
     base: Value
     key: object  # an attribute's name, a constant index, or None
-    result: Thing
+    result: AbstractObject
 
 
 class Note(NamedTuple):
@@ -164,7 +170,7 @@ class Note(NamedTuple):
     line: int
 
 
-Event: TypeAlias = Read | Write | Delete | Change | Hold | Call | Part | Note
+Event: TypeAlias = Read | Write | Delete | Change | StoreInObject | Call | TakeFromObject | Note
 
 
 class Arguments(NamedTuple):
@@ -179,7 +185,7 @@ class Arguments(NamedTuple):
         return NOTHING.union(*self.positional, *(value for _, value in self.named), self.spread)
 
 
-def hold(base: Iterable[Thing], items: Iterable[Thing], key: object = None) -> None:
+def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
     """Let each of `base` hold each of `items`, under an attribute's name or a constant key if that is known."""
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for thing in base:
@@ -196,7 +202,7 @@ def hold(base: Iterable[Thing], items: Iterable[Thing], key: object = None) -> N
                 thing.keyed.setdefault(key, set()).add(item)
 
 
-def instance_of(thing: Thing, classes: Iterable[Thing]) -> Thing:
+def instance_of(thing: AbstractObject, classes: Iterable[AbstractObject]) -> AbstractObject:
     """Make `thing` an instance of the classes, so that a change of a class counts as a change of the instance."""
     for each in classes:
         thing.classes.add(each)
@@ -205,18 +211,18 @@ def instance_of(thing: Thing, classes: Iterable[Thing]) -> Thing:
     return thing
 
 
-def contents(value: Iterable[Thing]) -> Value:
+def contents(value: Iterable[AbstractObject]) -> Value:
     """Return everything that can be taken out of these."""
     return NOTHING.union(*(thing.holds for thing in value))
 
 
-def reached(value: Iterable[Thing]) -> set[Thing]:
+def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
     """Return these and all that they hold, at any depth; a class only if it has state."""
-    found: set[Thing] = set()
+    found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
-        following: set[Thing] = set()
+        following: set[AbstractObject] = set()
         for thing in ahead:
             following |= thing.holds
             following.update(thing.parts.values())
@@ -226,13 +232,13 @@ def reached(value: Iterable[Thing]) -> set[Thing]:
     return found
 
 
-def reaching(value: Iterable[Thing], strong: bool = True) -> set[Thing]:
+def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
     """Return these and all that hold them, at any distance; if `strong`, also those that they were taken out of."""
-    found: set[Thing] = set()
+    found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
-        following: set[Thing] = set()
+        following: set[AbstractObject] = set()
         for thing in ahead:
             following |= thing.held_by
             if strong:
@@ -241,20 +247,20 @@ def reaching(value: Iterable[Thing], strong: bool = True) -> set[Thing]:
     return found
 
 
-def part(value: Iterable[Thing], key: object) -> Value:
+def part(value: Iterable[AbstractObject], key: object) -> Value:
     """Return what these may hold under an attribute's name or a constant key; None stands for any key."""
-    found: set[Thing] = set()
+    found: set[AbstractObject] = set()
     for thing in value:
         if thing.kind is Kind.IMPORT:
             if isinstance(key, str):
-                found.add(thing.parts.setdefault(key, Thing(Kind.IMPORT, f"{thing.label}.{key}")))
+                found.add(thing.parts.setdefault(key, AbstractObject(Kind.IMPORT, f"{thing.label}.{key}")))
         elif key is None:
             found |= thing.holds
             found.update(thing.parts.values())
         else:
             found |= thing.holds.difference(*thing.keyed.values()) | thing.keyed.get(key, set())
             if key not in thing.parts:
-                inner = Thing(carries={thing})
+                inner = AbstractObject(carries={thing})
                 inner.part_of.add(thing)
                 thing.parts[key] = inner
             found.add(thing.parts[key])
@@ -264,15 +270,15 @@ def part(value: Iterable[Thing], key: object) -> Value:
 CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 
-def used(value: Collection[Thing]) -> set[Thing]:
+def involved_objects(value: Collection[AbstractObject]) -> set[AbstractObject]:
     """Return everything that a use of the value may involve, including functions and classes."""
     if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
         return set()
-    found: set[Thing] = set()
+    found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
-        following: set[Thing] = set()
+        following: set[AbstractObject] = set()
         for thing in ahead:
             following |= thing.holds
             following |= thing.carries
@@ -285,11 +291,11 @@ def used(value: Collection[Thing]) -> set[Thing]:
     return found
 
 
-def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
+def method_of(thing: AbstractObject, name: str) -> tuple[AbstractObject | None, bool]:
     """Return a method of a class or instance, or None, and whether the answer is certain."""
     ahead = list(thing.classes) if thing.kind is not Kind.CLASS else [thing]
     certain = bool(ahead)
-    seen: set[Thing] = set()
+    seen: set[AbstractObject] = set()
     while ahead:
         each = ahead.pop(0)
         if each in seen:
@@ -305,10 +311,10 @@ def method_of(thing: Thing, name: str) -> tuple[Thing | None, bool]:
     return None, certain
 
 
-def class_attributes(thing: Thing, name: str) -> set[Thing]:
+def class_attributes(thing: AbstractObject, name: str) -> set[AbstractObject]:
     """Return what the classes of an instance hold under an attribute's name."""
-    found: set[Thing] = set()
-    seen: set[Thing] = set()
+    found: set[AbstractObject] = set()
+    seen: set[AbstractObject] = set()
     ahead = list(thing.classes)
     while ahead:
         each = ahead.pop()

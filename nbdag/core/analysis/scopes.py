@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
-from .objects import NOTHING, Code, Thing, Value
+from .objects import NOTHING, AbstractObject, FunctionEffects, Value
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -52,8 +52,8 @@ class Frame:
     globals: frozenset[str] = frozenset()
     nonlocals: frozenset[str] = frozenset()
     ever: dict[str, Value] = field(default_factory=dict)  # local name → all its values at any time, for inner functions
-    code: Code | None = None  # for a function
-    outside: dict[str, Thing] = field(default_factory=dict)  # for a function: global → its symbolic thing
+    code: FunctionEffects | None = None  # for a function
+    outside: dict[str, AbstractObject] = field(default_factory=dict)  # for a function: global → its symbolic thing
     home: Frame = field(init=False)  # the module or function in which its code runs
 
     def __post_init__(self) -> None:
@@ -191,6 +191,6 @@ def _outer_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | a
     return [*parts, *arguments.defaults, *(default for default in arguments.kw_defaults if default is not None)]
 
 
-def everything_bound(frame: Frame, name: str) -> Value:
+def all_values_of(frame: Frame, name: str) -> Value:
     """Return all values that a name of an enclosing function has at any time."""
     return frame.ever.get(name, NOTHING)

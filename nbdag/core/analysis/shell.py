@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from ..cells.source import NAME, PLACEHOLDER, expanded_names, parse_line
 from . import known
 from .expressions import Expressions
-from .follow import CallSite
+from .function_calls import CallSite
 from .objects import NOTHING, Value
 
 
@@ -29,7 +29,7 @@ class Shell(Expressions):
             return self._line_magic(name.lstrip("%"), rest, line)
         if method in known.SHELL_HIDING:
             self.note("opaque", f"get_ipython().{method}", line)
-        return frozenset({self.fresh("shell", node)})
+        return frozenset({self.object_created_at("shell", node)})
 
     def _expand(self, text: str, line: int) -> None:
         for found in expanded_names(text):
@@ -48,10 +48,10 @@ class Shell(Expressions):
             if tree is None:
                 return NOTHING
             if name == "timeit":
-                before = self.point()
+                before = self.snapshot()
                 self.block(tree.body)
-                self.meet(before)
-                return frozenset({self.fresh("timing", tree)})
+                self.merge_paths(before)
+                return frozenset({self.object_created_at("timing", tree)})
             *body, last = tree.body or [ast.Pass()]
             self.block(body)
             if isinstance(last, ast.Expr):
@@ -66,7 +66,7 @@ class Shell(Expressions):
                 if not word.startswith("-"):
                     if "-r" in words and NAME.match(word):
                         with self.maybe():
-                            self.store(word, frozenset({self.fresh("store", word)}), line)
+                            self.store(word, frozenset({self.object_created_at("store", word)}), line)
                     elif "-d" not in words and NAME.match(word):
                         self.load(word, line)
         elif name == "pylab":
@@ -90,7 +90,7 @@ class Shell(Expressions):
             self._expand(rest, line)
             if rest:  # without an argument, these show a setting
                 self.note_state(f"%{name}", line)
-        return frozenset({self.fresh("magic", name, rest, line)})
+        return frozenset({self.object_created_at("magic", name, rest, line)})
 
 
 def _split(text: str) -> tuple[str, str]:

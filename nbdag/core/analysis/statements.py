@@ -10,7 +10,7 @@ from typing import Any
 
 from . import hidden_state
 from .bindings import Bindings, last_name
-from .follow import CallSite
+from .function_calls import CallSite
 from .objects import Arguments, Value, method_of
 from .scopes import State, join
 
@@ -55,14 +55,14 @@ class Statements(Bindings):
         if isinstance(node.test, ast.Constant):
             self.block(node.body if node.test.value else node.orelse)
             return
-        before = self.point()
+        before = self.snapshot()
         self.maybe_depth += 1
         self.block(node.body)
-        after = self.point()
-        self.meet(before)
+        after = self.snapshot()
+        self.merge_paths(before)
         self.block(node.orelse)
         self.maybe_depth -= 1
-        self.meet(after, self.point())
+        self.merge_paths(after, self.snapshot())
 
     def run_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self.expr(node.iter)
@@ -86,7 +86,7 @@ class Statements(Bindings):
         endless: bool,
         test: ast.expr | None = None,
     ) -> None:
-        head = self.point()
+        head = self.snapshot()
         loop = Loop()
         self.loops.append(loop)
         self.maybe_depth += not at_least_once
@@ -94,30 +94,30 @@ class Statements(Bindings):
         for _ in range(4):  # the values of names are stable after two or three iterations
             begin()
             self.block(body)
-            self.meet(self.point(), *loop.continues)
+            self.merge_paths(self.snapshot(), *loop.continues)
             if test is not None and not self.unreachable:
                 self.expr(test)
-            ends = [self.point()]
+            ends = [self.snapshot()]
             before, head = head, join((head, *ends))
             if self.unreachable or before == head:
                 break
-            self.meet(head)
+            self.merge_paths(head)
         self.maybe_depth -= not at_least_once
         self.loops.pop()
         # The loop ends when it has no more items or its condition is false.
-        self.meet(*([] if endless else ends if at_least_once else [head]))
+        self.merge_paths(*([] if endless else ends if at_least_once else [head]))
         if not self.unreachable:
             self.block(orelse)
-        self.meet(self.point(), *loop.breaks)
+        self.merge_paths(self.snapshot(), *loop.breaks)
 
     def run_Break(self, node: ast.Break) -> None:
         if self.loops:
-            self.loops[-1].breaks.append(self.point())
+            self.loops[-1].breaks.append(self.snapshot())
         self.unreachable = True
 
     def run_Continue(self, node: ast.Continue) -> None:
         if self.loops:
-            self.loops[-1].continues.append(self.point())
+            self.loops[-1].continues.append(self.snapshot())
         self.unreachable = True
 
     def run_Return(self, node: ast.Return) -> None:
@@ -132,7 +132,7 @@ class Statements(Bindings):
         self.expr(node.exc)
         self.expr(node.cause)
         for states in self.raises:
-            states.append(self.point())
+            states.append(self.snapshot())
         self.unreachable = True
 
     def run_Assert(self, node: ast.Assert) -> None:
@@ -141,44 +141,44 @@ class Statements(Bindings):
             self.expr(node.msg)
 
     def run_Try(self, node: ast.Try) -> None:
-        before = self.point()
+        before = self.snapshot()
         thrown: list[State | None] = [before]
         self.raises.append(thrown)
         with self.optionally() if _catches_name_error(node.handlers) else ExitStack():
             for statement in node.body:
                 if self.unreachable:
                     break
-                thrown.append(self.point())
+                thrown.append(self.snapshot())
                 self.statement(statement)
         self.raises.pop()
-        thrown.append(self.point())
+        thrown.append(self.snapshot())
         self.maybe_depth += 1
         if not self.unreachable:
             self.block(node.orelse)
-        ends = [self.point()]
+        ends = [self.snapshot()]
         for handler in node.handlers:
-            self.meet(*thrown)
+            self.merge_paths(*thrown)
             self.expr(handler.type)
             if handler.name is not None:
-                made = self.fresh("exception", handler)
+                made = self.object_created_at("exception", handler)
                 self.store(handler.name, frozenset({made}), handler.lineno)
             self.block(handler.body)
             if handler.name is not None and not self.unreachable:
                 self.drop(handler.name, handler.lineno)
-            ends.append(self.point())
+            ends.append(self.snapshot())
         self.maybe_depth -= 1
-        self.meet(*ends)
+        self.merge_paths(*ends)
         if node.finalbody:
             finished = not self.unreachable
             if not finished:
-                self.meet(*thrown)
+                self.merge_paths(*thrown)
             self.block(node.finalbody)
             self.unreachable = self.unreachable or not finished
 
     run_TryStar = run_Try
 
     def run_With(self, node: ast.With | ast.AsyncWith) -> None:
-        before = self.point()
+        before = self.snapshot()
         suppresses = False
         soft = False
         restored_before = restored = self.restored
@@ -197,7 +197,7 @@ class Statements(Bindings):
             self.block(node.body)
         self.restored = restored_before
         if suppresses:
-            self.meet(before, self.point())
+            self.merge_paths(before, self.snapshot())
 
     run_AsyncWith = run_With
 
@@ -209,27 +209,27 @@ class Statements(Bindings):
                 if method is not None:
                     site = CallSite((name, item), item.context_expr.lineno)
                     entered |= self.invoke(method, Arguments((frozenset({thing}),)), site)
-        made = self.fresh("entered", item)
+        made = self.object_created_at("entered", item)
         made.carries |= self.carried(value)
         return frozenset(entered | {made})
 
     def run_Match(self, node: ast.Match) -> None:
         subject = self.alias(node.subject)
-        before = self.point()
+        before = self.snapshot()
         ends: list[State | None] = []
         complete = False
         self.maybe_depth += 1
         for case in node.cases:
-            self.meet(before)
+            self.merge_paths(before)
             self._pattern(case.pattern, subject)
             self.expr(case.guard)
-            missed = self.point()
+            missed = self.snapshot()
             self.block(case.body)
-            ends.append(self.point())
+            ends.append(self.snapshot())
             complete = complete or (case.guard is None and _irrefutable(case.pattern))
             before = missed if case.guard is not None else before
         self.maybe_depth -= 1
-        self.meet(*ends, None if complete else before)
+        self.merge_paths(*ends, None if complete else before)
 
     def _pattern(self, pattern: ast.pattern, value: Value) -> None:
         inner = self.element(value, pattern)
@@ -243,17 +243,17 @@ class Statements(Bindings):
                     self.store(name, value, pattern.lineno)
             case ast.MatchStar(name=name):
                 if name is not None:
-                    rest = self.fresh("star", pattern)
+                    rest = self.object_created_at("star", pattern)
                     self.fill(rest, value)
                     self.store(name, frozenset({rest}), pattern.lineno)
             case ast.MatchOr(patterns=patterns):
-                before = self.point()
+                before = self.snapshot()
                 ends = []
                 for part in patterns:
-                    self.meet(before)
+                    self.merge_paths(before)
                     self._pattern(part, value)
-                    ends.append(self.point())
-                self.meet(*ends)
+                    ends.append(self.snapshot())
+                self.merge_paths(*ends)
             case ast.MatchSequence(patterns=patterns):
                 for part in patterns:
                     self._pattern(part, inner)
@@ -263,7 +263,7 @@ class Statements(Bindings):
                 for part in patterns:
                     self._pattern(part, inner)
                 if rest_name is not None:
-                    rest = self.fresh("star", pattern)
+                    rest = self.object_created_at("star", pattern)
                     self.fill(rest, inner)
                     self.store(rest_name, frozenset({rest}), pattern.lineno)
             case ast.MatchClass(cls=cls, patterns=patterns, kwd_patterns=named):

@@ -10,7 +10,7 @@ import ast
 import symtable
 
 
-def looked_up(code: ast.Module) -> set[str]:
+def global_reads(code: ast.Module) -> set[str]:
     """Return the global names that the code reads, at the top level or in any of its functions."""
     top = _table(code)
     if top is None:
@@ -26,7 +26,7 @@ def looked_up(code: ast.Module) -> set[str]:
     return found
 
 
-def bound(code: ast.Module) -> set[str]:
+def top_level_names(code: ast.Module) -> set[str]:
     """Return the names that the code sets at the top level."""
     top = _table(code)
     symbols = [] if top is None else top.get_symbols()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..analysis.names import uses
-from ..analysis.symbols import looked_up
+from ..analysis.symbols import global_reads
 from ..cells.imports import changes_imports
 from ..cells.source import SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind
@@ -56,7 +56,7 @@ def _read(cell: Cell) -> _CellNames | None:
     found = uses(python)
     return _CellNames(
         cell,
-        reads=frozenset(looked_up(python.tree)),
+        reads=frozenset(global_reads(python.tree)),
         sets=frozenset({*found.bound, *found.changes}),
         hides=frozenset(note.kind for note in found.notes) & {"opaque", "tangle", "star"},
     )

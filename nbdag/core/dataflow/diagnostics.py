@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
 from ..analysis.hidden_state import BY_KEY, StateKind
-from ..analysis.objects import Code, Note
+from ..analysis.objects import FunctionEffects, Note
 from ..analysis.scopes import names_of
 from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
@@ -314,7 +314,7 @@ class Diagnostics:
                     if thing.code is not None and thing.code.cached:
                         yield from self._stale(flow.analysis, definition.name, definition.line, thing.code)
 
-    def _stale(self, analysis: CellAnalysis, function: str, line: int, code: Code) -> Iterator[Problem]:
+    def _stale(self, analysis: CellAnalysis, function: str, line: int, code: FunctionEffects) -> Iterator[Problem]:
         callers = [flow for flow in self._task_flows() if function in flow.reads]
         for name in code.free_names():
             for changer in self._task_flows():

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..analysis.names import Defined, changed_things
-from ..analysis.objects import NOTHING, Value, reached, reaching
+from ..analysis.names import Defined, changed_objects
+from ..analysis.objects import NOTHING, Value, held_objects, holders
 from ..analysis.scopes import Bound
 from ..model.dag import CellKind
 from .read_cells import CellAnalysis, NamesAbove, NotebookAnalysis
@@ -96,11 +96,11 @@ class Versions:
             for name, line in names.items():
                 self._read(flow, name, line, optional, uses.values.get(name, NOTHING))
         for name in flow.reads:
-            if others := above.names(reaching(reached(above.values.get(name, NOTHING)))) - {name}:
+            if others := above.names(holders(held_objects(above.values.get(name, NOTHING)))) - {name}:
                 flow.aliases[name] = others
         lines = {thing: touch.line for thing, touch in uses.mutated.items()}
-        for name in sorted(above.names(changed_things(uses.mutated))):
-            within = reached(above.values[name]) & lines.keys()
+        for name in sorted(above.names(changed_objects(uses.mutated))):
+            within = held_objects(above.values[name]) & lines.keys()
             flow.changes[name] = min((lines[thing] for thing in within), default=1)
         flow.changes.update((name, line) for name, line in uses.changed.items() if name in self.current)
         replaced = above.pass_cell(analysis, analysis.cell.index in self.skippable)
@@ -153,11 +153,11 @@ class Versions:
         ahead, seen = list(names), set(names)
         while ahead:
             name = ahead.pop()
-            for thing in reached(above.values.get(name, NOTHING)) & changed_while_shared.keys():
+            for thing in held_objects(above.values.get(name, NOTHING)) & changed_while_shared.keys():
                 if changed_while_shared[thing] < analysis.position:
                     continue
                 # Include all names that reach the object: by then it may have moved from one name to another.
-                together = above.names(reaching({thing}))
+                together = above.names(holders({thing}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
                     ahead.extend(together - seen)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..analysis.names import CellUses, changed_things, uses
-from ..analysis.objects import NOTHING, Note, Thing, Value, reaching
+from ..analysis.names import CellUses, changed_objects, uses
+from ..analysis.objects import NOTHING, AbstractObject, Note, Value, holders
 from ..analysis.scopes import Bound, names_of
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Problem
@@ -44,10 +44,10 @@ class NotebookAnalysis:
 
     analyses: list[CellAnalysis] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    changed_while_shared: dict[Thing, int] = field(
+    changed_while_shared: dict[AbstractObject, int] = field(
         default_factory=dict
     )  # object that a cell changed while several names reached it → position of the last such cell
-    changed: set[Thing] = field(default_factory=set)  # objects whose contents some cell changes
+    changed: set[AbstractObject] = field(default_factory=set)  # objects whose contents some cell changes
 
 
 class NamesAbove:
@@ -55,7 +55,7 @@ class NamesAbove:
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {}
-        self.holders: dict[Thing, set[str]] = defaultdict(set)
+        self.holders: dict[AbstractObject, set[str]] = defaultdict(set)
 
     def bind(self, name: str, value: Value) -> None:
         """Set the value of a name."""
@@ -70,7 +70,7 @@ class NamesAbove:
         self.bind(name, NOTHING)
         del self.values[name]
 
-    def names(self, things: Iterable[Thing]) -> set[str]:
+    def names(self, things: Iterable[AbstractObject]) -> set[str]:
         """Return the names that may stand for one of these objects."""
         return {name for thing in things for name in self.holders.get(thing, ())}
 
@@ -86,7 +86,7 @@ class NamesAbove:
                     self.unbind(name)
                 continue
             if mapped and analysis.cell.kind is CellKind.TASK:
-                value = frozenset({Thing(label=name, carries=set(slot.value))})
+                value = frozenset({AbstractObject(label=name, carries=set(slot.value))})
             else:
                 value = slot.value
             self.bind(name, value | before if stays and before is not None else value)
@@ -195,12 +195,12 @@ def parse(cell: Cell, parsed: dict[int, Python | SyntaxProblem]) -> Python | Syn
 
 def _pass_cell(analysis: CellAnalysis, above: NamesAbove, found: NotebookAnalysis, skippable: bool) -> None:
     mutated = analysis.uses.mutated
-    looks_different = changed_things(mutated)
+    looks_different = changed_objects(mutated)
     found.changed |= looks_different
     if len(mutated) > MAX_SEPARATE:
         groups = dict.fromkeys(mutated, looks_different)
     else:
-        groups = {thing: reaching({thing}, touch.strong) for thing, touch in mutated.items()}
+        groups = {thing: holders({thing}, touch.strong) for thing, touch in mutated.items()}
     groups |= {thing: {thing} for thing in analysis.uses.compared if thing not in groups}
     before = {thing: above.names(group) for thing, group in groups.items()}
     above.pass_cell(analysis, skippable)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ..analysis.names import Defined
-from ..analysis.objects import Thing, Value, used
+from ..analysis.objects import AbstractObject, Value, involved_objects
 from ..analysis.scopes import Bound
 from ..model.dag import CellKind, Definition, Place
 from .reaching_definitions import CellFlow, Version
@@ -29,7 +29,7 @@ class ShippedDefinitions:
         self._swept = notebook
         self._flows = {flow.analysis: flow for flow in flows}
         self._binders: dict[str, list[CellAnalysis]] = defaultdict(list)
-        self._by_thing: dict[Thing, tuple[CellAnalysis, Defined]] = {}
+        self._by_thing: dict[AbstractObject, tuple[CellAnalysis, Defined]] = {}
         self._known: dict[tuple[CellAnalysis, str], bool] = {}
         for analysis in notebook.analyses:
             for name in analysis.uses.bound:
@@ -135,7 +135,7 @@ class ShippedDefinitions:
 
     def _carried(self, value: Value) -> list[tuple[CellAnalysis, Defined]]:
         found = []
-        for thing in used(value):
+        for thing in involved_objects(value):
             if thing in self._by_thing:
                 analysis, definition = self._by_thing[thing]
                 if self.is_shipped(analysis, definition.name):

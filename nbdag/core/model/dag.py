@@ -30,8 +30,8 @@ class CellKind(StrEnum):
 class Place:
     """A line of a cell."""
 
-    cell: int  # from 0, over all cells of the file
-    line: int  # from 1, within the cell
+    cell: int  # number of the cell in the file, from 0
+    line: int  # number of the line in the cell, from 1
 
     def __str__(self) -> str:
         """Return the place for a message; cells count from 1 there."""
@@ -45,7 +45,7 @@ class Cell:
     `index` counts built cells, too. A `Place` refers to the user's file, which has no built cells: see `at`.
     """
 
-    index: int  # from 0
+    index: int  # number of the cell among all cells, from 0
     kind: CellKind
     source: str  # the text of the cell in the file
     code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, so line numbers are equal

@@ -23,8 +23,8 @@ class Key:
     dag: str
     run: str
     task: str
-    map_index: int = -1  # from 0 for an instance of a mapped task, else -1
-    try_number: int = 1  # from 1
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
+    try_number: int = 1  # number of the try, from 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +128,6 @@ class Result(Outcome):
     """The outcome of one attempt, with what the worker adds: the attempt's key, its times and the traceback."""
 
     key: Key
-    started: float  # seconds since the epoch
+    started: float  # in seconds since the epoch
     ended: float
     traceback: str | None = None  # plain text

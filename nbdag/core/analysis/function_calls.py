@@ -14,19 +14,19 @@ from .effects import Effects
 from .objects import (
     NOTHING,
     SYMBOLIC,
+    AbstractObject,
     Arguments,
     Call,
     Change,
-    Code,
+    ClassModel,
     Delete,
     Event,
-    Hold,
+    FunctionEffects,
     Kind,
     Note,
-    Outline,
-    Part,
     Read,
-    Thing,
+    StoreInObject,
+    TakeFromObject,
     Value,
     Write,
     contents,
@@ -55,10 +55,10 @@ class CallLimitError(Exception):
     """A call exceeds the limits; never leaves this module."""
 
 
-class Follow(Effects, ABC):
+class FunctionCalls(Effects, ABC):
     """Interprets calls of functions that the notebook defines."""
 
-    active: tuple[Code, ...] = ()  # functions that are being followed
+    active: tuple[FunctionEffects, ...] = ()  # functions that are being followed
     followed = 0  # calls since the start of the statement
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
@@ -74,37 +74,37 @@ class Follow(Effects, ABC):
         """Call a method; also return how it changes its object if it could not be followed."""
 
     @abstractmethod
-    def call_hidden(self, functions: Value, args: Arguments, site: CallSite) -> Value:
+    def call_held_functions(self, functions: Value, args: Arguments, site: CallSite) -> Value:
         """Call the functions that an object holds: calling the object may call them."""
 
     @property
-    def tangled(self) -> bool:
+    def limit_reached(self) -> bool:
         """Return whether a limit is reached, so that no further call is followed."""
         return self.followed > LIMIT or self.steps > MOST_STEPS
 
-    def invoke(self, thing: Thing, args: Arguments, site: CallSite) -> Value:
+    def invoke(self, thing: AbstractObject, args: Arguments, site: CallSite) -> Value:
         """Follow a call of a function that the notebook defines."""
         code = thing.code
         assert code is not None
         self.followed += 1
         if self.active:
-            if self.tangled or len(self.active) > DEPTH:
+            if self.limit_reached or len(self.active) > DEPTH:
                 raise CallLimitError
             return self._follow_again(thing, code, args, site)
         try:
-            if not self.tangled:
+            if not self.limit_reached:
                 return self._follow(thing, code, args, site)
         except CallLimitError:
             self.active = ()
         self.note("tangle", f"the tangle of calls in {code.name}()", site.line)
         return self._unknown(thing, site)
 
-    def _unknown(self, thing: Thing, site: CallSite) -> Value:
-        unknown = self.fresh("unknown", site.place)
+    def _unknown(self, thing: AbstractObject, site: CallSite) -> Value:
+        unknown = self.object_created_at("unknown", site.place)
         unknown.carries.add(thing)
         return frozenset({unknown})
 
-    def _follow_again(self, thing: Thing, code: Code, args: Arguments, site: CallSite) -> Value:
+    def _follow_again(self, thing: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
         """Follow a nested call, unless an equal call was followed before."""
         if code in self.active:
             return self._unknown(thing, site) | args.all()
@@ -115,9 +115,14 @@ class Follow(Effects, ABC):
             self.results[again] = self._follow(thing, code, args, site)
         return self.results[again]
 
-    def _follow(self, thing: Thing, code: Code, args: Arguments, site: CallSite) -> Value:
+    def _follow(self, thing: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
         self.steps += 3 * len(args.spread)
-        memo = _bind(code, args, self.fresh("rest", site.place, code), self.fresh("keywords", site.place, code))
+        memo = _bind(
+            code,
+            args,
+            self.object_created_at("rest", site.place, code),
+            self.object_created_at("keywords", site.place, code),
+        )
         memo = {**thing.closure, **memo}
         before = self.active
         self.active = (*before, code)
@@ -137,14 +142,14 @@ class Follow(Effects, ABC):
                 each.kept_by = code.name
         if code.lazy:
             # The body runs while a caller consumes the generator, so the generator holds the arguments.
-            lazy = self.fresh("lazy", site.place, code)
+            lazy = self.object_created_at("lazy", site.place, code)
             lazy.consumable = True
             lazy.carries |= self.carried({thing})
             self.fill(lazy, args.all() | result)
             result |= {lazy}
         return result
 
-    def _apply(self, event: Event, code: Code, memo: dict[Thing, Value], site: CallSite) -> None:
+    def _apply(self, event: Event, code: FunctionEffects, memo: dict[AbstractObject, Value], site: CallSite) -> None:
         line = site.line
         match event:
             case Read(name=name, soft=soft):
@@ -166,9 +171,9 @@ class Follow(Effects, ABC):
                         self.change_name(each.label, put, line, strong=strong)
                     else:
                         self.change(put, line, strong=strong)
-            case Hold(base=base, item=item, key=key):
+            case StoreInObject(base=base, item=item, key=key):
                 self.hold(self._substitute(base, code, memo, site), self._substitute(item, code, memo, site), line, key)
-            case Part(base=base, key=key, result=result):
+            case TakeFromObject(base=base, key=key, result=result):
                 place = ("part", site.place, result)
                 taken = self.take(self._substitute(base, code, memo, site), key, place, line)
                 memo[result] = memo.get(result, NOTHING) | self.attribute(taken, key, place, line)
@@ -183,7 +188,7 @@ class Follow(Effects, ABC):
             case Note(kind=kind, text=text):
                 self.note(kind, text, line)
 
-    def _call_now(self, event: Call, code: Code, memo: dict[Thing, Value], site: CallSite) -> Value:
+    def _call_now(self, event: Call, code: FunctionEffects, memo: dict[AbstractObject, Value], site: CallSite) -> Value:
         callee = self._substitute(event.callee, code, memo, site)
         args = Arguments(
             tuple(self._substitute(value, code, memo, site) for value in event.args.positional),
@@ -201,7 +206,7 @@ class Follow(Effects, ABC):
         if event.method == "<perhaps>":
             functions = frozenset(thing for thing in callee | contents(callee) if thing.kind is Kind.FUNCTION)
             later = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
-            found = self.call_hidden(functions, args, here)
+            found = self.call_held_functions(functions, args, here)
             if later and self.frame.home.code is not None:
                 self.event(("argument", here.place, later), event._replace(callee=later, args=args))
                 found |= {event.result}
@@ -224,11 +229,13 @@ class Follow(Effects, ABC):
             self.drop(name, line)
             frame.globals = before
 
-    def _substitute(self, value: Value, code: Code, memo: dict[Thing, Value], site: CallSite) -> Value:
+    def _substitute(
+        self, value: Value, code: FunctionEffects, memo: dict[AbstractObject, Value], site: CallSite
+    ) -> Value:
         """Return the caller's things in place of the function's."""
         if not value:
             return value
-        found: set[Thing] = set()
+        found: set[AbstractObject] = set()
         for thing in value:
             if thing in memo:
                 found |= memo[thing]
@@ -236,7 +243,7 @@ class Follow(Effects, ABC):
                 with self.optionally():
                     found |= self.load_global(thing.label, site.line)
             elif thing in code.own:
-                made = self.fresh("own", site.place, thing, label=thing.label, kind=thing.kind)
+                made = self.object_created_at("own", site.place, thing, label=thing.label, kind=thing.kind)
                 memo[thing] = frozenset({made})
                 made.consumable = thing.consumable
                 made.code = thing.code
@@ -259,20 +266,24 @@ class Follow(Effects, ABC):
                 found.add(thing)
         return frozenset(found)
 
-    def _substitute_outline(self, outline: Outline, code: Code, memo: dict[Thing, Value], site: CallSite) -> Outline:
+    def _substitute_outline(
+        self, outline: ClassModel, code: FunctionEffects, memo: dict[AbstractObject, Value], site: CallSite
+    ) -> ClassModel:
         methods = {}
         for name, method in outline.methods.items():
             put = self._substitute(frozenset({method}), code, memo, site)
             methods[name] = next((thing for thing in put if thing.code is not None), method)
-        return Outline(methods, self._substitute(outline.bases, code, memo, site), outline.known, outline.state)
+        return ClassModel(methods, self._substitute(outline.bases, code, memo, site), outline.known, outline.state)
 
     @abstractmethod
     def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
         """Return the value of an attribute, including bound methods and property results of the notebook's classes."""
 
 
-def _bind(code: Code, args: Arguments, rest: Thing, keywords: Thing) -> dict[Thing, Value]:
-    memo: dict[Thing, Value] = {}
+def _bind(
+    code: FunctionEffects, args: Arguments, rest: AbstractObject, keywords: AbstractObject
+) -> dict[AbstractObject, Value]:
+    memo: dict[AbstractObject, Value] = {}
     parameters = list(code.parameters)
     for parameter, value in zip(parameters, args.positional, strict=False):
         memo[parameter] = value
