@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..analysis.hidden_state import BY_KEY
-from ..analysis.objects import reaching
+from ..analysis.objects import holders
 from ..analysis.scopes import Bound
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import Cell, CellKind, Problem
@@ -137,7 +137,7 @@ def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
         return True, "sets"
     if slot is not None and slot.bound is Bound.NO:
         return True, "deletes"
-    strong = reaching(thing for thing, touch in uses.mutated.items() if touch.strong)
+    strong = holders(thing for thing, touch in uses.mutated.items() if touch.strong)
     if uses.values.get(name, frozenset()) & strong:
         return True, "changes"
     if slot is not None:

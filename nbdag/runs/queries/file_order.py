@@ -10,8 +10,8 @@ from ...core.model.job import FilesOfAttempt
 from ...core.model.states import RUN_FINISHED
 from ...errors import NbdagError
 from ...home import Home, the_home
-from .pinned import pinned
-from .runs import opened
+from .pinned import run_dag
+from .runs import open_store
 
 _LATEST = 5  # runs to look at
 
@@ -28,13 +28,13 @@ def remember_files(dag: Dag, *, home: Home | None = None) -> Dag:
     found: dict[str, list[FilesOfAttempt]] = {}
     folder = ""
     try:
-        with opened(here) as store:
+        with open_store(here) as store:
             rows = [] if store is None else store.runs(dag=dag.id, limit=_LATEST)
             for row in rows:
                 attempts = [] if store is None or row.state not in RUN_FINISHED else store.files(row.id)
                 if not attempts or {each.task for each in attempts} <= found.keys():
                     continue
-                before = pinned(here, row)
+                before = run_dag(here, row)
                 folder = folder or row.cwd
                 for task in {each.task for each in attempts} - found.keys():
                     if task in dag.tasks and task in before.tasks and before.tasks[task].code == dag.tasks[task].code:
