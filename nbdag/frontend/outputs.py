@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
+from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # characters to show, from the end of the log
@@ -25,7 +25,8 @@ _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN_CELLS = frozenset({TASK, SETUP, PARAMETERS})
+# The outputs of setup are the same for every task; the report shows them in the cell of setup.
+_SHOWN_CELLS = frozenset({TASK, HELPER})
 
 
 def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
@@ -38,7 +39,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # Of cells that nbdag added, show only an error, which explains why the task failed.
+            # Of cells that are not shown, show only an error, which explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
