@@ -14,7 +14,7 @@ headlessly with papermill, in parallel and on a schedule.
     nbdag.backfill("churn", date(2026, 1, 1), date(2026, 1, 31))
     nbdag.runs                                       # the whole API: every verb of the command line
 
-The way of the data, and the package of each step:
+Data flow, with the package of each step:
 
     .ipynb ── notebooks ──▶ cells ── core.dataflow ──▶ Dag ── runs, store ──▶ run
        (`building` first executes a %%dag cell, and writes the tasks that it creates below it into the notebook)
@@ -23,7 +23,7 @@ The way of the data, and the package of each step:
           an attempt: kernels.worker writes the task's notebook ▸ papermill executes it in a kernel ▸ values are stored
        the result ──▶ store ──▶ reports (the notebook with every output), events (terminal, widget, web page)
 
-Imports point down, and a test holds them to it:
+Imports point down (checked by a test):
 
     magics, frontend, cli, papermill_engine   surfaces: parse, call `runs` or `session`, show the result
     runs                                      the API: queries < creation < execution < actions
@@ -84,7 +84,7 @@ _MODULE_OF = {
 }
 
 
-if not TYPE_CHECKING:  # with it, mypy would accept any name
+if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
 
     def __getattr__(name: str) -> Any:
         if name == "runs":
@@ -98,7 +98,7 @@ if not TYPE_CHECKING:  # with it, mypy would accept any name
 
 
 def _draw_dags() -> None:
-    """Let a Dag that is the last value of a cell draw itself, if this process is a notebook's kernel."""
+    """Make a Dag that is the last value of a cell appear as a graph, if this process is a notebook's kernel."""
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find_shell() if find_shell is not None else None
     if shell is not None:
@@ -115,7 +115,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Load the magics: `%load_ext nbdag`."""
     from .packages import require
 
-    require()  # first: with an outdated package the imports below may fail
+    require()  # checked first, because the imports below may fail with an outdated package
     from .magics import load_ipython_extension as begin
 
     begin(shell)

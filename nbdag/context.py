@@ -1,6 +1,6 @@
-"""`dag_run`, the object with which a task's code reads the attributes of its run.
+"""`dag_run`, the object from which a task's code reads the attributes of the run.
 
-A live notebook has the same object with suitable values, so a cell that uses `dag_run.logical_date` runs in both.
+A live notebook has `dag_run` with default values, so a cell that uses `dag_run.logical_date` also runs there.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _MOMENTS = ("logical_date", "data_interval_start", "data_interval_end")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagRun:
-    """The run to which a task belongs."""
+    """The attributes of the run that is executing a task."""
 
     dag_id: str
     run_id: str
-    logical_date: datetime  # tick of the run; for a manual run, the time of its creation. Aware
-    data_interval_start: datetime  # the previous tick
+    logical_date: datetime  # tick of a scheduled run; for a manual run, when the run was created. Aware
+    data_interval_start: datetime  # the tick before the logical date
     data_interval_end: datetime
     task_id: str | None = None
-    map_index: int = -1  # from 0 for an instance of a mapped task
-    try_number: int = 1  # from 1
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
+    try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # parameters of the run, as given with -p
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Self:
-        """Return the object for a job's context; dates may be ISO texts, and missing values get defaults."""
+        """Create the object from a job's context. Dates may be ISO texts, and missing values get defaults."""
         known = {name: context[name] for name in cls.__slots__ if context.get(name) is not None}
         for name in _MOMENTS:
             if isinstance(known.get(name), str):
@@ -45,5 +45,5 @@ class DagRun:
 
     @classmethod
     def interactive(cls, dag_id: str, params: Mapping[str, Any] | None = None) -> Self:
-        """Return the object that the cells of a live notebook use."""
+        """Create the object for the cells of a live notebook."""
         return cls.of({"dag_id": dag_id, "params": params or {}})

@@ -1,8 +1,9 @@
 """The base class of errors.
 
-Every error that nbdag raises on purpose is an `NbdagError`: it carries data, names the cause and offers the next step
-in one sentence. A command prints that sentence and exits with `exit_code`; a traceback of nbdag itself is a bug. An
-error is defined in the module that raises it, or here if several layers raise it.
+Every error that nbdag raises on purpose is an `NbdagError`. It has fields with data, and its message is one sentence
+with the cause and the next step. A command prints the message and exits with `exit_code`; if a command shows a
+traceback of nbdag itself, that is a bug. An error is defined in the module that raises it, or here if several packages
+raise it.
 
     @error
     class UnknownRunError(NbdagError):
@@ -24,7 +25,7 @@ _E = TypeVar("_E", bound="NbdagError")
 
 
 class NbdagError(Exception):
-    """An error that a user can fix. `str()` is one sentence with the place and the next step."""
+    """An error that a user can fix. `str()` returns one sentence with the cause and the next step."""
 
     exit_code: ClassVar[int] = 1
     template: ClassVar[str] = ""  # the sentence; names in braces are attributes of the error
@@ -38,7 +39,7 @@ class NbdagError(Exception):
 
 @dataclass_transform(eq_default=False)
 def error(cls: type[_E]) -> type[_E]:
-    """Turn an error class into a dataclass, so that its fields are its arguments and it can be pickled."""
+    """Turn an error class into a dataclass, whose fields are the arguments of the error. It can be pickled."""
     return dataclass(eq=False, repr=False)(cls)
 
 
@@ -53,8 +54,8 @@ class _Attributes:
 
 
 class Skip(NbdagError):
-    """Raised in a task's cell, skips the task: `raise nbdag.Skip("no new files")`."""
+    """An exception that skips the task whose cell raises it: `raise nbdag.Skip("no new files")`."""
 
 
 class Fail(NbdagError):
-    """Raised in a task's cell, fails the task without a retry: `raise nbdag.Fail("bad input")`."""
+    """An exception that fails the task whose cell raises it, without a retry: `raise nbdag.Fail("bad input")`."""

@@ -1,8 +1,8 @@
-"""The folder that holds a project's state, and the paths inside it.
+"""The home: the folder that holds a project's state, and the paths in it.
 
-The folder is `NBDAG_HOME`, else the nearest `.nbdag` at or above the working directory, else a new `.nbdag` there. The
-database is `NBDAG_DB_URL` instead, if that is set. `find` creates nothing: the first write creates the folder, so a
-query in the wrong folder leaves no files.
+The home is `NBDAG_HOME` if set, else the nearest `.nbdag` folder at or above the working directory, else a new `.nbdag`
+in the working directory. `NBDAG_DB_URL` replaces the database file in the home. `find` creates no folder: the first
+write does, so a query in the wrong folder creates no files.
 
 A `.nbdag` that is found must belong to the current user and be writable by nobody else, since its content is executed:
 pinned notebooks, pickled values, recipients of notifications. `NBDAG_HOME` that names a folder is trust, as for root
@@ -12,8 +12,8 @@ umask.
     nbdag.db                                  the store
     runs/DAG/RUN/notebook.ipynb               the report
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb each attempt
-    values/ab/abcdef…                         values by digest
-    notebooks/DIGEST.ipynb                    pinned sources
+    values/ab/abcdef…                         stored values, named by their digests
+    notebooks/DIGEST.ipynb                    pinned notebooks
 
 Only this module puts ids into paths, and it rejects an id that could lead out of its folder.
 """
@@ -35,9 +35,9 @@ from .writing import create_private_file, make_private_folder, write_atomically
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
-_PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # to the last @: a password may contain one
+_PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # up to the last @, because a password may contain one
 _LOGIN = re.compile(r"://.*@")
-_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq's names of secrets
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq options with secrets
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
 
@@ -84,7 +84,7 @@ class NotAFolderError(NbdagError):
 
 @error
 class UntrustedHomeError(NbdagError):
-    """A home that was found belongs to another user, or others may write to it."""
+    """The home belongs to another user, or other users can write to it."""
 
     path: Path
     why: str
@@ -111,14 +111,14 @@ class FolderGoneError(NbdagError):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The paths of one project's state, which need not exist yet."""
+    """The paths of one project's state; the files need not exist yet."""
 
     root: Path  # absolute
-    url: str | None = None  # of a database server; None: SQLite in `root`
+    url: str | None = None  # URL of a database server; None: SQLite in `root`
 
     @property
     def database(self) -> Path:
-        """Return the SQLite file, used without a `url`."""
+        """Return the path of the SQLite file, which is used if `url` is None."""
         return self.root / "nbdag.db"
 
     @property
@@ -128,11 +128,11 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Return whether anything may have been recorded here."""
+        """Return whether this home may contain records."""
         return self.url is not None or self.database.exists()
 
     def make(self) -> None:
-        """Create the folder, with a .gitignore that excludes all of it."""
+        """Create the folder, with a .gitignore that ignores the whole folder."""
         try:
             if not self.root.is_dir():
                 self.root.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class Home:
             raise HomeError(self.root, why) from why
 
     def make_database(self) -> None:
-        """Create the folder and an empty SQLite file; SQLite gives its other files the same mode."""
+        """Create the folder and an empty SQLite file, whose permissions SQLite uses for its other files."""
         self.make()
         try:
             create_private_file(self.database)
@@ -161,26 +161,26 @@ class Home:
 
     def run_folder(self, dag: str, run: str) -> Path:
         """Return the folder of a run's notebooks."""
-        return self.root / "runs" / part(dag) / part(run)
+        return self.root / "runs" / path_part(dag) / path_part(run)
 
     def report(self, dag: str, run: str) -> Path:
         """Return the path of a run's report notebook."""
         return self.run_folder(dag, run) / "notebook.ipynb"
 
     def attempt(self, key: Key) -> Path:
-        """Return the path of an attempt's notebook; its log has the same path with the suffix .log."""
+        """Return the path of an attempt's notebook; the attempt's log has the same path with the suffix .log."""
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
 
     def mark(self, key: Key) -> str:
-        """Return the mark of an attempt's processes, which every scheduler on this database computes alike."""
+        """Return the mark (unique id) of an attempt's processes; it is the same in every scheduler on this database."""
         where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
         parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""
-        return self.root / "notebooks" / f"{part(digest)}.ipynb"
+        return self.root / "notebooks" / f"{path_part(digest)}.ipynb"
 
     def pin(self, digest: str, text: bytes) -> Path:
         """Store a notebook under its digest and return its path; `nbdag gc` deletes it once no run needs it."""
@@ -202,7 +202,7 @@ class Home:
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
-    """Return the home for a working directory. Creates nothing.
+    """Return the home for a working directory, without creating it.
 
     Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
     """
@@ -230,7 +230,7 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written this home, and the next step; None if no other user could."""
+    """Return why another user could have written to this home, and the remedy; None if no other user could."""
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):
@@ -268,12 +268,12 @@ def _chosen(root: Path, url: str | None) -> Home:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it is below a folder that cannot be entered
+    except OSError:  # a parent folder cannot be entered
         return False
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield a home's link, its folder and what is in it, as far as they exist."""
+    """Yield the existing paths of a home: a symbolic link to it, its folder, and the files and folders in it."""
     yield root, root.lstat()
     for path in (root, root / "nbdag.db", root / "values", root / "notebooks", root / "runs"):
         try:
@@ -281,7 +281,7 @@ def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         except FileNotFoundError:
             continue
         except OSError:
-            return  # the folder cannot be entered, which a later access reports
+            return  # the folder cannot be entered; a later access reports this
 
 
 def _owner(uid: int) -> str:
@@ -298,17 +298,17 @@ def _within(path: Path, root: Path) -> str:
 
 
 def the_home(home: Home | None) -> Home:
-    """Return the given home, else that of the working directory."""
+    """Return the given home, or if it is None the home of the working directory."""
     return find() if home is None else home
 
 
 def without_secrets(url: str) -> str:
-    """Return a database URL with its passwords replaced by ***, fit to be shown and logged."""
+    """Return a database URL with *** instead of passwords, for output and logs."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
-def part(id: str) -> str:
-    """Return the id if it is fit to be one part of a path. Raises `UnsafeIdError`."""
+def path_part(id: str) -> str:
+    """Return the id if it is safe as one part of a path, else raise `UnsafeIdError`."""
     if not _PART.fullmatch(id):
         raise UnsafeIdError(id)
     return id
@@ -316,6 +316,6 @@ def part(id: str) -> str:
 
 def _instance(task: str, map_index: int) -> str:
     if map_index >= 0:
-        return f"{part(task)}.{int(map_index)}"
-    # A task may have the name `a.1`; its folder must differ from that of instance 1 of a mapped task `a`.
-    return f"{part(task)}._" if _LIKE_AN_INSTANCE.search(task) else part(task)
+        return f"{path_part(task)}.{int(map_index)}"
+    # A task may be named `a.1`: its folder must differ from the folder of instance 1 of a mapped task `a`.
+    return f"{path_part(task)}._" if _LIKE_AN_INSTANCE.search(task) else path_part(task)

@@ -1,9 +1,10 @@
-"""Check that the installed packages are those that nbdag's own metadata asks for, and that the front end was built.
+"""Checks that the installed packages meet the requirements of nbdag, and that the front end was built.
 
-The requirements are what pip read when nbdag was installed, so no list is kept here by hand. `unmet` is the rule, and
-pure; `require` applies it to this environment. To read the metadata of 25 packages takes tens of milliseconds. So an
-environment that was found right is noted in the user's cache folder under a digest of its packages' names and versions,
-and the next process only lists folders. Nothing heavy is imported until the note is missing.
+The requirements are those in nbdag's installed metadata, so there is no second list. The function `unmet` compares them
+with versions and reads no files; `require` applies it to this environment. Reading the metadata of 25 packages takes
+tens of milliseconds. So if an environment meets the requirements, an empty file in the user's cache folder records
+that; the file's name is a digest of the names and versions of all packages. While that file exists, the next process
+only lists folders and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .errors import NbdagError
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-BUNDLE = Path(__file__).parent / "frontend" / "ui" / "dist"  # the front end, built with the package
+BUNDLE = Path(__file__).parent / "frontend" / "ui" / "dist"  # the front end, which is built when the package is built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +30,13 @@ class Unmet:
     """A requirement that the environment does not meet."""
 
     name: str
-    needed: str  # in words: "2.6 or newer"
-    installed: str | None  # the version, None where the package is missing
-    wanted: str  # as pip is given it
+    needed: str  # description of the required versions, such as "2.6 or newer"
+    installed: str | None  # the installed version; None if the package is missing
+    wanted: str  # the requirement as an argument of pip
 
     @property
     def found(self) -> str:
-        """What is there instead, in words."""
+        """A description of the installed version."""
         return f"{self.installed} is installed" if self.installed else "it is not installed"
 
 
@@ -47,26 +48,26 @@ class PackagesError(NbdagError):
         self.unmet = tuple(unmet)
 
     def __str__(self) -> str:
-        return f"nbdag needs {self._what()}; run `{pip_install(self.unmet)}`"
+        return f"nbdag needs {self._needed_packages()}; run `{pip_install(self.unmet)}`"
 
-    def _what(self) -> str:
+    def _needed_packages(self) -> str:
         if len(self.unmet) == 1:
             (one,) = self.unmet
             return f"{one.name} {one.needed}, and {one.found}"
         *others, last = [f"{each.name} {each.needed} ({each.found})" for each in self.unmet]
         return f"{', '.join(others)} and {last}"
 
-    def _render_traceback_(self) -> list[str]:  # IPython's protocol: `%load_ext nbdag` answers in one sentence
+    def _render_traceback_(self) -> list[str]:  # IPython prints this instead of a traceback
         return [f"{self} and restart the kernel"]
 
 
 def pip_install(unmet: Iterable[Unmet]) -> str:
-    """Return the command that mends these."""
+    """Return the pip command that installs suitable versions of these packages."""
     return f"python -m pip install --upgrade {' '.join(each.wanted for each in unmet)}"
 
 
 def unmet(requires: Iterable[str], installed: Callable[[str], str | None]) -> list[Unmet]:
-    """Return those of `requires` (as in a package's metadata) that no installed version meets; extras do not count."""
+    """Return the requirements that the installed versions do not meet, without those of extras."""
     from packaging.requirements import Requirement
     from packaging.version import InvalidVersion, Version
 
@@ -76,7 +77,7 @@ def unmet(requires: Iterable[str], installed: Callable[[str], str | None]) -> li
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = installed(requirement.name)
-        with contextlib.suppress(InvalidVersion):  # a version that cannot be compared is given the benefit of the doubt
+        with contextlib.suppress(InvalidVersion):  # a version that cannot be parsed is accepted
             if version is None or Version(version) not in _with_previews(requirement.specifier):
                 extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
                 plain = f"{requirement.name}{extras}"
@@ -93,7 +94,7 @@ def unmet(requires: Iterable[str], installed: Callable[[str], str | None]) -> li
 
 
 def _with_previews(specifier: SpecifierSet) -> SpecifierSet:
-    """A preview that somebody chose to install counts by its number."""
+    """Return a specifier that also accepts pre-releases, because a user may have chosen to install one."""
     specifier.prereleases = True
     return specifier
 
@@ -108,18 +109,18 @@ def _in_words(specifier: SpecifierSet, version: str | None) -> str:
 
 
 def find_unmet() -> list[Unmet]:
-    """Return the requirements of the installed nbdag that this environment does not meet. Uses no note."""
+    """Return the requirements of the installed nbdag that this environment does not meet, without using the cache."""
     from importlib.metadata import PackageNotFoundError, requires, version
 
     def installed(name: str) -> str | None:
         try:
             return version(name)
-        except (PackageNotFoundError, KeyError):  # KeyError: metadata without a version, as an interrupted pip leaves
+        except (PackageNotFoundError, KeyError):  # KeyError: the metadata has no version, because pip was interrupted
             return None
 
     try:
         needed = requires("nbdag") or []
-    except PackageNotFoundError:  # a source tree that was never installed asks for nothing
+    except PackageNotFoundError:  # a source tree that was never installed has no requirements
         return []
     return unmet(needed, installed)
 
@@ -132,14 +133,14 @@ def require() -> None:
     if found := find_unmet():
         raise PackagesError(found)
     if note is not None:
-        with contextlib.suppress(OSError):  # a cache that cannot be written: the next process checks again
+        with contextlib.suppress(OSError):  # if the cache folder is not writable, the next process checks again
             note.parent.mkdir(parents=True, exist_ok=True)
             for other in _oldest(note.parent):
                 other.unlink(missing_ok=True)
             note.touch()
 
 
-_NOTES = 32  # environments that are remembered
+_NOTES = 32  # how many environments the cache records
 
 
 def _oldest(folder: Path) -> list[Path]:
@@ -147,14 +148,14 @@ def _oldest(folder: Path) -> list[Path]:
 
 
 def _note(path: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return where this environment is noted as right, or None where no cache folder can be named."""
+    """Return the file that records that this environment is complete, or None if there is no cache folder."""
     from hashlib import blake2b
 
     cache = Path(environ.get("XDG_CACHE_HOME") or "")
-    if not cache.is_absolute():  # the standard says to ignore one that is relative
+    if not cache.is_absolute():  # the XDG standard says to ignore a relative path
         try:
             cache = Path.home() / ".cache"
-        except RuntimeError:  # nobody's home
+        except RuntimeError:  # the user has no home folder
             return None
     digest = blake2b(digest_size=16)
     digest.update(repr(sys.version_info).encode())
@@ -166,24 +167,24 @@ def _note(path: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
 
 
 def _distributions(folder: str) -> list[str]:
-    """Return the metadata folders in `folder`: their names hold each package's name and version."""
+    """Return the names of the metadata folders in `folder`, which contain the name and version of each package."""
     found = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith((".dist-info", ".egg-info")):
-                # nbdag's requirements can change without its version, as an editable install is made again.
+                # A new editable install of nbdag may have other requirements although its version is equal.
                 stamp = entry.stat().st_mtime_ns if entry.name.startswith("nbdag-") else ""
                 found.append(f"{entry.name} {stamp}")
     return sorted(found)
 
 
 def is_built() -> bool:
-    """Return whether the front end is there; a source tree that was never installed has none."""
+    """Return whether the front end was built; it is missing in a source tree that was never installed."""
     return (BUNDLE / "widget.js").is_file() and (BUNDLE / "widget.css").is_file()
 
 
 def unbuilt() -> str:
-    """Return the sentence for a person whose nbdag has no front end."""
+    """Return the warning for an installation without the front end."""
     return (
         f"nbdag's front end was not built, so %dag shows a picture; reinstall nbdag with `{_reinstall()}` "
         "(it needs the npm registry)"
@@ -191,7 +192,7 @@ def unbuilt() -> str:
 
 
 def _reinstall() -> str:
-    """Return the command that installs nbdag again from where it came from."""
+    """Return the command that installs nbdag again from its original source."""
     import json
     import shlex
     from importlib.metadata import PackageNotFoundError, distribution

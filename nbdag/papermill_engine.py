@@ -1,8 +1,8 @@
-"""`papermill IN OUT --engine nbdag` runs a tagged notebook as a DAG, for any program that calls papermill.
+"""An engine for papermill: `papermill IN OUT --engine nbdag` runs a tagged notebook as a DAG.
 
-Papermill loads `DagEngine` by its entry point while it is being imported itself. So this module imports
-nothing heavy, and above all not papermill, whose import is incomplete at that moment. An engine consists of
-three class methods.
+Papermill loads `DagEngine` through an entry point while papermill itself is being imported. So this module imports
+nothing heavy, and must not import papermill, whose import is incomplete at that moment. An engine consists of three
+class methods.
 
 A parameter that the notebook does not have is passed with a warning, as papermill does; `nbdag run` rejects it.
 """
@@ -30,17 +30,17 @@ class DagEngine:
         *,
         input_path: str | None = None,
         output_path: str | None = None,
-        **_: Any,  # papermill's progress bar, log and timeouts: the run has its own
+        **_: Any,  # options for papermill's progress bar, log and timeouts, which do not apply to nbdag's runs
     ) -> Any:
-        """Run the DAG; return the notebook with each task's outputs in its own cell."""
+        """Run the DAG; return the notebook, in which the cell of each task has the task's outputs."""
         import nbformat
 
         from . import runs
 
         parameters: Mapping[str, Any] = nb.metadata.get("papermill", {}).get("parameters") or {}
         with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
-            # Papermill has added its parameters as a cell of this notebook, and it can read its input from
-            # anywhere (a bucket, standard input), so the run receives a file of its own.
+            # Papermill has added a cell with its parameters, and its input may not be a local file (but a bucket or
+            # standard input), so the run gets a file that is written here.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
             run = runs.run(
@@ -58,7 +58,7 @@ class DagEngine:
             **report.metadata.get("papermill", {}),
             "parameters": masked(parameters),
         }
-        # Papermill marks the first failure itself.
+        # Papermill adds its own error message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]
         return report
 
@@ -75,7 +75,7 @@ class DagEngine:
 
 
 def _source(nb: Any, kernel_name: str) -> dict[str, Any]:
-    """Return the notebook without papermill's additions, and with the kernel that papermill passed."""
+    """Return the notebook without the cells that papermill added, and with the kernel that papermill passed."""
     cells = [cell for cell in nb.cells if INJECTED not in tags_of(cell)]
     metadata = {name: value for name, value in nb.metadata.items() if name != "papermill"}
     metadata["kernelspec"] = {"display_name": kernel_name, **metadata.get("kernelspec", {}), "name": kernel_name}
@@ -87,5 +87,5 @@ def _stem(input_path: str | None) -> str:
 
 
 def _local(output_path: str | None) -> str | None:
-    """Return the output path if it is a local notebook, to which the report can be written during the run."""
+    """Return the output path if it is a local notebook, so that the report can be written there during the run."""
     return output_path if output_path and output_path.endswith(".ipynb") and "://" not in output_path else None

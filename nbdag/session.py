@@ -48,7 +48,7 @@ class CellRun:
     changed: int  # number of the cell's first run with this source
     at: float  # start of the run, in seconds since the epoch
     state: str = TaskState.RUNNING
-    duration: float | None = None  # seconds
+    duration: float | None = None  # in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
     count: int | None = None  # number of instances of a mapped task
     built: tuple[RawCell, ...] | None = None  # the cells that a %%dag cell built

@@ -12,7 +12,7 @@ PRIVATE_FOLDER = 0o700
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview, private: bool = True) -> None:
-    """Write a file so that readers see the old content or the new one, never a part.
+    """Write a file so that readers find either the old or the new content, never a part.
 
     Only the owner can read a private file, whatever the umask; the mode of another file follows the umask.
     """

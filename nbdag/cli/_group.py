@@ -1,7 +1,7 @@
-"""The command group: it loads commands lazily, and alone turns an error into a message and an exit code.
+"""The command group: it loads commands lazily, and turns every error into a message and an exit code.
 
-A user's mistake is reported in one sentence that begins with `nbdag:`. An unexpected exception is a bug in nbdag: its
-traceback is written to a file that the message names, or to the terminal with NBDAG_DEBUG=1.
+A user's mistake is reported in one sentence that begins with `nbdag:`. An unexpected exception is a bug in nbdag: the
+traceback is saved to a file, whose path is printed, or with NBDAG_DEBUG=1 printed on the terminal.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Commands(click.Group):
         if module is None:
             return None
         found = import_module(f".{module}", __package__)
-        # `list` and `next` are builtins of Python, so their functions are `list_` and `next_`.
+        # `list` and `next` are Python builtins, so the functions of these commands are `list_` and `next_`.
         command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -121,9 +121,9 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def _context_of(self, args: Sequence[str]) -> click.Context:
-        """Return the context of the called command, for an error to which click attaches none.
+        """Return the context of the called command, for errors that click raises without a context.
 
-        One such error is an option without its value. The message then names the help of the right command.
+        One such error is an option without a value. With the context, the message refers to the command's help.
         """
         context = click.Context(self, info_name="nbdag")
         command = self.get_command(context, args[0]) if args else None
@@ -133,7 +133,7 @@ class Commands(click.Group):
 def _open_standard_streams() -> None:
     """Open the null device in place of a closed standard stream (`>&-`).
 
-    Otherwise the next file that is opened, such as the database, would get the stream's number, and receive its text.
+    Otherwise the next file that is opened, such as the database, would get the stream's number and receive its output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -147,7 +147,7 @@ def _open_standard_streams() -> None:
 
 
 def _reject_invalid_text(words: Sequence[str]) -> None:
-    """Reject an argument that is not text: the database, JSON and notebooks could not hold it."""
+    """Reject arguments that are not valid text, because the database, JSON and notebooks cannot store them."""
     for number, word in enumerate(words, 1):
         shown = ascii(word)
         try:
@@ -168,10 +168,10 @@ def fail(message: str, code: int = 1) -> NoReturn:
 def _report_error(error: Exception, args: Sequence[str]) -> int:
     """Print the error's message and return the exit code."""
     if isinstance(error, OSError) and not _can_flush():
-        # The null device keeps the interpreter from failing as it flushes at exit.
+        # Writing to the null device avoids an error when the interpreter flushes the stream at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # else the reader of our output has exited
+        if not isinstance(error, BrokenPipeError):  # for a broken pipe, the reader of the output has exited
             _print_message(f"cannot write to standard output ({(error.strerror or str(error)).lower()})")
         return 1
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -212,7 +212,7 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(lacking)
         _show_if_debugging(error)
         return 1
-    if (packages := _package_error()) is not None:  # the likeliest cause, and the user can fix it
+    if (packages := _package_error()) is not None:  # the most likely cause, which the user can fix
         _print_message(str(packages))
         _show_if_debugging(error)
         return packages.exit_code
@@ -235,7 +235,7 @@ def _folder_exists() -> bool:
 
 
 def _lacking(error: Exception) -> str | None:
-    """Return what the system lacks or refuses, in one sentence; None if the error has another cause."""
+    """Return one sentence if the system has reached a limit (processes, memory, files); None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
@@ -253,13 +253,13 @@ def _package_error() -> NbdagError | None:
         require()
     except NbdagError as error:
         return error
-    except Exception:  # the check itself can fail on broken packages; the original error is more useful then
+    except Exception:  # with broken packages this check can fail; the original error is then more useful
         return None
     return None
 
 
 def _with_equals(args: Sequence[str]) -> str:
-    """Return the correction of `-p n=3`, a form that other tools accept, or "" if the arguments have none."""
+    """Return how to correct an argument such as `-p n=3`, a form of other tools, or "" if there is none."""
     for option, value in pairwise(args):
         if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", value):
             return f"{option} takes a name and a value: write {option} {value.replace('=', ' ', 1)}"
@@ -293,7 +293,7 @@ def _print_message(message: str) -> None:
 
 
 def _uncapitalized(message: str) -> str:
-    """Return a message of click's in the form of our own: without a capital letter and a full stop."""
+    """Return a message of click in nbdag's form: without an initial capital letter and a final full stop."""
     message = " ".join(message.split()).rstrip(".")
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
 

@@ -26,10 +26,16 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
 
 @click.command(
     epilog=examples(
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "create a run for each tick without one"),
+        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31", "create a run for each tick that has none"),
         ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --dry-run", "list the ticks, create no run"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed", "also run failed ticks again"),
-        ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2", "latest date first"),
+        (
+            "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed",
+            "also run ticks again whose run failed",
+        ),
+        (
+            "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2",
+            "start with the latest date",
+        ),
     )
 )
 @DAG
@@ -61,7 +67,7 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     "--jobs",
     type=NUMBER_OF_JOBS,
     metavar="N",
-    help="Maximum number of tasks at once, if the runs execute here.",
+    help="Maximum number of tasks at once, if the runs execute in this terminal.",
 )
 @EXECUTOR
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")

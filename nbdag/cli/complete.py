@@ -14,7 +14,7 @@ from ..errors import NbdagError
 
 
 def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the matching notebook files, or leave the paths to the shell if a folder matches too."""
+    """Return the matching notebook files, or let the shell complete the path if a folder also matches."""
     start = Path(incomplete)
     folder, prefix = (start, "") if incomplete.endswith(("/", "\\")) else (start.parent, start.name)
     try:
@@ -30,7 +30,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """Return the tasks of the notebook on the command line."""
     from .. import notebooks as files
 
-    # click parses no arguments while the value of an option is still missing.
+    # click does not parse the arguments while an option still has no value.
     notebook = ctx.params.get("notebook") or next((word for word in ctx.args if word.endswith(".ipynb")), None)
     if notebook is None:
         return []

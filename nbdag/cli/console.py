@@ -11,12 +11,12 @@ from rich.console import Console
 class PatientConsole(Console):
     """A console that stops printing once its output is closed.
 
-    Rich's own console would exit the program instead, and with it the run whose progress it prints.
+    A rich console would exit the program instead, and so stop the run whose progress is printed.
     """
 
     def __init__(self, *, file: IO[str], width: int | None = None) -> None:
-        # A notebook gets plain lines, because rich would send a new output for each change of a live table. ipykernel
-        # sets FORCE_COLOR, from which rich would conclude that it writes to a terminal.
+        # In a notebook, rich would send a new output for each change of a live table, so plain lines are printed.
+        # ipykernel sets FORCE_COLOR, which would make rich assume a terminal.
         in_kernel = type(file).__module__.startswith("ipykernel")
         super().__init__(
             file=file, width=width, highlight=False, markup=False, emoji=False, force_jupyter=False,
@@ -25,5 +25,5 @@ class PatientConsole(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        # The text still in the stream's buffer would fail again when the interpreter flushes it at exit.
+        # Buffered text would raise the same error again when the interpreter flushes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())

@@ -25,7 +25,7 @@ def _keep(ctx: click.Context, param: click.Parameter, text: str | None) -> float
         return float(read_duration(text))
     except ValueError as error:
         if "hundred years" in str(error):
-            raise click.BadParameter("it is longer than a hundred years; write a shorter time, such as 30d") from None
+            raise click.BadParameter("longer than a hundred years; use a shorter time, such as 30d") from None
         raise click.BadParameter(f"invalid duration {text!r}; expected a form such as 30d, 12h or 1d12h") from None
 
 
@@ -35,7 +35,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be dele
 @click.group(
     epilog=examples(
         ("nbdag db check", "check the database for faults"),
-        ("nbdag db clean --keep 90d", "delete the records of runs that ended earlier"),
+        ("nbdag db clean --keep 90d", "delete the records of runs that ended more than 90 days ago"),
         ("nbdag db migrate", "upgrade the schema"),
     )
 )
@@ -43,7 +43,7 @@ def db() -> None:
     """Check, upgrade and clean the database."""
 
 
-@db.command(epilog=examples(("nbdag db migrate", "every other command does the same when it needs to")))
+@db.command(epilog=examples(("nbdag db migrate", "optional: every other command upgrades the schema if needed")))
 def migrate() -> None:
     """Create the database, or upgrade its schema."""
     found = runs.migrate_db()
@@ -52,7 +52,7 @@ def migrate() -> None:
 
 @db.command(
     epilog=examples(
-        ("nbdag db check --values", "read every stored value, too"),
+        ("nbdag db check --values", "also read every stored value"),
         ("nbdag db check -o json", "the same, for a script"),
     )
 )
@@ -61,7 +61,7 @@ def migrate() -> None:
 def check(values: bool, form: str) -> int:
     """Check the database for faults and missing files of values.
 
-    Exits with 1 if there are any.
+    Exits with 1 if any are found.
     """
     found = runs.check_db(read_values=values)
     if form != "table":
@@ -74,7 +74,7 @@ def check(values: bool, form: str) -> int:
         if found.missing_values:
             click.echo(f"the files of {found.missing_values} recorded values are missing; run their tasks again")
         for digest in found.damaged_values:
-            click.echo(f"the stored value {digest:.12}… is damaged; clear the task that made it, so that it runs again")
+            click.echo(f"the stored value {digest:.12}… is damaged; clear the task that wrote it, to run it again")
         if not (found.faults or found.missing_values or found.damaged_values):
             click.echo("no faults found")
     return 1 if found.faults or found.missing_values or found.damaged_values else 0
@@ -88,7 +88,7 @@ def check(values: bool, form: str) -> int:
 @YES
 @output_option
 def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
-    """Delete the records of runs that ended long ago.
+    """Delete the records of old runs.
 
     Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files. On a
     terminal, the command says what it would delete and asks.
@@ -106,11 +106,11 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
     epilog=examples(
         ("nbdag gc", "delete files that no run needs"),
         ("nbdag gc --keep 30d", "delete also runs that ended more than 30 days ago"),
-        ("nbdag gc --keep 30d --dry-run", "print how much that would delete"),
+        ("nbdag gc --keep 30d --dry-run", "print what the same command would delete"),
     )
 )
 @click.option(
-    "--keep", metavar="TIME", callback=_keep, help="First delete runs that ended longer ago than this, such as 30d."
+    "--keep", metavar="TIME", callback=_keep, help="Also delete the records of runs older than this, such as 30d."
 )
 @DRY_RUN
 @YES
@@ -118,8 +118,9 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
 def gc(keep: float | None, dry_run: bool, yes: bool, form: str) -> None:
     """Delete files that no run needs.
 
-    The files are values, pinned notebooks and folders of runs. A file is kept for at least an hour, and as long as a
-    running attempt may have stored it. With --keep on a terminal, the command says what it would delete and asks.
+    The files are values, pinned notebooks and folders of runs. New files are kept for at
+    least an hour, and files that a running attempt may have stored are kept until the attempt ends. On a terminal,
+    --keep asks for confirmation first.
     """
     if keep is not None and not (yes or dry_run):
         _confirm(runs.clean_db(keep, dry_run=True))
@@ -142,7 +143,7 @@ def _print_runs(done: runs.Cleaned, dry_run: bool) -> None:
 
 
 def _confirm(planned: runs.Cleaned) -> None:
-    """Ask before runs are deleted, if a person can answer; exit if the answer is no."""
+    """Ask for confirmation before runs are deleted, if this is a terminal; exit if the answer is no."""
     if not planned.runs or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     what = f"{plural(len(planned.runs), 'run')}{_period(planned)}"

@@ -16,7 +16,7 @@ from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
-_MAX_TICKS = 10_000  # which takes a few seconds; a schedule has any number
+_MAX_TICKS = 10_000  # most ticks to list, which takes a few seconds
 
 DAG = click.argument("dag", shell_complete=complete.dags)
 
@@ -59,7 +59,7 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     name="list",
     epilog=examples(
         ("nbdag list", "the DAGs that are deployed here"),
-        ("nbdag list -o json | jq -r '.[].dag'", "their ids, for a script"),
+        ("nbdag list -o json | jq -r '.[].dag'", "the ids of the deployed DAGs, for a script"),
     ),
 )
 @output_option
@@ -96,8 +96,8 @@ def list_(form: str) -> None:
 @click.command(
     epilog=examples(
         ("nbdag trigger churn", "queue a run; the scheduler starts it"),
-        ("nbdag trigger churn -p alpha 0.5", "with another value of a parameter"),
-        ("nbdag trigger churn --logical-date 2026-01-31", "for that day"),
+        ("nbdag trigger churn -p alpha 0.5", "set a parameter of the run"),
+        ("nbdag trigger churn --logical-date 2026-01-31", "queue a run for that day"),
     )
 )
 @DAG
@@ -106,7 +106,7 @@ def list_(form: str) -> None:
     "--logical-date",
     metavar="DATE",
     callback=date,
-    help="Logical date of the run, like the tick of a scheduled run.",
+    help="Logical date of the run: the time that the run is for.",
 )
 @click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
 @ALLOW_UNKNOWN
@@ -154,7 +154,8 @@ def trigger(
 def next_(dag: str, number: int, form: str) -> None:
     """Show the next scheduled runs of a DAG.
 
-    Times are in the schedule's time zone. A note marks each time that a change of the clocks moves or repeats.
+    Times are in the schedule's time zone. A note explains each run that a clock change (daylight saving time) moves or
+    repeats.
     """
     found = runs.next_ticks(dag, number)
     if form != "table":
@@ -191,7 +192,7 @@ def pause(dag: str) -> None:
     click.echo(f"{dag}: paused")
 
 
-@click.command(epilog=examples(("nbdag unpause churn", "run the latest missed tick at once, then by schedule")))
+@click.command(epilog=examples(("nbdag unpause churn", "run the latest missed tick now, then continue by schedule")))
 @DAG
 def unpause(dag: str) -> None:
     """Restart the paused schedule of a DAG."""

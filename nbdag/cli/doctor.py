@@ -1,4 +1,4 @@
-"""`doctor`: checks of this installation, each problem with its remedy."""
+"""`doctor`: check this installation, and print a remedy for each problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of failed tasks: the lines of the user's own code, printed once for instances with the same failure."""
+"""Print failed tasks with the failing lines of user code; instances with the same failure are printed once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from .. import runs
 from ..core.model.text import run_selector, task_label
 
-_LAST_LINES = 12  # of a traceback that shows no cell
+_LAST_LINES = 12  # lines to print of a traceback that shows no cell
 _FRAME = re.compile(
     r"Cell In\[(?P<number>\d+)\], line (?P<line>\d+)(?:, in (?P<within>.+))?$"
     r"|File <(?P<cell>(?:cell|task) [^>]+)>:(?P<at>\d+)(?:, in (?P<inside>.+))?$"
@@ -18,9 +18,9 @@ _POINTED = re.compile(r"^-+> \d+ ?(?P<code>.*)$", re.MULTILINE)
 
 
 def print_failures(run: runs.Run, failed: Sequence[runs.TaskRun], print_line: Callable[[str, str], None]) -> None:
-    """Print each failure with its lines in cells and the command that prints its whole traceback.
+    """Print each failure with the failing lines of cells, and the command that prints the whole traceback.
 
-    `print_line` takes a line and its style.
+    `print_line` is called with each line and its style.
     """
     for _, group in groupby(failed, key=lambda task: (task.id, task.error, tuple(cell_lines(task)))):
         first, *others = group
@@ -40,7 +40,7 @@ def name_range(names: Sequence[str]) -> str:
 
 
 def cell_lines(task: runs.TaskRun) -> list[str]:
-    """Return the lines of cells in a task's traceback, or the traceback's last lines if it contains none."""
+    """Return the lines of cells in a task's traceback, or the last lines of a traceback without cells."""
     trace = (task.traceback or "").rstrip()
     frames = list(_frames(task.id, trace))
     if frames:
@@ -50,7 +50,7 @@ def cell_lines(task: runs.TaskRun) -> list[str]:
 
 
 def _frames(task: str, trace: str) -> Iterator[str]:
-    own = ""  # the number of the task's cell, which is the first in the traceback
+    own = ""  # number of the task's cell: the first cell in the traceback
     for block in trace.split("\n\n"):
         lines = block.split("\n")
         at = next((n for n, line in enumerate(lines) if _FRAME.match(line)), None)

@@ -1,4 +1,4 @@
-"""`runs`, `status`, `logs`, `cancel`: past and current runs."""
+"""`runs`, `status`, `logs`, `cancel`: list, show and cancel runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .output import console, duration, moment, output_option, print_data, print_
 from .progress import progress
 
 _MAY_NOT_HAVE_BEGUN = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED})
-_POLL_INTERVAL = 0.1  # seconds between reads of a log, as a file sends no notification when it grows
+_POLL_INTERVAL = 0.1  # seconds between two reads of a growing log
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
 DAG = click.option("--dag", metavar="DAG", help="Consider only runs of this DAG.")
@@ -154,7 +154,7 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
 def cancel(run: str, dag: str | None) -> None:
     """Cancel a run and terminate its tasks.
 
-    The process that executes the run does so a moment later; a run without such a process is cancelled at once.
+    The process that executes the run terminates the tasks shortly after; a run without a process is cancelled at once.
     """
     found = api.cancel(api.find_run(run, dag=dag))
     state = found.state.value if found.state in RUN_FINISHED else "cancellation requested"
@@ -169,7 +169,7 @@ def _print_status(run: api.Run) -> None:
     if run.parameters:
         values = ", ".join(f"{name}={value!r}" for name, value in masked(run.parameters).items())
         screen.print(f"parameters: {values}", soft_wrap=True)
-    if not run.tasks:  # a %%dag cell builds them
+    if not run.tasks:  # the run's %%dag cell has not built the tasks yet
         screen.print(run.error or "its tasks are built when the run starts", soft_wrap=True)
         return
     never = api.why_not_started(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
@@ -236,7 +236,7 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
         )
         if instance.tries or ended:
             current = api.logs(found, task, try_number, map_index)
-            if path is not None and current != path:  # a retry has begun: print the rest of the earlier attempt first
+            if path is not None and current != path:  # a retry has started: finish the previous log first
                 _copy(path, at)
                 at = 0
             path = current
@@ -265,7 +265,7 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
 
 
 def _writer() -> Callable[[bytes], object]:
-    """Return a function that writes bytes to standard output: as text in a notebook, which has no binary stream."""
+    """Return a function that writes bytes to standard output; in a notebook as text, for lack of a binary stream."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is not None:
         write: Callable[[bytes], object] = buffer.write

@@ -1,4 +1,4 @@
-"""`check` and `show`: the problems and the graph of a notebook.
+"""`check` and `show`: print the problems or the graph of a notebook.
 
 Both analyse the code of task cells without executing it; only a `%%dag` cell is executed, to build its tasks.
 """
@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
-from .. import building
+from .. import building, runs
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
 from ..core.model.text import plural
+from ..errors import NbdagError
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json
@@ -26,7 +27,7 @@ NOTEBOOK = click.Path(path_type=Path)
 @click.command(
     epilog=examples(
         ("nbdag check churn.ipynb", "print errors and warnings, each with its place and a hint"),
-        ("nbdag check --strict *.ipynb", "fail for warnings too, as in a commit hook"),
+        ("nbdag check --strict *.ipynb", "also fail for warnings, for example in a commit hook"),
         ("nbdag check --json churn.ipynb", "print tasks, edges, order and problems, for a script"),
     )
 )
@@ -36,15 +37,22 @@ NOTEBOOK = click.Path(path_type=Path)
 def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     """Check notebooks for errors and warnings.
 
-    Task cells are analysed, not executed. Only a %%dag cell is executed, to build its tasks, together with the
-    parameters and setup that it needs.
+    Task cells are analysed, not executed. Only a %%dag cell is executed, to build its tasks, after the parameters and
+    setup cells that it needs.
 
     Exits with 1 if an error would keep a notebook from running. Cell numbers start at 1 and include markdown cells;
     in JSON they start at 0.
     """
     found = 0
     for path in notebook:
-        dag = read_notebook(path).dag
+        try:
+            dag = runs.remember_files(read_notebook(path).dag)
+        except NbdagError as error:
+            if len(notebook) == 1:
+                raise
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+            found += 1
+            continue
         if as_json:
             click.echo(to_json(describe(dag), indent=2 if len(notebook) == 1 else None))
         else:
@@ -111,7 +119,7 @@ def read_notebook(path: Path, **options: Any) -> building.BuiltNotebook:
 
 
 def print_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
-    """Print the problems as a linter does: file, place, code, message, hint, and the source line."""
+    """Print the problems like a linter: file, place, problem code, message, hint, and source line."""
     places = {problem: problem.place or Place(cell=-1, line=0) for problem in dag.problems}
     for problem in sorted(dag.problems, key=lambda each: (places[each].cell, places[each].line)):
         click.echo(_line(problem, path), err=err)

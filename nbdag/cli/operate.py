@@ -1,4 +1,4 @@
-"""`clear`, `mark`, `resume`, `why`: changes of a run, and the reasons for a task's state."""
+"""`clear`, `mark`, `resume`, `why`: change the tasks of a run, continue it, or explain a task's state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ JOBS = click.option(
 @click.option("-u", "--upstream", is_flag=True, help="Include upstream tasks.")
 @click.option("-d", "--downstream", is_flag=True, help="Include downstream tasks.")
 @click.option("--only-failed", is_flag=True, help="Reset only tasks whose state is failed or upstream_failed.")
-@click.option("--deployed", is_flag=True, help="Use the deployed version of the notebook instead of the run's own.")
+@click.option("--deployed", is_flag=True, help="Use the deployed version of the notebook instead of the run's version.")
 @click.option("--run", "run_now", is_flag=True, help="Execute the run in this terminal until it ends.")
 @JOBS
 @click.option("--dry-run", is_flag=True, help="Print the tasks that would be reset, and change nothing.")
@@ -167,7 +167,7 @@ def _execute(run: api.Run, jobs: int | None, executor: str = "local", *, quiet: 
 
 
 def _print_run(done: api.Cleared) -> None:
-    """Print the state of the run and the process that executes it, or the commands that would."""
+    """Print the state of the run, and the process that executes it or the commands that start one."""
     run = done.run
     state = f"run {run.id} of {run.dag}: {run.state.value}"
     if done.owner:

@@ -1,4 +1,4 @@
-"""Results as a table for people, or as JSON or YAML for programs; states, times and paths as text."""
+"""Print results as a table, or as JSON or YAML for programs; format states, times and paths."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def print_data(data: Any, form: str = "json") -> None:
 
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
-    """Return the data as JSON; a value of a type that JSON lacks becomes its `str`."""
+    """Return the data as JSON; a value that JSON cannot represent is converted with `str`."""
     return json.dumps(data, indent=indent, ensure_ascii=False, default=str)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table for people; cells may be rich's `Text`. Text too long for a column is folded, never cut."""
+    """Print a table; cells may be `Text` objects of rich. Text too long for a column is wrapped, never cut."""
     from rich.table import Table
 
     screen = console()
@@ -68,7 +68,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def state_text(state: str, screen: Console) -> Any:
-    """Return a state with the sign and colour that graphs use for it."""
+    """Return a state with its sign and colour, as in graphs."""
     from rich.text import Text
 
     from ..graphs.marks import state_style
@@ -78,7 +78,7 @@ def state_text(state: str, screen: Console) -> Any:
 
 
 def can_print(text: str, screen: Console) -> bool:
-    """Return whether the encoding of this terminal has the characters."""
+    """Return whether the encoding of this terminal can represent the text."""
     try:
         text.encode(screen.encoding)
     except (UnicodeEncodeError, LookupError):
@@ -87,7 +87,7 @@ def can_print(text: str, screen: Console) -> bool:
 
 
 def duration(length: float | None) -> str:
-    """Return a duration of so many seconds as text, or "" for None."""
+    """Return a duration in seconds as text, or "" for None."""
     from ..graphs.marks import duration_text
 
     return "" if length is None else duration_text(length)
@@ -99,9 +99,9 @@ def moment(at: float | None) -> str:
 
 
 def short_path(path: Path | str) -> str:
-    """Return a path relative to the current folder if it lies within, else unchanged."""
+    """Return a path in the current folder as a relative path, and any other path unchanged."""
     try:
         relative = os.path.relpath(path)
-    except ValueError:  # on another drive
+    except ValueError:  # the path is on another drive
         return str(path)
     return str(path) if relative.startswith("..") else relative

@@ -26,7 +26,7 @@ NAME = click.argument("name", shell_complete=_names)
 
 @click.group(
     epilog=examples(
-        ("nbdag pools list", "each pool, with the tasks that use it"),
+        ("nbdag pools list", "list each pool, with the tasks that use it"),
         ("nbdag pools set gpu 2", "allow two tasks with --pool gpu at once"),
         ("nbdag pools delete gpu", "delete the pool"),
     )
@@ -34,11 +34,12 @@ NAME = click.argument("name", shell_complete=_names)
 def pools() -> None:
     """Limit how many tasks that share a resource run at once.
 
-    A running task occupies --slots slots (1 by default) of its --pool. The limit holds across all runs and schedulers.
+    A running task occupies slots of the pool that its option --pool names: one slot, or the number set by --slots. A
+    pool is shared by all runs and schedulers.
     """
 
 
-@pools.command(name="list", epilog=examples(("nbdag pools list -o json", "the pools, for a script")))
+@pools.command(name="list", epilog=examples(("nbdag pools list -o json", "list the pools, for a script")))
 @output_option
 def list_(form: str) -> None:
     """List the pools and the tasks that use them."""
@@ -53,7 +54,7 @@ def list_(form: str) -> None:
 @pools.command(
     name="set",
     context_settings={"ignore_unknown_options": True},
-    epilog=examples(("nbdag pools set gpu 2", "two slots"), ("nbdag pools set api -1", "no limit")),
+    epilog=examples(("nbdag pools set gpu 2", "set two slots"), ("nbdag pools set api -1", "set no limit")),
 )
 @NAME
 @click.argument("slots", type=int)

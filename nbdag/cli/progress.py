@@ -1,6 +1,6 @@
 """The progress of a run: a live table on a terminal, plain lines elsewhere.
 
-It shows the events that it receives and decides nothing. A closed terminal or pipe ends the display but not the run.
+The display only shows events. If the terminal or pipe is closed, the display ends, but the run continues.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class _Row:
 
     state: TaskState = TaskState.NONE
     tries: int = 0
-    started: float | None = None  # seconds since the epoch, of the last attempt
+    started: float | None = None  # start of the last attempt, in seconds since the epoch
     ended: float | None = None
     message: str = ""
 
     def update(self, event: Event) -> bool:
-        """Apply an event, and return whether it changed the state or began an attempt."""
+        """Apply an event, and return whether the state changed or an attempt started."""
         state = TaskState(event.state)
         changed = state is not self.state or event.try_number > self.tries
         self.tries = max(self.tries, event.try_number)
@@ -126,7 +126,7 @@ class Lines(NoProgress):
 
     def show(self, event: Event) -> None:
         if event.kind == "run":
-            if event.message and event.state not in RUN_FINISHED:  # the command itself reports the end of the run
+            if event.message and event.state not in RUN_FINISHED:  # the command reports the end of the run
                 self._print(f"run {event.run_id}: {event.message}")
             return
         changed = self._rows.update(event)
@@ -153,7 +153,7 @@ class Live(NoProgress):
         self._console = console
         self._rows = _Rows(tasks)
         self._clock = clock
-        self._lock = Lock()  # rich draws in a thread of its own
+        self._lock = Lock()  # a separate thread of rich draws the table
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=8, transient=False)
 
     def __exit__(
@@ -162,7 +162,7 @@ class Live(NoProgress):
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        self._live.start()  # only now, so that a run that is rejected before its first event shows no empty table
+        self._live.start()  # started at the first event, so that a run that is rejected earlier shows no empty table
         if event.kind == "run":
             if event.message and event.state not in RUN_FINISHED:
                 self._live.console.print(event.message)
@@ -181,7 +181,7 @@ class Live(NoProgress):
         table.add_column("state", no_wrap=True)
         table.add_column("try", justify="right")
         table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # the rest of the width
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # the message column uses the remaining width
         with self._lock:
             shown = _most_important(self._rows.by_instance, self._console.size.height - 4)
             for instance, row in shown:
@@ -198,9 +198,9 @@ class Live(NoProgress):
 
 
 def _most_important(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
-    """Return, in notebook order, the rows to show on a screen with `room` lines, and at least three.
+    """Return the rows to show if `room` lines are free, but at least three rows, in notebook order.
 
-    Failed tasks come first, then running ones, then the latest that ended, then those that have not started.
+    Failed tasks have priority, then running ones, then those that ended last, then those that have not started.
     """
     if len(rows) <= max(room, 3):
         return list(rows.items())

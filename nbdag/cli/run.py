@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
-    """Return an option for task names, separated by commas or given by repeating the option."""
+    """Return an option for task names; names are separated by commas, or the option is repeated."""
     return click.option(
         flag,
         name,
@@ -44,11 +44,11 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 @click.command(
     epilog=examples(
         ("nbdag run churn.ipynb", "run all tasks"),
-        ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "with other values of parameters"),
+        ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "set parameters"),
         ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "write the report to this file"),
-        ("nbdag run churn.ipynb --from train", "run train and what follows, with the latest run's values"),
-        ("nbdag run churn.ipynb --no-cache", "run tasks with --cache again, too"),
-        ("nbdag run churn.ipynb --upto features --dry-run", "print what would run, and why"),
+        ("nbdag run churn.ipynb --from train", "run train and its downstream tasks, with values of earlier runs"),
+        ("nbdag run churn.ipynb --no-cache", "also run cached tasks again"),
+        ("nbdag run churn.ipynb --upto features --dry-run", "print which tasks would run, and why"),
         ("nbdag run churn.ipynb --json | jq .state", "print the run's state, for a script"),
     )
 )
@@ -73,9 +73,9 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     metavar="RUN",
     shell_complete=complete.runs,
     show_default="the latest with these values",
-    help="Run from which a partial run takes the values of the tasks it leaves out.",
+    help="Earlier run that provides the values of tasks that are not selected.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would run, and why; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print which tasks would run, and why; run nothing.")
 @click.option(
     "--fail-fast/--no-fail-fast",
     default=None,
@@ -102,7 +102,12 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     help="Working directory of the tasks.",
 )
 @click.option("--progress/--no-progress", "show", default=True, help="Show the progress of the run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; all else goes to standard error.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the result as JSON on standard output; print everything else on standard error.",
+)
 def run(
     notebook: Path,
     output: Path | None,
@@ -128,8 +133,8 @@ def run(
     """Run a notebook headlessly, task by task, in parallel.
 
     Each task runs in its own kernel. The report is a copy of the notebook that shows each task's outputs in the task's
-    cell; it can be opened during the run. It is written to OUT, or to the folder of the run, and the last line printed
-    is its path. Exits with 1 if the run does not succeed.
+    cell; it can be opened during the run. The report is written to OUT, or to the folder of the run; its path is the
+    last printed line. Exits with 1 if the run does not succeed.
     """
     require()
     values = parameters(**parameter_values)
@@ -189,7 +194,7 @@ def run(
 def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ()) -> None:
     """Print the warnings, failures and state of an ended run, and last the path of its report.
 
-    `printed` holds the messages that the progress display has already shown; they are not repeated.
+    `printed` contains messages that the progress display has shown; these are not repeated.
     """
 
     def print_line(line: str, style: str = "") -> None:

@@ -18,7 +18,7 @@ from .output import to_json
 @click.command(
     epilog=examples(
         ("nbdag scheduler", "create runs by schedule, and execute them"),
-        ("nbdag scheduler --jobs 8 --log-json", "with a log for a log collector"),
+        ("nbdag scheduler --jobs 8 --log-json", "print the log as JSON, for a log collector"),
         ("nbdag scheduler --print-unit systemd", "print a service that keeps the scheduler running"),
     )
 )

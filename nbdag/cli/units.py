@@ -1,7 +1,7 @@
 """Service definitions that keep a scheduler running: a unit for systemd, a property list for launchd.
 
-Both run the interpreter that printed them, in the current folder, with the current home and database. A database URL
-that contains a password is omitted; the definition then names the file that must contain the URL.
+The service runs nbdag with the current Python interpreter, folder, home and database. A database URL that contains a
+password is omitted; a comment in the definition then names the file that must contain the URL.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Executors: they receive jobs, execute one attempt for each, and return results.
 
-An executor neither decides which task runs next nor records anything. It owns the processes of its attempts: an attempt
-whose process has ended or sends no heartbeat has failed, and every process of a terminated attempt is killed.
+An executor neither decides which task runs next nor writes to the store. It owns the processes of its attempts: an
+attempt fails if its process ends without a result or stops sending heartbeats, and terminating an attempt kills all of
+its processes.
 
-`create` finds an executor by its name. A package adds one by an entry point:
+`create` finds an executor by its name. A package adds an executor with an entry point:
 
     [project.entry-points."nbdag.executors"]
     cluster = "mypackage.executors:ClusterExecutor"
@@ -25,29 +26,29 @@ from ..errors import NbdagError, error
 
 GROUP = "nbdag.executors"
 LOCAL = "local"
-# Found without a search through all installed packages, which takes longer than creating the executor.
+# Built-in executors are listed here, because searching the entry points of all packages is slow.
 _BUILT_IN = {LOCAL: EntryPoint(LOCAL, "nbdag.executors.local:LocalExecutor", GROUP)}
 
 
 class Executor(Protocol):
-    """Executes attempts. It calls `on_result` once per submitted job, whatever happens, and from any thread."""
+    """Executes attempts. `on_result` is called exactly once per submitted job, from any thread."""
 
-    slots: int  # how many attempts it executes at once
+    slots: int  # maximum number of attempts at once
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         """Start sending results to `on_result`."""
 
     def submit(self, job: Job) -> None:
-        """Start an attempt, as soon as a slot is free, and return at once."""
+        """Queue an attempt without waiting; it starts when a slot is free."""
 
     def cancel(self, key: Key) -> None:
-        """Terminate an attempt with all its processes; its result is `failed` with the error `cancelled`."""
+        """Terminate an attempt and all its processes; the result has the state `failed` and the error `cancelled`."""
 
     def stop(self) -> None:
-        """Terminate all attempts with all their processes, and wait until these have ended."""
+        """Terminate all attempts, and wait until all their processes have ended."""
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
-        """Terminate all processes of an attempt whose executor was killed, and wait until these have ended.
+        """Kill all processes of an attempt whose executor was killed, and wait until they have ended.
 
         `notebook` is the path of the attempt's notebook, `Job.path`, and `mark` that of its processes, `Job.mark`.
         """
@@ -72,18 +73,18 @@ class UnknownExecutorError(NbdagError):
 
 @error
 class ExecutorImportError(NbdagError):
-    """An executor is known, but the import of its code fails."""
+    """The code of a known executor cannot be imported."""
 
     name: str
     reason: str
-    package: str  # what `pip install` takes
+    package: str  # the argument for `pip install`
     template = "cannot import executor {name!r} ({reason}); install its package: python -m pip install '{package}'"
 
 
 def create(name: str, slots: int, **options: Any) -> Executor:
     """Return a new executor that executes `slots` attempts at once.
 
-    `options` are the executor's own. Raises `UnknownExecutorError` or `ExecutorImportError`.
+    `options` are passed to the executor. Raises `UnknownExecutorError` or `ExecutorImportError`.
     """
     point = _BUILT_IN.get(name) or _installed().get(name)
     if point is None:
@@ -106,7 +107,7 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _package_of(point: EntryPoint, failure: ImportError) -> str:
-    """Return the package to install: the entry point's own extra, else the missing module's package."""
+    """Return the package to install: the entry point's package with its extra, else the missing module's package."""
     own = point.dist.name if point.dist is not None else point.module.partition(".")[0]
     if point.extras:
         return f"{own}[{','.join(point.extras)}]"

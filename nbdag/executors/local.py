@@ -1,14 +1,13 @@
 """The local executor: each attempt on this machine has a worker process, which runs papermill, and a kernel.
 
-Workers are forked by a server that has imported papermill, which takes seconds. The executor requests that server as
-soon as it is created, so the import happens while the run is being planned. Where forking is impossible, a worker is an
-ordinary process. A worker whose attempt is over and whose kernel has ended executes another attempt, as the user's code
-does not run in it. A worker is killed when its attempt was terminated, and also when it stops sending heartbeats: it
-sends one every few seconds, whatever its kernel does, and a stopped worker cannot end its attempt.
+Workers are forked by a server that has already imported papermill, because that import takes seconds. The executor
+starts the server when it is created, so the import happens while the run is being planned. If forking is impossible, a
+worker is an ordinary process. A worker can execute several attempts in a row, because user code runs only in the
+kernel. A worker is killed if its attempt was terminated, or if it stops sending heartbeats. It sends one every few
+seconds, whatever its kernel does.
 
-Every job has one result, whatever happens to a process. When the executor lets go of an attempt, by its result, a
-timeout, `cancel` or `stop`, all its processes have ended. If the executor's own process is killed, the workers notice
-and end.
+Every job has exactly one result, even if a process is killed. An attempt ends by its result, a timeout, `cancel` or
+`stop`; in each case all its processes have ended afterwards. If the executor's process is killed, its workers exit.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ from ..writing import create_private_file, make_private_folder
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER_MODULE}:Worker"
-GRACE = 30.0  # seconds that a worker has to end by itself after a request to terminate; more than the worker's own
-HANG_UP_TIMEOUT = 60.0  # seconds until the exit code of a worker that closed its connection is known
+GRACE = 30.0  # seconds until a worker that was asked to exit is killed; longer than the worker's own grace period
+HANG_UP_TIMEOUT = 60.0  # seconds to wait for the exit code of a worker that has closed its connection
 WORKER_SPARES = 2  # workers forked in advance
 MAX_KERNEL_SPARES = 8  # kernels forked in advance: each takes some 15 MB
-LINGER = 10.0  # seconds that idle workers stay
+LINGER = 10.0  # seconds until an idle worker is ended
 HEARTBEAT = 5.0  # seconds between two heartbeats of a worker
-MAX_MISSED = 60  # heartbeats in a row, so 300 s
+MAX_MISSED = 60  # missed heartbeats in a row until a worker is killed: 300 s
 
 
 class _WorkerProcess(Protocol):
@@ -55,10 +54,10 @@ class _WorkerProcess(Protocol):
     pid: int
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Return its exit code, negative for a signal, or None if it is still running."""
+        """Return the exit code (negative for a signal), or None if the process is still running."""
 
     def close(self) -> None:
-        """Kill its process group."""
+        """Kill the worker's process group."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,15 +76,15 @@ class _WorkerHandle:
 
 @dataclass(eq=False, slots=True)
 class _Submission:
-    """A submitted attempt without a result."""
+    """An attempt that was submitted and has no result yet."""
 
     job: Job
     started: float = 0.0  # seconds since the epoch
     connection: socket.socket | None = None
     cancelled: bool = False
-    kernel: int | None = None  # pid
+    kernel: int | None = None  # pid of the kernel
     mark: str = ""
-    lost: str = ""  # why the executor no longer waits for its worker
+    lost: str = ""  # why the executor no longer waits for the worker; "" while it waits
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
@@ -105,7 +104,7 @@ class _Submission:
                 framing.send(connection, {"terminate": CANCELLED})
 
     def finish(self, has_result: bool) -> None:
-        """Detach the worker; allow it to take the next job if it has sent a result."""
+        """Detach the worker; if it has sent a result, tell it that it may take the next job."""
         with self.lock:
             if has_result and not self.cancelled and self.connection is not None:
                 with contextlib.suppress(OSError):
@@ -144,7 +143,7 @@ class LocalExecutor:
         self._on_result = on_result
 
     def submit(self, job: Job) -> None:
-        """Start an attempt, as soon as a slot is free, and return at once."""
+        """Queue an attempt without waiting; it starts when a slot is free."""
         attempt = _Submission(job)
         thread = threading.Thread(target=self._run, args=(attempt,), name=f"nbdag-{job.key.task}", daemon=True)
         with self._lock:
@@ -153,7 +152,7 @@ class LocalExecutor:
         thread.start()
 
     def cancel(self, key: Key) -> None:
-        """Terminate an attempt; return at once."""
+        """Request the termination of an attempt, without waiting."""
         with self._lock:
             attempt = self._attempts.get(key)
         if attempt is not None:
@@ -191,7 +190,7 @@ class LocalExecutor:
             server = Server.connect(ServerSpec.of(targets=[TARGET]))
             self._hold = server.hold()
         except (ForkServerError, OSError) as error:
-            if sys.platform == "linux":  # other systems never have one, which `nbdag doctor` reports
+            if sys.platform == "linux":  # other systems have no fork server, as `nbdag doctor` reports
                 logging.getLogger(__name__).warning("%s", error)
             return
         self._hold.set_spares(min(WORKER_SPARES, self.slots), TARGET)
@@ -237,7 +236,7 @@ class LocalExecutor:
         finally:
             attempt.finish(result is not None)
         if result is None:
-            # The next attempt may start at this result, so the kernel has to end before it.
+            # The next attempt may start as soon as this result is sent, so the kernel must have ended before.
             code = worker.process.wait(1 if attempt.cancelled or attempt.lost else HANG_UP_TIMEOUT)
             kill_tree(attempt.kernel, attempt.mark)
             return attempt.failed(_describe_death(attempt, code))
@@ -263,11 +262,11 @@ class LocalExecutor:
             worker.dismiss()
 
     def _await_result(self, attempt: _Submission, connection: socket.socket) -> Result | None:
-        """Receive the worker's messages until its result; return None if the worker is gone, silent or late."""
+        """Receive the worker's messages until its result; return None if the worker exits, hangs or times out."""
         timeout = attempt.job.task.options.timeout
         deadline = float("inf") if timeout is None else time.monotonic() + timeout + GRACE
         is_terminating = False
-        missed = 0  # heartbeats; counted by these waits and not by a clock, as the machine may have been suspended
+        missed = 0  # heartbeats in a row; counted by waits, not by a clock, as the machine may have been suspended
         connection.settimeout(self._heartbeat * MAX_MISSED)  # for a worker that stops in the middle of a message
         while missed < MAX_MISSED:
             if attempt.cancelled and not is_terminating:
@@ -302,7 +301,7 @@ class LocalExecutor:
                 self._dismissal.cancel()
             while self._idle:
                 worker = self._idle.pop()
-                # An idle worker sends nothing, so a readable connection is its end, which its server may report later.
+                # An idle worker sends nothing, so a readable connection means that it has exited.
                 if worker.process.wait(0) is None and not framing.wait_readable(worker.connection, within=0):
                     return worker
                 worker.dismiss()
@@ -327,7 +326,7 @@ class LocalExecutor:
 
 
 def _is_free(connection: socket.socket) -> bool:
-    """Return whether the worker reports in time that it can take another job."""
+    """Return whether the worker reports within the time limit that it can take another job."""
     connection.settimeout(GRACE)
     try:
         frame = framing.receive(connection)
@@ -337,7 +336,7 @@ def _is_free(connection: socket.socket) -> bool:
 
 
 class _StartedProcess:
-    """A worker's process that was started instead of forked."""
+    """A worker process that was started without the fork server."""
 
     def __init__(self, cwd: str, stdio: tuple[int, int, int]) -> None:
         self._process = subprocess.Popen(

@@ -3,5 +3,5 @@
 `messages` defines every message. `graph` lays out a notebook's graph, `status` computes task statuses,
 `task` the details of one task, `outputs` the outputs of its attempts, and `history` the earlier runs.
 `watcher` reports changes of runs, and `actions` starts and cancels runs. Only `widget` depends on Jupyter;
-a server can carry the same messages.
+a web server could send the same messages.
 """

@@ -1,8 +1,8 @@
 """Actions that a front end can request: run, retry, cancel and deploy.
 
-A process of its own owns each run, so the kernel stays free, and the run continues after the kernel has
-ended. The watcher reports the run's progress. If the process ends before the run has begun, its last line
-of output becomes a notice.
+Each run is executed by a separate process, so the kernel stays free, and the run continues after the kernel
+has ended. The watcher reports the run's progress. If the process ends before the run has started, the last
+line of its output is shown as a notice.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Actions:
         self._send = notify
 
     def available(self) -> list[Action]:
-        """Return the actions to offer; runs and deployments need the notebook's file."""
+        """Return the available actions; to run or deploy, the notebook's file must be known."""
         known = self._file() is not None
         return [each for each in get_args(Action) if known or each not in _NEED_FILE]
 
@@ -89,12 +89,12 @@ class Actions:
             self._start_process(arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
 
     def _start_process(self, arguments: list[str], has_begun: Callable[[], bool]) -> None:
-        """Start an nbdag process, and send a notice if it fails before its run has begun."""
+        """Start an nbdag process, and send a notice if it fails before the run has started."""
 
         def wait() -> None:
             environment = {name: value for name, value in os.environ.items() if name not in _KERNEL_VARIABLES}
             environment |= {"NBDAG_HOME": str(self._home().root), "NO_COLOR": "1"}
-            # In its own session, so that interrupting the kernel does not interrupt the run.
+            # A new session, so that interrupting the kernel does not interrupt the run.
             done = subprocess.run(
                 [sys.executable, "-m", "nbdag", *arguments],
                 env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True,

@@ -11,9 +11,9 @@ from . import outputs
 from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDuration, RunMessage, TimelineMessage
 from .status import attempt_state, run_statuses, run_summary
 
-LATEST = 20  # runs that the front end lists
+LATEST = 20  # number of runs that the front end lists
 _MAX_DURATIONS = 12  # runs in a task's chart of durations
-_MAX_CELLS = 4000  # of the grid
+_MAX_CELLS = 4000  # maximum number of cells (tasks × runs) of the grid
 
 
 @dataclass(frozen=True, slots=True)

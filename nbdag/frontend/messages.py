@@ -14,7 +14,7 @@ from ..core.model.states import RunState, TaskState
 
 Direction = Literal["LR", "TB"]
 DirectionChoice = Literal["auto", "LR", "TB"]
-# The state that the front end draws: a task's state, or one of two that the store does not have. `stale`
+# The state that the front end draws: a task's state, or one of two states that are not in the store. `stale`
 # belongs to the live session; `cancelled` marks an attempt that ended because its run was cancelled.
 DisplayState = TaskState | Literal["stale", "cancelled"]
 Action = Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
@@ -31,10 +31,10 @@ class TaskStatus(TypedDict):
     state: DisplayState
     started: NotRequired[float]
     duration: NotRequired[float]
-    tries: NotRequired[int]  # attempts so far, if more than one
-    count: NotRequired[int]  # instances of a mapped task
-    ended: NotRequired[int]  # instances that have ended
-    failed: NotRequired[int]  # instances that have failed
+    tries: NotRequired[int]  # number of attempts so far, if more than one
+    count: NotRequired[int]  # number of instances of a mapped task
+    ended: NotRequired[int]  # number of instances that have ended
+    failed: NotRequired[int]  # number of instances that have failed
     reason: NotRequired[str]  # one sentence: why the task failed, was skipped or is stale
 
 
@@ -55,27 +55,28 @@ class Node(TypedDict):
 
     id: str
     label: str
-    x: float  # of the centre, in points
+    x: float  # x coordinate of the box's centre, in points
     y: float
     width: float
     height: float
     members: list[str]  # the tasks in the box, in run order
     mapped: bool
-    note: str  # the kind of task; often empty
+    note: str  # the kind of task, such as its operator; often empty
     doc: str
 
 
 class Line(TypedDict):
     """An edge of the graph, as it is drawn."""
 
-    source: str  # ids of nodes
+    source: str  # node ids of the two ends: source, target
     target: str
     declared: bool
     names: list[str]  # the variables that the edge carries
+    files: list[str]  # files that both tasks use although nothing orders them: then this is no edge of the graph
     path: str  # SVG path data
     tip: str
     label: str
-    x: float  # of the label's centre
+    x: float  # x coordinate of the label's centre
     y: float
     why: list[str]  # one sentence for each reason
 
@@ -94,12 +95,13 @@ class Picture(TypedDict):
     lines: list[Line]
     order: list[str]  # tasks in run order
     problems: list[str]
+    dropped: list[int]  # untagged cells whose effects on tasks a headless run drops
 
 
 class InitialState(TypedDict):
-    """The live session and the latest runs, complete, for a front end that has just opened."""
+    """The complete state, sent to a page that has just opened: the live session and the latest runs."""
 
-    number: int  # of the latest change that is included
+    number: int  # number of the latest change that is included
     session: dict[str, TaskStatus]
     runs: list[RunSummary]  # newest first
     actions: list[Action]  # the actions that this kernel offers
@@ -127,11 +129,11 @@ class Value(TypedDict):
     """An input or output value of a task."""
 
     name: str
-    task: str  # that wrote the value; empty if the setup cells did
+    task: str  # the task that wrote the value; empty for a setup cell
     type: str
     bytes: int | None
     summary: str
-    stored: bool  # a preview of the whole value is available
+    stored: bool  # whether a preview of the whole value is available
 
 
 class Attempt(TypedDict):
@@ -183,14 +185,14 @@ class GridRun(TypedDict):
 
 
 class HelloRequest(TypedDict):
-    """Ask for the initial state again if any change was missed."""
+    """Request the initial state again if a change was missed."""
 
     kind: Literal["hello"]
-    number: int  # of the latest change that the front end has received
+    number: int  # number of the latest change that the front end has received
 
 
 class SavedRequest(TypedDict):
-    """Report that the notebook's file was saved: its cells may differ from those that ran."""
+    """Report that the notebook was saved; the saved cells may differ from the executed ones."""
 
     kind: Literal["saved"]
 
@@ -264,7 +266,7 @@ class ActionRequest(TypedDict):
 
 
 class ChangeMessage(TypedDict):
-    """Report the tasks whose status has changed, and the run if its summary has."""
+    """Report the changed task statuses, and the run's summary if that has changed."""
 
     kind: Literal["change"]
     number: int
@@ -274,14 +276,14 @@ class ChangeMessage(TypedDict):
 
 
 class ResetMessage(TypedDict):
-    """Replace everything that the front end knows."""
+    """Replace the whole state of the front end."""
 
     kind: Literal["reset"]
     state: InitialState
 
 
 class PictureMessage(TypedDict):
-    """The layout that one view has asked for."""
+    """The layout that a view has requested."""
 
     kind: Literal["picture"]
     view: str
@@ -304,8 +306,8 @@ class TaskDetails(TypedDict):
     run: str
     doc: str
     cell: int
-    source: list[list[list[str]]]  # lines of pairs: the colour of a piece, its text
-    options: list[list[str]]  # pairs: the option, its value
+    source: list[list[list[str]]]  # lines; each is a list of [colour, text] pairs
+    options: list[list[str]]  # [option, value] pairs
     upstream: list[Neighbour]
     downstream: list[Neighbour]
     inputs: list[Value]
@@ -324,7 +326,7 @@ class AttemptMessage(TypedDict):
     try_number: int
     outputs: list[DisplayOutput]
     log: str
-    path: str  # of the attempt's notebook
+    path: str  # path of the attempt's notebook
 
 
 class ValueMessage(TypedDict):

@@ -1,8 +1,8 @@
 """The outputs of an attempt in a form that is safe to show on any page.
 
 Each output is reduced to its richest form that cannot run code: an image, text, or HTML, which the front
-end shows in a frame without scripts. JavaScript, widgets and other outputs that would have to run are
-replaced by their text.
+end shows in a frame without scripts. JavaScript, widgets and other active outputs are replaced by
+their text.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
+from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
-MAX_LOG = 40_000  # characters, from the end of the log
-_MAX_BYTES = 4  # of a character in UTF-8
-MAX_OUTPUT = 2_000_000  # characters of one output
+MAX_LOG = 40_000  # characters to show, from the end of the log
+_MAX_BYTES = 4  # maximum size of a character in UTF-8
+MAX_OUTPUT = 2_000_000  # characters of one output; longer ones are not shown
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN_CELLS = frozenset({TASK, SETUP, PARAMETERS})
+# The outputs of setup are the same for every task; the report shows them in the cell of setup.
+_SHOWN_CELLS = frozenset({TASK, HELPER})
 
 
 def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
@@ -38,14 +39,14 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # nbdag's own cells have no output to show, except an error: it explains why the task failed.
+            # Of cells that are not shown, show only an error, which explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
 
 
 def display_outputs(output: Mapping[str, Any]) -> list[DisplayOutput]:
-    """Return an nbformat output in its safe form, or [] if it has none."""
+    """Return the safe form of an nbformat output, or [] if there is none."""
     kind = output.get("output_type")
     if kind == "stream":
         mime: MimeType = "text/x-stderr" if output.get("name") == "stderr" else "text/plain"
@@ -57,7 +58,7 @@ def display_outputs(output: Mapping[str, Any]) -> list[DisplayOutput]:
 
 
 def bundle_outputs(bundle: Mapping[str, Any]) -> list[DisplayOutput]:
-    """Return the richest safe form of a MIME bundle, or [] if it has none."""
+    """Return the richest safe form of a MIME bundle, or [] if there is none."""
     for mime in _RICHEST_FIRST:
         if mime in bundle:
             return [_limited(mime, _text(bundle[mime]))]
@@ -67,7 +68,7 @@ def bundle_outputs(bundle: Mapping[str, Any]) -> list[DisplayOutput]:
 def log_tail(path: Path) -> str:
     """Return the end of an attempt's log as plain text, or "" if the log cannot be read.
 
-    Only the end is read, as a log may have any size.
+    Only the end of the file is read, because a log can be large.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Statuses for the front end, computed from the live session's marks and from a run's task instances."""
+"""Compute task statuses for the front end, from the live session and from the task instances of runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..graphs.marks import CANCELLED, STALE, Mark
 from ..runs import Run, TaskRun
 from .messages import DisplayState, RunSummary, TaskStatus
 
-_MAX_REASON = 300  # characters
+_MAX_REASON = 300  # characters of a reason to show
 
 
 def _display_precedence() -> tuple[DisplayState, ...]:
@@ -20,7 +20,7 @@ def _display_precedence() -> tuple[DisplayState, ...]:
     return tuple(found)
 
 
-# The state of several tasks or instances drawn as one is the first of these that any of them is in.
+# A box for several tasks or instances shows the first of these states that any of them has.
 DISPLAY_PRECEDENCE = _display_precedence()
 
 
@@ -30,7 +30,7 @@ def session_statuses(marks: Mapping[str, Mark]) -> dict[str, TaskStatus]:
 
 
 def run_statuses(run: Run) -> dict[str, TaskStatus]:
-    """Return the status of each task of a run unless it is `none`; a mapped task has one for all instances."""
+    """Return the status of each task that is not `none`; all instances of a mapped task share one status."""
     instances: dict[str, list[TaskRun]] = {}
     for each in run.tasks:
         instances.setdefault(each.id, []).append(each)
@@ -39,7 +39,7 @@ def run_statuses(run: Run) -> dict[str, TaskStatus]:
 
 
 def run_summary(run: Run) -> RunSummary:
-    """Return the run without its tasks."""
+    """Return the summary of a run, without its tasks."""
     return {
         "id": run.id,
         "state": run.state,
@@ -61,8 +61,8 @@ def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskSta
 def attempt_state(run: Run, state: TaskState, ended: float | None) -> DisplayState:
     """Return the state to draw for an attempt.
 
-    The cancellation of a run is recorded as the run's end, and its active attempts fail after that. An attempt that
-    failed earlier failed by itself.
+    Cancelling a run ends the run first, and its active attempts then fail. So an attempt that failed after the run's
+    end is drawn as cancelled, and an attempt that failed earlier as failed.
     """
     if state is not TaskState.FAILED or run.state is not RunState.CANCELLED:
         return state

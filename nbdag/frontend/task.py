@@ -16,8 +16,8 @@ from ..runs import Run
 from ..values import summarise, type_name
 from .messages import Neighbour, TaskDetails, Use, Value
 
-_SHOWN_ELEMENTS = 5  # of a mapped task's output, with their summaries
-# Token types of Pygments, subtypes first, and the colour names of the style sheet.
+_SHOWN_ELEMENTS = 5  # number of elements to show of a mapped task's output
+# Token types of Pygments → colour names of the style sheet; a subtype comes before its parent type.
 _COLOURS = (
     (Keyword.Constant, "atom"),
     (Keyword, "keyword"),
@@ -65,7 +65,7 @@ def live_values(dag: Dag, name: str, namespace: Mapping[str, Any]) -> tuple[list
 
 
 def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]:
-    """Return the inputs and outputs of the task in a run."""
+    """Return the stored inputs and outputs of the task in a run."""
     stored: dict[tuple[str, str], list[StoredOutput]] = {}
     for each in run.tasks:
         for output in each.outputs:
@@ -83,7 +83,7 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
 
 
 def _stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
-    """Return a stored output; for a mapped task, that is the list of its instances' outputs."""
+    """Return a stored output of a task; for a mapped task, the list of the outputs of its instances."""
     shown = ", ".join(output.summary for output in found[:_SHOWN_ELEMENTS])
     more = ", …" if len(found) > _SHOWN_ELEMENTS else ""
     kind = found[0].type if found else ""
@@ -152,7 +152,7 @@ def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """Return the size of an array or a data frame, or None: the size of other values is slow to compute."""
+    """Return the size of an array or a data frame, or None for other values, whose size is slow to compute."""
     try:
         usage = getattr(value, "memory_usage", None)
         if callable(usage):

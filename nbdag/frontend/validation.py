@@ -1,4 +1,4 @@
-"""Validation of requests: a page of another version, or any other program, may send anything."""
+"""Validate requests, because a page of another nbdag version, or another program, may send invalid ones."""
 
 from __future__ import annotations
 

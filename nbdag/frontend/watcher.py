@@ -1,8 +1,7 @@
-"""Reporting of changes to any run of a DAG, whichever process owns the run: this kernel, a terminal, a
-scheduler.
+"""Report changes to all runs of a DAG, even if another process (a terminal, a scheduler) owns them.
 
-A thread polls a change counter of the database, which is cheap, and reads the runs only after it has
-changed. The thread calls back with each changed run, in order.
+A thread polls a change counter of the database, which is cheap, and reads the runs only if the counter has
+changed. The thread then calls `report` with each changed run, in order.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ POLL = 0.2  # seconds between two polls
 
 
 class RunWatcher:
-    """Calls `report` with each run of a DAG that has changed, from a thread of its own."""
+    """Calls `report`, from a separate thread, with each run of a DAG that has changed."""
 
     def __init__(
         self, home: Callable[[], Home], dag: Callable[[], str], report: Callable[[Run], None], *, poll: float = POLL
@@ -37,7 +36,7 @@ class RunWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread, and wait for it unless called from it."""
+        """Stop the thread, and wait until it has ended, unless the caller is that thread."""
         self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
@@ -46,7 +45,7 @@ class RunWatcher:
         while not self._stopped.is_set():
             home = self._home()
             if home.exists:
-                # A database that is locked, full or not yet complete is polled again.
+                # Poll again if the database is locked, full or still being created.
                 with contextlib.suppress(NbdagError, OSError):
                     self._follow(home)
             self._stopped.wait(self._poll)

@@ -44,7 +44,7 @@ from .watcher import RunWatcher
 
 
 class GraphWidget(anywidget.AnyWidget):
-    """The kernel's side of the comm. A page reads `initial_state` when it opens."""
+    """The kernel's end of the connection (comm) to the pages. A page reads `initial_state` when it opens."""
 
     identity = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
@@ -66,7 +66,7 @@ class GraphWidget(anywidget.AnyWidget):
 
 
 class LiveGraph:
-    """The state of one kernel's widget, and the answers to its requests."""
+    """The state of one kernel's widget; it also handles the requests of pages."""
 
     def __init__(
         self,
@@ -77,18 +77,19 @@ class LiveGraph:
         display: Callable[[object], Mapping[str, Any]] = lambda value: {"text/plain": repr(value)},
     ) -> None:
         self.session = session
-        self.namespace = namespace  # the notebook's
-        self.answered = False  # a page has sent a request, so a page shows the widget
+        self.namespace = namespace  # the notebook's global variables
+        self.answered = False  # whether any page has sent a request, and so shows the widget
         self._home = home
         self._display = display
-        self._lock = threading.RLock()  # the kernel's thread and the watcher's both send changes
+        self._lock = threading.RLock()  # the kernel's main thread and the watcher's thread both send changes
         self._number = 0
         self._dag, marks = session.dag_and_marks()
+        self._drawn = self._with_files(self._dag)
         self._session = status.session_statuses(marks)
         self._runs = self._latest_runs()
         self._shape = self._shape_of(self._dag)
         self._actions = Actions(home, lambda: self._dag.id, lambda: session.path, lambda notice: self._send(notice))
-        self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.initial_state, self.receive)
+        self.widget = GraphWidget(picture(self._drawn, notebook=session.path), self.initial_state, self.receive)
         self._watcher = RunWatcher(home, lambda: self._dag.id, self._run_changed)
         self._watcher.start()
 
@@ -97,7 +98,7 @@ class LiveGraph:
         self._watcher.stop()
 
     def initial_state(self) -> InitialState:
-        """Return the complete state, for a page that has just opened."""
+        """Return the complete state, which a page reads when it opens."""
         with self._lock:
             summaries = sorted((summary for summary, _ in self._runs.values()), key=lambda each: -each["created"])
             return {
@@ -108,7 +109,7 @@ class LiveGraph:
             }
 
     def refresh(self) -> None:
-        """Send what the start or the end of a cell has changed."""
+        """Send the changes since the last cell started or ended."""
         self.show(*self.session.dag_and_marks())
 
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
@@ -116,14 +117,14 @@ class LiveGraph:
         with self._lock:
             renamed = dag.id != self._dag.id
             self._dag = dag
-            if renamed:  # a DAG of another name has other runs
+            if renamed:  # a DAG with another name has other runs
                 self._runs = self._latest_runs()
                 self._session = status.session_statuses(marks)
                 self._number += 1
                 self._send({"kind": "reset", "state": self.initial_state()})
             if (shape := self._shape_of(dag)) != self._shape:
                 self._shape = shape
-                self.widget.set_trait("picture", picture(dag, notebook=self.session.path))
+                self._draw()
             now = status.session_statuses(marks)
             changed = status.changed_statuses(self._session, now)
             self._session = now
@@ -131,7 +132,7 @@ class LiveGraph:
                 self._send_change("", changed, None)
 
     def receive(self, content: object) -> None:
-        """Answer a request from a page; an error becomes a notice."""
+        """Handle a request from a page; an error is sent as a notice."""
         self.answered = True
         try:
             self._answer(parse_request(content))
@@ -147,7 +148,7 @@ class LiveGraph:
             self.refresh()
         elif request["kind"] == "layout":
             direction, collapsed = request["direction"], request["collapsed"]
-            drawn = picture(self._dag, direction=direction, collapsed=collapsed, notebook=self.session.path)
+            drawn = picture(self._drawn, direction=direction, collapsed=collapsed, notebook=self.session.path)
             self._send({"kind": "picture", "view": request["view"], "picture": drawn})
         elif request["kind"] == "run":
             self._send(history.run(request["run"]))
@@ -195,11 +196,11 @@ class LiveGraph:
         self._send({"kind": "notice", "level": "info", "text": text})
 
     def _run_changed(self, run: runs.Run) -> None:
-        """Send what has changed in a run; the watcher calls this from its thread."""
+        """Send the changes of a run; called from the watcher's thread."""
         with self._lock:
             summary, now = status.run_summary(run), status.run_statuses(run)
             if run.dag != self._dag.id:
-                return  # the watcher read the run before the notebook was renamed
+                return  # the watcher read this run before the DAG was renamed
             before = self._runs.get(run.id)
             self._runs[run.id] = (summary, now)
             if len(self._runs) > LATEST:
@@ -207,6 +208,18 @@ class LiveGraph:
             changed = status.changed_statuses(before[1] if before else {}, now)
             if changed or before is None or before[0] != summary:
                 self._send_change(run.id, changed, None if before and before[0] == summary else summary)
+            if run.ended is not None and (before is None or before[0]["ended"] is None):
+                known = self._drawn.file_edges
+                if self._with_files(self._dag).file_edges != known:
+                    self._draw()
+
+    def _with_files(self, dag: Dag) -> Dag:
+        """Return the DAG with the files of earlier runs that nothing orders; a run learns of them when it ends."""
+        return runs.remember_files(dag, home=self._home())
+
+    def _draw(self) -> None:
+        self._drawn = self._with_files(self._dag)
+        self.widget.set_trait("picture", picture(self._drawn, notebook=self.session.path))
 
     def _send_change(self, run: str, tasks: dict[str, TaskStatus], summary: RunSummary | None) -> None:
         self._number += 1
@@ -223,6 +236,6 @@ class LiveGraph:
         return History(self._home(), self._dag.id)
 
     def _shape_of(self, dag: Dag) -> object:
-        """Return what the layout depends on: while it is equal, the layout is too."""
+        """Return a key of the layout: two graphs with equal keys have the same layout."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
-        return dag.id, self.session.path, tasks, dag.edges, dag.problems
+        return dag.id, self.session.path, tasks, dag.edges, dag.file_edges, dag.problems

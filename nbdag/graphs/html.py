@@ -17,7 +17,7 @@ from .labels import listing
 from .marks import Mark
 from .svg import size, svg
 
-# A picture that is wider than the page shrinks to this part of its width at most; beyond that it scrolls.
+# A picture that is wider than the page is shrunk, but not below this fraction of its width; then it scrolls.
 _SMALLEST = 0.6
 _STYLE = (
     ".nbdag-live{display:block!important;overflow-x:auto}.nbdag-still{display:none!important}"

@@ -1,9 +1,9 @@
 """The magics that `%load_ext nbdag` adds to a notebook.
 
 `transform` turns a tagged cell into ordinary code, and `running_cell` applies the header's options while that code
-runs. `builder` does the same for a `%%dag` cell. `session` records which cells have run, `graph_display` draws them,
-`completion` completes headers, and `commands` calls the command line. This module registers all of them with IPython,
-and unregisters them. An invalid header is reported in one sentence, and its cell does not run.
+runs. `builder` does both for a `%%dag` cell. `nbdag.session` records which cells have run, `graph_display` draws the
+graph, `completion` completes headers, and `commands` calls the command line. This module registers all of these with
+IPython, and unregisters them. An invalid header is reported in one sentence, and its cell does not run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .graph_display import GraphDisplay, mimebundle
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
-_ATTRIBUTE = "_nbdag"  # of the shell; the code that `transform` generates reads it
+_ATTRIBUTE = "_nbdag"  # attribute of the shell, which the code that `transform` generates reads
 
 
 @magics_class
 class NbdagMagics(Magics):
-    """nbdag's magics. Their docstrings, which IPython shows as help, are generated from the table of options."""
+    """nbdag's magics. Their docstrings, which IPython shows as help, are generated from the options' declarations."""
 
     def __init__(self, shell: Any, running: RunningCell, display: GraphDisplay) -> None:
         super().__init__(shell)
@@ -97,7 +97,7 @@ class NbdagMagics(Magics):
             raise UsageError(str(error)) from None
 
     def _body(self, kind: str, line: str, cell: str | None) -> None:
-        """Run the cell if the cell magic was called by name, as by `run_cell_magic`; else it runs after the header."""
+        """Run the cell if `run_cell_magic` called the magic. Otherwise IPython itself runs it after the header."""
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%{kind} {line}\n{cell}").raise_error()
 
@@ -107,7 +107,7 @@ for _kind in header.MAGICS:
 
 
 class _Extension:
-    """The parts that nbdag registers with one shell, and can unregister."""
+    """Everything that nbdag registers with one shell."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
@@ -173,5 +173,5 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 def show_dags(shell: Any) -> None:
-    """Make the shell draw a `Dag` that is the last value of a cell."""
+    """Make the shell draw the graph if the value that a cell displays is a `Dag`."""
     shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.model.dag", "Dag", mimebundle)

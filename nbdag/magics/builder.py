@@ -1,8 +1,8 @@
 """The execution of a `%%dag` cell in the notebook.
 
-The body runs in the notebook's own namespace, as that of any cell. The tasks that it builds replace, in the session,
-those that it built before, and the graph is drawn. The tasks themselves do not run; a headless run builds them again
-from the file.
+The code runs in the notebook's namespace, like the code of any cell. In the session, the tasks that it builds replace
+the tasks that it built before. Then the graph is drawn. The tasks themselves do not run; a headless run builds them
+again from the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .running_cell import RunningCell, without_traceback
 
 
 class Builder:
-    """The build of a %%dag cell. The code that `transform` generates calls `begin` and `done` around the body."""
+    """Builds the tasks of a %%dag cell. The code that `transform` generates calls `begin` and `done`."""
 
     def __init__(self, shell: Any, session: Session, running: RunningCell, draw: Callable[[], None]) -> None:
         self.shell = shell
@@ -30,10 +30,10 @@ class Builder:
         self.running = running
         self.draw = draw
         self._build: Build | None = None
-        self._temporary: Mapping[str, Any] = {}  # names that the namespace contains only while the body runs
+        self._temporary: Mapping[str, Any] = {}  # names that exist only while the cell runs
 
     def begin(self, line: str) -> None:
-        """Prepare the namespace and the build for the body; `line` is the header."""
+        """Prepare the namespace, and start to collect tasks; `line` is the header."""
         self.running.show_header(line, framed=True)
         try:
             found = header.parse(line)
@@ -51,7 +51,7 @@ class Builder:
         set_build(self._build)
 
     def done(self) -> None:
-        """Give the tasks of the finished body to the session, and draw the graph."""
+        """Pass the built cells to the session, and draw the graph. Called at the end of the cell."""
         assert self._build is not None
         try:
             cells = self._build.cells()
@@ -61,7 +61,7 @@ class Builder:
         self.draw()
 
     def close(self) -> None:
-        """Remove the temporary names and the build, whether the cell succeeded or failed."""
+        """Remove the temporary names, and stop collecting tasks. Called whether the cell succeeded or failed."""
         if self._build is None:
             return
         set_build(None)

@@ -11,7 +11,7 @@ from ..errors import NbdagError
 
 
 def run_command(text: str) -> None:
-    """Run one command, which prints into the cell's output; raise `UsageError` with one sentence if it fails."""
+    """Run a command, which prints into the cell's output. If it fails, raise `UsageError` with one sentence."""
     import click
 
     from ..cli import main

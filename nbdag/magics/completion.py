@@ -1,6 +1,6 @@
-"""Tab completion in a header: options, their values, names of tasks.
+"""Tab completion in a header: options, values of options, names of tasks.
 
-Lines below the header are left to Python's completion. After `%nbdag`, the command line's own completion applies.
+Lines below the header are completed by IPython, a line that begins with `%nbdag` by the command line's own completion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 
 def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable[str]]) -> Matcher:
-    """Return IPython's completion matcher for header lines; it calls `tasks` and `operators` when Tab is pressed."""
+    """Return a matcher for IPython that completes headers; it calls `tasks` and `operators` when Tab is pressed."""
 
     def nbdag_header(context: CompletionContext) -> SimpleMatcherResult:
         line = context.line_with_cursor

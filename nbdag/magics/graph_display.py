@@ -1,7 +1,7 @@
 """The output of a bare `%dag`: the live widget and, in the same output, a static picture of the graph.
 
-GitHub, nbviewer and PDF files show the picture. While no page has shown the widget, the picture itself is updated in
-place as cells run.
+GitHub, nbviewer and PDF files show the picture. As long as no page has shown the widget, the picture in the output is
+updated whenever a cell has run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..session import Session
 if TYPE_CHECKING:
     from ..frontend.widget import LiveGraph
 
-_MAX_UPDATED = 4  # pictures that are updated: the most recently drawn ones
+_MAX_UPDATED = 4  # how many pictures are updated; older pictures are not
 _VIEW = "application/vnd.jupyter.widget-view+json"
-# Each of these environment variables indicates a front end that can probably show widgets.
+# If one of these environment variables is set, the front end can probably show widgets.
 _FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
-WIDGET_TIMEOUT = 5.0  # seconds that such a front end has to show the widget
+WIDGET_TIMEOUT = 5.0  # seconds within which such a front end must show the widget; then the picture is updated
 
 
 class GraphDisplay:
@@ -34,8 +34,8 @@ class GraphDisplay:
     def __init__(self, shell: Any, session: Session) -> None:
         self.shell = shell
         self.session = session
-        self.can_update = hasattr(shell, "kernel")  # whether outputs can be updated, unlike those in a terminal
-        self._sent: dict[str, dict[str, Any]] = {}  # display id → its latest bundle
+        self.can_update = hasattr(shell, "kernel")  # False in a terminal, which cannot update outputs
+        self._sent: dict[str, dict[str, Any]] = {}  # display id → MIME bundle that was last sent
         self._living: LiveGraph | None = None
         self._warned = False  # whether the warning that the front end is not built has been printed
         self._drawn_at = 0.0  # monotonic time at which the widget was last sent to a page
@@ -56,13 +56,13 @@ class GraphDisplay:
             del self._sent[oldest]
 
     def refresh(self) -> None:
-        """Update the widget, or the pictures while no page shows the widget, if anything in them has changed."""
+        """Update the widget. If no page has shown the widget, update the pictures that have changed."""
         if not self._sent:
             return
         if self._living is not None:
             self._living.refresh()
             if self._living.answered or self._may_answer():
-                return  # a page that receives the output again would create the widget again
+                return  # if the output were sent again, the page would create a second widget
         bundle = self._bundle()
         for name, sent in self._sent.items():
             if sent != bundle:
@@ -70,7 +70,7 @@ class GraphDisplay:
                 self._sent[name] = bundle
 
     def _may_answer(self) -> bool:
-        """Return whether a front end may still show the widget within its time."""
+        """Return whether a front end may still show the widget before `WIDGET_TIMEOUT` has passed."""
         has_page = any(os.environ.get(name) for name in _FRONT_ENDS)
         return has_page and time.monotonic() < self._drawn_at + WIDGET_TIMEOUT
 
@@ -98,12 +98,12 @@ class GraphDisplay:
         dag, marks = self.session.dag_and_marks()
         bundle: dict[str, Any] = dict(graphs.bundle(dag, marks))
         if self._living is not None:
-            # The widget comes first, because some front ends show the first format that they know.
+            # The widget is the first format, because some front ends show the first format that they know.
             view = {"version_major": 2, "version_minor": 0, "model_id": self._living.widget.model_id}
             bundle = {_VIEW: view, **bundle}
         return bundle
 
 
 def mimebundle(dag: Dag, include: Any = None, exclude: Any = None) -> dict[str, str]:
-    """Return the drawing of a `Dag` in all formats that IPython can choose from."""
+    """Return a picture of a `Dag` in all formats from which a front end can choose."""
     return graphs.bundle(dag)

@@ -1,9 +1,9 @@
 """The execution of a tagged cell in the live notebook.
 
-A task's cell runs like any other. Its header is read first, and an invalid header keeps the cell from running. `--when`
-is evaluated before the body and `--check` after it. With `--map` the body runs once per element, in order; afterwards
-each name that the body writes holds the list of the values from all elements, as a later task of a headless run sees
-it. Retries, timeouts, pools and schedules apply to headless runs only.
+A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
+is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
+each element, in order. Afterwards, each name that the body writes is a list of the values from all elements, as it is
+for later tasks of a headless run. Retries, timeouts, pools and schedules apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MISSING: Any = object()  # the value of a name that is not set
 
 
 class RunningCell:
-    """The cell that a kernel is running. The code that `transform` generates calls its methods."""
+    """The cell that a kernel is running. The code that `transform` generates calls the methods of this class."""
 
     def __init__(self, shell: Any, session: Session) -> None:
         self.shell = shell
         self.session = session
-        self.defaults: Mapping[str, Any] = {}  # options for all tasks, from the latest %dag
-        self.options = TaskOptions()  # of the running cell
-        self._source = ""  # its text
-        self._runs = True  # whether the body runs, after `--when` and `nbdag.Skip`
-        self._skipped = ""  # the reason, if the cell was skipped
+        self.defaults: Mapping[str, Any] = {}  # defaults for all tasks, from the latest %dag
+        self.options = TaskOptions()  # options of the running cell's task
+        self._source = ""  # text of the running cell
+        self._runs = True  # False once `--when` or `nbdag.Skip` has skipped the cell
+        self._skipped = ""  # why the cell was skipped
         self._count: int | None = None  # number of instances of a mapped task
         self._invalid_header = False
 
@@ -49,10 +49,10 @@ class RunningCell:
         return self._source
 
     def options_of(self, header_options: Mapping[str, Any]) -> TaskOptions:
-        """Return the options of a task's header, completed with the defaults from %dag."""
+        """Return a task's options: those of its header, and the defaults from %dag."""
         return task_options(self.defaults, header_options)
 
-    # Called by IPython's events.
+    # IPython's events call the following methods.
 
     def begin(self, source: str, cell_id: str | None) -> None:
         """Start a new cell."""
@@ -71,14 +71,14 @@ class RunningCell:
         else:
             self.session.end(TaskState.SUCCESS, count=self._count)
 
-    # Called by the magics.
+    # The magics call the following methods.
 
     def set_header(self, header: Header) -> None:
-        """Take the options of the cell from its header."""
+        """Set the options of the running cell from its header."""
         self.options = self.options_of(header.options)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
-        """Make tracebacks show the cell's header as the user wrote it, or `text` if the cell has no header line."""
+        """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""
         lines = self._source.lstrip("\n").split("\n")
         end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
         written = lines[:end] if is_header(lines[0]) else [text]
@@ -91,7 +91,7 @@ class RunningCell:
         """Mark the cell's header as invalid, so that the session keeps the task's earlier state."""
         self._invalid_header = True
 
-    # Called by the transformed cell.
+    # The transformed cell calls the following methods.
 
     def evaluate_when(self) -> bool:
         """Evaluate `--when` and return whether the body runs."""
@@ -118,7 +118,7 @@ class RunningCell:
         return value[0] if value else None
 
     def finish_and_display(self, *value: Any) -> None:
-        """Call `finish` and display the value; IPython itself displays no value inside a loop or a `try`."""
+        """Call `finish` and display its value, because IPython displays no value inside a loop or a `try`."""
         self.finish(*value)
         self._display(*value)
 
@@ -129,20 +129,20 @@ class RunningCell:
     Skip = Skip
 
     def skip(self) -> None:
-        """Record the `nbdag.Skip` that the body has raised."""
+        """Record that the body has raised `nbdag.Skip`."""
         self._runs = False
         self._skipped = str(sys.exc_info()[1]) or "the cell raised Skip without a reason"
         if not self.options.map:
             print(f"skipped: {self._skipped}")
 
     def reject(self, message: str) -> None:
-        """Report that the operator cannot turn the cell into code."""
+        """Report that the operator cannot translate the body."""
         raise UsageError(message)
 
     def elements(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the elements of a mapped task, and collect the values that the body writes for each.
+        """Yield the elements of a mapped task, and collect the values that the body writes for each element.
 
-        Before each element, the names that the body writes get back the values that they had before the cell.
+        Before each element, every name that the body writes gets the value that it had before the cell.
         """
         namespace = self.shell.user_ns
         options = self.options
@@ -181,7 +181,7 @@ class RunningCell:
             print(f"skipped: {self._skipped}")
 
     def _outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the names that the cell binds, and those that it changes in place.
+        """Return the names that the cell binds, and the names that it changes in place.
 
         Definitions and the variables of `--map` are excluded.
         """
@@ -202,7 +202,7 @@ class RunningCell:
 
 
 def without_traceback(error: NbdagError) -> NbdagError:
-    """Make IPython show only the error's message, as a traceback would show only nbdag's own code."""
+    """Make IPython show only the error's message, because the traceback would contain only nbdag's own code."""
     message = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [message]  # type: ignore[attr-defined]  # IPython's protocol
     return error
@@ -225,5 +225,5 @@ def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
 def _copied(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # an object that cannot be copied, such as a connection or a lock, is shared
+    except Exception:  # elements share an object that cannot be copied, such as a connection or a lock
         return value

@@ -1,10 +1,11 @@
 """The transformation of a tagged cell into ordinary code.
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
-of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as
-without a header. A `%%dag` cell gets one call in its header's line and one below its body. Only `--when`, `--check`,
-`--map` and `nbdag.Skip` wrap the body, in its syntax tree, where every node keeps its line. The cell of an operator
-becomes the code that the operator generates. This module runs no code itself.
+of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as they
+do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. Only for `--when`,
+`--check`, `--map` and `nbdag.Skip`, the body is wrapped by changing the syntax tree, in which every node keeps its
+line. The body of a task with an operator becomes the code that the operator generates. This module executes no user
+code.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ RUNNING_CELL = "get_ipython()._nbdag.running"  # the `running_cell.RunningCell` 
 
 
 class HeaderTransformer:
-    """An input transformer for IPython that turns the header into a line magic and keeps the number of each line."""
+    """An input transformer for IPython that turns the header into a line magic and preserves line numbers."""
 
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
         self.options = options  # a header's options, with %dag's defaults
@@ -50,7 +51,7 @@ class HeaderTransformer:
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # for example %%edges: IPython calls that magic, which reports the error
+            return lines  # IPython calls the magic, such as %%edges, which reports that it is no cell magic
         line_magic = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 
@@ -69,13 +70,13 @@ class HeaderTransformer:
 
 
 def _user_names() -> set[str]:
-    """Return the names that the cells of this kernel have set."""
+    """Return the names that cells have set in this kernel."""
     shell = get_ipython()
     return set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
 
 
 def _with_magic_called(lines: list[str]) -> list[str]:
-    """Return the code below a header, with a cell magic in its first line, such as %%time, as a call by name."""
+    """Return the code below a header; a cell magic in its first line, such as %%time, becomes a call."""
     for first, line in enumerate(lines):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -109,7 +110,7 @@ class BodyTransformer(ast.NodeTransformer):
 
 
 def _task_line(tree: ast.Module) -> str | None:
-    """Return the header of a task's cell without `%task`, from the code into which IPython has transformed the cell."""
+    """Return the line that was passed to `%task`, found in the code into which IPython has transformed the cell."""
     match tree.body:
         case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[name, line])), *_]:
             if isinstance(name, ast.Constant) and name.value == "task" and isinstance(line, ast.Constant):
@@ -122,9 +123,9 @@ def _name(node: ast.Name | ast.Attribute) -> str:
 
 
 def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: bool = False) -> list[ast.stmt]:
-    """Return the body wrapped for its options; new nodes get the line of the header, `at`.
+    """Wrap the statements of a body in code that applies the options; new nodes get `at`, the line of the header.
 
-    With `skips`, the body may raise `nbdag.Skip`, which ends it without an error.
+    With `skips`, the body may raise `nbdag.Skip`, which ends the body without an error.
     """
     future = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     inner = [node for node in body if node not in future]
@@ -132,7 +133,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
     last = inner.pop() if inner and isinstance(inner[-1], ast.Expr) else None
     value: ast.expr | None = last.value if isinstance(last, ast.Expr) else None
     if options.check or options.map or skips:
-        # The call is one expression, so that IPython displays the last value as it would without the header.
+        # The call is a single expression, so that IPython displays the last value as it would without a header.
         finish = "finish_and_display" if options.map or skips else "finish"
         value = _call(finish, *([value] if value is not None else []))
     if options.when:
@@ -159,7 +160,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
 
 
 def _attribute(name: str) -> ast.expr:
-    """Return the node for an attribute of the running cell, without a position."""
+    """Return a syntax node, without a position, for an attribute of the running cell."""
     node = ast.parse(f"{RUNNING_CELL}.{name}", mode="eval").body
     for each in ast.walk(node):
         for place in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
@@ -173,7 +174,7 @@ def _call(method: str, *arguments: ast.expr) -> ast.expr:
 
 
 def _set_line(node: ast.AST, at: ast.stmt) -> None:
-    """Give the position of `at` to all nodes that have none; the nodes of the body keep theirs."""
+    """Give the position of `at` to all nodes without a position; nodes of the body have one."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):

@@ -1,7 +1,7 @@
 """The identity of a process, and whether that process is still alive.
 
-A pid can be reused, after a reboot or in another container. So a process is identified by its place (machine, boot,
-container), its pid, and its start time as the system counts it, which does not depend on the wall clock.
+A pid can be reused, after a reboot or in another container. So a process is identified by its host (machine, boot
+and container), its pid, and its start time in the system's units, which do not depend on the wall clock.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK_VARIABLE = "NBDAG_ATTEMPT"  # environment variable that every process of an attempt inherits
-WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable: the pid of the worker, in a kernel that is the worker's child
+MARK_VARIABLE = "NBDAG_ATTEMPT"  # environment variable: the mark (unique id) of an attempt, for all its processes
+WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable with the worker's pid, set in a kernel that the worker started
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Process:
 
     host: str  # machine, boot and container
     pid: int
-    start_time: str  # in the system's own units
+    start_time: str  # in the system's units, such as clock ticks since boot
 
 
 def this_process() -> Process:
@@ -48,7 +48,7 @@ def _host() -> str:
             path = Path(place)
             parts.append(str(path.readlink()) if path.is_symlink() else path.read_text(encoding="ascii").strip())
         except OSError:
-            continue  # not Linux: the host name has to suffice
+            continue  # not Linux: only the host name is used
     return "/".join(parts)
 
 

@@ -1,9 +1,9 @@
 """A watchdog that ends a kernel when its worker has ended.
 
-Jupyter's own watchdog ends the kernel alone. The processes that the user's code started have to end too. So a thread
-polls the worker and, once that is gone, kills every process below this one and every process with the attempt's mark,
-and then the kernel's own process group. Jupyter's watchdog is switched off: it would end the kernel, and this thread
-with it, within a second, which on a busy machine is too soon to find every process.
+Jupyter's own watchdog ends only the kernel, but the processes that user code started must end too. So a thread polls
+the worker. Once the worker has exited, the thread kills all descendants of the kernel, all processes with the attempt's
+mark, and finally the kernel's process group. Jupyter's watchdog is switched off: it would end the
+kernel and this thread within a second, which is too soon on a busy machine to find every process.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import time
 
 from .identity import MARK_VARIABLE, WORKER_VARIABLE
 
-_INTERVAL = 0.5  # seconds
+_INTERVAL = 0.5  # seconds between two checks of the worker
 
 
 def start_parent_watchdog() -> None:
-    """Start the watchdog, unless this process was forked: the fork server watches its children itself."""
+    """Start the watchdog, unless this kernel was forked: the fork server watches its children."""
     worker = os.environ.pop(WORKER_VARIABLE, "")
     if worker.isdigit():
         poller = sys.modules.get("ipykernel.parentpoller")

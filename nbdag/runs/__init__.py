@@ -1,17 +1,18 @@
 """The API of runs: every verb of the command line is a function here, and every other caller uses the same functions.
 
-A surface (command line, magics, widget, papermill engine) parses its input, calls one function of this module and
-shows the result. Nothing outside this package imports its modules directly.
+The surfaces are the command line, the magics, the widget and the papermill engine. A surface parses its input, calls
+one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
+                       remember_files
     change             clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
 Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
-executed by the same scheduler, whichever function created it.
+executed by the same scheduler, whichever function is used.
 
 Each name is imported when it is first used, so a command loads only the modules that it needs.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
     from ..store.rows import AttemptRow, SchedulerRow
-    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, Filled, backfill
+    from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .execution.foreground import JobsError, PreviousRunError, run
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
+    from .queries.file_order import remember_files
     from .queries.health import Finding, health
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
@@ -93,6 +95,7 @@ __all__ = [
     "Backfill",
     "BackfillError",
     "BackfillRunningError",
+    "BackfillTick",
     "Cleaned",
     "Cleared",
     "DatabaseHealth",
@@ -101,7 +104,6 @@ __all__ = [
     "EmptySelectionError",
     "Event",
     "FailedWriterError",
-    "Filled",
     "Finding",
     "FolderMissingError",
     "JobsError",
@@ -171,6 +173,7 @@ __all__ = [
     "plain_parameters",
     "plan_run",
     "read",
+    "remember_files",
     "remove",
     "resume",
     "run",
@@ -202,6 +205,7 @@ _MODULES = {
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",
     ".queries.database": "DatabaseHealth check_db",
+    ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
@@ -213,7 +217,7 @@ _MODULES = {
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
-    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError Filled backfill",
+    ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",
@@ -225,7 +229,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
-if not TYPE_CHECKING:  # with it, mypy would accept any name
+if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

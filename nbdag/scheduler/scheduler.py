@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 HEARTBEAT_INTERVAL = 5.0  # seconds between two heartbeats
 POLL_INTERVAL = 0.2  # seconds between two polls of the store's count of changes by other processes
 SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no count of changes
-RECONNECT_TIMEOUT = 25.0  # seconds for a database server to restart; less than HEARTBEAT_TIMEOUT, else we count as dead
+RECONNECT_TIMEOUT = 25.0  # seconds for a database server to restart; others treat us as dead after HEARTBEAT_TIMEOUT
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
 _StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # dict: task → run that has its values
 _WAKE_UP = None  # an item in the queue of results that ends `wait`
@@ -327,6 +327,8 @@ class Scheduler:
 
         If another process saved first, the results are kept for the next step.
         """
+        if step.ends:
+            step.compare_files(self._store.files(step.row.id))
         change = step.change(self.id, self._pools)
         if change is None:
             step.mark_idle()

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0007"  # revision of the newest migration
+HEAD = "0008"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -144,7 +144,7 @@ schedulers = Table(
     Column("id", String(32), primary_key=True),
     Column("host", Text, nullable=False),  # identifies the machine, its boot and the container
     Column("pid", Integer, nullable=False),
-    Column("birth", Text, nullable=False),  # start time of the process, in its system's units: pids are reused
+    Column("birth", Text, nullable=False),  # start time of the process, since pids are reused
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
     Column(
@@ -204,7 +204,7 @@ instances = Table(
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
-    Column("map_index", Integer, nullable=False),  # from 0 for an instance of a mapped task, otherwise -1
+    Column("map_index", Integer, nullable=False),  # index of a mapped instance, from 0; otherwise -1
     Column("position", Integer, nullable=False),  # position of the task in the notebook, from 0
     Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
@@ -222,7 +222,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
-    Column("try_number", Integer, primary_key=True),  # from 1
+    Column("try_number", Integer, primary_key=True),  # number of the try, from 1
     Column("state", State(TaskState, 20), nullable=False),  # running, then the outcome, which never changes
     Column("started", Double, nullable=False),
     Column("ended", Double),
@@ -261,6 +261,15 @@ notes = Table(
     Column("code", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("message", Text, nullable=False),
+    ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("instance_id", Number, primary_key=True),
+    Column("try_number", Integer, primary_key=True),
+    Column("uses", JsonTuple, nullable=False),  # a list of (path, letters): core.model.job.FileUse
     ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
 )
 

@@ -1,6 +1,6 @@
-"""Fakes that nbdag's own tests use, shipped so that other projects can test with them.
+"""Fakes that nbdag's own tests use, shipped so that other projects can use them in their tests.
 
-Each fake passes the contract tests of the real thing; its docstring lists the promises that it does not keep.
+Each fake passes the contract tests of the class that it replaces. Its docstring lists what it does not support.
 """
 
 from __future__ import annotations

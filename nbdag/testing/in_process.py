@@ -1,7 +1,7 @@
 """An executor that runs attempts as threads of the calling process, so that a run takes milliseconds.
 
-It keeps the order of a task's kernel (parameters, setup, definitions, inputs, `--when`, the cell, `--check`, outputs)
-and uses the real store of values.
+An attempt executes the same steps as in a kernel, in the same order (parameters, setup, definitions, inputs, `--when`,
+the cell, `--check`, outputs), and uses the real store of values.
 
     executor = InProcessExecutor(slots=2)
     executor.start(results.put)
@@ -30,30 +30,30 @@ from ..values import Origins, ValueStore
 
 
 class _Terminated(BaseException):
-    """Raised inside the code of an attempt that was cancelled or timed out."""
+    """Raised in the code of an attempt that was cancelled or has timed out."""
 
 
 @dataclass(eq=False, slots=True)
 class _Submission:
-    """A submitted attempt without a result."""
+    """A submitted attempt that has no result yet."""
 
     job: Job
-    reason: str | None = None  # of its termination
-    thread: int | None = None  # the thread that runs its code; None before and after that
+    reason: str | None = None  # why the attempt was terminated; None: it was not
+    thread: int | None = None  # the thread that is executing the attempt's code; None: no thread is
 
 
 class InProcessExecutor:
     """Executes up to `slots` attempts at once, in threads of this process.
 
-    It keeps the executor's contract: one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`,
-    `--map`, `nbdag.Skip` and `nbdag.Fail`. It does not promise:
+    It supports one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`, `--map`, `nbdag.Skip` and
+    `nbdag.Fail`, as every executor does. It does not support:
 
     - isolation: attempts share this process's modules, environment, working directory and standard streams
     - interruption of a single call, such as a long `time.sleep`: a termination takes effect when the call returns
-    - the end of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
-    - the live notebook: IPython syntax, sensors, and the line numbers of definitions are not supported
+    - termination of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
+    - IPython: magics, sensors, and the line numbers of definitions are not supported
     - the attempt's notebook: only a text log with one line is written
-    - notes about undeclared changes, and omission of unstorable values without a reader
+    - warnings about undeclared changes, and omission of values that cannot be stored and that no task reads
     """
 
     def __init__(self, slots: int) -> None:
@@ -61,16 +61,16 @@ class InProcessExecutor:
         self._on_result: Callable[[Result], None] = lambda result: None
         self._lock = threading.Lock()
         self._waiting: deque[_Submission] = deque()
-        self._attempts: dict[Key, _Submission] = {}  # those that wait included
+        self._attempts: dict[Key, _Submission] = {}  # all attempts without a result, also those that wait for a slot
         self._threads: set[threading.Thread] = set()
         self._stopping = False
 
     def start(self, on_result: Callable[[Result], None]) -> None:
-        """Send results to `on_result`, from threads of the executor."""
+        """Set the callback for results; threads of the executor call it."""
         self._on_result = on_result
 
     def submit(self, job: Job) -> None:
-        """Start an attempt, as soon as a slot is free, and return at once."""
+        """Queue an attempt without waiting; it starts when a slot is free."""
         attempt = _Submission(job)
         with self._lock:
             if self._stopping:
@@ -90,7 +90,7 @@ class InProcessExecutor:
                 self._terminate(attempt, CANCELLED)
 
     def stop(self) -> None:
-        """Terminate all attempts, and wait for their results."""
+        """Terminate all attempts, and wait until each has a result."""
         with self._lock:
             self._stopping = True
             for attempt in self._attempts.values():
@@ -100,10 +100,10 @@ class InProcessExecutor:
             thread.join()
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
-        """Do nothing: an attempt has no process that could outlive this one."""
+        """Do nothing, because an attempt has no process of its own."""
 
     def _work(self) -> None:
-        """Execute waiting attempts, one after another, until there is none."""
+        """Execute waiting attempts, one after another, until no attempt waits."""
         while True:
             with self._lock:
                 if not self._waiting:
@@ -175,7 +175,7 @@ class InProcessExecutor:
 
     @contextmanager
     def _interruptible(self, attempt: _Submission) -> Iterator[None]:
-        """Raise `_Terminated` in the block once the attempt is terminated, but never outside of it."""
+        """Raise `_Terminated` in the block, and never after it, if the attempt is terminated."""
         with self._lock:
             if attempt.reason is not None:
                 raise _Terminated
@@ -185,7 +185,7 @@ class InProcessExecutor:
         finally:
             with self._lock:
                 attempt.thread = None
-                _raise_in(threading.get_ident(), None)  # discards one that was not raised in time
+                _raise_in(threading.get_ident(), None)  # withdraws an exception that is still pending
         if attempt.reason is not None:
             raise _Terminated
 
@@ -210,7 +210,7 @@ class InProcessExecutor:
             timer.cancel()
 
     def _terminate(self, attempt: _Submission, reason: str) -> None:
-        """Interrupt the attempt's code, or keep code that is not running yet from starting. Holds the lock."""
+        """Interrupt the attempt's code; code that is not running yet does not start. The caller holds the lock."""
         if attempt.reason is not None:
             return
         attempt.reason = reason
@@ -219,7 +219,7 @@ class InProcessExecutor:
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Raise an exception in another thread once that runs Python code; None withdraws it."""
+    """Raise an exception in a thread when the thread next executes Python code; None withdraws the exception."""
     what = ctypes.py_object(exception) if exception is not None else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
 

@@ -15,7 +15,7 @@ from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.runs.execution.report import Reports
-from nbdag.runs.queries.pinned import pinned
+from nbdag.runs.queries.pinned import run_dag
 from nbdag.scheduler import OwnedRun
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -28,11 +28,11 @@ def test_what_could_not_be_written_is_told_though_the_run_has_not_ended(
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     store = nbdag.store.open(home)
     (row,) = store.named(done.id)
-    run = OwnedRun.of(replace(row, state=state), pinned(home, row), (), (), {})
+    run = OwnedRun.of(replace(row, state=state), run_dag(home, row), (), (), {})
     home.notebook(row.digest).unlink()
     told: list[tuple[str, NbdagError]] = []
     reports = Reports(store, home, lambda row, error: told.append((row.name, error)))
-    reports.take(run)
+    reports.on_change(run)
     reports.close()
     store.close()
     assert [run for run, _ in told] == [done.id]
@@ -45,7 +45,7 @@ def test_a_run_that_changes_often_has_one_thread(
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     store = nbdag.store.open(home)
     (row,) = store.named(done.id)
-    run = OwnedRun.of(replace(row, state=RunState.RUNNING), pinned(home, row), (), (), {})
+    run = OwnedRun.of(replace(row, state=RunState.RUNNING), run_dag(home, row), (), (), {})
     made: list[str] = []
     begin = threading.Thread.__init__
 
@@ -56,7 +56,7 @@ def test_a_run_that_changes_often_has_one_thread(
     monkeypatch.setattr(threading.Thread, "__init__", count)
     reports = Reports(store, home, lambda row, error: None)
     for _ in range(5):
-        reports.take(run)
+        reports.on_change(run)
     assert made.count("nbdag-report") == 1
     reports.close()
     store.close()

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,35 @@ COMMANDS = (
 )
 
 
-@pytest.fixture
+# Each command in a forked child: what all of them import is imported once.
+EACH = """
+import json, os, sys, tempfile
+import nbdag.cli, nbdag.runs
+
+answers = []
+for words in json.loads(sys.argv[1]):
+    with tempfile.TemporaryFile("w+") as said:
+        child = os.fork()
+        if child == 0:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            sys.argv = ["nbdag", *words]
+            try:
+                nbdag.cli.main(words)
+            except SystemExit as exit:
+                os._exit(exit.code or 0)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(99)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        answers.append([code, said.read()])
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
     """Yield a folder that every user can enter and write, as /tmp is."""
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -51,6 +79,17 @@ def shared() -> Iterator[Path]:
 
 
 def call(user: int, folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return python(user, folder, "-m", "nbdag", *words, **variables)
+
+
+def call_each(user: int, folder: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Return the exit code and the output of each command, all of them from one process."""
+    done = python(user, folder, "-c", EACH, json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    return [(code, said) for code, said in json.loads(done.stdout)]
+
+
+def python(user: int, folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -63,7 +102,7 @@ def call(user: int, folder: Path, *words: str, **variables: str) -> subprocess.C
         **variables,
     }
 
-    command = [*BECOME[user], sys.executable, "-m", "nbdag", *words]
+    command = [*BECOME[user], sys.executable, *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONG)
 
 
@@ -91,9 +130,9 @@ def notebook(path: Path, user: int, *sources: str) -> None:
     os.chown(path, user, user)
 
 
-@pytest.fixture
-def planted(shared: Path) -> Path:
-    """Yield a folder in which Alice's .nbdag has a failed run, with code that Bob must not execute."""
+@pytest.fixture(scope="module")
+def template(shared: Path) -> tuple[Path, Path]:
+    """Return a folder in which Alice's .nbdag has a failed run, with code that Bob must not execute; and its copy."""
     project = shared / "project"
     trap = f"import getpass, os; open('{shared}/ran-' + str(os.getuid()), 'w').close()"
     notebook(
@@ -109,7 +148,23 @@ def planted(shared: Path) -> Path:
     call(ALICE, project, "deploy", "nb.ipynb")
     assert (shared / f"ran-{ALICE}").exists(), done.stdout + done.stderr
     project.chmod(0o777)
+    copy = shared / "copy"
+    restore(project, copy)
+    return project, copy
+
+
+@pytest.fixture
+def planted(template: tuple[Path, Path]) -> Path:
+    """Return the folder of the template as it was before any test."""
+    project, copy = template
+    shutil.rmtree(project)
+    restore(copy, project)
     return project
+
+
+def restore(source: Path, target: Path) -> None:
+    """Copy a folder with its owners, modes and times."""
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 def test_no_command_uses_the_home_of_another_user(planted: Path, shared: Path) -> None:
@@ -119,11 +174,10 @@ def test_no_command_uses_the_home_of_another_user(planted: Path, shared: Path) -
         for path in (home, *home.rglob("*")):
             path.chmod(mode if path.is_dir() else mode & 0o666)
         before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
-        for words in COMMANDS:
-            done = call(BOB, planted, *words)
-            assert done.returncode == 1, (words, done.stdout, done.stderr)
-            assert f"nbdag: {home} belongs to user {ALICE}" in done.stderr, (words, done.stderr)
-            assert "bug in nbdag" not in done.stderr
+        for words, (code, said) in zip(COMMANDS, call_each(BOB, planted, COMMANDS), strict=True):
+            assert code == 1, (words, said)
+            assert f"nbdag: {home} belongs to user {ALICE}" in said, (words, said)
+            assert "bug in nbdag" not in said
         assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
     assert not (shared / f"ran-{BOB}").exists()
 
@@ -163,8 +217,8 @@ def test_a_home_that_others_may_write_is_rejected(planted: Path) -> None:
     assert call(ALICE, planted, "status").returncode == 0
 
 
-def test_a_link_of_another_user_is_rejected(shared: Path, planted: Path) -> None:
-    elsewhere = shared / "elsewhere"
+def test_a_link_of_another_user_is_rejected(planted: Path) -> None:
+    elsewhere = planted / "elsewhere"
     elsewhere.mkdir()
     elsewhere.chmod(0o777)
     link = elsewhere / ".nbdag"

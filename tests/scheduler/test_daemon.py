@@ -97,7 +97,7 @@ def test_a_scheduler_reports_a_full_disk_and_continues(works: Works) -> None:
         works.until(lambda: works.says("the disk is full"))
         full.clear()
         assert works.ended(made).state is RunState.SUCCESS
-    assert works.says("the database answers again")
+    assert works.says("the database responds again")
 
 
 def test_a_scheduler_reports_a_clock_set_back_and_continues(works: Works) -> None:

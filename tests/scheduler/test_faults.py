@@ -191,7 +191,7 @@ def test_the_scheduler_waits_for_a_postgresql_server(
     site.until(lambda: "the database does not answer" in site.said(), "it says so")
     postgres_of_its_own.start()
     assert site.ended(run).state is RunState.SUCCESS
-    site.until(lambda: "the database answers again" in site.said(), "it says so")
+    site.until(lambda: "the database responds again" in site.said(), "it says so")
     assert site.processes[0].poll() is None
     assert site.said().count("does not answer") <= 3  # said once for each reason, not at every try
     check_marks(site)

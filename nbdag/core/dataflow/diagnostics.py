@@ -175,6 +175,10 @@ class Diagnostics:
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
             place = f"cell {maker.cell.in_file + 1}"
             reader = analysis.cell.task or ""
+            if analysis.cell.kind is CellKind.PARAMETERS:
+                message = f"{name} is read here, but parameters run first, and {where} in {place} sets it"
+                hint = f"set {name} in this cell, or compute what needs it in setup, below the parameters"
+                return _problem("NB201", analysis, line, message, hint)
             if maker.cell.task and reader in self._said_before(maker.cell.task):
                 message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
                 hint = f"remove the declaration that puts {maker.cell.task} after {reader}"
@@ -192,7 +196,8 @@ class Diagnostics:
         above = [each for each in self.versions.flows if each.analysis.position < analysis.position]
         made = {other for flow in above for other in flow.made} | set(analysis.uses.bound)
         near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
-        hint = f"set {name} in a task, setup or parameters cell above"
+        kinds = "this cell" if analysis.cell.kind is CellKind.PARAMETERS else "a task, setup or parameters cell above"
+        hint = f"set {name} in {kinds}"
         hidden = [
             each.analysis.cell.task for each in above if any(n.kind == "opaque" for n in each.analysis.uses.notes)
         ]

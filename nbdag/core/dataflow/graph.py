@@ -29,6 +29,8 @@ from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Proble
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .diagnostics import Diagnostics, cache_problems, nearest
+from .dropped_cells import dropped_cells
+from .file_order import with_literal_files
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
@@ -116,6 +118,8 @@ def _build(
         language=language,
         kernel_name=kernel_name,
     )
+    if language == "python":
+        dag = with_literal_files(dag, parsed)
     return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
 
 
@@ -186,6 +190,7 @@ def _inferred(
     problems += notebook.problems
     observed = _observed_state(cells)
     problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
+    problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
@@ -272,6 +277,8 @@ def _task(
         writes=tuple(each for each, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(flow.changes),
         aliases={each: tuple(sorted(others)) for each, others in flow.aliases.items()},
+        polls=analysis.cell.polls,
+        future_annotations=analysis.uses.future_annotations,
         opaque=any(note.kind in ("opaque", "tangle") for note in analysis.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
@@ -319,7 +326,8 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
     for name, cell in tasks.items():
         own = options[name]
         by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
-        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or RAISES_SKIP.search(cell.code):
+        by_operator = cell.polls or SKIPPING_OPERATORS.search(own.operator)
+        if own.when or own.map or by_rule or by_operator or RAISES_SKIP.search(cell.code):
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)

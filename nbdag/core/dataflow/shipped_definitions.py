@@ -149,4 +149,5 @@ def _source(analysis: CellAnalysis, definition: Defined) -> Definition:
     cell = analysis.cell
     place = Place(cell=cell.in_file, line=definition.line)
     made_by = "" if cell.made_at is None else cell.task or ""
-    return Definition(name=definition.name, source=text, place=place, made_by=made_by)
+    future = analysis.uses.future_annotations
+    return Definition(name=definition.name, source=text, place=place, made_by=made_by, future_annotations=future)

@@ -15,9 +15,9 @@ class Event:
     kind: Literal["run", "task"]
     run_id: str
     state: RunState | TaskState
-    at: float  # seconds since the epoch
+    at: float  # in seconds since the epoch
     task: str | None = None  # the task, for an event of kind "task"
-    map_index: int = -1  # from 0 for an instance of a mapped task
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 0  # number of the current try, from 1; 0 before the first try
     message: str = ""  # one sentence: an error, a warning, or the reason why a task does not run
     dag: str = ""  # id of the run's DAG

@@ -1,8 +1,8 @@
 """Hide passwords and tokens in results, reports and logs.
 
-A value is hidden by its name (`password`, `api_key`, `db_token`), or because it is a URL that contains a password.
-Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names that only measure or name a
-secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
+A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
+Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names for the size or the file of
+a secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 MASK = "***"
 
-_SHORTEST = 4  # characters of a secret that is searched for in text
+_SHORTEST = 4  # a secret with fewer characters is not searched for in texts
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
@@ -30,12 +30,12 @@ _MEASURES = frozenset({
 })
 # fmt: on
 
-_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # to the last @, as a password may contain one
+_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # ends at the last @, because a password may contain @
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a value of this name is to be hidden."""
+    """Return whether a value with this name must be hidden."""
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words[-1] in _MEASURES:
         return False
@@ -43,12 +43,12 @@ def is_secret(name: str) -> bool:
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these named values with the secret ones hidden, also inside lists and mappings."""
+    """Return these values by name; secret values are replaced by a mask, also inside lists and mappings."""
     return {name: masked_value(name, value) for name, value in values.items()}
 
 
 def masked_value(name: str, value: Any) -> Any:
-    """Return the value, or what is shown instead if it is secret. None and "" are no secrets."""
+    """Return the value, or a mask if the value is secret. None and "" are no secrets."""
     if is_secret(name):
         return value if value is None or value == "" else MASK
     if isinstance(value, str):
@@ -61,9 +61,9 @@ def masked_value(name: str, value: Any) -> Any:
 
 
 def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the secret texts among these values, each with what is shown instead.
+    """Return each secret text among these values, with the mask that replaces it.
 
-    Too short ones are omitted, as they would match by chance.
+    Short texts are omitted, because other texts would contain them by chance.
     """
     found: dict[str, str] = {}
 
@@ -86,7 +86,7 @@ def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the source code of named defaults, with literal secrets hidden; code that looks a secret up is shown."""
+    """Return the source code of defaults, by name; literal secrets are masked, code that reads a secret is not."""
     found = {}
     for name, source in sources.items():
         try:
@@ -129,6 +129,6 @@ def without_passwords(text: str) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Return a recipient of notifications as it is shown: of a URL only the scheme, as any part may be a token."""
+    """Return the text to show for a recipient of notifications: of a URL only the scheme; the rest may be a token."""
     scheme, separator, _ = recipient.partition("://")
     return f"{scheme}{separator}{MASK}" if separator else recipient

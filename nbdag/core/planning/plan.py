@@ -35,7 +35,7 @@ class Instance:
     """
 
     task: str
-    map_index: int = -1  # from 0 for an element of a mapped task
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
     ready_at: datetime | None = None  # earliest next start, in state up_for_retry or up_for_reschedule

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
@@ -36,9 +36,12 @@ class KernelRequest:
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    definitions: Sequence[tuple[str, int, str]] = ()  # name of the cell, line within the cell, source
+    # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
+    definitions: Sequence[tuple[str, int, str, bool]] = ()
+    future_annotations: bool = False
     expand: bool = False
     opaque: bool = False
+    polls: bool = False
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
@@ -62,9 +65,13 @@ class KernelRequest:
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple(
+                (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
+            ),
             expand=job.expand,
             opaque=task.opaque,
+            polls=task.polls,
+            future_annotations=task.future_annotations,
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
@@ -102,9 +109,10 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     """Return the outcome that a result of `outcome_to_dict` describes."""
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
+    files = tuple(FileUse(*each) for each in data.get("files", ()))
     elements = tuple(data.get("elements", ()))
     state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "elements": elements})
+    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

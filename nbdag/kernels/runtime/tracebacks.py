@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from IPython.core import ultratb
+
 _MISSING = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")
 _HEADER = re.compile(r"# (?:%%?(?:task|setup|params|skip)|%%dag)\b")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -28,7 +30,32 @@ def show_headers(shell: Any) -> Callable[[], None]:
         return shown if hint is None else [*shown, f"Hint: {hint}"]
 
     shown.structured_traceback = structured_traceback
-    return lambda: delattr(shown, "structured_traceback")
+    counted = _count_lines_of_cells()
+
+    def undo() -> None:
+        del shown.structured_traceback
+        counted()
+
+    return undo
+
+
+def _count_lines_of_cells() -> Callable[[], None]:
+    """Let IPython find the lines of cells in Python's cache; return a function that undoes this.
+
+    IPython looks for the file of each frame to count its lines. A kernel's cells have no file, so IPython took their
+    functions for frames without source: it showed the first line of the cell, and did not shorten a recursion.
+    """
+    original = getattr(ultratb, "get_line_number_of_frame", None)
+    if original is None:  # a version of IPython that does not count lines
+        return lambda: None
+
+    def count(frame: FrameType) -> Any:
+        entry = linecache.cache.get(frame.f_code.co_filename)
+        is_function = frame.f_code.co_name != "<module>"  # IPython shows the cell's own frame correctly
+        return len(entry[2]) if is_function and entry is not None and len(entry) == 4 else original(frame)
+
+    setattr(ultratb, "get_line_number_of_frame", count)  # noqa: B010  # mypy knows no such attribute in some versions
+    return lambda: setattr(ultratb, "get_line_number_of_frame", original)
 
 
 def hint_for(error: BaseException) -> str | None:

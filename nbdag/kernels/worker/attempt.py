@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.cell_tags import INJECTED, tags_of
-from ...core.model.job import Job, Outcome, Result
+from ...core.model.job import FileUse, Job, Outcome, Result
 from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
@@ -210,12 +210,17 @@ class Attempt:
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
         message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
-        return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
+        files = () if outcome is None else outcome.files
+        final = outcome is not None and outcome.final
+        return self._failed(message.strip(), traceback=text, final=final, files=files)
 
-    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
+    def _failed(
+        self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
+    ) -> Result:
         # A killed kernel causes many kinds of errors. The reason of the kill explains more than any of them.
         error, final = self._termination or error, final and self._termination is None
-        return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
+        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
+        return self._result(outcome, traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
         observed = {each.name: getattr(outcome, each.name) for each in fields(outcome)}

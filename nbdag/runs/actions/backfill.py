@@ -1,8 +1,9 @@
 """`backfill`: create runs for past ticks of a schedule.
 
-Each tick between two dates, within the schedule's own start and end date, gets a run if it has none; with `reprocess`
-also if its latest run failed, or ended in any way. Earlier runs stay on record. A DAG has one backfill at a time, with
-its own limit of runs at once. A scheduler executes the runs if one is alive; otherwise this process does.
+Each tick between two dates gets a run if it has none. `reprocess` adds runs for ticks whose latest run failed, or has
+ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG has one backfill at a
+time; a backfill has a separate limit of runs at once. A live scheduler executes the runs; without one, this process
+does.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ..creation.partial_runs import borrow
 from ..creation.prepare import choose, plain_parameters, record_parameters
 from ..execution.foreground import execute_runs
 from ..execution.recovery import fail_orphans, recover
-from ..queries.deployments import opened_dag
+from ..queries.deployments import open_store_and_dag
 from ..queries.liveness import live_schedulers
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -44,7 +45,7 @@ REPROCESS: Mapping[str, frozenset[RunState]] = {
 
 @error
 class BackfillError(NbdagError):
-    """The request for a backfill is invalid."""
+    """A backfill was requested with invalid dates or options."""
 
     exit_code = 2
 
@@ -65,13 +66,13 @@ class BackfillRunningError(NbdagError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class BackfillTick:
     """A tick of a backfill."""
 
     date: datetime  # the logical date, in the schedule's zone
-    made: bool  # whether a run is created for it, or would be
-    reason: str  # such as "its run succeeded"
-    run: str = ""  # the id of the new run
+    made: bool  # whether the backfill (or its dry run) creates a run for the tick
+    reason: str  # why a run is created or not, such as "it has no run"
+    run: str = ""  # the id of the new run; "" if none was created
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,8 @@ class Backfill:
     """The ticks and runs of a backfill, or of its dry run."""
 
     dag: str
-    ticks: tuple[Filled, ...]  # in the order in which they run
-    owner: str = ""  # the process that executes the runs, for people; "": this one
+    ticks: tuple[BackfillTick, ...]  # in the order in which their runs start
+    owner: str = ""  # describes the process that executes the runs; "": this process
     runs: tuple[Run, ...] = ()
 
 
@@ -102,14 +103,15 @@ def backfill(
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
 ) -> Backfill:
-    """Create a run for each tick from `first` to `last`, both included; dates without a zone are in the schedule's.
+    """Create a run for each tick from `first` to `last`, both included.
 
-    `reprocess`: "none" skips ticks that have a run, "failed" creates another run if the latest one failed, "completed"
-    if it ended in any way. `tasks` limits the runs to these tasks; the values of the others come from the latest run of
-    the same tick. `on_plan` receives the new runs before they are executed here. `dry_run` creates nothing.
+    A date without a time zone is in the schedule's zone. `reprocess` selects ticks that already have a run: "none"
+    skips them, "failed" adds a run if the latest one failed, "completed" adds a run if the latest one has ended.
+    `tasks` limits the runs to these tasks; the values of all other tasks come from the latest run of the same tick.
+    `on_plan` receives the plan before this process executes the runs. `dry_run` creates no runs.
     """
     here = the_home(home)
-    with opened_dag(here, dag, to_change=not dry_run) as (store, row):
+    with open_store_and_dag(here, dag, to_change=not dry_run) as (store, row):
         now = datetime.now(UTC)
         timetable = timetable_of(row)
         if timetable.ticks is None:
@@ -139,7 +141,7 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: planner.borrowed(each.date) for each in wanted}
-        fail_orphans(store, here)  # an orphaned run would keep its backfill unfinished
+        fail_orphans(store, here)  # an orphaned run would keep an earlier backfill unfinished
         rows = store.backfills.create(
             dag,
             [planner.new(each, lent[each.date]) for each in wanted],
@@ -175,13 +177,13 @@ def _bounds(timetable: Timetable) -> str:
 
 
 class _Planner:
-    """Decide which ticks get a run, and build the new runs."""
+    """Decides which ticks get a run, and builds the new runs."""
 
     def __init__(
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
         parameters: Mapping[str, Any], allow_unknown: bool, now: datetime,
     ) -> None:  # fmt: skip
-        # Built once: the tasks depend on the parameters alone, which all of the runs share.
+        # The tasks are built once: they depend only on the parameters, which are the same for all runs.
         digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
         self.store, self.home, self.timetable, self.now = store, home, timetable, now
         self.row = replace(row, digest=digest)
@@ -189,7 +191,7 @@ class _Planner:
         self.values, self.notes = record_parameters(self.notebook, parameters, allow_unknown=allow_unknown)
         self.earlier: dict[float, list[RunRow]] = {}
 
-    def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[Filled]:
+    def ticks(self, first: datetime, last: datetime, again: frozenset[RunState]) -> list[BackfillTick]:
         for run in self.store.backfills.runs_between(self.row.id, first.timestamp(), last.timestamp()):
             self.earlier.setdefault(run.logical_date, []).append(run)
         found = []
@@ -197,11 +199,11 @@ class _Planner:
             latest = next(reversed(self.earlier.get(tick.timestamp(), [])), None)
             made = latest is None or latest.state in again
             reason = "it has no run" if latest is None else f"its run {latest.name} is {latest.state.value}"
-            found.append(Filled(date=tick.astimezone(self.timetable.zone), made=made, reason=reason))
+            found.append(BackfillTick(date=tick.astimezone(self.timetable.zone), made=made, reason=reason))
         return found
 
     def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
-        """Return the runs that a partial run of this tick borrows values from, by task, and notes about them."""
+        """Return, by task, the runs whose values a partial run of this tick borrows, and notes about these runs."""
         if not self.choice.partial:
             return {}, ()
         earlier = self.earlier.get(date.timestamp(), [])
@@ -211,7 +213,7 @@ class _Planner:
             self.choice.tasks,
             self.values,
             values_from=earlier[-1] if earlier else None,
-            read=lambda run: pinned(self.home, run),
+            read=lambda run: run_dag(self.home, run),
         )
         if not earlier and found.runs:
             raise BackfillError(
@@ -221,7 +223,7 @@ class _Planner:
             )
         return {task: run.id for task, run in found.runs.items()}, found.notes
 
-    def new(self, tick: Filled, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
+    def new(self, tick: BackfillTick, lent: tuple[Mapping[str, int], tuple[Note, ...]]) -> NewRun:
         date = tick.date.astimezone(UTC)
         start, _ = self.timetable.data_interval(date)
         name = scheduled_name(date, "backfill")

@@ -10,7 +10,7 @@ from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskS
 from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import Change
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 from ..queries.liveness import owner_of
 from ..queries.records import Run
 from ..queries.runs import UnknownRunError, find_row, home_of, id_of, read_runs
@@ -29,12 +29,13 @@ class RunEndedError(NbdagError):
 
 
 def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Ask the owner of a run to cancel it, and return the run. The owner ends its tasks first, so this takes a moment.
+    """Request the cancellation of a run, and return the run as it is recorded now.
 
-    A run without an owner and without a running task is cancelled at once.
+    The process that owns the run terminates the running tasks first, so the returned run may still be running. A run
+    without an owner and without running tasks is cancelled at once.
     """
     here = home_of(run, home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
@@ -50,7 +51,7 @@ def _cancel_at_once(store: Store, run: int) -> None:
     while row.state not in RUN_FINISHED:
         instances = store.instances([run])[run]
         if any(each.state in ACTIVE for each in instances):
-            return  # their scheduler has ended: the next one ends their processes, and the run
+            return  # tasks of a dead scheduler: the next scheduler kills their processes and cancels the run
         skipped = [
             replace(each, state=move(each.state, TaskState.SKIPPED), wake=None)
             for each in instances

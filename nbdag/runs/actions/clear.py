@@ -1,10 +1,9 @@
 """Reset tasks of a run so that they run again (`clear`), or set their state by hand (`mark`).
 
-Clearing resets finished tasks to none: their attempts stay on record, their retries count from zero, and an ended run
-is queued again, with the notebook that it was created with or the one deployed now. A running task is ended first
-(`restarting`). Marking gives a task a state without an attempt; tasks that were blocked by it can then run.
-
-The owner of a running run notices the change. A run that was queued again waits for a scheduler, or for `resume`.
+Clearing resets finished tasks to the state `none`. Earlier attempts are kept, and the count of retries restarts at
+zero. A running task is terminated first (`restarting`). A run that has ended is queued again, with its pinned notebook
+or the one that is deployed now; it then waits for a scheduler, or for `resume`. Marking sets a task's state without an
+attempt; tasks that were blocked by the task can then run. The process that owns a running run picks up either change.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import pinned, text_of
+from ..queries.pinned import pinned_text, run_dag
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-Wanted = tuple[str, int | None]  # task, map index; None: every instance of it
+Wanted = tuple[str, int | None]  # task, map index; None: every instance of the task
 
 _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 MARKS = {state.value: state for state in (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)}
@@ -47,7 +46,7 @@ class NothingToClearError(NbdagError):
 
     dag: str
     run: str
-    what: str  # the condition that no task meets
+    what: str  # what no task does or is: "has failed"
     template = "nothing to clear: no task of run {run} {what}; `nbdag status {which}` shows its tasks"
 
     @property
@@ -57,19 +56,19 @@ class NothingToClearError(NbdagError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """The tasks that were cleared or marked, and their run."""
+    """The result of `clear` or `mark`: the changed tasks, and the run."""
 
     run: Run
     tasks: tuple[str, ...]  # `train`, or `train[3]` for an instance; in notebook order
-    restarting: tuple[str, ...] = ()  # the running ones among them, which are ended first
-    queued_again: bool = False  # the run had ended
-    owner: str = ""  # the process that owns the run now, for people; "": none
-    edited: str = ""  # one sentence if cells of these tasks were edited since the version that the run executes
+    restarting: tuple[str, ...] = ()  # those of `tasks` that were running, and are terminated first
+    queued_again: bool = False  # whether the run had ended, and so was queued again
+    owner: str = ""  # describes the process that owns the run now; "" if there is none
+    edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selection of tasks to clear: the named ones or all, limited to some states."""
+    """A selection of tasks to clear: the named ones or all, optionally only those in certain states."""
 
     tasks: Sequence[str]
     upstream: bool
@@ -91,9 +90,9 @@ def clear(
 ) -> Cleared:
     """Reset tasks of a run so that they run again: the named ones (`train`, or `train[3]` for an instance), or all.
 
-    `upstream` and `downstream` include the tasks above and below the named ones. `only_failed` limits the selection to
-    tasks that failed, or could not run because an upstream task failed. `deployed` switches the run to the notebook
-    that is deployed now. `dry_run` changes nothing.
+    `upstream` and `downstream` add all tasks upstream and downstream of the named ones. `only_failed` limits the
+    selection to tasks that failed, or could not run because an upstream task failed. `deployed` switches the run to the
+    version of the notebook that is deployed now. `dry_run` changes nothing.
     """
     selection = Selection(tasks, upstream, downstream, _FAILED if only_failed else None)
 
@@ -103,16 +102,17 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
-        return clearing(store, pinned(here, row), row, selection)
+        return clearing(store, run_dag(here, row), row, selection)
 
     done = _change(run, dag, home, step, dry_run=dry_run)
     return replace(done, edited=edited_since(done.run, done.tasks))
 
 
 def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
-    """Describe edits of the notebook's file that a run, which keeps its own version, does not execute; "" without any.
+    """Return one sentence about edits of the notebook that a run does not execute, or "" if there are none.
 
-    Only the cells of these tasks count (default: all that did not succeed), and those that every task needs.
+    A run executes its pinned notebook. Edits count in the cells of these tasks (default: all tasks that did not
+    succeed) and in the setup and parameters cells.
     """
     if run.source is None:
         return ""
@@ -120,9 +120,9 @@ def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
         each.id for each in run if each.state is not TaskState.SUCCESS
     ]
     try:
-        pinned_text = text_of(run.home, run.digest, run.id)
-        dag = notebooks.read_text(pinned_text, name=run.source.name)
-        before, now = (_code(each, run.source.name) for each in (pinned_text, notebooks.read_file(run.source)))
+        pinned = pinned_text(run.home, run.digest, run.id)
+        dag = notebooks.read_text(pinned, name=run.source.name)
+        before, now = (_code(each, run.source.name) for each in (pinned, notebooks.read_file(run.source)))
     except NbdagError:
         return ""
     gone = {source for source in before if source not in now}
@@ -149,7 +149,7 @@ def _code(content: bytes, name: str) -> set[str]:
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:
     """Clear every task of an ended run that did not succeed, and return these tasks."""
     unsuccessful = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
-    change, chosen = clearing(store, pinned(here, row), row, Selection((), False, False, unsuccessful))
+    change, chosen = clearing(store, run_dag(here, row), row, Selection((), False, False, unsuccessful))
     if store.save(change) is None:
         raise RunBusyError(row.name)
     return chosen
@@ -163,7 +163,7 @@ def mark(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Set tasks to success, failed or skipped without an attempt. A running task is ended.
+    """Set tasks to success, failed or skipped without an attempt. A running task is terminated.
 
     Downstream tasks that failed or could not run are cleared, so that they run again.
     """
@@ -172,20 +172,20 @@ def mark(
     to = MARKS[state]
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
-        return _marking(store, pinned(here, row), row, tasks, to)
+        return _marking(store, run_dag(here, row), row, tasks, to)
 
     return _change(run, dag, home, step)
 
 
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
-    """Return the change that clears the selected tasks, and these tasks as they are now.
+    """Return the change that clears the selected tasks, and the current rows of these tasks.
 
-    They include tasks that the newly deployed notebook no longer has: the scheduler removes these.
+    The selection includes tasks that the newly deployed notebook no longer has; the scheduler removes them.
     """
     if dag.unbuilt:
         return Change(
             run=_queued_again(row), at=time.time()
-        ), []  # its tasks could not be built, so building is retried
+        ), []  # the run has no tasks because building failed: queue it, so that building is retried
     instances = store.instances([row.id])[row.id]
     wanted = _wanted(row, dag, instances, selection.tasks)
     if selection.tasks:
@@ -259,7 +259,7 @@ def _queued_again(row: RunRow) -> RunRow:
 
 
 def _placeholders(dag: Dag, instances: Sequence[InstanceRow], chosen: Sequence[InstanceRow]) -> list[NewInstance]:
-    """Return the placeholders that expand those mapped tasks of which every instance was cleared."""
+    """Return a placeholder for each mapped task whose instances were all cleared, so that the task expands again."""
     ids = {each.id for each in chosen}
     found = []
     for task in dict.fromkeys(each.task for each in chosen if each.map_index >= 0 and each.task in dag.tasks):
@@ -307,7 +307,7 @@ def _change(
     dry_run: bool = False,
 ) -> Cleared:
     here = home_of(run, home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         for _ in range(20):

@@ -16,8 +16,8 @@ from ...scheduler import instances_of, new_run, next_date, timetable_of
 from ...store.rows import DagRow
 from ..creation.plan import pool_notes
 from ..creation.prepare import digest_of, new_name, prepare, record_parameters
-from ..queries.deployments import Deployed, opened_dag, read_deployments
-from ..queries.pinned import notebook_of
+from ..queries.deployments import Deployed, open_store_and_dag, read_deployments
+from ..queries.pinned import pinned_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -29,11 +29,11 @@ def deploy(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Deployed:
-    """Pin a notebook as it is now and activate its schedule; deploying it again adds a version.
+    """Pin the current version of a notebook and activate its schedule; deploying it again adds a version.
 
-    The source is pinned: each run builds the tasks of its %%dag cell itself, and they are built here only as a check.
-    `built`: see `run`. A notebook that could not run raises an `NbdagError`. An unchanged schedule continues from its
-    last tick, and a paused DAG stays paused.
+    The notebook is pinned as written: each run builds the tasks of the %%dag cell again, and `deploy` builds them only
+    as a check. `built`: see `run`. A notebook that could not run raises an `NbdagError`. An unchanged schedule
+    continues from its last tick, and a paused DAG stays paused.
     """
     here = the_home(home)
     prepared = prepare(notebook, cwd=cwd, built=built)
@@ -44,7 +44,7 @@ def deploy(
     store = stores.open(here)
     try:
         for _ in pool_notes(store.pools(), prepared):
-            pass  # a pool that is too small raises; a missing pool is only a note, which `check` shows
+            pass  # a pool that is too small raises an error; notes about missing pools are not shown here
         here.pin(digest, prepared.source)
         before = store.deployments.get(dag.id)
         row = DagRow(
@@ -70,21 +70,21 @@ def deploy(
 
 
 def remove(dag: str, *, home: Home | None = None) -> None:
-    """Remove a DAG from the deployed ones: its schedule creates no more runs. Existing runs stay and continue."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    """Remove a deployment, so that its schedule creates no more runs. Existing runs are kept and continue."""
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.remove(row.id)
 
 
 def pause(dag: str, *, home: Home | None = None) -> Deployed:
     """Pause a DAG's schedule: it creates no runs until `unpause`. A triggered run still executes."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, True, row.next_date)
         return read_deployments(store, [row.id])[0]
 
 
 def unpause(dag: str, *, home: Home | None = None) -> Deployed:
-    """Unpause a DAG's schedule. It creates a run for the last missed tick, or for each of them with catchup."""
-    with opened_dag(home, dag, to_change=True) as (store, row):
+    """Unpause a DAG's schedule. The schedule creates a run for the last missed tick; with catchup, for each one."""
+    with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
         return read_deployments(store, [row.id])[0]
 
@@ -100,14 +100,14 @@ def trigger(
 ) -> Run:
     """Create a run of a deployed DAG, paused or not. A scheduler executes it; see `live_scheduler`.
 
-    `logical_date` is the time that the run is for (default: now), in the schedule's zone unless it has a zone of its
-    own; the schedule then determines the data interval. Without `cache`, tasks with --cache are executed in any case.
-    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
+    `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
+    without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
+    unchanged. A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
     """
     here = the_home(home)
-    with opened_dag(here, dag, to_change=True) as (store, row):
+    with open_store_and_dag(here, dag, to_change=True) as (store, row):
         now = datetime.now(UTC)
-        notebook = notebook_of(here, row.digest, row.path)
+        notebook = pinned_dag(here, row.digest, row.path)
         values, notes = record_parameters(notebook, parameters or {}, allow_unknown=allow_unknown)
         start = end = now
         if logical_date is not None:

@@ -1,4 +1,4 @@
-"""`doctor`: recover what ended processes left, then check this installation. `stop_servers` ends the fork servers."""
+"""`doctor`: recover the runs of dead processes, then check this installation. `stop_servers` stops fork servers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from ...errors import NbdagError
 from ...home import Home, the_home
 from ..execution.recovery import recover
 from ..queries.health import Finding, health
-from ..queries.runs import opened
+from ..queries.runs import open_store
 
 
 def doctor(home: Home | None = None) -> Iterator[Finding]:
     """Yield every finding about this installation, after recording orphaned runs as failed.
 
-    In a home that cannot be written nothing is recovered; that is a finding too.
+    If the home is not writable, nothing is recovered, and a finding reports that.
     """
     try:
         recovered = list(_recovered(the_home(home)))
-    except NbdagError:  # the home cannot be used, which is a finding
+    except NbdagError:  # the home cannot be used; `health` reports this as a finding
         recovered = []
     yield from health(home)
     yield from recovered
 
 
 def stop_servers() -> None:
-    """Stop the fork servers that keep kernels warm, with every kernel in them."""
+    """Stop the fork servers, which keep kernels warm, and kill every kernel that they forked."""
     from ...kernels.forkserver import server_registry
 
     with contextlib.suppress(server_registry.NoServerError, OSError):
@@ -37,7 +37,7 @@ def stop_servers() -> None:
 
 def _recovered(home: Home) -> Iterator[Finding]:
     try:
-        with opened(home, to_change=True) as store:
+        with open_store(home, to_change=True) as store:
             failed, reset = ([], []) if store is None else recover(store, home)
     except NbdagError as error:
         yield Finding(what="recovery", level="problem", said=str(error))

@@ -1,8 +1,9 @@
 """Delete the records of old runs, and the files that no run needs.
 
-A record is deleted once its run has ended longer ago than asked, unless a kept run has borrowed its values. A file is
-kept while a recorded run or a deployment needs it. A file younger than an hour, or younger than the oldest attempt
-that is running, is kept too: such an attempt may have stored it without having recorded it yet.
+The caller chooses how long records are kept after a run has ended. A run whose values were borrowed by a kept run is
+kept as well. A file is kept while a recorded run or a deployment needs it. New files are kept too, because a running
+attempt may have stored a file that it has not recorded yet: files younger than an hour, and files that are newer than
+the start of the oldest running attempt.
 """
 
 from __future__ import annotations
@@ -16,43 +17,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
-from ..execution.recovery import opened_recovered
+from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow
     from ...store.store import Store
 
-GRACE = 3600.0  # seconds
+GRACE = 3600.0  # seconds: younger files are never deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
-    """The runs and files that were deleted, or would be."""
+    """The numbers of runs and files that were deleted, or that a dry run would delete."""
 
-    runs: tuple[str, ...] = ()  # ids of runs whose record is deleted
-    oldest: datetime | None = None  # end of the oldest of these runs
-    newest: datetime | None = None  # end of the newest
-    values: int = 0  # files
-    notebooks: int = 0  # pinned notebooks
-    folders: int = 0  # of runs: reports, notebooks and logs of attempts
-    bytes: int = 0  # of all these files
+    runs: tuple[str, ...] = ()  # ids of the runs whose records were deleted
+    oldest: datetime | None = None  # end of the run that ended first
+    newest: datetime | None = None  # end of the run that ended last
+    values: int = 0  # number of files of values
+    notebooks: int = 0  # number of pinned notebooks
+    folders: int = 0  # number of run folders, which hold the report and the notebooks and logs of attempts
+    bytes: int = 0  # total size of these files
 
 
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files."""
     here = the_home(home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             return Cleaned()
         return Cleaned(**_about(_delete_records(store, keep, dry_run)))
 
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Delete files that no run needs; with `keep`, first delete the records of runs that ended `keep` seconds ago."""
+    """Delete files that no run needs; with `keep`, first delete records as `clean_db` does."""
     from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
 
     here = the_home(home)
-    with opened_recovered(here) as store:
+    with open_recovered_store(here) as store:
         if store is None:
             return Cleaned()
         deleted = [] if keep is None else _delete_records(store, keep, dry_run)
@@ -107,7 +108,7 @@ def _last_change(path: Path) -> float:
     try:
         return max([path.stat().st_mtime, *(each.stat().st_mtime for each in path.rglob("*"))])
     except OSError:
-        return time.time()  # another process is changing this folder
+        return time.time()  # another process is changing this folder, so treat the folder as new
 
 
 def _size(path: Path) -> int:
@@ -120,12 +121,12 @@ def _size(path: Path) -> int:
 def _remove(path: Path, newest: float) -> bool:
     """Delete a file or folder unless it has been used since `newest`; return whether it was deleted.
 
-    It is renamed first, so that a task that uses it meanwhile either finds it or stores its value again.
+    The file is renamed first, so that a task that uses it at the same time either finds it or stores the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:
         path.rename(aside)
-    except FileNotFoundError:  # another gc was faster
+    except FileNotFoundError:  # another gc process has deleted the file
         return False
     used = _last_change(aside) >= newest
     if used and not path.exists():

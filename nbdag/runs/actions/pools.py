@@ -77,7 +77,7 @@ def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
 
 
 def delete_pool(name: str, *, home: Home | None = None) -> Pool:
-    """Delete a pool, and return it. Tasks that name it then run one at a time."""
+    """Delete a pool, and return it. Tasks that name a deleted pool run one at a time."""
     here = the_home(home)
     known = {pool.name: pool for pool in list_pools(here)}
     if name not in known:

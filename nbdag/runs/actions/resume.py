@@ -1,7 +1,7 @@
 """`resume`: continue a run in the foreground until it ends.
 
-A run that `clear` queued again, or whose scheduler has ended, continues as it is recorded. In a run that failed or was
-cancelled, every task that did not succeed is reset first.
+An unfinished run continues with its remaining tasks: `clear` queued it again, or its scheduler has ended. In a run that
+failed or was cancelled, every task that did not succeed is reset first.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..execution.foreground import execute_runs
 from ..execution.recovery import recover
 from ..queries.liveness import owner_of
 from ..queries.records import Run
-from ..queries.runs import UnknownRunError, find_row, home_of, id_of, opened, read_runs
+from ..queries.runs import UnknownRunError, find_row, home_of, id_of, open_store, read_runs
 from .clear import clear_unsuccessful
 
 
 @error
 class RunOwnedError(NbdagError):
-    """The run is owned by a process that is alive."""
+    """A run whose owner is alive cannot be resumed here."""
 
     dag: str
     run: str
@@ -58,13 +58,13 @@ def resume(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Run:
-    """Continue a run that no other process owns, wait for its end and return it.
+    """Continue a run that no other process owns, wait until the run ends, and return it.
 
     In a run that has ended without success, every task that did not succeed is executed again. `jobs`, `kernels`,
     `executor` and `on_event`: see `run`.
     """
     here = home_of(run, home)
-    with opened(here, to_change=True) as store:
+    with open_store(here, to_change=True) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         recover(store, here)

@@ -1,1 +1,1 @@
-"""Create a run: check every requirement, plan the run, and build the tasks of a %%dag cell."""
+"""Create a run: check the requirements, plan the run, and build the tasks of a %%dag cell."""

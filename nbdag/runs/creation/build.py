@@ -1,9 +1,9 @@
 """Build the tasks of a run before it starts.
 
-A deployment pins only the source of a notebook. A triggered or scheduled run begins with that source and its
-parameters; the process that owns the run builds the tasks, pins the built notebook, and records both. A run whose tasks
-cannot be built fails with the reason. A scheduler builds in threads, because the code of a `%%dag` cell may take long
-and other runs should not wait for it.
+A deployment pins the notebook as written, before any tasks are built. A triggered or scheduled run starts from that
+pinned notebook and the run's parameters: the process that owns the run executes the `%%dag` cell, pins the built
+notebook, and records its digest and tasks. If that fails, the run fails with the reason. A scheduler builds in threads,
+because a `%%dag` cell may take long and other runs should not wait.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import fail_run, new_instance
 from ...store.rows import Change, RunRow
-from ..queries.pinned import pinned, text_of
+from ..queries.pinned import pinned_text, run_dag
 from .prepare import NotebookProblemsError, digest_of
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-MAX_BUILDS = 2  # at once, in one scheduler
-RETRY_DELAY = 5.0  # seconds until a build is retried after an error of the database or the disk
+MAX_BUILDS = 2  # runs that one scheduler builds at once
+RETRY_DELAY = 5.0  # seconds until building is retried after a database or disk error
 
 
 def pin_built(
     home: Home, digest: str, path: str, cwd: str, parameters: Mapping[str, Any], kernel: str | None = None
 ) -> tuple[str, Dag]:
-    """Build the tasks of a pinned source, pin the built notebook, and return its digest and DAG."""
-    source = text_of(home, digest, Path(path).name)
+    """Build the tasks of a pinned notebook, pin the result, and return its digest and DAG."""
+    source = pinned_text(home, digest, Path(path).name)
     built = build(source, name=Path(path).name, cwd=Path(cwd), parameters=parameters, kernel_name=kernel)
     if built.dag.errors:
         raise NotebookProblemsError(Path(path), tuple(built.dag.errors))
@@ -48,8 +48,8 @@ def pin_built(
 
 
 def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
-    """Build the tasks of a run unless they are built already, and return the run as it is recorded then."""
-    if row.state in RUN_FINISHED or not pinned(home, row).unbuilt:
+    """Build the tasks of a run unless they are already built, and return the updated record of the run."""
+    if row.state in RUN_FINISHED or not run_dag(home, row).unbuilt:
         return row
     at = time.time()
     try:
@@ -58,13 +58,13 @@ def build_run(store: Store, home: Home, row: RunRow) -> RunRow:
         fail_run(store, row, error.sentence, time.time())
     else:
         added = [new_instance(dag, task) for task in dag.tasks]
-        # A rejected save means that another process has built the run, or ended it.
+        # The save is rejected if another process has built or ended the run in the meantime.
         store.save(Change(run=replace(row, digest=digest), added=added, built=True, at=at))
     return store.run(row.id)
 
 
 class Builder:
-    """Build the runs of one scheduler, each in its own thread; everything else happens in the scheduler's thread."""
+    """Builds the tasks of a scheduler's runs, one thread per run. All callbacks run in the scheduler's thread."""
 
     def __init__(
         self,
@@ -80,13 +80,13 @@ class Builder:
         self._home = home
         self._read = read
         self._later = later  # calls a function in the scheduler's thread
-        self._done = done  # receives each run that was built, or failed
-        self._on_trouble = on_trouble  # receives, once, the reason why a run cannot be built now
+        self._done = done  # called with each run whose tasks were built, or could not be built
+        self._on_trouble = on_trouble  # called once per run and reason if the run cannot be built for now
         self._building: set[int] = set()
-        self._trouble: dict[int, tuple[str, float]] = {}  # by run: reason, and time of the retry (monotonic)
+        self._trouble: dict[int, tuple[str, float]] = {}  # run number → reason, monotonic time of the retry
 
     def is_ready(self, row: RunRow) -> bool:
-        """Return whether the run has its tasks. If not, start building them: `done` is called at the end."""
+        """Return whether the run's tasks are built. If not, start building them; `done` is called at the end."""
         try:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True
@@ -103,7 +103,7 @@ class Builder:
         try:
             row = build_run(self._store, self._home, row)
             trouble = ""
-        except NbdagError as error:  # of the database or the disk
+        except NbdagError as error:  # a database or disk error
             trouble = str(error)
         finally:
             self._later(lambda: self._finish(row, trouble))

@@ -1,7 +1,8 @@
 """Find the values that a partial run borrows for the tasks that it does not execute.
 
-Each value comes from the latest run in which its task succeeded or was skipped, or from the run that the user names. A
-missing value is an error. A value whose task has changed since, or whose run had other parameters, is a note.
+Each value comes from the latest run in which the task that writes it succeeded or was skipped, or from the run that the
+user names. A missing value raises an error. A note reports if that task's code has changed since, or if the earlier run
+had other parameters.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class NoStoredValueError(NbdagError):
     reader: str
     name: str
     source: str  # the task that sets the value
-    run: str | None  # the run that was searched; None: all of them
+    run: str | None  # the run that was searched; None: all runs were
     template = (
         "{reader} reads {name!r} of {source}, which {missing}; run {source} first, or include its upstream tasks with "
         "--upto {reader}"
@@ -42,10 +43,10 @@ class NoStoredValueError(NbdagError):
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """The values that come from earlier runs."""
+    """The earlier runs whose values a partial run uses."""
 
-    runs: Mapping[str, RunRow]  # task → the run that its values come from
-    notes: tuple[Note, ...]  # differences between those runs and the notebook now
+    runs: Mapping[str, RunRow]  # task → the run whose values of this task are used
+    notes: tuple[Note, ...]  # differences between these runs and the current notebook
 
 
 def borrow(
@@ -57,7 +58,7 @@ def borrow(
     values_from: RunRow | None,
     read: Callable[[RunRow], Dag],
 ) -> Borrowed:
-    """Find a source for every value that the chosen tasks read from other tasks. `store` is None in a new home."""
+    """Find a run for every value that the chosen tasks read from other tasks. `store` is None in a new home."""
     lenders = _Lenders(store, dag.id, values_from)
     for task in chosen:
         for wanted in dag.tasks[task].inputs:
@@ -67,7 +68,7 @@ def borrow(
 
 
 class _Lenders:
-    """Find the run to borrow each task's values from, with one query per task."""
+    """Finds the run whose values of a task are borrowed, with one query per task."""
 
     def __init__(self, store: Store | None, dag: str, named: RunRow | None) -> None:
         self._store = store
@@ -77,7 +78,7 @@ class _Lenders:
         self._names: dict[str, tuple[RunRow | None, frozenset[str] | None]] = {}
 
     def find(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
-        """Return the run in which the task finished, and the names that it stored (None if it was skipped)."""
+        """Return the run in which the task finished, and the names that the task stored (None if it was skipped)."""
         if task not in self._names:
             self._names[task] = self._query(task)
         return self._names[task]
@@ -97,18 +98,18 @@ class _Lenders:
         assert self._store is not None
         if run.tasks is None or task in run.tasks:
             return self._store.latest_with(run.dag, task, run.id)
-        lender = self._store.borrowed([run.id])[run.id].get(task)  # that run borrowed the value itself
+        lender = self._store.borrowed([run.id])[run.id].get(task)  # the run found may itself have borrowed the values
         return None if lender is None else self._store.run(lender)
 
 
 def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Input) -> None:
     for source in wanted.sources:
         if source in chosen:
-            return  # this task is executed before, and its value shadows those of tasks above
+            return  # this task is executed first, and replaces the values of earlier writers
         run, names = lenders.find(source)
         if run is not None and names is None:
             lenders.used[source] = run
-            continue  # it was skipped there, so the value of a task above applies
+            continue  # the task was skipped in that run, so the value of an earlier writer applies
         if run is None or names is None or wanted.name not in names:
             if wanted.optional:
                 continue
@@ -153,9 +154,9 @@ def _differs(before: Dag, now: Dag, task: str) -> bool:
 
 
 def _code_of(dag: Dag, task: Task) -> tuple[object, ...]:
-    """Return all code and options that determine a task's values, apart from its inputs."""
+    """Return the code and options that determine a task's values, without the inputs."""
     return (
-        normalized(task.code),  # without the header: its options count below
+        normalized(task.code),  # without the header, whose options are added below
         [getattr(task.options, name) for name in RESULT_OPTIONS],
         [definition.source for definition in task.definitions],
         [dag.cells[index].code for index in task.setup],

@@ -12,8 +12,8 @@ from ...core.model.job import Note
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
 from ...errors import NbdagError, error
 from ...home import Home, the_home
-from ..queries.pinned import pinned
-from ..queries.runs import UnknownRunError, find_row, opened
+from ..queries.pinned import run_dag
+from ..queries.runs import UnknownRunError, find_row, open_store
 from .partial_runs import Borrowed, borrow
 from .prepare import Prepared, prepare
 
@@ -42,7 +42,7 @@ class Planned:
     task: str
     runs: bool
     reason: str  # one sentence
-    after: tuple[str, ...]  # selected tasks that it waits for
+    after: tuple[str, ...]  # selected tasks that this task waits for
 
 
 def plan_run(
@@ -63,9 +63,9 @@ def plan_run(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> list[Planned]:
-    """Return what `run` would do with each task, and why, in run order. Nothing is written.
+    """Return, for each task in run order, whether `run` would execute it, and why. Nothing is written.
 
-    An error that `run` would raise before it starts is raised here, too; `on_note` receives its warnings.
+    Errors that `run` would raise before it starts are raised here too; `on_note` receives each warning.
     """
     here = the_home(home)
     prepared = prepare(
@@ -82,7 +82,7 @@ def plan_run(
         built=built,
     )
     dag, chosen = prepared.dag, prepared.choice.tasks
-    with opened(here) as store:
+    with open_store(here) as store:
         borrowed = borrow_values(store, here, prepared, values_from)
         sizes = DEFAULT_POOLS if store is None else store.pools()
     for note in (*prepared.notes, *borrowed.notes, *pool_notes(sizes, prepared)):
@@ -119,7 +119,7 @@ def borrow_values(store: Store | None, home: Home, prepared: Prepared, values_fr
         prepared.choice.tasks,
         prepared.parameters,
         values_from=named,
-        read=lambda row: pinned(home, row),
+        read=lambda row: run_dag(home, row),
     )
 
 

@@ -1,7 +1,7 @@
 """Check every requirement of a run before it starts.
 
 Read the notebook, build the tasks of its %%dag cell, choose the tasks to execute, and check the parameters, the kernel,
-the working directory and the output path. Every mistake is reported here, before anything is written or started.
+the working directory and the output path. Mistakes are reported before anything is written or started.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import absolute
 
-_MAX_DEPTH = 100  # levels of nested lists and mappings in a parameter
-_MAX_VALUES = 1_000_000  # in one parameter; a short YAML text with aliases can expand to any number
+_MAX_DEPTH = 100  # maximum number of nested levels in a parameter
+_MAX_VALUES = 1_000_000  # maximum number of values in a parameter; a short YAML text with aliases can expand to more
 
 
 @error
@@ -72,7 +72,7 @@ class UnknownTaskError(NbdagError):
 
 @error
 class EmptySelectionError(NbdagError):
-    """A selection of tasks is empty, which would otherwise run everything."""
+    """A selection of tasks is empty; without this error, all tasks would run."""
 
     exit_code = 2
 
@@ -101,7 +101,7 @@ class UnknownParameterError(NbdagError):
 
 @error
 class ParameterSizeError(NbdagError):
-    """The value of a parameter contains itself, is too large, or is no text that can be written."""
+    """The value of a parameter contains itself, is too large, or is text that cannot be encoded."""
 
     exit_code = 2
 
@@ -191,15 +191,15 @@ class Prepared:
 
     path: Path  # absolute
     dag: Dag
-    source: bytes  # as it was read
-    text: bytes  # with its tasks built; a run pins this
+    source: bytes  # the notebook file as it was read
+    text: bytes  # the notebook with the tasks of its %%dag cell built; a run pins this
     digest: str  # of `text`
     parameters: Mapping[str, Any]
     choice: Choice
-    notes: tuple[Note, ...]  # to be shown before it starts
+    notes: tuple[Note, ...]  # to be shown before the run starts
     output: Path | None
     cwd: Path
-    kernel: str | None  # replaces the notebook's kernel; None: the notebook's
+    kernel: str | None  # None: the kernel that the notebook names
 
 
 def prepare(
@@ -218,7 +218,7 @@ def prepare(
 ) -> Prepared:
     """Check everything that needs no store. `built` is the notebook if the caller has read it already."""
     path = absolute(notebook)
-    # Jupyter starts a kernel in the notebook's folder, so a headless run finds the same files there.
+    # The default is the notebook's folder, as in Jupyter, so that relative paths in the notebook work.
     folder = path.parent if cwd is None else _folder(Path(cwd))
     if built is None:
         built = build(
@@ -282,7 +282,7 @@ def choose(
 ) -> Choice:
     """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them.
 
-    An empty selection raises `EmptySelectionError`: a program that computed it did not mean all tasks.
+    An empty selection raises `EmptySelectionError`, because a script that computed one did not mean all tasks.
     """
     only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):
@@ -313,7 +313,7 @@ def _names(option: str, tasks: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def kernel_installed(name: str | None) -> None:
-    """Reject a kernel that is not installed. `python3` always is: it comes with ipykernel."""
+    """Reject a kernel that is not installed. `python3` is always accepted, because it comes with ipykernel."""
     if name in (None, "python3"):
         return
     from jupyter_core.paths import jupyter_path
@@ -330,7 +330,7 @@ def kernel_installed(name: str | None) -> None:
 
 
 def new_name(now: datetime, kind: str = "manual") -> str:
-    """Return a new id for a run. It sorts by time, and is a valid folder name on every system (so it has no colon)."""
+    """Return a new run id. Ids sort by time, and contain no colon, so they are valid folder names on every system."""
     return f"{kind}__{now.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}Z"
 
 
@@ -348,7 +348,7 @@ def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Return whether a file may be overwritten: it is empty, or the output of a run, of nbdag's or papermill's."""
+    """Return whether a file may be overwritten: it is empty, or written by nbdag or papermill."""
     try:
         text = path.read_bytes() if path.is_file() else b"nothing that may be replaced"
         return not text or isinstance(json.loads(text)["metadata"]["papermill"], dict)
@@ -378,7 +378,7 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
 
 
 class _Plain:
-    """Turn the value of one parameter into JSON data, as the run records its parameters."""
+    """Converts the value of one parameter to JSON data, in which a run records its parameters."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -391,7 +391,7 @@ class _Plain:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
             raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
-        scalar = getattr(value, "item", None)  # a number of numpy's, which may also be an instance of Python's float
+        scalar = getattr(value, "item", None)  # converts a numpy number, which may also be an instance of float
         if scalar is not None and getattr(value, "ndim", None) == 0:
             return self.value(scalar(), depth + 1)
         if isinstance(value, str):

@@ -1,9 +1,9 @@
 """`nbdag scheduler`: execute every run that is due, triggered or waiting, until it is asked to stop.
 
-It uses the same `Scheduler` as `nbdag run`, with an `DueRuns` that chooses the next runs. Errors of the database or the
-disk are reported and retried; they lose nothing, because an attempt is recorded before it starts. The first SIGTERM (or
-Ctrl-C) lets running tasks finish and starts nothing new. The second stops at once; the next scheduler executes the
-interrupted tasks again.
+The daemon uses the same `Scheduler` as `nbdag run`, with a `DueRuns` that chooses the next runs. Database and disk
+errors are reported and retried; no attempt is lost, because each is recorded before it starts. After the first SIGTERM
+(or Ctrl-C), running tasks finish and no task starts. The second one terminates the running tasks, and the next
+scheduler executes them again.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from ...processes.identity import Process, is_alive
 from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
-from ..queries.pinned import notebook_of
+from ..queries.pinned import pinned_dag
 from .foreground import executor_ready
-from .notify import Notifier, both
+from .notify import Notifier, combine_listeners
 from .recovery import fail_orphans
 from .report import Reports
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-POLL = 0.05  # seconds between two reads of SQLite's change counter, so a triggered run starts that soon
+POLL = 0.05  # seconds between two reads of SQLite's change counter: the longest delay of a triggered run
 RETRY_DELAY = 1.0  # seconds until a database operation is retried
-SLOW_TURN = 2.0  # seconds: a turn that takes longer is reported
-CLOCK_TOLERANCE = 60.0  # seconds that the clock may be set back unreported
-RELEASE_AFTER = 20.0  # seconds without a heartbeat before tasks are ended (not on SQLite): others take over at 30
+SLOW_TURN = 2.0  # seconds: a longer turn of the loop is logged
+CLOCK_TOLERANCE = 60.0  # seconds: if the clock is set back further, this is logged
+RELEASE_AFTER = 20.0  # seconds without a saved heartbeat until tasks are terminated, as others take over at 30
 _UNREPORTED = (TaskState.NONE, TaskState.SCHEDULED)
 
 
@@ -81,7 +81,7 @@ class Line:
     task: str = ""
     map_index: int = -1
     try_number: int = 0  # from 1; 0 without an attempt
-    state: str = ""  # the new state of the run or the task
+    state: str = ""  # the new state of the run or the task; "" for other lines
 
 
 def schedule(
@@ -94,9 +94,9 @@ def schedule(
 ) -> None:
     """Execute due, triggered and waiting runs in the foreground, until SIGTERM or Ctrl-C.
 
-    `jobs` is the number of tasks at once (default: the number of cores), `kernels` "warm" or "fresh", `executor` the
-    name of the executor that makes the attempts. `on_line` receives every line of the log, in this thread. Another
-    scheduler on the same SQLite database raises a `SchedulerRunningError`.
+    `jobs` is the number of tasks at once (default: the number of cores), `kernels` is "warm" or "fresh", and
+    `executor` the name of an executor. `on_line` receives every line of the log, in this thread. If another scheduler
+    uses the same SQLite database, a `SchedulerRunningError` is raised.
     """
     here = the_home(home)
     store = stores.open(here)
@@ -125,8 +125,8 @@ class Daemon:
         self._executor = executor
         self._on_line = on_line
         self._clock = clock
-        self._read = lru_cache(maxsize=256)(lambda digest, path: notebook_of(home, digest, path))
-        self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()  # functions that other threads pass to this one
+        self._read = lru_cache(maxsize=256)(lambda digest, path: pinned_dag(home, digest, path))
+        self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()  # calls queued by other threads
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
         )
@@ -146,33 +146,33 @@ class Daemon:
             read=self._notebook,
             kernels=kernels,
             on_event=self._report_event,
-            on_saved=both(self._reports.take, self._notifier.take),
+            on_saved=combine_listeners(self._reports.on_change, self._notifier.on_change),
             clock=clock,
             due_runs=DueRuns(store, read=self._notebook, report=self._say),
             on_error=self._fail_run,
             is_ready=self._is_ready,
             poll_interval=POLL,
         )
-        self._offset: float | None = None  # of the clock from the monotonic clock, at the last turn
-        self._stops = 0  # requests to stop
+        self._offset: float | None = None  # wall clock minus monotonic clock, at the last turn
+        self._stops = 0  # number of requests to stop
         self._stop_requested = threading.Event()
-        self._trouble = ""  # the last reported error of the database; "" once it answers
-        self._checked: float | None = None  # the time of the last check of other processes (monotonic)
-        self._answered = time.monotonic()  # the time of the last answer of the database
-        self._released = False  # attempts were ended here, because other schedulers may have taken them over
-        self._foreign: set[int] = set()  # runs whose notebook another home has
+        self._trouble = ""  # the last reported database error; "" once the database responds again
+        self._checked: float | None = None  # monotonic time of the last check of other processes
+        self._answered = time.monotonic()  # monotonic time of the database's last response
+        self._released = False  # attempts were terminated, because other schedulers may have taken them over
+        self._foreign: set[int] = set()  # runs whose pinned notebook is not in this home
         self._silent: dict[
             str, tuple[float, int]
-        ] = {}  # other scheduler → its heartbeat, and the number of checks since it changed
+        ] = {}  # other scheduler → its last heartbeat, and the checks since that heartbeat
 
     def ask_to_end(self) -> None:
-        """Let running tasks finish and start nothing new; a second request stops at once. Callable from any thread."""
+        """Stop once the running tasks have finished; a second call terminates them. Callable from any thread."""
         self._stops += 1
         self._scheduler.drain()
         self._stop_requested.set()
 
     def serve(self) -> None:
-        """Execute runs until a request to stop."""
+        """Execute runs until `ask_to_end` is called or a signal arrives."""
         now = self._clock().timestamp()
         only = (lambda row: not is_dead(row, now)) if self._store.is_sqlite else None
         other = self._scheduler.register(only)
@@ -181,7 +181,7 @@ class Daemon:
         self._store.listen()
         self._say(f"the scheduler starts: {self._executor.slots} tasks at once, {self._store.where}")
         why = "the scheduler was stopped; the next one executes the task again"
-        with self._stop_on_signals():  # also while results are recorded: a second request does not skip that
+        with self._stop_on_signals():  # until all results are recorded, so that a second signal cannot interrupt that
             try:
                 self._work()
             finally:
@@ -189,7 +189,7 @@ class Daemon:
                 self._reports.close()
                 self._call_passed()
                 self._notifier.close()
-                with contextlib.suppress(NbdagError):  # the next scheduler records what cannot be recorded now
+                with contextlib.suppress(NbdagError):  # the next scheduler records the results that cannot be saved now
                     again = reset_attempts(
                         self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
                     )
@@ -214,7 +214,7 @@ class Daemon:
                     return
 
     def _turn(self) -> bool:
-        """Make one turn, and return whether it was the last."""
+        """Execute one turn of the loop, and return whether it was the last."""
         began = time.monotonic()
         now = self._clock()
         self._call_passed()
@@ -242,10 +242,10 @@ class Daemon:
         else:
             self._say("asked to stop: no task is running")
 
-    # Errors of the database and the clock
+    # Database errors and clock changes
 
     def _wait_for_database(self, error: NbdagError) -> None:
-        """Report an error of the database once, and wait before the retry."""
+        """Report a database error, unless it was the last one reported, and wait before the retry."""
         if str(error) != self._trouble:
             self._trouble = str(error)
             self._say(f"{error} (retried every {RETRY_DELAY:g} s)")
@@ -254,7 +254,7 @@ class Daemon:
             self._released = True
             self._scheduler.cancel_attempts()
             self._say(
-                f"the database has not answered for {silent:.0f} s: running tasks are ended, since others may take over"
+                f"the database has not responded for {silent:.0f} s: terminating running tasks, as others may take over"
             )
         self._stop_requested.wait(RETRY_DELAY)
         self._stop_requested.clear()
@@ -284,14 +284,14 @@ class Daemon:
         if self._trouble:
             self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._trouble = ""
-            self._say("the database answers again")
+            self._say("the database responds again")
 
     def _fail_run(self, row: RunRow, error: NbdagError) -> None:
         fail_run(self._store, row, str(error), self._clock().timestamp())
         self._say(f"it cannot run: {error}", row.dag, row.name)
 
     def _is_ready(self, row: RunRow) -> bool:
-        """Return whether this scheduler can run it; leave a run alone whose notebook is kept in another home."""
+        """Return whether this scheduler can execute the run: its pinned notebook must be in this home."""
         notebook = self._home.notebook(row.digest)
         if self._store.is_sqlite or notebook.exists():
             return self._builder.is_ready(row)
@@ -325,13 +325,13 @@ class Daemon:
             why = f"its scheduler (process {other.pid}) has ended; the task is executed again"
             again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.refresh()
-            tasks = f"{join_names(again)} will be executed again" if again else "it left no running task"
+            tasks = f"{join_names(again)} will be executed again" if again else "no task was running"
             self._say(f"the scheduler of process {other.pid} has ended: {tasks}")
 
     def _has_ended(self, other: SchedulerRow) -> bool:
         if is_alive(Process(other.host, other.pid, other.birth)) is False:
             return True
-        # Clocks differ between hosts and can be set, so count our own checks without a new heartbeat.
+        # Clocks of hosts differ and can be set, so count the checks since the last new heartbeat instead of seconds.
         last, checks = self._silent.get(other.id, (other.heartbeat, -1))
         checks = checks + 1 if last == other.heartbeat else 0
         self._silent[other.id] = (other.heartbeat, checks)

@@ -1,6 +1,6 @@
 """Execute runs in the foreground: `run` a notebook now, or `execute_runs` that are recorded already.
 
-Both use the store and the scheduler that `nbdag scheduler` uses, and own their runs: no other process executes them.
+Both use the same store and loop as `nbdag scheduler`. This process owns the runs, so no other process executes them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
 from ..creation.plan import borrow_values, pool_notes
 from ..creation.prepare import Prepared, new_name, prepare
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 from ..queries.records import Run
 from ..queries.runs import RunBusyError, read_runs
-from .notify import Notifier, both
+from .notify import Notifier, combine_listeners
 from .recovery import fail_orphans
 from .report import Reporter, Reports
 from .signals import pass_on, stopped_by_signals
@@ -62,7 +62,7 @@ class JobsError(NbdagError):
 
 @error
 class PreviousRunError(NbdagError):
-    """Runs wait for a previous run that did not succeed, so nothing can continue here."""
+    """A run depends on a previous run that did not succeed, so it cannot start."""
 
     dag: str
     runs: tuple[str, ...]
@@ -108,22 +108,22 @@ def run(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Run:
-    """Run a notebook, wait for its end and return the run.
+    """Run a notebook, wait until the run ends, and return it.
 
     A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
-    All tasks are executed, or those that `only`, `upto` and `from_` select; the values of the others come from earlier
+    All tasks are executed, or those that `only`, `upto` and `from_` select; the values of other tasks come from earlier
     runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
     second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
-    "fresh", `kernel_name` a kernel to use instead of the notebook's, `cwd` the tasks' working directory (default: the
-    notebook's folder). Without `cache`, tasks with --cache are executed in any case. `executor` names the executor that
-    makes the attempts. `on_event` receives every event in order, in this thread. `built` is the notebook if
+    "fresh"; `kernel_name` replaces the notebook's kernel; `cwd` is the tasks' working directory (default: the
+    notebook's folder). With `cache=False`, tasks with --cache are executed even if unchanged. `executor` is the name of
+    an executor. `on_event` receives every event in order, in this thread. `built` is the notebook if
     `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell then runs once.
 
-    A failed run is no exception: see `Run.state`. Ctrl-C stops all tasks, records the run as cancelled and then raises
-    KeyboardInterrupt. A reason that keeps the run from starting is raised as an `NbdagError`.
+    A failed run raises no exception; its `Run.state` is `failed`. Ctrl-C stops all tasks, records the run as cancelled
+    and then raises KeyboardInterrupt. If the run cannot start, an `NbdagError` is raised.
     """
     here = the_home(home)
-    # The executor takes longest to get ready, and does so in the background: so it is created first.
+    # The executor is created first, because it takes longest to start, and starts in the background.
     with executor_ready(executor, jobs) as ready:
         prepared = prepare(
             notebook,
@@ -161,7 +161,7 @@ def execute_runs(
     on_event: Callable[[Event], None] | None = None,
     most: int | None = None,
 ) -> None:
-    """Execute recorded runs in this order, `most` at once, until each has ended. Ctrl-C cancels all of them."""
+    """Execute recorded runs in this order, at most `most` at once, until all have ended. Ctrl-C cancels all of them."""
     waiting = list(rows)
     errors: list[NbdagError] = []
     blocked: PreviousRunError | None = None
@@ -175,7 +175,7 @@ def execute_runs(
             read=_cached_reader(home),
             kernels=kernels,
             on_event=on_event,
-            on_saved=both(reports.take, notifier.take),
+            on_saved=combine_listeners(reports.on_change, notifier.on_change),
         )
         with stopped_by_signals(scheduler) as caught:
             scheduler.register()
@@ -213,7 +213,7 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def executor_ready(name: str, jobs: int | None) -> Iterator[Executor]:
-    """Create an executor for `jobs` tasks at once (default: the number of cores), and stop it at the end."""
+    """Yield an executor for `jobs` tasks at once (default: the number of cores), and stop it at the end."""
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise JobsError(jobs)
     executor = executors.create(name, jobs or cores())
@@ -247,7 +247,7 @@ def _execute_new(
         read=read,
         kernels=kernels,
         on_event=on_event,
-        on_saved=both(reporter.take, notifier.take),
+        on_saved=combine_listeners(reporter.on_change, notifier.on_change),
     )
     with stopped_by_signals(scheduler) as caught:
         scheduler.register()
@@ -308,7 +308,7 @@ def _create(
 def _until_all_end(
     store: Store, scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]
 ) -> PreviousRunError | None:
-    """Execute until every run has ended; return an error if a run waits for an ended run, which would take for ever."""
+    """Execute runs until all have ended; return an error if one waits for a run that ended without success."""
     while True:
         while waiting and scheduler.unfinished < most and not caught:
             scheduler.own(waiting.popleft())
@@ -319,7 +319,7 @@ def _until_all_end(
             first = min(held, key=lambda row: row.logical_date)
             before = store.deployments.previous_run(first)
             if before is not None and before.state in RUN_FINISHED:
-                scheduler.tick_now()  # the previous run may have succeeded since the last turn
+                scheduler.tick_now()  # in case the previous run has succeeded since the last turn
                 if scheduler.blocked:
                     runs = tuple(row.name for row in (*held, *waiting))
                     return PreviousRunError(first.dag, runs, before.name, before.state.value)
@@ -339,12 +339,12 @@ def _claim(store: Store, run: int, scheduler: str) -> RunRow:
 
 @contextlib.contextmanager
 def _heartbeat(store: Store, scheduler: str) -> Iterator[None]:
-    """Record a heartbeat while the scheduler's loop has not started: building the runs may take long."""
+    """Record heartbeats until the scheduler's loop starts, because building the runs may take long."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_INTERVAL):
-            with contextlib.suppress(NbdagError):  # this thread reports nothing: the caller meets the same error
+            with contextlib.suppress(NbdagError):  # not reported here: the main thread gets the same error
                 store.schedulers.record_heartbeat(scheduler, datetime.now(UTC).timestamp())
 
     thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)
@@ -361,7 +361,7 @@ def _cached_reader(home: Home) -> Callable[[RunRow], Dag]:
 
     def read(row: RunRow) -> Dag:
         if row.digest not in known:
-            known[row.digest] = pinned(home, row)
+            known[row.digest] = run_dag(home, row)
         return known[row.digest]
 
     return read

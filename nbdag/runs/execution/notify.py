@@ -1,9 +1,9 @@
 """Notify the recipients of a DAG when a run ends, or when a task is retried.
 
 `%dag --on-failure`, `--on-success` and `--on-retry` name the recipients: an apprise URL, or a `module:function`, which
-is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`, `message`). Each notification runs in its
-own process, in the run's folder, started by a separate thread: no task waits for it, it has a time limit, and it cannot
-change the run. A notification that fails is recorded as a note on the run.
+is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`, `message`). A separate thread starts one
+process per notification, in the run's folder. Tasks do not wait for a notification; it has a time limit and cannot
+change the run. A failed notification is recorded as a note on the run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
 from ...store.rows import RunRow
-from ..queries.pinned import pinned
+from ..queries.pinned import run_dag
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -35,7 +35,7 @@ Message = Mapping[str, Any]
 
 
 class Notifier:
-    """Send the notifications of the runs that this process executes."""
+    """Sends the notifications of the runs that this process executes."""
 
     def __init__(self, store: Store, limit: float = LIMIT) -> None:
         self._store = store
@@ -43,9 +43,9 @@ class Notifier:
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[
             int, set[tuple[str, int, int]]
-        ] = {}  # by run: the retries that were notified (task, map index, try)
+        ] = {}  # run → the retries that were notified: task, map index, try
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
         if not (options.on_failure or options.on_success or options.on_retry):
@@ -56,11 +56,11 @@ class Notifier:
 
     def has_ended(self, run: RunRow, home: Home) -> None:
         """Notify about a run that ended without an owner."""
-        with contextlib.suppress(NbdagError):  # its pinned notebook is missing, and the recipients with it
-            self.take(OwnedRun.of(run, pinned(home, run), (), (), {}))
+        with contextlib.suppress(NbdagError):  # without the pinned notebook, the recipients are unknown
+            self.on_change(OwnedRun.of(run, run_dag(home, run), (), (), {}))
 
     def close(self) -> None:
-        """Wait for all notifications, each for its time limit at most."""
+        """Wait until all notifications are sent, or have reached their time limits."""
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -69,7 +69,7 @@ class Notifier:
         about: dict[str, Any] = {"dag": row.dag, "run_id": row.name}
         seen = self._retries.setdefault(row.id, set())
         for each in run.instances.values() if options.on_retry else ():
-            # A task that is retried without a delay is running again when the change is saved.
+            # A task retried without a delay may already be running again when the change is saved.
             failed = each.tries if each.state is TaskState.UP_FOR_RETRY else each.tries - 1
             again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.tries_before_reset)
             key = (each.task, each.map_index, failed)
@@ -100,7 +100,7 @@ class Notifier:
 
 
 def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) -> str:
-    """Send one notification, and return "" or the reason of its failure."""
+    """Send one notification, and return "", or why it failed."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__],
@@ -117,14 +117,14 @@ def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) ->
     return lines[-1][:300] if lines else f"exit code {done.returncode}"
 
 
-def both(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
-    """Return one listener that calls several."""
+def combine_listeners(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
+    """Return a listener that calls each of these listeners."""
 
-    def take(run: OwnedRun) -> None:
+    def on_change(run: OwnedRun) -> None:
         for each in listeners:
             each(run)
 
-    return take
+    return on_change
 
 
 def _main() -> None:

@@ -1,7 +1,7 @@
-"""Recovery: the one place that gives an outcome to runs and attempts whose process has ended.
+"""Record the outcome of runs and attempts whose process has died. All recovery happens in this module.
 
-`run`, `resume`, `backfill`, `scheduler` and `doctor` recover; so do actions that could not change an orphaned run
-otherwise (`clear`, `mark`, `cancel`, `gc`). Questions never do: they report such a run as it is recorded.
+`run`, `resume`, `backfill`, `scheduler` and `doctor` recover. So do `clear`, `mark`, `cancel` and `gc`, which could not
+change an orphaned run otherwise. Queries never recover: they report an orphaned run as it is recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ... import executors, scheduler
 from ...home import Home
 from ...store.rows import RunRow
-from ..queries.runs import opened
+from ..queries.runs import open_store
 from .notify import Notifier
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> list[RunRow]:
-    """Record every orphaned run as failed, notify as its notebook asks, and return these runs.
+    """Record every orphaned run as failed, notify its recipients, and return these runs.
 
-    Without a `notifier` of the caller's, the call waits for the notifications, each within its time limit.
+    Without a `notifier`, the call waits until the notifications are sent or have reached their time limits.
     """
     failed = scheduler.fail_dead_runs(store, time.time(), home)
     if failed:
@@ -39,14 +39,14 @@ def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> 
 def recover(store: Store, home: Home) -> tuple[list[RunRow], list[str]]:
     """Record orphaned runs as failed, and reset the tasks that ended schedulers were executing.
 
-    Return these runs, and these tasks (as `churn.train`), which the next scheduler executes again.
+    Return the failed runs, and the names of the reset tasks, such as `churn.train`; the next scheduler executes these.
     """
     failed = fail_orphans(store, home)
     now = time.time()
     reset = []
     dead = [row for row in store.schedulers.unended() if scheduler.is_dead(row, now)]
     if dead:
-        executor = executors.create("local", 1)  # it kills what the attempts left on this machine
+        executor = executors.create("local", 1)  # used to kill processes of dead attempts on this machine
         for row in dead:
             why = f"its scheduler (process {row.pid}) has ended"
             reset += scheduler.reset_attempts(store, home, executor, row.id, now, why)
@@ -54,9 +54,9 @@ def recover(store: Store, home: Home) -> tuple[list[RunRow], list[str]]:
 
 
 @contextmanager
-def opened_recovered(home: Home) -> Iterator[Store | None]:
-    """Open the home's store for an action, with orphaned runs recorded as failed; None if nothing was ever recorded."""
-    with opened(home, to_change=True) as store:
+def open_recovered_store(home: Home) -> Iterator[Store | None]:
+    """Record orphaned runs as failed and yield the writable store, or None if the home has no store yet."""
+    with open_store(home, to_change=True) as store:
         if store is not None:
             fail_orphans(store, home)
         yield store

@@ -1,7 +1,7 @@
-"""Write the report of a run while it runs, and once more at its end.
+"""Write the report of a run while the run executes, and once more at its end.
 
-A separate thread writes, so that no task waits for it, and pauses between two writes, so that writing never takes most
-of the machine's time. The report goes to the home, and to the run's output if it has one.
+A separate thread writes the report, so that no task waits. The thread pauses after each write, so that writing uses
+only a small share of its time. The report is written to the home, and also to the output path if the user gave one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...scheduler import OwnedRun
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ...writing import make_private_folder
 from ..creation.prepare import OutputError
-from ..queries.pinned import source
+from ..queries.pinned import run_text
 from .report_graph import outputs
 
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ MIN_PAUSE = 0.5  # seconds
 
 
 class Reporter:
-    """Write the report of one run."""
+    """Writes the report of one run."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
-        self.run: OwnedRun | None = None  # at its last change
+        self.run: OwnedRun | None = None  # the run at its last change
         self._changed = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
-        self.error: NbdagError | None = None  # of the last write
+        self.error: NbdagError | None = None  # why the last write failed
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Schedule a write of the run after a change."""
         self.run = run
         if not self._thread.ident:
@@ -72,12 +72,12 @@ class Reporter:
     def _write(self, run: OwnedRun) -> None:
         try:
             self._write_all(run)
-        except NbdagError as error:  # of the store, or of a missing pinned notebook
+        except NbdagError as error:  # the store cannot be read, or the pinned notebook is missing
             self.error = error
 
     def _write_all(self, run: OwnedRun) -> None:
         row, instances = run.row, [each for each in run.instances.values() if each.task in run.dag.tasks]
-        text = source(self._home, row).decode("utf-8-sig")
+        text = run_text(self._home, row).decode("utf-8-sig")
         attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
         instances.sort(key=lambda each: (each.position, each.map_index))
         outcomes = [_task_outcome(self._home, row, each, attempts.get(each.id)) for each in instances]
@@ -113,7 +113,7 @@ class Reporter:
 
 
 class Reports:
-    """Write the reports of many runs."""
+    """Writes the reports of many runs."""
 
     def __init__(self, store: Store, home: Home, on_error: Callable[[RunRow, NbdagError], None]) -> None:
         self._store = store
@@ -122,12 +122,12 @@ class Reports:
         self._reporters: dict[int, Reporter] = {}
         self._finishing = ThreadPoolExecutor(1, thread_name_prefix="nbdag-reports")
 
-    def take(self, run: OwnedRun) -> None:
+    def on_change(self, run: OwnedRun) -> None:
         """Schedule a write of a run's report after a change."""
         reporter = self._reporters.get(run.row.id)
         if reporter is None:
             reporter = self._reporters[run.row.id] = Reporter(self._store, self._home)
-        reporter.take(run)
+        reporter.on_change(run)
         if run.finished:
             self._finishing.submit(self._finish, self._reporters.pop(run.row.id))
 

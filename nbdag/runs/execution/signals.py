@@ -13,7 +13,7 @@ from ...scheduler import Scheduler
 
 @contextlib.contextmanager
 def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
-    """Stop the run in good order at the first signal, at once at the second; yield the list of received signals."""
+    """Stop the scheduler at the first signal, raise the second one again; yield the list of received signals."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -29,7 +29,7 @@ def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # A handler that somebody else has installed is kept.
+        # Keep a signal handler that was installed by other code.
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             before[number] = signal.signal(number, stop)
     try:
@@ -40,7 +40,7 @@ def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
 
 
 def pass_on(number: int) -> None:
-    """Raise a signal again, with its default effect."""
+    """Raise KeyboardInterrupt for SIGINT, and any other signal again."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     signal.raise_signal(number)

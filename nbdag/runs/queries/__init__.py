@@ -1,1 +1,1 @@
-"""Questions about runs, deployments, pools and this installation. They only read: no recovery, no notification."""
+"""Read-only queries about runs, deployments, pools and this installation, without recovery or notification."""

@@ -1,11 +1,11 @@
-"""`db check`: the state of the database, and stored values whose files are missing."""
+"""`db check`: find faults of the database, and stored values whose files are missing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ...home import Home, the_home
-from .runs import opened
+from .runs import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,22 +13,22 @@ class DatabaseHealth:
     """The result of checking the database."""
 
     where: str
-    revision: str  # of its schema; "none" without a database
+    revision: str  # revision of the schema; "none" without a database
     faults: tuple[str, ...]
     counts: dict[str, int]  # rows per table
-    missing_values: int  # values without a file, which are recorded or which a recorded one refers to
-    damaged_values: tuple[str, ...] = ()  # digests of values that differ from what was stored, if all were read
+    missing_values: int  # number of missing files of values that are recorded, or that a recorded value refers to
+    damaged_values: tuple[str, ...] = ()  # digests of values whose files have changed; empty unless `read_values`
 
 
 def check_db(home: Home | None = None, *, read_values: bool = False) -> DatabaseHealth:
-    """Check the database for faults. An old schema is upgraded, since it could not be read; nothing else is written.
+    """Check the database for faults. An old schema is upgraded so that it can be read; nothing else is written.
 
     With `read_values`, compare every stored value with its digest.
     """
     from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
 
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             return DatabaseHealth(where=str(here.database), revision="none", faults=(), counts={}, missing_values=0)
         recorded, _, _ = store.maintenance.files_in_use()

@@ -1,4 +1,4 @@
-"""Questions about deployed notebooks: list them, find one, its next ticks, and whether a scheduler is alive."""
+"""Queries about deployed notebooks: list or find them, their next ticks, and whether a scheduler is alive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...home import Home, the_home
 from ...scheduler import timetable_of
 from ...store.rows import DagRow, SchedulerRow
 from .liveness import live_schedulers
-from .runs import opened
+from .runs import open_store
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -50,16 +50,16 @@ class Deployed:
 
     id: str
     path: Path  # the notebook's file when it was deployed
-    digest: str  # of the pinned version, which new runs use
-    version: int  # the number of versions so far, this one included
+    digest: str  # digest of the pinned version, which new runs use
+    version: int  # number of this version, from 1; a version that is deployed again keeps its number
     deployed: datetime
-    schedule: str | None  # None: on demand only
+    schedule: str | None  # None: runs are only triggered
     tz: str
     paused: bool
-    next_run: datetime | None  # in the zone of the schedule; None: no run is due, or the DAG is paused
-    last_run: str | None  # id of its newest run
+    next_run: datetime | None  # in the schedule's zone; None: no next run, or the DAG is paused
+    last_run: str | None  # id of the newest run
     last_state: RunState | None
-    changed: str = ""  # "", "changed" or "gone": the state of its file compared to the pinned version
+    changed: str = ""  # whether the file differs from the pinned version: "" (no), "changed" or "gone"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
@@ -84,25 +84,25 @@ class Tick:
     """A time at which a schedule creates a run."""
 
     at: datetime  # in the zone of the schedule
-    interval_start: datetime  # the previous tick: the run covers the data of [interval_start, at)
-    note: str = ""  # the effect of daylight saving on this tick
+    interval_start: datetime  # usually the previous tick; the run covers the data of [interval_start, at)
+    note: str = ""  # how a clock change moves or repeats this tick; "" if it does not
 
 
 def list_dags(*, home: Home | None = None) -> list[Deployed]:
     """Return the deployed DAGs, sorted by id."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         return [] if store is None else read_deployments(store)
 
 
 def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
     """Return a deployed DAG by its id."""
-    with opened_dag(home, dag) as (store, row):
+    with open_store_and_dag(home, dag) as (store, row):
         return read_deployments(store, [row.id])[0]
 
 
 def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
     """Return the next ticks of a DAG's schedule, at most `number`."""
-    with opened_dag(home, dag) as (_, row):
+    with open_store_and_dag(home, dag) as (_, row):
         timetable = timetable_of(row)
         return [
             Tick(
@@ -116,14 +116,14 @@ def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: 
 
 def live_scheduler(*, home: Home | None = None) -> SchedulerRow | None:
     """Return the newest scheduler that is alive, or None if there is none."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         return None if store is None else next(iter(live_schedulers(store)), None)
 
 
 @contextmanager
-def opened_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Iterator[tuple[Store, DagRow]]:
-    """Open the store and find a deployed DAG. Only with `to_change` the store must be writable."""
-    with opened(the_home(home), to_change=to_change) as store:
+def open_store_and_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Iterator[tuple[Store, DagRow]]:
+    """Open the store and find a deployed DAG. `to_change` requires a writable store."""
+    with open_store(the_home(home), to_change=to_change) as store:
         if store is None:
             raise NotDeployedError(dag, ())
         row = store.deployments.get(dag)
@@ -133,7 +133,7 @@ def opened_dag(home: Home | None, dag: str, *, to_change: bool = False) -> Itera
 
 
 def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
-    """Return the records of these deployed DAGs, or of all."""
+    """Return the deployments of these DAGs, or of all DAGs."""
     rows = store.deployments.all()
     if dags is not None:
         wanted = set(dags)
@@ -143,7 +143,7 @@ def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[De
     found = []
     for row in rows:
         latest, path = last.get(row.id), Path(row.path)
-        zone = ZoneInfo(row.tz)  # parsing the whole schedule would take most of the time
+        zone = ZoneInfo(row.tz)  # only the zone, because parsing the whole schedule is slow
         due = None if row.paused or row.next_date is None else datetime.fromtimestamp(row.next_date, zone)
         found.append(
             Deployed(

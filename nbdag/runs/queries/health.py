@@ -1,4 +1,4 @@
-"""Checks of this installation: causes that keep notebooks from running, each with its remedy."""
+"""Checks of this installation: problems that keep notebooks from running, each with its remedy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
 from ...packages import PackagesError, find_unmet, is_built, unbuilt
 from .liveness import live_schedulers
-from .runs import list_runs, opened
+from .runs import list_runs, open_store
 
 _LOW_SPACE = 200 * 2**20  # bytes of free space below which a note is shown
-_LATE = 60.0  # seconds after its tick that a run is overdue
+_LATE = 60.0  # seconds after its tick until a missing run counts as overdue
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
 
 
@@ -29,9 +29,9 @@ _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy
 class Finding:
     """The result of one check."""
 
-    what: str  # the thing checked
+    what: str  # the subject of the check, such as "kernels"
     level: str  # "ok", "note" or "problem"
-    said: str  # one sentence; for a problem with its remedy
+    said: str  # one sentence; for a problem, it includes the remedy
 
 
 def health(home: Home | None = None) -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
     """Check whether a scheduler is alive, and whether any run is overdue."""
     now = time.time()
     try:
-        with opened(home) as store:
+        with open_store(home) as store:
             if store is None:
                 return
             alive = live_schedulers(store, now)

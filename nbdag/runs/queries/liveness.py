@@ -1,7 +1,7 @@
-"""The processes that own runs, and which of them are alive.
+"""Find the processes that own runs, and whether these are alive.
 
-`nbdag run` owns the run that it created; `nbdag scheduler` owns all runs that no other process owns. An unfinished run
-whose own process has ended is *orphaned*: nothing continues it until somebody resumes it.
+A `nbdag run` process owns the run that it created; `nbdag scheduler` owns all runs that no such process owns. An
+unfinished run is *orphaned* once its `nbdag run` process has died: no process continues it until a user resumes it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def live_schedulers(store: Store, now: float | None = None) -> list[SchedulerRow
 
 
 def dead_owners(store: Store, now: float | None = None) -> dict[int, SchedulerRow]:
-    """Return the ended process of every orphaned run, by the run's number."""
+    """Return the dead owner of every orphaned run, by the run's number."""
     at = time.time() if now is None else now
     dead = {row.id: owner for row, owner in store.owned_runs() if is_dead(owner, at)}
     if not dead:
         return {}
-    # A process may have finished its run after the query and ended before it was checked: such a run is no orphan.
+    # Query again: a process may have finished its run and exited between the query and the check of the process.
     return {row.id: owner for row, owner in store.owned_runs() if row.id in dead and dead[row.id].id == owner.id}
 
 
 def describe_orphan(run: RunRow, owner: SchedulerRow) -> str:
-    """Return one sentence for people about an orphaned run: its cause, and the next step."""
+    """Return one sentence that explains why a run is orphaned and how to continue it."""
     return (
         f"its process (pid {owner.pid}) has ended: `nbdag resume {text.run_selector(run.name, run.dag)}` continues the "
         "run, `nbdag doctor` records it as failed"
@@ -51,7 +51,7 @@ def owner_of(store: Store, run: RunRow) -> str:
 
 
 def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
-    """Return how many tasks the run's owners execute at once and how many they execute now; None without an owner."""
+    """Return how many tasks the run's owners can execute at once, and how many they execute now; None if unknown."""
     owned = {row.id: by for row, by in store.owned_runs()}
     if run.scheduler is not None:
         mine = owned.get(run.id)

@@ -1,4 +1,4 @@
-"""The pinned notebook of a run: the version that the run was created with."""
+"""Read pinned notebooks: the version of a notebook that a run or a deployment uses."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PinnedNotebookMissingError(NbdagError):
     template = "the pinned notebook of {run} is missing at {path}; run the notebook again"
 
 
-def text_of(home: Home, digest: str, name: str) -> bytes:
-    """Return the text of a pinned notebook; `name` names its run or its file in an error."""
+def pinned_text(home: Home, digest: str, name: str) -> bytes:
+    """Return the text of a pinned notebook; an error message identifies the notebook by `name`."""
     path = home.notebook(digest)
     try:
         return path.read_bytes()
@@ -29,17 +29,17 @@ def text_of(home: Home, digest: str, name: str) -> bytes:
         raise PinnedNotebookMissingError(name, path) from error
 
 
-def source(home: Home, row: RunRow) -> bytes:
+def run_text(home: Home, row: RunRow) -> bytes:
     """Return the text of a run's pinned notebook."""
-    return text_of(home, row.digest, row.name)
+    return pinned_text(home, row.digest, row.name)
 
 
-def notebook_of(home: Home, digest: str, path: str) -> Dag:
-    """Return the DAG of a pinned notebook; `path` is the file that was pinned."""
+def pinned_dag(home: Home, digest: str, path: str) -> Dag:
+    """Return the DAG of a pinned notebook; `path` is the notebook's original file."""
     name = Path(path).name
-    return notebooks.read_text(text_of(home, digest, name), name=name)
+    return notebooks.read_text(pinned_text(home, digest, name), name=name)
 
 
-def pinned(home: Home, row: RunRow) -> Dag:
+def run_dag(home: Home, row: RunRow) -> Dag:
     """Return the DAG of a run's pinned notebook."""
-    return notebooks.read_text(source(home, row), name=Path(row.path).name)
+    return notebooks.read_text(run_text(home, row), name=Path(row.path).name)

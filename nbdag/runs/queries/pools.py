@@ -1,4 +1,4 @@
-"""Questions about pools: their sizes, and the tasks that use them."""
+"""Queries about pools: their sizes, and the tasks that use them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...core.model.text import task_label
 from ...core.planning.pools import DEFAULT_POOLS
 from ...home import Home, the_home
-from .runs import opened
+from .runs import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +16,13 @@ class Pool:
 
     name: str
     slots: int  # -1: no limit
-    used: int = 0  # slots of queued or running tasks
-    tasks: tuple[str, ...] = ()  # the tasks that use them, such as `churn.train`
+    used: int = 0  # slots that queued and running tasks occupy
+    tasks: tuple[str, ...] = ()  # queued and running tasks of the pool, such as `churn.train`
 
 
 def list_pools(home: Home | None = None) -> list[Pool]:
     """Return every pool, sorted by name."""
-    with opened(the_home(home)) as store:
+    with open_store(the_home(home)) as store:
         if store is None:
             return [Pool(name=name, slots=slots) for name, slots in sorted(DEFAULT_POOLS.items())]
         active = store.active_instances()

@@ -1,7 +1,7 @@
-"""The records that a query returns: a run and its tasks, as plain values read from the store once.
+"""The records that a query returns: a run and its tasks, as they were in the store at the time of the query.
 
-A `Run` does not change by itself: call `find_run` again for its current state, or `follow` it. `Run.to_dict()` is what
-`nbdag run --json` prints; its keys are stable, and parameters that look like secrets are masked in it.
+A `Run` is never updated: call `find_run` again for the current state, or `follow` for every change. `nbdag run --json`
+prints `Run.to_dict()`; the keys are stable, and parameters that look like secrets are masked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...core.model.masking import masked
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home
-from .pinned import notebook_of
+from .pinned import pinned_dag
 
 
 @error
@@ -62,7 +62,7 @@ class UnknownInstanceError(NbdagError):
 
     task: str
     index: int
-    indexes: tuple[int, ...]  # (-1,) for a task that is not mapped, or not mapped yet
+    indexes: tuple[int, ...]  # (-1,) if the task is not mapped, or has not been expanded yet
     template = "{task} has no instance {index}; {known}"
 
     @property
@@ -116,15 +116,15 @@ class TaskRun:
     map_index: int  # from 0 for an instance of a mapped task, else -1
     state: TaskState
     tries: int
-    started: float | None  # of the last attempt, seconds since the epoch
+    started: float | None  # start of the last attempt, in seconds since the epoch
     ended: float | None
     outputs: tuple[StoredOutput, ...] = ()
     warnings: tuple[Note, ...] = ()
-    notebook: Path | None = None  # of the last attempt; None before the first
+    notebook: Path | None = None  # path of the last attempt's notebook; None before the first attempt
     error: str | None = None  # one sentence, or the exception's last line
     traceback: str | None = None  # plain text
     cached: str | None = None  # the id of the run whose result was reused; None: the task was executed
-    by_hand: bool = False  # a user marked this state, whatever the result of the last attempt
+    by_hand: bool = False  # whether a user set this state with `mark`
 
     @property
     def duration(self) -> float | None:
@@ -163,14 +163,14 @@ class Run:
     started: float | None
     ended: float | None
     notebook: Path  # the report: the user's notebook with the outputs of every task
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # overrides given to the run
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # values that the user set for this run
     tasks: tuple[TaskRun, ...] = ()  # in notebook order
-    warnings: tuple[Note, ...] = ()  # about the run as a whole
-    error: str | None = None  # the reason of a failure that no task explains
-    orphaned: str | None = None  # set if the run is unfinished and its process has ended: that, and the next step
+    warnings: tuple[Note, ...] = ()  # notes about the whole run
+    error: str | None = None  # why the run failed, if no failed task explains it
+    orphaned: str | None = None  # if the run is orphaned: one sentence with the next step
     source: Path | None = None  # the notebook's file when the run was created
-    digest: str = ""  # of the pinned notebook
-    only: tuple[str, ...] | None = None  # the tasks of a partial run
+    digest: str = ""  # digest of the pinned notebook
+    only: tuple[str, ...] | None = None  # the selected tasks of a partial run; None: all tasks
     home: Home = field(compare=False)  # the home that holds its values
 
     @property
@@ -197,12 +197,12 @@ class Run:
         return iter(self.tasks)
 
     def __repr__(self) -> str:
-        """Return one line for people, as a notebook shows it."""
+        """Return a readable summary in one line."""
         tasks = ", ".join(f"{n} {state}" for state, n in Counter(task.state.value for task in self.tasks).items())
         return f"<Run {self.id} of {self.dag}: {self.state.value} ({tasks})>"
 
     def value(self, name: str) -> Any:
-        """Return the value of `name` as stored by the last task that writes it; for a mapped task, a list of values."""
+        """Return the stored value of `name` from the last task that writes it; from a mapped task, a list of values."""
         from .loading import ValueLoader  # slow to import, and most callers read no value
 
         found: dict[str, list[StoredOutput]] = {}
@@ -219,7 +219,7 @@ class Run:
 
     def _missing_value(self, name: str) -> NbdagError:
         stored = {output.name for task in self.tasks for output in task.outputs}
-        notebook = notebook_of(self.home, self.digest, str(self.source or self.id))
+        notebook = pinned_dag(self.home, self.digest, str(self.source or self.id))
         writers = tuple(task.id for task in notebook.tasks.values() if name in task.writes)
         for task in reversed(self.tasks):
             if task.id in writers and task.state is not TaskState.SUCCESS:

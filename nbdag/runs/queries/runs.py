@@ -1,7 +1,7 @@
-"""Questions about runs: list them, find one, follow its events, locate the log of an attempt.
+"""Queries about runs: list runs, find one, follow its events, locate the log of an attempt.
 
-A question only reads: it neither recovers a run whose process has ended, nor notifies anybody, nor imports user code.
-So it also works in a home that is read-only. (An old database is upgraded first, since it could not be read.)
+A query only reads: it recovers no orphaned run, sends no notification and imports no user code. So it also works in a
+read-only home. (The schema of an old database is upgraded first, so that it can be read.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...store.store import Store
 
 WAS_CANCELLED = "the run was cancelled"
-_CHECK_OWNERS = 5.0  # seconds between two checks for orphaned runs while a DAG is watched
+_CHECK_OWNERS = 5.0  # seconds between two checks for orphaned runs in `watch_runs`
 
 
 @error
@@ -102,8 +102,8 @@ class RunBusyError(NbdagError):
 
 
 @contextmanager
-def opened(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
-    """Open the home's store, or yield None if nothing was ever recorded. Only with `to_change` it must be writable."""
+def open_store(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
+    """Yield the home's store, or None if the home has no store yet. `to_change` requires a writable store."""
     if not home.exists:
         yield None
         return
@@ -123,14 +123,14 @@ def list_runs(
     if state is not None and state not in known:
         raise UnknownStateError(str(state), tuple(known))
     states = () if state is None else (known[state],)
-    with opened(here) as store:
+    with open_store(here) as store:
         return [] if store is None else read_runs(store, here, store.runs(dag=dag, states=states, limit=limit))
 
 
 def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Return a run by its id, by a prefix of the id, or the latest run."""
+    """Return the run with this id or unambiguous prefix of an id; "latest" is the latest run."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(run, dag, here.root)
         return read_runs(store, here, [find_row(store, here, run, dag)])[0]
@@ -138,18 +138,18 @@ def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None =
 
 def owner(run: Run) -> str:
     """Describe the process that owns this run, or "" if there is none."""
-    with opened(run.home) as store:
+    with open_store(run.home) as store:
         return "" if store is None else owner_of(store, find_row(store, run.home, run.id, run.dag))
 
 
 def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
-    """Yield the current state of a run as events, then every change, until it ends. `poll` is in seconds.
+    """Yield the current state of a run as events, then every change, until the run ends. `poll` is in seconds.
 
-    An orphaned run (its process has ended, so nothing would change any more) ends the iteration: the message of the
-    last event says so. Nothing is written.
+    The iteration also ends if the run is orphaned, because it would never change again; the last event's message says
+    so. Nothing is written.
     """
     here = home_of(run, home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), None, here.root)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else None)
@@ -171,12 +171,12 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
 
 
 def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
-    """Yield the latest runs of a DAG, then for each `next` the runs that changed since; the oldest first.
+    """Yield the latest runs of a DAG, then at each `next` the runs that have changed since, oldest first.
 
-    Each step costs next to nothing while nobody writes to the database. Orphaned runs are looked for every few seconds.
+    A step is cheap while the database does not change. Orphaned runs are searched for every few seconds.
     """
-    with opened(home) as store:
-        seen: dict[int, tuple[int, bool]] = {}  # by run number: the revision that was yielded, and whether orphaned
+    with open_store(home) as store:
+        seen: dict[int, tuple[int, bool]] = {}  # run number → revision last yielded, whether orphaned then
         changes: Hashable | None = None
         named, checked = "", time.monotonic()
         orphans: set[int] = set()
@@ -196,9 +196,9 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
 
 
 def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[AttemptRow]:
-    """Return every attempt of a run, in the order of their start."""
+    """Return every attempt of a run, by start time."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             return []
         row = find_row(store, here, run, dag)
@@ -208,7 +208,7 @@ def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[Attem
 def logs(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> Path:
-    """Return the path of an attempt's text log, by default of the last attempt. It grows while the attempt runs."""
+    """Return the path of an attempt's text log (default: the last attempt). The file grows during the attempt."""
     here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
@@ -219,7 +219,7 @@ def logs(
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:
-    """Return the given home, else the run's own, else the home of the working directory."""
+    """Return the given home, else the home of the run, else the home of the working directory."""
     return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 
@@ -230,7 +230,7 @@ def id_of(run: Run | str) -> str:
 
 def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
     """Return the only run that matches an id, a prefix of an id, or "latest"."""
-    if not run:  # every id begins with it
+    if not run:  # an empty prefix would match every id
         raise UnknownRunError(run, dag, home.root)
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:
@@ -272,7 +272,7 @@ def read_runs(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
 
 
 def _report(home: Home, row: RunRow) -> Path:
-    """Return the requested output if that file exists, else the report in the home."""
+    """Return the output path that the user gave if that file exists, else the report in the home."""
     requested = None if row.output is None else Path(row.output)
     return requested if requested is not None and requested.is_file() else home.report(row.dag, row.name)
 
@@ -322,7 +322,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
 
 
 def error_of(row: RunRow, attempt: AttemptRow) -> str | None:
-    """Return the error of an attempt; of an attempt that its run cancelled, the error of the run."""
+    """Return the error of an attempt; if the attempt was cancelled with its run, return the run's error."""
     if attempt.error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
         return f"it was ended: {row.error or WAS_CANCELLED}"
     return attempt.error
@@ -353,7 +353,7 @@ def _events(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunS
 
 
 def _time_of(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
-    """Return when the task entered its state, possibly long before this query; None if no attempt records it."""
+    """Return the time at which the task entered its current state, or None if it is not recorded."""
     if attempt is None or each.is_reset:
         return None
     return attempt.started if each.state is TaskState.RUNNING else attempt.ended

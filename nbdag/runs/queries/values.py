@@ -9,17 +9,17 @@ from ...core.planning.assemble import inputs
 from ...home import Home, the_home
 from ...scheduler import task_outputs
 from .loading import ValueLoader
-from .pinned import pinned
+from .pinned import run_dag
 from .records import TaskRun
-from .runs import UnknownRunError, find_row, opened, read_runs
+from .runs import UnknownRunError, find_row, open_store, read_runs
 
 
 def load(
     dag: str, *, run: str = "latest", task: str, map_index: int = -1, home: Home | None = None
 ) -> dict[str, object]:
-    """Return the inputs and outputs of a task by name; a changed input has the value that the task stored."""
+    """Return the inputs and outputs of a task by name; if the task changed an input, return the new value."""
     here = the_home(home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(run, dag, here.root)
         row = find_row(store, here, run, dag)
@@ -30,7 +30,7 @@ def load(
         outputs = task_outputs(attempts[row.id])
         for other, number in borrowed.items():
             outputs[other] = task_outputs(attempts[number]).get(other, {})
-        notebook = pinned(here, row)
+        notebook = run_dag(here, row)
         given = inputs(notebook, notebook.tasks[one.id], lambda source: list(outputs.get(source, {}).values()))
     return _loaded(ValueLoader(here, found.id, task), given, one)
 

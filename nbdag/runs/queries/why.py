@@ -19,14 +19,14 @@ from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
 from ...scheduler.run_step import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
-from .pinned import pinned
+from .pinned import run_dag
 from .records import Run, TaskNotInRunError
-from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, id_of, opened
+from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, id_of, open_store
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-_NO_LIMIT = 1 << 30  # jobs, for a run without an owner
+_NO_LIMIT = 1 << 30  # number of jobs that is assumed for a run without an owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Why:
     run: str
     task: str  # `train`, or `train[3]`
     state: TaskState
-    reasons: tuple[str, ...]  # each continues the task's name: "waits for prep, which is running"
+    reasons: tuple[str, ...]  # each follows the task's name, as in "waits for prep, which is running"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as `why -o json` prints it."""
@@ -46,7 +46,7 @@ class Why:
 def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None = None) -> list[Why]:
     """Explain the state of each instance of a task (`train`), or of one instance (`train[3]`)."""
     here = home_of(run, home)
-    with opened(here) as store:
+    with open_store(here) as store:
         if store is None:
             raise UnknownRunError(id_of(run), dag, here.root)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
@@ -54,8 +54,8 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
 
 
 def why_not_started(run: Run) -> dict[tuple[str, int], str]:
-    """Return why each task that ended without an attempt did so, by task and map index, where that is known."""
-    with opened(run.home) as store:
+    """Return the known reasons of tasks that ended without an attempt, by task and map index."""
+    with open_store(run.home) as store:
         if store is None:
             return {}
         return _Explainer(store, run.home, find_row(store, run.home, run.id, run.dag)).not_started()
@@ -64,7 +64,7 @@ def why_not_started(run: Run) -> dict[tuple[str, int], str]:
 class _Explainer:
     def __init__(self, store: Store, home: Home, row: RunRow) -> None:
         self.store, self.row = store, row
-        self.dag: Dag = pinned(home, row)
+        self.dag: Dag = run_dag(home, row)
         self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
         self.instances = store.instances([row.id])[row.id]
         self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
@@ -129,7 +129,7 @@ class _Explainer:
             return [f"{state_phrase(each.state)} (try {attempt.try_number})"]
         if self._has_no_element(each):
             return [f"{state_phrase(each.state)}: {NO_ELEMENT}"]
-        # No attempt explains the state: plan the task again from the start, and take the reason of that plan.
+        # No attempt explains the state: plan the task again from the start, and use the reason from that plan.
         anew = replace(each, state=TaskState.NONE)
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:

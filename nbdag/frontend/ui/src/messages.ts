@@ -106,6 +106,7 @@ export interface Line {
   target: string
   declared: boolean
   names: string[]
+  files: string[]
   path: string
   tip: string
   label: string
@@ -127,9 +128,10 @@ export interface Picture {
   lines: Line[]
   order: string[]
   problems: string[]
+  dropped: number[]
 }
 
-/** The live session and the latest runs, complete, for a front end that has just opened. */
+/** The complete state, sent to a page that has just opened: the live session and the latest runs. */
 export interface InitialState {
   number: number
   session: Record<string, TaskStatus>
@@ -203,13 +205,13 @@ export interface GridRun {
   states: Record<string, DisplayState>
 }
 
-/** Ask for the initial state again if any change was missed. */
+/** Request the initial state again if a change was missed. */
 export interface HelloRequest {
   kind: "hello"
   number: number
 }
 
-/** Report that the notebook's file was saved: its cells may differ from those that ran. */
+/** Report that the notebook was saved; the saved cells may differ from the executed ones. */
 export interface SavedRequest {
   kind: "saved"
 }
@@ -271,7 +273,7 @@ export interface ActionRequest {
   run: string
 }
 
-/** Report the tasks whose status has changed, and the run if its summary has. */
+/** Report the changed task statuses, and the run's summary if that has changed. */
 export interface ChangeMessage {
   kind: "change"
   number: number
@@ -280,13 +282,13 @@ export interface ChangeMessage {
   summary: RunSummary | null
 }
 
-/** Replace everything that the front end knows. */
+/** Replace the whole state of the front end. */
 export interface ResetMessage {
   kind: "reset"
   state: InitialState
 }
 
-/** The layout that one view has asked for. */
+/** The layout that a view has requested. */
 export interface PictureMessage {
   kind: "picture"
   view: string
