@@ -12,9 +12,10 @@ A stored value contains references to objects of other stored values and of setu
 objects. `Origins` records the sources of a process's objects. A value that would not be the same in another task is
 refused when it is stored.
 
-`references` finds these objects, `trial` the values that cannot be passed on, `pickling` turns objects into bytes, `files`
-stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values share, and
-`summaries` describes a value in one line. `types` is the registry of rules for single types, which packages can extend.
+`references` finds these objects, `trial` refuses values that no other task could use, `pickling` turns objects into
+bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values
+share, and `summaries` describes a value in one line. `types` is the registry of rules for types; packages can extend
+it.
 """
 
 from __future__ import annotations
