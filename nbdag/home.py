@@ -84,7 +84,7 @@ class NotAFolderError(NbdagError):
 
 @error
 class UntrustedHomeError(NbdagError):
-    """A home that was found belongs to another user, or others may write to it."""
+    """The home belongs to another user, or other users can write to it."""
 
     path: Path
     why: str
@@ -144,7 +144,7 @@ class Home:
             raise HomeError(self.root, why) from why
 
     def make_database(self) -> None:
-        """Create the folder and an empty SQLite file; SQLite gives its other files the same mode."""
+        """Create the folder and an empty SQLite file, whose permissions SQLite uses for its other files."""
         self.make()
         try:
             create_private_file(self.database)
@@ -173,7 +173,7 @@ class Home:
         return folder / f"{int(key.try_number)}.ipynb"
 
     def mark(self, key: Key) -> str:
-        """Return the mark of an attempt's processes, which every scheduler on this database computes alike."""
+        """Return the mark (unique id) of an attempt's processes; it is the same in every scheduler on this database."""
         where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
         parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
@@ -202,7 +202,7 @@ class Home:
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
-    """Return the home for a working directory. Creates nothing.
+    """Return the home for a working directory, without creating it.
 
     Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
     """
@@ -230,7 +230,7 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written this home, and the next step; None if no other user could."""
+    """Return why another user could have written to this home, and the remedy; None if no other user could."""
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):
@@ -268,12 +268,12 @@ def _chosen(root: Path, url: str | None) -> Home:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it is below a folder that cannot be entered
+    except OSError:  # a parent folder cannot be entered
         return False
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield a home's link, its folder and what is in it, as far as they exist."""
+    """Yield the existing paths of a home: a symbolic link to it, its folder, and the files and folders in it."""
     yield root, root.lstat()
     for path in (root, root / "nbdag.db", root / "values", root / "notebooks", root / "runs"):
         try:
@@ -281,7 +281,7 @@ def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         except FileNotFoundError:
             continue
         except OSError:
-            return  # the folder cannot be entered, which a later access reports
+            return  # the folder cannot be entered; a later access reports this
 
 
 def _owner(uid: int) -> str:

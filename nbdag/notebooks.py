@@ -18,7 +18,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -113,6 +113,7 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
         return _foreign(raw, id_of(stem), kernel, language)
     found = sorting.classify(raw)
     made, problems = _apply_operators(found)
+    problems += _useless_options(made, found)
     named = found.dag.name if found.dag else None
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
         message = f"the file name {stem!r} gives no distinguishable DAG id"
@@ -302,6 +303,22 @@ def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]
     return made, problems
 
 
+def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[Problem]:
+    """Yield an error for each option of a header that has no effect, so that its author expects something else."""
+    for cell in cells:
+        options = found.task_options.get(cell.index)
+        if options is None:
+            continue
+        if options.zip and not options.map:
+            hint = "add --map x=xs once for each list to pair, or remove --zip"
+            message = "--zip pairs maps, but there is no --map"
+            yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
+        if options.reschedule and not cell.polls and not found.options.defaults.get("reschedule"):
+            message = f"--reschedule is for sensors, but the operator is {options.operator}"
+            hint = "add --operator sensor, or remove --reschedule"
+            yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
+
+
 def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
     """Return all names that any cell sets."""
     names: set[str] = set()
@@ -335,7 +352,7 @@ def _generated(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[li
             place = cell.at(start + failure.line - 1)
             problems.append(problem("NB109", failure.message, hint=failure.hint, task=cell.task, place=place))
             source = "pass"
-        made.append(replace(cell, code="\n".join([*head, source])))
+        made.append(replace(cell, code="\n".join([*head, source]), polls=operators.is_sensor(options.operator)))
         for line, message, hint in operators.body_warnings(body, options, known) if known and source != "pass" else ():
             problems.append(problem("NB116", message, hint=hint, task=cell.task, place=cell.at(start + line - 1)))
     return made, problems

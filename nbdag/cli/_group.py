@@ -133,7 +133,7 @@ class Commands(click.Group):
 def _open_standard_streams() -> None:
     """Open the null device in place of a closed standard stream (`>&-`).
 
-    Otherwise the next file that is opened, such as the database, would get the stream's number, and receive its text.
+    Otherwise the next file that is opened, such as the database, would get the stream's number and receive its output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -147,7 +147,7 @@ def _open_standard_streams() -> None:
 
 
 def _reject_invalid_text(words: Sequence[str]) -> None:
-    """Reject an argument that is not text: the database, JSON and notebooks could not hold it."""
+    """Reject arguments that are not valid text, because the database, JSON and notebooks cannot store them."""
     for number, word in enumerate(words, 1):
         shown = ascii(word)
         try:
@@ -235,7 +235,7 @@ def _folder_exists() -> bool:
 
 
 def _lacking(error: Exception) -> str | None:
-    """Return what the system lacks or refuses, in one sentence; None if the error has another cause."""
+    """Return one sentence if the system has reached a limit (processes, memory, files); None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:

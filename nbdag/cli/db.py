@@ -25,7 +25,7 @@ def _keep(ctx: click.Context, param: click.Parameter, text: str | None) -> float
         return float(read_duration(text))
     except ValueError as error:
         if "hundred years" in str(error):
-            raise click.BadParameter("it is longer than a hundred years; write a shorter time, such as 30d") from None
+            raise click.BadParameter("longer than a hundred years; use a shorter time, such as 30d") from None
         raise click.BadParameter(f"invalid duration {text!r}; expected a form such as 30d, 12h or 1d12h") from None
 
 
@@ -52,7 +52,7 @@ def migrate() -> None:
 
 @db.command(
     epilog=examples(
-        ("nbdag db check --values", "read every stored value, too"),
+        ("nbdag db check --values", "also read every stored value"),
         ("nbdag db check -o json", "the same, for a script"),
     )
 )
@@ -74,7 +74,7 @@ def check(values: bool, form: str) -> int:
         if found.missing_values:
             click.echo(f"the files of {found.missing_values} recorded values are missing; run their tasks again")
         for digest in found.damaged_values:
-            click.echo(f"the stored value {digest:.12}… is damaged; clear the task that made it, so that it runs again")
+            click.echo(f"the stored value {digest:.12}… is damaged; clear the task that wrote it, to run it again")
         if not (found.faults or found.missing_values or found.damaged_values):
             click.echo("no faults found")
     return 1 if found.faults or found.missing_values or found.damaged_values else 0
@@ -143,7 +143,7 @@ def _print_runs(done: runs.Cleaned, dry_run: bool) -> None:
 
 
 def _confirm(planned: runs.Cleaned) -> None:
-    """Ask before runs are deleted, if a person can answer; exit if the answer is no."""
+    """Ask for confirmation before runs are deleted, if this is a terminal; exit if the answer is no."""
     if not planned.runs or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     what = f"{plural(len(planned.runs), 'run')}{_period(planned)}"

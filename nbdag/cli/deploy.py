@@ -16,7 +16,7 @@ from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
-_MAX_TICKS = 10_000  # which takes a few seconds; a schedule has any number
+_MAX_TICKS = 10_000  # most ticks to list, which takes a few seconds
 
 DAG = click.argument("dag", shell_complete=complete.dags)
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
-from .. import building
+from .. import building, runs
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
 from ..core.model.text import plural
+from ..errors import NbdagError
 from . import complete
 from ._group import examples
 from .output import print_data, short_path, to_json
@@ -44,7 +45,14 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     """
     found = 0
     for path in notebook:
-        dag = read_notebook(path).dag
+        try:
+            dag = runs.remember_files(read_notebook(path).dag)
+        except NbdagError as error:
+            if len(notebook) == 1:
+                raise
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+            found += 1
+            continue
         if as_json:
             click.echo(to_json(describe(dag), indent=2 if len(notebook) == 1 else None))
         else:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-# The databases hold whole numbers of 64 bits; no list of this tool needs more lines.
+# The databases store integers of 64 bits, and no list needs more lines.
 COUNT = click.IntRange(min=1, max=1_000_000)
 NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
 INDEX = click.IntRange(min=0, max=1_000_000_000)
@@ -19,11 +19,11 @@ EXECUTOR = click.option(
 ALLOW_UNKNOWN = click.option(
     "--allow-unknown", is_flag=True, help="Pass parameters that the notebook's parameters cell does not set."
 )
-YES = click.option("--yes", is_flag=True, help="Delete without asking; only a terminal is asked.")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation, which happens only on a terminal.")
 
 
 def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    """Return task names that are separated by commas or given by repeating the option; reject a value without one."""
+    """Return the task names of a repeatable option, separated by commas; reject a value without a name."""
     names: dict[str, None] = {}
     for value in values:
         found = value.replace(",", " ").split()
@@ -35,7 +35,7 @@ def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]
 
 
 def date(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
-    """Return a date that an option takes."""
+    """Return the value of an option as a date."""
     if text is None:
         return None
     try:
@@ -44,6 +44,6 @@ def date(ctx: click.Context, param: click.Parameter, text: str | None) -> dateti
         raise click.BadParameter(
             f"invalid date {text[:40]!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
         ) from None
-    if not 1900 <= found.year < 9999:  # arithmetic with time zones needs room at both ends
+    if not 1900 <= found.year < 9999:  # time zone arithmetic must stay within the range of datetime
         raise click.BadParameter(f"the date {text[:40]!r} is out of range; expected a year from 1900 to 9998")
     return found

@@ -17,7 +17,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MAX_FILE = 64 << 20  # bytes of a file of parameters
+_MAX_FILE = 64 << 20  # maximum size in bytes of a file of parameters
 
 _OPTIONS = (
     click.option(
@@ -64,7 +64,7 @@ def parameters(
     for text in parameters_base64:
         try:
             plain = base64.b64decode(text, validate=True).decode()
-        except ValueError:  # also of base64 itself
+        except ValueError:  # invalid base64 also raises ValueError
             raise click.BadParameter(f"{text[:40]!r} is not text in base64", param_hint="-b") from None
         values.update(_mapping(plain, "-b"))
     for file in parameters_file:
@@ -98,7 +98,7 @@ def typed(text: str) -> Any:
     for number in (int, float):
         try:
             return number(text)
-        except ValueError:  # also for more digits than Python reads
+        except ValueError:  # an integer with too many digits also raises ValueError
             pass
     return text
 
@@ -110,7 +110,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
         values = yaml.load(text, Loader=_loader())
     except RecursionError:
         raise click.BadParameter("invalid YAML: it is nested too deeply", param_hint=where) from None
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as a number that is none
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as an invalid number
         reason = str(error).partition("\n")[0][:80]
         raise click.BadParameter(f"invalid YAML: {reason}", param_hint=where) from None
     except yaml.YAMLError as error:

@@ -20,6 +20,7 @@ from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
+DROPPED = ("NB310", "NB311")  # codes of problems of untagged cells
 MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
 _LABEL_GAP = 3.0  # points between a line and its label, because web fonts are wider than Graphviz assumes
 _WIDEST_DURATION = 3599.0  # seconds: 59 min 59 s is the widest text of a duration
@@ -46,11 +47,12 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
         "nodes": [_node(task, layout, members[task.id], labels.get(task.id, task.id)) for task in drawn.tasks.values()],
         "lines": [
             _line(edge, layout, crowded=crowded)
-            for edge in drawn.edges
+            for edge in (*drawn.edges, *drawn.file_edges)
             if edge.source in drawn.tasks and edge.target in drawn.tasks
         ],
         "order": list(dag.order if len(dag.order) == len(dag.tasks) else dag.tasks),
         "problems": [problem_line(problem) for problem in dag.problems],
+        "dropped": sorted({each.place.cell for each in dag.problems if each.code in DROPPED and each.place}),
     }
 
 
@@ -104,7 +106,15 @@ def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str
         names = edge.names if before is None else (*before.names, *edge.names)
         declared = edge.declared and (before is None or before.declared)
         edges[source, target] = Edge(source=source, target=target, names=names, declared=declared)
-    return replace(dag, tasks=tasks, edges=tuple(edges.values())), members, labels
+    files = {
+        (box_of[each.source], box_of[each.target]): replace(
+            each, source=box_of[each.source], target=box_of[each.target]
+        )
+        for each in dag.file_edges
+    }
+    files = {pair: each for pair, each in files.items() if pair[0] != pair[1] and pair not in edges}
+    drawn = replace(dag, tasks=tasks, edges=tuple(edges.values()), file_edges=tuple(files.values()))
+    return drawn, members, labels
 
 
 def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
@@ -153,6 +163,7 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
         "target": edge.target,
         "declared": edge.declared,
         "names": list(carried(edge)),
+        "files": list(edge.files),
         "path": line_path(curve),
         "tip": tip_path(curve),
         "label": edge_label(edge, crowded=crowded) if curve.label else "",
@@ -165,6 +176,8 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
 def reasons(edge: Edge) -> list[str]:
     """Return one sentence for each reason for the edge."""
     found = edge_tooltip(edge).splitlines()[1:]
+    if edge.files:
+        found.insert(0, f"nothing orders these tasks: add --after {edge.source} to %%task {edge.target}")
     if edge.declared:
         found.insert(0, "declared by --after or %edges")
     return found

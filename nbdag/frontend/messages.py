@@ -72,6 +72,7 @@ class Line(TypedDict):
     target: str
     declared: bool
     names: list[str]  # the variables that the edge carries
+    files: list[str]  # files that both tasks use although nothing orders them: then this is no edge of the graph
     path: str  # SVG path data
     tip: str
     label: str
@@ -94,6 +95,7 @@ class Picture(TypedDict):
     lines: list[Line]
     order: list[str]  # tasks in run order
     problems: list[str]
+    dropped: list[int]  # untagged cells whose effects on tasks a headless run drops
 
 
 class InitialState(TypedDict):

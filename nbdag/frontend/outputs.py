@@ -14,18 +14,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.model.cell_tags import PARAMETERS, SETUP, TASK, tags_of
+from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # characters to show, from the end of the log
-_MAX_BYTES = 4  # of a character in UTF-8
+_MAX_BYTES = 4  # maximum size of a character in UTF-8
 MAX_OUTPUT = 2_000_000  # characters of one output; longer ones are not shown
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_SHOWN_CELLS = frozenset({TASK, SETUP, PARAMETERS})
+# The outputs of setup are the same for every task; the report shows them in the cell of setup.
+_SHOWN_CELLS = frozenset({TASK, HELPER})
 
 
 def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
@@ -38,7 +39,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # Of cells that nbdag added, show only an error, which explains why the task failed.
+            # Of cells that are not shown, show only an error, which explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
@@ -67,7 +68,7 @@ def bundle_outputs(bundle: Mapping[str, Any]) -> list[DisplayOutput]:
 def log_tail(path: Path) -> str:
     """Return the end of an attempt's log as plain text, or "" if the log cannot be read.
 
-    Only the end is read, as a log may have any size.
+    Only the end of the file is read, because a log can be large.
     """
     try:
         with path.open("rb") as file:

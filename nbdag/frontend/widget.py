@@ -84,11 +84,12 @@ class LiveGraph:
         self._lock = threading.RLock()  # the kernel's main thread and the watcher's thread both send changes
         self._number = 0
         self._dag, marks = session.dag_and_marks()
+        self._drawn = self._with_files(self._dag)
         self._session = status.session_statuses(marks)
         self._runs = self._latest_runs()
         self._shape = self._shape_of(self._dag)
         self._actions = Actions(home, lambda: self._dag.id, lambda: session.path, lambda notice: self._send(notice))
-        self.widget = GraphWidget(picture(self._dag, notebook=session.path), self.initial_state, self.receive)
+        self.widget = GraphWidget(picture(self._drawn, notebook=session.path), self.initial_state, self.receive)
         self._watcher = RunWatcher(home, lambda: self._dag.id, self._run_changed)
         self._watcher.start()
 
@@ -123,7 +124,7 @@ class LiveGraph:
                 self._send({"kind": "reset", "state": self.initial_state()})
             if (shape := self._shape_of(dag)) != self._shape:
                 self._shape = shape
-                self.widget.set_trait("picture", picture(dag, notebook=self.session.path))
+                self._draw()
             now = status.session_statuses(marks)
             changed = status.changed_statuses(self._session, now)
             self._session = now
@@ -147,7 +148,7 @@ class LiveGraph:
             self.refresh()
         elif request["kind"] == "layout":
             direction, collapsed = request["direction"], request["collapsed"]
-            drawn = picture(self._dag, direction=direction, collapsed=collapsed, notebook=self.session.path)
+            drawn = picture(self._drawn, direction=direction, collapsed=collapsed, notebook=self.session.path)
             self._send({"kind": "picture", "view": request["view"], "picture": drawn})
         elif request["kind"] == "run":
             self._send(history.run(request["run"]))
@@ -207,6 +208,18 @@ class LiveGraph:
             changed = status.changed_statuses(before[1] if before else {}, now)
             if changed or before is None or before[0] != summary:
                 self._send_change(run.id, changed, None if before and before[0] == summary else summary)
+            if run.ended is not None and (before is None or before[0]["ended"] is None):
+                known = self._drawn.file_edges
+                if self._with_files(self._dag).file_edges != known:
+                    self._draw()
+
+    def _with_files(self, dag: Dag) -> Dag:
+        """Return the DAG with the files of earlier runs that nothing orders; a run learns of them when it ends."""
+        return runs.remember_files(dag, home=self._home())
+
+    def _draw(self) -> None:
+        self._drawn = self._with_files(self._dag)
+        self.widget.set_trait("picture", picture(self._drawn, notebook=self.session.path))
 
     def _send_change(self, run: str, tasks: dict[str, TaskStatus], summary: RunSummary | None) -> None:
         self._number += 1
@@ -225,4 +238,4 @@ class LiveGraph:
     def _shape_of(self, dag: Dag) -> object:
         """Return a key of the layout: two graphs with equal keys have the same layout."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
-        return dag.id, self.session.path, tasks, dag.edges, dag.problems
+        return dag.id, self.session.path, tasks, dag.edges, dag.file_edges, dag.problems

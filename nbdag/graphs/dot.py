@@ -56,11 +56,11 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         if mark.selected:
             attributes["penwidth"] = "3"
         graph.node(task.id, **attributes)
-    for edge in dag.edges:
+    for edge in (*dag.edges, *dag.file_edges):
         if edge.source in dag.tasks and edge.target in dag.tasks:
             text = edge_label(edge, crowded=crowded) if labels else ""
             extra = {"label": graphviz.escape(f" {text} ")} if text else {}
-            if edge.declared:
-                extra["style"] = "dashed"
+            if edge.declared or edge.files:
+                extra["style"] = "dotted" if edge.files else "dashed"
             graph.edge(edge.source, edge.target, tooltip=graphviz.escape(edge_tooltip(edge)), **extra)
     return str(graph.source)

@@ -29,6 +29,9 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[: limit - 1 - tail]}…{text[-tail:]}" if tail else text[: limit - 1] + "…"
 
 
+MAX_FILES = 5  # in a tooltip
+
+
 def carried(edge: Edge) -> tuple[str, ...]:
     """Return the names whose values an edge passes, each once, in order."""
     return tuple(dict.fromkeys(use.name for use in edge.names))
@@ -47,6 +50,9 @@ def edge_label(edge: Edge, *, crowded: bool = False) -> str:
 def edge_tooltip(edge: Edge) -> str:
     """Return the tooltip of an edge: its tasks, and where each name is written and read (cells and lines from 1)."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
+    if edge.files:
+        lines[0] += ", not ordered"
+        lines += [f"both use the file {path}" for path in edge.files[:MAX_FILES]]
     for use in edge.names:
         lines.append(f"{use.name}: written in {use.written_at}; read in {use.read_at}")
     return "\n".join(lines)

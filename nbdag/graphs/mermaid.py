@@ -27,10 +27,10 @@ def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str
             used.append((names[task.id], state_style(mark.state).colour, mark.selected))
         elif mark.selected:
             used.append((names[task.id], "", True))
-    for edge in dag.edges:
+    for edge in (*dag.edges, *dag.file_edges):
         if edge.source in names and edge.target in names:
             text = _quoted(edge_label(edge, crowded=crowded))
-            arrow = ("-.->" if edge.declared else "-->") + (f'|"{text}"|' if text else "")
+            arrow = ("-.->" if edge.declared or edge.files else "-->") + (f'|"{text}"|' if text else "")
             lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
     for name, colour, selected in used:
         styles = ([f"stroke:{colour}"] if colour else []) + (["stroke-width:3px"] if selected else [])

@@ -47,7 +47,7 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
     if theme != "auto":
         parts.append(f'<rect class="page" x="{-_PAD:g}" y="{-_PAD:g}" width="100%" height="100%"/>')
     crowded = len(dag.edges) > CROWDED
-    for edge in dag.edges:
+    for edge in (*dag.edges, *dag.file_edges):
         if (curve := layout.curves.get((edge.source, edge.target))) is not None:
             parts.append(_edge(edge, curve, crowded=crowded))
     parts.extend(_node(task, layout.boxes[task.id], marks.get(task.id)) for task in dag.tasks.values())
@@ -107,7 +107,7 @@ def _style(theme: str, states: set[str]) -> str:
         f".nbdag .names{{font-size:11px;text-anchor:middle;fill:{value['soft']};"
         f"stroke:{value['paper']};stroke-width:3px;stroke-linejoin:round;paint-order:stroke}}",
         f".nbdag .line{{fill:none;stroke:{value['line']};stroke-width:1.2px}}.nbdag .tip{{fill:{value['line']}}}",
-        ".nbdag .declared{stroke-dasharray:5 3}",
+        ".nbdag .declared{stroke-dasharray:5 3}.nbdag .files{stroke-dasharray:2 3}",
         f".nbdag .box{{fill:{value['paper']};stroke-width:1.3px}}.nbdag .chosen .box{{stroke-width:3px}}",
         ".nbdag .sign{fill:none;stroke-width:1.6px;stroke-linecap:round;stroke-linejoin:round}",
     ]
@@ -176,9 +176,10 @@ def _node(task: Task, box: Box, given: Mark | None) -> str:
 
 
 def _edge(edge: Edge, curve: Curve, *, crowded: bool) -> str:
+    kind = " files" if edge.files else " declared" if edge.declared else ""
     parts = [
         f'<g class="edge"><title>{escape(edge_tooltip(edge))}</title>',
-        f'<path class="line{" declared" if edge.declared else ""}" d="{line_path(curve)}"/>',
+        f'<path class="line{kind}" d="{line_path(curve)}"/>',
     ]
     if curve.tip is not None:
         parts.append(f'<path class="tip" d="{tip_path(curve)}"/>')

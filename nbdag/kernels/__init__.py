@@ -1,1 +1,1 @@
-"""The kernels that run a task's code, ordinary or forked, and what nbdag does inside them."""
+"""The kernels that run a task's code, ordinary or forked, and the code of nbdag inside them."""

@@ -133,6 +133,16 @@ def register(name: str) -> Callable[[Registered], Registered]:
     return add
 
 
+def is_sensor(name: str) -> bool:
+    """Return whether an operator is a sensor, under whatever name it is registered."""
+    from .sensor import Sensor
+
+    try:
+        return isinstance(find(name), Sensor)
+    except OperatorError:
+        return False
+
+
 def names() -> tuple[str, ...]:
     """Return the names of all operators, sorted."""
     return tuple(sorted({*BUILT_IN, *_registered, *_installed()}))

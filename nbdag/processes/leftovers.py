@@ -1,10 +1,10 @@
 """Kill the processes that remain of an attempt whose executor was killed.
 
-Before the next attempt starts, its executor kills them and waits until they have ended, so that no task runs twice at
-once. They are found by the attempt's mark, which follows from the attempt's key, so that this needs neither a living
-worker nor a file. Each attempt also records the ids of its worker and its kernel in a file beside its notebook while
-these run, because a worker has no mark. Only processes of this machine can be observed; on other hosts they end by
-themselves when their connection to the executor closes.
+Before the next attempt of a task starts, the executor kills the remaining processes and waits until they have ended, so
+that no task runs twice at once. They are found by the attempt's mark, which is computed from the attempt's key, so that
+neither a living worker nor a file is needed. A worker has no mark; so while an attempt runs, the pids of its worker and
+kernel are also recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on
+another host exits when its connection to the executor closes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def forget_processes(notebook: Path) -> None:
 
 
 def terminate_leftovers(notebook: Path, mark: str) -> None:
-    """Kill the processes of an attempt without an owner, and wait until they have ended."""
+    """Kill the processes of an attempt whose executor was killed, and wait until they have ended."""
     processes = _recorded(notebook)
     for process in processes:
         if is_alive(process):

@@ -1,10 +1,10 @@
-"""The mark of an attempt, by which every process that the attempt has started is found.
+"""The mark of an attempt: a unique id by which every process of the attempt is found.
 
-The mark is visible from outside in two places, which both survive the death of every parent: in the environment that a
-program was started with, and, on Linux, in a resource limit that `fork` and `exec` inherit, and that `setsid`, a double
-fork and `env -i` keep. What another service starts on a task's request (`systemd-run`, `docker run`, `at`, `ssh`) has
-no mark, and what runs under another user cannot be killed. On a system without that limit, a process that has left the
-kernel's session with an empty environment is not found either.
+Other processes can read the mark in two places, even after all parent processes have ended. One is the environment with
+which a program was started. The other, on Linux, is a resource limit: `fork` and `exec` inherit it, and `setsid`, a
+double fork and `env -i` do not change it. Processes that another service starts for a task (`systemd-run`, `docker
+run`, `at`, `ssh`) have no mark, and processes of another user cannot be killed. On a system without that limit, a
+process is not found if it has left the kernel's session and was started with an empty environment.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from collections.abc import Iterator
 
 from .identity import MARK_VARIABLE
 
-# This limit concerns processes under a real-time scheduling policy only. It is in microseconds, so these values are
+# This limit affects only processes with a real-time scheduling policy. It is in microseconds, so these values are
 # thousands of years.
 MARK_LIMIT = "RLIMIT_RTTIME"
-_LINE = b"Max realtime timeout"  # of the same limit, in /proc/PID/limits
+_LINE = b"Max realtime timeout"  # the line of this limit in /proc/PID/limits
 _BASE = 1 << 61
-_DIGITS = 15  # of a mark, hexadecimal: 60 bits
+_DIGITS = 15  # hexadecimal digits of a mark: 60 bits
 _IS_LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def new_attempt_mark() -> str:
-    """Return a new mark, unique to one attempt."""
+    """Return a new unique mark for one attempt."""
     return secrets.token_hex(8)[:_DIGITS]
 
 
 def adopt_mark(mark: str) -> None:
-    """Mark this process and whatever it starts from now on; adopt the descendants whose parents end."""
+    """Mark this process and all processes that it starts from now on; become the parent of orphaned descendants."""
     if _IS_LINUX:
         _set_limit(_number(mark))
         with contextlib.suppress(OSError, AttributeError):
@@ -42,7 +42,7 @@ def adopt_mark(mark: str) -> None:
 
 
 def drop_mark() -> None:
-    """Remove an inherited mark from this process, which is to outlive the attempt that started it."""
+    """Remove an inherited mark from this process, so that it can outlive the attempt that started it."""
     if _IS_LINUX:
         _set_limit(None)
 
@@ -68,7 +68,7 @@ def is_marked(pid: int, mark: str) -> bool:
 
 def marked_pids(mark: str) -> Iterator[int]:
     """Yield the pids of the processes with this mark; Linux only."""
-    for name in os.listdir("/proc"):  # noqa: PTH208  # many times as fast as psutil or pathlib
+    for name in os.listdir("/proc"):  # noqa: PTH208  # much faster than psutil or pathlib
         if name.isdigit() and is_marked(int(name), mark):
             yield int(name)
 
@@ -80,7 +80,7 @@ def _number(mark: str) -> int:
 def _read(path: str) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # it has ended, or belongs to another user
+    except OSError:  # the process has ended, or belongs to another user
         return b""
     try:
         parts = []

@@ -2,7 +2,7 @@
 
 Jupyter's own watchdog ends only the kernel, but the processes that user code started must end too. So a thread polls
 the worker. Once the worker has exited, the thread kills all descendants of the kernel, all processes with the attempt's
-mark in their environment, and finally the kernel's process group. Jupyter's watchdog is switched off: it would end the
+mark, and finally the kernel's process group. Jupyter's watchdog is switched off: it would end the
 kernel and this thread within a second, which is too soon on a busy machine to find every process.
 """
 
@@ -26,12 +26,12 @@ def start_parent_watchdog() -> None:
     if worker.isdigit():
         poller = sys.modules.get("ipykernel.parentpoller")
         if poller is not None:
-            poller.os = _OsWithLivingParent(int(worker))  # type: ignore[attr-defined]
+            poller.os = _OsWithConstantParent(int(worker))  # type: ignore[attr-defined]
         threading.Thread(target=_watch, args=(int(worker),), name="nbdag-worker-watch", daemon=True).start()
 
 
-class _OsWithLivingParent:
-    """The module `os` as Jupyter's watchdog sees it: the parent never ends."""
+class _OsWithConstantParent:
+    """A stand-in for `os` in ipykernel's parent poller: its `getppid` always returns the worker's pid."""
 
     def __init__(self, parent: int) -> None:
         self._parent = parent

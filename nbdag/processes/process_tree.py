@@ -1,7 +1,7 @@
 """Kill a kernel and every process that it started.
 
-Such a process may have left the kernel's group, its session and even its family (a daemon). So three sets are killed:
-the process group, all descendants of the kernel, and every process with the attempt's mark (see `marks`).
+A started process may have left the kernel's process group and session, or have become a daemon. So three sets are
+killed: the process group, all descendants of the kernel, and every process with the attempt's mark (see `marks`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 
 
 def kill_marked(mark: str, but: int | None = None) -> None:
-    """Kill every process with this mark in its environment, except the calling process and the pid `but`."""
+    """Kill every process with this mark, except the calling process and the pid `but`."""
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:
@@ -54,7 +54,7 @@ def kill_marked(mark: str, but: int | None = None) -> None:
 
 
 def end_marked(mark: str, timeout: float) -> bool:
-    """Kill every process with this mark, and wait until none is left; return False after `timeout` seconds."""
+    """Kill every process with this mark, and wait until all have ended; return False after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while found := _marked(mark):
         if time.monotonic() > deadline:
@@ -80,7 +80,7 @@ def _marked(mark: str) -> list[psutil.Process]:
         if pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)  # keeps its start time, so that a reused pid is not killed
+            process = psutil.Process(pid)  # remembers the start time, so that a reused pid is not killed
             is_ours = is_marked(pid, mark) if _IS_LINUX else process.environ().get(MARK_VARIABLE) == mark
             if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -6,6 +6,7 @@ one function of this module and shows the result. Nothing outside this package i
     create, execute    run  plan_run  trigger  resume  backfill  schedule
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
+                       remember_files
     change             clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .execution.foreground import JobsError, PreviousRunError, run
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
+    from .queries.file_order import remember_files
     from .queries.health import Finding, health
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
@@ -171,6 +173,7 @@ __all__ = [
     "plain_parameters",
     "plan_run",
     "read",
+    "remember_files",
     "remove",
     "resume",
     "run",
@@ -202,6 +205,7 @@ _MODULES = {
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",
     ".queries.database": "DatabaseHealth check_db",
+    ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..core.dataflow.file_order import conflicts_of_run
 from ..core.model.dag import Dag
 from ..core.model.events import Event
-from ..core.model.job import Key, Result
+from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.options.option_types import write_duration
 from ..core.planning.assemble import StoredOutputs
@@ -122,6 +123,7 @@ class RunStep:
         self.resumed: list[tuple[InstanceRow, int]] = []
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
+        self.notes: list[Note] = []  # about the run as a whole
         self._messages: dict[InstanceKey, str] = {}
 
     # Results
@@ -303,6 +305,23 @@ class RunStep:
     # The outcome of the step
 
     @property
+    def ends(self) -> bool:
+        """Return whether the run itself ends in this step."""
+        return self.row.state in RUN_FINISHED and not self.run.finished
+
+    def compare_files(self, earlier: Sequence[FilesOfAttempt]) -> None:
+        """Add a note for each unordered pair of tasks that used one file; `earlier` has the saved attempts."""
+        ended = [
+            FilesOfAttempt(task=instance.task, started=result.started, ended=result.ended, files=result.files)
+            for instance, result in self.ended
+            if result.files
+        ]
+        folder = f"{self.row.cwd.rstrip('/')}/"
+        for conflict in conflicts_of_run(self.run.dag, [*earlier, *ended]):
+            message = f"{conflict.message(lambda path: path.removeprefix(folder))}; {conflict.remedy}"
+            self.notes.append(Note(code="NB470", name=conflict.second, message=message))
+
+    @property
     def starts(self) -> bool:
         """Return whether the run itself starts in this step."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
@@ -340,6 +359,7 @@ class RunStep:
             ended=self.ended,
             added=self.added,
             dropped=self.dropped,
+            notes=self.notes,
             pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,

@@ -327,6 +327,8 @@ class Scheduler:
 
         If another process saved first, the results are kept for the next step.
         """
+        if step.ends:
+            step.compare_files(self._store.files(step.row.id))
         change = step.change(self.id, self._pools)
         if change is None:
             step.mark_idle()

@@ -66,9 +66,15 @@ class Deployments:
             return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
     def versions(self) -> dict[str, int]:
-        """Return the number of recorded notebook versions of each DAG."""
-        count = func.count().label("number")
-        query = select(t.versions.c.dag_id, count).where(~t.versions.c.built).group_by(t.versions.c.dag_id)
+        """Return the number of the deployed version of each DAG, from 1, in the order in which they were recorded."""
+        own = t.versions.alias()
+        query = (
+            select(t.versions.c.dag_id, func.count().label("number"))
+            .join(t.dags, t.dags.c.id == t.versions.c.dag_id)
+            .join(own, (own.c.dag_id == t.dags.c.id) & (own.c.digest == t.dags.c.digest))
+            .where(~t.versions.c.built, t.versions.c.created <= own.c.created)
+            .group_by(t.versions.c.dag_id)
+        )
         with self._database.reading() as connection:
             return {row.dag_id: row.number for row in connection.execute(query)}
 

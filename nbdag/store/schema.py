@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0007"  # revision of the newest migration
+HEAD = "0008"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -261,6 +261,15 @@ notes = Table(
     Column("code", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("message", Text, nullable=False),
+    ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("instance_id", Number, primary_key=True),
+    Column("try_number", Integer, primary_key=True),
+    Column("uses", JsonTuple, nullable=False),  # a list of (path, letters): core.model.job.FileUse
     ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
-from ..core.model.job import Note, StoredOutput
+from ..core.model.job import FilesOfAttempt, FileUse, Note, StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
 from ..core.planning.pools import INFINITE
 from . import schema as t
@@ -238,6 +238,29 @@ class Store:
                 )
         return found
 
+    def files(self, run: int) -> list[FilesOfAttempt]:
+        """Return the files that the attempts of a run used, ordered by their start."""
+        query = (
+            select(t.instances.c.task, t.attempts.c.started, t.attempts.c.ended, t.files.c.uses)
+            .join(t.attempts, t.attempts.c.instance_id == t.instances.c.id)
+            .join(
+                t.files,
+                (t.files.c.instance_id == t.attempts.c.instance_id) & (t.files.c.try_number == t.attempts.c.try_number),
+            )
+            .where(t.instances.c.run_id == run)
+            .order_by(t.attempts.c.started)
+        )
+        with self._database.reading() as connection:
+            return [
+                FilesOfAttempt(
+                    task=row.task,
+                    started=row.started,
+                    ended=row.ended or row.started,
+                    files=tuple(FileUse(*each) for each in row.uses),
+                )
+                for row in connection.execute(query)
+            ]
+
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
         """Return the outcomes that an attempt with this key may take, those of executed attempts first.
 
@@ -429,3 +452,10 @@ def _end(connection: Connection, run: int, change: Change) -> None:
     ]
     if notes:
         connection.execute(insert(t.notes), notes)
+    files = [
+        {"instance_id": instance.id, "try_number": result.key.try_number, "uses": result.files}
+        for instance, result in ended
+        if result.files
+    ]
+    if files:
+        connection.execute(insert(t.files), files)

@@ -144,7 +144,7 @@ def test_a_name_that_only_the_map_reads_does_not_count() -> None:
     [
         (JOB, True),
         (replace(JOB, task=replace(TASK, options=TaskOptions())), False),
-        (job(options={"operator": "sensor"}), False),
+        (job(task={"polls": True}), False),
         (replace(JOB, expand=True), False),
     ],
 )

@@ -45,7 +45,7 @@ def unique(of):
 VALUES = {
     option_types.FLAG: st.booleans(),
     option_types.TEXT: line_text,
-    option_types.TEXTS: unique(line_text),
+    option_types.TEXTS: unique(st.builds("mailto://{}".format, line_text) | st.builds("{}:{}".format, names, names)),
     option_types.TAGS: unique(line_text.filter(lambda text: "," not in text)),
     option_types.DURATION: durations,
     option_types.POSITIVE_DURATION: durations.filter(bool),
@@ -268,6 +268,8 @@ REFUSED = [
     ("%%task a --trigger all_dome", 20, "did you mean all_done?"),
     ("%%task a --trigger xyz", 20, "expected one of all_success"),
     ("%dag --weight-rule downsteam", 20, "did you mean downstream?"),
+    ("%dag a --on-failure nonsense", 21, "is neither an address nor a function"),
+    ("%dag a --on-retry 'a b:c'", 19, "is neither an address nor a function"),
     ("%%task a --pool 'my pool'", 17, "is not a valid id"),
     ("%%task a --out 2x", 16, "not a variable name"),
     ("%%task a --change class", 19, "not a variable name"),

@@ -17,6 +17,7 @@ from nbdag.frontend.history import History
 from nbdag.frontend.watcher import RunWatcher
 from nbdag.graphs import Mark
 from nbdag.graphs.marks import STATE_STYLES
+from nbdag.graphs.svg import svg
 from nbdag.home import Home
 from nbdag.runs import Run, TaskRun
 
@@ -270,3 +271,16 @@ class TestHistory:
         assert empty.runs() == []
         assert empty.grid()["runs"] == []
         assert not (tmp_path / "none").exists()
+
+
+def test_the_picture_shows_files_that_nothing_orders_and_cells_that_runs_drop():
+    cells = ["%%task a\nx = 1\nopen('f', 'w')", "x = 2", "%%task b\nopen('f')", "%%task c\nprint(x)"]
+    drawn_dag = dag(*cells)
+    for collapsed in (False, True):
+        drawn = picture(drawn_dag, collapsed=collapsed)
+        lines = {(line["source"], line["target"]): line for line in drawn["lines"]}
+        assert lines["a", "b"]["files"] == ["f"]
+        assert lines["a", "b"]["why"][0] == "nothing orders these tasks: add --after a to %%task b"
+        assert lines["a", "c"]["files"] == []
+        assert drawn["dropped"] == [1]
+    assert 'class="line files"' in svg(drawn_dag)

@@ -18,7 +18,7 @@ from nbdag.core.model.dag import Cell, CellKind, Dag, Problem
 from nbdag.core.model.job import Job, Key, Outcome
 from nbdag.core.options.options import TaskOptions
 from nbdag.core.planning.assemble import StoredOutputs, assemble
-from nbdag.kernels.runtime.messages import MIME, KernelRequest, outcome_from_dict
+from nbdag.kernels.runtime.messages import MIME, PROCESSES, KernelRequest, outcome_from_dict
 from nbdag.kernels.runtime.runtime import Runtime
 
 Seen = dict[str, Any]  # name → a canonical form of its value
@@ -156,7 +156,7 @@ class Shell:
         return code
 
     def publish(self, data: Mapping[str, Any]) -> None:
-        self.published.append(data[MIME])
+        self.published.append({name: value for name, value in data[MIME].items() if name != PROCESSES})
 
 
 def attempt(job: Job) -> tuple[Seen, Outcome]:

@@ -201,3 +201,31 @@ def test_show_rejects_an_unknown_format_or_missing_folder(
     assert said in done.stderr
     assert "bug" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_check_goes_on_after_a_notebook_that_cannot_be_read(write_notebook: WriteNotebook, tmp_path: Path) -> None:
+    good = write_notebook(*PIPELINE, name="good.ipynb")
+    old = tmp_path / "old.ipynb"
+    old.write_text('{"nbformat": 3, "worksheets": []}')
+    done = call("check", old, tmp_path / "none.ipynb", good)
+    assert done.exit_code == 1
+    assert "old.ipynb has notebook format 3" in done.stderr
+    assert "none.ipynb does not exist" in done.stderr
+    assert "good.ipynb: 4 tasks, no problems" in done.stdout
+    assert call("check", old).exit_code == 2
+
+
+def test_check_remembers_what_the_files_of_a_run_showed(
+    write_notebook: WriteNotebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_notebook(
+        "name = 'm' + '.txt'", "%%task train\nopen(name, 'w').write('1')", "%%task use\nprint(open(name).read())"
+    )
+    assert not call("check", path).stdout.count("NB313")
+    run = call("run", path, "--jobs", 1)
+    assert "warning NB470: use reads m.txt, which train writes" in run.output
+    told = call("check", path)
+    assert told.exit_code == 0
+    assert "NB313 warning: use reads m.txt, which train writes" in told.stdout
+    assert "(add --after train to %%task use)" in told.stdout

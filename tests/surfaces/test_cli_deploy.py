@@ -60,6 +60,14 @@ def test_each_deployment_creates_a_version_and_starts_its_schedule(call: Call) -
     assert (row["dag"], row["version"], row["next_run"], row["paused"]) == ("churn", 3, None, False)
 
 
+def test_a_version_that_is_deployed_again_keeps_its_number(call: Call) -> None:
+    path = Path("churn.ipynb")
+    texts = [write("%dag churn", f"%%task a\nx = {n}").read_bytes() for n in range(3)]
+    for text, version in ((0, 1), (1, 2), (0, 1), (2, 3), (1, 2)):
+        path.write_bytes(texts[text])
+        assert call("deploy", path).stdout == f"churn: version {version} is deployed; on demand\n"
+
+
 def test_editing_or_deleting_the_file_does_not_change_the_deployment(
     call: Call, deployed: Path, tmp_path: Path
 ) -> None:

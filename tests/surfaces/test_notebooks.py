@@ -420,3 +420,40 @@ def test_braces_in_a_script_are_expanded_only_for_names_that_a_cell_sets():
     assert dag.tasks["b"].reads == ("url", "day")
     below = dag_of("%%task b --operator bash\ncurl {url}", "%%task a\nurl = 'x'")
     assert [each.code for each in below.errors] == ["NB201"]
+
+
+USELESS = {
+    "--zip without --map": ("%%task a --zip\n1", "--zip pairs maps"),
+    "--reschedule without a sensor": ("%%task a --reschedule\n1", "--reschedule is for sensors"),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_an_option_without_effect_is_an_error(name):
+    header, sentence = USELESS[name]
+    (error,) = dag_of(header).errors
+    assert error.code == "NB314" and sentence in error.message and error.hint
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["%%task a --map x=[1] --map y=[2] --zip\n1"],
+        ["%%task a --operator sensor --reschedule\n1"],
+        ["%dag --reschedule", "%%task a\n1", "%%task b --operator sensor\n1"],
+    ],
+)
+def test_an_option_with_its_partner_is_no_error(cells):
+    assert not dag_of(*cells).errors
+
+
+class Wait(operators.Sensor):
+    """A sensor of the user's."""
+
+
+def test_a_sensor_is_known_by_its_class_under_any_name(monkeypatch):
+    monkeypatch.setattr(operators, "_registered", {})
+    operators.register("wait_for")(Wait)
+    dag = dag_of("%%task a --operator wait_for --reschedule\n1 == 2", "%%task b\n1")
+    assert not dag.errors
+    assert (dag.tasks["a"].polls, dag.tasks["b"].polls) == (True, False)

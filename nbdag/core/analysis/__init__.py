@@ -1,6 +1,7 @@
 """Static analysis of one cell: the names and objects that its code reads, binds and changes.
 
-`objects` models objects, `scopes` Python's scoping, `known` the behaviour of common libraries. `effects`, `follow`,
-`calls`, `expressions`, `shell`, `bindings` and `statements` walk the syntax; each extends the class of the one before.
+`objects` models objects, `scopes` models Python's scoping, and `known` lists the behaviour of common libraries.
+`effects`, `function_calls`, `calls`, `expressions`, `shell`, `bindings` and `statements` walk the syntax tree; each
+module's class extends the class of the module before it.
 The entry point is `names.uses`.
 """

@@ -20,13 +20,13 @@ LAZY_ANNOTATIONS = sys.version_info >= (3, 14)
 class Bindings(Shell):
     """Interprets statements that bind names."""
 
-    future_annotations = False  # `from __future__ import annotations` was seen
+    future_annotations = False  # whether the cell has `from __future__ import annotations`
 
     def run_Expr(self, node: ast.Expr) -> None:
         self.effect(node.value, CallSite(node.value, node.lineno, dropped=True))
 
     def show(self, node: ast.Expr) -> None:
-        """Interpret the last expression of a cell, which is displayed."""
+        """Interpret the last expression of a cell, which IPython displays."""
         site = CallSite(node.value, node.lineno, shown=True)
         self.display(self.effect(node.value, site), site)
 
@@ -151,7 +151,7 @@ class Bindings(Shell):
         self.store(node.name.id, frozenset({made}), node.lineno)
 
     def annotation(self, node: ast.expr | None) -> None:
-        """Interpret an annotation, unless Python does not evaluate it here."""
+        """Interpret an annotation, if Python evaluates it here."""
         if node is not None and not self.future_annotations and not LAZY_ANNOTATIONS:
             self.expr(node)
 
@@ -191,7 +191,7 @@ class Bindings(Shell):
                 later, "<decorate>", Arguments((value,)), CallSite(("decorator", node), node.lineno), ""
             )
         if not codes:
-            return value  # assumed to return a wrapper that calls the function
+            return value  # an unknown decorator is assumed to return a wrapper that calls the function
         return self.call(codes, Arguments((value,)), CallSite(("decorator", node), node.lineno)) or value
 
     def _with_type_parameters(self, node: Any, then: Callable[[], Value]) -> Value:

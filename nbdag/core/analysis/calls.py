@@ -1,9 +1,9 @@
 """Effects of calls.
 
 A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the
-effects of the body apply at the call. For any other call, `known` lists the effects by name. An unknown function is
-assumed not to change its arguments, but it may call the functions among them; an unknown method is assumed to change
-its object if its result is dropped.
+call has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function
+is assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
+its object if the caller ignores the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .objects import (
     method_of,
 )
 
-DECORATOR = "a decorator of a library"  # label of what such a decorator returns
+DECORATOR = "a decorator of a library"  # label of the objects that such a decorator returns
 
 
 class Calls(FunctionCalls):
@@ -47,7 +47,7 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; also return how it changes its object if it could not be followed, as `changes` does."""
+        """Call a method; return its result and, if the method cannot be followed, its `changes` of the object."""
         result: set[AbstractObject] = set()
         change = ""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
@@ -63,7 +63,7 @@ class Calls(FunctionCalls):
             if thing.kind is Kind.IMPORT or thing.kind is Kind.BUILTIN:
                 result |= self.call_named(f"{thing.label}.{method}", args, site)
             elif certain:
-                # The class has no such method, so this is a function in an attribute.
+                # The class has no such method, so the attribute holds a function.
                 result |= self.call(frozenset(t for t in contents({thing}) if t.kind in CODE), args, site)
             else:
                 if method not in known.CONSUME_NOTHING:
@@ -200,7 +200,7 @@ class Calls(FunctionCalls):
         return frozenset(result)
 
     def display(self, value: Value, site: CallSite) -> None:
-        """Call the methods by which objects of the notebook's classes show themselves."""
+        """Call the display methods, such as `__repr__`, of objects of the notebook's classes."""
         for thing in sorted(value | contents(value), key=_order):
             for name in sorted(known.SHOWN_BY) if thing.classes else ():
                 method, _ = method_of(thing, name)
@@ -209,7 +209,7 @@ class Calls(FunctionCalls):
                         self._follow_method(thing, method, Arguments(), site._replace(place=(name, site.place, thing)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
-        """Call the functions among the arguments of unknown code, which may call them with any other argument."""
+        """Call the functions among the arguments of an unknown function, which may pass them any other argument."""
         if not args.positional and not args.named and not args.spread:
             return NOTHING
         everything = args.all()
@@ -227,7 +227,7 @@ class Calls(FunctionCalls):
                         stack.enter_context(self.optionally())
                     found |= self.invoke(thing, handed, site._replace(place=("argument", site.place, thing)))
             if symbolic and self.frame.home.code is not None:
-                # Once the caller is known, a parameter may turn out to be a function.
+                # A parameter may turn out to be a function when the call is replayed with its arguments.
                 result = self.object_created_at("argument", site.place, kind=Kind.RESULT)
                 event = Call(frozenset(symbolic), "<perhaps>", handed, site.line, True, "", result)
                 self.event(("argument", site.place, event.callee), event)

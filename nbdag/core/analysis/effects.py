@@ -1,7 +1,7 @@
 """Effects of code on names and objects, recorded while the code is interpreted.
 
 At the top level of a cell, effects apply at once, to a namespace that starts with the names above the cell. Inside a
-function, they are recorded as the function's events, which each call replays.
+function, effects are recorded as the function's events, which each call replays.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
-    soft: bool  # the name may be missing: the read is guarded, or happens only if some function is called
+    soft: bool  # the name may be missing: the read is guarded, or is in a function that may not be called
     deferred: bool  # the read happens only if some function is called
 
 
@@ -51,7 +51,7 @@ class DeletedRead(NamedTuple):
 
     name: str
     line: int
-    deleted: int  # line
+    deleted: int  # line of the deletion
 
 
 class Mutation(NamedTuple):
@@ -66,7 +66,8 @@ class Log:
     """The effects of a cell, other than its bindings."""
 
     reads: dict[str, NameRead] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)  # name from above whose object changed → line
+    # Key: name set above the cell whose object changed; value: line.
+    changed: dict[str, int] = field(default_factory=dict)
     mutated: dict[AbstractObject, Mutation] = field(default_factory=dict)  # objects that changed
     compared: set[AbstractObject] = field(default_factory=set)  # objects whose identity was compared with `is`
     deleted_reads: list[DeletedRead] = field(default_factory=list)
@@ -82,32 +83,36 @@ class Effects:
         self.frame = self.module
         self.log = Log()
         self.unreachable = False  # control flow never reaches this point of the code
-        self.maybe_depth = 0  # > 0: inside code that may not run
-        self.soft_depth = 0  # > 0: inside code whose names may be missing
-        self.deferred_depth = 0  # > 0: inside a function that is available, but not known to be called
-        self.made: dict[object, AbstractObject] = {}  # place in the code → the thing that it creates
-        self.bindings = 0  # number of global bindings so far; a call may have other effects after a new one
-        self.steps = 0  # objects visited; see `function_calls.MOST_STEPS`
-        self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names were read
-        self.restored: frozenset[str] = frozenset()  # kinds of state that a `with` statement around restores
-        self.consumes = True  # a use of a random generator or an iterator changes it
-        self.captured: set[str] | None = None  # global names read since a definition began
+        self.maybe_depth = 0  # > 0 inside code that may not run
+        self.soft_depth = 0  # > 0 inside code whose names may be missing
+        self.deferred_depth = 0  # > 0 inside a function that may never be called
+        self.made: dict[object, AbstractObject] = {}  # key: place in the code; value: object created there
+        self.bindings = (
+            0  # number of global bindings so far; a repeated call may have other effects once this has grown
+        )
+        self.steps = 0  # number of objects visited; see `function_calls.MOST_STEPS`
+        self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names have been read
+        self.restored: frozenset[str] = frozenset()  # kinds of state that an enclosing `with` statement restores
+        self.consumes = True  # whether a use of a random generator or an iterator counts as a change of it
+        self.captured: set[str] | None = (
+            None  # global names read so far by the definition being interpreted; None outside a definition
+        )
 
     # -- places
 
     def object_created_at(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> AbstractObject:
-        """Return the thing that a place of the code creates, the same each time."""
+        """Return the object that a place of the code creates: one object per place, however often it is asked for."""
         found = self.made.get(place)
         if found is None:
             found = self.made[place] = AbstractObject(kind, label)
         code = self.frame.home.code
         if code is not None and kind is not Kind.RESULT:
-            code.own.add(found)  # also if it exists already: an inner function is interpreted twice
+            code.own.add(found)  # an inner function is interpreted twice, so the object may exist already
         return found
 
     @contextmanager
     def maybe(self) -> Iterator[None]:
-        """Interpret code that may not run: join its effects with the state before."""
+        """Interpret code that may not run: merge the state after it with the state before it."""
         before = save(self.frame)
         self.maybe_depth += 1
         try:
@@ -130,7 +135,7 @@ class Effects:
 
     @contextmanager
     def unconditionally(self) -> Iterator[None]:
-        """Interpret the body of a function, to which the conditions around its definition do not apply."""
+        """Interpret the body of a function, ignoring the conditions around its definition."""
         before = self.maybe_depth, self.soft_depth, self.deferred_depth
         self.maybe_depth = self.soft_depth = self.deferred_depth = 0
         try:
@@ -153,7 +158,7 @@ class Effects:
         return None if self.unreachable else save(self.frame)
 
     def merge_paths(self, *states: State | None) -> None:
-        """Continue where several paths join."""
+        """Merge the states of several control-flow paths and continue from the result."""
         state = join(states)
         self.unreachable = state is None
         if state is not None:
@@ -201,7 +206,7 @@ class Effects:
         if home.code is not None:
             if slot is not None and slot.bound is Bound.NO:
                 return NOTHING
-            # A name may be missing on a path that may not run; nothing shows whether it does, so it is not an error.
+            # The name may be missing only on some path. It is unknown whether that path runs, so this is no error.
             soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
             self.event(("read", name, soft), Read(name, line, soft))
             if name not in home.outside:
@@ -226,7 +231,7 @@ class Effects:
         return NOTHING if value is None else value
 
     def use(self, value: Value, line: int) -> Value:
-        """Read the free names of the functions and methods in a value, since a use of the value may call them."""
+        """Read the free names of the functions in a value, because a use of the value may call these functions."""
         home = self.frame.home
         ahead = list(self.carried(value)) if value else []
         while ahead:
@@ -271,7 +276,7 @@ class Effects:
         else:
             home.world[name] = Slot(value, Bound.YES, line)
         if value and self.carried(value):
-            self.used.clear()  # functions that call it may now read other names
+            self.used.clear()  # functions that call a rebound name may now read other names
         if home.code is not None:
             write = Write(name, value, line, maybe or self.maybe_depth > 0)
             self.event(("write", write), write)
@@ -325,9 +330,9 @@ class Effects:
         return False
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
-        """Record that the object of a name is changed in place."""
+        """Record that the object which a name refers to is changed in place."""
         if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
-            return  # a module is not passed between tasks; see `note_path`
+            return  # modules are not passed between tasks; `note_path` handles changes of them
         self.change(value, line, strong=strong)
         home = self.frame.home
         if home.code is None and self._is_global(name):
@@ -346,14 +351,14 @@ class Effects:
         return True
 
     def hold(self, base: Value, item: Value, line: int, key: object = None) -> None:
-        """Record that one object holds another from now on."""
+        """Record that an object now holds another object."""
         if not base or not item:
             return
         if self.frame.home.code is not None:
             self.event(("hold", line, base, item), StoreInObject(base, item, key))
         code = self.frame.home.code
         if len(base) * len(item) > MAX_PAIRS:
-            # For so many pairs, one thing in between replaces the exact relation.
+            # Beyond MAX_PAIRS, one object in between stands for all pairs, which is less exact.
             between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})
@@ -361,16 +366,16 @@ class Effects:
         real = [thing for thing in item if thing.kind not in SYMBOLIC]
         for thing in base:
             if thing.kind not in SYMBOLIC:
-                # An object that a call creates may hold the arguments; an object from outside holds them only once
-                # the function is called.
+                # An object created in this function may hold the parameters; an object from outside holds the arguments
+                # only after a call.
                 hold((thing,), item if code is not None and thing in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
-        """Take something out of an object, under an attribute's name or a constant key; None stands for any key."""
+        """Return the object under an attribute's name or a constant key of an object; None stands for any key."""
         symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
         found = part(base - symbolic, key)
         if self.frame.home.code is None:
-            # A global that a function left symbolic has its current value here.
+            # A symbolic global of a function is replaced by its current value.
             with self.optionally():
                 for thing in sorted(symbolic, key=lambda each: each.number):
                     if thing.kind is Kind.GLOBAL:
@@ -383,7 +388,7 @@ class Effects:
         return found
 
     def fill(self, thing: AbstractObject, items: Iterable[AbstractObject], key: object = None) -> None:
-        """Let a thing under construction hold these."""
+        """Add items to an object that is under construction."""
         items = list(items)
         self.steps += len(items)
         hold((thing,), items, key)
@@ -395,7 +400,7 @@ class Effects:
         return {thing for thing in found if thing.kind in CODE}
 
     def inside(self, value: Value, place: object, line: int) -> Value:
-        """Return all that can be taken out of an object and put into a new one."""
+        """Return the objects inside a value, for a new container that gets the same content."""
         symbolic = frozenset(thing for thing in value if thing.kind in SYMBOLIC)
         return contents(value) | (self.take(symbolic, None, ("inside", place), line) if symbolic else NOTHING)
 
@@ -411,14 +416,14 @@ class Effects:
             self.log.notes.append(Note(kind, text, line))
 
     def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
-        """Record a change of state without a name by a call of, or an assignment to, this; return whether it is one."""
+        """Record a change of hidden state if a call of a name, or an assignment to it, is one; return whether it is."""
         keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
         for key in keys:
             self.note(key, name, line)
         return bool(keys)
 
     def note_path(self, kind: str, path: str, line: int) -> None:
-        """Record the change of a library's state by a chain of attributes that is "assigned" or "called"."""
+        """Record that a dotted path is "assigned" or "called", which changes the state of a library."""
         root, _, rest = path.partition(".")
         root, called, _ = root.partition("(")
         if not root or (called == "(" and kind == "assigned" and not rest):
@@ -426,7 +431,7 @@ class Effects:
         with self.optionally():
             value = self.load(root, line)
         if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
-            self.note(kind, path, line)  # a function's global is known only at the call of the function
+            self.note(kind, path, line)  # the value of a global in a function is known only when the function is called
         elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
             name = f"{thing.label}{path[len(root) :]}"
             known_state = self.note_state(name, line, assigned=kind == "assigned")
@@ -434,12 +439,12 @@ class Effects:
                 self.note("module", name, line)
 
     def consume(self, value: Value, line: int) -> None:
-        """Record that the iterators and random generators among these are used, which changes them."""
+        """Record that the iterators and random generators in a value are used, which changes them."""
         if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
             self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
-        """Add an event to the function that is being interpreted; an event that is there already keeps its position."""
+        """Add an event to the function that is being interpreted; an event with a known key keeps its position."""
         code: FunctionEffects | None = self.frame.home.code
         assert code is not None
         code.events.setdefault(key, event)

@@ -40,20 +40,20 @@ class Expressions(Calls):
         """Interpret statements."""
 
     def expr(self, node: ast.expr | None) -> Value:
-        """Evaluate an expression; return the things that its value may be."""
+        """Evaluate an expression; return the objects that its value may be."""
         if node is None:
             return NOTHING
         visit: Callable[[Any], Value] = getattr(self, f"expr_{type(node).__name__}", self._parts)
         return visit(node)
 
     def alias(self, node: ast.expr) -> Value:
-        """Evaluate the right side of an assignment, where a bare name is only aliased, not used."""
+        """Evaluate the right side of an assignment; a bare name there is aliased and does not count as a use."""
         if isinstance(node, ast.Name):
             return self.load(node.id, node.lineno)
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all parts of an expression; return a new thing that may use what the parts use."""
+        """Evaluate all parts of an expression; return a new object that may use the objects of the parts."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -127,7 +127,7 @@ class Expressions(Calls):
         made = self.object_created_at("subscript", node)
         made.carries |= self.carried(base)
         if key is None and not any(thing.kind in SYMBOLIC for thing in base):
-            # A mask or a list of columns copies; a variable key may return any known element.
+            # A mask or a list of columns returns a copy; a variable key may return any known element.
             return contents(base) | {made}
         return self.take(base, key, node, node.lineno) or frozenset({made})
 
@@ -172,7 +172,7 @@ class Expressions(Calls):
         return NOTHING
 
     def expr_BinOp(self, node: ast.BinOp) -> Value:
-        # A sum of many terms leans to the left, deeper than Python recurses.
+        # A sum of many terms nests on its left side, deeper than Python's recursion limit.
         terms: list[ast.expr] = []
         left: ast.expr = node
         while isinstance(left, ast.BinOp):
@@ -183,7 +183,7 @@ class Expressions(Calls):
             return NOTHING
         made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
-        self.fill(made, self.inside(everything, node, node.lineno))  # the sum of two lists holds what they hold
+        self.fill(made, self.inside(everything, node, node.lineno))  # the sum of two lists holds their elements
         return frozenset({made})
 
     def expr_UnaryOp(self, node: ast.UnaryOp) -> Value:
@@ -271,7 +271,7 @@ class Expressions(Calls):
         name: str,
         body: list[ast.stmt] | list[ast.expr],
     ) -> AbstractObject:
-        """Record the effects of a call of a function as its events; evaluate its defaults now."""
+        """Record the effects of a function's body as events, which its calls replay; evaluate its defaults now."""
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
         named = [*positional, *arguments.kwonlyargs]
@@ -295,7 +295,7 @@ class Expressions(Calls):
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
         with self.within(frame), self.unconditionally():
-            # An inner function also sees later values of a variable, so a body with inner functions is read twice.
+            # An inner function also sees values assigned after its definition, so the outer body is interpreted twice.
             for _ in range(2 if names.nested else 1):
                 self.unreachable = False
                 frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
@@ -314,7 +314,7 @@ class Expressions(Calls):
     # -- calls
 
     def effect(self, node: ast.expr, site: CallSite) -> Value:
-        """Evaluate an expression whose result is dropped, displayed, or an element of a comprehension."""
+        """Evaluate an expression whose result is ignored, displayed, or an element of a comprehension."""
         if isinstance(node, ast.Await):
             return self.effect(node.value, site)
         if isinstance(node, ast.Call):
@@ -357,14 +357,14 @@ class Expressions(Calls):
         if isinstance(function.value, ast.Attribute | ast.Call):
             self.note_path("called", self.path(function), node.lineno)
         found, change = self.call_method(base, function.attr, args, site)
-        # The effect of a call on a parameter is known only at the call of the function.
+        # A method call on a parameter has a known effect only when the function is called.
         later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
         if change and not later:
             self.change_chain(function.value, base, node.lineno, strong=change == "strong")
         return found
 
     def path(self, node: ast.expr) -> str:
-        """Return a chain of attributes from its first name on, with `()` for each call on the way, else ""."""
+        """Return a chain such as `a.b().c` as text, with `()` for each call, or "" if it does not start with a name."""
         ends = ""
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
             if isinstance(node, ast.Attribute):
@@ -378,7 +378,7 @@ class Expressions(Calls):
         return f"{node.id}{ends}" if isinstance(node, ast.Name) else ""
 
     def _own(self) -> Value:
-        """Return the value of `super()`: the object of the method."""
+        """Return the value of `super()`: the `self` of the method."""
         code = self.frame.home.code
         return frozenset({code.parameters[0]}) if code is not None and code.parameters else NOTHING
 
@@ -399,7 +399,7 @@ class Expressions(Calls):
         return Arguments(tuple(positional), tuple(named), spread)
 
     def change_chain(self, node: ast.expr, value: Value, line: int, *, strong: bool = True) -> None:
-        """Change the object of `a.b[0].c`, which is a change of `a`."""
+        """Record a change of the object `a.b[0].c`, which also changes `a`."""
         root = node
         while True:
             match root:
@@ -422,7 +422,7 @@ class Expressions(Calls):
         self.change_name(root.id, own, line, strong=strong)
 
     def _query(self, node: ast.Call) -> None:
-        """Read the names in a query: `df.query("a > @t")` reads t."""
+        """Record reads of the names in a query: `df.query("a > @t")` reads t."""
         for argument in node.args[:1] + [each.value for each in node.keywords if each.arg == "expr"]:
             for part in ast.walk(argument):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -431,7 +431,7 @@ class Expressions(Calls):
 
     @abstractmethod
     def shell_call(self, node: ast.Call, method: str) -> Value:
-        """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
+        """Interpret `get_ipython().…`, the form into which IPython translates magics and shell lines."""
 
 
 def _without_first(code: FunctionEffects) -> FunctionEffects:
@@ -447,7 +447,7 @@ def _constant_key(node: ast.expr) -> object:
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return "number"
     if isinstance(node, ast.Constant) and node.value is not None:
-        # A position is no stable key, because elements move; a text is.
+        # A text is a stable key. A position is not, because elements move.
         return text_key(node) or "number"
     return None
 
@@ -473,9 +473,9 @@ def _says_inplace(node: ast.Call) -> bool:
 
 
 def _plots_a_frame(node: ast.Call) -> bool:
-    """Return whether this is a plot of a frame or series, which leaves it as it is.
+    """Return whether a call plots a frame or series, which does not change it.
 
-    The methods of matplotlib's axes that have the same names take data, and no `ax`.
+    matplotlib's axes have methods of the same names, but these take data and no `ax` argument.
     """
     if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
         return False

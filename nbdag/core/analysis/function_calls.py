@@ -1,6 +1,6 @@
 """Calls of functions that the notebook defines.
 
-A call replaces the function's parameters by the arguments and applies each recorded event of the function.
+A call replays the recorded events of the function with its parameters replaced by the arguments.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .objects import (
     instance_of,
 )
 
-# Limits for the calls followed in one statement; code beyond them is reported as one that hides its effects.
-LIMIT = 300  # calls
+# Limits on following calls. Code that exceeds them is reported as hiding its effects.
+LIMIT = 300  # calls followed in one statement
 DEPTH = 15  # nested calls
 MOST_STEPS = 500_000  # objects visited for one cell
-PLAIN_DEPTH = 3  # nested calls below which equal calls of one function are followed only once
+PLAIN_DEPTH = 3  # nesting depth beyond which equal calls of one function are followed only once
 
 
 class CallSite(NamedTuple):
@@ -46,13 +46,13 @@ class CallSite(NamedTuple):
 
     place: object  # identifies the call
     line: int
-    dropped: bool = False  # its result is not used
-    shown: bool = False  # its result is displayed, as the cell's last expression
-    inplace: bool = False  # inplace=True
+    dropped: bool = False  # the caller ignores the result
+    shown: bool = False  # the result is displayed, as the cell's last expression
+    inplace: bool = False  # the call has the argument inplace=True
 
 
 class CallLimitError(Exception):
-    """A call exceeds the limits; never leaves this module."""
+    """A call exceeds the limits; caught within this module."""
 
 
 class FunctionCalls(Effects, ABC):
@@ -71,7 +71,7 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; also return how it changes its object if it could not be followed."""
+        """Call a method; return its result and, if the method cannot be followed, its `changes` of the object."""
 
     @abstractmethod
     def call_held_functions(self, functions: Value, args: Arguments, site: CallSite) -> Value:
@@ -105,7 +105,7 @@ class FunctionCalls(Effects, ABC):
         return frozenset({unknown})
 
     def _follow_again(self, thing: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
-        """Follow a nested call, unless an equal call was followed before."""
+        """Follow a nested call; reuse the result of an equal call that was followed before."""
         if code in self.active:
             return self._unknown(thing, site) | args.all()
         if len(self.active) < PLAIN_DEPTH:
@@ -141,7 +141,7 @@ class FunctionCalls(Effects, ABC):
             for each in result:
                 each.kept_by = code.name
         if code.lazy:
-            # The body runs while a caller consumes the generator, so the generator holds the arguments.
+            # The body of a generator runs while a caller consumes it, so the generator holds the arguments.
             lazy = self.object_created_at("lazy", site.place, code)
             lazy.consumable = True
             lazy.carries |= self.carried({thing})
@@ -232,7 +232,7 @@ class FunctionCalls(Effects, ABC):
     def _substitute(
         self, value: Value, code: FunctionEffects, memo: dict[AbstractObject, Value], site: CallSite
     ) -> Value:
-        """Return the caller's things in place of the function's."""
+        """Return a value with the function's symbolic objects replaced by the caller's objects."""
         if not value:
             return value
         found: set[AbstractObject] = set()

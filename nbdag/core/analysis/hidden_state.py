@@ -1,11 +1,11 @@
 """State without a name: what a task can change for later cells of a notebook although no variable shows it.
 
-Such state (a library's settings, a global random generator, filters of warnings) starts in every task as setup leaves
-it. This is the one table of its kinds: which calls and assignments change a kind, which code can observe it, and what
-to advise. `kernels.runtime.state_probes` reads the kinds at run time.
+Examples are a library's settings, a global random generator, and filters of warnings. Every task starts with the state
+that setup produces. This module is the only table of the kinds of state: the calls and assignments that change a kind,
+the code that can observe it, and the advice to the user. `kernels.runtime.state_probes` reads the kinds at run time.
 
-A use is the dotted name of something of a library, such as `numpy.random.rand`, or one of these marks: `.name` for an
-attribute of any other object, and the marks below.
+A use is the dotted name of an object in a library, such as `numpy.random.rand`; `.name` for an attribute of any other
+object; or one of the constants below.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 VALUE = "<value>"  # a variable of another cell
 IMPORT = "<import>"  # an import in the code of the task
 MAGIC = "<magic>"  # a magic or shell line
-ANY = "<any>"  # any code at all
+ANY = "<any>"  # every task
 LOCAL = "<module>"  # a module that may be the user's own
 
 IN_SETUP = "move it to %%setup, so that it applies to every task"
@@ -40,13 +40,13 @@ class StateKind:
     """One kind of state without a name."""
 
     key: str
-    title: str  # in a sentence
-    changed_by: frozenset[str] = frozenset()  # functions whose call changes it; attributes whose assignment does
-    changed_below: tuple[str, ...] = ()  # prefixes of attributes and items whose assignment or change in place does
-    observed_by: tuple[str, ...] = ()  # uses, or (with a dot at the end) prefixes of uses, that observe it
-    perhaps_observed_by: tuple[str, ...] = ()  # the same for uses that observe it in some cases
-    not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes
-    restored_by: frozenset[str] = frozenset()  # context managers that restore it
+    title: str  # as a phrase in a message
+    changed_by: frozenset[str] = frozenset()  # functions and attributes: calling or assigning them changes the state
+    changed_below: tuple[str, ...] = ()  # prefixes: assigning or mutating anything below them changes it
+    observed_by: tuple[str, ...] = ()  # uses that observe it; a name with a final dot is a prefix of uses
+    perhaps_observed_by: tuple[str, ...] = ()  # like `observed_by`, for uses that observe it only in some cases
+    not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes of `observed_by`
+    restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
 
@@ -257,7 +257,7 @@ KINDS: tuple[StateKind, ...] = (
     StateKind(
         key="duckdb/default",
         title="the default connection of duckdb",
-        # Queries that change the database are seen by their text.
+        # A query that changes the database is recognised by its text.
         changed_by=_words("duckdb.register duckdb.create_function duckdb.set_default_connection"),
         observed_by=_tuple(
             """
@@ -302,7 +302,7 @@ for _kind in KINDS:
         _BY_NAME.setdefault(_name, []).append(_kind.key)
 _ROOTS_BELOW = frozenset(prefix.partition(".")[0] for kind in KINDS for prefix in kind.changed_below)
 
-# Libraries that are known well enough to say that they neither draw random numbers of the global generators nor log.
+# Libraries that are known not to use the global random generators and not to log.
 _KNOWN_LIBRARIES = _words(
     """
     numpy pandas matplotlib seaborn sklearn scipy polars pyarrow duckdb torch tensorflow keras plotly altair bokeh

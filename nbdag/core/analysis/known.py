@@ -20,7 +20,7 @@ IPYTHON = _words(
     """
 ) | {"__IPYTHON__", "__session__"}
 
-# Of these, the names of what other cells have shown or run.
+# The names among PROVIDED that hold outputs or inputs of other cells.
 HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
 
 # Methods that change their object even if their result is used.
@@ -37,7 +37,7 @@ MUTATORS = ALWAYS_CHANGE | _words(
     symmetric_difference_update appendleft extendleft rotate move_to_end subtract seek truncate put_nowait
     """
 )
-# Methods that do not change their object although their result is dropped: they write, display or log.
+# Methods that do not change their object even if the caller ignores the result: they write, display or log.
 HARMLESS = _words(
     """
     savefig info describe head tail show display print debug warning error critical exception log copy keys values
@@ -45,7 +45,7 @@ HARMLESS = _words(
     split
     """
 )
-# Methods by which frames are plotted.
+# Methods that plot a frame or series.
 PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods whose result may be their object.
@@ -60,7 +60,7 @@ REPACK = _words(
     copy items keys values union intersection difference symmetric_difference most_common elements
     """
 )
-# Methods that return a new object, so that the rest of a chain of calls does not concern the old one.
+# Methods that return a new object, so later calls in a chain do not change the original object.
 RETURN_NEW = _words("copy deepcopy tolist astype")
 
 # Functions that change their first argument.
@@ -92,7 +92,7 @@ REPACK_CALLS = _words(
 # Functions whose result may be one of their arguments, or an element of one.
 PICK_CALLS = _words("min max next getattr functools.reduce typing.cast")
 
-# Decorators that return a wrapper of the function, or, called with arguments, return such a decorator.
+# Decorators that return a wrapper of the function, and functions that return such a decorator.
 PASS_THROUGH = _words(
     """
     functools.wraps functools.cache functools.lru_cache contextlib.contextmanager contextlib.asynccontextmanager
@@ -112,7 +112,7 @@ CONSUMABLE = _words(
     itertools.combinations itertools.takewhile itertools.dropwhile itertools.starmap itertools.pairwise
     """
 )
-# Functions that leave a generator or an iterator among their arguments as it is, and methods that do so.
+# Functions that do not consume a generator or iterator argument, and methods that do not consume their object.
 CONSUME_NOTHING = _words(
     """
     print display isinstance issubclass id repr str type callable hasattr getattr bool len iter hash
@@ -120,9 +120,9 @@ CONSUME_NOTHING = _words(
     """
 )
 
-# Decorators that keep the results of a function.
+# Decorators that cache the results of a function.
 CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
-# Functions that show their arguments, and the methods by which objects show themselves.
+# Functions that display their arguments, and the methods that an object's class defines for display.
 SHOW = _words("print display repr str format IPython.display.display")
 SHOWN_BY = _words(
     """
@@ -132,7 +132,7 @@ SHOWN_BY = _words(
 )
 
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
-# Functions of HIDING whose arguments, if there are any, show the object.
+# Functions of HIDING whose argument, if given, is the object that they access.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
 SHELL_HIDING = _words(
     """

@@ -1,7 +1,7 @@
-"""Which parts of libraries each cell uses, its functions and those of other cells that it names included.
+"""The library functions and attributes that each cell uses, directly or through functions that it names.
 
-Coarser than `names`, which follows what code does: every name in the text of a cell counts, and so does the text of
-each function or class that one of these names may be. So a use is missed only where code hides it.
+This analysis is coarser than `names`: every name in the text of a cell counts as used, and so does the text of each
+function or class with that name. A use is missed only if the code hides it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 @dataclass(slots=True)
 class _Text:
-    """What a statement names."""
+    """The names and attribute chains in a statement."""
 
-    dotted: dict[str, int] = field(default_factory=dict)  # `np.random.rand`, or `.rand` of another object; with lines
+    # Key: `np.random.rand`, or `.rand` of another object; value: line.
+    dotted: dict[str, int] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-    imports: dict[str, str] = field(default_factory=dict)  # name → what it imports
-    methods: tuple[str, ...] = ()  # of a class, each as `.name`
+    imports: dict[str, str] = field(default_factory=dict)  # key: bound name; value: dotted name of the import
+    methods: tuple[str, ...] = ()  # the methods of a class, each as `.name`
 
 
 @dataclass(slots=True)
 class _Cell:
-    text: _Text  # of all its statements that do not define a function or class
+    text: _Text  # all statements of the cell that do not define a function or class
     definitions: dict[str, _Text]
-    bound: set[str]  # by other statements
+    bound: set[str]  # names bound by statements other than imports and definitions
 
 
 def library_uses(codes: Mapping[int, str]) -> dict[int, dict[str, int]]:
-    """Return the uses of each cell, by its index, each with the first line of the cell that has or names it.
+    """Return the uses of each cell, by its index, each with the line of its first appearance.
 
     `codes` are the cells that run, in notebook order.
     """
@@ -132,7 +133,7 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 text.dotted.setdefault(MAGIC, node.lineno)
             case ast.Call(func=ast.Attribute() | ast.Name(), keywords=keywords) if _has_generator(keywords):
                 ahead += [*node.args, *keywords]
-                # The function counts only if it is one of the notebook, and a library for its settings.
+                # A called name counts only if the notebook defines it; a library counts because of its settings.
                 ahead.append(_chain(node.func)[1] if isinstance(node.func, ast.Attribute) else ast.Pass())
                 text.names |= {node.func.id} if isinstance(node.func, ast.Name) else set()
                 continue

@@ -1,9 +1,9 @@
 """The names that one cell reads, binds and changes.
 
 Python's rules apply: a cell reads a name from above unless the name is certainly bound before. A name that only some
-paths through the cell bind is bound "maybe", and later reads of it are optional. A call of a function reads and changes
-what the body of the function does. The caller passes the values of names above the cell as the function `outer`;
-without it, every name that is neither a builtin nor one of IPython's stands for an unknown object.
+paths through the cell bind is bound "maybe", and later reads of it are optional. A call of a function has the reads and
+changes of the function's body. The caller passes the values of names above the cell as the function `outer`;
+without it, every name that neither Python nor IPython defines stands for an unknown object.
 """
 
 from __future__ import annotations
@@ -27,30 +27,34 @@ class Defined(NamedTuple):
     """A def, class or import at the top level of a cell."""
 
     name: str
-    line: int  # of its first line, decorators included
-    end: int  # its last line
-    value: Value  # what the statement made
+    line: int  # first line, decorators included
+    end: int  # last line
+    value: Value  # the object that the statement defines
     imports: str  # the normalized import statement, to compare imports; "" for a def or class
     reads: Collection[str]  # names that the statement itself reads
-    pure: bool  # has no effect other than to define the name
+    pure: bool  # whether its only effect is to define the name
 
 
 @dataclass(frozen=True, slots=True)
 class CellUses:
     """The effects of a cell on names and objects."""
 
-    reads: Mapping[str, int] = field(default_factory=dict)  # name that it needs from above → first line
-    optional: Mapping[str, int] = field(default_factory=dict)  # name that it reads if it exists → first line
+    # Key: name that must be set above the cell; value: line of its first read.
+    reads: Mapping[str, int] = field(default_factory=dict)
+    # Key: name that the cell can do without; value: line of its first read.
+    optional: Mapping[str, int] = field(default_factory=dict)
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
-    unknown: frozenset[str] = frozenset()  # names that it reads and no cell above sets
-    bound: Mapping[str, Slot] = field(default_factory=dict)  # names it binds or deletes, on all or some paths
-    changed: Mapping[str, int] = field(default_factory=dict)  # names from above whose object it changes in place
-    mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects it changes in place
-    compared: frozenset[AbstractObject] = frozenset()  # objects whose identity it compares with `is`
-    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that it has deleted
+    unknown: frozenset[str] = frozenset()  # names that the cell reads and no cell above sets
+    # Names that the cell binds or deletes, on all or some paths.
+    bound: Mapping[str, Slot] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)  # names set above whose object the cell changes in place
+    mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changes in place
+    compared: frozenset[AbstractObject] = frozenset()  # objects whose identity the cell compares with `is`
+    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that the cell has deleted before
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
-    values: Mapping[str, Value] = field(default_factory=dict)  # name that it reads → its value above the cell
+    # Key: name that the cell reads; value: its value above the cell.
+    values: Mapping[str, Value] = field(default_factory=dict)
     future_annotations: bool = False  # Python does not evaluate annotations in this cell and below
 
     @property
@@ -70,7 +74,7 @@ class CellUses:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Return the names from above whose object it changes, under this name or another."""
+        """Return the names set above whose object the cell changes, under this name or another."""
         things = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
@@ -80,7 +84,7 @@ class CellUses:
 
     @property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of names that may stand for one object after the cell, if it binds one of them."""
+        """Return the groups of names that may stand for one object after the cell, if the cell binds one of them."""
         after = {name: value for name, value in self.values.items() if name not in self.bound}
         after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
         groups: dict[AbstractObject, list[str]] = {}
@@ -114,12 +118,12 @@ def uses(
     """Analyse a cell.
 
     `before` and `after` are expressions that run before and after the cell, as for `--when` and `--check`. Each name of
-    `mapped` is bound to an element of its expression. `change` are the names that a header declares as changed.
+    `mapped` is bound to an element of its expression. `change` are the names in the header's `--change`.
     """
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
         reader.expr(expression)
-    reader.consumes = not mapped  # the instances of a mapped task share nothing
+    reader.consumes = not mapped  # each instance of a mapped task has its own iterators and generators
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
@@ -136,7 +140,7 @@ def uses(
         reader.note("opaque", "a magic", line)
     for name in change:
         slot = reader.module.world.get(name)
-        if slot is not None:  # the object above the cell counts as changed too, even if the name is bound again
+        if slot is not None:  # the cell binds the name again: the object that it had above counts as changed, too
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
             reader.change_name(name, reader.load(name, 1), 1)
@@ -191,7 +195,7 @@ def _define(
     reads, reader.captured = frozenset(reader.captured), None
     after = reader.module.world
     names = [name for name, slot in after.items() if world.get(name) is not slot]
-    # Names of its own cell that it reads count as well.
+    # A definition also depends on names that its own cell binds.
     inner = {node.id for part in _evaluated(statement) for node in ast.walk(part) if isinstance(node, ast.Name)}
     first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -222,7 +226,7 @@ def _import(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
 
 
 def _evaluated(statement: ast.stmt) -> list[ast.AST]:
-    """Return the names that a definition evaluates when it is executed, which excludes the bodies of functions."""
+    """Return the syntax that executing a definition evaluates; bodies of functions are excluded."""
     found: list[ast.AST] = []
     ahead: list[ast.AST] = [statement]
     while ahead:
@@ -247,7 +251,7 @@ def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
 
 
 def _unknown_objects() -> Callable[[str], Value | None]:
-    """Return an `outer` for which each name that is not a builtin nor one of IPython's is an unknown object."""
+    """Return an `outer` that maps each name which neither Python nor IPython defines to an unknown object."""
     found: dict[str, Value] = {}
 
     def outer(name: str) -> Value | None:

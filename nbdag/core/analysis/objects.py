@@ -1,11 +1,12 @@
 """The model of the objects behind names.
 
-An `AbstractObject` stands for one object, or for all objects that one place of the code creates. A value is a set of things: the
-objects that a name may stand for. Two names that share a thing may be one object; a value without things is immutable
-(a number, a text, None). The set of things that a thing holds only grows, so an imprecise answer assumes more sharing.
+An `AbstractObject` stands for one object, or for all objects that one place of the code creates. A `Value` is the set
+of abstract objects that a name may refer to. Two names whose values overlap may refer to one object. An empty value is
+immutable (a number, a text, None). An abstract object never loses the objects that it holds, so an imprecise analysis
+assumes too much sharing rather than too little.
 
-Inside a function, symbolic things stand for its parameters and for the globals that it reads when called; a call
-replaces them by the caller's things. This module is independent of syntax.
+Inside a function, symbolic objects stand for its parameters and for the globals that it reads. A call replaces them by
+the caller's objects. This module is independent of syntax.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import NamedTuple, TypeAlias
 
 
 class Kind(Enum):
-    """The kinds of things."""
+    """The kinds of abstract objects."""
 
-    OBJECT = auto()  # created by the code: a list, an instance, the result of a call
+    OBJECT = auto()  # an object that the code creates: a list, an instance, the result of a call
     FUNCTION = auto()
     CLASS = auto()
     IMPORT = auto()  # a module or an attribute of one; `label` is its dotted name
@@ -39,25 +40,23 @@ class AbstractObject:
 
     kind: Kind = Kind.OBJECT
     label: str = ""
-    code: FunctionEffects | None = None  # of a function
-    outline: ClassModel | None = None  # of a class
-    closure: Mapping[AbstractObject, Value] = field(
-        default_factory=dict
-    )  # an inner function's: arguments of the outer one
-    classes: set[AbstractObject] = field(default_factory=set)  # for an instance
-    holds: set[AbstractObject] = field(default_factory=set)  # objects directly reachable from it
+    code: FunctionEffects | None = None  # set for a function
+    outline: ClassModel | None = None  # set for a class
+    # For an inner function: parameters of the outer function, with their arguments.
+    closure: Mapping[AbstractObject, Value] = field(default_factory=dict)
+    classes: set[AbstractObject] = field(default_factory=set)  # the classes of an instance
+    holds: set[AbstractObject] = field(default_factory=set)  # objects that it refers to directly
     held_by: set[AbstractObject] = field(default_factory=set)
-    keyed: dict[object, set[AbstractObject]] = field(
-        default_factory=dict
-    )  # the part of `holds` that is under a known key only
-    parts: dict[object, AbstractObject] = field(
-        default_factory=dict
-    )  # attribute or key → unknown object taken out there
+    # Subset of `holds`: objects that are held only under the given key.
+    keyed: dict[object, set[AbstractObject]] = field(default_factory=dict)
+    # Unknown objects taken out of this one, by attribute or key.
+    parts: dict[object, AbstractObject] = field(default_factory=dict)
     part_of: set[AbstractObject] = field(default_factory=set)
-    carries: set[AbstractObject] = field(default_factory=set)  # functions and classes that it may use, even if hidden
+    # Functions and classes that it may call, even if no attribute shows them.
+    carries: set[AbstractObject] = field(default_factory=set)
     consumable: bool = False  # an iterator or a random generator: each use of it changes it
-    kept_by: str = ""  # the function that keeps it in a cache
-    number: int = field(default_factory=itertools.count().__next__)  # in order of creation
+    kept_by: str = ""  # name of the function that has this object in its cache
+    number: int = field(default_factory=itertools.count().__next__)  # increases in order of creation
 
 
 Value: TypeAlias = frozenset[AbstractObject]
@@ -70,13 +69,13 @@ class ClassModel:
 
     methods: dict[str, AbstractObject] = field(default_factory=dict)
     bases: Value = NOTHING
-    known: bool = True  # all its bases are known, so a method that is not listed does not exist
-    state: bool = False  # holds mutable objects, so that a change of an instance may change the class
+    known: bool = True  # whether all bases are known, so that an unlisted method does not exist
+    state: bool = False  # whether the class holds mutable objects, so that a change of an instance may change the class
 
 
 @dataclass(slots=True, eq=False)
 class FunctionEffects:
-    """A function: the effects of a call, as symbolic events in order."""
+    """The effects of a call of a function, as symbolic events in order."""
 
     name: str
     line: int
@@ -86,14 +85,14 @@ class FunctionEffects:
     defaults: dict[AbstractObject, Value] = field(default_factory=dict)
     events: dict[object, Event] = field(default_factory=dict)
     result: Value = NOTHING
-    own: set[AbstractObject] = field(default_factory=set)  # things that every call creates again
-    stateful: bool = False  # changes variables of the function around it
-    lazy: bool = False  # a generator or coroutine: a call does not execute the body yet
-    cached: bool = False  # keeps its results, as with functools.lru_cache
-    bound_to: str = ""  # "class" or "static" for such methods; "property" for one that runs on attribute access
+    own: set[AbstractObject] = field(default_factory=set)  # objects that every call creates anew
+    stateful: bool = False  # whether it changes variables of the enclosing function
+    lazy: bool = False  # whether it is a generator or coroutine, whose body does not run at the call
+    cached: bool = False  # whether it caches its results, as with functools.lru_cache
+    bound_to: str = ""  # "class" or "static" for a classmethod or staticmethod, "property" for a property, else ""
 
     def free_names(self) -> dict[str, int]:
-        """Return the global names that a call reads, with their first lines."""
+        """Return the global names that a call reads, each with the line of its first read."""
         found: dict[str, int] = {}
         for event in self.events.values():
             if isinstance(event, Read):
@@ -130,23 +129,23 @@ class Change(NamedTuple):
     """The event that objects are changed in place."""
 
     value: Value
-    strong: bool  # certain enough to count as a change of the objects that they were taken out of
+    strong: bool  # whether the change also counts for the objects that the changed ones were taken out of
     line: int
 
 
 class StoreInObject(NamedTuple):
-    """The event that one object holds another from now on."""
+    """The event that an object is stored in another object."""
 
     base: Value
     item: Value
-    key: object  # attribute's name or constant key, or None
+    key: object  # attribute's name or constant key; None: unknown
 
 
 class Call(NamedTuple):
-    """The event of a call of something symbolic."""
+    """The event of a call of a symbolic object."""
 
     callee: Value
-    method: str | None  # a method of `callee`, or `callee` itself
+    method: str | None  # name of the called method of `callee`; None: `callee` itself is called
     args: Arguments
     line: int
     maybe: bool
@@ -155,10 +154,10 @@ class Call(NamedTuple):
 
 
 class TakeFromObject(NamedTuple):
-    """The event that something is taken out of a symbolic thing."""
+    """The event that an object is taken out of a symbolic object."""
 
     base: Value
-    key: object  # an attribute's name, a constant index, or None
+    key: object  # attribute's name or constant key; None: unknown
     result: AbstractObject
 
 
@@ -186,7 +185,7 @@ class Arguments(NamedTuple):
 
 
 def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
-    """Let each of `base` hold each of `items`, under an attribute's name or a constant key if that is known."""
+    """Record that each of `base` holds each of `items`, under an attribute's name or a constant key if known."""
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for thing in base:
         for item in items:
@@ -212,12 +211,12 @@ def instance_of(thing: AbstractObject, classes: Iterable[AbstractObject]) -> Abs
 
 
 def contents(value: Iterable[AbstractObject]) -> Value:
-    """Return everything that can be taken out of these."""
+    """Return the objects that can be taken out of a value."""
     return NOTHING.union(*(thing.holds for thing in value))
 
 
 def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
-    """Return these and all that they hold, at any depth; a class only if it has state."""
+    """Return the objects of a value and all objects that they hold, at any depth; a class only if it has state."""
     found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
@@ -233,7 +232,7 @@ def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
 
 
 def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
-    """Return these and all that hold them, at any distance; if `strong`, also those that they were taken out of."""
+    """Return the objects of a value and all that hold them, at any depth; if `strong`, also those they came out of."""
     found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
@@ -248,7 +247,7 @@ def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[Abstrac
 
 
 def part(value: Iterable[AbstractObject], key: object) -> Value:
-    """Return what these may hold under an attribute's name or a constant key; None stands for any key."""
+    """Return what the objects of a value may hold under an attribute's name or a constant key; None: any key."""
     found: set[AbstractObject] = set()
     for thing in value:
         if thing.kind is Kind.IMPORT:
@@ -271,7 +270,7 @@ CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 
 def involved_objects(value: Collection[AbstractObject]) -> set[AbstractObject]:
-    """Return everything that a use of the value may involve, including functions and classes."""
+    """Return all objects that a use of a value may involve, including functions and classes."""
     if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
         return set()
     found: set[AbstractObject] = set()
@@ -292,7 +291,7 @@ def involved_objects(value: Collection[AbstractObject]) -> set[AbstractObject]:
 
 
 def method_of(thing: AbstractObject, name: str) -> tuple[AbstractObject | None, bool]:
-    """Return a method of a class or instance, or None, and whether the answer is certain."""
+    """Return a method of a class or instance, or None, and whether this result is certain."""
     ahead = list(thing.classes) if thing.kind is not Kind.CLASS else [thing]
     certain = bool(ahead)
     seen: set[AbstractObject] = set()

@@ -19,8 +19,8 @@ class Bound(Enum):
 
     YES = auto()
     MAYBE = auto()
-    NO = auto()  # deleted
-    MAYBE_NOT = auto()  # deleted on some paths, not touched on others
+    NO = auto()  # the name is deleted
+    MAYBE_NOT = auto()  # deleted on some paths, unchanged on others
 
 
 class Slot(NamedTuple):
@@ -51,17 +51,19 @@ class Frame:
     local: frozenset[str] = frozenset()  # all local names of a function or comprehension
     globals: frozenset[str] = frozenset()
     nonlocals: frozenset[str] = frozenset()
-    ever: dict[str, Value] = field(default_factory=dict)  # local name → all its values at any time, for inner functions
-    code: FunctionEffects | None = None  # for a function
-    outside: dict[str, AbstractObject] = field(default_factory=dict)  # for a function: global → its symbolic thing
-    home: Frame = field(init=False)  # the module or function in which its code runs
+    # For inner functions; key: local name; value: all its values over time.
+    ever: dict[str, Value] = field(default_factory=dict)
+    code: FunctionEffects | None = None  # set for a function
+    # For a function; key: global name; value: its symbolic object.
+    outside: dict[str, AbstractObject] = field(default_factory=dict)
+    home: Frame = field(init=False)  # the frame of the module or function in which its code runs
 
     def __post_init__(self) -> None:
         is_home = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
         self.home = self if is_home or self.parent is None else self.parent.home
 
     def chain(self) -> Iterator[Frame]:
-        """Yield the frame and those around it, up to its home."""
+        """Yield the frame and its enclosing frames, up to its `home`."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
@@ -88,7 +90,7 @@ def restore(state: State) -> None:
 
 
 def join(states: Iterable[State | None]) -> State | None:
-    """Return the state after several paths join."""
+    """Return the merged state of several control-flow paths."""
     known = [state for state in states if state is not None]
     if not known:
         return None
@@ -130,7 +132,7 @@ class Names(NamedTuple):
     globals: frozenset[str]
     nonlocals: frozenset[str]
     generator: bool
-    nested: bool  # has functions of its own
+    nested: bool  # whether it contains inner functions
 
 
 def names_of(body: Iterable[ast.AST]) -> Names:
@@ -141,7 +143,7 @@ def names_of(body: Iterable[ast.AST]) -> Names:
     generator = nested = False
     ahead: list[tuple[ast.AST, bool]] = [(node, False) for node in body]
     while ahead:
-        node, inside = ahead.pop()  # inside: within a comprehension, whose targets are its own
+        node, inside = ahead.pop()  # inside: in a comprehension, whose targets are local to it
         match node:
             case ast.Name(ctx=ast.Store() | ast.Del()) if not inside:
                 bound.add(node.id)

@@ -1,4 +1,4 @@
-"""Effects of magics and shell lines, which IPython's transform turns into calls of `get_ipython()`."""
+"""Effects of magics and shell lines, which IPython translates into calls of `get_ipython()`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Shell(Expressions):
     """Interprets calls of IPython."""
 
     def shell_call(self, node: ast.Call, method: str) -> Value:
-        """Interpret `get_ipython().…`, to which IPython also turns magics and shell lines."""
+        """Interpret `get_ipython().…`, the form into which IPython translates magics and shell lines."""
         line = node.lineno
         texts = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
         if not all(isinstance(text, str) for text in texts):
@@ -72,7 +72,7 @@ class Shell(Expressions):
         elif name == "pylab":
             self.note("star", "%pylab", line)
         elif name == "reset" and "-f" in words:
-            pass  # it deletes every name; the names that the rest of the cell binds are seen
+            pass  # `%reset` deletes every name; bindings in the rest of the cell are analysed as usual
         elif name in known.MAGICS_HIDING:
             self.note("opaque", f"%{name}", line)
         elif name in ("cd", "pushd", "popd"):
@@ -88,7 +88,7 @@ class Shell(Expressions):
                     self.load(next(filter(None, match.groups())), line)
         else:
             self._expand(rest, line)
-            if rest:  # without an argument, these show a setting
+            if rest:  # without an argument, these magics show a setting
                 self.note_state(f"%{name}", line)
         return frozenset({self.object_created_at("magic", name, rest, line)})
 

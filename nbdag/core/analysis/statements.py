@@ -30,7 +30,7 @@ class Statements(Bindings):
 
     def __init__(self, outer: Callable[[str], Value | None], future_annotations: bool = False) -> None:
         super().__init__(outer)
-        self.future_annotations = future_annotations  # `from __future__ import annotations` was seen
+        self.future_annotations = future_annotations  # the cell has `from __future__ import annotations`
         self.loops: list[Loop] = []
         self.raises: list[list[State | None]] = []  # states at `raise` statements, per enclosing `try`
 

@@ -1,7 +1,7 @@
 """The global names that a piece of code may use, from Python's own symbol table.
 
-The answer is coarser than that of `names`: a name that any function reads counts, even if no code calls the function.
-It serves where only the presence of code is known, not its use.
+The result is coarser than that of `names`: a name that any function reads counts, even if no code calls the function.
+It is used where it is unknown which functions will be called.
 """
 
 from __future__ import annotations

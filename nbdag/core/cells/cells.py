@@ -1,11 +1,11 @@
 """Classify the cells of a notebook and parse their headers.
 
-A cell magic of nbdag, or papermill's tag, determines the kind of a cell. Any other code cell is setup if it is above
-the first task or `%%dag` cell, and scratch otherwise. As in IPython, a cell magic must be the first line of the cell
-that is not blank. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become
-comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers do not change. Errors become
-`Problem`s. A cell with an invalid `%%task` header still counts as a task, since otherwise one typing error would cause
-many problems.
+A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines the kind of a cell. Any other code
+cell is setup if it is above the first task or `%%dag` cell, and scratch otherwise. As in IPython, a cell magic must be
+the first line of the cell that is not blank. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`,
+`%nbdag`, and headers) become comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers
+do not change. Errors become `Problem`s. A cell with an invalid `%%task` header still counts as a task, since otherwise
+one typing error would cause many problems.
 
 Other modules apply operators and analyse code.
 """
@@ -27,6 +27,7 @@ from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, 
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"  # tag of the cell that papermill adds to a notebook for overridden parameters
+SKIP_TAG = "skip-execution"  # nbclient, and so papermill, does not execute a cell with this tag
 _KINDS = {
     "task": CellKind.TASK,
     "setup": CellKind.SETUP,
@@ -156,6 +157,7 @@ class _Classifier:
 
     def _cell(self, draft: _Draft, options: TaskOptions | None) -> Cell:
         kind = draft.kind
+        untagged = False
         if kind is None:
             tasks = (other.index for other in self.drafts if other.kind is CellKind.TASK or other.builds)
             kind = (
@@ -165,6 +167,7 @@ class _Classifier:
                 if draft.index < next(tasks, len(self.drafts))
                 else CellKind.SCRATCH
             )
+            untagged = kind is CellKind.SCRATCH
         own = draft.own
         if options is not None and options.operator != "python":
             own = [line for line in own if line < draft.body]  # the rest is in another language
@@ -177,6 +180,7 @@ class _Classifier:
             task=draft.task,
             number=None if draft.number == draft.index else draft.number,
             made_at=draft.raw.built or None,
+            untagged=untagged,
         )
 
     # -- one cell ------------------------------------------------------------------------------------------------------
@@ -186,6 +190,8 @@ class _Classifier:
         first = next((n for n, line in enumerate(lines) if line.strip()), 0)
         if PARAMETERS_TAG in draft.raw.tags or INJECTED_TAG in draft.raw.tags:
             draft.kind = CellKind.PARAMETERS
+        elif SKIP_TAG in draft.raw.tags:
+            draft.kind = CellKind.SCRATCH
         head = _MAGIC.match(lines[first])
         if is_header(lines[first]) and head and (head["name"] in _KINDS or head["magic"].startswith("%%")):
             self._read_header(draft, first, head["name"])

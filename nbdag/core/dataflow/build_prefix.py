@@ -23,9 +23,9 @@ _CHANGES_FOLDER = re.compile(r"^\s*%cd\b|\bos\.chdir\(", re.MULTILINE)
 @dataclass(frozen=True, slots=True)
 class _CellNames:
     cell: Cell
-    reads: frozenset[str]  # those of its functions too, called or not
+    reads: frozenset[str]  # global names that the cell or any of its functions reads
     sets: frozenset[str]
-    hides: frozenset[str]  # kinds of code that hide reads or writes: opaque, tangle, star
+    hides: frozenset[str]  # kinds of notes about code that hides reads or writes: opaque, tangle, star
 
 
 def build_prefix(cells: Sequence[Cell]) -> list[Cell]:

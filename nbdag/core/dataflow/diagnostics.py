@@ -1,4 +1,4 @@
-"""Problems of the names in a notebook: errors, and warnings about code that the analysis cannot see through.
+"""Problems with the names in a notebook: errors, and warnings about code that the analysis cannot follow.
 
 Every problem has a place and a next step.
 """
@@ -115,7 +115,7 @@ class Diagnostics:
             )
 
     def _set_late(self, analysis: CellAnalysis, name: str) -> bool:
-        # A star import above may set any name; so may a cell that cannot be parsed.
+        # A star import above, or a cell that cannot be parsed, may set any name.
         return analysis.hides_names or (bool(analysis.setup_below) and self._bound_late(analysis, name))
 
     def _bound_late(self, analysis: CellAnalysis, name: str) -> bool:
@@ -175,11 +175,15 @@ class Diagnostics:
             where = f"task {maker.cell.task}" if maker.cell.task else "setup"
             place = f"cell {maker.cell.in_file + 1}"
             reader = analysis.cell.task or ""
+            if analysis.cell.kind is CellKind.PARAMETERS:
+                message = f"{name} is read here, but parameters run first, and {where} in {place} sets it"
+                hint = f"set {name} in this cell, or compute what needs it in setup, below the parameters"
+                return _problem("NB201", analysis, line, message, hint)
             if maker.cell.task and reader in self._said_before(maker.cell.task):
                 message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
                 hint = f"remove the declaration that puts {maker.cell.task} after {reader}"
                 return _problem("NB202", analysis, line, message, hint)
-            if maker.cell.in_file == analysis.cell.in_file:  # one %%dag cell makes both
+            if maker.cell.in_file == analysis.cell.in_file:  # both tasks come from one %%dag cell
                 hint = f"create {maker.cell.task} before {reader}, or add the dependency {maker.cell.task} >> {reader}"
                 return _problem("NB201", analysis, line, f"{name} is read here, but set only below, by {where}", hint)
             return _problem(
@@ -192,7 +196,8 @@ class Diagnostics:
         above = [each for each in self.versions.flows if each.analysis.position < analysis.position]
         made = {other for flow in above for other in flow.made} | set(analysis.uses.bound)
         near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
-        hint = f"set {name} in a task, setup or parameters cell above"
+        kinds = "this cell" if analysis.cell.kind is CellKind.PARAMETERS else "a task, setup or parameters cell above"
+        hint = f"set {name} in {kinds}"
         hidden = [
             each.analysis.cell.task for each in above if any(n.kind == "opaque" for n in each.analysis.uses.notes)
         ]
@@ -293,7 +298,7 @@ class Diagnostics:
             )
 
     def _cached_result(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
-        """Yield a warning if a task changes a result that a function keeps, and a later task calls the function."""
+        """Yield a warning if a task changes a cached result of a function, and a later task calls the function."""
         later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
         reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
         if analysis.cell.kind is CellKind.TASK and reader is not None:
@@ -302,7 +307,7 @@ class Diagnostics:
             yield _problem("NB464", analysis, note.line, message, hint)
 
     def _stale_results(self) -> Iterator[Problem]:
-        """Yield a warning for each function that keeps results made of a name that a task changes between its calls."""
+        """Yield a warning for each caching function whose results use a name that a task changes between calls."""
         for flow in self.versions.flows:
             for definition in flow.analysis.uses.definitions:
                 for thing in definition.value:
@@ -336,7 +341,7 @@ class Diagnostics:
         return (flow for flow in self.versions.flows if flow.analysis.cell.kind is CellKind.TASK)
 
     def _first_observer(self, analysis: CellAnalysis, key: str) -> str | None:
-        """Return the first task below that certainly observes this state, as it was above the task."""
+        """Return the first later task that certainly observes a state which the given task has changed."""
         below = False
         for task, keys in self._observed.items():
             if below and keys.get(key) and not (key in BY_KEY and self._seeds(task, BY_KEY[key])):

@@ -4,8 +4,8 @@
 `shipped_definitions` selects the definitions that travel as source, `diagnostics` finds problems. This module combines
 their results.
 
-No mistake in a notebook raises here: it becomes a `Problem`, and problems of severity error keep the notebook from
-running. Nothing here reads a file, starts a kernel or executes user code.
+A mistake in a notebook never raises here: it becomes a `Problem`. A notebook with a problem of severity error does not
+run. Nothing here reads a file, starts a kernel or executes user code.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Proble
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .diagnostics import Diagnostics, cache_problems, nearest
+from .dropped_cells import dropped_cells
+from .file_order import with_literal_files
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
 
-# The first rules do not skip a task with a skipped upstream task; the second may skip one whose upstream succeeded.
+# A task with a rule of the first set runs although an upstream task was skipped. A rule of the second set may skip a
+# task although all upstream tasks succeeded.
 IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
 SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
 RAISES_SKIP = re.compile(r"\bSkip\b")
@@ -53,7 +56,7 @@ def dag_from_cells(
 ) -> Dag:
     """Return the `Dag` of a notebook: infer the edges, and combine them with the declared ones.
 
-    `cells` are all cells of the file, sorted into kinds, with `code` set (for an operator, the Python that it
+    `cells` are all cells of the file with their kind and `code` (for an operator, the Python code that it
     generates). `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared`
     are the edges of `%edges` and `--after` as (source, target, place of the declaration); an edge of `--after` that is
     missing there is taken from `task_options`, with line 1 as its place. `problems` are those that the caller found;
@@ -67,8 +70,8 @@ def dag_from_cells(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    # Every object that the analysis creates lives until it ends, so the cycle collector would scan all of them again
-    # and again and free nothing. With it, the analysis of a thousand cells takes twice as long.
+    # Objects of the analysis live until it ends, so the cycle collector would scan them repeatedly and free nothing.
+    # With the collector, the analysis of a thousand cells takes twice as long.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -115,6 +118,8 @@ def _build(
         language=language,
         kernel_name=kernel_name,
     )
+    if language == "python":
+        dag = with_literal_files(dag, parsed)
     return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
 
 
@@ -185,6 +190,7 @@ def _inferred(
     problems += notebook.problems
     observed = _observed_state(cells)
     problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
+    problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
@@ -237,7 +243,7 @@ def _inputs(flow: CellFlow, versions: Versions, shipped: ShippedDefinitions) -> 
         chain = list(versions.sources(read.version))
         sources = tuple(version.task for version in chain if version.task is not None)
         if sources:
-            # The last source may give no value: no task bound the name, or setup binds it in that case.
+            # The last source may provide no value: no task bound the name, or setup binds it instead.
             certain = chain[-1].task is not None and all(version.certain and not version.deleted for version in chain)
             optional = read.optional or not certain or chain[-1].in_setup
             found.append(Input(name=name, sources=tuple(dict.fromkeys(sources)), optional=optional))
@@ -271,6 +277,8 @@ def _task(
         writes=tuple(each for each, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)),
         changes=tuple(flow.changes),
         aliases={each: tuple(sorted(others)) for each, others in flow.aliases.items()},
+        polls=analysis.cell.polls,
+        future_annotations=analysis.uses.future_annotations,
         opaque=any(note.kind in ("opaque", "tangle") for note in analysis.uses.notes),
         inputs=inputs,
         exports=tuple(sorted([*groups, *((each,) for each in rest)])),
@@ -282,7 +290,7 @@ def _task(
 
 
 def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
-    """Return, for each task in notebook order, the state without a name that it can observe."""
+    """Return, for each task in notebook order, the kinds of hidden state that the task can observe."""
     running = executed_cells(cells)
     uses = library_uses({cell.index: cell.code for cell in running})
     tasks = [cell for cell in running if cell.kind is CellKind.TASK]
@@ -290,7 +298,7 @@ def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
 
 
 def _checked(analysis: CellAnalysis) -> set[str]:
-    """Return the names that a task sets and uses in --check: people ask for these values after a run."""
+    """Return the names that a task sets and uses in --check, because users query these values after a run."""
     trees = [python.tree for python in map(to_python, analysis.options.check) if isinstance(python, Python)]
     named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
     made = {name for name, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)}
@@ -314,11 +322,12 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
     options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     found: set[str] = set()
     ahead: list[str] = []
-    cuts_short: set[str] = set()  # their skipping skips every descendant, whatever its rule
+    cuts_short: set[str] = set()  # tasks that, when skipped, skip every descendant regardless of its trigger rule
     for name, cell in tasks.items():
         own = options[name]
         by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
-        if own.when or own.map or by_rule or SKIPPING_OPERATORS.search(own.operator) or RAISES_SKIP.search(cell.code):
+        by_operator = cell.polls or SKIPPING_OPERATORS.search(own.operator)
+        if own.when or own.map or by_rule or by_operator or RAISES_SKIP.search(cell.code):
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)
@@ -357,7 +366,7 @@ def _ancestors(tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[s
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, in notebook order among the free ones; tasks on a cycle are left out."""
+    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are left out."""
     position = {task: number for number, task in enumerate(tasks)}
     waiting = dict.fromkeys(tasks, 0)
     downstream: dict[str, list[str]] = defaultdict(list)
@@ -378,12 +387,12 @@ def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
 
 
 def _cycle(left: set[str], edges: Iterable[Edge]) -> list[str]:
-    """Return one cycle among these tasks, its first task repeated at the end."""
+    """Return one cycle among the given tasks, with the first task repeated at the end."""
     upstream: dict[str, list[str]] = defaultdict(list)
     for edge in edges:
         if edge.source in left and edge.target in left:
             upstream[edge.target].append(edge.source)
-    # Each of these tasks follows another of them, so a walk upstream reaches some task twice.
+    # Each of the tasks has an upstream task among them, so a walk upstream reaches some task twice.
     task = sorted(name for name in left if upstream[name])[0]
     path = [task]
     while True:
@@ -398,7 +407,7 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     for source, target in pairwise(path):
         names = ", ".join(use.name for use in edges[source, target].names)
         steps.append(f" -({names})-> {target}" if names else f" -> {target}")
-    # A declared edge that carries no variable is the easiest to remove.
+    # Suggest removing a declared edge that passes no variable, because that needs no change of code.
     declared = [pair for pair in pairwise(path) if edges[pair].declared]
     declared.sort(key=lambda pair: len(edges[pair].names))
     hint = "remove one of these dependencies"

@@ -1,10 +1,10 @@
 """Reaching definitions: the task whose value each read takes.
 
 Every task that binds a name, or changes its object, creates a new version of the name. A reader takes the latest
-version above it; if the task of that version may be skipped, it takes the version before instead. Names that may stand
-for one object, which some task changes, belong together: a task that binds or changes one of them creates a new version
-of all of them, stored as one value. A task that binds a name only on some paths also takes the version before, if some
-task below reads the name.
+version above it; if the task of that version may be skipped, it takes the version before instead. Names that may refer
+to one object form a group if some task changes the object: a task that binds or changes one name of the group creates a
+new version of the whole group, stored as one value. A task that binds a name only on some paths also takes the version
+before, if a later task reads the name.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Version:
     name: str
     maker: CellAnalysis
     line: int
-    certain: bool = True  # every path through the cell binds it
-    deleted: bool = False  # the cell deletes it
-    maybe_deleted: bool = False  # some path through the cell deletes it
-    definition: Defined | None = None  # the def, class or import statement that binds it
+    certain: bool = True  # whether every path through the cell binds the name
+    deleted: bool = False  # whether the cell deletes the name
+    maybe_deleted: bool = False  # whether some path through the cell deletes the name
+    definition: Defined | None = None  # the def, class or import statement that binds the name
     before: Version | None = None  # the version above the cell
-    in_setup: bool = field(init=False)  # setup or a parameters cell binds it too, here or above
+    in_setup: bool = field(init=False)  # whether setup or a parameters cell binds the name, here or above
 
     def __post_init__(self) -> None:
         self.in_setup = self.task is None or (self.before is not None and self.before.in_setup)
@@ -47,7 +47,7 @@ class Read:
     """A read of a name from outside a cell."""
 
     line: int
-    optional: bool  # it may be missing
+    optional: bool  # whether the name may be missing
     version: Version | None  # None if no cell above sets the name
     value: Value = NOTHING
 
@@ -59,9 +59,10 @@ class CellFlow:
     analysis: CellAnalysis
     reads: dict[str, Read] = field(default_factory=dict)
     made: dict[str, Version] = field(default_factory=dict)
-    changes: dict[str, int] = field(default_factory=dict)  # names whose object it changes, with the line
+    changes: dict[str, int] = field(default_factory=dict)  # names whose object the cell changes, with the line
     groups: list[set[str]] = field(default_factory=list)  # names that are stored as one value
-    aliases: dict[str, set[str]] = field(default_factory=dict)  # name that it reads → other names of the same object
+    # Key: name that the cell reads; value: other names of the same object.
+    aliases: dict[str, set[str]] = field(default_factory=dict)
 
 
 Visible = Callable[[CellAnalysis, Version | None], Version | None]
@@ -156,7 +157,7 @@ class Versions:
             for thing in held_objects(above.values.get(name, NOTHING)) & changed_while_shared.keys():
                 if changed_while_shared[thing] < analysis.position:
                     continue
-                # Include all names that reach the object: by then it may have moved from one name to another.
+                # Include all names whose objects hold this object: a later cell may have moved it to another name.
                 together = above.names(holders({thing}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
@@ -170,7 +171,7 @@ class Versions:
         for name, slot in analysis.uses.bound.items():
             before = self.current.get(name)
             if slot.bound in (Bound.NO, Bound.MAYBE_NOT) and before is None:
-                continue  # such as the `e` of an except clause
+                continue  # the name has no version, as with the `e` of an except clause
             self._new(
                 flow,
                 Version(
@@ -197,7 +198,7 @@ class Versions:
         flow.made[version.name] = self.current[version.name] = version
 
     def _settle_uncertain(self) -> None:
-        """Let each cell that binds a name only on some paths read the version before, if a cell below reads it."""
+        """Add reads: a cell that binds a name only on some paths takes the version before if a later cell reads it."""
         flows = {flow.analysis: flow for flow in self.flows}
         ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:

@@ -1,8 +1,9 @@
 """The analysis of all executed cells, from top to bottom.
 
-The analysis of a cell knows the values of the names above it: modules, functions and their effects, names that may
-stand for one object. If a task may be skipped, the names that it binds keep their earlier values as well. The result
-describes each cell, and the objects that must stay shared; `reaching_definitions` derives the flow between tasks.
+The analysis of a cell knows the values of the names above it: modules, functions with their effects, and names that may
+refer to one object. If a task may be skipped, the names that it binds keep their earlier values as well. The result
+describes each cell, and the objects that must remain shared between names; `reaching_definitions` derives the flow
+between tasks.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from ..model.dag import Cell, CellKind, Problem
 from ..model.problems import problem
 from ..options.options import TaskOptions
 
-MAX_SEPARATE = 200  # objects changed by one cell; if there are more, they are treated as one group
+MAX_SEPARATE = 200  # number of objects changed by one cell above which they are treated as one group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellAnalysis:
     """The effects of one cell."""
 
-    position: int  # among the executed cells, in the order of a top-to-bottom run
+    position: int  # index among the executed cells, in the order of a top-to-bottom run
     cell: Cell
     options: TaskOptions
     uses: CellUses
-    setup_below: tuple[int, ...] = ()  # indexes of setup cells below it that it needs
-    future_above: bool = False  # a task above says `from __future__ import annotations`, which holds here too
-    unseen: Mapping[str, int] = field(default_factory=dict)  # name it may read → index of the setup cell below
-    hides_names: bool = False  # it, or a cell above, may set names that the analysis cannot see
+    setup_below: tuple[int, ...] = ()  # indexes of setup cells below this cell that it needs
+    future_above: bool = False  # a task above has `from __future__ import annotations`, which applies to this cell, too
+    # Key: name that the cell may read; value: index of the setup cell below that sets it.
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    hides_names: bool = False  # this cell or a cell above may set names that the analysis cannot see
 
 
 @dataclass(slots=True)
@@ -44,26 +46,25 @@ class NotebookAnalysis:
 
     analyses: list[CellAnalysis] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    changed_while_shared: dict[AbstractObject, int] = field(
-        default_factory=dict
-    )  # object that a cell changed while several names reached it → position of the last such cell
+    # Key: object that a cell changed while several names referred to it; value: position of the last such cell.
+    changed_while_shared: dict[AbstractObject, int] = field(default_factory=dict)
     changed: set[AbstractObject] = field(default_factory=set)  # objects whose contents some cell changes
 
 
 class NamesAbove:
-    """The possible values of each name at a point of the notebook, and the names that reach each object."""
+    """The possible values of each name at a point of the notebook, and the names that may refer to each object."""
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {}
-        self.holders: dict[AbstractObject, set[str]] = defaultdict(set)
+        self.names_of: dict[AbstractObject, set[str]] = defaultdict(set)
 
     def bind(self, name: str, value: Value) -> None:
         """Set the value of a name."""
         for thing in self.values.get(name, NOTHING):
-            self.holders[thing].discard(name)
+            self.names_of[thing].discard(name)
         self.values[name] = value
         for thing in value:
-            self.holders[thing].add(name)
+            self.names_of[thing].add(name)
 
     def unbind(self, name: str) -> None:
         """Delete a name."""
@@ -72,7 +73,7 @@ class NamesAbove:
 
     def names(self, things: Iterable[AbstractObject]) -> set[str]:
         """Return the names that may stand for one of these objects."""
-        return {name for thing in things for name in self.holders.get(thing, ())}
+        return {name for thing in things for name in self.names_of.get(thing, ())}
 
     def pass_cell(self, analysis: CellAnalysis, skippable: bool) -> dict[str, Value]:
         """Apply the bindings of a cell; return the earlier values of the names that it binds."""
@@ -115,7 +116,7 @@ def analyse_cells(
         if isinstance(python, SyntaxProblem):
             found.problems.append(_syntax(cell, python))
             found.analyses.append(CellAnalysis(position, cell, own, CellUses(), hides_names=True))
-            star = True  # the names that it sets are unknown
+            star = True  # the names that this cell sets are unknown
             continue
 
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
@@ -124,7 +125,9 @@ def analyse_cells(
         unseen: dict[str, int] = {}
         while True:
             late: dict[str, Value] = {}
-            needed: dict[str, int] = {}  # name that it reads → position of the setup cell below that sets it
+            needed: dict[
+                str, int
+            ] = {}  # key: name that the cell reads; value: position of the setup cell below that sets it
 
             def outer(
                 name: str,
@@ -148,8 +151,8 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs setup from below, but not if it may do without the name. The
-            # task must not see that setup then, which may also bind other names again: analyse the cell without it.
+            # A top-to-bottom run fails if the cell needs setup from below, unless it can do without the name. Such a
+            # cell is analysed without that setup, which may also bind other names again.
             optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
             if not optional:
                 break

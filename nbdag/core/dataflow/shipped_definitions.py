@@ -1,8 +1,8 @@
 """Definitions that travel to other tasks as source.
 
 A top-level def, class or import of a task's cell is executed again in the kernel of each task that needs it, so that
-its globals are those of that kernel. It must mean the same there: it reads no value of a task, has no other effect
-than to define its name, no other cell binds that name, and no cell changes the defined object. Any other function or
+its globals are those of that kernel. It must have the same meaning there: it reads no value of a task, its only effect
+is to define its name, no other cell binds that name, and no cell changes the defined object. Any other function or
 class travels by value.
 """
 
@@ -18,7 +18,7 @@ from ..model.dag import CellKind, Definition, Place
 from .reaching_definitions import CellFlow, Version
 from .read_cells import CellAnalysis, NotebookAnalysis
 
-# IPython keeps this for the cells below the one that says it.
+# IPython applies this import to the cell that contains it and to all later cells.
 _FUTURE = Definition(name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1))
 
 
@@ -39,7 +39,7 @@ class ShippedDefinitions:
                     self._by_thing[thing] = (analysis, each)
 
     def definition_of(self, version: Version | None) -> Defined | None:
-        """Return the definition with which a version travels, or None if it travels by value."""
+        """Return the definition that is shipped as the source of a version, or None if the version travels by value."""
         if version is None or version.definition is None or version.task is None:
             return None
         if version.definition.name == "*":
@@ -50,7 +50,7 @@ class ShippedDefinitions:
         """Return whether the definition of a name in a cell travels as source."""
         key = (analysis, name)
         if key not in self._known:
-            self._known[key] = False  # stops the recursion; definitions that need each other would not run anyway
+            self._known[key] = False  # stops the recursion; definitions that need each other cannot run
             self._known[key] = self._may_be_shipped(analysis, name)
         return self._known[key]
 
@@ -101,7 +101,7 @@ class ShippedDefinitions:
                 ahead += self._all_of(read.version.maker, definition)
             ahead += self._carried(read.value)
         if flow.analysis.future_above:
-            found[-1, 0, ""] = _FUTURE  # first, so that it holds for the definitions too
+            found[-1, 0, ""] = _FUTURE  # first, so that it also applies to the definitions
         seen: set[tuple[CellAnalysis, int, str]] = set()
         while ahead:
             analysis, definition = ahead.pop()
@@ -122,7 +122,7 @@ class ShippedDefinitions:
         return tuple(found[key] for key in sorted(found))
 
     def _all_of(self, analysis: CellAnalysis, definition: Defined) -> list[tuple[CellAnalysis, Defined]]:
-        """Return a definition, or for an import all imports of the same name down to it."""
+        """Return a definition; for an import, return all imports of its name up to and including it."""
         if not definition.imports or definition.name == "*":
             return [(analysis, definition)]
         return [
@@ -149,4 +149,5 @@ def _source(analysis: CellAnalysis, definition: Defined) -> Definition:
     cell = analysis.cell
     place = Place(cell=cell.in_file, line=definition.line)
     made_by = "" if cell.made_at is None else cell.task or ""
-    return Definition(name=definition.name, source=text, place=place, made_by=made_by)
+    future = analysis.uses.future_annotations
+    return Definition(name=definition.name, source=text, place=place, made_by=made_by, future_annotations=future)

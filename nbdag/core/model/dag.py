@@ -54,6 +54,8 @@ class Cell:
         None  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell; None: equals `index`
     )
     made_at: int | None = None  # line of the %%dag cell that built this cell; None if the user wrote the cell
+    polls: bool = False  # its operator is a sensor: the cell runs until its last expression is true
+    untagged: bool = False  # a scratch cell because of its position only, without %%skip or a tag
 
     @property
     def in_file(self) -> int:
@@ -102,6 +104,7 @@ class Edge:
     target: str
     declared: bool = False  # whether --after or %edges declares the edge; a declared edge may also pass names
     names: tuple[NameUse, ...] = ()
+    files: tuple[str, ...] = ()  # only in `Dag.file_edges`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,7 @@ class Definition:
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
     place: Place  # place of the definition's first line
+    future_annotations: bool = False  # Python does not evaluate its annotations
     made_by: str = ""  # the task with the definition, if %%dag built that task; `place` is then in the %%dag cell
 
     @property
@@ -141,6 +145,8 @@ class Task:
     changes: tuple[str, ...] = ()  # names whose objects the cell changes in place
     # Name that the cell reads → other names that may refer to the same object or share a part of it.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    polls: bool = False  # a sensor: the cell runs again until its last expression is true
+    future_annotations: bool = False  # a cell above, or this one, has `from __future__ import annotations`
     opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
@@ -160,6 +166,7 @@ class Dag:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     edges: tuple[Edge, ...] = ()
+    file_edges: tuple[Edge, ...] = ()  # pairs of tasks that use the same files and that no edge orders; only drawn
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)  # parameter → source code of its default

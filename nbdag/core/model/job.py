@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .dag import Task
 from .states import TaskState
@@ -89,6 +89,25 @@ class Note:
     message: str  # one sentence, with the remedy
 
 
+class FileUse(NamedTuple):
+    """How one attempt used one file or folder."""
+
+    path: str  # absolute; in code that is only read, as it is written there
+    # Letters: r read, w written, a appended to, c created, moved or removed, l the folder was listed, s seen to have
+    # changed meanwhile, so this attempt or another one wrote it.
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesOfAttempt:
+    """The files that one attempt used."""
+
+    task: str
+    started: float  # seconds since the epoch
+    ended: float
+    files: tuple[FileUse, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a task's kernel observed of one attempt."""
@@ -96,6 +115,7 @@ class Outcome:
     state: TaskState  # success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
+    files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # one sentence, or the exception's last line
     final: bool = False  # True: the failure must not be retried (--check or nbdag.Fail)
     short_circuit: bool = False  # True: skipped by --when with --short-circuit, so all descendants are skipped too

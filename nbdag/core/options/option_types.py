@@ -286,11 +286,20 @@ def _read_text(text: str) -> str:
     return text
 
 
+_RECIPIENT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*", re.DOTALL)
+
+
+def _read_recipient(text: str) -> str:
+    if not _RECIPIENT.fullmatch(_read_text(text)):
+        raise ValueError("is neither an address nor a function; write a URL of Apprise or module:function")
+    return text
+
+
 # -- the types of options ----------------------------------------------------------------------------------------------
 
 FLAG = Kind(metavar="", read=str, flag=True)
 TEXT = Kind(metavar="TEXT", read=_read_text)
-TEXTS = Kind(metavar="URL", read=_read_text, many=True)
+TEXTS = Kind(metavar="URL", read=_read_recipient, many=True)
 TAGS = Kind(metavar="TAG…", read=_read_text, many=True, commas=True)
 DURATION = Kind(metavar="TIME", read=read_duration, write=write_duration)
 POSITIVE_DURATION = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration)

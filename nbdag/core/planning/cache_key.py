@@ -35,7 +35,7 @@ def is_cached(job: Job) -> bool:
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
     of a mapped task, because it is cheap.
     """
-    return job.task.options.cache and job.task.options.operator != "sensor" and not job.expand
+    return job.task.options.cache and not job.task.polls and not job.expand
 
 
 def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:

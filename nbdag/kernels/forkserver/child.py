@@ -25,7 +25,7 @@ from . import framing, import_watch
 
 _PR_SET_PDEATHSIG = 1
 
-# Descriptors to replace with the owner's standard input, output and error; None keeps a stream as it is.
+# Descriptors that the owner's standard input, output and error replace; None keeps a stream unchanged.
 Streams = tuple[int | None, int | None, int | None]
 
 
@@ -40,17 +40,17 @@ class ForkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildContext:
-    """A child's own facts, for its target."""
+    """Facts about a child that its target needs."""
 
-    folder: Path  # private, mode 0700; removed when the process has ended
+    folder: Path  # private, mode 0700; removed after the process has ended
     secret: str  # 32 hex digits
 
 
 class Surroundings(Protocol):
-    """What a server's imports see of a target."""
+    """The objects of a target that a server's imports can see, such as a kernel's shell."""
 
     def changes(self) -> str:
-        """Return what an import has kept or changed of it since the last call, or ""."""
+        """Return how imports have kept or changed these objects since the last call, or ""."""
 
 
 class Target(Protocol):
@@ -64,7 +64,7 @@ class Target(Protocol):
         """Do the part of the setup that needs neither working directory, environment nor payload."""
 
     def streams(self) -> Streams:
-        """Return the descriptors to which the owner's standard streams go, if the target has moved its own."""
+        """Return the descriptors to replace by the owner's standard streams; a target may have moved 0, 1 and 2."""
 
     def finish_setup(self, payload: bytes) -> None:
         """Do the rest of the setup; the child is ready afterwards."""
@@ -83,7 +83,7 @@ class ForkedChild:
     secret: str
     server: int  # pid
     env_change: Mapping[str, str | None]
-    request: ForkRequest | None  # None for a spare, which receives it from `connection`
+    request: ForkRequest | None  # None for a spare, which receives its request from `connection`
     connection: socket.socket | None
     owner: socket.socket | None  # closed once the request is applied
 
@@ -103,7 +103,7 @@ class ForkedChild:
             target.finish_setup(request.payload)
         with socket.socket(fileno=request.fds[-1]) as owner:
             if self.owner is not None:
-                self.owner.detach()  # the same descriptor
+                self.owner.detach()  # `owner` above closes this descriptor
             framing.send(owner, {"ready": True})
         code = target.run() if target is not None else self.target_factory(request.payload)
         return cast("int", code or 0)
@@ -115,7 +115,7 @@ class ForkedChild:
 
     def _detach_from_server(self) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != self.server:  # it died before the signal was arranged
+        if os.getppid() != self.server:  # the server died before `prctl` arranged the signal
             os._exit(1)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -134,7 +134,7 @@ class ForkedChild:
         assert self.connection is not None
         frame = framing.receive(self.connection)
         if frame is None:
-            os._exit(0)  # the server has no use for this spare
+            os._exit(0)  # the server closed the connection: it does not need this spare
         self.connection.close()
         return ForkRequest(data=frame.data, payload=frame.blob, fds=frame.fds)
 
@@ -163,5 +163,5 @@ class ForkedChild:
 
 
 def env_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that differ, with their new value, or None if they were removed."""
+    """Return the variables that differ, each with its new value, or None if it was removed."""
     return {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

@@ -2,8 +2,8 @@
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
 request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
-specification, from any process, share one server. `Server.connect` returns at once, so the imports go on
-while a run is being planned; a request meanwhile waits for them.
+specification, from any process, share one server. `Server.connect` returns at once, so the server
+imports while a run is being planned; requests wait until the imports are done.
 
 A child runs its `target`, given as `module:name`. This is a function of the payload, or a class
 (`child.Target`) that sets itself up from its `arguments` in advance and then runs. Either returns the exit
@@ -19,7 +19,7 @@ is not reused.
         child.wait_ready()
         code = child.wait()
 
-Where processes cannot be forked like this, `ForkServerError` gives the reason, and the caller chooses an
+If this system cannot fork such processes, `ForkServerError` gives the reason, and the caller chooses an
 alternative.
 """
 
@@ -60,13 +60,13 @@ class Child:
         self._sock: socket.socket | None = sock
         self._ready = ready
         self._code: int | None = None
-        self.pid: int = data["pid"]  # also the id of its session and process group
+        self.pid: int = data["pid"]  # also its session id and process group id
         self.folder = Path(data["folder"])  # mode 0700; removed when the child has ended
         self.secret: str = data["secret"]  # 32 hex digits that only owner, server and child know
 
     @property
     def closed(self) -> bool:
-        """Whether the child was closed, and so has ended."""
+        """Whether the child was closed, which also ended it."""
         return self._sock is None
 
     def fileno(self) -> int:
@@ -121,7 +121,7 @@ class Child:
         self.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill whatever still runs of the child, and release it."""
+        """Kill all processes of the child's group, and release the child."""
         if self._sock is not None:
             self.poll()
             self._set_killed() if self._code is None else None
@@ -153,7 +153,7 @@ class Child:
         return True
 
     def _set_killed(self) -> None:
-        # The server is gone, or this process releases the child. Either way the child itself dies, but not
+        # The server has ended, or this process releases the child. In both cases the child itself dies, but not
         # the processes that it started, so its group is killed here.
         self.kill()
         self._code = -signal.SIGKILL
@@ -178,11 +178,11 @@ class ServerHold:
     def set_spares(self, spares: int, target: str, arguments: bytes = b"") -> None:
         """Keep this many spare children of `target` from now on."""
         if self._sock is not None:
-            with contextlib.suppress(OSError):  # the server is gone; the next request starts another
+            with contextlib.suppress(OSError):  # the server has ended; the next request starts another
                 framing.send(self._sock, {"op": "spares", "target": target, "count": spares}, arguments)
 
     def close(self) -> None:
-        """Release the server, which stays for its idle time."""
+        """Release the server, which ends after its idle time."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -196,17 +196,17 @@ class ServerHold:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A fork server's specification and idle time. It keeps nothing open, so it needs no closing."""
+    """A fork server's specification and idle time. It holds no connection, so it has no `close`."""
 
     spec: ServerSpec
-    idle: float  # seconds that the server stays without work
+    idle: float  # seconds after which the server ends if it has no work
 
     @classmethod
     def connect(cls, spec: ServerSpec, *, resident_for: float | None = None) -> Server:
         """Return the server of a specification; start it if necessary, without waiting for its imports.
 
-        `resident_for` is the time in seconds that the server stays without holds and children. None means
-        `NBDAG_IDLE`, or 600; with 0 the server ends with its last owner.
+        `resident_for` is the time in seconds after which the server ends if it has no holds and no children. None
+        means `NBDAG_IDLE`, or 600; with 0 the server ends with its last owner.
         """
         server = cls(spec, server_registry.idle_time() if resident_for is None else resident_for)
         server._connect().close()
@@ -224,7 +224,7 @@ class Server:
         stdio: tuple[int, int, int] | None = None,
         timeout: float = START_TIMEOUT,
     ) -> Child:
-        """Fork a child; its setup may still be going on when this returns.
+        """Fork a child without waiting for the end of its setup.
 
         `cwd`, `env` and `stdio` default to this process's. `env` may differ from the specification's only
         in variables that imports do not depend on (`relevant_env` returns the others); for other changes,
@@ -246,12 +246,12 @@ class Server:
                 framing.send(sock, request, arguments + payload, stdio or (0, 1, 2))
                 frame = framing.receive(sock)
                 ready = frame is not None and "ready" in frame.data
-                if ready:  # a child can be faster than the server's reply about it
+                if ready:  # the child can be ready before the server's reply arrives
                     frame = framing.receive(sock)
             except TimeoutError:
                 sock.close()
                 raise ForkServerError(f"the server did not answer within {timeout:g} s ({self.log})") from None
-            except OSError:  # the server ended just now
+            except OSError:  # the server ended after `connect`
                 frame, ready = None, False
             except BaseException:
                 sock.close()
@@ -282,7 +282,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """The file with the server's own output."""
+        """The file with the output of the server."""
         return server_registry.files(self.spec.key).log
 
     def _connect(self) -> socket.socket:

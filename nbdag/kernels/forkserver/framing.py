@@ -26,7 +26,7 @@ class Frame:
 
     data: Mapping[str, Any]
     blob: bytes = b""
-    fds: tuple[int, ...] = field(default=())  # open in this process; the receiver has to close them
+    fds: tuple[int, ...] = field(default=())  # open in this process; the receiver must close them
 
 
 def send(sock: socket.socket, data: Mapping[str, Any], blob: bytes = b"", fds: Sequence[int] = ()) -> None:
@@ -39,7 +39,7 @@ def send(sock: socket.socket, data: Mapping[str, Any], blob: bytes = b"", fds: S
 
 
 def receive(sock: socket.socket) -> Frame | None:
-    """Receive one frame, or return None if the other side is gone."""
+    """Receive one frame, or return None if the other side has closed the connection."""
     fds: list[int] = []
     try:
         head = _exactly(sock, _HEAD.size, fds)
@@ -60,7 +60,7 @@ def receive(sock: socket.socket) -> Frame | None:
 
 
 class Receiver:
-    """Receives one frame in pieces, without waiting for any of them; the socket must not block."""
+    """Receives one frame in pieces without waiting; the socket must be non-blocking."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -1,14 +1,14 @@
-"""Detect what a module keeps of its process when it is imported: pid, time, folder, entropy, transient variables.
+"""Detect whether an imported module keeps data of its process: pid, time, folder, entropy, transient variables.
 
-All children of a server share what its imports have computed, while ordinary kernels differ in it. So calls of these
-functions are observed during an import, and the namespaces of the module that called are searched for what they have
-returned. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each child,
-as if the child had imported the module; so is a text that holds the pid or the folder. A text that holds a time, or
-is made from random bytes, cannot be renewed, and the module is left to the tasks. So is a module that reads a variable
-that is not part of the server's specification.
+Such data differs between ordinary kernels, but all children of a server would share it. So calls of functions that
+return such data are observed during an import, and the namespaces of the calling module are searched for the returned
+values. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each child, as if
+the child had imported the module; so is a text that holds the pid or the folder. A text that holds a time, or is made
+from random bytes, cannot be renewed, so the tasks import that module themselves. The same holds for a module that reads
+a variable which is not part of the server's specification.
 
-Calls by the standard library on behalf of a module count as calls of that module. What the standard library itself
-keeps is its own concern: it is prepared for a fork.
+Calls by the standard library on behalf of a module count as calls of that module. The standard library's own data is
+not searched, because the standard library supports forking.
 """
 
 from __future__ import annotations
@@ -40,28 +40,34 @@ _CLOCKS: dict[Any, Callable[[], float]] = {
 _DATES = {"now", "utcnow", "today"}
 _SEED = random.Random.seed.__code__
 _READ_VARIABLE = type(os.environ).__getitem__.__code__
-# Set for every kernel, by ipykernel or before it, to a value that the server has too.
+# Variables that have the same value in the server and in every kernel.
 _SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
 _IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
-_MIN_ENTROPY = 1 << 64  # numpy draws 128 bits; a seed that somebody has written is smaller
-_MAX_ITEMS = 1000  # of a dictionary that is searched
+_MIN_ENTROPY = 1 << 64  # numpy draws 128 bits of entropy; seeds in code are smaller
+_MAX_ITEMS = 1000  # most items searched in one dictionary
 
 
 @dataclass(slots=True)
 class Watch:
-    """The calls of one import, and what it keeps of their results."""
+    """The calls during one import, and the results that the module keeps."""
 
-    calls: dict[str, set[Any]] = field(default_factory=dict)  # module → functions that it has called
-    variables: dict[str, set[str]] = field(default_factory=dict)  # module → environment variables that it has read
-    generators: list[Any] = field(default_factory=list)  # of `random`, seeded from entropy
-    started: dict[Any, float] = field(default_factory=dict)  # clocks at the start
-    renewed: bool = False  # whether something is renewed in each child
+    calls: dict[str, set[Any]] = field(default_factory=dict)  # key: module; value: functions that it has called
+    variables: dict[str, set[str]] = field(
+        default_factory=dict
+    )  # key: module; value: environment variables that it has read
+    generators: list[Any] = field(default_factory=list)  # generators of `random` that were seeded from entropy
+    started: dict[Any, float] = field(
+        default_factory=dict
+    )  # key: clock function; value: its time at the start of the import
+    renewed: bool = False  # whether each child renews some value
 
     def kept(self) -> str:
-        """Return why the module has to be left to the tasks, or ""; register what is to be renewed in each child."""
+        """Return why the module must not be preloaded, or ""; register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
-            if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:  # in a loop over all
+            if (
+                found and not variables >= os.environ.keys() - _SAME_EVERYWHERE
+            ):  # a module that read all variables read none in particular
                 return f"its import reads the variable {found} ({name})"
         for name, called in self.calls.items():
             module = sys.modules.get(name)
@@ -135,7 +141,7 @@ class Watch:
                 _at_fork.append(reseed)
 
     def observe(self, frame: types.FrameType, event: str, arg: Any) -> None:
-        """Record a call; a function for `sys.setprofile`."""
+        """Record a call; this is a callback for `sys.setprofile`."""
         if event == "c_call":
             try:
                 if arg in _WATCHED:
@@ -170,7 +176,7 @@ _in_folder: list[Callable[[], object]] = []
 
 @contextlib.contextmanager
 def watching(is_known: bool) -> Iterator[Watch]:
-    """Watch an import in this thread, unless it is known to keep nothing."""
+    """Watch an import in this thread, unless the import is known to keep no such data."""
     watch = Watch(started={clock: clock() for clock in _CLOCKS})
     if is_known:
         yield watch
@@ -183,26 +189,26 @@ def watching(is_known: bool) -> Iterator[Watch]:
 
 
 def refresh() -> None:
-    """Renew, in a new child, what imports have kept."""
+    """Renew the values that imports have kept, in a new child."""
     for renew in _at_fork:
         with contextlib.suppress(Exception):
             renew()
 
 
 def refresh_folder() -> None:
-    """Renew, in a child that has its working directory, what imports have kept of the server's."""
+    """Replace the server's folder, where imports have kept it, by the child's working directory."""
     for renew in _in_folder:
         with contextlib.suppress(Exception):
             renew()
 
 
 def _is_scan(caller: types.FrameType) -> bool:
-    """Return whether a mapping's own method reads a variable: to see whether it exists, or in a loop over all."""
+    """Return whether the caller is a method of Mapping, which checks for a variable or loops over all variables."""
     return caller.f_globals.get("__name__") == "collections.abc" and caller.f_code.co_name != "get"
 
 
 def _module_of(frame: types.FrameType | None) -> str:
-    """Return the name of the nearest module below a frame that is not of the standard library, or ""."""
+    """Return the name of the nearest calling module that is not in the standard library, or ""."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]
@@ -235,7 +241,7 @@ def _defaults(value: object) -> tuple[object, ...]:
 
 
 def _numpy_reseed(value: object) -> Callable[[], object] | None:
-    """Return a function that seeds a generator of numpy anew, or None if its seed is not from entropy."""
+    """Return a function that reseeds a numpy generator, or None if its seed is not from entropy."""
     bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
     entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
     if not isinstance(entropy, int) or entropy < _MIN_ENTROPY:
@@ -260,7 +266,7 @@ def _replaced(value: str | PurePath, part: str, read: Callable[[], object]) -> C
 
 
 def _holds(text: str, numbers: Iterable[int]) -> bool:
-    """Return whether a text contains one of these numbers, not within a longer one."""
+    """Return whether a text contains one of these numbers, other than inside a longer number."""
     return any(str(number) in re.findall(r"\d+", text) for number in numbers)
 
 

@@ -1,9 +1,9 @@
-"""Imports in a fork server: which modules it preloads, and which it leaves to the tasks.
+"""Imports in a fork server: the modules that it preloads, and those that tasks import themselves.
 
-An import is left to the tasks, and noted, if it fails, starts a thread, prints or warns (the cell that
-imports should show that), or ends the process; or if it keeps something that differs from kernel to kernel and
-cannot be renewed in each (see `import_watch`). The effects of an import cannot be undone. So after such an
-import the process replaces itself by a fresh one, which reads the notes and skips that module.
+A module is left to the tasks, and recorded in a file, if its import fails, starts a thread, ends the process, prints or
+warns (the importing cell should show that), or keeps data that differs between kernels and cannot be renewed (see
+`import_watch`). The effects of an import cannot be undone, so after such an import the process replaces itself by a
+new process, which reads the file and skips that module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from . import import_watch
 
 _ENDED = "its import ended the process"
-_RETRY_AFTER = 600.0  # seconds until it is tried again: something else may have ended the process
+_RETRY_AFTER = 600.0  # seconds until the import is tried again, because it may not have been the cause
 
 
 def import_ahead(
@@ -30,9 +30,9 @@ def import_ahead(
 ) -> tuple[list[str], dict[str, str]]:
     """Import the modules; return those that were imported, and the reason for each of the others.
 
-    `start_over` does not return. `changes` returns what an import has done to its surroundings, or "".
+    `start_over` does not return. `changes` returns how an import has changed the kernel's objects, or "".
     """
-    not_preloaded: dict[str, str] = {}  # an empty reason: it was watched, and may be preloaded
+    not_preloaded: dict[str, str] = {}  # key: module; value: reason, or "" if it was watched and may be preloaded
     with contextlib.suppress(OSError, ValueError):
         not_preloaded = json.loads(notes.read_text())
         if notes.stat().st_mtime < time.time() - _RETRY_AFTER:
@@ -48,7 +48,7 @@ def import_ahead(
         kept = watch.kept() or changes()
         flush()
         if culprit := other_threads():
-            reason, must_start_over = f"its import leaves a thread behind: {culprit}", True
+            reason, must_start_over = f"its import starts a thread: {culprit}", True
         elif os.fstat(1).st_size > output_size and not reason:
             reason, must_start_over = "its import prints or warns", True
         elif kept and not reason:
@@ -70,12 +70,12 @@ def other_threads() -> str:
     """Return the names of all Python threads but this one, or "" if there are none."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not names and _thread._count() > 0:
-        names = ["one that threading does not know of"]
+        names = ["a thread unknown to threading"]
     return ", ".join(names)
 
 
 def flush() -> None:
-    """Flush the standard streams, because a fork would duplicate whatever is in their buffers."""
+    """Flush the standard streams, because a fork would duplicate the contents of their buffers."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -88,6 +88,6 @@ def _import(module: str) -> str:
         found = importlib.import_module(name)
         if member and hasattr(found, "__path__") and not hasattr(found, member):
             importlib.import_module(f"{name}.{member}")
-    except BaseException as error:  # an import may even exit
+    except BaseException as error:  # an import may call sys.exit
         return f"its import fails: {type(error).__name__}: {error}"[:300]
     return ""

@@ -1,9 +1,9 @@
 """The choice of modules that a fork server may preload, among those that a notebook imports.
 
-These are modules of the standard library and modules whose files are in site-packages: nobody edits them
-between two runs, and an upgrade starts a new server. Local modules, editable installs, and modules by which
-the notebook's folder or PYTHONPATH shadows an installed package are excluded: the user edits those, so each
-task imports them itself. The choice imports nothing.
+Modules of the standard library and of site-packages may be preloaded: users do not edit them between two
+runs, and an upgrade starts a new server. Local modules, editable installs, and modules in the notebook's
+folder or on PYTHONPATH that shadow an installed package are excluded: users edit these, so each task imports
+them itself. This module imports none of them.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def is_installed_in(spec: ModuleSpec, sites: Iterable[Path]) -> bool:
     places = list(spec.submodule_search_locations or ())
     if spec.has_location and spec.origin is not None:
         places.append(spec.origin)
-    # Resolved, because a package may be a link to its development folder.
+    # Links are resolved, because a package may be a link to its development folder.
     homes = [home.resolve() for home in (*sites, Path(sysconfig.get_path("stdlib")))]
     return bool(places) and all(any(Path(place).resolve().is_relative_to(home) for home in homes) for place in places)

@@ -34,8 +34,8 @@ from . import framing, importing
 from .child import ForkedChild, ForkRequest, env_changes
 from .importing import flush
 
-# The command that starts a server, without the current folder on the path: modules there must not be
-# imported.
+# The command that starts a server. The current folder is not on its path, because modules there must not
+# be imported.
 START = (
     "import sys; sys.path[:] = filter(None, sys.path); "
     "from nbdag.kernels.forkserver.server import main; sys.exit(main())"
@@ -43,9 +43,11 @@ START = (
 
 _PEER = struct.Struct("3i")  # pid, uid, gid
 _PR_SET_NAME = 15
-_REQUEST_TIMEOUT = 10.0  # seconds that a client has to send its request
+_REQUEST_TIMEOUT = 10.0  # seconds within which a client must send its request
 _FIRST_CLIENT_TIMEOUT = 60.0  # seconds that a server waits for its first client
-_SPARE_DELAY = 0.1  # seconds without a fork before the missing spares are forked: children need the processors first
+_SPARE_DELAY = (
+    0.1  # seconds without a fork before missing spares are forked: requested children need the processors first
+)
 _FEW_SPARES = 1  # with this many spares or fewer, a missing spare is forked at once
 
 
@@ -57,10 +59,10 @@ class _ChildRecord:
     pidfd: int
     secret: str
     folder: Path
-    owner: socket.socket | None  # None for a spare
+    owner: socket.socket | None  # None for a spare child
     request_connection: socket.socket | None  # the connection over which a spare receives its request
     kind: tuple[str, bytes]  # target and arguments
-    mark: str = ""  # of the attempt whose kernel it is
+    mark: str = ""  # mark of the attempt if the child is its kernel
     code: int | None = None
 
 
@@ -103,7 +105,7 @@ class ForkServer:
         self.used = False
         self.stopping = False
         self.last_fork = -_SPARE_DELAY  # time of the latest request for a child, on the monotonic clock
-        self.spares_postponed = False  # some spares are missing that can wait
+        self.spares_postponed = False  # some spares are missing, and their fork was postponed
 
     # -- imports ------------------------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ class ForkServer:
                 if self.options["modules"] and hasattr(target, "preloading")
             ]
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            os.chdir(self.folder)  # an unusual name, so that a module that keeps it is detected
+            os.chdir(self.folder)  # an unusual name, by which a module that keeps it can be detected
             done = importing.import_ahead(
                 self.options["modules"],
                 Path(self.options["not_preloaded"]),
@@ -139,7 +141,7 @@ class ForkServer:
     # -- the loop -----------------------------------------------------------------------------------------------
 
     def serve(self) -> ForkedChild | None:
-        """Serve requests until the server is to end, and return None; in a child, return the child."""
+        """Serve requests. Return None when the server ends; in a forked child, return that child."""
         signal.signal(signal.SIGTERM, self._stop)
         wake, waker = socket.socketpair()
         for sock in (wake, waker):
@@ -173,7 +175,7 @@ class ForkServer:
         return max(0.0, self.idle_since + wait - time.time())
 
     def _select_timeout(self) -> float | None:
-        """Return the seconds until the server has to act without a request, or None if there is no such time."""
+        """Return the seconds until the server must act even without a request, or None if it need not."""
         silent = [max(0.0, client.deadline - time.monotonic()) for client in self.clients]
         waits = [wait for wait in (self._time_to_end(), self._time_to_spares(), *silent) if wait is not None]
         return min(waits, default=None)
@@ -192,7 +194,7 @@ class ForkServer:
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
-        # Removed first, so that a new client starts a server of its own. From then on these names may be those of the
+        # The files are removed first, so that a new client starts another server. Their names may then belong to the
         # successor.
         with server_lock(Path(self.options["lock"])):
             if self.socket_file == _identity(Path(self.options["socket"])):
@@ -201,7 +203,7 @@ class ForkServer:
         self.listener.close()
         for child in list(self.children):
             self._discard(child)
-        with contextlib.suppress(OSError):  # the successor has children in it
+        with contextlib.suppress(OSError):  # the folder is in use by children of the successor
             self.folder.rmdir()
 
     # -- clients ------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class ForkServer:
         client = _ClientRecord(sock, framing.Receiver(sock), time.monotonic() + _REQUEST_TIMEOUT)
         self.clients.add(client)
         self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_request(client))
-        return self._on_request(client)  # which has arrived with the connection, as a rule
+        return self._on_request(client)  # usually the request has arrived with the connection
 
     def _on_request(self, client: _ClientRecord) -> ForkedChild | None:
         try:
@@ -318,7 +320,7 @@ class ForkServer:
                 child.mark = _mark(frame.data["env"])
                 framing.send(owner, {"pid": child.pid, "folder": str(child.folder), "secret": child.secret})
                 assert child.request_connection is not None
-                with contextlib.suppress(OSError):  # the child has just died, which its owner will learn
+                with contextlib.suppress(OSError):  # the child has just died; its owner is notified of that
                     framing.send(child.request_connection, request.data, payload, request.fds)
                 self.selector.unregister(child.request_connection)
                 child.request_connection.close()
@@ -406,7 +408,7 @@ class ForkServer:
         self.selector.register(child.owner, selectors.EVENT_READ, lambda _: self._discard(child))
 
     def _on_child_end(self, child: _ChildRecord) -> None:
-        """Kill the group of a child that has ended, and report its exit code. It stays unreaped, so that its
+        """Kill the group of a child that has ended, and report its exit code. The child stays unreaped, so that its
         pid is not reused.
         """
         if child.pidfd < 0:
@@ -430,7 +432,7 @@ class ForkServer:
             return
         self.children.discard(child)
         _kill_group(child.pid)
-        if child.mark and child.code is None:  # its owner is gone, so nobody else kills the processes outside its group
+        if child.mark and child.code is None:  # without the owner, only the server can kill processes outside the group
             # Imported here because psutil would make every child larger.
             from ...processes.process_tree import kill_marked
 
@@ -465,10 +467,10 @@ class ForkServer:
 def main() -> int:
     """Run a server, or one of its children; return the exit code."""
     exit_hook = ExitHook()
-    atexit.register(exit_hook.run)  # registered first, so called last
+    atexit.register(exit_hook.run)  # atexit calls the first registered function last
     options = json.loads(sys.argv[1])
     drop_mark()
-    with contextlib.suppress(PermissionError):  # after a restart it is a session leader already
+    with contextlib.suppress(PermissionError):  # after a restart the server already leads a session
         os.setsid()
     os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)
     os.set_inheritable(options["listener"], False)
@@ -482,7 +484,7 @@ def main() -> int:
     forked = server.serve()
     if forked is None:
         return 0
-    server = None  # its sockets are closed, and a child needs none of its state
+    server = None  # a child does not need the server's state, and its sockets are closed
     exit_hook.shared = frozenset(sys.modules)
     try:
         exit_hook.code = forked.run()
@@ -496,21 +498,21 @@ def main() -> int:
 
 
 class ExitHook:
-    """A child's exit, as Python's own but without destroying, object by object, what it shares with its server."""
+    """A child's exit, which does not destroy objects one by one, because the child shares them with its server."""
 
     def __init__(self) -> None:
-        self.code: int | None = None  # None in the server itself
-        self.shared: frozenset[str] = frozenset()  # modules that the server had imported
+        self.code: int | None = None  # exit code of the child; None in the server
+        self.shared: frozenset[str] = frozenset()  # modules that the server has imported
 
     def run(self) -> None:
-        """End the process, as the last function to run at exit."""
+        """End the process; registered to run last at exit."""
         if self.code is None:
             return
         for name in sys.modules.keys() - self.shared:
             del sys.modules[name]
         gc.collect()  # runs finalizers of unreferenced objects
         for thing in gc.get_objects():
-            # By its type, because an attribute of the object itself may trigger a lazy import.
+            # The type is checked, because reading an attribute of the object may trigger a lazy import.
             if issubclass(type(thing), io.IOBase):
                 with contextlib.suppress(Exception):
                     thing.flush()
@@ -525,7 +527,7 @@ def name_process(name: str) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells this file from a later one of the same name, or None if there is none."""
+    """Return the device and inode of a file, which a later file of the same name does not share, or None if missing."""
     try:
         found = path.stat()
     except OSError:
@@ -535,7 +537,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def server_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of all servers' files."""
+    """Hold the lock that protects the files of all servers."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -552,11 +554,11 @@ def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)  # it may not lead a group of its own yet
+        os.kill(pid, signal.SIGKILL)  # the child may not lead a process group yet
 
 
 def _own_memory() -> int:
-    """Return the bytes of memory that would be free without this process."""
+    """Return the bytes of memory that the end of this process would free."""
     kinds: Sequence[bytes] = (b"Private_Clean:", b"Private_Dirty:", b"Pss:")
     sizes = dict.fromkeys(kinds, 0)
     for line in Path("/proc/self/smaps_rollup").read_bytes().splitlines():

@@ -1,7 +1,7 @@
 """The fork servers of this user on this host: their files, and how to connect to, start, list and stop them.
 
 All files are in one folder of mode 0700, which is created and checked here: for each key a socket, the last
-known status of the server, and its log. The process that starts a server binds the socket and hands it
+known status of the server, and its log file. The process that starts a server binds the socket and hands it
 over, so that clients can send requests before the server runs. The next start removes the files of a killed
 server.
 
@@ -34,7 +34,7 @@ from .server_spec import ServerSpec
 
 _MAX_PATH = 107  # bytes of a Unix socket's path
 _KEY = re.compile(r"[0-9a-f]{16}")
-_started: set[int] = set()  # pids of servers that this process started and has to reap
+_started: set[int] = set()  # pids of servers that this process started and must reap
 
 
 @error
@@ -50,9 +50,9 @@ class ServerFiles:
     """The files of one server."""
 
     socket: Path
-    info: Path  # the status until the server can be asked for it
+    info: Path  # file with the status, for the time until the server accepts requests
     log: Path
-    not_preloaded: Path  # modules that cannot be preloaded, with the reason
+    not_preloaded: Path  # file with the modules that cannot be preloaded, and the reasons
     folder: Path  # holds the private folders of its children
 
 
@@ -64,18 +64,18 @@ class ServerStatus:
     pid: int
     python: str
     started: float  # seconds since the epoch
-    busy: bool  # still importing
-    modules: tuple[str, ...]  # preloaded
+    busy: bool  # whether the server is still importing
+    modules: tuple[str, ...]  # preloaded modules
     not_preloaded: dict[str, str]  # modules left to the tasks, with the reason
-    children: int  # without spares
+    children: int  # number of children, spares excluded
     spares: int
     holds: int
-    idle_since: float | None  # seconds since the epoch; None while it is in use
-    memory: int  # bytes that this server alone uses
+    idle_since: float | None  # seconds since the epoch; None while the server is in use
+    memory: int  # bytes that no other process shares
 
 
 def idle_time() -> float:
-    """Return how many seconds a server stays without work."""
+    """Return the seconds after which a server without work ends."""
     try:
         return max(0.0, float(os.environ.get("NBDAG_IDLE", "600")))
     except ValueError:
@@ -99,7 +99,7 @@ def umask() -> int:
 
 
 def runtime_dir() -> Path:
-    """Return the folder of all servers, created if necessary; raise `NoServerError` if anybody else can enter it."""
+    """Return the folder of all servers, created if necessary; raise `NoServerError` if other users can enter it."""
     base = os.environ.get("NBDAG_RUNTIME_DIR")
     if base is None:
         session = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -125,7 +125,7 @@ def files(key: str) -> ServerFiles:
 def connect(spec: ServerSpec, idle: float) -> socket.socket:
     """Return a connection to the server of a specification, started if there is none."""
     if not (hasattr(os, "fork") and hasattr(os, "pidfd_open") and sys.platform == "linux"):
-        raise NoServerError(f"{sys.platform} cannot fork a process that has libraries loaded")
+        raise NoServerError(f"{sys.platform} cannot fork a process safely once libraries are loaded")
     try:
         where = files(spec.key)
         sock = _connect_to(where.socket)
@@ -245,7 +245,7 @@ def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
         }
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         log = (os.POSIX_SPAWN_OPEN, 1, os.fspath(where.log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        # The listener's own number could be 3, so it is copied to a high number first; the copy to 3 is inherited.
+        # The listener's descriptor could itself be 3, so it is first copied to a high number. The child inherits 3.
         high = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 100)
         try:
             pid = os.posix_spawn(
@@ -276,12 +276,12 @@ def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
     where.info.write_text(json.dumps(asdict(known)))
     sock = _connect_to(where.socket)
     if sock is None:
-        raise NoServerError(f"the server ended at once ({where.log})")
+        raise NoServerError(f"the server ended immediately (log: {where.log})")
     return sock
 
 
 def _connect_to(path: Path) -> socket.socket | None:
-    """Return a connection to this socket, or None if no process listens."""
+    """Return a connection to a socket, or None if no process listens on it."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.connect(os.fspath(path))

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from ...processes.marks import MARK_LIMIT
 
-# Set temporarily by shells, terminals, sessions, Jupyter, pytest and nbdag itself. An import that reads one of them is
-# left to the tasks (`import_watch`).
+# Transient variables, set by shells, terminals, sessions, Jupyter, pytest and nbdag itself. A module whose import reads
+# one of them is not preloaded (`import_watch`).
 TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
@@ -42,7 +42,7 @@ TRANSIENT = re.compile(
 class ServerSpec:
     """The modules, the interpreter and the environment of a fork server."""
 
-    modules: tuple[str, ...] = ()  # to preload if possible: `a.b`, or `a:b` for `from a import b`
+    modules: tuple[str, ...] = ()  # modules to preload if possible: `a.b`, or `a:b` for `from a import b`
     targets: tuple[str, ...] = ()  # objects that may be forked, as `module:name`; their modules must be importable
     env: Mapping[str, str] = field(default_factory=dict)  # the relevant part of the server's environment
     python: str = sys.executable
@@ -89,8 +89,8 @@ def site_dirs() -> tuple[Path, ...]:
 
 
 def installed_packages() -> list[tuple[str, int]]:
-    """Return data that changes when a package is installed, upgraded or removed: pip replaces entries of these
-    folders.
+    """Return data that changes when a package is installed, upgraded or removed: pip then replaces entries of the
+    site folders.
     """
     state = []
     for folder in site_dirs():
@@ -101,7 +101,7 @@ def installed_packages() -> list[tuple[str, int]]:
 
 @cache
 def _nbdag_version() -> int:
-    """Return the time of nbdag's latest change when this process first asked: a server must run the same code
+    """Return the modification time of nbdag's files, read once per process: a server must run the same code
     as its client.
     """
     package = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""The request for a forked kernel, and its address, which follows from the child's folder and secret."""
+"""The request for a forked kernel, and the kernel's address, which the child's folder and secret determine."""
 
 from __future__ import annotations
 

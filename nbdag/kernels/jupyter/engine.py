@@ -1,8 +1,8 @@
-"""The papermill engine for one task: an ordinary notebook client that waits less.
+"""The papermill engine for one task: a notebook client with less waiting time.
 
-It differs from papermill's own engine in two decisions that it leaves to its `Execution`: the kernel manager, and the
-moment of the kernel's shutdown, which is after the result is known, so that nobody waits for it. The engine overrides
-methods of papermill and nbclient and patches nothing.
+Unlike papermill's own engine, it lets its `Execution` choose the kernel manager and the time of the kernel's shutdown:
+the shutdown follows the result, so that no task waits for it. The engine overrides methods of papermill and nbclient
+and patches nothing.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ..runtime.messages import MIME, PROCESSES, outcome_from_dict
 from .output_limits import OutputLimits
 
 ENGINE = "nbdag-task"
-START_TIMEOUT = 600  # seconds until a living kernel answers; one that dies is noticed at once
-IOPUB_TIMEOUT = 600  # seconds that outputs may take to arrive after a cell has ended
+START_TIMEOUT = 600  # seconds within which a running kernel must reply; the death of a kernel is detected at once
+IOPUB_TIMEOUT = 600  # seconds within which outputs must arrive after the end of a cell
 
 
 class Execution:
-    """One execution of a notebook: the engine's inputs, and what it observed."""
+    """One execution of a notebook: the inputs of the engine, and its observations."""
 
     def __init__(self, manager: AsyncKernelManager, on_kernel: Callable[[int], None]) -> None:
         self.manager = manager
         self.on_kernel = on_kernel  # called with the kernel's pid
         self.client: TaskClient | None = None
-        self.outcome: Outcome | None = None  # published by the kernel
+        self.outcome: Outcome | None = None  # the outcome that the kernel published
         self.has_processes = True  # whether a process below the kernel may still exist
-        self.exit_code: int | None = None  # of a kernel that ended by itself; negative: the signal
+        self.exit_code: int | None = None  # exit code of a kernel that ended by itself; negative: number of the signal
         self.died_in_cell: Any = None  # the cell that the kernel was executing when it died
 
     def close(self) -> None:
-        """Shut the kernel down by request, so that it flushes and closes its open files."""
+        """Request the kernel's shutdown, so that the kernel flushes and closes its open files."""
         if self.client is not None:
             run_sync(self.client.shut_down)()
 
@@ -66,7 +66,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
     start_new_kernel = run_sync(async_start_new_kernel)
 
     async def async_execute_cell(self, cell: Any, cell_index: int, *args: Any, **options: Any) -> Any:
-        """Execute a cell; number only the user's cells, as a live notebook would."""
+        """Execute a cell; only cells of the user get an execution number, as in a live notebook."""
         options["store_history"] = HELPER not in tags_of(cell)
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
@@ -108,7 +108,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             content["metadata"] = {**content["metadata"], DISPLAY_ID: name}
 
     async def shut_down(self) -> None:
-        """Shut the kernel down, by request if it is still alive."""
+        """Shut the kernel down; a running kernel is requested to do so."""
         try:
             if await self.km.is_alive():
                 await self.km.shutdown_kernel(now=False)
@@ -158,7 +158,7 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
 
 
 def _clear_exception(nb: Any) -> None:
-    """Mark the cell that skipped its task as completed: to nbclient its `Skip` is an error."""
+    """Mark the cell that skipped its task as completed, because nbclient treats `Skip` as an error."""
     nb.metadata.papermill["exception"] = None
     for cell in nb.cells:
         if cell.metadata.papermill["exception"]:

@@ -1,9 +1,9 @@
 """An IPython kernel as a child of a fork server.
 
-It is ipykernel's own application, so the kernel equals one of `python -m ipykernel_launcher` in every
-respect. Whatever depends on neither working directory nor notebook (sockets, threads, the shell) is created
-at once, which for a spare is in advance. Whatever may read its surroundings (the path, extensions, startup
-files) is initialised last.
+It runs ipykernel's own application, so the kernel behaves like one that `python -m ipykernel_launcher` starts. The
+parts that depend on neither working directory nor notebook (sockets, threads, the shell) are created at once; a spare
+kernel creates them before its request arrives. The parts that may depend on the environment (the path, extensions,
+startup files) are initialised last.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..runtime import runtime, state_probes
 from .connection import connection_info
 from .stand_in import StandIn, kept_main_module, stand_in_for_kernel
 
-# Once, for all kernels that are forked.
+# Runs once in the server, for all kernels that it forks.
 types.search()
 state_probes.search()
 
@@ -74,7 +74,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
         super().init_iopub(context)  # type: ignore[no-untyped-call]
 
     def init_kernel(self) -> None:
-        """Create the kernel with the main module that preloaded modules have seen."""
+        """Create the kernel with the main module to which preloaded modules may refer."""
         with kept_main_module():
             super().init_kernel()  # type: ignore[no-untyped-call]
 
@@ -105,7 +105,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
                 self.control_thread.join(timeout=5)
 
     def finish_setup(self) -> None:
-        """Do the postponed steps in the application's own order."""
+        """Perform the postponed steps in the order of ipykernel's application."""
         super().init_path()  # type: ignore[no-untyped-call]
         if self.shell:
             super().init_gui_pylab()  # type: ignore[no-untyped-call]
@@ -123,7 +123,7 @@ class ForkedKernel:
         info = connection_info(context.folder, context.secret)
         file.write_text(json.dumps({**info, "key": context.secret}))
         self.argv = ["-f", str(file), *json.loads(arguments or b"[]")]
-        # The parent 1 never ends: it is the fork server that kills a kernel whose owner is gone.
+        # ipykernel does not poll the parent 1, which never ends: the fork server kills a kernel without an owner.
         self.app: Any = IPKernelApp.instance(parent_handle=1)
         self.app.initialize(self.argv)  # type: ignore[no-untyped-call]
 

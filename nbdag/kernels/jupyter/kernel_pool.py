@@ -1,8 +1,8 @@
 """A pool of forked kernels, kept ready for the jobs of an executor.
 
-The executor reports each job to the pool. The pool at once starts the fork server that the job's kernel will come from,
-so that this server imports while papermill does, and keeps spare kernels ready until there has been no job for a
-while. The pool only saves time: if it fails, a job finds or starts its server, or uses an ordinary kernel, by itself.
+The executor reports each job to the pool. The pool at once starts the fork server for the job's kernel, so that
+the server imports modules while papermill is imported. It keeps spare kernels until there has been no job for some
+seconds. The pool only saves time: without it, a job finds or starts its server itself, or uses an ordinary kernel.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
 from .connection import TARGET, arguments
 
-LINGER = 10.0  # seconds that spares stay after the last job
+LINGER = 10.0  # seconds for which spares are kept after the last job
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
-_FIRST_SPARES = 2  # before any kernel has started
+_FIRST_SPARES = 2  # number of spares before any kernel has started
 _PYTHON = {"python3", "python"}  # any other name may stand for a kernel that cannot be forked
 _Kind = tuple[tuple[str, ...], str]  # imports and folder
 
@@ -45,10 +45,10 @@ class KernelPool:
         self._lock = threading.Lock()
 
     def job_submitted(self, job: Job) -> None:
-        """ServerHold the server that this job's kernel will come from."""
+        """Hold the server that will fork this job's kernel."""
         if job.kernels != "warm" or job.kernel_name not in _PYTHON:
             return
-        with self._lock, contextlib.suppress(Exception):  # if it matters to the attempt, the attempt reports it
+        with self._lock, contextlib.suppress(Exception):  # the attempt itself reports errors that concern it
             held = self._held.get(_kind(job)) or self._hold(job)
             held.jobs += 1
             if held.release is not None:
@@ -56,7 +56,7 @@ class KernelPool:
                 held.release = None
 
     def kernel_started(self, job: Job) -> None:
-        """Request one more spare: as many kernels as run now may be needed next, and there is time to fork them."""
+        """Request one more spare while the kernel runs: the next jobs may need as many kernels as are running now."""
         with self._lock:
             held = self._held.get(_kind(job))
             if held is not None and held.spares < min(held.jobs, self._max_spares):
@@ -77,7 +77,7 @@ class KernelPool:
                 held.release.start()
 
     def close(self) -> None:
-        """Release all servers; each stays for its idle time."""
+        """Release all servers; each ends after its idle time."""
         with self._lock:
             for held in self._held.values():
                 if held.release is not None:

@@ -1,6 +1,6 @@
-"""The kernel of a task: a manager that forks it if possible, and a client that wastes no time on it.
+"""The kernel manager of a task, which forks the kernel if possible, and a client without needless waiting.
 
-Both are subclasses of jupyter_client's own, for any caller that takes a kernel manager class: nbclient,
+Both are subclasses of jupyter_client's classes, for any caller that accepts a kernel manager class: nbclient,
 papermill, a script.
 
     manager = TaskKernelManager(kernel_name="python3", modules=["pandas"])
@@ -27,13 +27,13 @@ from ..forkserver import server_registry
 class TaskKernelClient(AsyncKernelClient):
     """A client whose `wait_for_ready` returns as soon as the kernel is ready.
 
-    jupyter_client waits 0.2 s for further messages, so that none of an earlier exchange remain, and another
-    0.2 s for a client that connected too late for the first ones. This client waits for the kernel's own
+    jupyter_client waits 0.2 s for late messages of an earlier exchange, and another 0.2 s in case the client
+    missed the first messages. This client waits for the kernel's own
     report that it is `idle`.
     """
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
-        """Wait until the kernel answers on all channels; raise RuntimeError if it dies or `timeout` seconds pass."""
+        """Wait until the kernel replies on all channels; raise RuntimeError if it dies or `timeout` seconds pass."""
         try:
             async with asyncio.timeout(timeout):
                 while not await self._answers():
@@ -51,7 +51,7 @@ class TaskKernelClient(AsyncKernelClient):
                 reply = await self.get_shell_msg(timeout=1)
             self._handle_kernel_info_reply(reply)
             while True:
-                # A subscription that came too late for this reply is in time for the next one.
+                # If the subscription was too late for this reply, it is in time for the next one.
                 message = await self.get_iopub_msg(timeout=0.2)
                 if (
                     message["parent_header"].get("msg_id") == request
@@ -67,11 +67,11 @@ class TaskKernelManager(AsyncKernelManager):
     ordinary one.
     """
 
-    warm = Bool(True, help="Fork the kernel from a server that has its imports done.").tag(config=True)
+    warm = Bool(True, help="Fork the kernel from a server that has preloaded the imports.").tag(config=True)
     modules = List(Unicode(), help="Modules to import ahead (see nbdag.kernels.forkserver.preload).").tag(config=True)
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
-    _warm_spec: tuple[KernelSpec, KernelSpec] | None = None  # Jupyter's specification, and the one made from it
+    _warm_spec: tuple[KernelSpec, KernelSpec] | None = None  # Jupyter's specification, and the warm one derived from it
 
     @default("context")
     def _default_context(self) -> zmq.asyncio.Context:

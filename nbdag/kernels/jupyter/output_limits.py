@@ -1,8 +1,8 @@
-"""How much of a task's output its notebook keeps.
+"""Limits on the output of a task that its notebook keeps.
 
-A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient, which searches and copies
-outputs, needs minutes for it. So an attempt's notebook keeps the first outputs, up to a number and a size, and a note
-that names the log, which has all of the text.
+A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient needs minutes to search and copy
+such outputs. So an attempt's notebook keeps the first outputs, up to a number and a size, and a note with the path of
+the log, which has all of the text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OutputLimits:
         if message["msg_type"] not in _KINDS:
             return None
         content, left = message["content"], MAX_SIZE - self._size
-        if message["msg_type"] == "stream":  # pieces of text become one output
+        if message["msg_type"] == "stream":  # consecutive pieces of text become one output
             text = str(content["text"])
             self._size += len(text)
             content["text"] = text[: max(0, left)]
@@ -44,7 +44,7 @@ class OutputLimits:
         return f"{content['data'].get('text/plain', sorted(content['data']))}\n"
 
     def note(self, log: str) -> dict[str, Any] | None:
-        """Return an output that says where the rest is; None after the first call."""
+        """Return an output that names the log with the rest; None after the first call."""
         if self._is_noted:
             return None
         self._is_noted = True

@@ -1,9 +1,9 @@
 """A kernel provisioner through which Jupyter launches forked kernels.
 
 A kernel specification names it (`kernel_provisioner: nbdag-fork`, with the `modules` to preload), or
-`manager` does so for a task. It forks Python kernels of this interpreter from a fork server. It launches
-all other kernels as Jupyter does, and these too if no fork server is available, which it reports once.
-Everything else about a kernel (sockets, messages, interrupts, shutdown) follows Jupyter's protocol.
+`manager` does so for a task. It forks Python kernels of this interpreter from a fork server. If no fork
+server is available, which is reported once, and for all other kernels, it launches an ordinary process like Jupyter.
+Sockets, messages, interrupts and shutdown follow Jupyter's protocol.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ForkProvisioner(LocalProvisioner):
             await super().send_signal(signum)
         elif signum != signal.SIGINT or not getattr(self.parent, "shutting_down", False):
             self._child.signal(signum)
-        # A manager interrupts a kernel before it requests the shutdown, which an idle kernel would report as an error.
+        # A manager interrupts a kernel before requesting its shutdown. An idle kernel would report that as an error.
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel's process group."""
@@ -152,7 +152,7 @@ class ForkProvisioner(LocalProvisioner):
     async def shutdown_requested(self, restart: bool = False) -> None:
         """Wait for the kernel to shut down by request, because the manager would only poll it every 0.1 s."""
         if self._child is not None and not await self._ends_within(1.5):
-            self._child.signal(signal.SIGINT)  # it must be running a cell, as an idle kernel would have ended
+            self._child.signal(signal.SIGINT)  # the kernel is still running a cell: an idle kernel would have ended
             await self._ends_within(self.get_shutdown_wait_time() / 2)
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -171,7 +171,7 @@ class ForkProvisioner(LocalProvisioner):
 
 
 class _FailedBeforeError(Exception):
-    """This server has failed before in this process, and that was reported."""
+    """The same server has failed before in this process, and the failure was reported."""
 
 
 def _ipykernel_arguments(argv: list[str], extra: list[str]) -> list[str] | None:
@@ -192,7 +192,7 @@ def _is_this_python(name: str) -> bool:
     if name in {"python", f"python{version[0]}", f"python{version[0]}.{version[1]}"}:
         return True  # jupyter_client replaces these names by its own interpreter
     here, there = Path(sys.executable), Path(name)
-    # The interpreters themselves do not tell: those of all virtual environments link to the same file.
+    # Comparing the files alone is not enough: the interpreters of all virtual environments may link to one file.
     return there.parent.is_dir() and there.parent.samefile(here.parent) and there.is_file() and there.samefile(here)
 
 

@@ -1,11 +1,11 @@
 """A stand-in for the kernel, while a fork server imports modules.
 
-Libraries look around when they are imported: is there an IPython shell, does it belong to a kernel, is the output a
-terminal, what is the main module? In the server the answers have to be those of the kernels that it forks. So the
-imports see ipykernel's own application, kernel and shell, without sockets and threads. None of these objects reaches a
-child, which creates its own. A module that keeps one of them, or changes it (a formatter, a magic, a hook), is left to
-the tasks. Two kinds of objects are kept by many modules, and become those of the child: the output streams, which are
-the defaults of arguments, and the main module.
+Libraries inspect the process when they are imported: is there an IPython shell, does it belong to a kernel, is the
+output a terminal, what is the main module? The server must give the same results as the kernels that it forks. So its
+imports see ipykernel's own application, kernel and shell, without sockets and threads. A child does not inherit these
+objects: it creates its own. A module that keeps one of them, or changes it (a formatter, a magic, a hook), is not
+preloaded. Two kinds of objects are an exception, because many modules keep them, for instance as default arguments: the
+output streams and the main module. The child uses these objects as its own.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
     app: Any = IPKernelApp.instance(parent_handle=1)
     app.no_secure_transport = True
-    app.config.HistoryManager.enabled = False  # it has a thread
+    app.config.HistoryManager.enabled = False  # the history manager would start a thread
     super(IPKernelApp, app).initialize(["-f", "kernel.json"])
     sys.stdout, sys.stderr = _Stream("stdout", before[1]), _Stream("stderr", before[2])
     _kept.update(stdout=sys.stdout, stderr=sys.stderr)
@@ -84,7 +84,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
         with shell.builtin_trap:
             seen = StandIn(app, kernel)
             for _ in range(2):
-                seen.changes()  # the first call creates part of what it reads
+                seen.changes()  # the first call creates some of the state that it reads
             yield seen
     finally:
         atexit.unregister(shell.atexit_operations)
@@ -97,7 +97,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
 
 
 def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutStream:
-    """Return a kernel's output stream: the one that preloaded modules have seen, if there is one."""
+    """Return a kernel's output stream: the stream that preloaded modules may keep, if there is one."""
     stream = _kept.get(name)
     if stream is None:
         return OutStream(session, thread, name, **options)  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutSt
 
 @contextlib.contextmanager
 def kept_main_module() -> Iterator[None]:
-    """Let a shell take the main module that preloaded modules have seen, if there is one."""
+    """Let a new shell use the main module that preloaded modules may keep, if there is one."""
     shells: Any = InteractiveShell
     main, prepare = _kept.get("main"), shells.prepare_user_module
     if main is None:

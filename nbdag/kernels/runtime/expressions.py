@@ -1,4 +1,4 @@
-"""The expressions of `--when`, `--check` and `--map`, evaluated alike in a task's kernel and in the live notebook."""
+"""The expressions of `--when`, `--check` and `--map`, which a task's kernel and a live notebook evaluate alike."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def elements(
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
     """Return the values of each `--map` variable and, for each instance, the index into each of these lists.
 
-    Several maps form their product, the last one fastest, or go in step. Raises `Fail`.
+    Several maps are combined as a product, in which the last map varies fastest, or in step. Raises `Fail`.
     """
     columns: dict[str, list[Any]] = {}
     for name, expression in maps:
@@ -72,7 +72,7 @@ def describe_values(expression: str, names: Mapping[str, Any]) -> str:
     except SyntaxError:
         return ""
     found: dict[str, str] = {}
-    shown: set[int] = set()  # nodes inside one that is listed already: after `row.total`, `row` adds nothing
+    shown: set[int] = set()  # ids of nodes inside a listed node: after `row.total`, `row` is not listed
     for node in ast.walk(tree):  # yields a node before its parts
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and id(node) not in shown:
             value = _value(node, names)

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
-PROCESSES = "processes"  # beside an outcome: whether a process below the kernel may still exist
+PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +30,18 @@ class KernelRequest:
     context: Mapping[str, Any]
     options: TaskOptions = field(default_factory=TaskOptions)
     reads: Sequence[str] = ()
-    changes: Sequence[str] = ()  # includes the names of --change
+    changes: Sequence[str] = ()  # names that the task changes, including those of --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    definitions: Sequence[tuple[str, int, str]] = ()  # name of the cell, line within the cell, source
+    # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
+    definitions: Sequence[tuple[str, int, str, bool]] = ()
+    future_annotations: bool = False
     expand: bool = False
     opaque: bool = False
+    polls: bool = False
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
@@ -62,9 +65,13 @@ class KernelRequest:
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
             element=job.element,
-            definitions=tuple((each.cell_label, each.place.line, each.source) for each in task.definitions),
+            definitions=tuple(
+                (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
+            ),
             expand=job.expand,
             opaque=task.opaque,
+            polls=task.polls,
+            future_annotations=task.future_annotations,
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
@@ -78,12 +85,12 @@ class KernelRequest:
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
         data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
-        # An empty `held` means that nobody else has the objects; a missing one, that nobody knows.
+        # An empty `held` means that no other task has the objects; a missing `held` means that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KernelRequest:
-        """Return the request that `to_dict` was called on."""
+        """Return the request that a result of `to_dict` describes."""
         inputs = [
             StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
             for name, source, digests, is_list in data.get("inputs", ())
@@ -99,12 +106,13 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
-    """Return the outcome that `outcome_to_dict` was called with."""
+    """Return the outcome that a result of `outcome_to_dict` describes."""
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
+    files = tuple(FileUse(*each) for each in data.get("files", ()))
     elements = tuple(data.get("elements", ()))
     state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "elements": elements})
+    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

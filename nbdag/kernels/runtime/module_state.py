@@ -1,7 +1,7 @@
-"""The attributes of the user's own modules, and the imports that bring them.
+"""The attributes of the user's own modules, and a watch on imports.
 
-Only modules outside of site-packages and the standard library are watched: a library's own state is its business, and
-its settings have probes. What is private, or called a cache, does not count.
+Only modules outside of site-packages and the standard library are watched: probes read the settings of libraries, and
+other state of libraries is ignored. Attributes that are private or named as a cache are ignored, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_library(path: str) -> bool:
 
 
 class ImportListener(Protocol):
-    """Learns of the modules that are imported from files."""
+    """Is notified of the modules that are imported from files."""
 
     def enter_import(self, name: str, path: str) -> None:
         """Record that the import of a module begins."""
@@ -41,7 +41,7 @@ class ImportListener(Protocol):
 
 
 def watch_imports(listener: ImportListener) -> Callable[[], None]:
-    """Call `enter_import` and `leave_import` around the execution of each module's file; return how to stop that."""
+    """Call `enter_import` and `leave_import` around the execution of each module's file; return a function to stop."""
     original = SourceFileLoader.exec_module
     main = threading.get_ident()
 
@@ -62,7 +62,7 @@ def watch_imports(listener: ImportListener) -> Callable[[], None]:
     return stop
 
 
-_LIMIT = 1000  # elements of a container that are compared
+_LIMIT = 1000  # most elements of a container that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
@@ -85,7 +85,7 @@ class _Same:
 
 
 def _frozen(value: Any, depth: int) -> Any:
-    """Return a value that stays as it is when the object is changed in place."""
+    """Return a copy of a value that later changes in place do not affect."""
     if isinstance(value, _PLAIN):
         return (type(value), value)
     same = _Same(value, id(value))

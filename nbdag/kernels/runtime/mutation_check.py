@@ -1,9 +1,10 @@
-"""The detection of undeclared changes: values that a cell changed in place although its code does not show it.
+"""The detection of undeclared changes: values that a cell changed in place although its code does not show the change.
 
 Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
-compared afterwards: inputs, because other tasks receive the stored value; and what setup and definitions made, because
-other tasks make it again. The check follows the object, whatever its name refers to after the cell, while other tasks
-have that object by any name. A change that the task declares, in its code or by `--change`, is not reported.
+compared afterwards: inputs, because other tasks receive the stored value; and objects that setup and definitions
+create, because other tasks create them again. The check compares the object even if its name refers to another object
+after the cell, as long as other tasks have the object by some name. A change that the task declares, in its code or by
+`--change`, is not reported.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ...values.pickling import is_definition
 from .messages import KernelRequest
 
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
-_MOST_RESULTS = 100  # of one cache
+_MOST_RESULTS = 100  # most results that are checked per cache
 _DEFINITIONS = (type, types.FunctionType)
 
 
@@ -33,10 +34,10 @@ class _Checked:
 
     name: str
     value: Any
-    digest: str | None  # of the stored value that it came from; None: made by setup or a definition
+    digest: str | None  # digest of the stored value that was loaded; None: setup or a definition created the object
     print: bytes
-    held: Sequence[str]  # the names by which other tasks have it
-    beside: Sequence[str] = ()  # names stored with it, which other tasks have and which may share objects with it
+    held: Sequence[str]  # names by which other tasks have the object
+    beside: Sequence[str] = ()  # names of other tasks that were stored with this one and may share objects with it
 
 
 @dataclass(slots=True)
@@ -82,9 +83,9 @@ class MutationCheck:
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
-        reported: set[int] = set()  # by identity: one note for an object with several names
+        reported: set[int] = set()  # ids of reported objects: one note for an object with several names
         for each in self.checked:
-            # A name that now refers to another object is passed on as that object, so its readers miss nothing.
+            # A name that now refers to another object passes that object on, so readers of the name see no difference.
             same = names.get(each.name) is each.value
             held = [*(name for name in each.held if same or name != each.name), *each.beside]
             if not held or id(each.value) in reported:
@@ -98,7 +99,9 @@ class MutationCheck:
 
     def _is_real_change(self, each: _Checked) -> bool:
         """Return False if the value only has another layout or another place in memory."""
-        if not each.digest or isinstance(each.value, _DEFINITIONS):  # a reload would find the same object by its name
+        if not each.digest or isinstance(
+            each.value, _DEFINITIONS
+        ):  # loading a definition again returns the same object
             return True
         try:
             before = self.reload(each.digest)[each.name]
@@ -108,12 +111,12 @@ class MutationCheck:
 
     def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
-        under = "" if name in held else f", which have it as {join_names(held)},"
+        other_name = "" if name in held else f", which have it as {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
             remedy = f"add `--change {' '.join((name, *others))}` to `%%task {task}`"
             code = "NB401"
-            effect = f"which its code does not show, so later tasks{under} do not see the change: {remedy}"
+            effect = f"which its code does not show, so later tasks{other_name} do not see the change: {remedy}"
         elif name.endswith("()"):
             code, function = "NB402", name.removesuffix("()")
             effect = f"but other tasks have a cache of {function} without that change: change a copy"
@@ -122,10 +125,10 @@ class MutationCheck:
             )
         elif isinstance(each.value, _DEFINITIONS):
             code = "NB402"
-            effect = f"but other tasks{under} define it again, without that change: {remedy}"
+            effect = f"but other tasks{other_name} define it again, without that change: {remedy}"
         else:
             code = "NB402"
-            effect = f"but other tasks{under} run setup again, without that change: "
+            effect = f"but other tasks{other_name} run setup again, without that change: "
             if _can_cross(each.value):
                 effect += f"make it in a task, or {remedy}"
             else:
@@ -133,7 +136,7 @@ class MutationCheck:
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
 
     def _sharing_with(self, each: _Checked) -> list[str]:
-        """Return the names that were stored with this one since they share an object: they have changed, too."""
+        """Return the names that were stored with this name and share a changed object with it."""
         if each.digest is None or each.digest not in self.loaded:
             return []
         together = self.loaded[each.digest].values
@@ -154,7 +157,7 @@ def _can_cross(value: object) -> bool:
 
 
 def size_notes(saved: Saved) -> list[Note]:
-    """Return a note for each stored value that is too large to find out what it shares with the others."""
+    """Return a note for each stored value that is too large for the check of shared objects."""
     return [
         Note(
             code="NB420",
@@ -169,7 +172,7 @@ def size_notes(saved: Saved) -> list[Note]:
 
 
 def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Return a note for each stored value that shares an object with one that a later task changes in place.
+    """Return a note for each stored value that shares an object with a value that a later task changes in place.
 
     The change would not reach the stored value.
     """
@@ -212,7 +215,7 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
 
 
 def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
-    """Return whether a value is immutable, or belongs to a module, of which every kernel has its own."""
+    """Return whether a value is immutable or belongs to a module, so that a change cannot reach another kernel."""
     return isinstance(value, _IMMUTABLE) or (isinstance(value, _DEFINITIONS) and not is_definition(value, names))
 
 
@@ -235,7 +238,7 @@ def _is_result(value: object, function: Any) -> bool:
         return False
     if type(value).__module__ == "functools" or value is vars(function):
         return False
-    if isinstance(value, dict):  # an empty one may be the cache itself
+    if isinstance(value, dict):  # an empty dict may be the cache itself
         return bool(value) and not any(type(item).__name__ == "_lru_list_elem" for item in value.values())
     return True
 

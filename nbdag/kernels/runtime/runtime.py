@@ -8,12 +8,17 @@ nbdag adds two names to the user's namespace: `dag_run` and `_nbdag`. The kernel
 """
 
 from __future__ import annotations
+import __future__
 
 import linecache
 import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from pathlib import Path
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -29,11 +34,15 @@ from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
+from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
 from .mutation_check import MutationCheck, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
+
+_ANNOTATIONS: int = __future__.annotations.compiler_flag
+_FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
 @error
@@ -73,17 +82,19 @@ class Runtime:
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
         self._store = ValueStore(request.values)
-        self._origins = Origins()  # what was loaded: names that were stored together are loaded together
+        self._origins = Origins()  # stored values that were loaded; each value is loaded once, with all of its names
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
-        self._last: ExecutionResult | None = None  # of the latest cell of the user's; in `finish`, of the task's cell
-        self._in_own_step = False  # nbdag's own cell is running, not one of the user's
+        self._last: ExecutionResult | None = None  # result of the user's latest cell; in `finish`, of the task's cell
+        self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
+        self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
+        self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
         self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
-        shell.events.register("pre_run_cell", self._restore_names)
+        shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         start_parent_watchdog()
         if mark := os.environ.get(MARK_VARIABLE):
@@ -112,11 +123,14 @@ class Runtime:
             raise Skip(f"--when {when} is false")
         self._mutation_check = MutationCheck.of(request, self._names, self._origins.loaded, self._reload)
         self._state_check.before_cell()
+        if request.future_annotations:
+            self._shell.compile.flags |= _ANNOTATIONS
         self._in_own_step = False
+        self._ready = True
 
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
-        for cell, line, source in self._request.definitions:
+        for cell, line, source, future in self._request.definitions:
             # Each definition keeps its line number within its cell, so that tracebacks point at the original.
             file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
@@ -125,8 +139,13 @@ class Runtime:
             page[line - 1 : line - 1 + len(lines)] = lines
             text = "\n".join(page) + "\n"
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-            compiled = self._shell.compile("\n" * (line - 1) + code, file, "exec")
+            # As in the notebook, where each cell is compiled with the future statements of the cells above.
+            compiled = compile("\n" * (line - 1) + code, file, "exec", self._flags(future), True)
             exec(compiled, self._names)
+
+    def _flags(self, future_annotations: bool) -> int:
+        flags = int(getattr(self._shell.compile, "flags", 0)) & _FUTURE_FLAGS
+        return flags | _ANNOTATIONS if future_annotations else flags
 
     def _value(self, digest: str, name: str, source: str) -> Any:
         try:
@@ -137,7 +156,7 @@ class Runtime:
             raise UnreadableInputError(name, source, error.why) from error
 
     def _made_before(self) -> dict[str, Any]:
-        """Return what parameters, setup and definitions have set."""
+        """Return the names that parameters, setup and definitions have set."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
         return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
 
@@ -149,20 +168,23 @@ class Runtime:
     def finish(self) -> None:
         """Evaluate the checks, store the values that later tasks read, and publish the outcome."""
         self._in_own_step = True
+        self._files.stop()
         if self._published:
             return
         options, cell = self._request.options, self._last
-        if options.operator == "sensor" and cell is not None and not self._poll(cell, options.poke):
+        if self._request.polls and cell is not None and not self._poll(cell, options.poke):
             return
         for expression in options.check:
             check(expression, self._names)
         notes = list(self._mutation_check.notes(self._names)) if self._mutation_check is not None else []
         notes += self._state_check.notes()
+        if cell is not None and _is_quiet_exit(cell.error_in_exec):
+            notes.append(self._exit_note())
         outputs, shared = self._save()
         self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
 
     def expand(self) -> None:
-        """Evaluate `--map` in place of the cell: store and publish the elements of all instances."""
+        """Evaluate `--map` instead of executing the cell: store and publish the elements of all instances."""
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
@@ -192,6 +214,8 @@ class Runtime:
             if not done.success:  # `_after_cell` has shown and published the error
                 captured.show()
                 return False
+            if value:
+                captured.show()
         return True
 
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
@@ -207,14 +231,28 @@ class Runtime:
             else:
                 return saved.outputs, [*sharing_notes(self._request, saved, self._names), *size_notes(saved)]
 
+    def _exit_note(self) -> Note:
+        task = self._request.task
+        message = (
+            f"{task} ended by sys.exit, which ends this task only: it succeeded, and later tasks run, although the "
+            "notebook stops here; raise nbdag.Skip to skip what needs it, or nbdag.Fail to fail"
+        )
+        return Note(code="NB472", name=task, message=message)
+
     # -- the outcome --------------------------------------------------------------------------------------------
 
     def _restore_names(self, *_: object) -> None:
-        """Put nbdag's names back, which `%reset` deletes."""
+        """Restore nbdag's names, which `%reset` deletes."""
         for name, value in self._own_names.items():
             self._names.setdefault(name, value)
 
+    def _before_cell(self, info: object) -> None:
+        self._restore_names()
+        if self._ready and not self._published:
+            self._files.start()
+
     def _after_cell(self, result: ExecutionResult) -> None:
+        self._files.stop()
         if not self._in_own_step:
             self._last = result
             wait_for_streams()
@@ -232,6 +270,8 @@ class Runtime:
 
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
+        files = self._files.uses(self._request.task)
+        outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
@@ -247,18 +287,18 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text, hint = str(error).strip(), hint_for(error)  # a list of attempts shows the first line of this
+    text, hint = str(error).strip(), hint_for(error)  # the list of attempts shows the first line of this text
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"
 
 
-def _is_quiet_exit(error: BaseException) -> bool:
+def _is_quiet_exit(error: BaseException | None) -> bool:
     """Return whether this is `sys.exit()` without an error code, which ends a cell but does not fail it."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
-    """Show an error of nbdag by its message alone: the line of its `raise` adds nothing."""
+    """Show only the message of an error of nbdag, without a traceback."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:

@@ -1,8 +1,9 @@
-"""The detection of changed state without a name, which later tasks would see in the notebook but do not see here.
+"""The detection of changes of hidden state that later tasks would see in the notebook, but not in their own kernels.
 
-`state_probes` says how state is read, `module_state` which modules count. Only state that a later task can observe is
-read. What setup changes is no news, because setup runs for every task; nor is what the import of a library changes,
-because later tasks import it, too. So each outermost import of a library ends one comparison and begins another.
+`state_probes` reads the state, and `module_state` selects the modules. Only state that a later task can observe is
+read. Changes by setup are ignored, because setup runs for every task. Changes by the import of a library are ignored,
+because later tasks import the library, too. So each outermost import of a library ends one comparison and begins
+another.
 """
 
 from __future__ import annotations
@@ -26,19 +27,23 @@ class StateCheck:
     """The state to compare after the cell of one task."""
 
     request: KernelRequest
-    _keys: frozenset[str] = frozenset()  # of kinds of state and modules that matter
-    _probes: dict[str, tuple[str, Probe]] = field(default_factory=dict)  # key of a probe → the key above, and the probe
-    _before: dict[str, Any] = field(default_factory=dict)  # key of a probe → state
-    _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # changed before an import of a library
+    _keys: frozenset[str] = frozenset()  # keys of the kinds of state and of the modules that later tasks can observe
+    _probes: dict[str, tuple[str, Probe]] = field(
+        default_factory=dict
+    )  # key: key of a probe; value: its key in `_keys`, and the probe
+    _before: dict[str, Any] = field(default_factory=dict)  # key: key of a probe; value: state
+    _found: dict[str, tuple[Any, Any]] = field(
+        default_factory=dict
+    )  # changes that were found before an import of a library; value: states before and after
     _seeded_by_setup: set[str] = field(default_factory=set)
-    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)  # module of the user → its attributes
-    _changed_modules: dict[str, None] = field(default_factory=dict)  # attributes, such as config.LIMIT
+    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)  # key: module of the user; value: its attributes
+    _changed_modules: dict[str, None] = field(default_factory=dict)  # changed attributes, such as config.LIMIT
     _watching: bool = False
-    _depth: int = 0  # of imports of libraries
+    _depth: int = 0  # nesting depth of imports of libraries
     _stop: Callable[[], None] | None = None
 
     def begin(self) -> None:
-        """Prepare for the code of setup, which may seed generators and import modules."""
+        """Start the check before setup, which may seed generators and import modules."""
         self._keys = frozenset((*self.request.state_observers, *self.request.seeded_before))
         if self._keys:
             self._before = dict(self._read(self._keys & _GENERATORS))
@@ -64,7 +69,7 @@ class StateCheck:
         self._stop()
         self._compare()
         for key, (before, after) in self._found.items():
-            if not _equal(before, after):  # it may have been restored after an import
+            if not _equal(before, after):  # the state may have been restored after an import
                 yield from self._note(key, before, after)
         yield from self._module_notes()
 
@@ -77,7 +82,7 @@ class StateCheck:
                 continue
             try:
                 state = probe.read(module)
-            except Exception:  # a release of the library that this probe does not know: its state is not watched
+            except Exception:  # the probe does not support this release of the library, so its state is not checked
                 continue
             self._probes[probe.key] = key, probe
             yield probe.key, state
@@ -141,7 +146,7 @@ class StateCheck:
                 f"task {request.task} drew from {kind.title}, which task {seeder} seeded for itself only: {kind.advice}"
             )
         elif observer is None or (key in request.state_changed and not drew):
-            return  # nobody would see it, or `check` has reported it
+            return  # no later task would see the change, or `check` has reported it
         elif not drew:
             message = (
                 f"task {request.task} seeded {kind.title} for itself only, and {observer} draws from it: {kind.advice}"

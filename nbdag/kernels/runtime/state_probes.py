@@ -1,4 +1,4 @@
-"""How to read state without a name: settings of libraries, random generators, and the like.
+"""Probes that read hidden state: settings of libraries, random generators, and the like.
 
     from nbdag.kernels.runtime.state_probes import Probe
 
@@ -9,8 +9,8 @@
     mylib = "mylib_nbdag:PROBES"
 
 A probe reads one kind of state, before the cell and after it, if its module is imported and a later task can observe
-the state. `core.analysis.hidden_state` says which code that is, and titles and advice of the built-in kinds; state of
-a package's probe is observed by tasks that use the module which the entry point is named after.
+the state. `core.analysis.hidden_state` defines which code observes it, and the titles and advice of the built-in kinds.
+State of a package's probe is observed by every task that uses the module which the entry point is named after.
 """
 
 from __future__ import annotations
@@ -40,16 +40,18 @@ GROUP = "nbdag.probes"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How to read one kind of state without a name."""
+    """A function that reads one kind of hidden state."""
 
-    key: str  # of the kind in `hidden_state`, or a new one such as "mylib/settings"
+    key: str  # key of a kind in `hidden_state`, or a new key such as "mylib/settings"
     module: str  # read only if this module is imported; "" for state of Python or IPython
-    read: Callable[[Any], Any]  # module → state to compare with ==; a mapping names what differs
-    title: str = ""  # of a new kind, in a sentence
-    advice: str = IN_SETUP  # of a new kind
+    read: Callable[
+        [Any], Any
+    ]  # takes the module, returns the state to compare with ==; keys of a mapping name the difference
+    title: str = ""  # title of a new kind, as a phrase in a message
+    advice: str = IN_SETUP  # advice for a new kind
 
     def title_and_advice(self) -> tuple[str, str]:
-        """Return what to call this state in a sentence, and what to advise."""
+        """Return the title of this state, as a phrase in a message, and the advice."""
         kind = BY_KEY.get(self.key)
         return (kind.title, kind.advice) if kind is not None else (self.title, self.advice)
 
@@ -82,7 +84,7 @@ def _logger(logger: logging.Logger) -> tuple[Any, ...]:
     handlers = tuple(logger.handlers)
     if logger is logging.root and len(handlers) == 1 and _is_implicit(handlers[0]):
         handlers = ()
-    # A logger of a library that a task uses for the first time has been there in the notebook, too.
+    # A library creates its logger on first use, in the notebook as well, so new loggers are ignored.
     return logger.level, logger.propagate, logger.disabled, handlers
 
 
@@ -90,7 +92,7 @@ _UNUSED = (logging.NOTSET, True, False, ())
 
 
 def _is_implicit(handler: logging.Handler) -> bool:
-    """Return whether this is the handler that `logging.warning()` and the like add by themselves."""
+    """Return whether a handler was added implicitly by `logging.warning()` and the like."""
     if type(handler) is not logging.StreamHandler or handler.stream is not sys.stderr or handler.level:
         return False
     return getattr(handler.formatter, "_fmt", None) == logging.BASIC_FORMAT
@@ -156,7 +158,7 @@ def _ipython_settings(_: object) -> dict[str, Any]:
     return found
 
 
-# Extensions that change nothing in a task.
+# Extensions that have no effect in a task.
 _HARMLESS_EXTENSIONS = frozenset({"autoreload", "nbdag", "storemagic"})
 
 
@@ -171,7 +173,7 @@ def _ipython_extensions(_: object) -> dict[str, Any]:
 
 
 def _pandas(pandas: Any) -> dict[str, Any]:
-    from pandas._config import config  # the public functions take 100 times as long
+    from pandas._config import config  # the public functions are 100 times slower
 
     return _flat(config._global_config)
 
@@ -190,7 +192,7 @@ def _numpy(numpy: Any) -> dict[str, Any]:
     return {**numpy.get_printoptions(), **numpy.geterr(), "errcall": numpy.geterrcall()}
 
 
-# Parameters that change by themselves with the first plot.
+# Parameters that the first plot changes implicitly.
 _OF_BACKEND = frozenset({"backend", "interactive", "toolbar", "webagg.port"})
 
 
@@ -225,7 +227,7 @@ class TorchState(bytes):
     seed = 0
 
     def continues(self, before: TorchState) -> bool:
-        """Return whether draws alone led from a state to this one."""
+        """Return whether draws alone, without a seed, led from `before` to this state."""
         return self.seed == before.seed
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_TIMEOUT = 5.0  # seconds: a process that is still running may write without end
+_TIMEOUT = 5.0  # seconds; a process that is still running may never stop writing
 _POLL_INTERVAL = 0.0005  # seconds
 _MAX_DESCRIPTOR = 1 << 20  # above any file descriptor, and below any address
 
@@ -28,7 +28,7 @@ def wait_for_streams() -> None:
 def _pipes() -> Iterator[tuple[int, threading.Thread]]:
     """Yield each pipe with the thread that reads it."""
     for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
-        reader = getattr(stream, "watch_fd_thread", None)  # ipykernel's
+        reader = getattr(stream, "watch_fd_thread", None)  # set by ipykernel
         if reader is not None and reader.is_alive():
             yield fd, reader
 
@@ -41,7 +41,7 @@ def _is_empty(pipe: int) -> bool:
 
     try:
         return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
-    except OSError:  # the cell has replaced the descriptor
+    except OSError:  # the cell has closed or replaced the descriptor
         return True
 
 
@@ -52,7 +52,7 @@ def _is_waiting(reader: threading.Thread) -> bool:
     """
     try:
         call = Path(f"/proc/self/task/{reader.native_id}/syscall").read_text().split()
-    except OSError:  # this system does not show it
+    except OSError:  # this system does not expose the system calls of threads
         time.sleep(_POLL_INTERVAL)
         return True
     return len(call) > 1 and int(call[1], 16) < _MAX_DESCRIPTOR

@@ -1,7 +1,7 @@
 """Tracebacks show a cell as its author wrote it, including its header.
 
-Python needs to read the lines of a traceback from its cache, otherwise it does not mark the failing part of a line. So
-the cache holds the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
+Python marks the failing part of a line only if the line in its cache of source lines is valid code. So the cache holds
+the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from IPython.core import ultratb
+
 _MISSING = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")
 _HEADER = re.compile(r"# (?:%%?(?:task|setup|params|skip)|%%dag)\b")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show_headers(shell: Any) -> Callable[[], None]:
-    """Show the headers in this shell's tracebacks as they were written; return a function that undoes this."""
+    """Show the headers in this shell's tracebacks as they were written; return a function that restores the default."""
     shown = shell.InteractiveTB
     original = shown.structured_traceback
 
@@ -28,7 +30,32 @@ def show_headers(shell: Any) -> Callable[[], None]:
         return shown if hint is None else [*shown, f"Hint: {hint}"]
 
     shown.structured_traceback = structured_traceback
-    return lambda: delattr(shown, "structured_traceback")
+    counted = _count_lines_of_cells()
+
+    def undo() -> None:
+        del shown.structured_traceback
+        counted()
+
+    return undo
+
+
+def _count_lines_of_cells() -> Callable[[], None]:
+    """Let IPython find the lines of cells in Python's cache; return a function that undoes this.
+
+    IPython looks for the file of each frame to count its lines. A kernel's cells have no file, so IPython took their
+    functions for frames without source: it showed the first line of the cell, and did not shorten a recursion.
+    """
+    original = getattr(ultratb, "get_line_number_of_frame", None)
+    if original is None:  # a version of IPython that does not count lines
+        return lambda: None
+
+    def count(frame: FrameType) -> Any:
+        entry = linecache.cache.get(frame.f_code.co_filename)
+        is_function = frame.f_code.co_name != "<module>"  # IPython shows the cell's own frame correctly
+        return len(entry[2]) if is_function and entry is not None and len(entry) == 4 else original(frame)
+
+    setattr(ultratb, "get_line_number_of_frame", count)  # noqa: B010  # mypy knows no such attribute in some versions
+    return lambda: setattr(ultratb, "get_line_number_of_frame", original)
 
 
 def hint_for(error: BaseException) -> str | None:
@@ -52,7 +79,7 @@ def _as_written(part: str) -> str:
 
 
 def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool = False) -> None:
-    """Put a cell's header into the cache of lines, at the line where the cell's frame is.
+    """Write a cell's header into Python's cache of source lines, at the current line of the cell's frame.
 
     `framed`: the cell's last line was added by nbdag, so tracebacks do not show it.
     """

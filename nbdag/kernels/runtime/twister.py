@@ -1,7 +1,7 @@
 """States of the Mersenne Twister, which drives `random` and the global generator of numpy.
 
-Draws lead from a state to its successors; a seed sets a state that is none of them. So two states tell whether a
-generator was seeded in between, without a look at the code.
+Draws lead from a state to its successors; a seed sets a state that is none of them. So comparing two states
+shows whether the generator was seeded in between.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 _WORDS = 624  # of 32 bits each
-_LARGEST_SEARCH = 20_000  # blocks of words; 50 MB and some 50 ms
+_LARGEST_SEARCH = 20_000  # blocks of words, which take 50 MB and about 50 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Twister:
 
     key: tuple[int, ...]
     position: int
-    rest: object = None  # a normal variate that was drawn ahead
+    rest: object = None  # a normal variate that was drawn in advance
 
     def continues(self, before: Twister) -> bool:
-        """Return whether draws alone led from a state to this one.
+        """Return whether draws alone, without a seed, led from `before` to this state.
 
-        More draws than 12 million words are taken for a seed: it would take too long to follow them.
+        More than 12 million drawn words count as a seed, because the search would take too long.
         """
         if self.key == before.key:
             return self.position >= before.position

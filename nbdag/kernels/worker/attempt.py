@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.cell_tags import INJECTED, tags_of
-from ...core.model.job import Job, Outcome, Result
+from ...core.model.job import FileUse, Job, Outcome, Result
 from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
@@ -40,7 +40,7 @@ from ..jupyter.manager import TaskKernelManager
 from .task_notebook import task_notebook
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that the log keeps
+_CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that are copied to the log
 
 
 class Attempt:
@@ -54,13 +54,13 @@ class Attempt:
         self._folder = folder
         self._echo = Path(folder) / "echo"  # the kernel's own standard streams, such as the last output of a crash
         self._connection = connection
-        self._kernel: int | None = None  # pid
-        self._termination: str | None = None  # the reason for which it was terminated
-        self._result_sent = False  # from now on nothing terminates it
+        self._kernel: int | None = None  # pid of the kernel
+        self._termination: str | None = None  # why the attempt was terminated
+        self._result_sent = False  # whether the result was sent, after which the attempt cannot be terminated
         self._lock = threading.Lock()
 
     def execute(self) -> Result:
-        """Execute the notebook; return a result whatever happens."""
+        """Execute the notebook; return a result for every kind of failure."""
         os.environ[MARK_VARIABLE] = self.mark
         record_processes(Path(self.job.path), [os.getpid()])
         log = Path(self.job.path).with_suffix(".log")
@@ -76,7 +76,7 @@ class Attempt:
                 self._mask_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
-        except TimeoutError as error:  # of nbclient
+        except TimeoutError as error:  # raised by nbclient
             return self._failed(f"its outputs did not arrive: {str(error).partition(chr(10))[0]}")
         except OSError as error:
             return self._failed(
@@ -104,13 +104,13 @@ class Attempt:
 
     def send_heartbeat(self) -> None:
         """Notify the executor that this process is alive, while there is no result."""
-        with self._lock, contextlib.suppress(OSError):  # the executor is gone
+        with self._lock, contextlib.suppress(OSError):  # the executor has ended
             if not self._result_sent:
                 framing.send(self._connection, {"alive": True})
 
     def send_result(self, result: Result) -> bool:
         """Send the result to the executor; return False if the attempt was terminated, so this process must end."""
-        with self._lock, contextlib.suppress(OSError):  # the executor is gone
+        with self._lock, contextlib.suppress(OSError):  # the executor has ended
             self._result_sent = self._termination is None
             framing.send(self._connection, {"result": True}, pickle.dumps(result))
         return self._result_sent
@@ -124,7 +124,7 @@ class Attempt:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
         if self.execution is not None and self.execution.has_processes:
-            kill_marked(self.mark)  # what has left the kernel's group
+            kill_marked(self.mark)  # processes that have left the kernel's group
         forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
@@ -178,7 +178,7 @@ class Attempt:
                 if INJECTED in tags_of(cell):
                     cell["source"] = masked_assignments("".join(cell["source"]))
             text = json.dumps(nb, indent=1, ensure_ascii=False)
-            for secret, shown in secret_texts(self.job.parameters).items():  # also where a cell's output shows it
+            for secret, shown in secret_texts(self.job.parameters).items():  # outputs may show the secrets, too
                 text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
             write_atomically(path, text.encode())
 
@@ -210,19 +210,24 @@ class Attempt:
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
         message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
-        return self._failed(message.strip(), traceback=text, final=outcome is not None and outcome.final)
+        files = () if outcome is None else outcome.files
+        final = outcome is not None and outcome.final
+        return self._failed(message.strip(), traceback=text, final=final, files=files)
 
-    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False) -> Result:
-        # A killed kernel fails in many ways; the reason for which it was killed says more than any of them.
+    def _failed(
+        self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
+    ) -> Result:
+        # A killed kernel causes many kinds of errors. The reason of the kill explains more than any of them.
         error, final = self._termination or error, final and self._termination is None
-        return self._result(Outcome(state=TaskState.FAILED, error=error, final=final), traceback=traceback)
+        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
+        return self._result(outcome, traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:
         observed = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
         return Result(key=self.job.key, started=self.started, ended=time.time(), traceback=traceback, **observed)
 
     def _keep_notebook(self, reason: str) -> None:
-        """Write the notebook of a kernel that died, which papermill does not."""
+        """Write the notebook after the kernel died, because papermill does not write it then."""
         if self.execution is None or self.execution.client is None:
             return
         cell = self.execution.died_in_cell

@@ -2,8 +2,8 @@
 
     begin ▸ parameters ▸ (papermill's injected parameters) ▸ setup ▸ inputs ▸ the cell ▸ finish
 
-nbdag's own steps are tagged and hidden; the task's cell is as the user wrote it. Steps share a cell where they can,
-because each cell costs a round trip to the kernel.
+nbdag's own steps are tagged and hidden; the task's cell is unchanged. Steps share a cell if possible, because each
+cell costs a round trip to the kernel.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A worker process, which executes one attempt after another for an executor.
 
 It is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input is a
-connection to the executor. The executor sends a job; the worker sends the kernel's pid, then the result, and after the
-kernel has ended `free`, so that the executor may send the next job. Meanwhile the worker sends heartbeats, whatever
-its kernel does. When the executor closes the connection or ends, the kernel and the worker end.
+connection to the executor. The executor sends a job; the worker sends the kernel's pid, then the result, and
+`free` once the kernel has ended, so that the executor may send the next job. Until the result, the worker sends
+heartbeats, even if its kernel is busy. When the executor closes the connection or ends, the kernel and the worker end.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..forkserver.server_spec import ServerSpec  # noqa: E402
 from ..jupyter.manager import TaskKernelManager  # noqa: E402
 from .attempt import Attempt  # noqa: E402
 
-GRACE = 20.0  # seconds that a terminated attempt has to write its notebook
+GRACE = 20.0  # seconds within which a terminated attempt must write its notebook
 
 
 class Worker:
@@ -89,7 +89,7 @@ def _execute(attempt: Attempt, connection: socket.socket, heartbeat: float) -> b
     attempt.close()
     if not may_continue:
         return False
-    listener.join()  # until the executor has the result; its later messages concern the next attempt
+    listener.join()  # ends when the executor has confirmed the result; later messages concern the next attempt
     try:
         framing.send(connection, {"free": True})
     except OSError:
@@ -98,7 +98,7 @@ def _execute(attempt: Attempt, connection: socket.socket, heartbeat: float) -> b
 
 
 def _listen(connection: socket.socket, attempt: Attempt, heartbeat: float) -> None:
-    """Send heartbeats until the executor asks to terminate the attempt, confirms its result, or is gone."""
+    """Send heartbeats until the executor asks to terminate the attempt, confirms its result, or ends."""
     while not framing.wait_readable(connection, within=heartbeat):
         attempt.send_heartbeat()
     try:
@@ -106,7 +106,7 @@ def _listen(connection: socket.socket, attempt: Attempt, heartbeat: float) -> No
     except OSError:
         frame = None
     if frame is None:
-        _terminate(attempt, "the process that owned the run is gone")
+        _terminate(attempt, "the process that owned the run has ended")
     elif "terminate" in frame.data:
         _terminate(attempt, frame.data["terminate"])
 
@@ -119,7 +119,7 @@ def _terminate(attempt: Attempt, reason: str) -> None:
 
 
 def _warm_up() -> None:
-    """Fill the caches of a first use (validators, lists of kernels, classes of traits) before workers are forked."""
+    """Fill caches of first uses (validators, lists of kernels, trait classes) before workers are forked."""
     nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
     with contextlib.suppress(NoSuchKernel):
         TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # reading the attribute looks it up

@@ -20,7 +20,7 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
     """
     try:
         recovered = list(_recovered(the_home(home)))
-    except NbdagError:  # the home cannot be used, which is a finding
+    except NbdagError:  # the home cannot be used; `health` reports this as a finding
         recovered = []
     yield from health(home)
     yield from recovered

@@ -121,12 +121,12 @@ def _size(path: Path) -> int:
 def _remove(path: Path, newest: float) -> bool:
     """Delete a file or folder unless it has been used since `newest`; return whether it was deleted.
 
-    It is renamed first, so that a task that uses it meanwhile either finds it or stores its value again.
+    The file is renamed first, so that a task that uses it at the same time either finds it or stores the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:
         path.rename(aside)
-    except FileNotFoundError:  # another gc was faster
+    except FileNotFoundError:  # another gc process has deleted the file
         return False
     used = _last_change(aside) >= newest
     if used and not path.exists():

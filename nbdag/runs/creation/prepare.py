@@ -26,8 +26,8 @@ from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import absolute
 
-_MAX_DEPTH = 100  # levels of nested lists and mappings in a parameter
-_MAX_VALUES = 1_000_000  # in one parameter; a short YAML text with aliases can expand to any number
+_MAX_DEPTH = 100  # maximum number of nested levels in a parameter
+_MAX_VALUES = 1_000_000  # maximum number of values in a parameter; a short YAML text with aliases can expand to more
 
 
 @error
@@ -72,7 +72,7 @@ class UnknownTaskError(NbdagError):
 
 @error
 class EmptySelectionError(NbdagError):
-    """A selection of tasks is empty, which would otherwise run everything."""
+    """A selection of tasks is empty; without this error, all tasks would run."""
 
     exit_code = 2
 
@@ -101,7 +101,7 @@ class UnknownParameterError(NbdagError):
 
 @error
 class ParameterSizeError(NbdagError):
-    """The value of a parameter contains itself, is too large, or is no text that can be written."""
+    """The value of a parameter contains itself, is too large, or is text that cannot be encoded."""
 
     exit_code = 2
 
@@ -282,7 +282,7 @@ def choose(
 ) -> Choice:
     """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them.
 
-    An empty selection raises `EmptySelectionError`: a program that computed it did not mean all tasks.
+    An empty selection raises `EmptySelectionError`, because a script that computed one did not mean all tasks.
     """
     only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):

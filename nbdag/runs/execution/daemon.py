@@ -160,7 +160,7 @@ class Daemon:
         self._checked: float | None = None  # monotonic time of the last check of other processes
         self._answered = time.monotonic()  # monotonic time of the database's last response
         self._released = False  # attempts were terminated, because other schedulers may have taken them over
-        self._foreign: set[int] = set()  # runs whose notebook is in another home
+        self._foreign: set[int] = set()  # runs whose pinned notebook is not in this home
         self._silent: dict[
             str, tuple[float, int]
         ] = {}  # other scheduler → its last heartbeat, and the checks since that heartbeat
@@ -291,7 +291,7 @@ class Daemon:
         self._say(f"it cannot run: {error}", row.dag, row.name)
 
     def _is_ready(self, row: RunRow) -> bool:
-        """Return whether this scheduler can run it; leave a run alone whose notebook is kept in another home."""
+        """Return whether this scheduler can execute the run: its pinned notebook must be in this home."""
         notebook = self._home.notebook(row.digest)
         if self._store.is_sqlite or notebook.exists():
             return self._builder.is_ready(row)

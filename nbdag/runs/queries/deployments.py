@@ -51,7 +51,7 @@ class Deployed:
     id: str
     path: Path  # the notebook's file when it was deployed
     digest: str  # digest of the pinned version, which new runs use
-    version: int  # number of this version, from 1
+    version: int  # number of this version, from 1; a version that is deployed again keeps its number
     deployed: datetime
     schedule: str | None  # None: runs are only triggered
     tz: str

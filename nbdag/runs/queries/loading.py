@@ -1,8 +1,8 @@
 """Load the values of one task. Values that were stored together, or refer to one another, share their objects.
 
-Outside of a notebook, functions and classes of the run live in a namespace of their own: they find the names that they
-use there, and the caller's names stay as they are. In a notebook, which has definitions of its own, they live in that
-notebook's namespace, as in a task's kernel.
+Outside a notebook, functions and classes of the run are defined in a separate namespace, where they find the names that
+they use, so the caller's names do not change. In a notebook they are defined in the notebook's namespace, as in a
+task's kernel.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class ValueLoader:
         self._origins = Origins()
 
     def __call__(self, digest: str, name: str) -> Any:
-        """Return one of the values that are stored under a digest."""
+        """Return a value by the digest of its file and its name in that file."""
         return self._values.load(digest, namespace=self._namespace, origins=self._origins)[name]
 
 
 @lru_cache(maxsize=64)
 def _namespace_of(home: str, run: str, task: str) -> Namespace:
-    """Return one namespace for all that is loaded of a task, so that equal definitions are one object."""
+    """Return the namespace for all values of a task, so that equal definitions become one object."""
     return Namespace()
 
 
 def _in_notebook() -> bool:
-    """Return whether this process is a kernel."""
+    """Return whether this process is a notebook's kernel."""
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get_ipython is not None and getattr(get_ipython(), "kernel", None) is not None

@@ -230,7 +230,7 @@ def id_of(run: Run | str) -> str:
 
 def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
     """Return the only run that matches an id, a prefix of an id, or "latest"."""
-    if not run:  # every id begins with it
+    if not run:  # an empty prefix would match every id
         raise UnknownRunError(run, dag, home.root)
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:

@@ -106,6 +106,7 @@ export interface Line {
   target: string
   declared: boolean
   names: string[]
+  files: string[]
   path: string
   tip: string
   label: string
@@ -127,6 +128,7 @@ export interface Picture {
   lines: Line[]
   order: string[]
   problems: string[]
+  dropped: number[]
 }
 
 /** The complete state, sent to a page that has just opened: the live session and the latest runs. */

@@ -119,7 +119,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
         onView={setView}
       />
       {notice ? <NoticeBar notice={notice} onRun={selectRun} onClose={() => setNotice(undefined)} /> : null}
-      <Problems problems={picture.problems} />
+      <Problems problems={picture.problems} dropped={picture.dropped} />
       <div class="nbdag-body" style={{ '--nbdag-tall': `${Math.round(bodyHeight(picture, view))}px` }}>
         <div class="nbdag-main">
           {view === 'timeline' ? (

@@ -21,6 +21,7 @@ export function picture(nodes: Node[], links: [string, string][] = []): Picture 
       target,
       declared: false,
       names: ['x'],
+      files: [],
       path: 'M0,0C1,1 2,2 3,3',
       tip: '',
       label: 'x',
@@ -30,6 +31,7 @@ export function picture(nodes: Node[], links: [string, string][] = []): Picture 
     })),
     order: nodes.flatMap((each) => each.members),
     problems: [],
+    dropped: [],
   }
 }
 

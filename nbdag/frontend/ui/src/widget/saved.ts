@@ -120,7 +120,7 @@ function restoreWidget(notebook: Notebook, id: string): void {
 export function toSvg(picture: Picture, status: (tasks: readonly string[]) => TaskStatus): string {
   const lines = picture.lines.map(
     (line) =>
-      `<path d="${line.path}" fill="none" stroke="#8a94a0"${line.declared ? ' stroke-dasharray="5 3"' : ''}/><path d="${line.tip}" fill="#8a94a0"/>` +
+      `<path d="${line.path}" fill="none" stroke="#8a94a0"${line.files.length ? ' stroke-dasharray="2 3"' : line.declared ? ' stroke-dasharray="5 3"' : ''}/><path d="${line.tip}" fill="#8a94a0"/>` +
       (line.label
         ? `<text x="${line.x}" y="${line.y + 3.8}" font-size="11" text-anchor="middle" fill="#768390">${escapeXml(line.label)}</text>`
         : ''),

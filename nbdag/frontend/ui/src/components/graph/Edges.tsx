@@ -19,11 +19,13 @@ export function lineCurves(picture: Picture): LineCurve[] {
 function Paths({ lines }: { lines: readonly Line[] }) {
   const path = (some: readonly Line[]) => some.map((line) => line.path).join('')
   const declared = lines.filter((line) => line.declared)
-  const inferred = lines.filter((line) => !line.declared)
+  const files = lines.filter((line) => line.files.length)
+  const inferred = lines.filter((line) => !line.declared && !line.files.length)
   return (
     <>
       {inferred.length ? <path class="nbdag-edge" d={path(inferred)} /> : null}
       {declared.length ? <path class="nbdag-edge nbdag-declared" d={path(declared)} /> : null}
+      {files.length ? <path class="nbdag-edge nbdag-files" d={path(files)} /> : null}
       {lines.length ? <path class="nbdag-arrow" d={lines.map((line) => line.tip).join('')} /> : null}
     </>
   )
@@ -91,7 +93,7 @@ export function EdgeTip({ tip, boxes, width, height }: TipProps) {
         {name(line.source)} → {name(line.target)}
       </strong>
       <span>
-        {line.declared ? 'declared' : 'inferred'}
+        {line.files.length ? `both use ${line.files.join(', ')}` : line.declared ? 'declared' : 'inferred'}
         {line.names.length ? `; carries ${line.names.join(', ')}` : ''}
       </span>
       {line.why.slice(0, MAX_REASONS).map((why) => (

@@ -1,0 +1,318 @@
+"""Order that no variable shows: one task writes a file, another one reads it.
+
+Two tasks that use one file, at least one of them to write it, must run in the order of the notebook. If no path of the
+graph orders them, they run at the same time or in the wrong order, and the reader may get the file of the last run.
+`file_conflicts` finds such pairs. `literal_uses` finds the files that the code of a cell names in literals; a run
+reports the files that its tasks really used.
+
+Files that both tasks only read need no order, and neither do files that both only append to, such as logs.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..cells.source import Python, SyntaxProblem
+from ..model.dag import CellKind, Dag, Edge, Problem
+from ..model.job import FilesOfAttempt, FileUse
+from ..model.problems import problem
+from ..model.text import plural
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FORMATS = _words("csv parquet json excel pickle feather hdf html xml stata orc ipc ndjson avro file delta")
+_READS = frozenset(
+    f"{verb}_{form}"
+    for verb, forms in {"read": [*_FORMATS, "table", "fwf", "sas", "spss"], "scan": _FORMATS}.items()
+    for form in forms
+)
+_WRITES = frozenset(
+    f"{verb}_{form}"
+    for verb, forms in {
+        "to": [*_FORMATS, "latex", "markdown", "netcdf", "zarr"],
+        "write": [*_FORMATS, "image"],
+        "sink": _FORMATS,
+    }.items()
+    for form in forms
+)
+_OTHER_READS = _words("imread loadtxt genfromtxt fromfile load_model open_dataset")
+_OTHER_WRITES = _words("savefig imsave savetxt savez savez_compressed save_model")
+# Functions of modules → the position of their path.
+_MODULE_READS = {("np", "load"): 0, ("numpy", "load"): 0, ("joblib", "load"): 0, ("torch", "load"): 0}
+_MODULE_WRITES = {("np", "save"): 0, ("numpy", "save"): 0, ("joblib", "dump"): 1, ("torch", "save"): 1}
+_PATH_METHODS = {"read_text": "r", "read_bytes": "r"} | dict.fromkeys(
+    ("write_text", "write_bytes", "unlink", "touch"), "c"
+)
+_OPENS = (("open",), ("io", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma", "open"))
+_MOVES = frozenset({("shutil", "move"), ("os", "rename"), ("os", "replace")})
+_COPIES = frozenset({("shutil", "copy"), ("shutil", "copyfile"), ("shutil", "copy2"), ("shutil", "copytree")})
+_REMOVES = frozenset({("os", "remove"), ("os", "unlink"), ("shutil", "rmtree")})
+_KEYWORDS = frozenset({"path", "fname", "file", "filename", "filepath_or_buffer", "path_or_buf", "f"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Two tasks that use the same files, and that nothing orders."""
+
+    first: str  # the task that is higher up in the notebook
+    second: str
+    paths: tuple[str, ...]
+    relation: str  # how the second task uses the first of the paths, and the first task
+
+    def message(self, shown: Callable[[str], str] = str) -> str:
+        """Return the sentence about this pair; `shown` shortens a path."""
+        more = len(self.paths) - 1
+        rest = f" (and {plural(more, 'more file')})" if more else ""
+        return f"{self.relation.format(path=shown(self.paths[0]))}{rest}, and nothing orders these tasks"
+
+    @property
+    def remedy(self) -> str:
+        """The next step."""
+        return f"add --after {self.first} to %%task {self.second}"
+
+
+def file_conflicts(
+    uses: Mapping[str, Collection[FileUse]], ancestors: Callable[[str], Collection[str]]
+) -> Iterator[Conflict]:
+    """Yield the pairs of tasks that need an order and have none. `uses` is in notebook order."""
+    position = {task: number for number, task in enumerate(uses)}
+    by_path: dict[str, dict[str, str]] = defaultdict(dict)
+    for task, files in uses.items():
+        for file in files:
+            by_path[file.path][task] = "".join(sorted({*by_path[file.path].get(task, ""), *file.how}))
+    for path in list(by_path):
+        # A folder that a task lists shows the files that other tasks create in it.
+        listed = by_path.get(posixpath.dirname(path), {})
+        for task, how in listed.items():
+            if "l" in how and not set(by_path[path].get(task, "")) & set("rwac"):
+                by_path[path][task] = "l"
+    found: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    known: dict[str, Collection[str]] = {}
+    for path, tasks in sorted(by_path.items()):
+        ordered = sorted(tasks, key=position.__getitem__)
+        for number, second in enumerate(ordered):
+            for first in ordered[:number]:
+                relation = _relation(first, tasks[first], second, tasks[second])
+                if not relation:
+                    continue
+                for each in (first, second):
+                    if each not in known:
+                        known[each] = ancestors(each)
+                if first not in known[second] and second not in known[first]:
+                    found[first, second].append((path, relation))
+    in_order = sorted(found.items(), key=lambda each: (position[each[0][1]], position[each[0][0]]))
+    for (first, second), shared in in_order:
+        yield Conflict(first=first, second=second, paths=tuple(path for path, _ in shared), relation=shared[0][1])
+
+
+def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conflict, ...]:
+    """Return the conflicts among the files that the attempts of a run used."""
+    uses: dict[str, list[FileUse]] = {task: [] for task in dag.tasks}
+    for attempt, files in zip(attempts, _without_doubtful(attempts), strict=True):
+        if attempt.task in uses:
+            uses[attempt.task] += files
+    return tuple(file_conflicts({task: files for task, files in uses.items() if files}, dag.ancestors))
+
+
+def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]:
+    """Return the files of each attempt, where a file that was seen to change counts as written by one attempt only.
+
+    If attempts ran at the same time, one that certainly wrote the file did it, else the only one that did not read it.
+    """
+    writers: dict[str, list[int]] = defaultdict(list)
+    seen: dict[str, dict[int, str]] = defaultdict(dict)
+    for number, attempt in enumerate(attempts):
+        for path, how in attempt.files:
+            if set(how) & set("wac"):
+                writers[path].append(number)
+            elif "s" in how:
+                seen[path][number] = how
+
+    def together(one: int, other: int) -> bool:
+        return attempts[one].started <= attempts[other].ended and attempts[other].started <= attempts[one].ended
+
+    def wrote(number: int, path: str) -> bool:
+        if any(together(number, other) for other in writers[path]):
+            return False
+        rivals = [other for other in seen[path] if other != number and together(number, other)]
+        return not rivals or ("r" not in seen[path][number] and all("r" in seen[path][other] for other in rivals))
+
+    found = []
+    for number, attempt in enumerate(attempts):
+        files = []
+        for path, how in attempt.files:
+            mine = "s" in how and number in seen[path] and wrote(number, path)
+            letters = how.replace("s", "c" if mine else "")
+            files += [FileUse(path, letters)] if letters else []
+        found.append(files)
+    return found
+
+
+def _relation(first: str, one: str, second: str, other: str) -> str:
+    """Return how two uses of one file conflict, as a template with the file's path, or ""."""
+    writes, rewrites = set(one) & set("wac"), set(other) & set("wac")
+    second, first = second.replace("{", "{{"), first.replace("{", "{{")
+    if writes and "r" in other:
+        return f"{second} reads {{path}}, which {first} writes"
+    if rewrites and "r" in one:
+        return f"{second} writes {{path}}, which {first} reads"
+    if "c" in one and "l" in other:
+        return f"{second} lists the folder of {{path}}, which {first} writes"
+    if writes and rewrites and not (writes == rewrites == {"a"}):
+        return f"{second} and {first} both write {{path}}"
+    return ""
+
+
+def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Dag:
+    """Return the DAG with the conflicts among the files that the code of its tasks names in literals."""
+    trees = {index: each.tree for index, each in parsed.items() if isinstance(each, Python)}
+    shared = [cell.index for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
+    constants = path_constants([trees[index] for index in shared if index in trees])
+    uses: dict[str, list[FileUse]] = {}
+    lines: dict[tuple[str, str], int] = {}
+    for task in dag.tasks.values():
+        if task.cell in trees:
+            for use, line in literal_uses(trees[task.cell], constants):
+                uses.setdefault(task.id, []).append(use)
+                lines.setdefault((task.id, use.path), line)
+    conflicts = list(file_conflicts(uses, dag.ancestors))
+    found = [
+        _problem("NB312", dag, conflict, lines.get((conflict.second, conflict.paths[0]), 1)) for conflict in conflicts
+    ]
+    return _with_conflicts(dag, conflicts, found)
+
+
+def with_remembered_files(dag: Dag, attempts: Sequence[FilesOfAttempt], folder: str) -> Dag:
+    """Return the DAG with the conflicts of earlier attempts of its tasks, except those that it has already."""
+    known = {(edge.source, edge.target) for edge in dag.file_edges}
+    conflicts = [each for each in conflicts_of_run(dag, attempts) if (each.first, each.second) not in known]
+    shown = [
+        replace(each, paths=tuple(path.removeprefix(f"{folder.rstrip('/')}/") for path in each.paths))
+        for each in conflicts
+    ]
+    return _with_conflicts(dag, shown, [_problem("NB313", dag, each, 1) for each in shown])
+
+
+def _problem(code: str, dag: Dag, conflict: Conflict, line: int) -> Problem:
+    place = dag.cells[dag.tasks[conflict.second].cell].at(line)
+    return problem(code, conflict.message(), hint=conflict.remedy, task=conflict.second, place=place)
+
+
+def _with_conflicts(dag: Dag, conflicts: Sequence[Conflict], problems: Sequence[Problem]) -> Dag:
+    edges = [Edge(source=each.first, target=each.second, files=each.paths) for each in conflicts]
+    return replace(dag, file_edges=(*dag.file_edges, *edges), problems=(*dag.problems, *problems))
+
+
+# -- paths in code -----------------------------------------------------------------------------------------------------
+
+
+def literal_uses(tree: ast.Module, constants: Mapping[str, str]) -> Iterator[tuple[FileUse, int]]:
+    """Yield the files that this code names in literals, with the lines. `constants` are names whose value is a path."""
+    own = {**constants, **path_constants([tree])}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            for path, how in _call(node, own):
+                if path and "://" not in path:
+                    yield FileUse(posixpath.normpath(path), how), node.lineno
+
+
+def path_constants(trees: Iterable[ast.Module]) -> dict[str, str]:
+    """Return the names that these cells bind once, at the top level, to a literal path."""
+    found: dict[str, str] = {}
+    bound: set[str] = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                if node.id in bound:
+                    found.pop(node.id, None)
+                    bound.add(f"{node.id} again")
+                bound.add(node.id)
+    for tree in trees:
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+                target = statement.targets[0]
+                value = _path(statement.value, found)
+                if isinstance(target, ast.Name) and value and f"{target.id} again" not in bound:
+                    found[target.id] = value
+    return found
+
+
+def _path(node: ast.expr | None, constants: Mapping[str, str]) -> str:
+    """Return the path that an expression certainly is, or ""."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id=name):
+            return constants.get(name, "")
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return _joined([_path(left, constants), _path(right, constants)])
+        case ast.JoinedStr(values=values):
+            parts = [_path(each.value if isinstance(each, ast.FormattedValue) else each, constants) for each in values]
+            return "".join(parts) if all(parts) else ""
+        case ast.Call(func=function, args=[_, *_] as args, keywords=[]) if _dotted(function) in (
+            ("Path",),
+            ("pathlib", "Path"),
+            ("os", "path", "join"),
+        ):
+            return _joined([_path(each, constants) for each in args])
+    return ""
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return posixpath.join(*parts) if parts and all(parts) else ""
+
+
+def _dotted(node: ast.expr) -> tuple[str, ...]:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (*([node.id] if isinstance(node, ast.Name) else [""]), *reversed(names))
+
+
+def _call(node: ast.Call, constants: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    dotted = _dotted(node.func)
+    name, pair = dotted[-1], dotted[-2:] if len(dotted) == 2 else ("", "")
+
+    def argument(position: int) -> str:
+        if position < len(node.args):
+            return _path(node.args[position], constants)
+        return next((_path(each.value, constants) for each in node.keywords if each.arg in _KEYWORDS), "")
+
+    method = isinstance(node.func, ast.Attribute)
+    if dotted in _OPENS:
+        yield argument(0), _mode(node, 1)
+    elif isinstance(node.func, ast.Attribute) and (name == "open" or name in _PATH_METHODS):
+        yield _path(node.func.value, constants), _PATH_METHODS.get(name) or _mode(node, 0)
+    elif pair in _MOVES:
+        yield argument(0), "c"
+        yield argument(1), "c"
+    elif pair in _COPIES:
+        yield argument(0), "r"
+        yield argument(1), "c"
+    elif pair in _REMOVES:
+        yield argument(0), "c"
+    elif pair in _MODULE_READS or name in _READS or name in _OTHER_READS:
+        yield argument(_MODULE_READS.get(pair, 0)), "r"
+    elif method and (pair in _MODULE_WRITES or name in _WRITES or name in _OTHER_WRITES):
+        mode = next((_constant(each.value) for each in node.keywords if each.arg == "mode"), "")
+        yield argument(_MODULE_WRITES.get(pair, 0)), "a" if mode == "a" else "c"
+
+
+def _mode(node: ast.Call, position: int) -> str:
+    given = node.args[position] if position < len(node.args) else None
+    given = given or next((each.value for each in node.keywords if each.arg == "mode"), None)
+    mode = "r" if given is None else _constant(given)
+    how = "a" if "a" in mode else "c" if set(mode) & {"w", "x"} else "r"
+    return f"{how}w" if "+" in mode and how == "r" else how
+
+
+def _constant(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

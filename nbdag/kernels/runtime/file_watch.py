@@ -1,0 +1,261 @@
+"""The files that a task's cell reads and writes, so that a run can report tasks whose order no variable shows.
+
+Python announces each file that it opens, moves or removes to an audit hook, whichever library does it. Programs that
+the cell starts and libraries that open files in C are not announced: if there are any, the folder of the run is
+searched for files that changed meanwhile. Reads of these remain unknown.
+
+Watched are the files below the run's folder and those of the user elsewhere, but not the interpreter and its packages,
+nbdag's own home, caches, and temporary files. The hook costs nothing but a lookup while no cell is running.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ...core.model.job import FileUse, Note
+
+MAX_FILES = 2_000  # files that are recorded for one attempt
+MAX_ENTRIES = 20_000  # entries of folders that are searched for changed files
+SEARCH_AFTER_PROGRAM = 0.5  # seconds that the search may take if the cell started a program
+SEARCH_AFTER_LIBRARY = 0.02  # the same if only a library of `NATIVE` is loaded
+CLOCK_STEP = 0.02  # seconds by which the clock of a file system may be late
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Libraries that write files without Python's knowledge.
+NATIVE = _words(
+    "polars duckdb h5py pyarrow xgboost lightgbm catboost torch tensorflow netCDF4 cv2 fiona pyogrio rasterio"
+)
+_IGNORED = _words(
+    ".git .hg .svn .nbdag __pycache__ .ipynb_checkpoints .cache .mypy_cache .ruff_cache .pytest_cache .ipython "
+    ".jupyter .matplotlib node_modules site-packages dist-packages"
+)
+_CODE = (".py", ".pyc", ".pyi", ".so", ".pth", ".ipynb")
+_CACHES = _words("XDG_CACHE_HOME MPLCONFIGDIR IPYTHONDIR JUPYTER_CONFIG_DIR JUPYTER_RUNTIME_DIR XDG_RUNTIME_DIR")
+_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var/tmp", "/var/cache", "/var/run")
+_PROGRAMS = _words("subprocess.Popen os.system os.posix_spawn os.exec os.fork os.forkpty os.spawn")
+
+_active: FileWatch | None = None
+_installed = False
+
+
+class FileWatch:
+    """The files of one attempt."""
+
+    def __init__(self, folder: str, home: str) -> None:
+        self._folder = os.path.realpath(folder)
+        temporary = os.path.realpath(tempfile.gettempdir())
+        library = str(Path(os.__file__).parent)
+        places = {sys.prefix, sys.base_prefix, sys.exec_prefix, library, *_SYSTEM, temporary}
+        places.update(value for name in _CACHES if (value := os.environ.get(name)))
+        outside = [place for place in map(os.path.normpath, places) if not _is_below(self._folder, place)]
+        self._excluded = tuple(f"{place}/" for place in (*outside, os.path.realpath(home)))
+        self._uses: dict[str, set[str]] = {}
+        self._databases: dict[str, tuple[Any, ...]] = {}  # path → its state when it was opened
+        self._started_programs = False
+        self._since = 0.0
+        self._overflow = False
+        self.notes: list[Note] = []
+
+    def start(self) -> None:
+        """Begin to watch."""
+        global _active, _installed
+        self._since = self._since or time.time() - CLOCK_STEP
+        if not _installed:
+            sys.addaudithook(_hook)
+            _installed = True
+        _active = self
+
+    def stop(self) -> None:
+        """Pause watching."""
+        global _active
+        if _active is self:
+            _active = None
+
+    def uses(self, task: str) -> tuple[FileUse, ...]:
+        """Return the files so far, and set `notes` if some are not known."""
+        self.stop()
+        if not self._since:
+            return ()
+        for path, before in self._databases.items():
+            self._record(path, "r" if _state(path) == before else "w")
+        complete = True
+        if self._started_programs:
+            complete = self._search(SEARCH_AFTER_PROGRAM)
+        elif not NATIVE.isdisjoint(sys.modules):
+            self._search(SEARCH_AFTER_LIBRARY)
+        if not complete or self._overflow:
+            why = "it used too many files" if self._overflow else f"{self._folder} holds too many files to look at"
+            message = (
+                f"the files of task {task} are not all known, since {why}; if other tasks need files that it writes, "
+                f"declare that with --after {task}"
+            )
+            self.notes = [Note(code="NB471", name=task, message=message)]
+        return tuple(FileUse(path, "".join(sorted(how))) for path, how in sorted(self._uses.items()))
+
+    # -- what the hook calls
+
+    def see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Record an audit event."""
+        if event in _PROGRAMS:
+            self._started_programs = True
+        else:
+            _EVENTS[event](self, arguments)
+
+    def opened(self, arguments: tuple[Any, ...]) -> None:
+        """Record an opened file."""
+        path, _, flags = arguments
+        if isinstance(path, int):
+            return
+        how = _how(flags)
+        if how == "r" and os.fsdecode(path).endswith(_CODE):
+            return
+        kept = self._kept(path)
+        if kept is not None:
+            self._record(kept, "cw" if "w" in how and not os.path.lexists(kept) else how)
+
+    def moved(self, arguments: tuple[Any, ...]) -> None:
+        """Record the old and the new path of a moved, copied or linked file."""
+        for path in arguments[:2]:
+            self.changed((path,))
+
+    def copied(self, arguments: tuple[Any, ...]) -> None:
+        """Record a copied file."""
+        if (kept := self._kept(arguments[0])) is not None:
+            self._record(kept, "r")
+        self.changed(arguments[1:2])
+
+    def changed(self, arguments: tuple[Any, ...]) -> None:
+        """Record a removed or truncated file."""
+        if not isinstance(arguments[0], int) and (kept := self._kept(arguments[0])) is not None:
+            self._record(kept, "c")
+
+    def listed(self, arguments: tuple[Any, ...]) -> None:
+        """Record a listed folder, except for a search of Python's imports."""
+        path = arguments[0]
+        frame = sys._getframe(3)  # above `see` and the hook
+        if isinstance(path, int) or frame.f_code.co_filename.startswith("<frozen importlib"):
+            return
+        kept = self._kept("." if path is None else path)
+        if kept is not None:
+            self._record(kept, "l")
+
+    def connected(self, arguments: tuple[Any, ...]) -> None:
+        """Record an opened database of SQLite; whether it is written shows when the cell has ended."""
+        path = arguments[0]
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        path = os.fspath(path)
+        if not path or path.startswith((":", "file:")):
+            return
+        kept = self._kept(path)
+        if kept is not None:
+            self._databases.setdefault(kept, _state(kept))
+
+    def _record(self, path: str, how: str) -> None:
+        known = self._uses.get(path)
+        if known is not None:
+            known.update(how)
+        elif len(self._uses) < MAX_FILES:
+            self._uses[path] = set(how)
+        else:
+            self._overflow = True
+
+    def _kept(self, given: Any) -> str | None:
+        """Return the absolute path of a watched file, or None for any other."""
+        path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100  # `resolve` would follow links, and costs more
+        if path.startswith(self._excluded):
+            return None
+        if not _is_below(path, self._folder):
+            parent, name = os.path.split(path)
+            path = f"{os.path.realpath(parent)}/{name}"  # its folder may be a link into this one
+            if path.startswith(self._excluded):
+                return None
+        if _is_below(path, self._folder):
+            parts = path[len(self._folder) + 1 :].split("/")
+            return None if not _IGNORED.isdisjoint(parts) else path
+        # Hidden folders of the user hold caches and settings of programs.
+        return None if "/." in path or not _IGNORED.isdisjoint(path.split("/")) else path
+
+    # -- files that Python did not announce
+
+    def _search(self, seconds: float) -> bool:
+        """Record the files below the run's folder that changed; return False if the limits ended the search."""
+        written = {path for path, how in self._uses.items() if how & set("wac")}
+        entries, end = 0, time.monotonic() + seconds
+        ahead = [self._folder]
+        while ahead:
+            with suppress(OSError), os.scandir(ahead.pop()) as found:
+                for entry in found:
+                    entries += 1
+                    if entries > MAX_ENTRIES or (not entries % 100 and time.monotonic() > end):
+                        return False
+                    with suppress(OSError):
+                        if entry.is_dir(follow_symlinks=False):
+                            if entry.name not in _IGNORED and not f"{entry.path}/".startswith(self._excluded):
+                                ahead.append(entry.path)
+                        elif (
+                            entry.path not in written
+                            and not entry.name.endswith(_CODE)
+                            and entry.is_file()
+                            and entry.stat().st_mtime >= self._since
+                        ):
+                            self._record(entry.path, "s")
+        return True
+
+
+_EVENTS: dict[str, Callable[[FileWatch, tuple[Any, ...]], None]] = {
+    "open": FileWatch.opened,
+    "os.rename": FileWatch.moved,
+    "os.link": FileWatch.copied,
+    "os.remove": FileWatch.changed,
+    "os.truncate": FileWatch.changed,
+    "shutil.rmtree": FileWatch.changed,
+    "os.listdir": FileWatch.listed,
+    "os.scandir": FileWatch.listed,
+    "sqlite3.connect": FileWatch.connected,
+}
+_WATCHED = frozenset(_EVENTS) | _PROGRAMS
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    # An audit hook stays for the life of the process, and an exception in it would end the user's operation.
+    if _active is not None and event in _WATCHED:
+        with suppress(Exception):
+            _active.see(event, arguments)
+
+
+def _how(flags: int) -> str:
+    """Return the letters of `FileUse` for the flags of an open file."""
+    access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+    if access == os.O_RDONLY:
+        return "r"
+    reads = "r" if access == os.O_RDWR and not flags & os.O_TRUNC else ""
+    return reads + ("a" if flags & os.O_APPEND else "w")
+
+
+def _state(path: str) -> tuple[Any, ...]:
+    """Return what changes when a database is written."""
+    found: list[Any] = []
+    for each in (path, f"{path}-wal", f"{path}-journal"):
+        try:
+            status = Path(each).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,0 +1,44 @@
+"""The files that tasks used in earlier runs, for a notebook whose tasks have not changed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...core.dataflow.file_order import with_remembered_files
+from ...core.model.dag import Dag
+from ...core.model.job import FilesOfAttempt
+from ...core.model.states import RUN_FINISHED
+from ...errors import NbdagError
+from ...home import Home, the_home
+from .pinned import run_dag
+from .runs import open_store
+
+_LATEST = 5  # runs to look at
+
+
+def remember_files(dag: Dag, *, home: Home | None = None) -> Dag:
+    """Return a DAG with the file conflicts of its latest runs, as warnings and edges to draw.
+
+    For each task, the newest run counts in which it had the code that it has now. A home that cannot be read is
+    ignored: the question is whether the notebook has problems, not whether the home has.
+    """
+    here = the_home(home)
+    if len(dag.tasks) < 2 or not here.exists:
+        return dag
+    found: dict[str, list[FilesOfAttempt]] = {}
+    folder = ""
+    try:
+        with open_store(here) as store:
+            rows = [] if store is None else store.runs(dag=dag.id, limit=_LATEST)
+            for row in rows:
+                attempts = [] if store is None or row.state not in RUN_FINISHED else store.files(row.id)
+                if not attempts or {each.task for each in attempts} <= found.keys():
+                    continue
+                before = run_dag(here, row)
+                folder = folder or row.cwd
+                for task in {each.task for each in attempts} - found.keys():
+                    if task in dag.tasks and task in before.tasks and before.tasks[task].code == dag.tasks[task].code:
+                        found[task] = [each for each in attempts if each.task == task]
+    except NbdagError:
+        return dag
+    return with_remembered_files(dag, [each for task in found.values() for each in task], str(Path(folder)))

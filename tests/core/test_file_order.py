@@ -1,0 +1,91 @@
+"""Two tasks that use one file need an order, and only such tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbdag.core.cells.cells import RawCell
+from nbdag.core.dataflow.file_order import file_conflicts
+from nbdag.core.model.dag import Dag, Problem
+from nbdag.core.model.job import FileUse
+from nbdag.notebooks import read_cells
+
+SETUP = (
+    "import json, joblib, os, shutil, sqlite3\nfrom pathlib import Path\nimport numpy as np\nimport pandas as pd\n"
+    "import matplotlib.pyplot as plt\nDATA = Path('data')\nMODEL = DATA / 'best.joblib'"
+)
+
+
+def notebook(first: str, second: str, *, after: str = "") -> Dag:
+    return read_cells(
+        [RawCell(SETUP), RawCell(f"%%task train\n{first}"), RawCell(f"%%task publish{after}\n{second}")],
+        name="nb.ipynb",
+    )
+
+
+def told(dag: Dag) -> list[Problem]:
+    return [each for each in dag.problems if each.code == "NB312"]
+
+
+CONFLICTS = {
+    "open": ("open('m.txt', 'w').write('1')", "open('m.txt').read()"),
+    "open in another spelling": ("open('./m.txt', mode='x')", "open('m.txt', 'rb')"),
+    "a path's methods": ("Path('m.txt').write_text('1')", "Path('m.txt').read_text()"),
+    "a constant of setup": ("joblib.dump(1, MODEL)", "joblib.load('data/best.joblib')"),
+    "an f-string": ("pd.DataFrame().to_csv(f'{DATA}/m.csv')", "pd.read_csv('data/m.csv')"),
+    "os.path.join": ("pd.DataFrame().to_parquet(os.path.join('a', 'm'))", "pd.read_parquet('a/m')"),
+    "numpy": ("np.save('m.npy', [1])", "np.load('m.npy')"),
+    "a figure": ("plt.savefig('m.png')", "plt.imread('m.png')"),
+    "a read above the write": ("pd.read_csv('m.csv')", "pd.DataFrame().to_csv('m.csv')"),
+    "two writes": ("pd.DataFrame().to_csv('m.csv')", "pd.DataFrame().to_csv('m.csv')"),
+    "a log that the other reads": ("open('m.log', 'a').write('x')", "open('m.log').read()"),
+    "a move": ("open('m.tmp', 'w')\nos.replace('m.tmp', 'm.txt')", "open('m.txt')"),
+    "inside a function of the cell": ("def f():\n    return open('m.txt', 'w')\nf()", "with open('m.txt') as m: pass"),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_check_reports_a_file_of_two_unordered_tasks(name: str) -> None:
+    dag = notebook(*CONFLICTS[name])
+    (warning,) = told(dag)
+    assert warning.severity == "warning"
+    assert warning.task == "publish"
+    assert warning.hint == "add --after train to %%task publish"
+    assert not told(notebook(*CONFLICTS[name], after=" --after train"))
+
+
+ORDERLY = {
+    "two reads": ("pd.read_csv('m.csv')", "pd.read_csv('m.csv')"),
+    "two appends": ("open('m.log', 'a').write('x')", "open('m.log', 'a').write('y')"),
+    "different files": ("open('a.txt', 'w')", "open('b.txt')"),
+    "a variable orders them": ("df = 1\nopen('m.txt', 'w')", "print(df, open('m.txt'))"),
+    "an address": ("pd.DataFrame().to_csv('s3://b/m.csv')", "pd.read_csv('s3://b/m.csv')"),
+    "a replaced text": ("'a'.replace('m', 'n')", "open('m')"),
+    "conversions": ("pd.to_datetime('2026')\npd.Series().dt.to_period('M')", "pd.to_datetime('2026').to_period('M')"),
+    "a path that is not known": ("open(name(), 'w')", "open(name())"),
+}
+
+
+@pytest.mark.parametrize("name", ORDERLY)
+def test_check_reports_no_file_without_a_conflict(name: str) -> None:
+    assert not told(notebook(*ORDERLY[name]))
+
+
+def test_one_conflict_lists_all_files_of_two_tasks() -> None:
+    uses = {"a": [FileUse("/x", "c"), FileUse("/y", "w")], "b": [FileUse("/x", "r"), FileUse("/y", "r")]}
+    (conflict,) = file_conflicts(uses, lambda task: ())
+    assert conflict.paths == ("/x", "/y")
+    assert conflict.message() == "b reads /x, which a writes (and 1 more file), and nothing orders these tasks"
+
+
+def test_a_task_that_lists_a_folder_needs_the_files_that_another_creates_there() -> None:
+    uses = {"parts": [FileUse("/d/1", "c"), FileUse("/e/1", "w")], "merge": [FileUse("/d", "l"), FileUse("/e", "l")]}
+    (conflict,) = file_conflicts(uses, lambda task: ())
+    assert conflict.paths == ("/d/1",)
+    assert not list(file_conflicts({"merge": uses["merge"], "parts": uses["parts"]}, lambda task: ()))
+
+
+def test_a_path_of_the_graph_in_either_direction_is_an_order() -> None:
+    uses = {"a": [FileUse("/x", "r")], "b": [FileUse("/x", "c")]}
+    assert not list(file_conflicts(uses, {"a": ["b"], "b": []}.__getitem__))
+    assert not list(file_conflicts(uses, {"a": [], "b": ["a"]}.__getitem__))
