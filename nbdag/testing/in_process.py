@@ -228,3 +228,5 @@ def _load_inputs(job: Job, values: ValueStore, names: dict[str, Any], origins: O
     for given in job.inputs:
         parts = [values.load(digest, namespace=names, origins=origins)[given.name] for digest in given.digests]
         names[given.name] = parts if given.is_list else parts[0]
+    for name, digest in job.element.items():
+        names[name] = values.load(digest, namespace=names, origins=origins)[name]
