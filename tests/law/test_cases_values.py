@@ -238,6 +238,21 @@ def test_the_advice_for_a_change_names_all_that_share_the_object(tmp_path: Path)
     assert "--change part box" in note.message
 
 
+@pytest.mark.parametrize(
+    ("made", "codes"),
+    [
+        ("st = set(range(0, 1000, 7))\nfor v in list(st):\n    if v not in (7, 994): st.discard(v)", ["NB421"]),
+        ("st = set(range(0, 1000, 7))", []),
+        ("st = set('abcdefgh')\nst.discard('a')", []),
+    ],
+    ids=["numbers that were left", "numbers", "texts"],
+)
+def test_a_set_that_changes_its_order_is_reported(made: str, codes: list[str], tmp_path: Path) -> None:
+    dag = notebook(("a", made), ("b", "first = next(iter(st))"))
+    notes = [note for _, _, report in attempts(dag, dag.order, str(tmp_path)) for note in report.notes]
+    assert [note.code for note in notes] == codes
+
+
 def test_a_sentinel_of_an_imported_module_stays_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "case_module.py").write_text("MISSING = object()\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)

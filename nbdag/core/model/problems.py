@@ -77,6 +77,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB472": ProblemKind("warning", "a task ended by sys.exit, which ends that task only"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
     "NB420": ProblemKind("warning", "a stored value that is too large to find out what it shares"),
+    "NB421": ProblemKind("warning", "a stored set that iterates in another order once it is loaded"),
 }
 
 

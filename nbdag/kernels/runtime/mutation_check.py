@@ -23,6 +23,8 @@ from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, finger
 from ...values.pickling import is_definition
 from .messages import KernelRequest
 
+_NUMBERS = (int, float, complex, bool)  # their hashes are the same in every process
+_MAX_ORDERED = 100_000  # elements of a set whose order is compared
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
 _MOST_RESULTS = 100  # most results that are checked per cache
 _DEFINITIONS = (type, types.FunctionType)
@@ -169,6 +171,33 @@ def size_notes(saved: Saved) -> list[Note]:
         )
         for name in saved.too_large
     ]
+
+
+def order_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
+    """Return a note for each stored set that iterates in another order once it is loaded.
+
+    The order of a set depends on elements that were removed from it, which no pickle contains. A set of texts is not
+    reported: its order differs in every Python process, so no code relies on it.
+    """
+    return [
+        Note(
+            code="NB421",
+            name=output.name,
+            message=(
+                f"the set {output.name} has the same elements in task {request.readers[output.name]}, but iterates in "
+                f"another order, as elements were removed from it; use sorted({output.name}) where the order matters"
+            ),
+        )
+        for output in saved.outputs
+        if output.name in request.readers and _is_reordered(names.get(output.name))
+    ]
+
+
+def _is_reordered(value: object) -> bool:
+    if type(value) not in (set, frozenset) or len(value) > _MAX_ORDERED:  # type: ignore[arg-type]
+        return False
+    elements = list(value)  # type: ignore[call-overload]
+    return all(type(each) in _NUMBERS for each in elements) and list(set(elements)) != elements
 
 
 def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:

@@ -36,7 +36,7 @@ from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
-from .mutation_check import MutationCheck, sharing_notes, size_notes
+from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
@@ -229,7 +229,9 @@ class Runtime:
                     raise
                 del values[error.name]
             else:
-                return saved.outputs, [*sharing_notes(self._request, saved, self._names), *size_notes(saved)]
+                notes = (sharing_notes, order_notes)
+                of_values = [note for each in notes for note in each(self._request, saved, self._names)]
+                return saved.outputs, [*of_values, *size_notes(saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task
