@@ -136,7 +136,7 @@ class RunningCell:
             print(f"skipped: {self._skipped}")
 
     def reject(self, message: str) -> None:
-        """Report that the operator cannot translate the body."""
+        """Raise a `UsageError`, because the operator cannot turn the text of this task into Python."""
         raise UsageError(message)
 
     def elements(self) -> Iterator[tuple[Any, ...]]:

@@ -59,7 +59,7 @@ class DueRuns:
         self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of a failed creation → time of the next try
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to own now, and the time by which to poll again; None if no poll is needed."""
+        """Return the runs that this scheduler takes over now, and the latest time of the next poll (None: no poll needed)."""
         self._create_due(now)
         return self._due_or_running(scheduler, owned), self._wake(now)
 

@@ -53,7 +53,9 @@ class ChangeListener:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            with contextlib.suppress(Exception):  # other queries report the error; this one reconnects
+            with contextlib.suppress(
+                Exception
+            ):  # if the database fails, other queries report it; this thread only reconnects
                 self._listen_once()
             self._listening = False
             self._closing.wait(_RECONNECT_INTERVAL)

@@ -243,7 +243,9 @@ def revision_of(connection: Connection) -> str | None:
 def _sqlite(home: Home, *, immutable: bool = False) -> Database:
     if not immutable:
         home.make_database()
-    url = URL.create("sqlite", database=str(home.database))  # in a text, a `?` of the path would begin the URL's query
+    url = URL.create(
+        "sqlite", database=str(home.database)
+    )  # not a string, because a `?` in the path would start the query
     if immutable:
         url = URL.create("sqlite", database=home.database.as_uri(), query={"immutable": "1", "uri": "true"})
     engine = create_engine(

@@ -66,7 +66,7 @@ class Log:
     """The effects of a cell, other than its bindings."""
 
     reads: dict[str, NameRead] = field(default_factory=dict)
-    # Key: name set above the cell whose object changed; value: line.
+    # Key: a name that an earlier cell set and whose object this cell changes; value: the line of the change.
     changed: dict[str, int] = field(default_factory=dict)
     mutated: dict[AbstractObject, Mutation] = field(default_factory=dict)  # objects that changed
     compared: set[AbstractObject] = field(default_factory=set)  # objects whose identity was compared with `is`

@@ -96,7 +96,7 @@ class FunctionCalls(Effects, ABC):
                 return self._follow(thing, code, args, site)
         except CallLimitError:
             self.active = ()
-        self.note("tangle", f"the tangle of calls in {code.name}()", site.line)
+        self.note("tangle", f"the large number of nested calls in {code.name}()", site.line)
         return self._unknown(thing, site)
 
     def _unknown(self, thing: AbstractObject, site: CallSite) -> Value:

@@ -74,7 +74,7 @@ class Conflict:
 
     @property
     def remedy(self) -> str:
-        """The next step."""
+        """Return what the user can do about the conflict."""
         return f"add --after {self.first} to %%task {self.second}"
 
 

@@ -133,7 +133,7 @@ RULES: Mapping[str, Rule] = {
             (lambda n: n.done and 0 < n.setup == n.setup_skipped, _SKIPPED),
             (lambda n: n.done and n.setup > 0 and n.setup_success == 0, _UPSTREAM_FAILED),
         ),
-        "when all have ended, and a setup task with success where there is one",
+        "when all have ended and, if one is a setup task, a setup task has succeeded",
     ),
     "always": Rule(lambda n: True, (), "at once"),
 }

@@ -39,7 +39,7 @@ class StandIn:
         self._before: tuple[object, object] = (), ()
 
     def changes(self) -> str:
-        """Return what an import has kept or changed since the last call, or ""."""
+        """Return a clause that says how an import used the kernel since the last call; "" if it changed and kept nothing."""
         if self._count() != self._before[0]:
             gc.collect()
         before, self._before = self._before, (self._count(), self._state())

@@ -41,7 +41,7 @@ def check(expression: str, names: dict[str, Any]) -> None:
 def elements(
     maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
-    """Return the values of each `--map` variable and, for each instance, the index into each of these lists.
+    """Return a list of values for each `--map` variable, and for each task instance one index into each list.
 
     Several maps are combined as a product, in which the last map varies fastest, or in step. Raises `Fail`.
     """
