@@ -1,7 +1,7 @@
-"""What all tests share: fork servers of their own, in a folder of their own, which end with the tests; PostgreSQL.
+"""Fixtures for all tests: a separate folder of fork servers, which end with the tests, and a PostgreSQL server.
 
-A PostgreSQL server is NBDAG_TEST_POSTGRES_URL's, else one of the tests' own, on a socket that nobody else sees. Where
-none is installed its tests are skipped, unless NBDAG_REQUIRE_POSTGRES=1.
+The PostgreSQL server is that of NBDAG_TEST_POSTGRES_URL, else the tests start one on a private socket. If PostgreSQL is
+not installed, its tests are skipped; with NBDAG_REQUIRE_POSTGRES=1 they fail.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from pathlib import Path
 import psutil
 import pytest
 
-SECONDS_ON_TWO_CORES = 490  # measured with `pytest -n auto`, before bytecode was kept: an upper bound
+SECONDS_ON_TWO_CORES = 490  # upper bound, measured with `pytest -n auto` before bytecode was cached
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_bytecode(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts its background jobs so, but tests interrupt runs of their own.
+        # A shell starts background jobs with SIGINT ignored, but tests interrupt runs with SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") == "load":
-        config.option.dist = "worksteal"  # neighbours stay on one worker, and share its kernels
+        config.option.dist = "worksteal"  # neighbouring tests run on one worker and share its kernels
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Return how long the whole suite takes here, and what it skips; nothing where only some tests are chosen."""
+    """Return the expected duration of the whole suite, and the skipped parts; nothing if only some tests are selected."""
     if config.args_source is not config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
         return []
     workers = len(config.getoption("tx", None) or ["this process"])
     minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, os.cpu_count() or 1) / 60
-    length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show how far it is"
+    length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show the progress"
     return [length, *(f"skipped here: {each}" for each in _missing())]
 
 
 def _missing() -> Iterator[str]:
     chromium = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
     if not (chromium or os.environ.get("NBDAG_CHROMIUM") or os.environ.get("NBDAG_REQUIRE_BROWSER")):
-        yield "tests/browser, for want of Chromium (apt-get install chromium, or set NBDAG_CHROMIUM)"
+        yield "tests/browser, because Chromium is not installed (apt-get install chromium, or set NBDAG_CHROMIUM)"
     postgres = os.environ.get("NBDAG_TEST_POSTGRES_URL") or _postgres_programs()
     if not (postgres or os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1"):
-        yield "tests on PostgreSQL, for want of a server (apt-get install postgresql, or set NBDAG_TEST_POSTGRES_URL)"
+        yield "tests on PostgreSQL, because no server is installed (apt-get install postgresql, or set NBDAG_TEST_POSTGRES_URL)"
 
 
 def _keep_bytecode(config: pytest.Config) -> None:
-    """Let the tests keep compiled modules beside pytest's cache where Python is told to write none.
+    """Let the tests write bytecode into pytest's cache folder if Python is configured to write none.
 
     The tests start some thousand processes; without bytecode each of them compiles what it imports, and the whole suite
     takes twice the processor time.
@@ -67,14 +67,14 @@ def _keep_bytecode(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def runtime() -> Iterator[Path]:
-    """Where the fork servers of this process's tests are met. A socket's path is short, so pytest's folders do not do."""
+    """Yield the folder of the fork servers' sockets; pytest's folders are too long for a socket's path."""
     with (
         tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("NBDAG_RUNTIME_DIR", folder)
         patch.setenv("NBDAG_IDLE", "120")
-        patch.setenv("NBDAG_BUILD_TIMEOUT", "600")  # its usual 30 s are short where the machine is busy
+        patch.setenv("NBDAG_BUILD_TIMEOUT", "600")  # the default of 30 s is too short on a busy machine
         for name in ("NBDAG_HOME", "NBDAG_DB_URL", "NBDAG_DEBUG"):
             patch.delenv(name, raising=False)
         yield Path(folder)
@@ -82,7 +82,7 @@ def runtime() -> Iterator[Path]:
 
 
 def end_all_of(folder: str | os.PathLike[str]) -> None:
-    """End the servers that are met in a folder, and all that they forked: their arguments name it."""
+    """Kill the servers of a folder and the processes that they forked, whose arguments contain the folder."""
     for process in psutil.process_iter():
         try:
             if any(str(folder) in word for word in process.cmdline()):
@@ -105,7 +105,7 @@ def _postgres_programs() -> Path | None:
 
 
 def _as_nobody(folder: Path) -> dict[str, str | int]:
-    """PostgreSQL refuses to run as root."""
+    """Return the arguments of subprocess that run PostgreSQL as another user than root, which it refuses."""
     if os.geteuid() != 0:
         return {}
     names = {each.pw_name for each in pwd.getpwall()}
@@ -115,7 +115,7 @@ def _as_nobody(folder: Path) -> dict[str, str | int]:
 
 
 class Postgres:
-    """A PostgreSQL server of our own, on a socket that nobody else sees."""
+    """A PostgreSQL server that the tests start, on a private socket."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.url = f"postgresql://nbdag@/postgres?host={folder}"
@@ -146,21 +146,21 @@ def _postgres() -> Iterator[Postgres]:
     programs = _postgres_programs()
     if programs is None:
         if os.environ.get("NBDAG_REQUIRE_POSTGRES") == "1":
-            pytest.fail("no PostgreSQL server is installed here, and NBDAG_REQUIRE_POSTGRES says that one must be")
-        pytest.skip("no PostgreSQL server is installed here")
+            pytest.fail("no PostgreSQL server is installed, but NBDAG_REQUIRE_POSTGRES=1 requires one")
+        pytest.skip("no PostgreSQL server is installed")
     with tempfile.TemporaryDirectory(prefix="nbdag-pg-", ignore_cleanup_errors=True) as name:
         server = Postgres(programs, Path(name))
         server.start()
         try:
             yield server
         finally:
-            with contextlib.suppress(subprocess.CalledProcessError):  # a test has stopped it
+            with contextlib.suppress(subprocess.CalledProcessError):  # a test may have stopped the server
                 server.stop()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server on which databases may be made."""
+    """Yield the URL of a PostgreSQL server on which databases can be created."""
     said = os.environ.get("NBDAG_TEST_POSTGRES_URL")
     if said:
         yield said
@@ -171,14 +171,14 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_of_its_own() -> Iterator[Postgres]:
-    """A server that the test may stop and start."""
+    """Yield a PostgreSQL server that the test may stop and start."""
     with _postgres() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_database(postgres: str) -> Iterator[Callable[[], str]]:
-    """Makes an empty database, and answers with its URL; it is gone after the test."""
+    """Yield a function that creates an empty database and returns its URL; the databases are dropped after the test."""
     from sqlalchemy import create_engine, make_url, text
 
     server = make_url(postgres).set(drivername="postgresql+psycopg")

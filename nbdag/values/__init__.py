@@ -5,17 +5,17 @@
     store.load(saved.outputs[0].digest)   # {"X": …}
 
 Each name is stored in a file of its own, except that names which share objects are stored together: the names of a
-group, and names found to share an object that can be changed. Loaded again, they share these objects as before.
+group, and names that share an object which can be changed. When they are loaded, they share these objects again.
 Values are unpickled only from the project's own store.
 
-A value refers to objects that another stored value or setup holds, so that they stay the same objects. `Origins` is
-what a process knows of the places from which its objects come. A value that would not be the same in another task is
-refused where it is stored.
+A stored value contains references to objects of other stored values and of setup, so that these remain the same
+objects. `Origins` records the sources of a process's objects. A value that would not be the same in another task is
+refused when it is stored.
 
-`references` finds these objects, `trial` the values that cannot cross, `pickling` turns objects into bytes, `files`
-stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values share, and
-`summaries` describes a value in one line. `types` is the registry of what these modules know of single types; packages
-can extend it.
+`references` finds these objects, `trial` refuses values that no other task could use, `pickling` turns objects into
+bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values
+share, and `summaries` describes a value in one line. `types` is the registry of rules for types; packages can extend
+it.
 """
 
 from __future__ import annotations
@@ -74,18 +74,18 @@ __all__ = [
 
 @error
 class UnstorableError(NbdagError):
-    """A value that a later task needs cannot cross to it."""
+    """A value cannot be passed to the later task that needs it."""
 
     name: str
     type: str
-    reader: str | None  # the task that needs it, if known
+    reader: str | None  # the task that needs the value, if known
     why: str
     remedy: str = "make it in a %%setup cell, or make and use it within one task"
     template = "{name!r}, which {needed_by} needs, is a {type} and cannot be stored ({why}): {remedy}"
 
     @property
     def needed_by(self) -> str:
-        """Return the task that needs the value."""
+        """Return words for the task that needs the value."""
         return f"task {self.reader}" if self.reader else "a later task"
 
 
@@ -104,8 +104,8 @@ class Saved:
 
     outputs: tuple[StoredOutput, ...]
     sharing: tuple[Sharing, ...] = ()  # between names of different groups
-    pickled: Mapping[str, Pickled] = field(default_factory=dict)  # the pickle of each name by itself
-    too_large: tuple[str, ...] = ()  # names whose values are too large to find out what they share
+    pickled: Mapping[str, Pickled] = field(default_factory=dict)  # key: name; value: pickle of its value alone
+    too_large: tuple[str, ...] = ()  # names whose values are too large for the check of shared objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class ValueStore:
         """Store values by name.
 
         `groups` are names to store together. `readers` maps names to the tasks that need them, for error messages.
-        `namespace` is the notebook's. Raises `UnstorableError` and `StoreWriteError`.
+        `namespace` is the namespace of the notebook. Raises `UnstorableError` and `StoreWriteError`.
         """
         with using_namespace(namespace):
             return _Saving(self, values, readers or {}, origins or Origins()).save(groups)
@@ -134,15 +134,15 @@ class ValueStore:
     def load(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> dict[str, Any]:
-        """Return the values stored under a digest, by name. Arrays are not copied, and changes of them stay local."""
+        """Return the values stored under a digest, by name. Arrays are not copied; the store does not see changes."""
         return self.open(digest, namespace=namespace, origins=origins).values
 
     def open(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> Loaded:
-        """Return what `load` returns, with the memory that holds it.
+        """Return the same values as `load`, with the memory that holds them.
 
-        With `origins`, a value that was loaded before is not loaded again.
+        With `origins`, a value is loaded only once per process.
         """
         known = origins if origins is not None else Origins()
         if digest not in known.loaded:
@@ -151,9 +151,9 @@ class ValueStore:
         return known.loaded[digest]
 
     def touch_if_stored(self, digest: str) -> bool:
-        """Return whether a value and those that it refers to are still stored.
+        """Return whether a value is still stored, with all values that it refers to.
 
-        If so, mark them as recently used, so that `nbdag gc` keeps them.
+        If so, mark these values as recently used, so that `nbdag gc` keeps them.
         """
         try:
             needed = self.needed([digest])
@@ -168,7 +168,7 @@ class ValueStore:
         return follow(digests, lambda digest: store.about(digest).get("refers", ()))
 
     def in_use(self, digests: Iterable[str]) -> set[str]:
-        """Return what `needed` returns. A missing or damaged value is returned, too, and refers to nothing."""
+        """Return the same digests as `needed`, but treat a missing or damaged value as one without references."""
         store = files.files(self.root)
 
         def refers(digest: str) -> Sequence[str]:
@@ -181,7 +181,7 @@ class ValueStore:
         return follow(digests, refers)
 
     def damaged(self, digests: Iterable[str]) -> list[str]:
-        """Read values whole; return the digests of those that are missing or differ from their digests."""
+        """Read values completely; return the digests of values that are missing or damaged."""
         store = files.files(self.root)
         found = []
         for digest in digests:
@@ -219,7 +219,7 @@ class _Saving:
         self._values = values
         self._readers = readers
         self._origins = origins
-        self._paths: tuple[str, ...] | None = None  # that end with this process
+        self._paths: tuple[str, ...] | None = None  # temporary paths that are deleted when this process ends
 
     def save(self, groups: Iterable[Sequence[str]]) -> Saved:
         groups = list(groups)
@@ -307,7 +307,7 @@ class _Saving:
             one = pickled[names[0]]
         else:
             referrer = Referrer(references, self._origins.nans() if nans else None) if refers or nans else None
-            # The owner of memory first, so that views of it can be stored as views.
+            # Values that own memory come first, so that views of it can be stored as views.
             ordered = sorted(names, key=lambda name: _is_view(self._values[name]))
             one = dump({name: self._values[name] for name in ordered}, keep_memo=True, refer=referrer)
             if referrer is not None and referrer.digests:
@@ -320,7 +320,7 @@ class _Saving:
         return digest
 
     def _try(self, names: Sequence[str], digest: str, pickled: Pickled) -> None:
-        """Load a value as its readers will. Raises `UnstorableError` if that fails or if something is lost."""
+        """Load a value like its readers will do. Raises `UnstorableError` if that fails or loses data."""
         try:
             loaded = self._store.open(digest)
         except UnreadableValueError as why:
@@ -334,7 +334,7 @@ class _Saving:
             raise self._refused(self._culprit(names, pickled), refusal_of_loaded)
 
     def _culprit(self, names: Sequence[str], pickled: Pickled | None = None) -> str:
-        """Return the name, of those stored together, whose value by itself cannot be loaded, or loses something."""
+        """Return the name, among names stored together, whose value alone cannot be loaded or loses data."""
         for name in names[:-1]:
             alone = dump({name: self._values[name]}, keep_memo=True)
             unpickler = NotebookUnpickler(alone.data, [memoryview(bytearray(buffer)) for buffer in alone.buffers])

@@ -1,7 +1,7 @@
 """The built-in rules of the registry of types: Python's own types, numpy, pandas, pyarrow and polars.
 
-numpy pickles a view as an array of its own, so that a change of one no longer shows in the other. Where the array that
-owns the memory is in the same pickle, a view is stored as a view of it.
+numpy pickles a view as a separate array, so that a change of the array would no longer change the view. If the array
+that owns the memory is in the same pickle, a view is therefore stored as a view of that array.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .type_rule import PickleState, Refusal, TypeRule
 
 
 def _array_reduce(array: Any, state: PickleState) -> Any:
-    """Return how to pickle an array as a view of one pickled before; None if it is no view, or its owner is not."""
+    """Return how to pickle an array as a view of an array in the pickle; None if it is not such a view."""
     if not _is_plain_array(array) or id(array) in state.unshared:
         return None
     owner = _owner(array)
     pickled = state.owners.get(id(owner))
     if pickled is None or pickled is array:
-        if array.nbytes == owner.nbytes:  # a loaded array is itself a view, of the memory that the file is mapped to
+        if array.nbytes == owner.nbytes:  # a loaded array is itself a view, of the memory-mapped file
             state.owners[id(owner)] = array
         return None
     if not pickled.flags.c_contiguous or array.dtype.hasobject:
@@ -62,11 +62,11 @@ def _arrays_overlap(one: Any, other: Any) -> bool:
 
 
 def _block_values(block: Any) -> Iterable[object]:
-    return (block.values,)  # pandas copies them before it changes them
+    return (block.values,)  # pandas copies the values of a block before changing them
 
 
 def _frame_content(frame: Any) -> object:
-    """Return all of a data frame except the layout of its blocks, which pandas changes by itself."""
+    """Return the content of a data frame without the layout of its blocks, which pandas changes implicitly."""
     columns = [frame.iloc[:, number].array for number in range(frame.shape[1])]
     return type(frame).__name__, frame.index, frame.columns, columns, frame.attrs
 
@@ -98,7 +98,7 @@ def _open_file(file: Any) -> Refusal | None:
 
 
 def _in_memory(file: object) -> None:
-    """Return None: a file in memory crosses with its content."""
+    """Return None: a file in memory can be passed on, with its content."""
 
 
 def _temporary(value: Any) -> Refusal:
@@ -129,11 +129,11 @@ def _frame_attributes(frame: Any) -> Refusal | None:
 
 
 def _connection_content(connection: Any) -> object:
-    """Return how much was changed through a connection to a database in memory. Others see a database in a file."""
+    """Return the number of changes through a connection to an in-memory database; a file is shared anyway."""
     try:
         in_memory = all(not file for _, _, file in connection.execute("PRAGMA database_list"))
         return id(connection), connection.total_changes if in_memory else None
-    except Exception:  # closed, or of another thread
+    except Exception:  # the connection is closed, or belongs to another thread
         return id(connection)
 
 

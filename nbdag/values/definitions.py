@@ -18,7 +18,7 @@ _OF_PYTHON = frozenset(
     (
         *("__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
         *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl"),
-        "__slotnames__",  # copyreg sets it when an instance is pickled
+        "__slotnames__",  # copyreg sets this when an instance is pickled
     )
 )
 
@@ -32,7 +32,7 @@ def _text(obj: object, depth: int) -> str:
     if depth == 0:
         return "…"
     if isinstance(obj, types.FunctionType):
-        attributes = tuple(sorted(vars(obj).items()))  # such as a count of the calls
+        attributes = tuple(sorted(vars(obj).items()))  # function attributes, such as a count of the calls
         parts = (obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj), *attributes)
         return f"def{_all(parts, depth)}"
     if isinstance(obj, types.CodeType):
@@ -55,7 +55,7 @@ def _text(obj: object, depth: int) -> str:
         return f"{type(obj).__name__}{_all(obj, depth)}"
     if isinstance(obj, dict):
         return f"dict{_all(obj.items(), depth)}"
-    if isinstance(obj, set | frozenset):  # sorted, since the order of a set differs between processes
+    if isinstance(obj, set | frozenset):  # sorted, because the order of a set differs between processes
         return f"set({sorted(_text(item, depth - 1) for item in obj)})"
     return f"a {type(obj).__module__}.{type(obj).__qualname__}"
 

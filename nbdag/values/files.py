@@ -3,11 +3,11 @@
 A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
 disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with its
-digest when it first reads it, and when it would write it again: a damaged file is then replaced. xxh3 reads about
-10 GB/s, so this costs little beside the memory traffic of the value itself.
+digest before its first read of the file, and before it skips writing a value that is already stored; it replaces a
+damaged file. xxh3 reads about 10 GB/s, so the comparison takes little time compared with reading the value.
 
 A local file is read through a private memory map. Its arrays are not copied, and a process that changes them changes
-its own copies of the pages. `Region` finds out which pages are still those of the file.
+its own copies of the pages. `Region` detects the pages that are unchanged.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from .memory import address_of, written_to
 
 ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
 _MAGIC = b"nbdag-value-2\n"
-_MAGIC_1 = b"nbdag-value-1\n"  # of files whose digest does not cover the sizes of their parts
+_MAGIC_1 = b"nbdag-value-1\n"  # first format: the digest does not cover the sizes of the parts
 _LENGTH = struct.Struct("<Q")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 @error
 class StoreWriteError(NbdagError):
-    """The store of values cannot be written."""
+    """The value store cannot be written."""
 
     root: str
     why: OSError
@@ -47,7 +47,7 @@ class StoreWriteError(NbdagError):
 
     @property
     def reason(self) -> str:
-        """Return the system's reason in lower case."""
+        """Return the operating system's message in lower case."""
         return (self.why.strerror or str(self.why)).lower()
 
 
@@ -57,7 +57,7 @@ class LostValueError(NbdagError):
 
     digest: str
     root: str
-    why: str  # such as "is missing"
+    why: str  # a predicate such as "is missing"
     template = "the stored value {digest:.12}… {why} in {root}: clear the task that made it, so that it runs again"
 
 
@@ -69,7 +69,7 @@ class Content:
     pickle: memoryview
     buffers: tuple[memoryview, ...]
     region: Region
-    version: int = 2  # of the file's format
+    version: int = 2  # version of the file's format
 
 
 class Region:
@@ -78,7 +78,7 @@ class Region:
     def __init__(self, memory: mmap.mmap, source: Path | None) -> None:
         self._memory = memory
         self._source = source
-        self._spans: dict[int, tuple[int, int]] = {}  # address of a buffer → (offset in the file, length)
+        self._spans: dict[int, tuple[int, int]] = {}  # key: address of a buffer; value: offset in the file, and length
 
     def add_buffer(self, buffer: memoryview, offset: int) -> None:
         """Record a buffer and its offset in the file."""
@@ -87,7 +87,7 @@ class Region:
     def unchanged_span(self, buffer: memoryview) -> tuple[int, int] | None:
         """Return the (offset, length) in the file that this memory was mapped from; None if it has changed since.
 
-        None as well if the memory is not part of this region.
+        Return None also if the memory is not part of this region.
         """
         if self._source is None:
             return None
@@ -127,7 +127,7 @@ class Files(Protocol):
         """Return the description of a stored content, without reading all of it. Raises `LostValueError`."""
 
     def touch_if_stored(self, digest: str) -> bool:
-        """Return whether it is still stored; if so, mark it as recently used."""
+        """Return whether a content is still stored; if so, mark it as recently used."""
 
     def digests(self) -> Iterator[str]:
         """Yield the digests of all stored contents."""
@@ -144,7 +144,8 @@ def files(root: str) -> Files:
 def digest_of(about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
     """Return the digest of a content: its description, the sizes of its parts, and the parts.
 
-    xxh3 instead of SHA: it is as fast as memory, and nobody gains by a collision in the project's own store.
+    The hash is xxh3, not SHA, because it is as fast as memory, and the project's own store needs no protection against
+    forged collisions.
     """
     sizes = [memoryview(part).nbytes for part in parts]
     return _digest(json.dumps([about, sizes], sort_keys=True), parts)
@@ -170,9 +171,7 @@ class LocalFiles:
         digest = digest_of(about, parts)
         path = self._path(digest)
         try:
-            if self._is_whole(digest) and self.touch_if_stored(
-                digest
-            ):  # `nbdag gc` keeps values that were used recently
+            if self._is_whole(digest) and self.touch_if_stored(digest):  # so `nbdag gc` keeps it
                 return digest
             make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
@@ -196,7 +195,7 @@ class LocalFiles:
         try:
             known = _identity(path) in _verified
             os.utime(path)
-            if known:  # the new time is part of the identity
+            if known:  # the identity contains the file's time, which has just changed
                 _verified.add(_identity(path))
         except OSError:
             return False
@@ -229,7 +228,7 @@ class LocalFiles:
 
 
 def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int, int]:
-    """Return what changes when another file takes this one's place, or when it is written to."""
+    """Return values that change when a file is replaced or written to."""
     found = os.fstat(file) if isinstance(file, int) else file.stat()
     return str(path or file), found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -249,7 +248,9 @@ class RemoteFiles:
         draft = f"{path}.{secrets.token_hex(4)}.part"
         try:
             size = sum(len(piece) for piece in _pieces(about, parts))
-            if self._fs.exists(path) and self._fs.size(path) == size:  # its content would have to be fetched
+            if (
+                self._fs.exists(path) and self._fs.size(path) == size
+            ):  # only the size is compared, because comparing the content would require a download
                 return digest
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             try:
@@ -271,7 +272,7 @@ class RemoteFiles:
             _verify(content, digest, self.root)
         except LostValueError:
             with contextlib.suppress(Exception):
-                self._fs.rm(self._path(digest))  # so that it is written again
+                self._fs.rm(self._path(digest))  # removed, so that a task writes the value again
             raise
         return content
 
@@ -316,7 +317,7 @@ def _verify(content: Content, digest: str, root: str) -> None:
 
 
 def _checked(digest: str) -> str:
-    if not _DIGEST.fullmatch(digest):  # it becomes part of a path
+    if not _DIGEST.fullmatch(digest):  # the digest becomes part of a path, so it must not contain other characters
         raise ValueError(f"not a digest: {digest[:40]!r}")
     return digest
 

@@ -2,8 +2,8 @@
 
 A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
 be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. Of an object that cannot be pickled, the attributes count if its class is the notebook's own, and otherwise what
-the rule of its type returns. Without a rule it counts by identity, since libraries change such objects by themselves.
+blocks. An object that cannot be pickled is fingerprinted by its attributes if the notebook defines its class, else by
+the rule of its type. Without a rule it counts by identity, because libraries change such objects implicitly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def small_fingerprint(obj: object) -> bytes | None:
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
-    """Return a digest that stays equal while the object is unchanged; None if that cannot be found out.
+    """Return a digest that is equal as long as the object is unchanged; None if it cannot be computed.
 
     Unchanged memory in `regions` is not read.
     """
@@ -69,7 +69,7 @@ class _Limited:
 
 
 class _Hashing(io.RawIOBase):
-    """A file that hashes what is written and keeps nothing."""
+    """A file that hashes the bytes written to it and does not store them."""
 
     def __init__(self, state: _Limited) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         super().__init__(file, 5, buffers)
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return a replacement for objects whose pickle has less than their state, or more."""
+        """Return a replacement for an object whose pickle contains more or less than its state."""
         if isinstance(obj, types.FunctionType):
             if obj.__globals__ is not user_namespace():
                 return super().reducer_override(obj)
@@ -115,10 +115,10 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
 
 class _Tolerant(_Fingerprinter):
-    """A fingerprinter that takes what cannot be pickled by its identity."""
+    """A fingerprinter that uses the identity of objects that cannot be pickled."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return a replacement for objects that cannot be pickled."""
+        """Return a replacement for an object that cannot be pickled."""
         if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
             return super().reducer_override(obj)
         if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
@@ -138,7 +138,7 @@ def _is_plain(cls: type) -> bool:
 class _Empty: ...
 
 
-# Markers of these replacements in the pickle.
+# Markers in the pickle, one for each kind of replacement.
 class _Opaque: ...
 
 

@@ -1,7 +1,7 @@
 """Addresses of buffers, and detection of writes to a memory-mapped file.
 
-Linux records whether a page of a private file map is still a page of the file or a copy of the process's own. So an
-array of gigabytes is known to be unchanged without reading it. On other systems every page counts as written to.
+Linux records whether a page of a private file map is still a page of the file or a private copy. So an array of
+gigabytes is known to be unchanged without reading it. On other systems every page counts as written to.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def written_to(address: int, length: int) -> bool:
                 data = pages.read(count * _ENTRY)
                 if len(data) < count * _ENTRY:
                     return True
-                # A set, since most entries are equal: those of pages that were never touched.
+                # A set, because most entries are equal: pages that were never accessed have the same entry.
                 if any(entry & (_PRESENT | _SWAPPED) and not entry & _OF_FILE for entry in set(array.array("Q", data))):
                     return True
     except OSError:

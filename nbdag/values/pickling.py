@@ -1,7 +1,7 @@
 """Conversion of objects to bytes and back, so that a value means the same in another kernel.
 
-Pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a notebook differ
-from definitions of a module, so this pickler treats three cases differently:
+The format is pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a
+notebook differ from those of a module, so this pickler changes three cases:
 
 - A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run there. The
   names that it uses are set there only if they are not set yet.
@@ -10,8 +10,8 @@ from definitions of a module, so this pickler treats three cases differently:
 - Small data that such a function uses is pickled with it. Large data is not: a task that calls the function reads
   these names and gets them as inputs.
 
-References to objects that other pickles hold, or that setup makes, are the business of `references`: a pickler that is
-given references writes them in place of the objects.
+`references` finds objects that other pickles or setup hold: a pickler writes the references that it is given in place
+of such objects.
 
 This module does not use files.
 """
@@ -51,7 +51,7 @@ def user_namespace() -> MutableMapping[str, Any]:
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use this namespace as the notebook's within the block; None: the one in use, which is `__main__`'s at first."""
+    """Use a namespace as the notebook's within the block; None keeps the current one, which is initially `__main__`."""
     token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
@@ -65,9 +65,9 @@ class Pickled:
 
     data: bytes
     buffers: list[memoryview]  # contiguous, flat
-    memo: Mapping[int, object]  # the objects in the pickle by id, kept alive
-    # Ids of objects that do not count as parts of this object: those that are copied before it changes them, and those
-    # that belong to a class but are in the pickles of its instances (pandas' `_metadata`).
+    memo: Mapping[int, object]  # key: id; value: object in the pickle, kept alive
+    # Ids of objects in the pickle that two values may share without harm: objects that are copied before a change, and
+    # objects of a class that are in the pickles of its instances (pandas' `_metadata`).
     unshared: set[int] = field(default_factory=set)
     numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
@@ -78,7 +78,7 @@ class Pickled:
 
 
 def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any] | None = None) -> Pickled:
-    """Return an object of the notebook as bytes. Raises any error that its classes raise.
+    """Return an object of the notebook as bytes. Raises any error that the pickle methods of its classes raise.
 
     `refer` returns what to write in place of an object, or None to write the object itself.
     """
@@ -86,7 +86,8 @@ def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any]
     buffers: list[memoryview] = []
     pickler = NotebookPickler(target, buffers=buffers) if refer is None else _Referring(target, buffers, refer)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as that of itertools on being pickled, which the user did not ask for
+        # Warnings such as the deprecation of pickling itertools do not concern the user.
+        warnings.simplefilter("ignore")
         pickler.dump(obj)
     numbered = pickler.memo.copy() if keep_memo else {}
     memo = {key: kept for key, (_, kept) in numbered.items()}
@@ -94,9 +95,9 @@ def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any]
 
 
 class NotebookUnpickler(pickle.Unpickler):
-    """Loads what `dump` wrote. `resolve` returns the object for what `refer` returned.
+    """Loads a pickle that `dump` wrote. `resolve` returns the object of a reference that `refer` returned.
 
-    Its memo, the objects by their number in the pickle, stays for references to these objects.
+    The memo (objects by their number in the pickle) is kept, because references need it.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class NotebookUnpickler(pickle.Unpickler):
         self.definitions = _Definitions()
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return an object of a module; in place of `_definition`, what also records the definitions."""
+        """Return an object of a module; `_definition` is replaced by a function that also records the definition."""
         found = super().find_class(module, name)
         return self.definitions if found is _definition else found
 
@@ -128,7 +129,7 @@ class NotebookUnpickler(pickle.Unpickler):
             return super().load()
         finally:
             if builtins is not None:
-                namespace["__builtins__"] = builtins  # cloudpickle replaces it
+                namespace["__builtins__"] = builtins  # cloudpickle replaces `__builtins__`
 
     def memo_copy(self) -> dict[int, object]:
         """Return the objects of the pickle by their number in it."""
@@ -138,7 +139,7 @@ class NotebookUnpickler(pickle.Unpickler):
 
 
 class _Definitions:
-    """The functions and classes of the notebook that one pickle needs. It loads them as `_definition` does."""
+    """The functions and classes of the notebook that one pickle needs, loaded like `_definition` does."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Any, str]] = []
@@ -149,7 +150,7 @@ class _Definitions:
         return found
 
     def are_unchanged(self) -> bool:
-        """Return whether no attribute of these classes has changed since, such as a count of instances."""
+        """Return whether no attribute of these classes, such as a count of instances, has changed since loading."""
         return all(definition_digest(obj) == shape for obj, shape in self._found)
 
 
@@ -217,7 +218,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
 
 
 class _Referring(NotebookPickler):
-    """A pickler that writes references. A class of its own, since pickle calls `persistent_id` for every object."""
+    """A pickler that writes references; a separate class, because pickle calls `persistent_id` for every object."""
 
     def __init__(self, file: Any, buffers: list[memoryview], refer: Callable[[object], Any]) -> None:
         super().__init__(file, buffers=buffers)
@@ -227,7 +228,7 @@ class _Referring(NotebookPickler):
         """Return what to write in place of an object; None to pickle it."""
         reference = self._refer(obj)
         if reference is not None and (rule := rule_of(obj)).reduce is not None:
-            rule.reduce(obj, self.state)  # so that views of this memory are stored as views of it
+            rule.reduce(obj, self.state)  # called so that views of this object's memory are stored as views
         return reference
 
 
@@ -244,7 +245,7 @@ class _ByValue(NotebookPickler):
 
 
 def _of_the_class(cls: Any) -> list[int]:
-    if cls.__module__ == "__main__":  # its attributes may be replaced
+    if cls.__module__ == "__main__":  # the attributes of a notebook's class may be replaced
         return _members(cls)
     return _members_of_library_class(cls)
 
@@ -292,7 +293,7 @@ _in_small_data: contextvars.ContextVar[bool] = contextvars.ContextVar("inside sm
 
 def small_pickle(value: object) -> bytes | None:
     """Return a value's pickle; None if it is large or cannot be pickled."""
-    if _in_small_data.get():  # data with a function that uses data: do not follow further
+    if _in_small_data.get():  # nested data: a function in the data of a function is pickled without data
         return None
     target = _Limited()
     token = _in_small_data.set(True)
@@ -308,7 +309,7 @@ def small_pickle(value: object) -> bytes | None:
 def _function_by_name(function: types.FunctionType, pending: set[int]) -> Any:
     """Return how to pickle a function by name and by value.
 
-    Default arguments that can be changed are pickled beside it, so that they stay the objects that other values hold.
+    Mutable default arguments are pickled separately, so that they remain the same objects as in other values.
     """
     made = (function.__qualname__, definition_digest(function))
     if id(function) in pending:  # a default argument holds the function itself
@@ -334,7 +335,7 @@ def _by_value(obj: types.FunctionType | type, outside: Mapping[int, int] | None 
     except RefusedError:
         raise
     except Exception:
-        return None  # it is only needed if the loading notebook does not define it
+        return None  # the pickle by value is needed only if the loading notebook does not define the function
     return target.getvalue()
 
 
@@ -351,17 +352,17 @@ class MissingDefinitionError(AttributeError):
 
     def __str__(self) -> str:
         return (
-            f"{self.args[0]!r} is needed by a value and is not defined here, nor could it travel with the value; "
+            f"{self.args[0]!r} is needed by a value, but is not defined here and could not be stored with the value; "
             "define it in a %%setup cell"
         )
 
 
-# By the pickle and the ids of the default arguments, which are kept alive.
+# Key: the pickle and the ids of the default arguments, which are kept alive.
 _Unpickled = dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]]
 
 
 class Namespace(dict[str, Any]):
-    """A notebook's namespace outside of a kernel, such as that of the values of one task in a program."""
+    """A notebook's namespace outside of a kernel, used when a program loads the values of a task."""
 
     def __init__(self) -> None:
         super().__init__({"__name__": "__main__", "__builtins__": __builtins__})

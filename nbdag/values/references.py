@@ -1,16 +1,16 @@
 """References from a stored value to objects of other stored values, of setup and of modules.
 
 A task that was given `start` and makes `graph = {start: 1}` stores `graph` with a reference to the stored `start`, so
-that a task which is given both finds `start` in `graph`. The same holds for objects that setup makes, for sentinels of
-modules, and for NaN, which Python's containers compare by identity.
+that a task which is given both finds `start` in `graph`. The same holds for objects that setup creates, for sentinels
+of modules, and for NaN, which Python's containers compare by identity.
 
-- An object of another stored value is referred to by that value's digest and the object's number in its pickle. This
-  holds only while the object, and the classes that its value needs, are what was stored: one that has changed since is
-  stored by value.
-- An object of setup that is small and has not changed is referred to by its name. The pickle has it by value, too,
-  which is used where setup makes another value, or none.
+- An object of another stored value is referred to by that value's digest and the object's number in its pickle. The
+  object, and the classes that its value needs, must be unchanged since they were stored; a changed object is stored by
+  value.
+- An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by
+  value, for kernels in which setup creates a different value or none.
 
-`Origins` knows where the objects of a process come from. A process loads each stored value once, so that references
+`Origins` records the sources of a process's objects. A process loads each stored value once, so that references
 from several values lead to one object.
 """
 
@@ -28,10 +28,10 @@ from .fingerprints import fingerprint, small_fingerprint
 from .pickling import NotebookUnpickler, Pickled, is_definition, small_pickle, user_namespace
 from .types import rule_of
 
-MAX_COMPARED = 200  # objects of one stored value that are compared one by one
-MAX_NANS = 1000  # of one pickle, numbered so that they keep their identity
+MAX_COMPARED = 200  # most objects of one stored value that are compared one by one
+MAX_NANS = 1000  # most NaNs of one pickle that get a number to preserve their identity
 _TABLES = ("pandas", "numpy", "polars", "pyarrow", "scipy", "sklearn")
-_NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # how a pickle begins a NaN
+_NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # the opcodes of a NaN in a pickle
 
 # The forms of a reference: the first item is its kind.
 _VALUE = "value"  # digest, number of the object in the pickle
@@ -50,12 +50,12 @@ class Loaded:
     values: dict[str, Any]
     region: Region  # the memory that holds its arrays
     unpickler: NotebookUnpickler | None = None
-    nans: Mapping[int, float] = field(default_factory=dict)  # by their number in the pickle
+    nans: Mapping[int, float] = field(default_factory=dict)  # key: number in the pickle
     _objects: dict[int, object] | None = None
 
     @property
     def objects(self) -> Mapping[int, object]:
-        """Return the objects of its pickle by their number."""
+        """Return the objects in the value's pickle by their number."""
         if self._objects is None:
             self._objects = self.unpickler.memo_copy() if self.unpickler is not None else {}
         return self._objects
@@ -65,11 +65,12 @@ class Loaded:
 class Origins:
     """The places from which the objects of this process come: stored values, and names that setup set."""
 
-    loaded: dict[str, Loaded] = field(default_factory=dict)  # by digest
-    setup: dict[str, object] = field(default_factory=dict)  # by name
+    loaded: dict[str, Loaded] = field(default_factory=dict)  # key: digest
+    setup: dict[str, object] = field(default_factory=dict)  # key: name
     handlers: set[int] = field(default_factory=set)  # ids of the handlers of loggers that setup made
-    _prints: dict[str, bytes | None] = field(default_factory=dict)  # of objects of setup, before the cell
-    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # by name and fingerprint
+    # Fingerprints of the objects of setup before the cell, by name.
+    _prints: dict[str, bytes | None] = field(default_factory=dict)
+    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # key: name and fingerprint
 
     def add_setup(self, names: Mapping[str, object]) -> None:
         """Record what setup, parameters and definitions have set, before the cell runs."""
@@ -90,7 +91,7 @@ class Origins:
     # -- loading ------------------------------------------------------------------------------------------------
 
     def resolve(self, reference: Reference, nans: dict[int, float], open: Callable[[str], Loaded]) -> object:
-        """Return the object of a reference. `nans` are those of the pickle that is being loaded."""
+        """Return the object of a reference. `nans` are the NaNs of the pickle that is being loaded."""
         kind, *rest = reference
         if kind == _VALUE:
             digest, number = rest
@@ -113,7 +114,7 @@ class Origins:
 
     def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
         if (name, print) not in self._from_setup:
-            names = self.setup or user_namespace()  # a name of setup may have been set to an input meanwhile
+            names = self.setup or user_namespace()  # an input may have replaced the object of a name in the namespace
             here = name in names and small_fingerprint(names[name]) == print
             self._from_setup[name, print] = names[name] if here else pickle.loads(data)
         return self._from_setup[name, print]
@@ -175,11 +176,11 @@ class Referrer:
     def __init__(self, references: Mapping[int, Reference], nans: Mapping[int, Reference] | None) -> None:
         self._get = references.get
         self._known = nans
-        self.numbered: dict[int, tuple[int, float]] = {}  # by id: number, and the NaN, kept alive
+        self.numbered: dict[int, tuple[int, float]] = {}  # key: id; value: number, and the NaN, kept alive
         self.digests: set[str] = set()
 
     def __call__(self, obj: Any) -> Reference | None:
-        """Return what to write in place of an object; None to pickle it."""
+        """Return the reference to write in place of an object, or None to pickle the object."""
         if type(obj) is float:
             return self._nan(obj) if obj != obj and self._known is not None else None
         reference = self._get(id(obj))
@@ -201,7 +202,7 @@ class Referrer:
 
 
 def has_nan(pickled: Pickled, value: object) -> bool:
-    """Return whether a value may hold a NaN whose identity counts: in the tables of libraries, it does not."""
+    """Return whether a value may hold a NaN whose identity matters, which NaNs in arrays and tables do not."""
     if type(value).__module__.partition(".")[0] in _TABLES:
         return False
     return any(start in pickled.data for start in _NANS)
@@ -213,19 +214,19 @@ def is_nan(value: object) -> bool:
 
 
 def _has_identity(obj: Any) -> bool:
-    """Return whether it matters that two values hold this very object, rather than equal ones."""
+    """Return whether two values must hold the same object, not only equal objects."""
     if isinstance(obj, types.FunctionType):
         return obj.__globals__ is user_namespace() and not is_definition(obj, user_namespace())
     return not rule_of(obj).immutable
 
 
 def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]) -> Iterator[int]:
-    """Yield the ids of the objects that are what was stored."""
+    """Yield the ids of objects that are unchanged since they were stored."""
     if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
         return
     try:
         stored = reload(digest)
-    except Exception:  # it was deleted meanwhile
+    except Exception:  # the stored value was deleted
         return
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits

@@ -1,8 +1,8 @@
 """Detection of objects that two values share and that can be changed.
 
-`b = {"data": a}` makes a list part of two values: stored apart, they would be two lists. The objects in the pickles of
-both values are compared. Immutable objects do not count, nor do arrays that pandas copies before it changes them; the
-registry of types lists both.
+After `b = {"data": a}`, the list `a` is part of two values; if these were stored separately, they would hold two lists.
+The objects in the pickles of both values are compared. Immutable objects do not count, nor do arrays that pandas copies
+before it changes them; the registry of types lists both.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .pickling import Pickled
 from .summaries import type_name
 from .types import rule_of
 
-MAX_PICKLES = 1 << 30  # bytes of pickles above which the check would take too long
+MAX_PICKLES = 1 << 30  # bytes of pickles; above this, the check would take too long
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
-_MAX_OVERLAPS = 100  # objects of one value whose memory is compared
+_MAX_OVERLAPS = 100  # most objects of one value whose memory is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) 
 
 
 def too_large(pickled: Mapping[str, Pickled]) -> list[str]:
-    """Return the names of values that are too large to find out what they share."""
+    """Return the names of values that are too large for the check of shared objects."""
     if len(pickled) < 2:
         return []
     return [name for name, value in pickled.items() if len(value.data) > MAX_PICKLES]
@@ -83,12 +83,12 @@ def _is_data(obj: Any) -> bool:
 
 
 def _is_function(obj: object) -> bool:
-    """Return whether this is a function, of a compiled library for instance."""
+    """Return whether an object is a function, including functions of compiled libraries."""
     return callable(obj) and hasattr(obj, "__qualname__")
 
 
 def _has_state(cls: type, obj: object) -> bool:
-    """Return whether an object has attributes, slots, or state of its own that only its C type knows."""
+    """Return whether an object has attributes, slots, or internal state of a C type."""
     frozen = getattr(cls, "__dataclass_params__", None)
     if frozen is not None and frozen.frozen:
         return False

@@ -17,7 +17,7 @@ from typing import Any
 from .types import rule_of
 
 MAX_LENGTH = 120  # characters
-REPR_TIMEOUT = 1.0  # seconds for the repr of a class that is not Python's own
+REPR_TIMEOUT = 1.0  # seconds for the repr of a class outside Python's builtins
 
 
 def type_name(obj: object) -> str:
@@ -67,7 +67,7 @@ def _count(number: int) -> str:
 
 
 class _Bounded(reprlib.Repr):
-    """A repr that reads no more of a value than it shows."""
+    """A repr that reads only the part of a value that it shows."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The check that a value can cross to another task, made where the value is stored.
+"""The check that a value can be passed to another task, done when the value is stored.
 
-A value whose type is not known to load as it was is loaded once on trial: an exception whose `__init__` takes other
-arguments than it passes on cannot be made again, and the pickle of an array's subclass drops its attributes. Other
-values load, but are worth nothing elsewhere: a path in a temporary directory, a logger without its handlers.
+A value is loaded once on trial unless its type is known to load unchanged. For instance, an exception whose `__init__`
+takes other arguments than it passes to its base class cannot be loaded, and the pickle of an array's subclass drops its
+attributes. Other values can be loaded but not used: a path in a temporary directory, a logger without its handlers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .pickling import Pickled, user_namespace
 from .type_rule import Refusal
 from .types import rule_for
 
-# Packages whose own classes are known to load as they were.
+# Packages whose classes are known to load unchanged.
 _KNOWN = sys.stdlib_module_names | {"numpy", "pandas", "pyarrow", "polars", "scipy", "sklearn", "matplotlib", "_io"}
 _PROTOCOL = (
     "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__new__",
@@ -30,7 +30,7 @@ _PROTOCOL = (
 
 
 def needs_trial(pickled: Pickled) -> bool:
-    """Return whether a value has to be loaded on trial."""
+    """Return whether a value must be loaded on trial."""
     kinds: set[Any] = {*map(type, pickled.memo.values())}  # Any: mypy doubts that classes hash
     return any(map(_is_doubtful, kinds))
 
@@ -48,7 +48,7 @@ def _is_doubtful(cls: Any) -> bool:
 
 
 def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | None:
-    """Return the refusal of a value that has lost an attribute on the way through its pickle."""
+    """Return the refusal of a value whose pickle has lost an attribute, or None."""
     for number, obj in pickled.numbered:
         kept = getattr(obj, "__dict__", None)
         if not kept or isinstance(obj, type | types.FunctionType | types.ModuleType) or number not in loaded:
@@ -66,7 +66,7 @@ def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | 
 
 
 def _is_intended(cls: type, name: str) -> bool:
-    """Return whether the class itself decides what its pickle has, or the attribute is a cache."""
+    """Return whether the class omits the attribute from its pickle on purpose, or the attribute is a cache."""
     own = str(cls.__module__).partition(".")[0]
     if isinstance(getattr(cls, name, None), functools.cached_property):
         return True
@@ -79,7 +79,7 @@ def _is_intended(cls: type, name: str) -> bool:
 
 
 def useless_elsewhere(pickled: Pickled, handlers: Iterable[int], temporary: Iterable[str]) -> Refusal | None:
-    """Return the refusal of a value that another task could load and not use.
+    """Return the refusal of a value that another task could load but not use, or None.
 
     `handlers` are the ids of handlers of loggers that setup made, `temporary` the paths that end with this process.
     """

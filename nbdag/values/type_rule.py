@@ -1,4 +1,4 @@
-"""The form of a rule of the registry of types."""
+"""The class of the rules in the registry of types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 @dataclass(slots=True)
 class PickleState:
-    """What the `reduce` functions of one pickle share."""
+    """State that the `reduce` functions share while one pickle is written."""
 
     unshared: set[int] = field(default_factory=set)  # ids of objects that `unshared` functions returned
     # Objects whose memory is in the pickle, by the id of the object that owns the memory.
@@ -17,20 +17,20 @@ class PickleState:
 
 
 class Refusal(NamedTuple):
-    """Why a value cannot cross to another task, and what to do instead."""
+    """The reason that a value cannot be passed to another task, and what to do instead."""
 
-    why: str  # such as "what a task writes to an open file does not reach another task"
-    remedy: str  # such as "open it in each task that uses it"
+    why: str  # for example "what a task writes to an open file does not reach another task"
+    remedy: str  # for example "open it in each task that uses it"
 
 
 @dataclass(frozen=True, slots=True)
 class TypeRule:
-    """What nbdag knows of a type. Every part is optional, and holds for subclasses too."""
+    """The rule for one type. Every part is optional, and applies to subclasses too."""
 
     type: str  # "module:qualname"
-    # Return what `__reduce__` would, to pickle the value differently; None: pickle it as usual.
+    # Return a result like that of `__reduce__`, to pickle the value differently; None: pickle it as usual.
     reduce: Callable[[Any, PickleState], Any] | None = None
-    # Return why a value cannot cross to another task although it can be pickled; None if it can cross.
+    # Return why a value cannot be passed to another task although it can be pickled; None if it can.
     refused: Callable[[Any], Refusal | None] | None = None
     # Return an object whose pickle changes exactly when the value does, such as a tuple of its parts.
     fingerprint: Callable[[Any], object] | None = None
@@ -44,7 +44,7 @@ class TypeRule:
     summary: Callable[[Any], str] | None = None
     # The value itself never changes, or is copied on write: sharing it is harmless. Objects inside it may change.
     immutable: bool | None = None
-    # The value, apart from what is inside it, loads as it was: it is not loaded on trial after it was stored.
+    # The value, apart from the objects inside it, loads unchanged, so no trial is needed.
     loads: bool | None = None
-    # Neither the value nor anything inside it can change: it is never compared after a task's cell.
+    # Neither the value nor any object inside it can change, so it is never compared after a task's cell.
     safe: bool | None = None

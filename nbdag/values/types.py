@@ -7,9 +7,9 @@
     [project.entry-points."nbdag.types"]
     mypackage = "mypackage.nbdag_types:RULES"
 
-A `TypeRule` names its type and gives what the type needs; each other part is None. A value follows the rules of all
-classes in its type's MRO: for each part, the nearest class that gives it decides. Rules of packages precede the
-built-in ones, so a package can replace a part.
+A `TypeRule` names its type and sets the parts that differ from the default; the other parts are None. A value follows
+the rules of all classes in its type's MRO: for each part, the nearest class that sets it wins. Rules of packages
+precede the built-in ones, so a package can replace a part.
 
 The registry imports no library. A rule names its type by "module:qualname", where the module may also be a package
 above that has the class under the same name: "pandas:DataFrame" is pandas.core.frame.DataFrame. A module that holds
@@ -75,10 +75,10 @@ def is_safe(value: object) -> bool:
 
 def _names(cls: type) -> Iterator[str]:
     """Yield the names of a class: where it is defined, and in each package above that has it under the same name."""
-    module = str(cls.__module__)  # which a class may set to anything
+    module = str(cls.__module__)  # a class may set `__module__` to any object
     yield f"{module}:{cls.__qualname__}"
     for package in accumulate(module.split(".")[:-1], lambda above, name: f"{above}.{name}"):
-        # vars, not getattr: a package that imports lazily must not be made to import.
+        # vars, not getattr, which would trigger the imports of a lazy package.
         if package in sys.modules and vars(sys.modules[package]).get(cls.__qualname__) is cls:
             yield f"{package}:{cls.__qualname__}"
 

@@ -1,4 +1,4 @@
-"""What nbdag costs, measured beside its peers. Run it with `python -m tests.benchmarks`; pytest does not."""
+"""Benchmarks of nbdag and comparable tools. Run them with `python -m tests.benchmarks`; pytest skips them."""
 
 import sys
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Print the figures that nbdag is to reach, beside what a peer needs for the same in the same minutes.
+"""Print nbdag's benchmark results, their targets, and the results of comparable tools (peers) measured at the same time.
 
-    python -m tests.benchmarks                          all of it, in about five minutes
+    python -m tests.benchmarks                          all benchmarks, in about five minutes
     python -m tests.benchmarks --only overhead,cold
-    python -m tests.benchmarks --peers FOLDER           beside others too: see tests/benchmarks/peers.py
+    python -m tests.benchmarks --peers FOLDER           with more peers: see tests/benchmarks/peers.py
     python -m tests.benchmarks --markdown -o FILE       a table for CONTRIBUTING.md
 
-Nothing here asserts: a figure that is missed is printed like one that is met. A row that cannot be measured says why.
+No benchmark asserts: a missed target is printed like a reached one. If a benchmark fails, its error is printed.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ IDEAL = 1.5  # seconds: 20 tasks of half a second, eight at a time
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much is measured."""
+    """The number of measurements, and the peers."""
 
-    times: int  # of everything that counts as ours, and of papermill
+    times: int  # measurements of nbdag and papermill
     peers: Peers
-    peer_times: int = 1  # of a peer that takes half a minute or more, and varies little
+    peer_times: int = 1  # measurements of other peers, which take half a minute or more and vary little
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table."""
+    """One row of the table."""
 
     what: str
-    figure: str  # to reach
+    figure: str  # the target
     ours: Timing | str
     peer: str = ""
     theirs: Timing | None = None
@@ -60,7 +60,7 @@ class Row:
 
 
 def overhead(at: Place, by: Settings) -> Iterator[Row]:
-    """What a task costs beyond its own code, kernels warm."""
+    """Measure the overhead per task with warm kernels."""
     notebook = at.chain("chain20", 20)
     at.nbdag(notebook)
     ours = timings(by.times, lambda: at.nbdag(notebook)["duration"] / 20)
@@ -70,7 +70,7 @@ def overhead(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def heavy_overhead(at: Place, by: Settings) -> Iterator[Row]:
-    """The same with imports in setup."""
+    """Measure the overhead per task with imports in setup."""
     notebook = at.chain("heavy20", 20, HEAVY)
     at.nbdag(notebook)
     ours = timings(by.times, lambda: at.nbdag(notebook)["duration"] / 20)
@@ -80,7 +80,7 @@ def heavy_overhead(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def cold(at: Place, by: Settings) -> Iterator[Row]:
-    """A chain of ten from nothing."""
+    """Measure a chain of ten tasks without a running fork server."""
     notebook = at.chain("cold", 10)
     ours = timings(by.times, lambda: at.nbdag(notebook) and None, at.forget_servers)
     whole = at.plain("whole", [f"x{n} = 1" for n in range(10)])
@@ -93,7 +93,7 @@ def cold(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def heavy_cold(at: Place, by: Settings) -> Iterator[Row]:
-    """A chain of ten from nothing, with imports."""
+    """Measure a chain of ten tasks with imports, without a running fork server."""
     notebook = at.chain("heavycold", 10, HEAVY)
     ours = timings(by.times, lambda: at.nbdag(notebook) and None, at.forget_servers)
     whole = at.plain("heavywhole", [HEAVY, *(f"x{n} = 1" for n in range(10))])
@@ -104,7 +104,7 @@ def heavy_cold(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def fan(at: Place, by: Settings) -> Iterator[Row]:
-    """One, twenty that sleep, one."""
+    """Measure a task, then twenty parallel tasks that sleep, then a task."""
     notebook = at.fan("fan", 20, 0.5)
     what = "1 → 20 × `sleep(0.5)` → 1, eight at a time, {}"
     at.nbdag(notebook, "--jobs", "8")
@@ -115,12 +115,12 @@ def fan(at: Place, by: Settings) -> Iterator[Row]:
     tasks = {"first": ("x = 1", []), **tasks, "last": ("x = 1", list(tasks))}
     yield Row(what.format("whole process, cold"), "≤ 3.7 s", from_nothing)
     for peer, run in by.peers.runs(at.folder / "peers", tasks, jobs=8):
-        if peer.package != "dagstermill":  # it would take five minutes
+        if peer.package != "dagstermill":  # dagstermill would take five minutes
             yield Row(what.format("whole process, cold"), "", from_nothing, peer.name, timings(by.peer_times, run))
 
 
 def array(at: Place, by: Settings) -> Iterator[Row]:
-    """A large array from one task to another."""
+    """Measure how long passing a large array between tasks takes."""
     make = "%%task make\nimport numpy as np; a = np.ones(12_500_000)"
     take = "%%task take\ns = float(a[:9].sum())"
     head = "%load_ext nbdag\n%dag "
@@ -134,13 +134,13 @@ def array(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def rules(at: Place, by: Settings) -> Iterator[Row]:
-    """What is only thought: no kernel, no process."""
+    """Measure pure rules, which need no kernel and no process."""
     yield Row("plan of 5,000 tasks", "≤ 0.1 s", timings(by.times, inside.plan_of(5_000)))
     yield Row("`check` of 1,000 cells", "≤ 1 s", timings(by.times, inside.check_of(1_000, at.folder)))
 
 
 def commands(at: Place, by: Settings) -> Iterator[Row]:
-    """What a person waits for most often."""
+    """Measure the commands that users run most often."""
     program = str(Path(sys.executable).parent / "nbdag")
     for command, figure in (("--help", "≤ 0.3 s"), ("list", "≤ 0.5 s")):
 
@@ -152,7 +152,7 @@ def commands(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def graph(at: Place, by: Settings) -> Iterator[Row]:
-    """The living graph of 500 tasks, in a browser. Beside what a person waits, how busy the page's own thread is."""
+    """Measure the live graph of 500 tasks in a browser: the waiting time, and the load of the page's main thread."""
     first, first_busy, change, change_busy = seen.first_and_changes(by.times, 500)
     yield Row(
         "500 tasks: the first picture, once the layout is there", "≤ 0.3 s", first, f"its thread busy: {first_busy}"
@@ -165,13 +165,13 @@ def graph(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def trigger(at: Place, by: Settings) -> Iterator[Row]:
-    """From a word to a scheduler that has nothing to do, to the first task."""
+    """Measure the time from a trigger to the first task, with an idle scheduler."""
     notebook = at.notebook(
         "trigger", ["%load_ext nbdag\n%dag trigger", "%%task first --out at\nimport time; at = time.time()"]
     )
     to_attempt, to_cell = [], []
     with at.scheduler():
-        at.nbdag(notebook)  # whose fork server is then there
+        at.nbdag(notebook)  # starts the fork server
         runs.deploy(notebook, home=at.home)
         for _ in range(by.times):
             time.sleep(1.0)
@@ -187,7 +187,7 @@ def trigger(at: Place, by: Settings) -> Iterator[Row]:
 
 
 def full(at: Place, by: Settings) -> Iterator[Row]:
-    """A store with 1,000 DAGs and 100,000 task instances."""
+    """Measure a store with 1,000 DAGs and 100,000 task instances."""
     for what, timing in full_store.measured(at.folder, by.times):
         yield Row(f"{what}, 1,000 DAGs and 100,000 task instances", "≤ 0.05 s", timing)
 
@@ -199,17 +199,19 @@ ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Run the benchmarks and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=5, help="how often each is measured (5)")
-    parser.add_argument("--only", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
-    parser.add_argument("--peers", type=Path, help="the folder of programs of an environment that has other tools")
-    parser.add_argument("--markdown", action="store_true", help="the table and one sentence, for CONTRIBUTING.md")
-    parser.add_argument("-o", "--output", type=Path, help="write it to this file as well")
+    parser.add_argument("--times", type=int, default=5, help="number of measurements of each (default 5)")
+    parser.add_argument("--only", default=",".join(ROWS), help="benchmarks to run, comma-separated: " + ", ".join(ROWS))
+    parser.add_argument("--peers", type=Path, help="bin folder of an environment with the other tools")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print only the table and one sentence, for CONTRIBUTING.md"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     by = Settings(options.times, Peers(options.peers.absolute() if options.peers else None))
     load = "" if options.markdown else f" Load before: {os.getloadavg()[0]:.1f}."
-    told = [
+    lines = [
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} ({platform.machine()}), Python "
         f"{platform.python_version()}, {_versions(by)}. Medians of {by.times} (least–most)"
         f"{'; of tools other than papermill a single run' if by.peers.found else ''}.{load}",
@@ -217,17 +219,17 @@ def main() -> None:
         "| what | to reach | nbdag | peer | ratio |",
         "| --- | --- | --- | --- | --- |",
     ]
-    print("\n".join(told), flush=True)
+    print("\n".join(lines), flush=True)
     for name in options.only.split(","):
         with place() as at:
             try:
                 for row in ROWS[name](at, by):
-                    told.append(str(row))
+                    lines.append(str(row))
                     print(row, flush=True)
-            except Exception as error:  # one that fails costs its rows and no others
+            except Exception as error:  # the other benchmarks still run
                 print(f"{name} could not be measured: {error}", file=sys.stderr, flush=True)
     if options.output:
-        options.output.write_text("\n".join(told) + "\n", encoding="utf-8")
+        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _versions(by: Settings) -> str:

@@ -1,9 +1,9 @@
-"""One tick of an idle scheduler, and the listings, with 1,000 DAGs and 100,000 task instances in the store.
+"""Time one tick of an idle scheduler, and listings, with 1,000 DAGs and 100,000 task instances in the store.
 
     python -m tests.benchmarks.full_store [URL]
 
-Prints milliseconds, and how the database goes about what is asked again and again: SQLite, or that of a PostgreSQL
-URL, whose database must be empty.
+Prints milliseconds, and the database's query plans for frequent queries. The database is SQLite, or the empty PostgreSQL
+database of the URL.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FILL = (
     "INSERT INTO attempts (instance_id, try_number, state, started, ended, scheduler_id) "
     "SELECT id, 1, 'success', 0, 1, 's' FROM instances",
 )
-QUESTIONS = (
+QUERIES = (
     "SELECT * FROM runs WHERE state IN ('queued', 'running') AND (scheduler_id IS NULL OR scheduler_id = 's')",
     "SELECT * FROM instances WHERE state IN ('queued', 'running', 'restarting')",
     "SELECT min(next_date) FROM dags WHERE next_date > 1 AND digest IS NOT NULL AND NOT paused",
@@ -56,7 +56,7 @@ QUESTIONS = (
 
 
 class Idle:
-    """Makes nothing."""
+    """An executor that runs no jobs."""
 
     slots = 2
 
@@ -67,7 +67,7 @@ class Idle:
 
 
 def measured(folder: Path, times: int, url: str | None = None) -> Iterator[tuple[str, Timing]]:
-    """Fill a store, and measure what is asked of it."""
+    """Fill a store, and yield the timing of each operation on it."""
     home = Home(folder / "full", url)
     store = nbdag.store.open(home)
     _fill(store, folder / "deployed.ipynb")
@@ -97,7 +97,7 @@ def main() -> None:
             print(f"{what}: {timing}")
         store = nbdag.store.open(Home(folder / "full", url))
         with store._database.reading() as connection:
-            for question in QUESTIONS:
+            for question in QUERIES:
                 how = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
                 plan = [str(row[-1]) for row in connection.execute(text(f"{how} {question}"))]
                 print(f"  {question}\n    " + "\n    ".join(plan))
@@ -105,14 +105,14 @@ def main() -> None:
 
 
 def _fill(store: Store, path: Path) -> None:
-    path.write_bytes(b" " * 20_000)  # what `list` reads, to see whether it has changed
+    path.write_bytes(b" " * 20_000)  # `list` reads this file to detect changes
     known = {"dags": DAGS, "runs": RUNS, "tasks": TASKS, "now": time.time(), "no": False, "path": str(path)}
     with store._database.writing() as connection:
         for statement in FILL:
             wanted = {name: value for name, value in known.items() if f":{name}" in statement}
             connection.execute(text(statement), wanted)
         if not store.is_sqlite:
-            connection.execute(text("ANALYZE"))  # as its autovacuum does by and by
+            connection.execute(text("ANALYZE"))  # PostgreSQL's autovacuum would do this later
 
 
 def _none(row: object) -> None:

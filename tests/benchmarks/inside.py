@@ -1,4 +1,4 @@
-"""What nbdag thinks without a kernel, timed in this process."""
+"""Benchmarks of pure rules, which run in this process without a kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nbdag.core.planning.plan import Instance, RunView, plan
 
 
 def plan_of(size: int) -> Callable[[], None]:
-    """One look at a run that has just begun; a task follows the one before it and one half as far."""
+    """Return a function that plans a new run, in which task n depends on tasks n − 1 and n / 2."""
     names = [f"t{n}" for n in range(size)]
     dag = Dag(
         id="large",
@@ -29,14 +29,14 @@ def plan_of(size: int) -> Callable[[], None]:
     run = RunView(run_id="r", dag_id="large", logical_date=now, state=RunState.RUNNING, started=now)
     instances = [Instance(task=name, map_index=-1, state=TaskState.NONE) for name in names]
 
-    def look() -> None:
+    def action() -> None:
         plan(dag, run, instances, now=now)
 
-    return look
+    return action
 
 
 def check_of(size: int, folder: Path) -> Callable[[], None]:
-    """Read a notebook, which finds every problem of it; each cell reads what two others wrote."""
+    """Return a function that reads and checks a notebook, in which each cell reads the values of two others."""
     cells = [f"%%task t{n}\nx{n} = sum([x{max(n - 1, 0)}, x{n // 2}])\ny{n} = [x{n}]" for n in range(1, size)]
     sources = ["%%task t0\nx0 = 1", *cells]
     text = json.dumps(
@@ -54,7 +54,7 @@ def check_of(size: int, folder: Path) -> Callable[[], None]:
     path = folder / "large.ipynb"
     path.write_text(text, encoding="utf-8")
 
-    def look() -> None:
+    def action() -> None:
         notebooks.read(path)
 
-    return look
+    return action

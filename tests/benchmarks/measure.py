@@ -1,4 +1,4 @@
-"""Ways to run a pipeline from the command line, each timed as a whole process."""
+"""Functions that run a pipeline from the command line, each timed as a whole process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nbdag.home import Home
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Several measurements of the same."""
+    """The results of repeated measurements."""
 
     seconds: tuple[float, ...]
 
@@ -38,18 +38,18 @@ class Timing:
 
 
 def timings(times: int, action: Callable[[], float | None], before: Callable[[], object] = lambda: None) -> Timing:
-    """Do it several times; what it returns counts, or else what it took."""
+    """Repeat an action; each measurement is the seconds that the action returns, or else its duration."""
     seconds = []
     for _ in range(times):
         before()
         start = time.perf_counter()
-        told = action()
-        seconds.append(time.perf_counter() - start if told is None else told)
+        measured = action()
+        seconds.append(time.perf_counter() - start if measured is None else measured)
     return Timing(tuple(seconds))
 
 
 class Place:
-    """A folder with notebooks, a home and fork servers of its own."""
+    """A folder for notebooks, with a separate home and fork servers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,20 +57,20 @@ class Place:
         self.env = {**os.environ, "NBDAG_HOME": str(folder / "home"), "NBDAG_RUNTIME_DIR": str(self.servers)}
 
     def command(self, *words: str) -> str:
-        """Run a program to its end; what it prints."""
+        """Run a program to its end; return its output."""
         done = subprocess.run(words, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
     def nbdag(self, notebook: Path, *options: str) -> dict[str, Any]:
-        """`nbdag run`, and what it says of the run."""
+        """Run `nbdag run`; return its report of the run."""
         program = Path(sys.executable).parent / "nbdag"
         return dict(json.loads(self.command(str(program), "run", str(notebook), "--json", *options)))
 
     @property
     def home(self) -> Home:
-        """Where it keeps its runs."""
+        """Return the home that stores the runs."""
         return Home(self.folder / "home")
 
     @contextmanager
@@ -86,12 +86,12 @@ class Place:
             process.wait()
 
     def papermill(self, notebook: Path) -> None:
-        """Plain papermill: one kernel."""
+        """Run a notebook with plain papermill, in one kernel."""
         program = Path(sys.executable).parent / "papermill"
         self.command(str(program), str(notebook), "out.ipynb", "--no-progress-bar")
 
     def forget_servers(self) -> None:
-        """End the fork servers, so that the next run starts from nothing."""
+        """Stop the fork servers, so that the next run must start one."""
         code = "from nbdag.kernels.forkserver import server_registry as servers\nfor key in servers.keys(): servers.stop(key)"
         self.command(sys.executable, "-c", code)
 
@@ -104,24 +104,24 @@ class Place:
         return path
 
     def chain(self, name: str, length: int, setup: str = "") -> Path:
-        """Tasks that each add one to what the last one made."""
+        """Return a notebook of tasks that each add one to the value of the task before."""
         tasks = [f"%%task t{n}\nx{n} = " + (f"x{n - 1} + 1" if n else "1") for n in range(length)]
         return self.notebook(name, [f"%load_ext nbdag\n%dag {name}", f"%%setup\n{setup}", *tasks])
 
     def fan(self, name: str, width: int, seconds: float) -> Path:
-        """One task, many that sleep, one."""
+        """Return a notebook with one task, then parallel tasks that sleep, then one task."""
         middle = [f"%%task m{n} --after first\nimport time; time.sleep({seconds}); m{n} = {n}" for n in range(width)]
         last = "%%task last\ntotal = sum([" + ", ".join(f"m{n}" for n in range(width)) + "])"
         return self.notebook(name, [f"%load_ext nbdag\n%dag {name}", "%%task first\nx = 1", *middle, last])
 
     def plain(self, name: str, cells: Sequence[str]) -> Path:
-        """An ordinary notebook, for papermill."""
+        """Return an ordinary notebook, for papermill."""
         return self.notebook(name, cells)
 
 
 @contextmanager
 def place() -> Iterator[Place]:
-    """A place that is gone afterwards, with all that it started."""
+    """Yield a temporary place; remove it afterwards and stop its fork servers."""
     folder = Path(tempfile.mkdtemp(prefix="nbdag-bench-"))
     made = Place(folder)
     try:

@@ -1,10 +1,10 @@
-"""Other tools, each told to do the same, from an environment that has them.
+"""Other tools that run the same pipelines, from an environment that has them installed.
 
     python -m venv peers && peers/bin/pip install ploomber dagstermill luigi 'setuptools<80'
     python -m tests.benchmarks --peers peers/bin
 
-A pipeline is told as task → (code, tasks before it). Each tool runs it as its own documentation would have it: Ploomber
-and dagstermill with a notebook per task, Luigi with a Python task. None of them hands over values here.
+A pipeline maps each task to its code and its upstream tasks. Each tool runs it in the way that its documentation
+recommends: Ploomber and dagstermill with a notebook per task, Luigi with a Python task. No values are passed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Tasks = Mapping[str, tuple[str, list[str]]]
 
 
 class Write(Protocol):
-    """Makes the tool's own files of a pipeline, in a new folder; answers the command that runs it anew."""
+    """Writes a tool's files for a pipeline into a new folder; returns the command that runs all of its tasks."""
 
     def __call__(self, folder: Path, tasks: Tasks, jobs: int) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A tool."""
+    """A tool to compare with."""
 
     name: str
     program: str
@@ -40,7 +40,7 @@ class Peer:
 
 
 def ploomber(folder: Path, tasks: Tasks, jobs: int) -> list[str]:
-    """A script per task, which it turns into a notebook, and `pipeline.yaml`."""
+    """Write a script per task, which Ploomber converts to a notebook, and `pipeline.yaml`."""
     spec: dict[str, Any] = {"tasks": []}
     for task, (code, before) in tasks.items():
         head = f'# %% tags=["parameters"]\nupstream = {before or None}\nproduct = None\n'
@@ -48,12 +48,12 @@ def ploomber(folder: Path, tasks: Tasks, jobs: int) -> list[str]:
         spec["tasks"].append({"source": f"{task}.py", "product": {"nb": f"out/{task}.ipynb"}})
     if jobs > 1:
         spec["executor"] = {"dotted_path": "ploomber.executors.Parallel", "processes": jobs}
-    (folder / "pipeline.yaml").write_text(json.dumps(spec))  # which is YAML, too
+    (folder / "pipeline.yaml").write_text(json.dumps(spec))  # JSON is valid YAML
     return ["ploomber", "build", "--force"]
 
 
 def dagstermill(folder: Path, tasks: Tasks, jobs: int) -> list[str]:
-    """A notebook per task, an op for each, and a job."""
+    """Write a notebook and an op per task, and a job."""
     lines = [
         "from dagster import In, Nothing, Out, job, multiprocess_executor",
         "from dagstermill import define_dagstermill_op, local_output_notebook_io_manager",
@@ -77,7 +77,7 @@ def dagstermill(folder: Path, tasks: Tasks, jobs: int) -> list[str]:
 
 
 def luigi(folder: Path, tasks: Tasks, jobs: int) -> list[str]:
-    """A class per task; what it has done is a file."""
+    """Write a class per task, whose output is a file."""
     lines = ["import pathlib, luigi"]
     for task, (code, before) in tasks.items():
         lines += [
@@ -102,14 +102,14 @@ ALL = (
 
 
 class Peers:
-    """Those that an environment has."""
+    """The tools that an environment has installed."""
 
     def __init__(self, programs: Path | None) -> None:
         self._programs = programs
         self.found = [peer for peer in ALL if programs is not None and (programs / peer.program).exists()]
 
     def runs(self, folder: Path, tasks: Tasks, jobs: int = 1) -> list[tuple[Peer, Callable[[], None]]]:
-        """For each, what does it once, as a whole process."""
+        """Return, for each tool, a function that runs the pipeline once, as a whole process."""
         return [(peer, self._run(peer, folder / peer.package, tasks, jobs)) for peer in self.found]
 
     def version(self, peer: Peer) -> str:

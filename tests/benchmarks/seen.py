@@ -1,4 +1,4 @@
-"""What a person waits for on the page: the graph of many tasks, and a task that moves on it."""
+"""Benchmarks of the page: drawing a graph of many tasks, and updating a task."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STATES = ("running", "success")
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """Chromium."""
+    """Yield a running Chromium."""
     from playwright.sync_api import sync_playwright
 
     program = chromium()
     if program is None:
-        raise RuntimeError("there is no Chromium here")
+        raise RuntimeError("no Chromium is installed")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield started
@@ -32,9 +32,9 @@ def browser() -> Iterator[Any]:
 
 
 def first_and_changes(times: int, tasks: int) -> tuple[Timing, Timing, Timing, Timing]:
-    """Until the graph is drawn, and until a change is, each as a person waits for it, and as the page's thread is busy.
+    """Measure the first drawing and later updates: for each, the waiting time and the load of the page's main thread.
 
-    A change that asked for a layout, or moved a box, is an error.
+    Raises RuntimeError if an update requests a layout or moves a box.
     """
     picture = drawn(broad_cells(tasks))
     firsts, busy_firsts, changes, busy_changes = [], [], [], []
@@ -52,7 +52,7 @@ def first_and_changes(times: int, tasks: int) -> tuple[Timing, Timing, Timing, T
                     changes.append(page.change({f"step_{n}": {"state": state, "duration": 1.2}}) / 1000)
                     busy_changes.append(page.metrics()["TaskDuration"] - before)
             if page.page.evaluate(_PLACES) != places or page.page.evaluate("bare.sent.length") != 1:
-                raise RuntimeError("a change of a state has laid the graph out anew")
+                raise RuntimeError("a change of a state caused a new layout of the graph")
             page.close()
     return Timing(tuple(firsts)), Timing(tuple(busy_firsts)), Timing(tuple(changes)), Timing(tuple(busy_changes))
 
@@ -61,7 +61,7 @@ _PLACES = "[...document.querySelectorAll('.nbdag-box')].map((box) => box.getAttr
 
 
 def traffic(notebook: Path, env: dict[str, str]) -> list[int]:
-    """The bytes that a kernel sends to the page for each change, headers included, while its tasks run by hand."""
+    """Return the number of bytes, headers included, of each message from a kernel to the page while its tasks run."""
     kernel = Kernel(env=env | {"JPY_SESSION_NAME": str(notebook)})
     try:
         kernel.run("%load_ext nbdag")

@@ -202,7 +202,8 @@ def test_a_read_only_home_is_reported(
     nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
 ) -> None:
     nbdag.home = mounted("size=1m,ro")
-    refused(nbdag("run", write_notebook("%%task a\nx = 1")), "cannot be written")
+    done = nbdag("run", write_notebook("%%task a\nx = 1"))
+    refused(done, f"nbdag cannot write to {nbdag.home} (read-only file system): make it writable")
 
 
 def test_runs_in_a_read_only_home_can_be_listed(

@@ -32,12 +32,22 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["status", "runs", "scheduler", "doctor"])
-def test_a_removed_working_directory_is_reported_in_one_sentence(tmp_path: Path, command: str) -> None:
+def in_removed_folder(parent: Path, command: str) -> subprocess.CompletedProcess[str]:
     words = f"mkdir gone && cd gone && rmdir ../gone && exec '{sys.executable}' -m nbdag {command}"
-    done = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True)
+    return subprocess.run(["sh", "-c", words], cwd=parent, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", ["status", "runs", "scheduler"])
+def test_a_removed_working_directory_is_reported_in_one_sentence(tmp_path: Path, command: str) -> None:
+    done = in_removed_folder(tmp_path, command)
     assert done.stderr == f"nbdag: {FolderGoneError()}\n"
     assert done.returncode == 1
+
+
+def test_doctor_reports_a_removed_working_directory_as_a_problem_of_the_state(tmp_path: Path) -> None:
+    done = in_removed_folder(tmp_path, "doctor")
+    assert f"problem state: {FolderGoneError()}" in done.stdout.splitlines()
+    assert (done.stderr, done.returncode) == ("", 1)
 
 
 def test_a_refused_thread_is_reported_in_one_sentence(tmp_path: Path, notebook: Path) -> None:

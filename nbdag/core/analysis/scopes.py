@@ -54,7 +54,7 @@ class Frame:
     # For inner functions; key: local name; value: all its values over time.
     ever: dict[str, Value] = field(default_factory=dict)
     code: FunctionEffects | None = None  # set for a function
-    # For a function; key: global name; value: its symbolic object.
+    # For a function, the symbolic object of each global name that it reads.
     outside: dict[str, AbstractObject] = field(default_factory=dict)
     home: Frame = field(init=False)  # the frame of the module or function in which its code runs
 

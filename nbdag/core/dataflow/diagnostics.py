@@ -167,7 +167,7 @@ class Diagnostics:
                 "NB201",
                 analysis,
                 line,
-                f"{name} is set only in {place}, a scratch cell, which does not run headlessly",
+                f"only {place} sets {name}, and it is a scratch cell, which nbdag does not execute",
                 f"begin {place} with %%task NAME or %%setup",
             )
         if below is not None:

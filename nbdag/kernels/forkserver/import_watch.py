@@ -52,22 +52,19 @@ class Watch:
     """The calls during one import, and the results that the module keeps."""
 
     calls: dict[str, set[Any]] = field(default_factory=dict)  # key: module; value: functions that it has called
-    variables: dict[str, set[str]] = field(
-        default_factory=dict
-    )  # key: module; value: environment variables that it has read
+    # Key: module; value: environment variables that it has read.
+    variables: dict[str, set[str]] = field(default_factory=dict)
     generators: list[Any] = field(default_factory=list)  # generators of `random` that were seeded from entropy
-    started: dict[Any, float] = field(
-        default_factory=dict
-    )  # key: clock function; value: its time at the start of the import
+    # Key: clock function; value: its time at the start of the import.
+    started: dict[Any, float] = field(default_factory=dict)
     renewed: bool = False  # whether each child renews some value
 
     def kept(self) -> str:
         """Return why the module must not be preloaded, or ""; register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
-            if (
-                found and not variables >= os.environ.keys() - _SAME_EVERYWHERE
-            ):  # a module that read all variables read none in particular
+            # A module that has read all variables is not interested in a particular one.
+            if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:
                 return f"its import reads the variable {found} ({name})"
         for name, called in self.calls.items():
             module = sys.modules.get(name)

@@ -83,7 +83,7 @@ class FileWatch:
             _active = None
 
     def uses(self, task: str) -> tuple[FileUse, ...]:
-        """Return the files so far, and set `notes` if some are not known."""
+        """Return the files used so far; set `notes` if some are unknown."""
         self.stop()
         if not self._since:
             return ()

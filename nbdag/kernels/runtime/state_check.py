@@ -28,13 +28,11 @@ class StateCheck:
 
     request: KernelRequest
     _keys: frozenset[str] = frozenset()  # keys of the kinds of state and of the modules that later tasks can observe
-    _probes: dict[str, tuple[str, Probe]] = field(
-        default_factory=dict
-    )  # key: key of a probe; value: its key in `_keys`, and the probe
+    # Key: key of a probe; value: its key in `_keys`, and the probe.
+    _probes: dict[str, tuple[str, Probe]] = field(default_factory=dict)
     _before: dict[str, Any] = field(default_factory=dict)  # key: key of a probe; value: state
-    _found: dict[str, tuple[Any, Any]] = field(
-        default_factory=dict
-    )  # changes that were found before an import of a library; value: states before and after
+    # Changes that were found before an import of a library; value: states before and after.
+    _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _seeded_by_setup: set[str] = field(default_factory=set)
     _modules: dict[str, dict[str, Any]] = field(default_factory=dict)  # key: module of the user; value: its attributes
     _changed_modules: dict[str, None] = field(default_factory=dict)  # changed attributes, such as config.LIMIT

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-_WORDS = 624  # of 32 bits each
+_WORDS = 624  # words of 32 bits in one block
 _LARGEST_SEARCH = 20_000  # blocks of words, which take 50 MB and about 50 ms
 
 

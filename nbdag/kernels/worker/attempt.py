@@ -109,7 +109,7 @@ class Attempt:
                 framing.send(self._connection, {"alive": True})
 
     def send_result(self, result: Result) -> bool:
-        """Send the result to the executor; return False if the attempt was terminated, so this process must end."""
+        """Send the result to the executor; return False if the attempt was terminated; this process must then end."""
         with self._lock, contextlib.suppress(OSError):  # the executor has ended
             self._result_sent = self._termination is None
             framing.send(self._connection, {"result": True}, pickle.dumps(result))
