@@ -28,6 +28,7 @@ from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 
 KILLS = int(os.environ.get("NBDAG_FAULT_KILLS", "4"))  # on each database
 TASKS = 6 if KILLS < 15 else 12
+KINDS = ("everything", "forked", "scheduler", "one")  # each of them once in every four kills
 OPTIONS = "--retries 1000 --retry-delay 0s"
 # The lock is inherited by every process of the script.
 SCRIPT = (
@@ -118,7 +119,7 @@ def test_after_kills_of_everything_no_task_runs_twice_or_is_lost_or_leaves_a_pro
     schedulers = [site.begin("--jobs", "3") for _ in range(1 if site.home.url is None else 2)]
     run = site.trigger("killed")
     site.until(marks.exists, "a task begins")
-    kills, together = 0, 0
+    kills, together, kinds = 0, 0, list[str]()
     while kills < KILLS:
         if dice.random() < 0.7:  # most kills meet a task that has just begun, the others a scheduler that starts
             begun = marks.stat().st_size
@@ -131,7 +132,8 @@ def test_after_kills_of_everything_no_task_runs_twice_or_is_lost_or_leaves_a_pro
             _check(site, run)
             run = site.trigger("killed")
         forked = _forked(runtime_folder)
-        kind = dice.choice(["everything", "forked", "scheduler", "one"]) if kills else "everything"
+        kinds = kinds or dice.sample(KINDS, len(KINDS))
+        kind = kinds.pop()
         if kind == "one" and forked:
             victims = [dice.choice(forked)]
         elif kind == "scheduler" or not forked:
