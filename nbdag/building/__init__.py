@@ -167,6 +167,6 @@ def _hint(dag: Dag, name: str) -> str:
         return "the code of %%dag cannot use dag_run; use parameters, or the option --when of a task"
     for task in dag.tasks.values():
         if name in task.writes:
-            return f"task {task.id} sets this name, but no task has run when %%dag runs; use the name in the code of a task"
+            return f"task {task.id} sets it, but no task has run when %%dag runs; use it in the code of a task"
     near = nearest(name, ["Python", "Bash", "Sensor", "Operator", "chain", *dag.parameters])
     return f"did you mean {near}?" if near else f"set {name} in setup or in a parameters cell above"

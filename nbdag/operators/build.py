@@ -146,7 +146,7 @@ class Build:
 
 @contextmanager
 def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
-    """Collect the tasks of a %%dag cell, whose code runs inside the `with` block. `code` is the text of the whole cell."""
+    """Collect the tasks of a %%dag cell while its code runs. `code` is the text of the whole cell."""
     build = Build(namespace, code)
     before = set_build(build)
     try:

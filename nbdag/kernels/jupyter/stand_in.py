@@ -39,7 +39,7 @@ class StandIn:
         self._before: tuple[object, object] = (), ()
 
     def changes(self) -> str:
-        """Return a clause that says how an import used the kernel since the last call; "" if it changed and kept nothing."""
+        """Return a clause that says what an import kept or changed of the kernel since the last call; "" if nothing."""
         if self._count() != self._before[0]:
             gc.collect()
         before, self._before = self._before, (self._count(), self._state())
