@@ -59,7 +59,7 @@ class DueRuns:
         self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of a failed creation → time of the next try
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to take over now, and the latest time of the next poll; the time is None if none is needed."""
+        """Return the runs to take over now, and the latest time of the next poll; None: no poll is needed."""
         self._create_due(now)
         return self._due_or_running(scheduler, owned), self._wake(now)
 
