@@ -34,7 +34,7 @@ from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
 from ..kernels.forkserver.server_spec import ServerSpec
 from ..kernels.jupyter.kernel_pool import KernelPool
 from ..processes.leftovers import terminate_leftovers
-from ..processes.process_tree import kill_tree
+from ..processes.process_tree import is_running, kill_tree
 from ..writing import create_private_file, make_private_folder
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
@@ -301,8 +301,10 @@ class LocalExecutor:
                 self._dismissal.cancel()
             while self._idle:
                 worker = self._idle.pop()
-                # An idle worker sends nothing, so a readable connection means that it has exited.
-                if worker.process.wait(0) is None and not framing.wait_readable(worker.connection, within=0):
+                # An idle worker sends nothing, so a readable connection means that it has exited. Its server, and the
+                # other end of the connection, may show a death later than the system does.
+                closed = framing.wait_readable(worker.connection, within=0)
+                if not closed and worker.process.wait(0) is None and is_running(worker.process.pid):
                     return worker
                 worker.dismiss()
         self._connecting.join()

@@ -42,8 +42,18 @@ def kill_tree(pid: int | None, mark: str) -> None:
     kill_marked(mark)
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process of this machine runs; a zombie has ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def kill_marked(mark: str, but: int | None = None) -> None:
     """Kill every process with this mark, except the calling process and the pid `but`."""
+    if not mark:  # of an attempt that was never assigned to a worker
+        return
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
         if not found:

@@ -56,6 +56,7 @@ class Bench:
             reads=(*reads, *(given or {})),
             changes=changes,
             exports=exports,
+            polls=(options or {}).get("operator") == "sensor",
             definitions=tuple(Definition(name="", source=each, place=Place(cell=1, line=5)) for each in definitions),
         )
         said: dict[str, Any] = {

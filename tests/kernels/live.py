@@ -6,6 +6,7 @@ import asyncio
 import os
 import textwrap
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -73,4 +74,10 @@ async def kernel(*modules: str, warm: bool = True, **options: Any):
 
 
 def run(what: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(what())
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(what())
+    # A browser test in this process has left its event loop running in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(what())).result()

@@ -138,6 +138,7 @@ def test_an_error_of_the_watch_does_not_reach_the_cell(folder: Path, monkeypatch
         raise RuntimeError
 
     monkeypatch.setattr(FileWatch, "see", broken)
+    monkeypatch.setattr(file_watch, "NATIVE", frozenset())  # a library of another test may be loaded
     watch = FileWatch(str(folder), "home")
     watch.start()
     (folder / "x").write_text("1")

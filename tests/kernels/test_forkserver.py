@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -24,6 +23,9 @@ from patience import is_gone as gone
 from nbdag.kernels.forkserver import framing, server_registry
 from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
 from nbdag.kernels.forkserver.server_spec import ServerSpec
+
+sys.path.insert(0, str(Path(__file__).parent))
+from live import run
 
 HERE = str(Path(__file__).parent)
 SUPPORT = str(Path(patience.__file__).parent)
@@ -135,7 +137,7 @@ def test_an_event_loop_waits_without_polling(server):
             assert await child.async_wait_ready(LONG)
             return await child.async_wait()
 
-    assert asyncio.run(live()) == 4
+    assert run(live) == 4
 
 
 def test_a_child_uses_the_streams_of_its_request(server, tmp_path):

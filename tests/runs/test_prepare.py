@@ -13,7 +13,7 @@ import pytest
 import nbdag
 from nbdag import runs
 from nbdag.core.cells.parameter_types import ParameterTypeError
-from nbdag.home import Home, HomeError
+from nbdag.home import Home, NotAFolderError
 from nbdag.runs.creation.prepare import new_name, prepare
 from nbdag.store.database import StoreReadOnlyError
 
@@ -25,7 +25,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]]
     (("x = 1",), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: .*NB107", 1),
     ((TASK, TASK), {}, runs.NotebookProblemsError, r"churn.ipynb cannot run: cell 2, line 1: .*NB102", 1),
     ((TASK,), {"only": ["b"]}, runs.UnknownTaskError, r"unknown task 'b'; the tasks are a", 2),
-    ((TASK,), {"jobs": 0}, runs.JobsError, r"invalid number of jobs 0; expected 1 or more", 2),
+    ((TASK,), {"jobs": 0}, runs.JobsError, r"invalid number of jobs 0; expected a number from 1 to 100000", 2),
     ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: no folder .*none", 2),
     ((TASK,), {"output": "."}, runs.OutputError, r"it is a folder; choose a file in it", 2),
     ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"no folder none to run tasks in", 2),
@@ -68,7 +68,7 @@ def test_a_kernel_that_is_not_installed_is_named_with_those_that_are(write: Writ
 
 def test_a_home_that_cannot_be_made_is_said_to_be(write: Write, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HomeError, match=r"cannot write to .*file/\.nbdag \(not a directory\): .*NBDAG_HOME"):
+    with pytest.raises(NotAFolderError, match=r"file/\.nbdag is not a folder, so .*NBDAG_HOME"):
         nbdag.run(write(TASK), home=Home(tmp_path / "file" / ".nbdag"))
 
 
