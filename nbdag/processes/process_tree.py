@@ -45,7 +45,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 def is_running(pid: int) -> bool:
     """Return whether a process of this machine runs; a zombie has ended."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
