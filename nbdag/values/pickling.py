@@ -166,7 +166,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         super().__init__(file, 5, None if buffers is None else lambda buffer: _take(buffer, buffers))
         self.state = PickleState()
         self._by_value = by_value
-        self._outside: set[int] = set()  # ids of functions whose defaults are being pickled outside of them
+        self._outside: set[int] = set()  # ids of functions whose default arguments are being pickled separately
         self._classes: set[type] = set()
         self._globals = _Globals()
 

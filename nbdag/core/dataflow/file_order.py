@@ -156,7 +156,7 @@ def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]
 
 
 def _relation(first: str, one: str, second: str, other: str) -> str:
-    """Return how two uses of one file conflict, as a template with the file's path, or ""."""
+    """Return how two uses of one file conflict, with `{path}` for the file; "" if they do not conflict."""
     writes, rewrites = set(one) & set("wac"), set(other) & set("wac")
     second, first = second.replace("{", "{{"), first.replace("{", "{{")
     if writes and "r" in other:

@@ -498,7 +498,7 @@ def main() -> int:
 
 
 class ExitHook:
-    """A child's exit, which does not destroy objects one by one, because the child shares them with its server."""
+    """End a child without destroying its objects: it shares their memory with the server, and would copy it."""
 
     def __init__(self) -> None:
         self.code: int | None = None  # exit code of the child; None in the server

@@ -149,7 +149,7 @@ def running() -> list[ServerStatus]:
 
 
 def ask(key: str, timeout: float = 1.0) -> ServerStatus | None:
-    """Return the status of a server, from a file while it is still importing; None if there is no server."""
+    """Return the status of a server, or None if there is no server; while it imports, a file has its status."""
     where = files(key)
     sock = _connect_to(where.socket)
     if sock is None:

@@ -158,7 +158,7 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
 
 
 def _clear_exception(nb: Any) -> None:
-    """Mark the cell that skipped its task as completed, because nbclient treats `Skip` as an error."""
+    """Mark as completed the cell that raised `Skip`, which nbclient has recorded as an error."""
     nb.metadata.papermill["exception"] = None
     for cell in nb.cells:
         if cell.metadata.papermill["exception"]:
