@@ -254,7 +254,7 @@ def test_a_scheduler_leaves_a_run_alone_whose_notebook_is_in_another_home(
     other.folder = site.folder / "elsewhere"
     other.folder.mkdir()
     other.begin()
-    other.until(lambda: "begins" in other.said(), "it begins")
+    other.until(lambda: "the scheduler starts" in other.said(), "it starts")
     run = site.trigger("mine")
     other.until(lambda: "left to the scheduler that has it" in other.said(), "it says so")
     assert site.look(run).state is RunState.QUEUED
