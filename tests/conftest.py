@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from warm import WarmCommands
 
 SECONDS_ON_TWO_CORES = 720  # measured with `pytest -n auto`, most of it on a quiet machine
 
@@ -79,6 +80,13 @@ def runtime() -> Iterator[Path]:
             patch.delenv(name, raising=False)
         yield Path(folder)
         end_all_of(folder)
+
+
+@pytest.fixture(scope="session")
+def warm_commands(runtime: Path) -> Iterator[WarmCommands]:
+    """Yield the process that forks commands of nbdag."""
+    with contextlib.closing(WarmCommands()) as commands:
+        yield commands
 
 
 def end_all_of(folder: str | os.PathLike[str]) -> None:

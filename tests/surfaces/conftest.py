@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from patience import LONG
+from warm import WarmCommands
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ class CommandLine:
     home: Path
     runtime: Path  # folder with the sockets of fork servers
     idle: int = 120  # seconds until an idle fork server exits
+    warm: WarmCommands | None = None  # forks the commands; without it each is a new process of Python
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # in the environment of each process that we start
 
     @property
@@ -74,6 +76,8 @@ class CommandLine:
         )
 
     def __call__(self, *words: object, **more: Any) -> subprocess.CompletedProcess[str]:
+        if self.warm is not None and not more:
+            return self.warm(list(map(str, words)), cwd=self.folder, env=self.environment, timeout=LONG)
         with self.start(*words, **more) as process:
             try:
                 out, err = process.communicate(timeout=LONG)
@@ -109,15 +113,15 @@ class CommandLine:
 
 
 @pytest.fixture
-def nbdag(tmp_path: Path, runtime: Path) -> CommandLine:
+def nbdag(tmp_path: Path, runtime: Path, warm_commands: WarmCommands) -> CommandLine:
     """Return the command line, with fork servers shared by all tests."""
-    return CommandLine(tmp_path, tmp_path / "home", runtime)
+    return CommandLine(tmp_path, tmp_path / "home", runtime, warm=warm_commands)
 
 
 @pytest.fixture
-def lone_nbdag(tmp_path: Path) -> Iterator[CommandLine]:
+def lone_nbdag(tmp_path: Path, warm_commands: WarmCommands) -> Iterator[CommandLine]:
     """Yield the command line with its own fork servers, which exit at once, for tests that count processes."""
     with tempfile.TemporaryDirectory(prefix="nbdag-", ignore_cleanup_errors=True) as folder:
-        command = CommandLine(tmp_path, tmp_path / "home", Path(folder), idle=0)
+        command = CommandLine(tmp_path, tmp_path / "home", Path(folder), idle=0, warm=warm_commands)
         yield command
         command.end()
