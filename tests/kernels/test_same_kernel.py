@@ -7,6 +7,8 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,20 +98,45 @@ COMMON = """
 """
 
 
-@pytest.mark.parametrize("module", LIBRARIES)
-def test_a_preloaded_library_has_the_settings_and_displays_of_an_ordinary_kernel(module: str, tmp_path: Path) -> None:
-    pytest.importorskip(module)
+Shown = tuple[object, object]  # what a library's code has found, and the messages of its cell
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Shown, Shown]]:
+    """Return a function that gives what a library shows in a forked kernel, and in an ordinary one.
+
+    Two kernels run the code of all libraries, one library after another.
+    """
     installed = [name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]) is not None]
     first = f"name = 'found'\nimport {', '.join(installed)}"  # a library may see whether another one is imported
-    code = f"{first}\n{textwrap.dedent(LIBRARIES[module])}\n{textwrap.dedent(COMMON)}"
 
-    async def live(*, warm: bool) -> tuple[object, object]:
-        async with kernel(*LIBRARIES, warm=warm, cwd=str(tmp_path)) as made:
+    async def live(*, warm: bool) -> dict[str, Shown]:
+        folder = tmp_path_factory.mktemp("same")
+        found = {}
+        async with kernel(*LIBRARIES, warm=warm, cwd=str(folder)) as made:
             assert made.manager.is_forked is warm
-            said = await made.messages(code)
-            return json.loads((tmp_path / "found").read_text()), _comparable(said)
+            for module in installed:
+                said = await made.messages(
+                    f"{first}\n{textwrap.dedent(LIBRARIES[module])}\n{textwrap.dedent(COMMON)}"
+                )
+                assert (folder / "found").exists(), said
+                found[module] = json.loads((folder / "found").read_text()), _comparable(said)
+                (folder / "found").unlink()
+        return found
 
-    (warm, warm_said), (plain, plain_said) = run(lambda: live(warm=True)), run(lambda: live(warm=False))
+    @cache
+    def both() -> tuple[dict[str, Shown], dict[str, Shown]]:
+        return run(lambda: live(warm=True)), run(lambda: live(warm=False))
+
+    return lambda module: (both()[0][module], both()[1][module])
+
+
+@pytest.mark.parametrize("module", LIBRARIES)
+def test_a_preloaded_library_has_the_settings_and_displays_of_an_ordinary_kernel(
+    module: str, shown: Callable[[str], tuple[Shown, Shown]]
+) -> None:
+    pytest.importorskip(module)
+    (warm, warm_said), (plain, plain_said) = shown(module)
     assert warm == plain
     assert warm_said == plain_said
 
