@@ -22,11 +22,14 @@ import psutil
 import pytest
 from warm import WarmCommands
 
+FAST = "not slow"  # selects the tests of a run of the whole suite
 SECONDS_ON_TWO_CORES = 720  # measured with `pytest -n auto`, most of it on a quiet machine
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_bytecode(config)
+    if _is_whole_suite(config):
+        config.option.markexpr = FAST
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts background jobs with SIGINT ignored, but tests interrupt runs with SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,12 +39,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Return the expected duration of the whole suite, and the skipped parts; nothing if only some tests are selected."""
-    if config.args_source is not config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
+    if not (config.args_source is config.ArgsSource.TESTPATHS and config.option.markexpr == FAST):
         return []
     workers = len(config.getoption("tx", None) or ["this process"])
     minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, os.cpu_count() or 1) / 60
     length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show the progress"
-    return [length, *(f"skipped here: {each}" for each in _missing())]
+    slow = "left out: tests marked slow, which repeat or wait for what others do once (pytest -n auto -m slow)"
+    return [length, slow, *(f"skipped here: {each}" for each in _missing())]
+
+
+def _is_whole_suite(config: pytest.Config) -> bool:
+    """Return whether pytest was called without a choice of tests."""
+    everywhere = config.args_source is config.ArgsSource.TESTPATHS
+    return everywhere and not (config.option.keyword or config.option.markexpr or config.option.lf)
 
 
 def _missing() -> Iterator[str]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from patience import LONG
+from warm import WarmCommands
+
+from nbdag.core.model.states import RunState
+from nbdag.home import Home
+from nbdag.runs import list_runs
 
 CELLS = [
     "%load_ext nbdag\n%dag small",
@@ -20,16 +27,16 @@ CELLS = [
 ]
 
 
-def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "papermill", *arguments, "--engine", "nbdag"],
-        cwd=folder,
-        env={**os.environ, "NBDAG_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def papermill(runtime: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Yield a function that runs papermill's command with the engine in a folder."""
+    with contextlib.closing(WarmCommands("papermill")) as commands:
+
+        def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+            environment = {**os.environ, "NBDAG_HOME": str(folder / "home")}
+            return commands([*arguments, "--engine", "nbdag"], cwd=folder, env=environment, timeout=LONG)
+
+        yield run
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def printed(nb: nbformat.NotebookNode) -> str:
     return "".join(output.get("text", "") for output in outputs)
 
 
-def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(notebook, tmp_path: Path) -> None:
+def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(papermill, notebook, tmp_path: Path) -> None:
     notebook(*CELLS)
     done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "alpha", "5")
     assert done.returncode == 0, done.stderr
@@ -62,9 +69,11 @@ def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(notebook, tm
     assert injected == ["# Parameters\nalpha = 5\n"]
     assert nb.metadata.papermill.parameters == {"alpha": 5}
     assert nb.metadata.papermill.output_path == "out.ipynb"
+    (run,) = list_runs(home=Home(tmp_path / "home"))
+    assert run.state is RunState.SUCCESS
 
 
-def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Path) -> None:
+def test_a_failure_is_papermills_failure_and_marked_once(papermill, notebook, tmp_path: Path) -> None:
     notebook(*CELLS[:3], "%%task two\n1 / 0", CELLS[4])
     done = papermill(tmp_path, "in.ipynb", "out.ipynb")
     assert done.returncode != 0
@@ -75,13 +84,28 @@ def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Pat
     assert sum("An Exception was encountered" in cell.source for cell in nb.cells) == 1
 
 
+# One process imports the libraries of papermill; a fork of it imports the module, and then papermill.
+FIRST = """
+import os, sys
+sys.modules["rfc3987_syntax"] = None  # compiles a grammar for a second, and nothing needs it
+import nbclient, nbformat, requests, tqdm
+for first in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        __import__(first)
+        import papermill.engines
+        papermill.engines.papermill_engines.get_engine("nbdag")
+        break
+    assert os.waitpid(child, 0)[1] == 0, first
+"""
+
+
 def test_the_engine_is_found_whatever_is_imported_first() -> None:
-    for first in ("papermill", "nbdag.papermill_engine", "nbdag.kernels.jupyter.engine", "nbdag.executors.local"):
-        code = f"import {first}, papermill.engines as e; e.papermill_engines.get_engine('nbdag')"
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG)
+    modules = ("papermill", "nbdag.papermill_engine", "nbdag.kernels.jupyter.engine", "nbdag.executors.local")
+    subprocess.run([sys.executable, "-c", FIRST, *modules], check=True, timeout=LONG)
 
 
-def test_tasks_made_by_code_run_too_with_papermills_parameters(notebook, tmp_path: Path) -> None:
+def test_tasks_made_by_code_run_too_with_papermills_parameters(papermill, notebook, tmp_path: Path) -> None:
     notebook("%load_ext nbdag", "n = 1", "%%dag small\nfor k in range(n): Python(f'task_{k}', f\"print('so', {k})\")")
     done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "n", "2")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -90,6 +91,15 @@ class Server:
             kernels = [each["kernel"] for each in json.load(answer) if each["path"] == notebook]
         return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
+    def end_kernels(self) -> None:
+        """End the kernels of all notebooks."""
+        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
+            sessions = [each["id"] for each in json.load(answer)]
+        for each in sessions:
+            ended = urllib.request.Request(f"{self.url}/api/sessions/{each}?token={self.token}", method="DELETE")
+            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(ended, timeout=WAIT):
+                pass
+
     def nbdag(self, *words: str) -> subprocess.Popen[bytes]:
         """Start an nbdag command in a process of its own."""
         command = [sys.executable, "-m", "nbdag", *words]
@@ -149,7 +159,7 @@ def jupyter(runtime: Path) -> Iterator[Server]:
         environment.pop("JPY_SESSION_NAME", None)
         command = [
             sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-            "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
+            "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
         ]  # fmt: skip
         with (root / "log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -239,12 +249,66 @@ def context(browser: Any) -> Iterator[Any]:
     shared.close()
 
 
-@pytest.fixture
-def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
-    """Return a function that writes a notebook and opens it in `lab` or `notebook`."""
-    pages = []
+class Lab:
+    """One page with JupyterLab for many tests, because loading it takes seconds of processor time."""
 
-    def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, ready: bool = True) -> Notebook:
+    def __init__(self, context: Any, server: Server) -> None:
+        self._context, self._server = context, server
+        self._page: Any = None
+
+    def opened(self, name: str) -> Any:
+        """Open a notebook in the page, alone, and return the page."""
+        if self._page is not None and self._page.locator(".jp-Dialog").count():
+            self.close()
+        self.execute("docmanager:open", path=name, factory="Notebook")
+        return self._page
+
+    def execute(self, command: str, **arguments: Any) -> None:
+        """Execute a command of JupyterLab."""
+        if self._page is None:
+            self._page = self._context.new_page()
+            self._page.goto(f"{self._server.url}/lab?reset&token={self._server.token}")
+            self._page.wait_for_function("() => window.jupyterapp")
+            self._page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+        self._page.evaluate(
+            "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
+            [command, arguments],
+        )
+
+    def clear(self) -> None:
+        """Close all documents without saving them."""
+        if self._page is not None:
+            self._page.evaluate(
+                "() => { for (const each of [...window.jupyterapp.shell.widgets('main')]) each.dispose() }"
+            )
+
+    def close(self) -> None:
+        """Close the page; the next notebook gets another one."""
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+
+@pytest.fixture(scope="session")
+def lab(context: Any, server: Server) -> Iterator[Lab]:
+    """Yield the page with JupyterLab that tests share."""
+    shared = Lab(context, server)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def notebook(
+    context: Any, server: Server, lab: Lab, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Notebook]]:
+    """Return a function that writes a notebook and opens it in `lab` or `notebook`.
+
+    JupyterLab's page is shared unless the notebook is opened `alone`. A page is not used again after a failed test.
+    """
+    pages, listeners = [], []
+    before = request.session.testsfailed
+
+    def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, alone: bool = False) -> Notebook:
         name = f"nb_{secrets.token_hex(4)}"
         written = [
             {
@@ -261,18 +325,41 @@ def notebook(context: Any, server: Server) -> Iterator[Callable[..., Notebook]]:
         book = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         path = server.folder / f"{name}.ipynb"
         path.write_text(json.dumps(book), encoding="utf-8")
-        page = context.new_page()
-        pages.append(page)
+        shared = at == "lab" and not alone
+        if shared:
+            page = lab.opened(path.name)
+        else:
+            page = context.new_page()
+            pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         found = Notebook(page, path)
-        page.on("console", lambda message: message.type == "error" and _record(found, message.text))
-        page.on("pageerror", lambda error: _record(found, str(error)))
-        show(found, server, at)
+
+        def on_console(message: Any) -> None:
+            if message.type == "error":
+                _record(found, message.text)
+
+        def on_error(error: Any) -> None:
+            _record(found, str(error))
+
+        page.on("console", on_console)
+        page.on("pageerror", on_error)
+        listeners.extend([(page, "console", on_console), (page, "pageerror", on_error)])
+        if shared:
+            wait_for_kernel(found, server)
+        else:
+            show(found, server, at)
         return found
 
     yield opened
+    for page, event, listener in listeners:
+        page.remove_listener(event, listener)
     for page in pages:
         page.close()
+    if request.session.testsfailed > before:
+        lab.close()
+    else:
+        lab.clear()
+    server.end_kernels()
 
 
 def _timeout_error() -> type[Exception]:
@@ -285,6 +372,11 @@ def show(notebook: Notebook, server: Server, at: str) -> None:
     """Open the notebook in its page, and wait for its kernel."""
     where = f"lab/tree/{notebook.path.name}?reset&" if at == "lab" else f"notebooks/{notebook.path.name}?"
     notebook.page.goto(f"{server.url}/{where}token={server.token}")
+    wait_for_kernel(notebook, server)
+
+
+def wait_for_kernel(notebook: Notebook, server: Server) -> None:
+    """Wait until the page shows the notebook and is connected to its kernel."""
     notebook.page.wait_for_selector(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
     # A cell executed before the page is connected to its kernel is lost: JupyterLab shows it as running forever.
     deadline = time.monotonic() + WAIT

@@ -25,7 +25,7 @@ PIPELINE = (
 @pytest.mark.parametrize("at", ["lab", "notebook"])
 def test_a_pipeline_can_be_run_inspected_and_reloaded(notebook, at):
     """Cells are executed by hand and become stale; a headless run fails; the page is reloaded."""
-    nb = notebook(*PIPELINE, at=at)
+    nb = notebook(*PIPELINE, at=at, alone=True)
     nb.open_graph()
     assert nb.page.locator(".nbdag-box").count() == 5
     nb.run(3, 4)
@@ -305,7 +305,7 @@ def test_no_output_of_a_task_runs_code_in_a_real_notebook(notebook):
 
 
 def test_a_saved_notebook_shows_the_last_picture_without_a_kernel(notebook, server, tmp_path):
-    nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x")
+    nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x", alone=True)
     nb.open_graph()
     nb.run(3)
     nb.box("one", "success")

@@ -377,11 +377,9 @@ def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
 
 
-def test_an_invalid_number_of_servers_falls_back_to_the_default(
-    new_bench, runtime: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_number_of_servers_falls_back_to_the_default(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBDAG_SERVERS", "many")
-    monkeypatch.setenv("NBDAG_TESTED", "another environment, so that servers are started")
+    monkeypatch.setenv("TESTED", "another environment, so that servers are started")
     assert new_bench(1).make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
 
 

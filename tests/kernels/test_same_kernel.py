@@ -116,9 +116,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Sho
         async with kernel(*LIBRARIES, warm=warm, cwd=str(folder)) as made:
             assert made.manager.is_forked is warm
             for module in installed:
-                said = await made.messages(
-                    f"{first}\n{textwrap.dedent(LIBRARIES[module])}\n{textwrap.dedent(COMMON)}"
-                )
+                said = await made.messages(f"{first}\n{textwrap.dedent(LIBRARIES[module])}\n{textwrap.dedent(COMMON)}")
                 assert (folder / "found").exists(), said
                 found[module] = json.loads((folder / "found").read_text()), _comparable(said)
                 (folder / "found").unlink()

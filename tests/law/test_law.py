@@ -29,7 +29,7 @@ SHRINK = (Phase.shrink,) if os.environ.get("NBDAG_LAW_SHRINK") == "1" else ()
         HealthCheck.data_too_large,
         HealthCheck.large_base_example,
     ],
-    derandomize=EXAMPLES <= 150  # the same notebooks each time,
+    derandomize=EXAMPLES <= 150,  # the same notebooks each time,
 )
 @given(notebooks(), st.randoms(use_true_random=False))
 def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chance: random.Random) -> None:

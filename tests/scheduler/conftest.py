@@ -286,3 +286,9 @@ def new_site(tmp_path: Path) -> Iterator[Callable[[str | None], Site]]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def site(request: pytest.FixtureRequest, new_site: Callable[[str | None], Site]) -> Site:
     return new_site(None if request.param == "sqlite" else request.getfixturevalue("postgres_database")())
+
+
+@pytest.fixture
+def file_site(new_site: Callable[[str | None], Site]) -> Site:
+    """Return a site whose store is a file."""
+    return new_site(None)

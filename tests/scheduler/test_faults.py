@@ -26,11 +26,6 @@ ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something i
 Site = Any  # a home, and the schedulers that work in it
 
 
-def only_sqlite(site: Site) -> None:
-    if site.home.url is not None:
-        pytest.skip("of a file on this machine")
-
-
 def check_marks(site: Site) -> None:
     """No task ran twice at once: a start is followed by its own end, unless its process was killed before the next."""
     open_: dict[str, tuple[int, float]] = {}
@@ -80,8 +75,8 @@ def test_a_triggered_run_is_executed_with_its_date(site: Site) -> None:
     assert done.value("said") == ("2030-05-02 00:00:00+00:00", "2030-05-01 00:00:00+00:00")
 
 
-def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(site: Site) -> None:
-    only_sqlite(site)
+def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(file_site: Site) -> None:
+    site = file_site
     first = site.begin()
     site.until(lambda: "the scheduler starts" in site.said(0), "the scheduler begins")
     second = site.begin()
@@ -90,8 +85,8 @@ def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(site: Site) ->
     assert first.poll() is None
 
 
-def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Site) -> None:
-    only_sqlite(site)
+def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(file_site: Site) -> None:
+    site = file_site
     runs.deploy(site.notebook("slow", 3, chain=1, gate=True), home=site.home)
     process = site.begin()
     run = site.trigger("slow")
@@ -105,8 +100,8 @@ def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Sit
     assert states["t0"] == "success" and "running" not in states.values()
 
 
-def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(site: Site) -> None:
-    only_sqlite(site)
+def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(file_site: Site) -> None:
+    site = file_site
     runs.deploy(site.notebook("slow", 2, chain=1, gate=True), home=site.home)
     process = site.begin()
     run = site.trigger("slow")
@@ -134,6 +129,7 @@ def _victims(scheduler: psutil.Process, site: Site) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) -> None:
     dice = random.Random(int(os.environ.get("NBDAG_FAULT_SEED", "7")))
     runs.deploy(site.notebook("faults", 30), home=site.home)
@@ -161,8 +157,8 @@ def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) ->
     check_record(site, run)
 
 
-def test_the_scheduler_waits_for_a_locked_database(site: Site) -> None:
-    only_sqlite(site)
+def test_the_scheduler_waits_for_a_locked_database(file_site: Site) -> None:
+    site = file_site
     runs.deploy(site.notebook("held", 4, chain=1), home=site.home)
     site.begin()
     run = site.trigger("held")
@@ -177,7 +173,8 @@ def test_the_scheduler_waits_for_a_locked_database(site: Site) -> None:
     check_record(site, run)
 
 
-@pytest.mark.parametrize("seconds", [2.5, 22.0])  # at 20 what runs is ended, as another scheduler may take it over
+# At 20 s the tasks that run are ended, because another scheduler may take the run over.
+@pytest.mark.parametrize("seconds", [2.5, pytest.param(22.0, marks=pytest.mark.slow)])
 def test_the_scheduler_waits_for_a_postgresql_server(
     new_site: Callable[[str], Site], postgres_of_its_own: Any, seconds: float
 ) -> None:
@@ -220,10 +217,11 @@ def test_a_foreground_run_waits_for_a_restarting_postgresql_server(
     check_record(site, run)
 
 
-def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
-    if site.home.url is None:
-        pytest.skip("SQLite has one scheduler")
-    count = int(os.environ.get("NBDAG_FAULT_TASKS", "200"))
+@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_two_schedulers_on_postgresql_share_the_tasks(
+    new_site: Callable[[str], Site], postgres_database: Callable[[], str], count: int
+) -> None:
+    site = new_site(postgres_database())
     runs.deploy(site.notebook("many", count, sleep=0.0, chain=count), home=site.home)
     for _ in range(2):
         site.begin("--jobs", "2")
@@ -244,10 +242,9 @@ def test_two_schedulers_on_postgresql_share_the_tasks(site: Site) -> None:
 
 
 def test_a_scheduler_leaves_a_run_alone_whose_notebook_is_in_another_home(
-    site: Site, new_site: Callable[[str | None], Site]
+    new_site: Callable[[str], Site], postgres_database: Callable[[], str]
 ) -> None:
-    if site.home.url is None:
-        pytest.skip("SQLite is in one home")
+    site = new_site(postgres_database())
     other = new_site(site.home.url)
     other.environ["NBDAG_HOME"] = str(site.folder / "another")
     runs.deploy(site.notebook("mine", 2), home=site.home)

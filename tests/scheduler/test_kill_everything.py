@@ -110,6 +110,7 @@ def _check(site: Any, run: runs.Run) -> None:
     )
 
 
+@pytest.mark.slow
 def test_after_kills_of_everything_no_task_runs_twice_or_is_lost_or_leaves_a_process(
     site: Any, runtime_folder: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Run `python -m nbdag …` as a fork of a process that has imported nbdag and its libraries.
+"""Run `python -m nbdag …`, or papermill, as a fork of a process that has imported nbdag and its libraries.
 
 A command that starts Python anew takes 0.3 to 1 s of processor time, nearly all of it for imports; a fork takes 20 ms.
 The fork has its own working directory, environment, arguments and standard streams, and ends as any process does.
@@ -23,18 +23,19 @@ LIBRARIES = ("nbdag.store.store", "rich.live", "rich.progress", "rich.table", "s
 
 
 class WarmCommands:
-    """A process that forks itself for each command."""
+    """A process that forks itself for each command of one program, such as `nbdag`."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "nbdag") -> None:
+        self._program = program
         self._socket, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("NBDAG_", "PYTEST_"))}
         with theirs:
-            self._process = subprocess.Popen([sys.executable, __file__], stdin=theirs, env=environment)
+            self._process = subprocess.Popen([sys.executable, __file__, program], stdin=theirs, env=environment)
 
     def __call__(
         self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m nbdag` with these arguments and no standard input, and return its result."""
+        """Run `python -m PROGRAM` with these arguments and no standard input, and return its result."""
         request = json.dumps([list(words), str(cwd), dict(env)]).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             head = struct.pack("=I", len(request))
@@ -51,7 +52,7 @@ class WarmCommands:
             for file in (out, err):
                 file.seek(0)
                 texts.append(file.read().decode().replace("\r\n", "\n"))
-        return subprocess.CompletedProcess(["nbdag", *words], code, *texts)
+        return subprocess.CompletedProcess([self._program, *words], code, *texts)
 
     def close(self) -> None:
         """End the process, and a command that still runs."""
@@ -60,7 +61,7 @@ class WarmCommands:
         self._socket.close()
 
 
-def _serve() -> None:
+def _serve(program: str) -> None:
     """Fork for each request until the other end closes; return in the forks only."""
     import gc
     import importlib
@@ -71,7 +72,7 @@ def _serve() -> None:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, f"{program}.cli"):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -100,7 +101,7 @@ def _become(words: list[str], cwd: str, env: dict[str, str], out: int, err: int)
 
     libc = ctypes.CDLL(None)
     libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a command ends with `close`
-    with open(os.devnull) as null:
+    with Path(os.devnull).open("rb") as null:
         os.dup2(null.fileno(), 0)
     for theirs, ours in ((out, 1), (err, 2)):
         os.dup2(theirs, ours)
@@ -120,7 +121,8 @@ def _become(words: list[str], cwd: str, env: dict[str, str], out: int, err: int)
 
 
 if __name__ == "__main__":
-    _serve()
+    program = sys.argv[1]
+    _serve(program)
     import runpy
 
-    runpy.run_module("nbdag", run_name="__main__", alter_sys=True)
+    runpy.run_module(program, run_name="__main__", alter_sys=True)

@@ -16,11 +16,6 @@ from patience import LONG, is_gone, limits, until
 WriteNotebook = Callable[..., Path]
 
 
-@pytest.fixture
-def nbdag(lone_nbdag: Any) -> Any:
-    return lone_nbdag
-
-
 HANGS = (
     "%%task quick\nprint('quick is done')",
     "%%task hangs --after quick\nimport subprocess\nfrom pathlib import Path\n"
@@ -38,11 +33,11 @@ def runs_of(nbdag: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def hanging(nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Popen[str]]:
+def hanging(lone_nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Popen[str]]:
     """Yield the process of a run in which one task has started and never ends."""
-    with nbdag.start("run", write_notebook(*HANGS), start_new_session=True) as process:
+    with lone_nbdag.start("run", write_notebook(*HANGS), start_new_session=True) as process:
         try:
-            started = nbdag.folder / "started"
+            started = lone_nbdag.folder / "started"
             until(lambda: process.poll() is not None or started.exists(), "the task has begun")
             assert process.poll() is None, process.communicate()
             yield process
@@ -57,7 +52,7 @@ def hanging(nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subprocess.Po
     ids=["Ctrl-C", "Ctrl-C in a terminal", "SIGTERM"],
 )
 def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
-    number: signal.Signals, to_group: bool, code: int, nbdag: Any, hanging: subprocess.Popen[str]
+    number: signal.Signals, to_group: bool, code: int, lone_nbdag: Any, hanging: subprocess.Popen[str]
 ) -> None:
     (os.killpg if to_group else os.kill)(hanging.pid, number)
     out, err = hanging.communicate(timeout=LONG)
@@ -65,8 +60,8 @@ def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
     if number is signal.SIGINT:
         assert "interrupted: run " in err
     assert "Traceback" not in out + err
-    until(lambda: not nbdag.processes(), "no process is left")
-    (run,) = runs_of(nbdag)
+    until(lambda: not lone_nbdag.processes(), "no process is left")
+    (run,) = runs_of(lone_nbdag)
     assert run["state"] == "cancelled"
     states = {task["id"]: task["state"] for task in run["tasks"]}
     assert states["quick"] == "success"
@@ -74,30 +69,30 @@ def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
     assert "quick is done" in Path(run["notebook"]).read_text()
 
 
-def test_kernels_end_and_the_store_opens_after_a_run_is_killed(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+def test_kernels_end_and_the_store_opens_after_a_run_is_killed(lone_nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     hanging.kill()
     hanging.communicate(timeout=LONG)
-    until(lambda: not nbdag.processes(), "no process is left")
-    (run,) = runs_of(nbdag)
+    until(lambda: not lone_nbdag.processes(), "no process is left")
+    (run,) = runs_of(lone_nbdag)
     assert run["state"] == "running"
     assert f"(pid {hanging.pid}) has ended" in run["orphaned"]
-    done = nbdag("status")
+    done = lone_nbdag("status")
     assert done.returncode == 0, done.stderr
     assert "`nbdag doctor` records it as failed" in done.stdout
-    assert f"run {run['run_id']} of" in nbdag("doctor").stdout
-    assert runs_of(nbdag)[0]["state"] == "failed"
+    assert f"run {run['run_id']} of" in lone_nbdag("doctor").stdout
+    assert runs_of(lone_nbdag)[0]["state"] == "failed"
 
 
-def test_a_run_can_be_cancelled_from_another_terminal(nbdag: Any, hanging: subprocess.Popen[str]) -> None:
-    (run,) = runs_of(nbdag)
+def test_a_run_can_be_cancelled_from_another_terminal(lone_nbdag: Any, hanging: subprocess.Popen[str]) -> None:
+    (run,) = runs_of(lone_nbdag)
     assert run["state"] == "running"
     assert {task["id"]: task["state"] for task in run["tasks"]}["hangs"] == "running"
-    done = nbdag("cancel", "latest")
+    done = lone_nbdag("cancel", "latest")
     assert done.returncode == 0, done.stderr
     out, err = hanging.communicate(timeout=LONG)
     assert hanging.returncode in (1, 130), out + err
-    assert runs_of(nbdag)[0]["state"] == "cancelled"
-    until(lambda: not nbdag.processes(), "no process is left")
+    assert runs_of(lone_nbdag)[0]["state"] == "cancelled"
+    until(lambda: not lone_nbdag.processes(), "no process is left")
 
 
 def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -117,20 +112,20 @@ def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNoteb
     assert run.returncode == 0, out + err
 
 
-def test_a_timeout_terminates_all_processes_of_the_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
+def test_a_timeout_terminates_all_processes_of_the_task(lone_nbdag: Any, write_notebook: WriteNotebook) -> None:
     for limit in limits():
         hangs = HANGS[1].replace("--after quick", f"--timeout {limit:g}s")
-        done = nbdag("run", write_notebook(hangs, "%%task other\nprint('fine')"), "--json")
+        done = lone_nbdag("run", write_notebook(hangs, "%%task other\nprint('fine')"), "--json")
         assert done.returncode == 1, done.stderr
         tasks = {task["id"]: task for task in json.loads(done.stdout)["tasks"]}
         assert tasks["hangs"]["state"] == "failed"
         assert f"timed out after {limit:g} s" in tasks["hangs"]["error"]
         assert tasks["other"]["state"] == "success"
-        if (nbdag.folder / "started").exists():
+        if (lone_nbdag.folder / "started").exists():
             break
-    child = int((nbdag.folder / "started").read_text())
+    child = int((lone_nbdag.folder / "started").read_text())
     until(lambda: is_gone(child), "the child is gone")
-    until(lambda: not nbdag.processes(), "no process is left")
+    until(lambda: not lone_nbdag.processes(), "no process is left")
 
 
 def test_independent_tasks_run_in_parallel(nbdag: Any, write_notebook: WriteNotebook) -> None:
@@ -219,17 +214,17 @@ def test_runs_in_a_read_only_home_can_be_listed(
 
 
 def test_a_disk_that_fills_during_a_run_is_reported(
-    nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
+    lone_nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
 ) -> None:
-    nbdag.home = mounted("size=2m")
+    lone_nbdag.home = mounted("size=2m")
     path = write_notebook("%%task big\nimport os\nblock = os.urandom(8_000_000)", "%%task reads\nprint(len(block))")
-    done = nbdag("run", path)
+    done = lone_nbdag("run", path)
     assert done.returncode == 1, done.stdout + done.stderr
     told = done.stdout + done.stderr
     assert "bug" not in told
     assert "no space left" in told.lower() or "disk" in told.lower()
-    until(lambda: not nbdag.processes(), "no process is left")
-    assert nbdag("status").returncode == 0
+    until(lambda: not lone_nbdag.processes(), "no process is left")
+    assert lone_nbdag("status").returncode == 0
 
 
 def test_a_disk_that_is_full_before_a_run_is_reported(

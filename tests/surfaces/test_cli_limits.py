@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -62,9 +63,10 @@ def test_a_refused_thread_is_reported_in_one_sentence(tmp_path: Path, notebook: 
 
 
 def test_a_refused_process_fails_the_task_in_one_sentence(tmp_path: Path, notebook: Path, monkeypatch) -> None:
-    monkeypatch.setenv("NBDAG_TESTED", "without a server that runs already")
     words = [sys.executable, "-c", REFUSE.format(what="processes"), "run", notebook]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:  # has no server that runs already
+        monkeypatch.setenv("NBDAG_RUNTIME_DIR", folder)
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "the attempt did not start: resource temporarily unavailable" in done.stdout + done.stderr
     assert "bug in nbdag" not in done.stdout + done.stderr

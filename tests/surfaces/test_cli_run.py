@@ -268,28 +268,6 @@ def test_commands_report_that_there_are_no_runs_yet(nbdag: Any, write_notebook: 
     assert not nbdag.home.exists()
 
 
-def test_the_papermill_engine_runs_a_tagged_notebook_as_a_dag(nbdag: Any, write_notebook: WriteNotebook) -> None:
-    import subprocess
-    import sys
-
-    path = write_notebook(*DIAMOND)
-    book = json.loads(path.read_text())
-    book["cells"][1]["metadata"]["tags"] = ["parameters"]
-    path.write_text(json.dumps(book))
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", str(path), "out.ipynb", "--engine", "nbdag", "-p", "scale", "3"],
-        cwd=nbdag.folder,
-        env=nbdag.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "joined 18 9" in texts(nbdag.folder / "out.ipynb")["join"]
-    assert json.loads(nbdag("runs", "-o", "json").stdout)[0]["state"] == "success"
-
-
 def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     cells = (
         "%dag --on-failure no_such_module:f",
