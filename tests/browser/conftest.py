@@ -159,7 +159,9 @@ def jupyter(runtime: Path) -> Iterator[Server]:
         environment.pop("JPY_SESSION_NAME", None)
         command = [
             sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-            "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
+            "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True",
+            "--KernelProvisionerFactory.default_provisioner_name=nbdag-fork",  # a kernel in 0.1 s instead of 1 s
+            f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
         ]  # fmt: skip
         with (root / "log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
