@@ -348,7 +348,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
             ("a", "xs = f()\nxs.append(1)"),
             ("b", "n = len(f())"),
         ],
-        "NB464", "f keeps", "copy",
+        "NB464", "a result cached by f", "copy",
     ),
     "results in a cache that are stale": (
         [
@@ -356,7 +356,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
             ("a", "p = f()\nk = 2"),
             ("b", "q = f()"),
         ],
-        "NB464", "f keeps results made of k", "argument",
+        "NB464", "f caches results computed from k", "argument",
     ),
     "eval in a method that display calls": (
         [

@@ -245,7 +245,7 @@ def test_a_missing_value_fails_the_task_with_one_sentence(bench) -> None:
         path.unlink()
     result = bench.make("x", given={"x": one}, name="two")
     assert result.state is FAILED
-    assert "clear the task that made it" in result.error
+    assert "clear the task that wrote it" in result.error
 
 
 class TestMapped:

@@ -374,7 +374,7 @@ def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
     assert bench.make("1/0").error == "ZeroDivisionError: division by zero"
     (said,) = [record.getMessage() for record in caplog.records if "fork" in record.getMessage()]
-    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
+    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels are used instead, which start more slowly")
 
 
 def test_an_invalid_number_of_servers_falls_back_to_the_default(
