@@ -291,7 +291,7 @@ def test_an_object_with_slots_of_an_imported_class_is_seen_to_be_shared(
     assert headless(dag, dag.order, str(tmp_path / "values"))["b"]["found"] is True
     notes = [note for _, _, report in attempts(dag, dag.order, str(tmp_path / "values")) for note in report.notes]
     assert [(note.code, note.name) for note in notes] == [("NB401", "rng")]
-    assert "which have it as sampler" in notes[0].message
+    assert "which use it under the name sampler" in notes[0].message
     assert "--change rng sampler" in notes[0].message
 
 
@@ -347,8 +347,8 @@ def test_cases_of_values_in_real_kernels(tmp_path: Path, monkeypatch: pytest.Mon
     assert errors["f1"].endswith(": open it in each task that uses it")
     assert "which task td2 needs" in errors["td1"]
     assert "tempfile.mkdtemp()" in errors["td1"]
-    assert "the file holds an object of Half" in errors["loadj"]
+    assert "the file contains an object of Half" in errors["loadj"]
     assert "define it in a %%setup cell" in errors["loadj"]
-    assert "Hint: the file holds an object of Half" in (run["loadj"].traceback or "")
+    assert "Hint: the file contains an object of Half" in (run["loadj"].traceback or "")
     (note,) = [note for note in run["g2"].warnings if note.code == "NB401"]
     assert "--change ax fig" in note.message

@@ -258,7 +258,7 @@ class Diagnostics:
 
     def _history(self, analysis: CellAnalysis, note: Note) -> Problem:
         message = f"{note.text} refers to what other cells displayed or ran, which does not exist in a task's kernel"
-        return _problem("NB463", analysis, note.line, message, "store the value in a variable of its task")
+        return _problem("NB463", analysis, note.line, message, "assign the value to a variable in its task")
 
     # -- state without a name
 

@@ -2,8 +2,8 @@
 
     begin ▸ parameters ▸ (papermill's injected parameters) ▸ setup ▸ inputs ▸ the cell ▸ finish
 
-nbdag's own steps are tagged and hidden; the task's cell is unchanged. Steps share a cell if possible, because each
-cell costs a round trip to the kernel.
+The cells with nbdag's own steps are tagged and hidden; the task's cell is unchanged. If possible, several steps share a
+cell, because each cell costs a round trip to the kernel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def task_notebook(job: Job) -> Any:
     """Return the notebook to execute for a job."""
     cells = [_helper(_begin(job))]
     cells += [_cell(code, PARAMETERS) for code in job.parameter_cells if code.strip()]
-    cells[-1].metadata.tags.append("parameters")  # papermill injects its parameters after this cell
+    cells[-1].metadata.tags.append("parameters")  # papermill injects the run's parameters after the cell with this tag
     setup = [_cell(code, SETUP) for code in job.setup_cells if code.strip()]
     can_share_cell = len(cells) == 1 and not job.parameters and not setup
     if can_share_cell:
