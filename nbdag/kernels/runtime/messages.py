@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
 from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
+from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
 PROCESSES = "processes"  # key in the published data: whether a process that the kernel started may still exist
@@ -102,6 +103,17 @@ class KernelRequest:
         ]
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
         return cls(**{**data, "inputs": inputs, "options": options})
+
+
+def masked_outcome(outcome: Outcome) -> Outcome:
+    """Return the outcome with secrets hidden in its texts; digests and other ids are unchanged."""
+    return replace(
+        outcome,
+        error=None if outcome.error is None else mask(outcome.error),
+        outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
+        notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
+        files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+    )
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
+from ... import secrets
 from ...context import DagRun
 from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
@@ -35,7 +36,7 @@ from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
+from .messages import MIME, PROCESSES, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
@@ -81,6 +82,8 @@ class Runtime:
         self._shell = shell
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
+        secrets.hide_known_values()
+        secrets.protect_kernel()
         self._store = ValueStore(request.values)
         # Records the stored values that were loaded; each value is loaded once, with all of its names.
         self._origins = Origins()
@@ -275,7 +278,7 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
+        outcome = masked_outcome(replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes)))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
