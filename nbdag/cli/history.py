@@ -204,7 +204,7 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
         return f"marked {task.state.value} by hand"
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
-    cached = [f"cached: as in run {task.cached}"] if task.cached else []
+    cached = [f"cached: result of run {task.cached}"] if task.cached else []
     text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 

@@ -102,7 +102,7 @@ def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
             status["failed"] = states[TaskState.FAILED]
     reason = next((each.error for each, own in zip(found, drawn, strict=True) if each.error and own == state), None)
     if reason is None and all(each.cached for each in found):
-        reason = f"cached: as in run {found[0].cached}"
+        reason = f"cached: result of run {found[0].cached}"
     if reason:
         status["reason"] = _shorten(reason)
     return status

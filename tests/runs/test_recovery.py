@@ -58,7 +58,7 @@ def test_questions_report_an_orphaned_run_and_change_nothing(killed: int, home: 
     run = runs.find_run(home=home)
     assert run.state is RunState.RUNNING
     assert run.orphaned == (
-        f"its process (pid {killed}) has ended: `nbdag resume {run.id} --dag churn` continues the run, "
+        f"the process that executed it (pid {killed}) has ended: `nbdag resume {run.id} --dag churn` continues the run, "
         "`nbdag doctor` records it as failed"
     )
     assert run.to_dict()["orphaned"] == run.orphaned
@@ -82,7 +82,7 @@ def test_following_an_orphaned_run_ends_with_its_explanation(killed: int, home: 
         ("a", "running"),
         (None, "running"),
     ]
-    assert f"its process (pid {killed}) has ended" in events[-1].message
+    assert f"the process that executed it (pid {killed}) has ended" in events[-1].message
     assert runs.find_run(home=home).state is RunState.RUNNING
 
 
