@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, PulledInput, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 
 MIME = "application/vnd.nbdag.report+json"
+RENDERED_MIME = "application/vnd.nbdag.rendered+json"  # of the texts whose templates were rendered, by name
 PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
 
 
@@ -35,6 +36,8 @@ class KernelRequest:
     readers: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
+    pulled: Sequence[PulledInput] = ()
+    pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
     # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
     definitions: Sequence[tuple[str, int, str, bool]] = ()
@@ -64,6 +67,8 @@ class KernelRequest:
             readers=job.readers,
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
+            pulled=job.pulled,
+            pull_tasks=job.pull_tasks,
             element=job.element,
             definitions=tuple(
                 (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
@@ -95,8 +100,12 @@ class KernelRequest:
             StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
             for name, source, digests, is_list in data.get("inputs", ())
         ]
+        pulled = [
+            PulledInput(task, key, name, tuple(digests), is_list)
+            for task, key, name, digests, is_list in data.get("pulled", ())
+        ]
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
-        return cls(**{**data, "inputs": inputs, "options": options})
+        return cls(**{**data, "inputs": inputs, "pulled": pulled, "options": options})
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
@@ -129,8 +138,15 @@ def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
+class _Float(float):
+    """A number without a literal, such as NaN: its `repr` is an expression."""
+
+    def __repr__(self) -> str:
+        return f"float({str(float(self))!r})"
+
+
 def _plain(value: Any) -> Any:
-    """Return a value as Python literals, which `ast.literal_eval` can read back from their `repr`."""
+    """Return a value as Python literals; the `repr` of the result is Python source."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -138,5 +154,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return _Float(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
