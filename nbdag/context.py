@@ -18,10 +18,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from importlib import import_module
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
+from . import secrets
 from .core.options.option_types import nearest
 from .errors import NbdagError, error
 from .templates import is_template, macros
@@ -108,9 +108,7 @@ class TaskInstance:
         if dag_id not in (None, self.dag_id):
             raise NbdagError("ti.xcom_pull reads values of this pipeline only; use nbdag.load for those of another one")
         if include_prior_dates:
-            raise NbdagError(
-                "ti.xcom_pull reads values of this run only; use nbdag.load for those of an earlier run"
-            )
+            raise NbdagError("ti.xcom_pull reads values of this run only; use nbdag.load for those of an earlier run")
         if task_ids is None:
             raise NbdagError("ti.xcom_pull needs the name of a task; write ti.xcom_pull('train')")
         if isinstance(task_ids, str):
@@ -183,9 +181,9 @@ class DagRun:
         moment = known.setdefault("logical_date", datetime.now(UTC))
         known.setdefault("data_interval_start", moment)
         known.setdefault("data_interval_end", moment)
-        known["conf"] = MappingProxyType(dict(known.get("params", {})))
-        params = more.pop("params", None)
-        known["params"] = MappingProxyType(dict(known["conf"]) if params is None else params)
+        given = dict(known.get("params", {}))
+        for name in ("params", "conf"):
+            known[name] = MappingProxyType(more.pop(name, given))
         known.setdefault(
             "ti",
             TaskInstance(
@@ -238,8 +236,8 @@ class DagRun:
             ti=self.ti,
             task=SimpleNamespace(task_id=self.ti.task_id, owner=self.owner, dag_id=self.dag_id),
             dag=SimpleNamespace(dag_id=self.dag_id, owner=self.owner),
-            variable=_variable,
-            connection=_connection,
+            variable=secrets.variable,
+            connection=secrets.connection,
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -297,11 +295,3 @@ def _has_template(value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(_has_template(each) for each in value)
     return is_template(value)
-
-
-def _variable(name: str) -> Any:
-    return import_module("nbdag.secrets").variable(name)
-
-
-def _connection(name: str) -> Any:
-    return import_module("nbdag.secrets").connection(name)

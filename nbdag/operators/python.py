@@ -85,15 +85,25 @@ class Python(Operator):
 def context_arguments(
     function: Callable[..., Any], args: Iterable[Any], keywords: Mapping[str, Any]
 ) -> tuple[list[str], bool]:
-    """Return the names of Airflow's context that a function asks for and is not given, and whether it takes all."""
+    """Return the names of Airflow's context that a function asks for and is not given, and whether it takes all.
+
+    A function takes all if it has an argument such as `**context` and is defined in the notebook, or names it so.
+    """
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some functions written in C have no signature
         return [], False
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     given = {*keywords, *_positional(function, args)}
-    asked = [name for name, each in parameters.items() if each.kind in kinds and name in NAMES and name not in given]
-    return asked, any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    # An optional argument of a library, such as `params` of `requests.get`, means something else.
+    own = getattr(function, "__module__", None) == "__main__"
+    asked = [
+        name
+        for name, each in parameters.items()
+        if each.kind in kinds and name in NAMES and name not in given and (own or each.default is each.empty)
+    ]
+    spread = next((name for name, each in parameters.items() if each.kind is each.VAR_KEYWORD), None)
+    return asked, spread is not None and (own or spread == "context")
 
 
 def _positional(function: Callable[..., Any], args: Iterable[Any]) -> list[str]:

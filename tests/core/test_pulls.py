@@ -25,13 +25,19 @@ PULLS = [
         (ONE, "%%task c\nz = 1", "%%task b\ny = dag_run.ti.xcom_pull(['a', 'c'])"),
         [("a", "return_value", "x"), ("c", "return_value", "z")],
     ),
-    (("%%setup\ndef f(ti): return ti.xcom_pull('a')", ONE, "%%task b\ny = f(dag_run.ti)"), [("a", "return_value", "x")]),
+    (
+        ("%%setup\ndef f(ti): return ti.xcom_pull('a')", ONE, "%%task b\ny = f(dag_run.ti)"),
+        [("a", "return_value", "x")],
+    ),
     (("%%task b\ny = dag_run.ti.xcom_pull('a')", ONE), [("a", "return_value", "x")]),
     (
         (TWO, "%%task b --after a\nn = 'a'\ny = dag_run.ti.xcom_pull(n, key=n)"),
         [("a", "return_value", None), ("a", "x", "x"), ("a", "rows", "rows")],
     ),
-    ((ONE, "%%task c\nz = x", "%%task b\ny = z, dag_run.ti.xcom_pull(str(z))"), [("a", "return_value", "x"), ("c", "return_value", "z")]),
+    (
+        (ONE, "%%task c\nz = x", "%%task b\ny = z, dag_run.ti.xcom_pull(str(z))"),
+        [("a", "return_value", "x"), ("c", "return_value", "z")],
+    ),
     ((ONE, "%%task b\ny = x.xcom"), []),
 ]
 

@@ -37,7 +37,7 @@ class Pulls:
         """Add an edge for each pull that names a task."""
         for name, pulls in self._named.items():
             for source, key, line, _ in pulls:
-                if source not in self._tasks or source == name or not infer and (source, name) not in edges:
+                if source not in self._tasks or source == name or (not infer and (source, name) not in edges):
                     continue
                 known = edges.get((source, name))
                 value = self._variable(source, key) or (source if key in (RESULT, COMPUTED) else key)

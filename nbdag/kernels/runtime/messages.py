@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
 from ...core.model.job import FileUse, Job, Note, Outcome, PulledInput, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
+from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
 RENDERED_MIME = "application/vnd.nbdag.rendered+json"  # of the texts whose templates were rendered, by name
@@ -108,6 +109,17 @@ class KernelRequest:
         return cls(**{**data, "inputs": inputs, "pulled": pulled, "options": options})
 
 
+def masked_outcome(outcome: Outcome) -> Outcome:
+    """Return the outcome with secrets hidden in its texts; digests and other ids are unchanged."""
+    return replace(
+        outcome,
+        error=None if outcome.error is None else mask(outcome.error),
+        outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
+        notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
+        files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+    )
+
+
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as JSON objects and lists, without defaults."""
     data = asdict(outcome)
@@ -138,15 +150,8 @@ def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
-class _Float(float):
-    """A number without a literal, such as NaN: its `repr` is an expression."""
-
-    def __repr__(self) -> str:
-        return f"float({str(float(self))!r})"
-
-
 def _plain(value: Any) -> Any:
-    """Return a value as Python literals; the `repr` of the result is Python source."""
+    """Return a value as Python literals, which `ast.literal_eval` can read back from their `repr`."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -154,5 +159,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        return _Float(value)
+        return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial, reduce
-from importlib import import_module
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
+from ... import secrets
 from ...context import DagRun, PulledValues, set_current
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.masking import without_passwords
@@ -37,7 +37,7 @@ from ...processes.parent_watchdog import start_parent_watchdog
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, outcome_to_dict
+from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
@@ -84,6 +84,8 @@ class Runtime:
         self._shell = shell
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
+        secrets.hide_known_values()
+        secrets.protect_kernel()
         self._store = ValueStore(request.values)
         self._origins = Origins()  # stored values that were loaded; each value is loaded once, with all of its names
         self._mutation_check: MutationCheck | None = None
@@ -93,11 +95,13 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._params: dict[str, Any] = dict(request.context.get("params", {}))
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))  # with defaults, once they are known
+        self._conf: dict[str, Any] = dict(self._params)
         self._rendered: dict[str, str] = {}
         self._dag_run = DagRun.of(
             request.context,
             params=self._params,
+            conf=self._conf,
             found=self._pulled,
             tasks=request.pull_tasks,
             on_rendered=self._publish_rendered,
@@ -129,6 +133,7 @@ class Runtime:
         self._origins.add_setup(made_before)
         names = self._request.context.get("parameter_names", ())
         self._params.update((name, made_before[name]) for name in names if name in made_before)
+        self._conf.update((name, self._params[name]) for name in self._conf)
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -181,7 +186,7 @@ class Runtime:
 
     def _publish_rendered(self, what: str, text: str) -> None:
         """Publish the text of a rendered template, which is kept in the attempt's notebook."""
-        self._rendered[what] = _masked(text[:_MAX_RENDERED])
+        self._rendered[what] = secrets.mask(without_passwords(text[:_MAX_RENDERED]))
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
@@ -305,7 +310,7 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
+        outcome = masked_outcome(replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes)))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
@@ -324,15 +329,6 @@ def _one_line(error: BaseException) -> str:
     text, hint = str(error).strip(), hint_for(error)  # the list of attempts shows the first line of this text
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"
-
-
-def _masked(text: str) -> str:
-    """Return the text with the values of secrets hidden."""
-    try:
-        secrets = import_module("nbdag.secrets")
-    except ModuleNotFoundError:
-        return without_passwords(text)
-    return str(secrets.mask(without_passwords(text)))
 
 
 def _is_quiet_exit(error: BaseException | None) -> bool:
