@@ -18,6 +18,8 @@ INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden
 DISPLAY_ID = "nbdag_display_id"
 # Key in the nbdag metadata of an attempt: the attempt's updates of outputs that other tasks displayed.
 DISPLAY_UPDATES = "display_updates"
+# Key in the nbdag metadata of an attempt: the texts whose templates were rendered, by name.
+RENDERED = "rendered"
 ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
 

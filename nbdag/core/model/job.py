@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
+PUSHED = "ti."  # prefix of the names under which `ti.xcom_push` stores values; no variable can have such a name
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -37,6 +38,16 @@ class StoredInput:
     is_list: bool = False  # whether `name` becomes a list with one element per digest
 
 
+class PulledInput(NamedTuple):
+    """Stored values that `ti.xcom_pull(task, key=key)` returns."""
+
+    task: str
+    key: str
+    name: str  # the name under which the task stored them
+    digests: tuple[str, ...]  # one digest, or one for each instance of a mapped task
+    is_list: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One attempt, ready to be executed."""
@@ -55,6 +66,8 @@ class Job:
     imports: tuple[str, ...] = ()
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
+    pulled: tuple[PulledInput, ...] = ()
+    pull_tasks: tuple[str, ...] = ()  # the tasks that `ti.xcom_pull` may name
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     # For an instance of a mapped task; key: variable of --map; value: digest of the element.
     element: Mapping[str, str] = field(default_factory=dict)
