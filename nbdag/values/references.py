@@ -168,7 +168,8 @@ class Origins:
         return found
 
     def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
-        """Return the ids of objects of setup that a pickle must not refer to, because it holds a part of them by value.
+        """Return the ids of objects of setup to which a pickle must not refer, because it contains a part of them by
+        value.
 
         In the reader's kernel, the part would be another object than that in setup's object.
         """
@@ -257,7 +258,8 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
-    if len(hits) > MAX_COMPARED:  # a reference to some of them could divide objects that share a part
+    # Compare all or none: references to only some of the objects could separate objects that share a part.
+    if len(hits) > MAX_COMPARED:
         return
     for key, number in hits.items():
         if _same(loaded.objects[number], loaded, stored.objects.get(number), stored):

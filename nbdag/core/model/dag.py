@@ -126,8 +126,8 @@ class Pull:
     """A value of another task that `ti.xcom_pull` may return in a task."""
 
     task: str
-    key: str  # "return_value" for the task's result
-    name: str | None = None  # the variable that has the value; None if the task can only have pushed it
+    key: str  # the key of the value; "return_value" stands for the task's result
+    name: str | None = None  # the variable that has the value; None if the task can only have pushed the value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class Task:
     future_annotations: bool = False  # this cell or a cell above has `from __future__ import annotations`
     opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
-    pulls: tuple[Pull, ...] = ()  # values of other tasks for `ti.xcom_pull`
+    pulls: tuple[Pull, ...] = ()  # values of other tasks that `ti.xcom_pull` may return
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order

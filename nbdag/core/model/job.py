@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
-PUSHED = "ti."  # prefix of the names under which `ti.xcom_push` stores values; no variable can have such a name
+PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -43,8 +43,8 @@ class PulledInput(NamedTuple):
 
     task: str
     key: str
-    name: str  # the name under which the task stored them
-    digests: tuple[str, ...]  # one digest, or one for each instance of a mapped task
+    name: str  # the name under which the task stored the values
+    digests: tuple[str, ...]  # digests of the values: one, or one for each instance of a mapped task
     is_list: bool = False
 
 

@@ -96,7 +96,8 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
 
 
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
-    """Return the stored values that `ti.xcom_pull` may return in a task: its pulls, and all that those tasks pushed.
+    """Return the stored values that `ti.xcom_pull` may return in a task: the values of its pulls, and all values that
+    these tasks pushed.
 
     A pushed value takes precedence over a variable.
     """

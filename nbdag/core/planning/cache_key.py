@@ -115,7 +115,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
-# Attribute of `dag_run`, or name of a template → the value of the context on which it depends.
+# Key: attribute of `dag_run`, or name in a template; value: the value of the context on which it depends.
 _DERIVED = {
     **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
     "task_instance_key_str": "logical_date",

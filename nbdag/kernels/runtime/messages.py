@@ -116,7 +116,7 @@ class KernelRequest:
 
 
 def masked_outcome(outcome: Outcome) -> Outcome:
-    """Return the outcome with secrets hidden in its texts; digests and other ids are unchanged."""
+    """Return the outcome with secrets masked in all texts. Digests and other ids do not change."""
     return replace(
         outcome,
         error=None if outcome.error is None else mask(outcome.error),

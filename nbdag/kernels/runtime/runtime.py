@@ -44,7 +44,7 @@ from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
-_MAX_RENDERED = 1_000_000  # characters of a rendered text that are kept
+_MAX_RENDERED = 1_000_000  # maximum number of characters of a rendered text that are published
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -97,7 +97,8 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._params: dict[str, Any] = dict(request.context.get("params", {}))  # with defaults, once they are known
+        # The run's parameters; defaults are added when the parameters cell has run.
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))
         self._conf: dict[str, Any] = dict(self._params)
         self._rendered: dict[str, str] = {}
         self._dag_run = DagRun.of(
@@ -179,7 +180,7 @@ class Runtime:
             raise UnreadableInputError(name, source, error.why) from error
 
     def _pulled(self, task: str, key: str) -> PulledValues | None:
-        """Return the values for `ti.xcom_pull`, which are loaded when they are used."""
+        """Return the values for `ti.xcom_pull`. A value is loaded when it is used."""
         given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
         if given is None:
             return None
@@ -187,7 +188,7 @@ class Runtime:
         return PulledValues(parts, given.is_list)
 
     def _publish_rendered(self, what: str, text: str) -> None:
-        """Publish the text of a rendered template, which is kept in the attempt's notebook."""
+        """Publish the text of a rendered template. The text is stored in the attempt's notebook."""
         self._rendered[what] = secrets.mask(without_passwords(text[:_MAX_RENDERED]))
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 

@@ -251,7 +251,8 @@ class Attempt:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
     os.environ[WORKER_VARIABLE] = str(os.getpid())
-    if "://" not in job.values:  # the task's folder may be below another home than that of the run
+    # Set explicitly, because the task's folder may be below another home than the run's home.
+    if "://" not in job.values:
         os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
     warm = job.kernels == "warm"
     return TaskKernelManager(

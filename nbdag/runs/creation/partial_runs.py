@@ -126,7 +126,10 @@ def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Inp
 
 
 def _find_pulled(lenders: _Lenders, reader: str, pull: Pull) -> None:
-    """Find the run whose values of a task `ti.xcom_pull` returns; a value that is only pushed may be missing."""
+    """Find the run from which `ti.xcom_pull` returns the values of a task.
+
+    A value that the task only pushes may be missing.
+    """
     run, names = lenders.find(pull.task)
     missing = names is not None and pull.name is not None and not {pull.name, f"{PUSHED}{pull.key}"} & names
     if run is None or missing:
