@@ -5,7 +5,7 @@ written as source: numbers, texts and collections as literals, functions and cla
 also exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
 dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
 that binds the name. There is no such single statement if the cell binds the name in a loop or more than once, or
-changes its value; then an error with advice is raised.
+changes its value; then an error with advice is raised. A secret or a connection is written as its lookup by name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any
 from ..core.analysis.names import uses
 from ..core.analysis.symbols import global_reads, top_level_names
 from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..secrets import Connection
+from ..secrets.lookup import name_of
 from . import OperatorError
 
 _COPYABLE = (
@@ -72,6 +74,10 @@ class ValueWriter:
             return value.name
         if isinstance(value, float) and type(value) is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if type(value) is str and (secret := name_of(value)) is not None:
+            return f"__import__('nbdag').secret({secret!r})"
+        if isinstance(value, Connection) and value.named:
+            return f"__import__('nbdag').connection({value.id!r})"
         if type(value) in _PLAIN:
             return repr(value)
         if type(value) in (list, tuple, set, frozenset):

@@ -32,7 +32,8 @@ from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.marks import new_attempt_mark
 from ...processes.process_tree import kill_marked, kill_tree
-from ...secrets.sources import ENV_FILE
+from ...secrets import mask
+from ...secrets.sources import ENV_FILE, LOOKUPS, hide_known_values, hide_looked_up
 from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
@@ -41,6 +42,7 @@ from ..jupyter.manager import TaskKernelManager
 from .task_notebook import task_notebook
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of secrets that its processes have looked up
 _CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that are copied to the log
 
 
@@ -159,7 +161,9 @@ class Attempt:
         except DeadKernelError:
             kill_tree(None, self.mark)
             reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
-            log.write(self._echo.read_bytes()[-_CRASH_OUTPUT:].decode(errors="replace"))
+            hide_known_values()  # the kernel masks what it sends, but its own streams are as its processes wrote them
+            hide_looked_up(self._folder / _LOOKED_UP)
+            log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
             return self._failed(reason)
         except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
@@ -247,6 +251,7 @@ def _manager(job: Job, folder: Path) -> TaskKernelManager:
     os.environ[WORKER_VARIABLE] = str(os.getpid())
     if "://" not in job.values:  # the task's folder may be below another home than that of the run
         os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
+    os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"
     return TaskKernelManager(
         kernel_name=job.kernel_name,
