@@ -18,11 +18,13 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from ..errors import NbdagError
 from ..operators import OperatorError, offered
 from ..operators.build import Build, building
 from ..processes.identity import MARK_VARIABLE
 from ..processes.marks import adopt_mark
 from ..processes.parent_watchdog import start_parent_watchdog
+from ..secrets.parameters import resolved
 
 
 class _Shell(InteractiveShell):
@@ -68,7 +70,10 @@ def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str
     found = []
     for step in steps:
         if "parameters" in step:
-            shell.user_ns.update(step["parameters"])
+            try:
+                shell.user_ns.update(resolved(step["parameters"]))
+            except NbdagError as unknown:
+                raise _Failed(0, 1, str(unknown), "") from unknown
         elif step["builds"]:
             found.append(_body(shell, step["cell"], step["code"]))
         else:

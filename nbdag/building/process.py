@@ -79,7 +79,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             process = subprocess.Popen(
                 [*command, "-P", "-m", "nbdag.building.build_process", str(steps_path), str(result_path)],
                 cwd=cwd,
-                env={**os.environ, **environment, **_variables(Path(folder)), MARK_VARIABLE: mark},
+                env={**secrets.environment(), **environment, **_variables(Path(folder)), MARK_VARIABLE: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

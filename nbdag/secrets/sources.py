@@ -54,7 +54,10 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
-_ENVIRONMENT = "environment"
+_ENVIRONMENT, _GIVEN = "environment", "a parameter"
+# Secrets that were given to this process as parameters of a run, by the environment variables under which child
+# processes get them.
+GIVEN: dict[str, str] = {}
 
 
 @error
@@ -139,6 +142,11 @@ def env_file() -> Path:
     return Path(chosen) if chosen else home.find().root.parent / ".env"
 
 
+def environment() -> dict[str, str]:
+    """Return the environment for a child process, which can look up the same names."""
+    return {**os.environ, **GIVEN}
+
+
 def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, though nobody has looked them up: a script may print them.
 
@@ -154,7 +162,7 @@ def hide_known_values() -> None:
 def record_lookup(kind: Kind, name: str, source: str) -> None:
     """Tell the processes that read this process's output which name it has looked up."""
     path = os.environ.get(LOOKUPS)
-    if path and source not in (_ENVIRONMENT, str(env_file())):
+    if path and source not in (_ENVIRONMENT, _GIVEN, str(env_file())):
         with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()} {kind} {name}\n")
 
@@ -201,6 +209,8 @@ def hide_text(kind: Kind, name: str, text: str) -> None:
 
 
 def _mappings() -> Iterator[tuple[str, Mapping[str, str]]]:
+    if GIVEN:
+        yield _GIVEN, GIVEN
     yield _ENVIRONMENT, os.environ
     values = _env_file_values()
     if values:

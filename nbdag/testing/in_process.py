@@ -26,6 +26,7 @@ from ..core.model.job import CANCELLED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, when_holds
+from ..secrets.parameters import resolved
 from ..values import Origins, ValueStore
 
 
@@ -134,13 +135,14 @@ class InProcessExecutor:
     def _outcome(self, attempt: _Submission) -> Outcome:
         job, options = attempt.job, attempt.job.task.options
         values = ValueStore(job.values)
-        names: dict[str, Any] = {"__name__": "__main__", "dag_run": DagRun.of(job.context)}
+        context = {**job.context, "params": resolved(job.context.get("params", {}))}
+        names: dict[str, Any] = {"__name__": "__main__", "dag_run": DagRun.of(context)}
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         Path(job.path).with_suffix(".log").write_text(f"{job.key.task} begins\n")
         with self._interruptible(attempt):
             for code in job.parameter_cells:
                 exec(code, names)
-            names |= job.parameters
+            names |= resolved(job.parameters)
             for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
                 exec(code, names)
         origins = Origins()

@@ -28,11 +28,13 @@ from IPython.utils.capture import capture_output
 from ... import secrets
 from ...context import DagRun
 from ...core.model.job import Note, Outcome, StoredOutput
+from ...core.model.masking import is_reference
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
+from ...secrets.parameters import resolved
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
@@ -103,9 +105,22 @@ class Runtime:
         if mark := os.environ.get(MARK_VARIABLE):
             adopt_mark(mark)
         self._state_check.begin()
+        self._resolve_parameters()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
+
+    def _resolve_parameters(self) -> None:
+        """Look up the secret parameters, of which the job has the names only."""
+        context = self._request.context
+        if any(is_reference(value) for value in context.get("params", {}).values()):
+            context = {**context, "params": resolved(context["params"])}
+            self._request = replace(self._request, context=context)
+            self._names["dag_run"] = self._own_names["dag_run"] = DagRun.of(context)
+
+    def secret_parameter(self, name: str) -> Any:
+        """Return the value of a secret parameter."""
+        return self._request.context["params"][name]
 
     # -- before the cell ----------------------------------------------------------------------------------------
 

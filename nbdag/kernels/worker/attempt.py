@@ -24,9 +24,8 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import FileUse, Job, Outcome, Result
-from ...core.model.masking import masked, masked_assignments, secret_texts
+from ...core.model.masking import is_reference, masked
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
@@ -76,7 +75,7 @@ class Attempt:
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
-                self._mask_parameters()
+                self._show_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except TimeoutError as error:  # raised by nbclient
@@ -138,7 +137,7 @@ class Attempt:
             papermill.execute_notebook(
                 nb,
                 job.path.replace("{", "{{").replace("}", "}}"),  # papermill formats it as a template
-                parameters=dict(job.parameters),
+                parameters={name: value for name, value in job.parameters.items() if not is_reference(value)},
                 engine_name=ENGINE,
                 kernel_name=job.kernel_name,
                 language="python",
@@ -170,22 +169,15 @@ class Attempt:
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
 
-    def _mask_parameters(self) -> None:
-        """Hide the secret parameters of this attempt in its notebook, which papermill has written."""
-        parameters = masked(self.job.parameters)
-        if parameters == dict(self.job.parameters):
+    def _show_parameters(self) -> None:
+        """Add secret parameters, masked, to the notebook's metadata, which papermill has written without them."""
+        if not any(is_reference(value) for value in self.job.parameters.values()):
             return
         path = Path(self.job.path)
         with contextlib.suppress(OSError, ValueError, LookupError):
             nb = json.loads(path.read_bytes())
-            nb["metadata"]["papermill"]["parameters"] = parameters
-            for cell in nb["cells"]:
-                if INJECTED in tags_of(cell):
-                    cell["source"] = masked_assignments("".join(cell["source"]))
-            text = json.dumps(nb, indent=1, ensure_ascii=False)
-            for secret, shown in secret_texts(self.job.parameters).items():  # outputs may show the secrets, too
-                text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
-            write_atomically(path, text.encode())
+            nb["metadata"]["papermill"]["parameters"] = masked(self.job.parameters)
+            write_atomically(path, json.dumps(nb, indent=1, ensure_ascii=False).encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:

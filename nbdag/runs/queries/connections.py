@@ -32,7 +32,8 @@ class KnownConnection:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for display; the password, and extra values with names of secrets, are masked."""
         shown = self.connection.to_dict() if self.connection is not None else {"id": self.name}
-        return secrets.masked({**shown, "source": self.source, "error": self.error})
+        found: dict[str, Any] = secrets.masked({**shown, "source": self.source, "error": self.error})
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
