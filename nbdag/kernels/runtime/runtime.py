@@ -41,6 +41,7 @@ from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
+from .stored_secrets import secret_notes
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
@@ -249,7 +250,7 @@ class Runtime:
             else:
                 notes = (sharing_notes, order_notes)
                 of_values = [note for each in notes for note in each(self._request, saved, self._names)]
-                return saved.outputs, [*of_values, *size_notes(saved)]
+                return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task
