@@ -35,6 +35,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB113": ProblemKind("warning", "a file name that is not a valid id"),
     "NB114": ProblemKind("error", "code of %%dag that failed to build its tasks"),
     "NB115": ProblemKind("warning", "a %%dag cell that has not run here"),
+    "NB117": ProblemKind("warning", "code of %%dag without an effect here"),
     "NB201": ProblemKind("error", "a name that no cell above sets"),
     "NB202": ProblemKind("error", "tasks form a cycle"),
     "NB203": ProblemKind("error", "an unknown task in --after or %edges"),
