@@ -207,14 +207,19 @@ class Runtime:
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
-        stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
+        notes: dict[str, Note] = {}
+        stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
-        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
-
-    def _element(self, name: str, value: object) -> str:
-        return (
-            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        self._publish(
+            Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values()))
         )
+
+    def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
+        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
+        for note in secret_notes(self._request, saved):
+            notes.setdefault(name, note)
+        return saved.outputs[0].digest
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""

@@ -88,7 +88,8 @@ def _test(name: str) -> TestedConnection:
         lines = str(getattr(reason, "orig", None) or reason).strip().splitlines()
         state, message = "failed", f"{type(reason).__name__}: {lines[0]}" if lines else type(reason).__name__
     seconds = time.monotonic() - started if state == "ok" else None
-    return TestedConnection(name=name, conn_type=kind, state=state, message=mask(message), seconds=seconds)
+    # A name that is not valid may be the secret itself.
+    return TestedConnection(name=mask(name), conn_type=kind, state=state, message=mask(message), seconds=seconds)
 
 
 def _test_http(made: Connection) -> str:
