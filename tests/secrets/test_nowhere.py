@@ -7,7 +7,7 @@ import html
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +17,6 @@ import nbdag
 from nbdag import runs
 from nbdag.cli import main
 from nbdag.core.model.events import Event
-from nbdag.home import Home
 
 SECRET = "tok-Zq7&xW2'pLm9/vR4"
 PASSWORD = "Kp3$hJ8 mN5@bT6yU"
