@@ -17,9 +17,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .masker import known
+from .sources import LOOKUPS, hide_looked_up
 
 _BINARY = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 _TEXT = "image/svg+xml"
@@ -51,6 +53,7 @@ class _OutputMask:
         self._held: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
         self._ended: deque[str] = deque(maxlen=32)  # ids of execution requests whose cells have ended
         self._lock = threading.RLock()
+        self._lookups = _Lookups(Path(os.environ[LOOKUPS])) if os.environ.get(LOOKUPS) else None
         session.send = self.send
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -60,6 +63,8 @@ class _OutputMask:
         **more: Any,
     ) -> Any:  # fmt: skip
         """Send a message with secrets masked."""
+        if self._lookups is not None and self._lookups.changed():
+            hide_looked_up(self._lookups.path)
         if not known:
             return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
         with self._lock:
@@ -103,6 +108,23 @@ class _OutputMask:
         # A new lock, because a thread of the parent process may have held the old lock during the fork.
         self._lock = threading.RLock()
         self._held = {}
+
+
+class _Lookups:
+    """The file with the names that other processes of the task have looked up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = 0
+
+    def changed(self) -> bool:
+        """Return whether the file has grown since the last call."""
+        try:
+            size = os.stat(self.path).st_size  # noqa: PTH116  # a Path's method takes twice as long
+        except OSError:
+            return False
+        before, self._size = self._size, size
+        return size > before
 
 
 def _id_of(parent: Any) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ... import notebooks
-from ...building import BuiltNotebook, build
+from ...building import BuiltNotebook, build, secret_parameters
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
@@ -25,6 +25,7 @@ from ...core.model.text import plural
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import absolute
+from ...secrets.parameters import without_secrets
 
 _MAX_DEPTH = 100  # maximum number of nested levels in a parameter
 # Maximum number of values in a parameter; limited because a short YAML text with aliases can expand to billions.
@@ -190,7 +191,7 @@ class Choice:
 class Prepared:
     """A notebook that is ready to run."""
 
-    path: Path  # absolute path of the notebook
+    path: Path  # absolute path of the notebook path of the notebook
     dag: Dag
     source: bytes  # the notebook file as it was read
     text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
@@ -235,7 +236,7 @@ def prepare(
     dag = built.dag
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
-    recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown)
+    recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     return Prepared(
         path=path,
@@ -263,18 +264,20 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_parameters(
-    dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False
+    dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return the parameters in the form that a run records, and notes about parameters that are probably mistakes.
+    """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
 
-    Raises `ParameterTypeError`, and `UnknownParameterError` unless unknown parameters are allowed.
+    `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
+    unless unknown ones are allowed, `ParameterTypeError`, and `SecretParameterError`.
     """
     plain = plain_parameters(said)
     for name in plain:
         if name not in dag.parameters and not allow_unknown:
             raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
     parameter_types.reject_text(dag.parameters, plain)
-    return plain, tuple(_doubtful_parameters(dag, plain))
+    notes = tuple(_doubtful_parameters(dag, plain))
+    return without_secrets(plain, secret_parameters(dag), stays_here=stays_here), notes
 
 
 def choose(
