@@ -58,7 +58,7 @@ class Attempt:
         self._echo = Path(folder) / "echo"
         self._connection = connection
         self._kernel: int | None = None  # pid of the kernel
-        self._termination: str | None = None  # why the attempt was terminated; None if it was not; None if it was not
+        self._termination: str | None = None  # why the attempt was terminated; None if it was not
         self._result_sent = False  # whether the result was sent; after that, the attempt cannot be terminated
         self._lock = threading.Lock()
 

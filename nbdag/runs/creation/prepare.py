@@ -191,7 +191,7 @@ class Choice:
 class Prepared:
     """A notebook that is ready to run."""
 
-    path: Path  # absolute path of the notebook path of the notebook
+    path: Path  # absolute path of the notebook
     dag: Dag
     source: bytes  # the notebook file as it was read
     text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
