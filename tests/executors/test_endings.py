@@ -168,7 +168,10 @@ def test_a_killed_workers_attempt_has_a_result_and_leaves_no_process(both) -> No
     worker = int(kernel.environ().get("NBDAG_WORKER", 0)) or _worker_of(both)
     os.kill(worker, signal.SIGKILL)
     result = both.result()
-    assert (result.state, result.error) == (FAILED, "the attempt's worker was killed by SIGKILL, perhaps because the system ran out of memory")
+    assert (result.state, result.error) == (
+        FAILED,
+        "the attempt's worker was killed by SIGKILL, perhaps because the system ran out of memory",
+    )
     assert gone(pids)
 
 
@@ -374,7 +377,9 @@ def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
     assert bench.make("1/0").error == "ZeroDivisionError: division by zero"
     (said,) = [record.getMessage() for record in caplog.records if "fork" in record.getMessage()]
-    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels are used instead, which start more slowly")
+    assert said.startswith("no fork server: ") and said.endswith(
+        "; ordinary kernels are used instead, which start more slowly"
+    )
 
 
 def test_an_invalid_number_of_servers_falls_back_to_the_default(

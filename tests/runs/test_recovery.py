@@ -59,7 +59,7 @@ def test_questions_report_an_orphaned_run_and_change_nothing(killed: int, home: 
     assert run.state is RunState.RUNNING
     assert run.orphaned == (
         f"the process that executed it (pid {killed}) has ended: `nbdag resume {run.id} --dag churn` continues the run, "
-        "`nbdag doctor` records it as failed"
+        "`nbdag doctor` records the run as failed"
     )
     assert run.to_dict()["orphaned"] == run.orphaned
     assert [each.orphaned for each in runs.list_runs(home=home)] == [run.orphaned]

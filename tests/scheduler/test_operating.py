@@ -114,9 +114,7 @@ def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: S
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
-    nobody = (
-        f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
-    )
+    nobody = f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
