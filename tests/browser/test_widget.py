@@ -10,6 +10,10 @@ import pytest
 
 from .conftest import WAIT
 
+HOSTS = [
+    "lab",
+    pytest.param("notebook", marks=pytest.mark.slow),
+]  # tests/browser/test_access.py always opens Notebook 7
 PIPELINE = (
     "%dag churn",
     "%%task extract\nrows = list(range(10))\nrows",
@@ -20,7 +24,7 @@ PIPELINE = (
 )
 
 
-@pytest.mark.parametrize("at", ["lab", "notebook"])
+@pytest.mark.parametrize("at", HOSTS)
 def test_a_pipeline_can_be_run_inspected_and_reloaded(notebook, at):
     """Cells are executed by hand and become stale; a headless run fails; the page is reloaded."""
     nb = notebook(*PIPELINE, at=at, alone=True)
@@ -58,7 +62,7 @@ def test_a_pipeline_can_be_run_inspected_and_reloaded(notebook, at):
     assert nb.errors == []
 
 
-@pytest.mark.parametrize("at", ["lab", "notebook"])
+@pytest.mark.parametrize("at", HOSTS)
 def test_every_view_and_tool_of_the_graph_works(notebook, at):
     nb = notebook(
         "%dag ways",
@@ -227,7 +231,7 @@ def test_a_saved_edit_makes_a_task_stale_without_executing_it(notebook):
     assert "one is stale" in nb.box("two", "stale").get_attribute("aria-label")
 
 
-@pytest.mark.parametrize("at", ["lab", "notebook"])
+@pytest.mark.parametrize("at", HOSTS)
 def test_a_jump_shows_a_cell_far_down_the_page(notebook, at):
     nb = notebook("%dag far", *(f"%%skip\nfiller = {n}" for n in range(90)), "%%task last\nx = 1\ny = 2", at=at)
     nb.open_graph()

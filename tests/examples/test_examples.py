@@ -120,7 +120,13 @@ def _printed(outputs: list[Any]) -> dict[str, str]:
     return dict(re.findall(r"^@@ (\w+) (.*)$", text, re.M))
 
 
-@pytest.mark.parametrize("name", RESULTS)
+# The other two also run in the tests below, so they are compared in the slow tests only.
+COMPARED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning") else name for name in RESULTS
+]
+
+
+@pytest.mark.parametrize("name", COMPARED)
 def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(
     name: str, run_example: Callable[[str, bool], Finished]
 ) -> None:
