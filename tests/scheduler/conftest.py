@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,8 @@ from typing import Any
 
 import nbformat
 import pytest
-from patience import until
+from patience import LONG, until
+from warm import WarmCommands, WarmProcess
 
 import nbdag.store
 from nbdag import runs
@@ -201,7 +201,8 @@ class Site:
     folder: Path
     home: Home
     environ: dict[str, str]
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    warm: WarmCommands
+    processes: list[WarmProcess | subprocess.Popen[bytes]] = field(default_factory=list)
 
     def notebook(
         self, name: str, tasks: int, sleep: float = 0.05, chain: int = 3, options: str = "", gate: bool = False
@@ -215,15 +216,21 @@ class Site:
             cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
         return self.cells(name, *cells)
 
-    def begin(self, *more: str) -> subprocess.Popen[str]:
+    def begin(self, *more: str) -> WarmProcess:
         log = (self.folder / f"log{len(self.processes)}").open("w")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nbdag", "scheduler", "--log-json", *more],
-            cwd=self.folder, env=self.environ, text=True, stdout=log, stderr=subprocess.STDOUT,
+        process = self.warm.start(
+            ["scheduler", "--log-json", *more],
+            cwd=self.folder, env=self.environ, stdout=log.fileno(), stderr=log.fileno(),
         )  # fmt: skip
         log.close()
         self.processes.append(process)
         return process
+
+    def call(self, *words: str) -> str:
+        """Return what a command prints that succeeds."""
+        done = self.warm(words, cwd=self.folder, env=self.environ, timeout=LONG)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def said(self, n: int = -1) -> str:
         path = self.folder / f"log{n % len(self.processes)}"
@@ -267,7 +274,7 @@ class Site:
 
 
 @pytest.fixture
-def new_site(tmp_path: Path) -> Iterator[Callable[[str | None], Site]]:
+def new_site(tmp_path: Path, warm_commands: WarmCommands) -> Iterator[Callable[[str | None], Site]]:
     """Makes a site whose store is at this URL, or a file."""
     made: list[Site] = []
 
@@ -275,7 +282,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[[str | None], Site]]:
         environ = {**os.environ, "NBDAG_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
         if url is not None:
             environ["NBDAG_DB_URL"] = url
-        made.append(Site(tmp_path, Home(tmp_path / "home", url), environ))
+        made.append(Site(tmp_path, Home(tmp_path / "home", url), environ, warm_commands))
         return made[-1]
 
     yield new

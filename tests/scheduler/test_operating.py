@@ -116,13 +116,12 @@ def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: S
     run = here.trigger("alone")
     nobody = f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
     assert reasons(here, run, "a") == [nobody]
-    status = [sys.executable, "-m", "nbdag", "status"]
-    said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
+    said = here.call("status")
     assert f"no process executes this run; use `nbdag scheduler` or `nbdag resume {run.id} --dag alone`" in said
     here.begin()
     assert here.ended(run).state is RunState.SUCCESS  # what is triggered runs, paused or not
     assert reasons(here, run, "a") == ["succeeded (try 1)"]
-    said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout
+    said = here.call("status")
     assert "nobody" not in said
 
 
