@@ -47,3 +47,25 @@ class DagRun:
     def interactive(cls, dag_id: str, params: Mapping[str, Any] | None = None) -> Self:
         """Create the object for the cells of a live notebook."""
         return cls.of({"dag_id": dag_id, "params": params or {}})
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentAttempt:
+    """The attempt that this process, a task's kernel, executes."""
+
+    home: str  # path of the home that holds the run
+    run: DagRun
+
+
+_current: CurrentAttempt | None = None
+
+
+def current_attempt() -> CurrentAttempt | None:
+    """Return the attempt that this process executes; None outside of a task's kernel, as in a live notebook."""
+    return _current
+
+
+def set_current_attempt(attempt: CurrentAttempt | None) -> None:
+    """Set the attempt that this process executes."""
+    global _current
+    _current = attempt

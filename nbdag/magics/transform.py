@@ -57,7 +57,7 @@ class HeaderTransformer:
 
     def _body(self, text: str, lines: list[str]) -> list[str]:
         try:
-            found = header.parse(text)
+            found = header.parse(text, default_operator=self.options({}).operator)
         except NbdagError:
             return lines  # the magic reports the error when it runs, and the body does not run
         options = self.options(found.options)
@@ -99,7 +99,7 @@ class BodyTransformer(ast.NodeTransformer):
         if line is None:
             return tree
         try:
-            found = header.parse(f"%task {line}")
+            found = header.parse(f"%task {line}", default_operator=self.options({}).operator)
         except NbdagError:
             return tree  # the magic reports the error when it runs, and the body does not run
         options = self.options(found.options)

@@ -29,6 +29,8 @@ _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 class Python(Operator):
     """Returns the body unchanged; for a function, writes a body that calls it."""
 
+    summary = "The body is Python, as in any cell; the default."
+
     def __init__(
         self,
         task_id: str | None = None,

@@ -3,7 +3,7 @@
 The surfaces are the command line, the magics, the widget and the papermill engine. A surface parses its input, calls
 one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
-    create, execute    run  plan_run  trigger  resume  backfill  schedule
+    create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..store.rows import AttemptRow, SchedulerRow
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
+    from .actions.child import ChildRunError, NoSchedulerError, run_child, trigger_child
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
     from .actions.deploy import deploy, pause, remove, trigger, unpause
@@ -96,6 +97,7 @@ __all__ = [
     "BackfillError",
     "BackfillRunningError",
     "BackfillTick",
+    "ChildRunError",
     "Cleaned",
     "Cleared",
     "DatabaseHealth",
@@ -110,6 +112,7 @@ __all__ = [
     "KernelMissingError",
     "Line",
     "NoLogError",
+    "NoSchedulerError",
     "NoStoredValueError",
     "NotDeployedError",
     "NotebookProblemsError",
@@ -177,10 +180,12 @@ __all__ = [
     "remove",
     "resume",
     "run",
+    "run_child",
     "schedule",
     "set_pool",
     "stop_servers",
     "trigger",
+    "trigger_child",
     "unpause",
     "watch_runs",
     "why",
@@ -218,6 +223,7 @@ _MODULES = {
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
+    ".actions.child": "ChildRunError NoSchedulerError run_child trigger_child",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",

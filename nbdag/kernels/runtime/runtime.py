@@ -25,7 +25,7 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
-from ...context import DagRun
+from ...context import CurrentAttempt, DagRun, set_current_attempt
 from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
@@ -90,7 +90,9 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        dag_run = DagRun.of(request.context)
+        self._own_names = {"_nbdag": self, "dag_run": dag_run}
+        set_current_attempt(CurrentAttempt(str(Path(request.values).parent), dag_run))
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
