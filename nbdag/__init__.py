@@ -32,8 +32,9 @@ Imports point down (checked by a test):
     executors, store, building                attempts; the database; tasks that a %%dag cell creates
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
-    operators, values, home, context          kinds of tasks; stored values; the state folder; a task's view of its run
-    core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
+    operators, values, home                   kinds of tasks; stored values; the state folder
+    core, writing, context                    pure rules (no file, kernel, clock or database); atomic file writes; a
+                                              task's view of its run
     errors                                    the base class of every error
 
 Importing this package is quick: each public name is imported when it is first used.

@@ -123,7 +123,7 @@ class Bash(Operator):
         seen = set(known) | own.keys() | os.environ.keys() | _SHELL_VARIABLES | _ALWAYS
         for match in _READ.finditer(text):
             name = match["plain"] or match["braced"]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
             if name not in seen and near and not name.isupper():
                 seen.add(name)
                 yield _line(text, match.start()), f"no cell and no script sets ${name}", f"did you mean ${near[0]}?"

@@ -60,8 +60,8 @@ class Email(Operator):
         "cell runs, to addresses (through --connection) or to URLs of apprise."
     )
     example = (
-        '%%task report --operator email --to team@example.com --connection smtp --subject "Accuracy {accuracy:.1%}"\n'
-        "The model of {day} is trained."
+        '%%task report --operator email --connection smtp --to team@example.com --subject "Day {day}"\n'
+        "The model is trained. Its accuracy is {accuracy:.1%}."
     )
     own_options = (
         operator_option(

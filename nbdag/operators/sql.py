@@ -266,11 +266,11 @@ def _in_database(
 
 def _begun(engine: Any, autocommit: bool) -> Any:
     """Return a context manager that yields a connection, in a transaction unless `autocommit`."""
-    if hasattr(engine, "connect"):
-        if autocommit:
-            return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-        return engine.begin()
-    if not hasattr(engine, "begin_nested"):
+    import sqlalchemy as sa
+
+    if isinstance(engine, sa.Engine):
+        return engine.execution_options(isolation_level="AUTOCOMMIT").connect() if autocommit else engine.begin()
+    if not isinstance(engine, sa.Connection):
         hint = "give --connection an engine of SQLAlchemy, a connection of SQLAlchemy or DuckDB, a URL or a name"
         raise SqlSetupError(f"a {type(engine).__name__} is not a database", hint)
     return _Borrowed(engine)
