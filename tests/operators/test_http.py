@@ -104,7 +104,7 @@ def test_a_lost_connection_is_tried_again_if_the_request_may_be_repeated(web: We
     assert run("{base}/x", base=web.url) is None
     assert waits == [1]
     web.answer(0)
-    with pytest.raises(RequestError, match="POST .* got no answer .*; check the host, or give the task --retries"):
+    with pytest.raises(RequestError, match=r"POST .* got no answer .*; check the host, or give the task --retries"):
         run("POST {base}/x\n\n1", base=web.url)
 
 

@@ -224,7 +224,7 @@ class TestAnOptionOfAnOperator:
             "%%task a --retries 1\n{'times': 2, 'to_whom': (), 'quiet': True}"
         ]
         with (
-            pytest.raises(OperatorError, match="unknown keyword tmies for Shout; did you mean times?"),
+            pytest.raises(OperatorError, match=r"unknown keyword tmies for Shout; did you mean times?"),
             building(namespace, code),
         ):
             exec("Shout('a', 'hi', tmies=2)", namespace)

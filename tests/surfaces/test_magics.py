@@ -317,7 +317,7 @@ def test_an_error_in_a_mapped_task_is_reported_with_its_line(kernel):
 
 def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     kernel.run("who = 'bash'")
-    reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from {{who}}")
+    reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from $who")
     assert reply.status == "ok", reply.traceback + reply.stderr
     assert "hello from bash" in reply.stdout
 
@@ -353,6 +353,7 @@ def test_the_nbdag_magic_calls_the_command_line(kernel):
         ("%task t --trigger all_d", {"all_done", "all_done_min_one_success", "all_done_setup_success"}, "all_d"),
         ("%dag x --schedule @da", {"@daily"}, "@da"),
         ("%%task t --operator ba", {"bash"}, "ba"),
+        ("%%task t --operator http --tri", {"--tries", "--trigger"}, "--tri"),
         ("%%task t --after known_ta", {"known_task"}, "known_ta"),
         ("%edges known_task >> other_kn", {"other_known"}, "other_kn"),
         ("%%task t --after known_task\nimport os\nos.path.joi", {"join"}, "joi"),
@@ -392,6 +393,8 @@ def test_help_shows_examples(kernel, asked):
         assert '%%task validate --check "accuracy >= 0.9"' in text
         assert "--retry-delay" in text
         assert "headless" in text
+        assert "Operator http" in text
+        assert "--longest-wait" in text
 
 
 def test_inspection_of_a_magic_shows_its_help(kernel):
