@@ -310,7 +310,15 @@ def _loaded(where: str) -> OperatorProtocol:
 
 
 def _instance(operator: object) -> OperatorProtocol:
-    return cast(OperatorProtocol, operator() if isinstance(operator, type) else operator)
+    if not isinstance(operator, type):
+        return cast(OperatorProtocol, operator)
+    from .tasks import set_build
+
+    build = set_build(None)  # in a %%dag cell, an instance without an id would be a mistake of its author
+    try:
+        return cast(OperatorProtocol, operator())
+    finally:
+        set_build(build)
 
 
 class _Registry:

@@ -183,7 +183,7 @@ def _report(made: Run) -> None:
     print(f"run {made.id} of {made.dag}: {made.state.value}{seconds}, report {made.notebook}")
     if made.state is not RunState.SUCCESS:
         failed = next((each for each in made.tasks if each.state is TaskState.FAILED), None)
-        reason = made.error or (
-            "" if failed is None else f"{text.task_label(failed.id, failed.map_index)}: {failed.error}"
+        reason = (
+            (made.error or "") if failed is None else f"{text.task_label(failed.id, failed.map_index)}: {failed.error}"
         )
         raise ChildRunError(made.dag, made.id, made.state.value, reason)
