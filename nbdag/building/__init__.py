@@ -99,9 +99,9 @@ def build(
             blocking, printed = [_problem(dag, error)], error.printed
         else:
             text = notebooks.with_built(plain, _cells(dag, answer), name=name, printed=answer.printed)
-            return BuiltNotebook(
-                source=source, text=text, dag=notebooks.read_text(text, name=name), printed=answer.printed
-            )
+            dag = notebooks.read_text(text, name=name)
+            dag = replace(dag, problems=(*dag.problems, *_warnings(answer)))
+            return BuiltNotebook(source=source, text=text, dag=dag, printed=answer.printed)
     # Dependencies are unknown without the tasks that could not be built, so problems of dependencies (NB2xx) are
     # dropped.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
@@ -147,6 +147,13 @@ def _cells(dag: Dag, answer: BuildResult) -> dict[int, list[RawCell]]:
         cell.index: [RawCell(each["source"], built=each["line"]) for each in made]
         for cell, made in zip(_builders(dag), answer.built, strict=True)
     }
+
+
+def _warnings(answer: BuildResult) -> list[Problem]:
+    return [
+        problem("NB117", each["message"], hint=each["hint"], place=Place(cell=each["cell"], line=each["line"]))
+        for each in answer.warnings
+    ]
 
 
 def _problem(dag: Dag, error: BuildError) -> Problem:

@@ -60,6 +60,7 @@ class BuildResult:
     """The cells that the code of %%dag built."""
 
     built: Sequence[Sequence[Mapping[str, Any]]]  # for each %%dag cell, its cells with `source` and creating `line`
+    warnings: Sequence[Mapping[str, Any]]  # with `cell` (number in the file), `line`, `message` and `hint`
     printed: str  # what the code printed
 
 
@@ -99,7 +100,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
         with contextlib.suppress(OSError, ValueError):  # the file is missing if the process died
             result = json.loads(result_path.read_text(encoding="utf-8"))
     if not excess and result is not None and "built" in result:
-        return BuildResult(result["built"], text)
+        return BuildResult(result["built"], result["warnings"], text)
     if excess:
         failure = _too_long(excess)
     else:

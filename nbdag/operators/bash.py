@@ -108,7 +108,10 @@ class Bash(Operator):
 
     def source(self, body: str, options: TaskOptions) -> str:
         out = only_name(options.out, "a script has one standard output")
-        made = assigned(out, write_call("nbdag.operators.bash:run", write_pieces(body, reads(body, known_names()))))
+        made = assigned(
+            out,
+            write_call("nbdag.operators.bash:run", write_pieces(body, reads(body, known_names()), what="the script")),
+        )
         return made if out else f"{made};"  # `;` prevents the display of the result
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
@@ -172,7 +175,13 @@ def run(*pieces: Piece) -> str:
     Raise `ScriptError` if the script fails, `Skip` if it exits with status 99, `ShellValueError` if a value cannot be
     passed.
     """
-    script, values = named(pieces)
+    parts, values = named(pieces, what="the script")
+    script = "".join(map(str, parts))
+    if not all(isinstance(each, str) for each in parts):
+        from ..templates.quoting import shell  # imports Jinja, and most scripts have no template
+
+        made = shell(parts)
+        script, values = made.text, {**values, **made.values}
     arrays, variables = shell_variables(values)
     if "\0" in script:
         raise NbdagError("the script contains a NUL character, which bash cannot read; remove it")

@@ -18,16 +18,27 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import OperatorError
-from .rendering import rendered
+from ..templates import is_template
+from . import OperatorError, known_names, pull_source
+from .rendering import rendered_pieces
+
+if TYPE_CHECKING:
+    from ..templates import Slot
 
 Piece = str | tuple[str, Any]  # a text of the body, or the name of a value and the value
 
-_TEMPLATE = r"\{\{.*?\}\}|\{%.*?%\}|\{\#.*?\#\}"
-_FIELD = re.compile(rf"(?P<template>{_TEMPLATE})|(?<!\\)\{{(?P<field>[^\W\d][^{{}}\n]*)\}}", re.DOTALL)
+_TEMPLATE = (
+    r"\{\{.*?\}\}|(?<!\$)\{\#.*?\#\}|\{%[-+]?\s*(?:end)?"
+    r"(?:if|else|elif|for|set|raw|do|with|macro|call|filter|block|include|import|from|extends|autoescape)\b.*?%\}"
+)
 _TEMPLATED = re.compile(_TEMPLATE, re.DOTALL)
+_FIELD = re.compile(rf"(?P<template>{_TEMPLATE})|(?<!\\)\{{(?P<field>[^\W\d][^{{}}\n]*)\}}", re.DOTALL)
+
+
+# How a text reads a variable of the notebook, where not by {name}.
+_VARIABLES = {"the script": "$%s", "the SQL": ":%s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +62,40 @@ class Source(str):
     """Python source for an argument of `write_call`, where other texts are written as literals."""
 
 
-def write_pieces(text: str, reads: Iterable[Read]) -> list[str]:
-    """Return the sources of a text's pieces, on the lines of the text."""
+def write_pieces(text: str, reads: Iterable[Read], *, what: str) -> list[str]:
+    """Return the sources of a text's pieces, on the lines of the text. `what` names the text in errors of templates.
+
+    A template may pull values of other tasks. These pulls become pieces without a name, which only the analysis needs.
+    Raise `OperatorError` for an invalid template.
+    """
     made, at = [], 0
-    for read in sorted(reads, key=lambda each: each.start):
+    for read in sorted([*pulls(text, what), *reads], key=lambda each: each.start):
         if at < read.start:
             made.append(literal(text[at : read.start]))
         made.append(f"({read.name!r}, {read.expression})")
         at = read.end
     return [*made, literal(text[at:])] if at < len(text) or not made else made
+
+
+def pulls(text: str, what: str) -> list[Read]:
+    """Return the pulls of a text's templates, at the start of their lines. Raise `OperatorError`."""
+    if not is_template(text):
+        return []
+    from ..templates.names import read_template  # imports Jinja, and most texts have no template
+    from ..templates.rendering import TemplateError
+
+    try:
+        names = read_template(text, what=what)
+    except TemplateError as error:
+        found = re.fullmatch(r"unknown name '(\w+)'", error.message)
+        hint = error.hint
+        if found and found[1] in (known_names() or ()):
+            written = _VARIABLES.get(what, "{%s}") % found[1]
+            hint = f"a template has Airflow's names; write {written} for the variable of the notebook"
+        raise OperatorError(f"{error.what}: {error.message}", hint=hint, line=error.line) from None
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    pulled = dict.fromkeys((starts[pull.line - 1], pull_source(pull)) for pull in names.pulls)
+    return [Read(start, start, "", source) for start, source in pulled]
 
 
 def literal(text: str) -> str:
@@ -94,12 +130,17 @@ def is_field(text: str) -> bool:
 
 def without_templates(text: str) -> str:
     """Return the text with blanks in place of its templates, so that positions and lines stay equal."""
+    if not is_template(text):
+        return text
     return _TEMPLATED.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
 
 
-def render_literals(source: str) -> str:
-    """Return Python source in which each text literal with a template is rendered when the task runs."""
-    if "{{" not in source and "{%" not in source:
+def render_literals(source: str, *, first_line: int = 1) -> str:
+    """Return a Python expression in which each text literal with a template is rendered when the task runs.
+
+    `first_line` is the line of the body in which the source begins. Raise `OperatorError` for an invalid template.
+    """
+    if not is_template(source):
         return source
     lines = source.split("\n")
     starts = [0]
@@ -109,57 +150,64 @@ def render_literals(source: str) -> str:
     def position(line: int, column: int) -> int:
         return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
 
-    tree = ast.parse(source)
+    tree = ast.parse(source, mode="eval")
     inside = {id(each) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for each in ast.walk(node)}
     found = [
-        (position(node.lineno, node.col_offset), position(node.end_lineno or 0, node.end_col_offset or 0))
+        (position(node.lineno, node.col_offset), position(node.end_lineno or 0, node.end_col_offset or 0), node)
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in inside
-        and _TEMPLATED.search(node.value)
+        and is_template(node.value)
     ]
-    for start, end in sorted(found, reverse=True):
-        call = write_call("nbdag.operators.rendering:rendered", [source[start:end]])
-        source = f"{source[:start]}{call}{source[end:]}"
+    for start, end, node in sorted(found, key=lambda each: each[0], reverse=True):
+        try:
+            uses = dict.fromkeys(read.expression for read in pulls(str(node.value), "the text"))
+        except OperatorError as error:
+            error.line = first_line + node.lineno - 1
+            raise
+        source = f"{source[:start]}dag_run.render({', '.join([source[start:end], *uses])}){source[end:]}"
     return source
 
 
 # -- when the task runs ------------------------------------------------------------------------------------------------
 
 
-def named(pieces: Iterable[Piece]) -> tuple[str, dict[str, Any]]:
-    """Return the rendered text and its named values."""
+def named(pieces: Iterable[Piece], *, what: str) -> tuple[list[str | Slot], dict[str, Any]]:
+    """Return the rendered text, with a `Slot` for each value of a template, and its named values."""
     text, values = "", {}
     for piece in pieces:
         if isinstance(piece, str):
             text += piece
-        else:
+        elif piece[0]:
             values[piece[0]] = piece[1]
-    return rendered(text), values
+    return rendered_pieces(text, what), values
 
 
-def filled(pieces: Iterable[Piece], escape: Callable[[str, str], str] = lambda value, before: value) -> str:
-    """Return the rendered text with a value in place of each field.
+def filled(
+    pieces: Iterable[Piece], escape: Callable[[str, str], str] = lambda value, before: value, *, what: str
+) -> str:
+    """Return the rendered text with a value in place of each field and each template.
 
     `escape(value, before)` returns the value as the text needs it after the text `before`.
     """
-    # The values are inserted after the text is rendered, so that no value is taken for a template or a field.
+    # Marks stand for the values of fields until the text is rendered, so that no value is taken for a template.
     mark = secrets.token_hex(8)
     text, values = "", []
     for piece in pieces:
         if isinstance(piece, str):
             text += piece
-        else:
+        elif piece[0]:
             values.append(str(piece[1]))
             text += f"{mark}{len(values) - 1};"
-    made, at = "", 0
-    text = rendered(text)
-    for match in re.finditer(rf"{mark}(\d+);", text):
-        made += text[at : match.start()]
-        made += escape(values[int(match[1])], made)
-        at = match.end()
-    return made + text[at:]
+    made = ""
+    for part in rendered_pieces(text, what):
+        if not isinstance(part, str):
+            made += escape(str(part), made)
+            continue
+        for n, between in enumerate(re.split(rf"{mark}(\d+);", part)):
+            made += escape(values[int(between)], made) if n % 2 else between
+    return made
 
 
 def assigned(names: tuple[str, ...], call: str, *, sensor: bool = False) -> str:

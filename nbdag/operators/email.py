@@ -17,7 +17,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ..context import current_attempt
+from .. import secrets
+from ..context import current
 from ..core.model.masking import masked_recipient
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
@@ -25,7 +26,6 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from . import OperatorError
 from .calls import Piece, Source, fields, filled, write_call, write_pieces
-from .plain import named_connection
 from .rendering import rendered
 from .tasks import Operator
 
@@ -97,9 +97,10 @@ class Email(Operator):
             raise OperatorError("a message has no result for --out", hint="remove --out")
         keywords: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, (), "text")}
         if given["subject"]:
-            pieces = write_pieces(given["subject"], fields(given["subject"]))
+            pieces = write_pieces(given["subject"], fields(given["subject"]), what="--subject")
             keywords["subject"] = Source(f"({', '.join(pieces)},)")
-        return f"{write_call('nbdag.operators.email:send', write_pieces(body, fields(body)), **keywords)};"
+        pieces = write_pieces(body, fields(body), what="the message")
+        return f"{write_call('nbdag.operators.email:send', pieces, **keywords)};"
 
 
 # -- when the task runs ------------------------------------------------------------------------------------------------
@@ -118,12 +119,11 @@ def send(
         apprise = import_module("apprise")
     except ImportError:
         raise EmailError("apprise is not installed", "pip install 'nbdag[notify]'") from None
-    text = filled(pieces, lambda value, before: html.escape(value) if format == "html" else value)
-    attempt = current_attempt()
-    given = filled(subject) if subject else "nbdag" if attempt is None else attempt.run.dag_id
+    text = filled(pieces, lambda value, before: html.escape(value) if format == "html" else value, what="the message")
+    given = filled(subject, what="--subject") if subject else current().dag_id
     title = " ".join(given.split())  # a line break would end the header of a mail
     files = _files(attach)
-    for recipient in (rendered(each) for each in to):
+    for recipient in (rendered(each, "--to") for each in to):
         service = apprise.Apprise()
         if not service.add(recipient if "://" in recipient else _mail_url(recipient, connection)):
             shown = masked_recipient(recipient)
@@ -138,7 +138,7 @@ def send(
 
 def _files(patterns: tuple[str, ...]) -> list[str]:
     found = []
-    for pattern in map(rendered, patterns):
+    for pattern in (rendered(each, "--attach") for each in patterns):
         paths = sorted(glob.glob(pattern))  # noqa: PTH207  # the pattern may be absolute
         if not paths:
             raise EmailError(f"no file matches {pattern!r} of --attach", "check the path")
@@ -151,10 +151,10 @@ def _mail_url(address: str, connection: str | None) -> str:
     if connection is None:
         hint = "add --connection NAME, the server that sends it, or write a URL such as mailto://user:password@host"
         raise EmailError(f"{address} is an address of mail", hint)
-    found = named_connection(connection)
+    found = secrets.connection(connection)
     port = int(found.port or 25)
     scheme = "mailtos" if port in (_SMTP_TLS, 587) else "mailto"
-    sender = (found.extra or {}).get("from") if isinstance(found.extra, dict) else None
+    sender = found.extra.get("from")
     given = {"smtp": found.host, "to": address, "from": sender or found.login or address}
     login = f"{quote(found.login, safe='')}:{quote(found.password or '', safe='')}@" if found.login else ""
     return f"{scheme}://{login}{found.host}:{port}?{urlencode(given)}"

@@ -42,14 +42,17 @@ class FileSensor(Sensor):
         out = only_name(options.out, "a file-sensor has one list of paths")
         least = self.given(options)["least"]
         keywords = {} if least == 1 else {"least": least}
-        call = write_call("nbdag.operators.file_sensor:found_files", write_pieces(body, fields(body)), **keywords)
+        call = write_call(
+            "nbdag.operators.file_sensor:found_files", write_pieces(body, fields(body), what="the paths"), **keywords
+        )
         return assigned(out, call, sensor=True)
 
 
 def found_files(*pieces: Piece, least: int = 1) -> list[str]:
     """Return the sorted paths that match, or an empty list if a line matches fewer than `least`."""
     found: set[str] = set()
-    for pattern in filled(pieces, lambda value, before: glob.escape(_one_line(value))).split("\n"):
+    patterns = filled(pieces, lambda value, before: glob.escape(_one_line(value)), what="the paths")
+    for pattern in patterns.split("\n"):
         if not pattern.strip():
             continue
         paths = sorted(_matching(pattern.strip()))

@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from .. import secrets
 from ..core.model.masking import without_passwords
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
@@ -36,7 +37,7 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from . import OperatorError
 from .calls import Piece, assigned, fields, filled, only_name, render_literals, write_call, write_pieces
-from .plain import named_connection, plain_value
+from .plain import plain_value
 from .tasks import Operator
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -129,7 +130,7 @@ class Http(Operator):
         self._check_head(head)
         defaults = {each.field: each.default for each in self.own_options}
         given = {name: value for name, value in self.given(options).items() if value != defaults[name]}
-        call = write_call("nbdag.operators.http:request", write_pieces(head, fields(head)), **given)
+        call = write_call("nbdag.operators.http:request", write_pieces(head, fields(head), what="the request"), **given)
         if content:
             call = f"{call[:-1]}, body={gap}({_expression(content, head + gap)}))"
         return assigned(out, call) + "\n" * (body.count("\n") - call.count("\n"))
@@ -176,12 +177,15 @@ def _expression(content: str, above: str) -> str:
             raise ValueError
     except (SyntaxError, ValueError) as failure:
         try:
-            return render_literals(repr(json.loads(content))) + "\n" * content.count("\n")
+            value = repr(json.loads(content))
+            return render_literals(value, first_line=above.count("\n") + 1) + "\n" * content.count("\n")
         except ValueError:
             line = above.count("\n") + (getattr(failure, "lineno", None) or 1)
             hint = "write a dict, a list or a quoted text"
             raise OperatorError("the body of the request is not a Python expression", hint=hint, line=line) from None
-    return render_literals(content) + ("\n" if "#" in content.rsplit("\n", 1)[-1] else "")
+    return render_literals(content, first_line=above.count("\n") + 1) + (
+        "\n" if "#" in content.rsplit("\n", 1)[-1] else ""
+    )
 
 
 # -- when the task runs ------------------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ def request(
     """
     import requests
 
-    (_, first), *lines = _head_lines(filled(pieces, _escaped))
+    (_, first), *lines = _head_lines(filled(pieces, _escaped, what="the request"))
     match = _REQUEST_LINE.fullmatch(first)
     assert match is not None
     method = match["method"] or ("GET" if body is _NOTHING else "POST")
@@ -267,7 +271,7 @@ def _escaped(value: str, before: str) -> str:
 
 def _of_connection(name: str, path: str) -> tuple[str, tuple[str, str] | None]:
     """Return the URL of a path at a connection's host, and the login."""
-    found = named_connection(name)
+    found = secrets.connection(name)
     host = found.host or ""
     if "://" not in host:
         port = f":{found.port}" if found.port else ""

@@ -25,7 +25,7 @@ def pipeline_call(function: str, body: str, what: str, **arguments: Any) -> str:
         raise OperatorError(f"the cell names no {what}", hint=f"write the {what} in the first line below the header")
     name = lines[first].strip()
     parameters = _parameters("\n" * (first + 1) + "\n".join(lines[first + 1 :]))
-    pieces = write_pieces(name, fields(name))
+    pieces = write_pieces(name, fields(name), what=f"the {what}")
     call = write_call(function, [f"({', '.join(pieces)},)"], **arguments)
     return f"{call[:-1]}, parameters=dict({parameters}))"
 
@@ -48,7 +48,7 @@ def _parameters(code: str) -> str:
             case _:
                 hint = "write name = value, one parameter in each line, each name once"
                 raise OperatorError("a line below the first is no parameter", hint=hint, line=statement.lineno)
-        source = render_literals(ast.get_source_segment(code, value) or "")
+        source = render_literals(ast.get_source_segment(code, value) or "", first_line=statement.lineno)
         made += "\n" * (statement.lineno - at) + f"{name}=({source}), "
         at = statement.lineno + source.count("\n")
     return made + "\n" * (code.count("\n") + 1 - at)

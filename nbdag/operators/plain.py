@@ -1,21 +1,10 @@
-"""Values as JSON knows them, and connections by name: what several operators need when a task runs."""
+"""Values as JSON and as lists, for operators that pass values to other programs."""
 
 from __future__ import annotations
 
 import os
 from datetime import date, time
-from importlib import import_module
 from typing import Any
-
-from ..errors import NbdagError, error
-
-
-@error
-class NoConnectionError(NbdagError):
-    """A connection cannot be looked up."""
-
-    name: str
-    template = "no connection is named {name!r}; write a URL instead"
 
 
 def plain_value(value: Any) -> Any:
@@ -39,12 +28,3 @@ def list_of(value: Any) -> list[Any] | None:
         return list(value)
     to_list = getattr(value, "tolist", None)  # arrays of NumPy, series and indexes of pandas
     return list(to_list()) if callable(to_list) and getattr(value, "ndim", 0) == 1 else None
-
-
-def named_connection(name: str) -> Any:
-    """Return the connection with this name: id, conn_type, host, login, password, port, schema, extra, url."""
-    try:
-        secrets = import_module("nbdag.secrets")
-    except ImportError:
-        raise NoConnectionError(name) from None
-    return secrets.connection(name)

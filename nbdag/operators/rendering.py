@@ -1,23 +1,25 @@
 """The one place where the text of a body is rendered, in the task's kernel, just before the operator uses it.
 
-An operator passes each text that the user wrote through `rendered`: the body, and options that are texts. Values of the
-notebook are never rendered, so a value that contains `{{ }}` arrives as it is.
+An operator passes each text that the user wrote through `rendered_pieces` or `rendered`: the body, and options that are
+texts. A value of a template stays apart from the text (a `Slot`), and values of the notebook are never rendered, so a
+value that contains `{{ }}` arrives as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-_render: Callable[[str], str] | None = None
+from ..context import current
 
-
-def rendered(text: str) -> str:
-    """Return a text of the user with its templates replaced; without a renderer, the text itself."""
-    return text if _render is None else _render(text)
+if TYPE_CHECKING:
+    from ..templates import Slot  # its module imports Jinja, and most texts have no template
 
 
-def use_renderer(render: Callable[[str], str] | None) -> Callable[[str], str] | None:
-    """Set the function that renders texts in this process, and return the previous one."""
-    global _render
-    before, _render = _render, render
-    return before
+def rendered_pieces(text: str, what: str) -> list[str | Slot]:
+    """Return a text of the user in pieces, with a `Slot` for each value of a template; `what` names the text."""
+    return current().pieces(text, what=what)
+
+
+def rendered(text: str, what: str) -> str:
+    """Return a text of the user with its templates replaced, for places where values need no quoting."""
+    return "".join(map(str, rendered_pieces(text, what)))

@@ -20,13 +20,13 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from .. import secrets
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from . import BodyWarning, OperatorError, known_names
 from .calls import Piece, Read, Source, assigned, named, only_name, without_templates, write_call, write_pieces
-from .plain import named_connection
 from .rendering import rendered
 from .sql_text import Statement, bind, bound_names, statements, tables
 from .tasks import Operator
@@ -123,7 +123,7 @@ def sql_call(function: str, body: str, given: Mapping[str, Any]) -> str:
         arguments["split"] = False
     if where is not None:
         arguments["connection"] = where
-    return write_call(function, write_pieces(body, found.values()), **arguments)
+    return write_call(function, write_pieces(body, found.values(), what="the SQL"), **arguments)
 
 
 # -- when the task runs ------------------------------------------------------------------------------------------------
@@ -142,11 +142,18 @@ def execute(
     *pieces: Piece, connection: Any = None, split: bool = True, autocommit: bool = False
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
     """Execute the statements; return the columns and rows of the last one that returns any, and DuckDB's data frame."""
-    text, given = named(pieces)
+    parts, given = named(pieces, what="the SQL")
+    text = "".join(map(str, parts))
     values = {name[1:]: _scalar(value) for name, value in given.items() if name.startswith(":")}
+    if not all(isinstance(each, str) for each in parts):
+        from ..templates.quoting import sql  # imports Jinja, and most statements have no template
+
+        made = sql(parts)
+        text = made.text
+        values |= {name: _scalar(value) for name, value in made.values.items()}
     frames = {name: value for name, value in given.items() if not name.startswith(":")}
     found = statements(text, split=split)
-    target = _target(rendered(connection) if isinstance(connection, str) else connection)
+    target = _target(rendered(connection, "--connection") if isinstance(connection, str) else connection)
     if _is_duckdb(target):
         return _in_duckdb(target, found, values, frames, autocommit)
     return _in_database(target, found, values, autocommit)
@@ -158,7 +165,7 @@ def _target(connection: Any) -> Any:
         return "duckdb:"
     if not isinstance(connection, str) or _URL.match(connection):
         return connection
-    return named_connection(connection).url
+    return secrets.connection(connection).url
 
 
 def _is_duckdb(target: Any) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ import pandas as pd
 import pytest
 
 from nbdag import operators
+from nbdag.context import DagRun, current, set_current
+from nbdag.core.cells.cells import RawCell
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
-from nbdag.operators import calls, rendering
+from nbdag.notebooks import read_cells
+from nbdag.operators import calls
 
 from .conftest import WebServer
 from .hostile import NUL, VALUES
@@ -27,11 +32,12 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def templates_are_rendered() -> Any:
-    """Render `{{ x }}` as a template would, so that a value which is rendered would show."""
-    before = rendering.use_renderer(lambda text: text.replace("{{ x }}", "RENDERED").replace("{{ 7 * 7 }}", "49"))
-    yield
-    rendering.use_renderer(before)
+def parameters() -> Iterator[dict[str, Any]]:
+    """Yield the parameters of the run, which templates get as `params`; a value must never be rendered as one."""
+    found: dict[str, Any] = {"x": "RENDERED"}
+    set_current(DagRun.of({"task_id": "t"}, params=found))
+    yield found
+    set_current(None)
 
 
 def run(
@@ -135,12 +141,18 @@ def test_values_reach_a_message_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_values_reach_a_child_s_parameters_as_they_are() -> None:
-    body = "child{n}.ipynb\nv = v\nboth = [v, {'k': v}]\nliteral = '{{ x }}'"
+    body = "child{n}.ipynb\nv = v\nboth = [v, {'k': v}]\nliteral = '{{ params.x }}'"
     source = operators.source(body, TaskOptions(operator="notebook"), {"v"})
     call = source.replace("__import__('nbdag.runs', fromlist=['run_child']).run_child", "child")
     for value in VALUES:
         pipeline, given = eval(
-            call, {"child": lambda name, out, parameters: (calls.filled(name), parameters), "v": value, "n": value}
+            call,
+            {
+                "child": lambda name, out, parameters: (calls.filled(name, what="it"), parameters),
+                "dag_run": current(),
+                "v": value,
+                "n": value,
+            },
         )
         assert pipeline == f"child{value}.ipynb"
         assert given == {"v": value, "both": [value, {"k": value}], "literal": "RENDERED"}
@@ -178,3 +190,69 @@ def test_a_nul_character_is_refused_by_postgresql_in_a_sentence(postgres_databas
     with pytest.raises(NbdagError, match=r"the statement in line 1 failed: .*NUL") as caught:
         run("SELECT CAST(:v AS text)", "sql", own=own, v=NUL)
     assert "\n" not in str(caught.value)
+
+
+# -- through templates ---------------------------------------------------------------------------------------------------
+
+
+def test_values_of_templates_reach_bash_and_sql_as_they_are(parameters: dict[str, Any]) -> None:
+    parameters.update({f"v{n}": value for n, value in enumerate(VALUES)})
+    script = "\n".join(
+        f'printf "%s\\0" {{{{ params.v{n} }}}}; printf "%s\\0" "<{{{{ params.v{n} }}}}>"' for n in range(len(VALUES))
+    )
+    printed = run(script, "bash").split("\0")
+    assert printed[:-1] == [text for value in VALUES for text in (value, f"<{value}>")]
+    assert not Path("hacked").exists()
+    body = ";".join(
+        f"INSERT INTO t VALUES ({n}, {{{{ params.v{n} }}}}, '<{{{{ params.v{n} }}}}>')" for n in range(len(VALUES))
+    )
+    made = run(f"CREATE TABLE t (n INT, v TEXT, w TEXT); {body}; SELECT v, w FROM t ORDER BY n", "sql")
+    assert made["v"].tolist() == list(VALUES)
+    assert made["w"].tolist() == [f"<{value}>" for value in VALUES]
+
+
+def test_values_of_templates_reach_a_server_and_name_files_as_they_are(
+    web: WebServer, parameters: dict[str, Any]
+) -> None:
+    Path("in").mkdir()
+    for value in VALUES:
+        parameters["v"] = value
+        run(
+            "POST {base}/p/{{ params.v }}?a={{ params.v }}\n\n['{{ params.v }}']",
+            "http",
+            base=web.url,
+            dag_run=current(),
+        )
+        got = web.received[-1]
+        assert urllib.parse.unquote(got.path) == f"/p/{value}?a={value}"
+        assert json.loads(got.body) == [value]
+        if "\n" not in value and "/" not in value:
+            Path(f"in/a{value}b").touch()
+            assert run("in/a{{ params.v }}b", "file-sensor") == [f"in/a{value}b"]
+
+
+def test_a_template_pulls_from_other_tasks_and_a_mistake_in_it_is_found_before_the_run() -> None:
+    for operator, body in (
+        ("bash", "ls\necho {{ ti.xcom_pull('a') }}"),
+        ("sql", "SELECT 1;\nSELECT {{ ti.xcom_pull('a') }}"),
+        ("http", "GET http://x\nX: {{ ti.xcom_pull('a') }}"),
+        ("http", "GET http://x\n\n['{{ ti.xcom_pull(\"a\") }}']"),
+        ("email", "hi\n{{ ti.xcom_pull('a') }}"),
+        ("notebook", "x.ipynb\np = '{{ ti.xcom_pull(\"a\") }}'"),
+        ("file-sensor", "x\n{{ ti.xcom_pull('a') }}"),
+    ):
+        options = " --to json://x" if operator == "email" else ""
+        cells = ["%%task a\nx = 1", f"%%task b --operator {operator}{options}\n{body}"]
+        dag = read_cells([RawCell(cell) for cell in cells], name="nb")
+        assert dag.errors == ()
+        assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b")], operator
+        for name, hint in (("x", "a template has Airflow's names; write "), ("dss", "did you mean ds?")):
+            wrong = [cells[0], re.sub("ti.xcom_pull.*?a..", name, cells[1])]
+            (error,) = read_cells([RawCell(cell) for cell in wrong], name="nb").errors
+            assert hint in error.hint
+        cells[1] = cells[1].replace("ti.xcom_pull", "it.xcom_pull")
+        (error,) = read_cells([RawCell(cell) for cell in cells], name="nb").errors
+        assert error.code == "NB109"
+        assert "unknown name 'it'" in error.message
+        assert error.place is not None
+        assert error.place.line == 1 + next(n for n, line in enumerate(cells[1].split("\n")) if "xcom_pull" in line)

@@ -48,7 +48,7 @@ READS = [
     ("SELECT 'FROM orders :day' -- FROM customers :day\n/* :ids */", []),
     ("SELECT x::day, '1:day', \":ids\", $$ :day $$, $a$ :ids $a$, a[1:day]", []),
     ("SELECT :day, :day, ':ids'", ["day"]),
-    ("SELECT {{ day }} FROM {{ orders }} WHERE x = :ids", ["ids"]),
+    ("SELECT {{ ds }} FROM {{ params.orders }} WHERE x = :ids", ["ids"]),
 ]
 
 

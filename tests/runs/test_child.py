@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nbdag import runs
-from nbdag.context import CurrentAttempt, DagRun, set_current_attempt
+from nbdag.context import DagRun, set_current
 from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
@@ -26,12 +26,12 @@ def attempt(home: Home) -> Iterator[Callable[[int], None]]:
     """Return a function that makes this process the kernel of a task's try."""
 
     def enter(number: int = 1) -> None:
-        run = DagRun.of({"dag_id": "parent", "run_id": "r1", "task_id": "t", "try_number": number})
-        set_current_attempt(CurrentAttempt(str(home.root), run))
+        context = {"dag_id": "parent", "run_id": "r1", "task_id": "t", "try_number": number}
+        set_current(DagRun.of(context, home=str(home.root)))
 
     enter()
     yield enter
-    set_current_attempt(None)
+    set_current(None)
 
 
 @pytest.mark.usefixtures("attempt")
@@ -113,7 +113,7 @@ class TestATrigger:
             for _ in runs.follow(str(first), home=home):
                 pass
             assert runs.trigger_child(("child",), wait=True, parameters={"n": 2}) == first
-            set_current_attempt(None)  # the live notebook waits inside the cell
+            set_current(None)  # the live notebook waits inside the cell
             monkeypatch.setenv("NBDAG_HOME", str(home.root))
             with pytest.raises(ChildRunError, match="of bad failed: a: ZeroDivisionError"):
                 runs.trigger_child(("bad",), wait=True, parameters={})

@@ -32,6 +32,7 @@ from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.marks import new_attempt_mark
 from ...processes.process_tree import kill_marked, kill_tree
+from ...secrets.sources import ENV_FILE
 from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
@@ -244,6 +245,8 @@ class Attempt:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
     os.environ[WORKER_VARIABLE] = str(os.getpid())
+    if "://" not in job.values:  # the task's folder may be below another home than that of the run
+        os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
     warm = job.kernels == "warm"
     return TaskKernelManager(
         kernel_name=job.kernel_name,

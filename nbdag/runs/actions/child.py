@@ -17,7 +17,7 @@ from typing import Any
 
 from ... import notebooks
 from ...building import BuiltNotebook
-from ...context import CurrentAttempt, current_attempt
+from ...context import DagRun, current
 from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
@@ -86,7 +86,7 @@ def run_child(
     succeed.
     """
     home = _home()
-    name = filled(pipeline)
+    name = filled(pipeline, what="the notebook")
     if name.endswith(".ipynb"):
         path = Path(name).expanduser()
         made = run(path, parameters=parameters, jobs=jobs, home=home, built=_with_a_task(path, out))
@@ -103,11 +103,11 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
     An attempt triggers one run: a second call in the same attempt asks for the run of the first one. Raise
     `ChildRunError` if that run does not succeed, `NoSchedulerError` if nobody executes it.
     """
-    home, dag = _home(), filled(pipeline)
-    attempt = current_attempt()
+    home, dag = _home(), filled(pipeline, what="the pipeline")
+    attempt = current()
     made = None
     name = None
-    if attempt is not None:
+    if attempt.home is not None:
         name = _name_for(attempt)
         with contextlib.suppress(UnknownRunError):  # an earlier poll of this attempt has triggered it
             made = find_run(name, dag, home=home)
@@ -121,7 +121,7 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
             print("no scheduler is running; the run begins when `nbdag scheduler` does")
         if not wait:
             return made.id
-        if attempt is not None:
+        if attempt.home is not None:
             return None  # the sensor calls again after --poke
         time.sleep(_POLL)  # the live notebook runs a cell once
         made = find_run(made.id, dag, home=home)
@@ -132,13 +132,12 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
 
 def _home() -> Home | None:
     """Return the home of the task's run; None in the live notebook, which has that of its folder."""
-    attempt = current_attempt()
-    return None if attempt is None else Home(Path(attempt.home), os.environ.get("NBDAG_DB_URL") or None)
+    root = current().home
+    return None if root is None else Home(Path(root), os.environ.get("NBDAG_DB_URL") or None)
 
 
-def _name_for(attempt: CurrentAttempt) -> str:
+def _name_for(of: DagRun) -> str:
     """Return the id of the run that this attempt triggers, the same however often the attempt polls."""
-    of = attempt.run
     parts = (of.dag_id, of.run_id, of.task_id or "", str(of.map_index), str(of.try_number))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"triggered__{(of.task_id or 'task')[:200]}_{digest}"
