@@ -161,7 +161,8 @@ class DagRun:
     conf: Mapping[str, Any] = field(default_factory=dict)  # the values of the run alone, as given with -p
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
     owner: str | None = None
-    home: str | None = None  # path of the home that holds the run; None in a live notebook
+    # Path of the home that holds the run; None in a live notebook.
+    home: str | None = field(default=None, repr=False, compare=False)
     # Called with the name and the rendered text of each template.
     on_rendered: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
 

@@ -8,6 +8,7 @@ for later tasks of a headless run. Retries, timeouts, pools and schedules apply 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,9 @@ from ..core.options.options import TaskOptions
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, evaluate
 from ..kernels.runtime.tracebacks import write_header
+from ..operators import OperatorError, body_warnings
 from ..session import Session, split
+from .transform import user_names
 
 _MISSING: Any = object()  # the value of a name that is not set
 
@@ -76,6 +79,14 @@ class RunningCell:
     def set_header(self, header: Header) -> None:
         """Set the options of the running cell from its header."""
         self.options = self.options_of(header.options)
+        if header.kind == "task" and self.options.operator != "python":
+            self._print_warnings()
+
+    def _print_warnings(self) -> None:
+        body = split(self._source)[1]
+        with contextlib.suppress(OperatorError):  # the body does not run, and the reason is shown instead of it
+            for line, message, hint in body_warnings(body, self.options, user_names(self.options)):
+                print(f"line {line} below the header: {message}; {hint}", file=sys.stderr)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
         """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""

@@ -63,16 +63,17 @@ class HeaderTransformer:
         options = self.options(found.options)
         if found.kind == "task" and options.operator != "python":
             try:
-                return operators.source("".join(lines), options, _user_names()).splitlines(keepends=True)
+                return operators.source("".join(lines), options, user_names(options)).splitlines(keepends=True)
             except NbdagError as error:
                 return [f"{RUNNING_CELL}.reject({str(error)!r})\n"]
         return _with_magic_called(lines)
 
 
-def _user_names() -> set[str]:
-    """Return the names that cells have set in this kernel."""
+def user_names(options: TaskOptions) -> set[str]:
+    """Return the names that cells have set in this kernel, and those that the task's --map sets."""
     shell = get_ipython()
-    return set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
+    found = set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
+    return found | {name for name, _ in options.map}
 
 
 def _with_magic_called(lines: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
     %%task report --operator email --to team@example.com --subject "Accuracy {accuracy:.1%}" --connection smtp
     The model of {day} is trained. Its accuracy is {accuracy:.1%}.
 
-`{name}` and `{name:format}` are values of the notebook, in the body and in --subject. --to has addresses, which need
+`{name}` and `{name:format}` are values of the notebook, in the body, --subject and --to. --to has addresses, which need
 --connection (a connection with the host and login of an SMTP server), or URLs of apprise, such as slack://… or mailto://…,
 which reach any of its services. The message is sent whenever the cell runs, in the notebook as well.
 """
@@ -24,6 +24,7 @@ from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
+from ..templates import is_template
 from . import OperatorError
 from .calls import Piece, Source, fields, filled, write_call, write_pieces
 from .rendering import rendered
@@ -47,7 +48,7 @@ class EmailError(NbdagError):
 
 
 def _read_recipient(text: str) -> str:
-    if not _ADDRESS.fullmatch(text) and "://" not in text:
+    if not _ADDRESS.fullmatch(text) and "://" not in text and not fields(text) and not is_template(text):
         raise ValueError("is no address; write name@example.com or a URL of apprise")
     return text
 
@@ -56,8 +57,8 @@ class Email(Operator):
     """Translates a message into a call of `send`."""
 
     summary = (
-        "The body is a message; {name:format} is a value of the notebook, in --subject too. It is sent whenever the "
-        "cell runs, to addresses (through --connection) or to URLs of apprise."
+        "The body is a message; {name:format} is a value of the notebook, in --subject and --to too. It is sent "
+        "whenever the cell runs, to addresses (through --connection) or to URLs of apprise."
     )
     example = (
         '%%task report --operator email --connection smtp --to team@example.com --subject "Day {day}"\n'
@@ -96,11 +97,15 @@ class Email(Operator):
         if options.out:
             raise OperatorError("a message has no result for --out", hint="remove --out")
         keywords: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, (), "text")}
+        keywords["to"] = Source(f"({', '.join(_pieces(each, '--to') for each in given['to'])},)")
         if given["subject"]:
-            pieces = write_pieces(given["subject"], fields(given["subject"]), what="--subject")
-            keywords["subject"] = Source(f"({', '.join(pieces)},)")
+            keywords["subject"] = Source(_pieces(given["subject"], "--subject"))
         pieces = write_pieces(body, fields(body), what="the message")
         return f"{write_call('nbdag.operators.email:send', pieces, **keywords)};"
+
+
+def _pieces(text: str, what: str) -> str:
+    return f"({', '.join(write_pieces(text, fields(text), what=what))},)"
 
 
 # -- when the task runs ------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ class Email(Operator):
 
 def send(
     *pieces: Piece,
-    to: tuple[str, ...],
+    to: tuple[tuple[Piece, ...], ...],
     subject: tuple[Piece, ...] = (),
     connection: str | None = None,
     attach: tuple[str, ...] = (),
@@ -123,7 +128,7 @@ def send(
     given = filled(subject, what="--subject") if subject else current().dag_id
     title = " ".join(given.split())  # a line break would end the header of a mail
     files = _files(attach)
-    for recipient in (rendered(each, "--to") for each in to):
+    for recipient in (filled(each, what="--to") for each in to):
         service = apprise.Apprise()
         if not service.add(recipient if "://" in recipient else _mail_url(recipient, connection)):
             shown = masked_recipient(recipient)

@@ -8,7 +8,8 @@
 
 The first line is the method and the URL, then come headers. Below an empty line is the body of the request: a Python
 expression, of which a dict, list or number is sent as JSON, a text or bytes as it is. `{name}` is a value of the
-notebook: percent-encoded in the URL (unless it begins the URL, as in `{base}/orders`), and a part of one header.
+notebook: percent-encoded in the URL (unless it is the host, or begins the URL as in `{base}/orders`), and a part of one
+header.
 
 A response with status 429 or 5xx is requested again, after the time in its header Retry-After, else after 1, 2, 4 …
 seconds. A lost connection is tried again for methods that may be repeated (GET, HEAD, PUT, DELETE, OPTIONS). Any other
@@ -263,6 +264,10 @@ def _escaped(value: str, before: str) -> str:
     if re.fullmatch(r"\s*(?:[A-Z]+\s+)?", line):  # the value begins the URL
         if not re.fullmatch(r"https?://[^\s\0]+", value):
             raise RequestError(f"the URL begins with {value!r}", "pass a value such as https://api.example.com")
+        return value
+    if re.search(r"https?://[^/?#]*\Z", line):  # the value belongs to the host
+        if not re.fullmatch(r"[\w.~-]*(?::\d+)?", value, re.ASCII):
+            raise RequestError(f"the value {value!r} cannot be a part of a host", "pass a value such as example.com")
         return value
     if value in (".", "..") and "?" not in line:
         raise RequestError(f"the value {value!r} cannot be a part of a path", "pass another value")

@@ -151,6 +151,8 @@ def test_a_mistake_is_found_before_the_run(body: str, told: str, line: int) -> N
 REFUSED = [
     ("{base}/x", {"base": "file:///etc/passwd"}, "the URL begins with 'file:///etc/passwd'"),
     ("{base}/x", {"base": "http://a b"}, "the URL begins with 'http://a b'"),
+    ("http://{h}/x", {"h": "other.example/?"}, "the value 'other.example/?' cannot be a part of a host"),
+    ("http://{h}.example/x", {"h": "me:pw@other"}, "the value 'me:pw@other' cannot be a part of a host"),
     ("ftp://host/x", {}, "'ftp://host/x' is not a URL of HTTP"),
     ("http://127.0.0.1:1/{x}/y", {"x": ".."}, "the value '..' cannot be a part of a path"),
     ("http://127.0.0.1:1\nA: {x}", {"x": "a\r\nB: c"}, "cannot be a part of a header; remove its line breaks"),

@@ -320,6 +320,15 @@ def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from $who")
     assert reply.status == "ok", reply.traceback + reply.stderr
     assert "hello from bash" in reply.stdout
+    reply = kernel.run(f"%%task {fresh()} --operator bash --map n=[1,2]\necho $who-$n {{who}}")
+    assert reply.stdout == "bash-1 {who}\nbash-2 {who}\n"
+    assert 'line 1 below the header: bash does not replace {who}; write "$who"' in reply.stderr
+    kernel.run("import pandas as pd\nframe = pd.DataFrame({'a': [1, 2, 3]})")
+    reply = kernel.run(f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :limit")
+    assert "NameError: name 'limit' is not defined" in reply.traceback
+    kernel.run("limit = 3")
+    kernel.run(f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :limit")
+    assert kernel.value("int(big['most'][0])") == "2"
 
 
 def test_options_of_dag_are_defaults_for_the_tasks(kernel):
