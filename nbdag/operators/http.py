@@ -275,14 +275,15 @@ def _escaped(value: str, before: str) -> str:
 
 
 def _of_connection(name: str, path: str) -> tuple[str, tuple[str, str] | None]:
-    """Return the URL of a path at a connection's host, and the login."""
+    """Return the URL of a path at a connection's host, and the login, which belongs to that host only."""
     found = secrets.connection(name)
-    host = found.host or ""
-    if "://" not in host:
-        port = f":{found.port}" if found.port else ""
-        host = f"{found.schema or 'https'}://{host}{port}"
-    auth = (found.login or "", found.password or "") if found.login else None
-    return (path if "://" in path else f"{host.rstrip('/')}/{path.lstrip('/')}"), auth
+    if not found.is_http:
+        hint = f"set it to a URL such as https://{found.host or 'api.example.com'}"
+        raise RequestError(f"connection {name!r} is not a web service but {found.conn_type}", hint)
+    if re.match(r"\w+://", path):
+        raise RequestError(f"{path!r} is a whole URL, but --connection gives the host", "write a path such as /orders")
+    auth = (found.login, found.password) if found.login else None
+    return f"{found.url.rstrip('/')}/{path.lstrip('/')}", auth
 
 
 def _content(body: Any) -> tuple[bytes, str]:

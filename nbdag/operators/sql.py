@@ -163,6 +163,8 @@ def _target(connection: Any) -> Any:
     """Return what to connect to: a URL, an engine or a connection; the name of a connection is looked up."""
     if connection is None:
         return "duckdb:"
+    if isinstance(connection, secrets.Connection):
+        return connection.url
     if not isinstance(connection, str) or _URL.match(connection):
         return connection
     return secrets.connection(connection).url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -166,3 +167,19 @@ def test_a_value_that_cannot_be_sent_is_refused_in_a_sentence(body: str, names: 
     with pytest.raises(RequestError) as caught:
         run(body, **names)
     assert told in str(caught.value)
+
+
+def test_a_connection_gives_the_host_and_the_login(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = web.url.removeprefix("http://")
+    monkeypatch.setenv("NBDAG_CONN_API", f"http://me:hidden@{host}/v1")
+    run("GET /orders/{n}", own={"connection": "api"}, n=3)
+    (got,) = web.received
+    assert got.path == "/v1/orders/3"
+    assert base64.b64decode(got.headers["Authorization"].removeprefix("Basic ")) == b"me:hidden"
+    with pytest.raises(RequestError, match=r"'http://other.example/' is a whole URL, but --connection gives the host"):
+        run("GET http://other.example/", own={"connection": "api"})
+    monkeypatch.setenv("NBDAG_CONN_SECURE", '{"conn_type": "http", "host": "api.example.com", "schema": "https"}')
+    assert http._of_connection("secure", "x") == ("https://api.example.com/x", None)
+    monkeypatch.setenv("NBDAG_CONN_DB", "sqlite:///x.db")
+    with pytest.raises(RequestError, match="connection 'db' is not a web service but sqlite; set it to a URL"):
+        run("GET /x", own={"connection": "db"})

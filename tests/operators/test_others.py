@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from nbdag import operators
 from nbdag.core.cells.cells import RawCell
 from nbdag.core.options.options import TaskOptions
 from nbdag.notebooks import read_cells
-from nbdag.operators import OperatorError
+from nbdag.operators import OperatorError, email
 from nbdag.operators.email import EmailError
 
 from .conftest import WebServer
@@ -147,3 +148,12 @@ def test_a_message_that_is_not_delivered_fails_without_showing_the_address(web: 
         exec(source("email", "hi", to=("a@b.c",)))
     with pytest.raises(EmailError, match="no file matches 'nope' of --attach"):
         exec(source("email", "hi", to=(to,), attach=("nope",)))
+
+
+def test_mail_goes_through_the_server_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_CONN_SMTP", "smtp://me%40x.y:p%2Fw@mail.example.com:587?from=team@x.y")
+    parts = urllib.parse.urlsplit(email._mail_url("a+b@c.d", "smtp"))
+    assert (parts.scheme, parts.hostname, parts.port) == ("mailtos", "mail.example.com", 587)
+    assert (urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or "")) == ("me@x.y", "p/w")
+    query = dict(urllib.parse.parse_qsl(parts.query))
+    assert query == {"smtp": "mail.example.com", "to": "a+b@c.d", "from": "team@x.y"}

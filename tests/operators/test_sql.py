@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+import nbdag
 from nbdag import operators
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
@@ -211,6 +212,15 @@ def test_a_sensor_is_true_if_the_first_value_is(
     assert run(body, "sql-sensor", own=own, orders=ORDERS, day="tue") == value
 
 
-def test_a_name_without_a_connection_of_that_name_is_refused() -> None:
+def test_a_connection_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_CONN_WAREHOUSE", f"sqlite:///{tmp_path}/x.db")
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", f"duckdb:///{tmp_path}/x.duckdb")
+    for name in ("warehouse", "lake"):
+        own = {"connection": name}
+        assert run("CREATE TABLE t (a INT); INSERT INTO t VALUES (:n); SELECT a FROM t", own=own, n=3)[
+            "a"
+        ].tolist() == [3]
+        given = nbdag.connection(name)
+        assert run("SELECT a FROM t", own={"connection": "db"}, db=given)["a"].tolist() == [3]
     with pytest.raises(NbdagError, match="no_such_warehouse"):
         run("SELECT 1", own={"connection": "no_such_warehouse"})
