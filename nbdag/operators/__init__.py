@@ -13,7 +13,7 @@ as often as its own option says:
         def source(self, body, options):
             return f'print({body.upper()!r} * {self.given(options)["times"]})' + "\\n" * body.count("\\n")
 
-An entry point in the package's metadata makes it available to every command:
+An entry point in the package's metadata makes the operator available to every command:
 
     [project.entry-points."nbdag.operators"]
     shout = "mypackage.operators:Shout"
@@ -28,8 +28,8 @@ need not be installed; the notebook itself may define it. Module `tasks` impleme
 Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
 user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the
 names that it reads. A value never becomes a part of a text that something else parses: `calls` passes it separately.
-The source imports what it needs from the operator's package, because it runs in another process. For a body that cannot
-be translated, the operator raises `OperatorError` with the line. An operator is called whenever a notebook is read, so
+The source imports what it needs from the operator's package, because it runs in another process. If a body cannot be
+translated, the operator raises `OperatorError` with the line. An operator is called whenever a notebook is read, so
 it must access neither files nor the network, and import little.
 """
 
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 GROUP = "nbdag.operators"
-# These operators are known without a search through all installed packages, which is slower than reading a notebook.
+# These operators are listed here, because a search through all installed packages is slower than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "email": "nbdag.operators.email:Email",
@@ -105,7 +105,7 @@ BUILT_IN = {
 }
 
 
-# Name that a %%dag cell can use without an import → module and attribute.
+# Names that a %%dag cell can use without an import; value: module and attribute.
 OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
@@ -122,7 +122,7 @@ class OperatorError(NbdagError):
     """An operator cannot translate a cell."""
 
     message: str
-    hint: str = ""  # the next step
+    hint: str = ""  # what the user can do
     line: int = 1  # line of the body, from 1
     template = "{message}{advice}"
 
@@ -132,7 +132,7 @@ class OperatorError(NbdagError):
         return f"; {self.hint}" if self.hint else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback ends at the user's cell, without nbdag's own frames.
+        # IPython calls this method. It omits nbdag's own frames, so that the traceback ends at the user's cell.
         from IPython.core.getipython import get_ipython
 
         frame = last = self.__traceback__
@@ -155,7 +155,7 @@ class UnknownOperatorError(OperatorError):
 
     @classmethod
     def of(cls, name: str) -> UnknownOperatorError:
-        """Return the error for an unknown name; the hint contains the most similar known name."""
+        """Return the error for an unknown operator, with the most similar known name as a hint."""
         known = names()
         similar = nearest(name, known)
         expected = f"expected one of {', '.join(known)}, or install the package that provides it"
@@ -166,7 +166,7 @@ class UnknownOperatorError(OperatorError):
 Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
 _registered: dict[str, OperatorProtocol] = {}
 _known: ContextVar[Collection[str] | None] = ContextVar("known", default=None)
-BodyWarning = tuple[int, str, str]  # line of the body (from 1), message, hint
+BodyWarning = tuple[int, str, str]  # (line of the body from 1, message, hint)
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
@@ -180,7 +180,7 @@ def register(name: str) -> Callable[[Registered], Registered]:
 
 
 def is_sensor(name: str) -> bool:
-    """Return whether an operator is a sensor, under whatever name it is registered."""
+    """Return whether the operator that is registered under this name is a sensor."""
     from .sensor import Sensor
 
     try:
@@ -195,7 +195,9 @@ def names() -> tuple[str, ...]:
 
 
 def name_of(operator: type) -> str | None:
-    """Return the name of an operator class in every process, or None if only this notebook or program defines it."""
+    """Return the name under which every process finds this operator class, or None if only this notebook or program
+    defines it.
+    """
     where = f"{operator.__module__}:{operator.__qualname__}"
     known = {value: name for name, value in BUILT_IN.items()}
     if where in known:
@@ -207,7 +209,10 @@ def name_of(operator: type) -> str | None:
 
 
 def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
-    """Return the objects that a %%dag cell can use without an import, by name, if `mentioned(name)` is true."""
+    """Return the objects that a %%dag cell can use without an import, by name.
+
+    Only names for which `mentioned(name)` is true are included.
+    """
     places = {**{point.attr: point.value for point in _installed().values() if point.attr.isidentifier()}, **OFFERED}
     found = {}
     for name, place in places.items():
@@ -284,14 +289,17 @@ def pull_source(pull: Pull) -> str:
 
 
 def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:
-    """Return the operator's warnings about a body; none if the operator has no method `body_warnings`."""
+    """Return the operator's warnings about a body, or no warnings if the operator has no method `body_warnings`."""
     with _known_names_set(known):
         method = getattr(find(options.operator), "body_warnings", None)
         return () if method is None else tuple(method(body))
 
 
 def known_names() -> Collection[str] | None:
-    """Return the names that the notebook's cells set, for an operator's methods; None if they are not known."""
+    """Return the names that the notebook's cells set, or None if they are not known.
+
+    Methods of operators may call this.
+    """
     return _known.get()
 
 
@@ -306,7 +314,8 @@ def _known_names_set(known: Collection[str] | None) -> Iterator[None]:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # slow to import, and Python cells do not need it
+    # Imported here because it is slow to import and Python cells do not need it.
+    from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 

@@ -60,7 +60,7 @@ class ScriptError(NbdagError):
     """A script failed."""
 
     status: int  # the script's exit status; a negative number is the signal that killed it
-    last: str  # last line of the script's standard error
+    last: str  # the last line that the script wrote to standard error
     template = "the script {outcome}{detail}"
 
     @property
@@ -76,7 +76,7 @@ class ScriptError(NbdagError):
         return f": {self.last}" if self.last else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -94,7 +94,10 @@ class ShellValueError(NbdagError):
 
 
 class Bash(Operator):
-    """Translates a script into a call of `run`. Its arguments are pieces of the script, on the same lines as before."""
+    """Translates a script into a call of `run`.
+
+    The arguments of the call are the pieces of the script, each on its original line.
+    """
 
     summary = (
         "The body is a bash script that ends at the first command that fails (set -e). $name is a variable of the "
@@ -263,7 +266,7 @@ def _text(value: Any) -> str:
 
 
 def _forward_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    """Forward output until both streams are closed; return standard output, and the end of standard error."""
+    """Forward the output until both streams are closed. Return standard output, and the end of standard error."""
     assert process.stdout is not None and process.stderr is not None
     printed: list[str] = []
     errors = ""
