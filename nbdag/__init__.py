@@ -15,6 +15,7 @@ headlessly with papermill, in parallel and on a schedule.
     nbdag.runs                                       # the whole API: every verb of the command line
 
     nbdag.secret("API_TOKEN")                        # in a cell: looked up by name, masked in all outputs
+    nbdag.produced("s3://lake/orders", rows=10)      # in a task with --produces: facts about the new version
     nbdag.connection("warehouse").url, nbdag.variable("region", "eu-west-1")
 
 Data flow, with the package of each step:
@@ -53,6 +54,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import runs
     from .building import read
+    from .context import produced
     from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
     from .runs import Run, backfill, clear, deploy, load, run, trigger
@@ -70,6 +72,7 @@ __all__ = [
     "connection",
     "deploy",
     "load",
+    "produced",
     "read",
     "run",
     "runs",
@@ -90,6 +93,7 @@ _MODULE_OF = {
     "connection": "secrets",
     "deploy": "runs",
     "load": "runs",
+    "produced": "context",
     "read": "building",
     "run": "runs",
     "secret": "secrets",

@@ -120,6 +120,8 @@ class Outcome:
     final: bool = False  # True: the failure must not be retried (--check or nbdag.Fail)
     short_circuit: bool = False  # True: skipped by --when with --short-circuit, so all descendants are skipped too
     length: int | None = None  # after an expansion: the number of instances
+    # Asset of --produces → what `nbdag.produced` recorded about its new version.
+    assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
 
 

@@ -26,7 +26,7 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
-from ...context import DagRun
+from ...context import DagRun, the_produced
 from ...core.model.job import Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
@@ -93,6 +93,7 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
+        the_produced.declared = request.options.produces
         self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
@@ -276,7 +277,8 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = masked_outcome(replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes)))
+        notes = (*outcome.notes, *self._files.notes)
+        outcome = masked_outcome(replace(outcome, files=files, notes=notes, assets=the_produced.extra))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
