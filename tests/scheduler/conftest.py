@@ -23,8 +23,8 @@ from nbdag.core.model.events import Event
 from nbdag.core.model.job import Job, Key, Result, StoredOutput
 from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.home import Home
 from nbdag.errors import NbdagError
+from nbdag.home import Home
 from nbdag.scheduler import DueRuns, OwnedRun, Scheduler, instances_of, new_instance, new_run, next_date, timetable_of
 from nbdag.store.rows import DagRow, NewRun, RunRow
 from nbdag.store.store import Store

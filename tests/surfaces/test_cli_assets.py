@@ -11,7 +11,10 @@ import nbformat
 from patience import until
 
 ETL = ["%dag etl", "%%task load --produces lake/orders\nimport nbdag\nnbdag.produced('lake/orders', rows=3)"]
-REPORT = ["%dag report --schedule on lake/orders", "%%task show\nprint('rows', dag_run.asset_events[0]['extra']['rows'])"]
+REPORT = [
+    "%dag report --schedule on lake/orders",
+    "%%task show\nprint('rows', dag_run.asset_events[0]['extra']['rows'])",
+]
 AFTER = ["%dag last --schedule after report", "%%task end\nx = 1"]
 UNDECLARED = ["%dag odd", "%%task load\nimport nbdag\nnbdag.produced('lake/orders', rows=3)"]
 ENDLESS = ["%dag endless --schedule on lake/orders", "%%task load --produces lake/orders\nx = 1"]

@@ -44,6 +44,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB206": ProblemKind("error", "a name is read from a task that is not an ancestor, with inference off"),
     "NB207": ProblemKind("error", "a task depends on itself"),
     "NB208": ProblemKind("error", "a syntax error"),
+    "NB209": ProblemKind("error", "ti.xcom_pull of a value that no task has"),
     "NB301": ProblemKind("warning", "import * hides which names it sets"),
     "NB302": ProblemKind("warning", "code whose reads and writes the analysis cannot see"),
     "NB303": ProblemKind("warning", "setup seeds a global random generator"),

@@ -3,8 +3,8 @@
 A schedule is a cron expression, a preset, an interval, a condition on assets (module `assets`), or none. A scheduled
 run starts at a tick, which is the run's logical date. Its data interval lasts from the previous tick to this tick.
 `cron` computes the ticks in a time zone. A `Timetable` selects the ticks that create a run: those between the start
-date and the end date, after the last run and after the deployment. Without catchup, only the last of several missed ticks creates a run. An invalid schedule is
-rejected when it is declared, not at its first tick.
+date and the end date, after the last run and after the deployment. Without catchup, only the last of several missed
+ticks creates a run. An invalid schedule is rejected when it is declared, not at its first tick.
 
 Returned datetimes are in UTC; arguments must be aware. The current time is an argument.
 """

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,26 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
-from ...context import DagRun, the_produced
-from ...core.model.job import Note, Outcome, StoredOutput
+from ...context import DagRun, PulledValues, set_current
+from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
+from ...core.model.masking import without_passwords
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
+from ...produced import the_produced
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, PROCESSES, KernelRequest, masked_outcome, outcome_to_dict
+from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
+_MAX_RENDERED = 1_000_000  # characters of a rendered text that are kept
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -94,7 +97,19 @@ class Runtime:
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
         the_produced.declared = request.options.produces
-        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))  # with defaults, once they are known
+        self._conf: dict[str, Any] = dict(self._params)
+        self._rendered: dict[str, str] = {}
+        self._dag_run = DagRun.of(
+            request.context,
+            params=self._params,
+            conf=self._conf,
+            found=self._pulled,
+            tasks=request.pull_tasks,
+            on_rendered=self._publish_rendered,
+        )
+        set_current(self._dag_run)
+        self._own_names = {"_nbdag": self, "dag_run": self._dag_run}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
@@ -116,7 +131,11 @@ class Runtime:
         if self._published:
             raise Fail("a cell above the task ended with an error")
         self._replay()
-        self._origins.add_setup(self._made_before())
+        made_before = self._made_before()
+        self._origins.add_setup(made_before)
+        names = self._request.context.get("parameter_names", ())
+        self._params.update((name, made_before[name]) for name in names if name in made_before)
+        self._conf.update((name, self._params[name]) for name in self._conf)
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -158,6 +177,19 @@ class Runtime:
             raise InputError(name, source) from None
         except UnreadableValueError as error:
             raise UnreadableInputError(name, source, error.why) from error
+
+    def _pulled(self, task: str, key: str) -> PulledValues | None:
+        """Return the values for `ti.xcom_pull`, which are loaded when they are used."""
+        given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
+        if given is None:
+            return None
+        parts = tuple(partial(self._value, digest, given.name, task) for digest in given.digests)
+        return PulledValues(parts, given.is_list)
+
+    def _publish_rendered(self, what: str, text: str) -> None:
+        """Publish the text of a rendered template, which is kept in the attempt's notebook."""
+        self._rendered[what] = secrets.mask(without_passwords(text[:_MAX_RENDERED]))
+        self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
         """Return the names that parameters, setup and definitions have set."""
@@ -225,6 +257,9 @@ class Runtime:
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._request.exports]
         values = {name: self._names[name] for group in groups for name in group}
+        pushed = {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
+        values |= pushed
+        groups += [[name] for name in pushed]
         while True:
             try:
                 saved = self._store.save(values, groups, readers=self._request.readers, origins=self._origins)
