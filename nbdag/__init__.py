@@ -36,7 +36,7 @@ Imports point down (checked by a test):
     executors, store, building                attempts; the database; tasks that a %%dag cell creates
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
-    operators, values, context, produced              kinds of tasks; stored values; a task's view of its run
+    operators, values, context, asset_facts            kinds of tasks; stored values; a task's view of its run
     secrets                                   secrets and connections by name, and their masking in outputs
     home                                      the state folder
     core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .building import read
     from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
-    from .produced import produced
+    from .asset_facts import produced
     from .runs import Run, backfill, clear, deploy, load, run, trigger
     from .secrets import Secret, connection, secret, variable
 
@@ -93,7 +93,7 @@ _MODULE_OF = {
     "connection": "secrets",
     "deploy": "runs",
     "load": "runs",
-    "produced": "produced",
+    "produced": "asset_facts",
     "read": "building",
     "run": "runs",
     "secret": "secrets",
