@@ -8,13 +8,14 @@ one function of this module and shows the result. Nothing outside this package i
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
     change             emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
-    maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
+    maintain           list_connections  test_connections
+                       gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
 Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
 executed by the same scheduler, whichever function is used.
 
-Each name is imported when it is first used, so a command loads only the modules that it needs.
+Each function or class is imported when it is first used, so a command loads only the modules that it needs.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
+    from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
     from .queries.file_order import remember_files
@@ -123,6 +125,7 @@ __all__ = [
     "FolderMissingError",
     "JobsError",
     "KernelMissingError",
+    "KnownConnection",
     "Line",
     "Lineage",
     "NoLogError",
@@ -150,6 +153,7 @@ __all__ = [
     "SchedulerRunningError",
     "TaskNotInRunError",
     "TaskRun",
+    "TestedConnection",
     "Tick",
     "UnknownAssetError",
     "UnknownInstanceError",
@@ -180,6 +184,7 @@ __all__ = [
     "lineage",
     "list_assets",
     "list_attempts",
+    "list_connections",
     "list_dags",
     "list_pools",
     "list_runs",
@@ -201,6 +206,7 @@ __all__ = [
     "schedule",
     "set_pool",
     "stop_servers",
+    "test_connections",
     "trigger",
     "unpause",
     "waits_for",
@@ -227,6 +233,7 @@ _MODULES = {
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",
     ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
+    ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
@@ -253,7 +260,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` mypy would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

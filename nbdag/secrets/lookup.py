@@ -1,4 +1,4 @@
-"""The lookups: `secret`, `connection` and `variable`."""
+"""Look up secrets, connections and variables by name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import json
 import re
 from typing import Annotated, Any
 
+from ..core.model.secret_forms import SHORTEST
 from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
 from .connections import Connection
 from .kernel_output import protect_kernel
 from .masker import hide
-from .sources import Found, Kind, env_file, find, hide_text, keys_of, names
+from .sources import Found, Kind, env_file, find, hide_text, keys_of, names, record_lookup
 
 # Marks a parameter as secret: `key: nbdag.Secret = ""`, or `Annotated[str, nbdag.Secret]`.
 Secret = Annotated[str, "nbdag.Secret"]
 
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 _MISSING: Any = object()
+_looked_up: dict[str, str] = {}  # secrets that this process has looked up → their names
 
 
 @error
@@ -27,7 +29,7 @@ class UnknownSecretError(NbdagError):
 
     kind: str
     name: str
-    file: str  # path of the .env
+    file: str  # path of the .env file
     similar: str | None = None
     template = "unknown {kind} {name!r}{hint}; set {variable} in the environment or in {file}, {keyring}"
 
@@ -37,7 +39,7 @@ class UnknownSecretError(NbdagError):
 
     @property
     def variable(self) -> str:
-        """The environment variable that would set it."""
+        """The environment variable that would set the missing value."""
         return keys_of(Kind(self.kind), self.name)[0]
 
     @property
@@ -47,7 +49,7 @@ class UnknownSecretError(NbdagError):
 
 @error
 class SecretNameError(NbdagError):
-    """A name is not valid, for instance because it is the secret itself."""
+    """A name is not valid, for instance because the secret itself was passed instead of its name."""
 
     kind: str
     template = (
@@ -67,11 +69,12 @@ class VariableFormatError(NbdagError):
 def secret(name: str, default: Any = _MISSING) -> str:
     """Return the secret of this name as a text, and mask it in all outputs from now on.
 
-    `default` is returned if no source knows the name, and is not masked; without it, `UnknownSecretError` is raised.
-    `help(nbdag.secrets)` says where names are looked up, and what cannot be masked.
+    If no source knows the name, `default` is returned and not masked; without `default`, `UnknownSecretError` is
+    raised. `help(nbdag.secrets)` explains where names are looked up, and what cannot be masked.
     """
     found = _found(Kind.SECRET, name)
     if found is not None:
+        _looked_up[found.text] = name
         return found.text
     if default is not _MISSING:
         return default  # type: ignore[no-any-return]
@@ -102,14 +105,25 @@ def variable(name: str, default: Any = _MISSING, *, json: bool = False) -> Any:
     return _decoded(name, found.text) if json else found.text
 
 
+def name_of(value: str) -> str | None:
+    """Return the name by which this process has looked up a secret, or None if it has looked up no such secret."""
+    return _looked_up.get(value)
+
+
+def looked_up_in(text: str) -> str | None:
+    """Return the name of a secret that this process has looked up and whose value a text contains, or None."""
+    return next((name for value, name in _looked_up.items() if len(value) >= SHORTEST and value in text), None)
+
+
 def _found(kind: Kind, name: str) -> Found | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        hide(name)  # it may be the secret itself
+        hide(name)  # the invalid name may be the secret itself
         raise SecretNameError(str(kind))
     protect_kernel()
     found = find(kind, name)
     if found is not None:
         hide_text(kind, name, found.text)
+        record_lookup(kind, name, found.source)
     return found
 
 
@@ -125,7 +139,7 @@ def _unknown(kind: Kind, name: str) -> UnknownSecretError:
 
 
 def _reduced(made: Connection) -> tuple[Any, ...]:
-    """Return how to pickle a connection: by its name, so that no store and no other host gets its password."""
+    """Return how to pickle a connection: by its name, so that the password is not stored or sent to another host."""
     if made.named:
         return connection, (made.id,)
     return _made, ({name: getattr(made, name) for name in Connection.__slots__},)
