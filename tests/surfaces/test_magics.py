@@ -238,7 +238,7 @@ def test_an_invalid_line_magic_is_reported_in_one_sentence(kernel, line, sentenc
 def test_a_false_when_skips_the_cell_with_a_message(kernel):
     name = fresh("never")
     reply = kernel.run(f"%%task {fresh()} --when 'limit > 3'\n{name} = 1")
-    assert "cannot evaluate --when limit > 3 (NameError: name 'highest_a' is not defined)" in reply.stderr
+    assert "cannot evaluate --when limit > 3 (NameError: name 'limit' is not defined)" in reply.stderr
     kernel.run("limit = 1")
     reply = kernel.run(f"%%task {fresh()} --when 'limit > 3'\n{name} = 1\n{name}")
     assert (reply.status, reply.stdout, reply.result) == ("ok", "skipped: --when limit > 3 is false\n", None)
@@ -324,7 +324,9 @@ def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     assert reply.stdout == "bash-1 {who}\nbash-2 {who}\n"
     assert 'line 1 below the header: bash does not replace {who}; write "$who"' in reply.stderr
     kernel.run("import pandas as pd\nframe = pd.DataFrame({'a': [1, 2, 3]})")
-    reply = kernel.run(f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :highest_a")
+    reply = kernel.run(
+        f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :highest_a"
+    )
     assert "NameError: name 'highest_a' is not defined" in reply.traceback
     kernel.run("highest_a = 3")
     kernel.run(f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :highest_a")
