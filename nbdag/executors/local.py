@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..core.model.job import CANCELLED, Job, Key, Result
+from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..kernels.forkserver import framing
 from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
@@ -114,8 +114,10 @@ class _Submission:
     def failed(self, error: str) -> Result:
         """Return the result of an attempt whose worker sent none."""
         now = time.time()
-        state = TaskState.FAILED
-        return Result(key=self.job.key, state=state, started=self.started or now, ended=now, error=error)
+        started = self.started or now
+        return Result(
+            key=self.job.key, state=TaskState.FAILED, started=started, ended=now, error=error, kinds=KERNEL_DIED
+        )
 
 
 class LocalExecutor:

@@ -18,11 +18,12 @@ from ..core.model.dag import Dag
 from ..core.model.events import Event
 from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
+from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
 from ..core.planning.assemble import StoredOutputs
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
-from ..core.planning.retries import retry_at
+from ..core.planning.retries import retry_at, why_not_retried
 from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ class RunStep:
             case TaskState.SUCCESS if task.options.map and instance.map_index < 0:
                 self._expand(key, result)
             case TaskState.SUCCESS:
-                self._move(key, TaskState.SUCCESS)
+                reason = "" if result.chosen is None else f"chose {join_names(result.chosen) or 'no task'}"
+                short = result.short_circuit
+                self._move(key, TaskState.SUCCESS, reason, short_circuit=short, chosen=result.chosen)
                 digests = {output.name: output.digest for output in result.outputs}
                 self.outputs.setdefault(instance.task, {})[instance.map_index] = StoredOutputs(
                     instance.map_index, digests
@@ -163,6 +166,7 @@ class RunStep:
                 self.paused[key] = result.started
                 self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
             case _:
+                refused = "" if result.final else why_not_retried(task.options, result.kinds, result.retry)
                 retry = retry_at(
                     task.options,
                     dag=self.row.dag,
@@ -170,10 +174,11 @@ class RunStep:
                     logical_date=utc_datetime(self.row.logical_date),
                     tries=instance.tries - instance.tries_before_reset,
                     ended=utc_datetime(result.ended),
-                    final=result.final,
+                    final=result.final or bool(refused),
                 )
                 if retry is None:
-                    self._move(key, TaskState.FAILED, result.error or "")
+                    why = f" (not retried: {refused})" if refused and task.options.retries else ""
+                    self._move(key, TaskState.FAILED, f"{result.error or ''}{why}".lstrip())
                 else:
                     wait = f"next try in {write_duration(round(retry.timestamp() - result.ended))}"
                     message = f"{result.error} ({wait})" if result.error else wait
@@ -289,6 +294,7 @@ class RunStep:
         *,
         wake: float | None = None,
         short_circuit: bool = False,
+        chosen: tuple[str, ...] | None = None,
     ) -> None:
         instance = self.instances[key]
         tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
@@ -298,6 +304,7 @@ class RunStep:
             wake=wake,
             tries_before_reset=tries_before_reset,
             short_circuit=short_circuit,
+            chosen=chosen,
         )
         if reason:
             self._messages[key] = reason
@@ -422,6 +429,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
+        chosen=row.chosen,
     )
 
 
@@ -449,6 +457,7 @@ def run_view(row: RunRow) -> RunView:
         dag_id=row.dag,
         logical_date=utc_datetime(row.logical_date),
         state=row.state,
+        created=utc_datetime(row.created),
         started=None if row.started is None else utc_datetime(row.started),
         kind=row.kind,
         selection=None if row.tasks is None else frozenset(row.tasks),

@@ -146,8 +146,9 @@ class InstanceRow:
     wake: float | None = field(metadata=UPDATED)  # earliest time of the next retry, or of a sensor's next poll
     pool: str
     slots: int
-    short_circuit: bool = field(metadata=UPDATED)  # True: the task was skipped, so every descendant is skipped too
+    short_circuit: bool = field(metadata=UPDATED)  # True: its condition was false, so every descendant is skipped
     element: Mapping[str, str] = field(metadata=UPDATED)
+    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)  # tasks and groups that a branch chose
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not use up retries
 
     @property

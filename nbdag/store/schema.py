@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0008"  # revision of the newest migration
+HEAD = "0009"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -212,7 +212,8 @@ instances = Table(
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("short_circuit", Boolean, nullable=False),  # True: all descendants are skipped too
+    Column("short_circuit", Boolean, nullable=False),  # True: all descendants are skipped
+    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL: it is no branch, or has not ended
     Column("element", JsonMapping),  # for a mapped task: variable → digest of the element
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),

@@ -6,7 +6,7 @@ All classes are plain frozen values. Cells count from 0 over all cells of the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -24,6 +24,23 @@ class CellKind(StrEnum):
     BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
     SCRATCH = "scratch"  # does not run
     PROSE = "prose"  # a markdown or raw cell
+
+
+def group_of(task: str) -> str:
+    """Return the group of a task or of a group: `eu` for `eu.load`, "" for `load`."""
+    group, _, name = task.rpartition(".")
+    return group if name else ""
+
+
+def groups_of(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return every group, nested groups too, with its tasks; tasks are in the given order."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        group = group_of(task)
+        while group:
+            found.setdefault(group, []).append(task)
+            group = group_of(group)
+    return {group: tuple(members) for group, members in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +214,24 @@ class Dag:
     def downstream(self) -> Mapping[str, tuple[str, ...]]:
         """Return the direct downstream tasks of each task, in notebook order."""
         return self._neighbours("source", "target")
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Return every group of tasks, nested groups too, with its tasks in notebook order."""
+        return groups_of(self.tasks)
+
+    def members(self, *names: str) -> tuple[str, ...]:
+        """Return the tasks that these names of tasks and groups stand for; unknown names stand for none."""
+        return tuple(
+            dict.fromkeys(
+                task for name in names for task in ((name,) if name in self.tasks else self.groups.get(name, ()))
+            )
+        )
+
+    def choices(self, branch: str) -> tuple[str, ...]:
+        """Return what a branch task may choose: its direct downstream tasks, and the groups that contain any."""
+        direct = self.downstream[branch]
+        return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
 
     def cell_in_file(self, number: int) -> Cell | None:
         """Return the cell with this number, from 0, in the user's file."""

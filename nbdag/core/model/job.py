@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
+# Kinds of errors that no cell raised, for --retry-on.
+KERNEL_DIED, TIMED_OUT = ("KernelDied",), ("TimeoutError",)
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -64,6 +66,7 @@ class Job:
     # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
+    choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
     # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)  # random generator → last task above that seeds it
@@ -118,7 +121,10 @@ class Outcome:
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # one sentence, or the exception's last line
     final: bool = False  # True: the failure must not be retried (--check or nbdag.Fail)
-    short_circuit: bool = False  # True: skipped by --when with --short-circuit, so all descendants are skipped too
+    kinds: tuple[str, ...] = ()  # for --retry-on: full names of the error's class and of its base classes
+    retry: bool | None = None  # value of --retry-if; None: it has none, or it could not be evaluated
+    short_circuit: bool = False  # True: the condition of --short-circuit was false, so all descendants are skipped
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
     length: int | None = None  # after an expansion: the number of instances
     elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
 

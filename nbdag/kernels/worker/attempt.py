@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.cell_tags import INJECTED, tags_of
-from ...core.model.job import FileUse, Job, Outcome, Result
+from ...core.model.job import KERNEL_DIED, TIMED_OUT, Job, Outcome, Result
 from ...core.model.masking import masked, masked_assignments, secret_texts
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
@@ -160,7 +160,7 @@ class Attempt:
             reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
             log.write(self._echo.read_bytes()[-_CRASH_OUTPUT:].decode(errors="replace"))
             self._keep_notebook(reason)
-            return self._failed(reason)
+            return self._failed(reason, kinds=KERNEL_DIED)
         except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
@@ -210,16 +210,22 @@ class Attempt:
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
         message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
-        files = () if outcome is None else outcome.files
-        final = outcome is not None and outcome.final
-        return self._failed(message.strip(), traceback=text, final=final, files=files)
+        outcome = outcome or Outcome(state=TaskState.FAILED)
+        return self._failed(
+            message.strip(),
+            traceback=text,
+            final=outcome.final,
+            files=outcome.files,
+            kinds=outcome.kinds,
+            retry=outcome.retry,
+        )
 
-    def _failed(
-        self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
-    ) -> Result:
-        # A killed kernel causes many kinds of errors. The reason of the kill explains more than any of them.
-        error, final = self._termination or error, final and self._termination is None
-        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
+    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False, **observed: Any) -> Result:
+        if self._termination is not None:
+            # A killed kernel causes many kinds of errors. The reason of the kill explains more than any of them.
+            error, final = self._termination, False
+            observed |= {"kinds": TIMED_OUT if error.startswith("timed out") else KERNEL_DIED, "retry": None}
+        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, **observed)
         return self._result(outcome, traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:

@@ -241,6 +241,7 @@ def _cleared(each: InstanceRow) -> InstanceRow:
         wake=None,
         tries_before_reset=tries_before_reset,
         short_circuit=False,
+        chosen=None,
     )
 
 
