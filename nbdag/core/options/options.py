@@ -114,7 +114,7 @@ class TaskOptions:
         _CONDITIONS,
         "the last expression names the tasks or groups that follow (a text, a list or None); skip all other direct "
         "downstream tasks",
-        affects_result=True,
+        affects_result=False,
         per_task=True,
     )
     check: tuple[str, ...] = _option(

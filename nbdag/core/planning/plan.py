@@ -19,6 +19,7 @@ from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
 from ..model.text import join_names, local_time, plural, state_phrase, task_label
 from ..model.weights import weights
 from ..options.option_types import write_duration
+from .clearing import relevant_setups
 from .deadlines import MissedDeadline, deadlines
 from .explain import unmet_rule, unmet_upstream
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
@@ -206,18 +207,6 @@ def _indirect_setups(dag: Dag) -> dict[str, tuple[str, ...]]:
         if indirect := tuple(setup for setup in setups if setup not in direct):
             found[name] = indirect
     return found
-
-
-def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
-    """Return the setup tasks above a task that it uses: those without a teardown, or with a teardown below the task."""
-    below = dag.descendants(task)
-    found = []
-    for name in dag.ancestors(task):
-        if dag.tasks[name].options.setup:
-            teardowns = [other for other in dag.downstream[name] if dag.tasks[other].options.teardown_for]
-            if not teardowns or not below.isdisjoint(teardowns):
-                found.append(name)
-    return tuple(sorted(found, key=list(dag.tasks).index))
 
 
 def followed(dag: Dag, branch: str, chosen: Iterable[str]) -> frozenset[str]:
@@ -454,10 +443,9 @@ class _TaskWalk:
 
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
         """Return the final state of a task that does not run, and the reason, or None if it may run."""
-        if task.id in self.cut_short and not task.options.teardown_for:
-            return TaskState.SKIPPED, self.cut_short[task.id]
-        if task.id in self.not_chosen:
-            return TaskState.SKIPPED, self.not_chosen[task.id]
+        skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
+        if skipped_by and not task.options.teardown_for:  # a teardown releases what was prepared, in any case
+            return TaskState.SKIPPED, skipped_by
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
             return decision, self._cause(task, counts, decision)
         if self.early_end is not None and not self._outlives_early_end(task):
