@@ -116,7 +116,7 @@ class _Extension:
         self.display = GraphDisplay(shell, session)
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
-        self.body_transformer = BodyTransformer(self.running.options_of)
+        self.body_transformer = BodyTransformer(self.running.options_of, session.skip_reason)
         self.matcher = matcher(lambda: session.dag().tasks, operators.names)
         self.magics = NbdagMagics(shell, self.running, self.display)
 

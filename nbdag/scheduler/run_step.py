@@ -20,7 +20,9 @@ from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
+from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
+from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at, why_not_retried
@@ -29,6 +31,7 @@ from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAtte
 if TYPE_CHECKING:
     from ..store.store import Store
 
+MISSED = "NB480"  # code of the note about a missed deadline
 TaskOutputs = dict[str, dict[int, StoredOutputs]]  # task → map index → stored outputs
 
 
@@ -42,6 +45,8 @@ class OwnedRun:
     outputs: TaskOutputs  # outputs of the run's own tasks
     borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
     paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensor between two polls → start of its attempt
+    missed: frozenset[str | None] = frozenset()  # tasks with a recorded missed deadline; None stands for the run itself
+    missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
     most: int | None = None  # for a queued run: how many runs of its DAG and kind may run at once
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
         default_factory=dict
@@ -58,8 +63,9 @@ class OwnedRun:
         instances: Iterable[InstanceRow],
         attempts: Iterable[AttemptRow],
         borrowed: TaskOutputs,
+        notes: Iterable[Note] = (),
     ) -> OwnedRun:
-        """Return a run from its records in the store."""
+        """Return a run from its records in the store; `notes` are those about the run as a whole."""
         run = cls(
             row=row,
             dag=replace(
@@ -70,6 +76,7 @@ class OwnedRun:
             instances={(each.task, each.map_index): each for each in instances},
             outputs=task_outputs(attempts),
             borrowed=borrowed,
+            missed=frozenset(note.name if note.name != row.dag else None for note in notes if note.code == MISSED),
         )
         for attempt in attempts:
             key = (attempt.task, attempt.map_index)
@@ -125,6 +132,7 @@ class RunStep:
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
         self.notes: list[Note] = []  # about the run as a whole
+        self.missed: list[MissedDeadline] = []  # deadlines that this step records as missed
         self._messages: dict[InstanceKey, str] = {}
 
     # Results
@@ -140,9 +148,20 @@ class RunStep:
                 result = replace(result, started=self.paused.pop(key))
             if result.ended < result.started:  # possible if the clock was set back
                 result = replace(result, ended=result.started)
+            if result.state is TaskState.FAILED and not result.final:
+                result = self._with_refusal(instance.task, result)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._apply_result(key, instance, result)
+
+    def _with_refusal(self, task: str, result: Result) -> Result:
+        """Return a failure as a final one if `--retry-on` or `--retry-if` excludes it."""
+        options = self.run.dag.tasks[task].options if task in self.run.dag.tasks else TaskOptions()
+        refused = why_not_retried(options, result.kinds, result.retry)
+        if not refused:
+            return result
+        error = f"{result.error} (not retried: {refused})" if result.error and options.retries else result.error
+        return replace(result, final=True, error=error)
 
     def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
@@ -166,7 +185,6 @@ class RunStep:
                 self.paused[key] = result.started
                 self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
             case _:
-                refused = "" if result.final else why_not_retried(task.options, result.kinds, result.retry)
                 retry = retry_at(
                     task.options,
                     dag=self.row.dag,
@@ -174,11 +192,10 @@ class RunStep:
                     logical_date=utc_datetime(self.row.logical_date),
                     tries=instance.tries - instance.tries_before_reset,
                     ended=utc_datetime(result.ended),
-                    final=result.final or bool(refused),
+                    final=result.final,
                 )
                 if retry is None:
-                    why = f" (not retried: {refused})" if refused and task.options.retries else ""
-                    self._move(key, TaskState.FAILED, f"{result.error or ''}{why}".lstrip())
+                    self._move(key, TaskState.FAILED, result.error or "")
                 else:
                     wait = f"next try in {write_duration(round(retry.timestamp() - result.ended))}"
                     message = f"{result.error} ({wait})" if result.error else wait
@@ -232,6 +249,11 @@ class RunStep:
             self.added.append(new_instance(self.run.dag, new.task))
         for step in self.plan.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
+        for missed in self.plan.missed:
+            if missed.task not in self.run.missed:
+                message = missed.describe(self.run.dag, self.now)
+                self.notes.append(Note(code=MISSED, name=missed.task or self.row.dag, message=message))
+                self.missed.append(missed)
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._failure_reason())
@@ -356,7 +378,7 @@ class RunStep:
     def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
         """Return the change to save, or None if nothing changes. The store checks that it fits into these pools."""
         moved = [each for _, each in self._moved()]
-        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
+        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped or self.notes):
             return None
         return Change(
             run=self.row,
@@ -406,6 +428,8 @@ class RunStep:
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
         run.outputs, run.paused = self.outputs, self.paused
+        run.missed |= {each.task for each in self.missed}
+        run.missed_now = tuple(self.missed)
         self.mark_idle()
 
     def mark_idle(self) -> None:

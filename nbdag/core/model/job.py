@@ -14,7 +14,8 @@ from .dag import Task
 from .states import TaskState
 
 # Kinds of errors that no cell raised, for --retry-on.
-KERNEL_DIED, TIMED_OUT = ("KernelDied",), ("TimeoutError",)
+KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
+TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
