@@ -23,7 +23,6 @@ from ..core.cells.header import Header, is_header, task_options
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.states import TaskState
 from ..core.options.options import TaskOptions
-from ..core.planning.plan import followed
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, choice, describe_choice, elements, evaluate, is_true
 from ..kernels.runtime.tracebacks import write_header
@@ -152,7 +151,7 @@ class RunningCell:
         dag = self.session.dag()
         task = self._task
         missing = [name for name in self._chosen if name not in dag.tasks and name not in dag.groups]
-        run = followed(dag, task, self._chosen) if task in dag.tasks else frozenset()
+        run = dag.followed(task, self._chosen) if task in dag.tasks else frozenset()
         others = [name for name in dag.downstream.get(task, ()) if name not in run]
         print(
             f"{task} {describe_choice(self._chosen)}"

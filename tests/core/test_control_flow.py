@@ -185,6 +185,53 @@ BRANCHES = [
 ]  # fmt: skip
 
 
+VARIABLES = [
+    # (cells below the branch, what it chose, tasks that run)
+    ([("a", "xs.append(1)"), ("b", "xs.append(2)")], "a>b", "a", {"a"}),  # both change one list
+    ([("a", "x = 1"), ("b", "y = x")], "a>b", "a", {"a"}),
+    ([("a", "x = 1"), ("join", "print(x, score)")], "a>join", "a", {"a", "join"}),  # `join` is no alternative
+    ([("a", "x = 1"), ("join", "print(x, score)")], "a>join", "", set()),
+]
+
+
+@pytest.mark.parametrize(("cells", "edge", "chosen", "run"), VARIABLES)
+def test_an_alternative_does_not_run_because_it_uses_a_variable_of_the_chosen_task(
+    cells: list[tuple[str, str]], edge: str, chosen: str, run: set[str]
+) -> None:
+    dag = notebook(("start", "xs = []\nx = 0"), ("choose", "score = len(xs)\n'a' if score else 'b'"), *cells, **BRANCH,
+                   a={"after": ("choose",)}, b={"after": ("choose",)})  # fmt: skip
+    assert edge in arrows(dag).split()
+    assert dag.followed("choose", filter(None, [chosen])) == run
+
+
+@pytest.mark.parametrize(
+    ("chosen", "moves"), [("a", {"a": "scheduled", "b": "skipped"}), ("b", {"a": "skipped", "b": "scheduled"})]
+)
+def test_a_chosen_task_does_not_wait_for_an_alternative_that_changes_the_same_object(
+    chosen: str, moves: dict[str, str]
+) -> None:
+    dag = notebook(
+        ("start", "xs = []"), ("choose", "'a' if xs else 'b'"), ("a", "xs.append(1)"), ("b", "xs.append(2)"),
+        a={"after": ("choose",)}, b={"after": ("choose",)}, **BRANCH,
+    )  # fmt: skip
+    assert arrows(dag) == "start>choose start>a start>b choose>a choose>b a>b"
+    assert moved(planned(dag, f"start=success choose=success+{chosen} a b")) == moves
+    assert [each.sources for each in dag.tasks["b"].inputs] == [("a", "start")]
+
+
+def test_check_reports_a_join_that_needs_every_alternative() -> None:
+    cells = [("start", "x = 1"), ("choose", "'a' if x else 'b'"), ("a", "y = 1"), ("b", "y = 2"), ("join", "print(y)")]
+    after: dict[str, Any] = {"a": {"after": ("choose",)}, "b": {"after": ("choose",)}, **BRANCH}
+    (found,) = problems(notebook(*cells, **after))
+    assert found == (
+        "NB319", "join needs a, b, of which choose chooses one, so it is always skipped",
+        "add --trigger none_failed_min_one_success",
+    )  # fmt: skip
+    assert not notebook(*cells, **after, join={"trigger": "none_failed_min_one_success"}).problems
+    cells[1] = ("choose", "['a', 'b'] if x else 'b'")
+    assert not notebook(*cells, **after).problems
+
+
 @pytest.mark.parametrize(("names", "edges", "said", "text", "moves"), BRANCHES)
 def test_a_branch_skips_what_it_did_not_choose(
     names: str, edges: str, said: dict[str, Any], text: str, moves: dict[str, str]

@@ -115,7 +115,7 @@ def _decision_problems(dag: Dag, task: Task, python: Python | SyntaxProblem | No
         yield from _choice_problems(dag, task, *literal_choices(python.tree, last.value))
 
 
-def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: bool) -> Iterator[Problem]:
+def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: bool, single: bool) -> Iterator[Problem]:
     choices = dag.choices(task.id)
     for name in named:
         if name in choices:
@@ -129,23 +129,39 @@ def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: boo
             hint = f"did you mean {near}?" if near else f"expected one of {join_names(choices)}"
         yield _problem(dag, task, "NB230", message, hint)
     if complete and all(name in choices for name in named):
-        chosen = dag.members(*named)
-        reached = {*chosen, *dag.descendants(*chosen)}
+        yield from _join_problems(dag, task, named) if single else ()
+        run = dag.followed(task.id, named)
         for other in dag.downstream[task.id]:
-            if other not in reached and not dag.tasks[other].options.teardown_for:
+            if other not in run and not dag.tasks[other].options.teardown_for:
                 message = f"{other} follows the branch {task.id}, which never names it, so it is always skipped"
                 hint = f"name it in {task.id}, or let it follow a task that {task.id} names"
                 yield _problem(dag, dag.tasks[other], "NB319", message, hint)
 
 
-def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool]:
-    """Return the texts that an expression may have as its value, and whether it can have no others."""
+def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield a warning for each task that needs two alternatives of a branch that chooses one."""
+    sides = [{*(members := dag.members(name)), *dag.descendants(*members)} for name in named]
+    for task in dag.tasks.values():
+        if task.options.trigger != "all_success" or any(task.id in dag.members(name) for name in named):
+            continue
+        needed = [name for name, side in zip(named, sides, strict=True) if not side.isdisjoint(dag.upstream[task.id])]
+        if len(needed) > 1 and not any(
+            len([name for name, side in zip(named, sides, strict=True) if other in side]) > 1
+            for other in dag.upstream[task.id]
+        ):
+            message = f"{task.id} needs {join_names(needed)}, of which {branch.id} chooses one, so it is always skipped"
+            hint = "add --trigger none_failed_min_one_success"
+            yield _problem(dag, task, "NB319", message, hint)
+
+
+def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool, bool]:
+    """Return the texts that an expression may have as its value, whether it can have no others, and at most one."""
     found: dict[str, None] = {}
-    complete = True
+    complete = single = True
     ahead: list[ast.expr] = [value]
     seen: set[str] = set()
     while ahead:
-        match ahead.pop():
+        match ahead.pop(0):
             case ast.Constant(value=str(text)):
                 found[text] = None
             case ast.Constant(value=None):
@@ -154,6 +170,7 @@ def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...],
                 ahead += [body, orelse]
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
                 ahead += elements
+                single = len(elements) < 2 and single
             case ast.NamedExpr(value=inner):
                 ahead.append(inner)
             case ast.Subscript(value=ast.Dict(values=values)):
@@ -165,7 +182,7 @@ def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...],
                 pass
             case _:
                 complete = False
-    return tuple(found), complete
+    return tuple(found), complete, single and complete
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:

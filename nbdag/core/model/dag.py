@@ -6,8 +6,9 @@ All classes are plain frozen values. Cells count from 0 over all cells of the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -232,6 +233,41 @@ class Dag:
         """Return what a branch task may choose: its direct downstream tasks, and the groups that contain any."""
         direct = self.downstream[branch]
         return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
+
+    def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
+        """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
+
+        As in Airflow, these are also the tasks downstream of a chosen one, such as the join of two branches. But an
+        alternative, which is declared to follow the branch or is named in its cell, does not run only because it reads
+        or changes a variable of the chosen task.
+        """
+        named = self.members(*chosen)
+        below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
+        code = self.tasks[branch].code
+
+        def is_alternative(task: str) -> bool:
+            names = [task]
+            while group := group_of(names[-1]):
+                names.append(group)
+            declared = task in self._declared_downstream[branch]
+            return declared or any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", code) for name in names)
+
+        return frozenset(
+            task
+            for task in self.downstream[branch]
+            if task in named or task in declared_below or (task in below and not is_alternative(task))
+        )
+
+    def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
+        """Return those of these tasks that the task follows because of variables alone."""
+        return frozenset(
+            other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
+        )
+
+    @cached_property
+    def _declared_downstream(self) -> Mapping[str, tuple[str, ...]]:
+        declared = replace(self, edges=tuple(edge for edge in self.edges if edge.declared))
+        return declared.downstream
 
     def cell_in_file(self, number: int) -> Cell | None:
         """Return the cell with this number, from 0, in the user's file."""

@@ -209,15 +209,6 @@ def _indirect_setups(dag: Dag) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def followed(dag: Dag, branch: str, chosen: Iterable[str]) -> frozenset[str]:
-    """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
-
-    As in Airflow, these are also the tasks that are downstream of a chosen one, such as the join of two branches.
-    """
-    named = dag.members(*chosen)
-    return frozenset(dag.downstream[branch]) & (frozenset(named) | dag.descendants(*named))
-
-
 def _ended(states: Sequence[TaskState]) -> Counts:
     return Counts(
         len(states),
@@ -343,6 +334,8 @@ class _TaskWalk:
         self.ends: dict[str, Counts] = {}  # task → counted outcomes of its instances
         self.cut_short: dict[str, str] = {}  # task that --short-circuit skips → why, as a sentence
         self.not_chosen: dict[str, str] = {}  # task that a branch skips → why, as a sentence
+        # Chosen task → upstream tasks that the same branch did not choose, and that only share variables with it.
+        self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
@@ -381,9 +374,12 @@ class _TaskWalk:
         if not told:
             return
         chosen = tuple(dict.fromkeys(name for names in told for name in names))
-        run = followed(self.dag, task, chosen)
+        run = self.dag.followed(task, chosen)
         reason = f"{task} chose {join_names(chosen) if chosen else 'no task'}"
-        self.not_chosen.update((other, reason) for other in self.dag.downstream[task] if other not in run)
+        skipped = [other for other in self.dag.downstream[task] if other not in run]
+        self.not_chosen.update(dict.fromkeys(skipped, reason))
+        for other in self.dag.members(*chosen) if skipped else ():
+            self.ignored[other] = self.dag.only_inferred(other, {*skipped, *self.dag.descendants(*skipped)})
 
     def _plan_task(self, task: Task, mine: list[Instance]) -> None:
         counts = self._counts(task)
@@ -423,7 +419,10 @@ class _TaskWalk:
     def _counts(self, task: Task) -> Counts:
         total = success = skipped = failed = upstream_failed = removed = 0
         setup = setup_success = setup_skipped = 0
+        ignored = self.ignored.get(task.id, frozenset())
         for other in self.dag.upstream[task.id]:
+            if other in ignored:
+                continue
             ends = self.ends.get(other)
             if ends is None:  # a partial run does not contain this task
                 if task.options.trigger not in MET_BY_SUCCESS:
