@@ -380,15 +380,22 @@ def _decides(ran: CellRun | None) -> bool:
 def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str]:
     """Return the tasks that a headless run would skip after the tasks that ran here, with the reasons.
 
-    A task that ran before one of its upstream tasks ran again counts as a task that has not run.
+    A task that ran before one of its upstream tasks ran again counts as a task that has not run, and so do the tasks
+    below it.
     """
     if len(dag.order) < len(dag.tasks):
         return {}
     runs = {name: document[task.cell].ran for name, task in dag.tasks.items()}
     instances = []
-    for name, ran in runs.items():
-        above = [other for task in dag.upstream[name] if (other := runs[task]) is not None]
-        if ran is not None and ran.state in _ENDED and all(other.order < ran.order for other in above):
+    outdated: set[str] = set()
+    for name in dag.order:
+        ran = runs[name]
+        if ran is None:
+            continue
+        above = {task: other for task in dag.upstream[name] if (other := runs[task]) is not None}
+        if any(task in outdated or other.order > ran.order for task, other in above.items()):
+            outdated.add(name)
+        elif ran.state in _ENDED:
             state = TaskState(ran.state)
             chosen, short = ran.chosen, ran.short_circuit
             instances.append(Instance(task=name, state=state, chosen=chosen, short_circuit=short))
@@ -414,11 +421,18 @@ def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
             marks[name] = Mark()
             continue
         state, reason = str(ran.state), ran.reason
-        if state == TaskState.SUCCESS:
+        if state == TaskState.SUCCESS or (state == TaskState.SKIPPED and _ran_again(dag, name, document)):
             why = _stale_reason(dag, task, cell, document, marks, early)
             state, reason = (STALE, why) if why else (state, reason)
         marks[name] = Mark(state=state, duration=ran.duration, count=ran.count, reason=reason)
     return marks
+
+
+def _ran_again(dag: Dag, task: str, document: Sequence[_DocumentCell]) -> bool:
+    """Return whether an upstream task ran again after this task."""
+    ran = document[dag.tasks[task].cell].ran
+    above = (document[dag.tasks[other].cell].ran for other in dag.upstream[task])
+    return ran is not None and any(other is not None and other.order > ran.order for other in above)
 
 
 def _stale_reason(
