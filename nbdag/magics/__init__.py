@@ -13,7 +13,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .. import operators
+from .. import operators, secrets
 from ..context import DagRun
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
@@ -122,6 +122,8 @@ class _Extension:
 
     def load(self) -> None:
         shell = self.shell
+        secrets.hide_known_values()
+        secrets.protect_kernel()
         shell.register_magics(self.magics)
         shell.input_transformers_cleanup.append(self.header_transformer)
         shell.ast_transformers.append(self.body_transformer)

@@ -8,6 +8,7 @@ again from the file.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,6 +58,10 @@ class Builder:
             cells = self._build.cells()
         except OperatorError as error:
             raise without_traceback(OperatorError(f"line {error.line}: {error.message}", hint=error.hint)) from None
+        for each in self._build.warnings:
+            print(f"warning: line {each.line}: {each.message}; {each.hint}", file=sys.stderr)
+        if self._build.header is not None:
+            self.running.defaults = header.dag_options(self._build.header).defaults
         self.session.built(cells)
         self.draw()
 

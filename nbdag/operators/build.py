@@ -1,9 +1,10 @@
 """Translate the tasks that the code of a %%dag cell creates into cells.
 
 Each built cell has a header and the text given to the operator, as if a user had written the cell, so other code need
-not distinguish built tasks. Cells are in the order in which their tasks were created, but below the cells of their
-upstream tasks, because a name is read from the nearest writer above. The call that causes an error raises an
-`OperatorError`, so the traceback shows the line of the %%dag cell.
+not distinguish built tasks. Code may also set the options of the pipeline (`declare`) and parameters (`parameters`),
+which become a cell with %dag and one with %%params. Cells are in the order in which their tasks were created, but below
+the cells of their upstream tasks, because a name is read from the nearest writer above. The call that causes an error
+raises an `OperatorError`, so the traceback shows the line of the %%dag cell.
 """
 
 from __future__ import annotations
@@ -11,21 +12,33 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
 from ..core.cells.cells import RawCell
-from ..core.cells.header import Header, flag_for_airflow, format
+from ..core.cells.header import Header, HeaderError, flag_for_airflow, format, parse
 from ..core.dataflow.graph import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
+from ..secrets.lookup import looked_up_in
 from . import OperatorError, name_of
 from .tasks import Operator, set_build, task_ids
 from .value_writer import ValueWriter
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}
+_DAG_OPTIONS = {option.field: option for option in OPTIONS["dag"] if not option.is_default}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWarning:
+    """A warning about one line of the %%dag cell."""
+
+    line: int  # from 1
+    message: str
+    hint: str
 
 
 class Build:
@@ -37,6 +50,11 @@ class Build:
         self.tasks: dict[str, Operator] = {}
         self.lines: dict[str, int] = {}  # task → line of the %%dag cell that created it
         self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the %%dag cell
+        self.parameters: dict[str, str] = {}  # parameter → assignment, such as `x: int = 3`
+        self.warnings: list[BuildWarning] = []
+        self.state: dict[str, Any] = {}  # what a library of operators keeps while the cell runs
+        self.header: Header | None = None  # the options of the pipeline, if the code declares them
+        self._header_line = 1
         self._writers: dict[str, str] = {}  # name of a result → task that sets it
 
     def add(self, task: Operator) -> None:
@@ -60,27 +78,68 @@ class Build:
             raise OperatorError(f"task {before} depends on itself", hint="remove this dependency")
         self.edges.setdefault((before, after), self.line)
 
+    def declare(self, name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Set the name and the options of the pipeline, and the defaults of its tasks. Raise `OperatorError`."""
+        given: dict[str, Any] = self._values(options, _DAG_OPTIONS, "DAG")
+        if read := self._values(defaults, _OPTIONS, "default_args"):
+            given["defaults"] = read
+        self._header_line = self.line
+        try:
+            self.header = parse(format(Header(kind="dag", name=option_types.read_id(name), options=given)))
+        except (HeaderError, ValueError) as error:
+            if isinstance(error, HeaderError):
+                raise OperatorError(error.message, hint=error.hint) from None
+            message, _, hint = str(error).partition("; ")
+            raise OperatorError(f"the id {name!r} of the DAG {message}", hint=hint) from None
+
+    def warn(self, message: str, hint: str) -> None:
+        """Report something at the line that is executing, without an error."""
+        self.warnings.append(BuildWarning(self.line, message, hint))
+
+    @contextmanager
+    def at(self, id: str) -> Iterator[None]:
+        """Give errors of an operator's own code the line that created the task."""
+        try:
+            yield
+        except OperatorError as error:
+            raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
+        except Exception as error:  # the operator's own code may raise anything
+            message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
+            raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
+
     def cells(self) -> list[RawCell]:
         """Return the cells for the created tasks and edges, in order. Raise `OperatorError`."""
         cells = []
+        for id, created in self.tasks.items():
+            with self.at(id):
+                created.complete(self)
+        if self.header is not None:
+            cells.append(RawCell(format(self.header), built=self._header_line))
+        if self.parameters:
+            cells.append(RawCell("\n".join(["%%params", *self.parameters.values()]), built=self._header_line))
         for text, line in self.writer.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
         after: dict[str, list[str]] = {id: [] for id in self.tasks}
         for before, task in self.edges:
             after.get(task, []).append(before)
         for id in self._order():
-            try:
+            with self.at(id):
                 cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
-            except OperatorError as error:
-                raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-            except Exception as error:  # the operator's own code may raise anything
-                message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
-                raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
         # The headers of tasks in the file cannot be changed, so edges to such tasks become a cell with %edges.
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
+        for cell in cells:
+            self._reject_secret(cell)
         return cells
+
+    def _reject_secret(self, cell: RawCell) -> None:
+        """Raise `OperatorError` if a cell contains a secret's value that the %%dag cell has looked up."""
+        name = looked_up_in(cell.source)
+        if name is not None:
+            message = f"the cell of a task would contain the value of the secret {name}, and be stored with it"
+            hint = f"look it up in the task: write nbdag.secret({name!r}) in its text, or pass the secret by itself"
+            raise OperatorError(message, hint=hint, line=cell.built or 1)
 
     @property
     def line(self) -> int:
@@ -115,6 +174,17 @@ class Build:
                 raise OperatorError(f"{name}={value!r} {message}", hint=hint) from None
         return read
 
+    def _values(self, given: Mapping[str, Any], known: Mapping[str, Option], who: str) -> dict[str, Any]:
+        read = {}
+        for name, value in given.items():
+            try:
+                if value is not None or known[name].kind.none:
+                    read[name] = self._read(known[name], value)
+            except ValueError as error:
+                message, _, hint = str(error).partition("; ")
+                raise OperatorError(f"{name}={value!r} of {who} {message}", hint=hint) from None
+        return read
+
     def _read(self, option: Option, value: Any) -> Any:
         kind = option.kind
         if value is None:
@@ -135,6 +205,8 @@ class Build:
             return kind.join(read) if kind.join else tuple(dict.fromkeys(read))
         if isinstance(value, timedelta):
             value = option_types.write_duration(value.total_seconds())
+        elif isinstance(value, float):
+            value = kind.write(value)
         return kind.read(str(value))
 
     def _mapped(self, option: Option, value: Any) -> Any:
@@ -172,6 +244,8 @@ def _kind(task: Operator) -> tuple[str, str]:
     If every process can find the task's class, the cell names it. Otherwise the body is translated here, because the
     class may exist only in this notebook.
     """
+    if task.kind is not None:
+        return task.kind, task.body
     for each in type(task).__mro__:
         if "source" in vars(each):
             found = name_of(each)

@@ -24,12 +24,22 @@ class Builder(Protocol):
     """The interface of `build.Build`, which collects the tasks that a %%dag cell creates."""
 
     writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
+    tasks: dict[str, Operator]
+    edges: dict[tuple[str, str], int]  # upstream task, downstream task → line of the %%dag cell
+    parameters: dict[str, str]  # parameter of the pipeline → assignment, such as `x: int = 3`
+    state: dict[str, Any]  # what a library of operators keeps while the cell runs
 
     def add(self, task: Operator) -> None:
         """Add a task."""
 
     def connect(self, before: str, after: str) -> None:
         """Make the task `after` depend on the task `before`."""
+
+    def declare(self, name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Set the name and the options of the pipeline, and the defaults of its tasks."""
+
+    def warn(self, message: str, hint: str) -> None:
+        """Report something at the line that is executing, without an error."""
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
         """Return the options of `%%task` that are given as keywords: field → value."""
@@ -54,6 +64,23 @@ class Node:
 
     def __rlshift__(self, others: Any) -> Any:
         return _connected([self], others, self)
+
+    def first_ids(self) -> list[str]:
+        """Return the ids of the tasks to which an edge to this node leads."""
+        return [] if self.id is None else [self.id]
+
+    def last_ids(self) -> list[str]:
+        """Return the ids of the tasks from which an edge of this node starts."""
+        return self.first_ids()
+
+    def follow(self, before: list[str]) -> None:
+        """Make this node depend on tasks."""
+        for task in before:
+            for own in self.first_ids():
+                current_build().connect(task, own)
+
+    def precede(self, after: list[str]) -> None:
+        """Called when tasks were made to depend on this node."""
 
 
 class ExistingTask(Node):
@@ -87,6 +114,7 @@ class Operator(Node):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
+    kind: str | None = None  # the operator that the cell names; None: the one of the class
     result_names: tuple[str, ...] = ()  # variables that hold the task's results, if the subclass chooses the names
 
     def __init__(self, task_id: str | None = None, body: str = "", **options: Any) -> None:
@@ -109,6 +137,9 @@ class Operator(Node):
     def source(self, body: str, options: TaskOptions) -> str:
         """Return Python source for a body, with equal line numbers. Raise `OperatorError`."""
         return body
+
+    def complete(self, build: Builder) -> None:
+        """Finish the task once the whole %%dag cell has run, when all tasks and edges are known."""
 
     @property
     def output(self) -> TaskOutput:
@@ -157,23 +188,29 @@ def chain(*links: Any) -> None:
 
 def task_ids(given: Any) -> list[str]:
     """Return the ids of tasks that are given as operators, outputs, ids, or lists of these."""
+    return [id for node in _nodes(given) for id in node.last_ids()]
+
+
+def _nodes(given: Any) -> list[Node]:
     if isinstance(given, str):
-        return [ExistingTask(given).id or ""]
+        return [ExistingTask(given)]
     if isinstance(given, TaskOutput):
         given = given.task
-    if isinstance(given, Node) and given.id is not None:
-        return [given.id]
+    if isinstance(given, Node) and not (isinstance(given, Operator) and given.id is None):
+        return [given]
     if isinstance(given, list | tuple | set | frozenset):
-        return [id for each in given for id in task_ids(each)]
+        return [node for each in given for node in _nodes(each)]
     raise OperatorError(f"{given!r} is not a task", hint="use operators, ids of tasks, or lists of these")
 
 
 def _connected(before: Any, after: Any, result: Any) -> Any:
     """Connect two tasks or lists of tasks; return `result`, to which the next `>>` of the line applies."""
-    build = current_build()
-    for a in task_ids(before):
-        for b in task_ids(after):
-            build.connect(a, b)
+    sources, targets = _nodes(before), _nodes(after)
+    ids = [id for node in sources for id in node.last_ids()]
+    for node in targets:
+        node.follow(ids)
+    for node in sources:
+        node.precede([id for target in targets for id in target.first_ids()])
     return ExistingTask(result) if isinstance(result, str) else result
 
 

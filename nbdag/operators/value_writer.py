@@ -5,7 +5,12 @@ written as source: numbers, texts and collections as literals, functions and cla
 also exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
 dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
 that binds the name. There is no such single statement if the cell binds the name in a loop or more than once, or
-changes its value; then an error with advice is raised.
+changes its value; then an error with advice is raised. The statements below a `with` count as those of the cell.
+
+`definition` copies a function wherever the cell defines it, also inside another function, and without the decorators
+that made a task of it.
+
+A secret or a connection is written as its lookup by name.
 """
 
 from __future__ import annotations
@@ -24,7 +29,10 @@ from typing import Any
 from ..core.analysis.names import uses
 from ..core.analysis.symbols import global_reads, top_level_names
 from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..secrets import Connection
+from ..secrets.lookup import name_of
 from . import OperatorError
+from .function_source import FunctionSource, find_function, first_line, source_text
 
 _COPYABLE = (
     ast.FunctionDef,
@@ -38,6 +46,7 @@ _COPYABLE = (
     ast.Try,
 )
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
+_Position = tuple[int, int, str]  # line and column of a statement, and the name of a literal, or "" for the statement
 
 
 class ValueWriter:
@@ -45,13 +54,15 @@ class ValueWriter:
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
         python = to_python(code)
-        self._statements: list[ast.stmt] = [] if isinstance(python, SyntaxProblem) else python.tree.body
+        self._tree = ast.Module([], []) if isinstance(python, SyntaxProblem) else python.tree
+        self._statements: list[ast.stmt] = list(_without_blocks(self._tree.body))
         self._lines = code.split("\n")
         self._namespace = namespace
         self._before = dict(namespace)  # the namespace before the %%dag cell ran
         self._bound: dict[str, list[int]] = {}  # name → numbers of the statements that bind it
         self._reads: list[set[str]] = []  # for each statement, the names that it reads
         self._wanted: dict[str, str] = {}  # name → the function that needs it
+        self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}  # name → a copied function
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
             self._reads.append(global_reads(alone))
@@ -72,6 +83,10 @@ class ValueWriter:
             return value.name
         if isinstance(value, float) and type(value) is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if type(value) is str and (secret := name_of(value)) is not None:
+            return f"__import__('nbdag').secret({secret!r})"
+        if isinstance(value, Connection) and value.named:
+            return f"__import__('nbdag').connection({value.id!r})"
         if type(value) in _PLAIN:
             return repr(value)
         if type(value) in (list, tuple, set, frozenset):
@@ -108,25 +123,83 @@ class ValueWriter:
             return f"__import__({module!r}, fromlist=['']).{path}"
         raise _unwritable(value)
 
+    def source_of(self, function: FunctionType) -> FunctionSource | None:
+        """Return the definition of a function in the %%dag cell, or None if another cell or a module defines it."""
+        if any(value is function for value in self._before.values()):
+            return None
+        return find_function(self._tree, function)
+
+    def definition(self, function: FunctionType, decorators: int = 0) -> str:
+        """Return the name by which a task calls a function that the %%dag cell defines, in whatever scope.
+
+        The first `decorators` decorators of the function are omitted. A function of another cell or of a module is
+        written as by `name`.
+        """
+        source = self.source_of(function)
+        if source is None:
+            return self.name(function)
+        name = source.name
+        known = self._definitions.setdefault(name, (source.without(decorators), function))[0]
+        if known.line != source.line:
+            message = f"two functions of tasks are named {name}; the other is in line {known.line}"
+            raise OperatorError(message, hint="rename one of them", line=source.line)
+        return name
+
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
         """Yield the source of the setup cell and the line of its first statement, if tasks need any names.
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
-        texts: dict[tuple[int, str], str] = {}  # number of the statement, name of a literal or "" → source
-        ahead = list(self._wanted.items())
+        texts: dict[_Position, str] = {}  # → source
+        ahead = [(name, by) for name, by in self._wanted.items() if name not in self._definitions]
+        copied: set[str] = set()
+        while len(copied) < len(self._definitions):  # a function may need another one
+            for name, (source, function) in list(self._definitions.items()):
+                if name not in copied:
+                    copied.add(name)
+                    texts[source.line, 0, name] = source.text(self._lines)
+                    ahead += self._needs(source, function, texts)
         while ahead:
             name, wanted_by = ahead.pop()
+            if name in self._definitions:
+                continue
             number = self._statement(name, wanted_by, made_at)
-            written = self._written(name, number)
+            statement, written = self._statements[number], self._written(name, number)
             if written is not None:
-                texts[number, name] = written
-            elif (number, "") not in texts:
+                texts[statement.lineno, statement.col_offset, name] = written
+            elif (statement.lineno, statement.col_offset, "") not in texts:
                 self._check_unchanged(name, wanted_by, number)
-                texts[number, ""] = self._text(self._statements[number])
+                texts[statement.lineno, statement.col_offset, ""] = self._text(statement)
                 ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
         if texts:
-            yield "\n".join(texts[key] for key in sorted(texts)), self._statements[min(texts)[0]].lineno
+            yield "\n".join(texts[key] for key in sorted(texts)), max(1, min(texts)[0])
+
+    def _needs(
+        self, source: FunctionSource, function: FunctionType, texts: dict[_Position, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the names of the cell that a copied function reads; write the variables of functions around it."""
+        closure = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        for name, cell in closure.items():
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                continue  # never set, so the function fails as it would there
+            if isinstance(value, FunctionType) and self.definition(value) == name:
+                continue
+            try:
+                written = _import_of(value, name) or f"{name} = {self.expression(value)}"
+            except OperatorError as error:
+                message = f"{source.name} reads {name} of the function around it: {error.message}"
+                raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line) from None
+            others = [text for (*_, other), text in texts.items() if other == name]
+            if name in self._bound or name in self._before or any(text != written for text in others):
+                message = f"{source.name} reads {name} of the function around it, and there are others"
+                raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line)
+            if written != f"{name} = {name}":
+                texts[0, 0, name] = written
+        for name in source.reads - closure.keys():
+            if name in self._bound and name != source.name:
+                yield name, source.name
 
     def _written(self, name: str, number: int) -> str | None:
         """Return an assignment of the name's value as a literal, or None if the value has no literal."""
@@ -167,14 +240,13 @@ class ValueWriter:
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:
-        first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
         last = statement.end_lineno or statement.lineno
         # If another statement shares one of the lines, they cannot be copied, so the syntax tree is unparsed.
         shared = any(
-            other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
+            other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first_line(statement)
             for other in self._statements
         )
-        return ast.unparse(statement) if shared else "\n".join(self._lines[first - 1 : last])
+        return ast.unparse(statement) if shared else source_text(statement, self._lines)
 
     def _collection(self, value: Any) -> str:
         items = [self.expression(each) for each in value]
@@ -184,6 +256,23 @@ class ValueWriter:
             return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
         inside = f"{{{', '.join(sorted(items))}}}" if items else ""
         return f"frozenset({inside})" if isinstance(value, frozenset) else inside or "set()"
+
+
+def _without_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements; a `with` is its first line, followed by the statements below it."""
+    for each in statements:
+        if isinstance(each, ast.With):
+            head = ast.copy_location(ast.With(each.items, [ast.copy_location(ast.Pass(), each)]), each)
+            head.end_lineno = max(item.context_expr.end_lineno or each.lineno for item in each.items)
+            yield head
+            yield from _without_blocks(each.body)
+        else:
+            yield each
+
+
+def _import_of(value: Any, name: str) -> str:
+    """Return the import of a module under a name, or "" for any other value."""
+    return f"import {value.__name__} as {name}" if isinstance(value, ModuleType) else ""
 
 
 def _unwritable(value: Any) -> OperatorError:

@@ -16,6 +16,7 @@ from .states import TaskState
 # Kinds of errors that no cell raised, for --retry-on.
 KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
 TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
+PUSHED = "ti."  # prefix of the names under which `ti.xcom_push` stores values; no variable can have such a name
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -40,6 +41,16 @@ class StoredInput:
     is_list: bool = False  # True: the name becomes a list, one element per digest
 
 
+class PulledInput(NamedTuple):
+    """Stored values that `ti.xcom_pull(task, key=key)` returns."""
+
+    task: str
+    key: str
+    name: str  # the name under which the task stored them
+    digests: tuple[str, ...]  # one digest, or one for each instance of a mapped task
+    is_list: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One attempt, ready to be executed."""
@@ -56,6 +67,8 @@ class Job:
     imports: tuple[str, ...] = ()  # the notebook's imports (core.cells.imports); equal for all tasks of the notebook
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
+    pulled: tuple[PulledInput, ...] = ()
+    pull_tasks: tuple[str, ...] = ()  # the tasks that `ti.xcom_pull` may name
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell

@@ -1,0 +1,63 @@
+"""Airflow's templates in the text and options of operators: `{{ ds }}`, `{{ params.x }}`, `{{ ti.xcom_pull('a') }}`.
+
+    render("load_{{ ds_nodash }}", context_of(dag_run))            # 'load_20260131'
+    render_pieces("echo {{ params.name }}", context_of(dag_run))   # ['echo ', Slot('Zoë')]
+
+Templates are Jinja's, in its sandbox, and strict: an unknown name is a `TemplateError` with the template's line and the
+most similar name. A template is the text of the notebook's author, but the values in it are data. `render` returns one
+text. An operator whose language has syntax of its own calls `render_pieces`, and passes each `Slot` to that language as
+data: `quoting` does this for bash, SQL and URLs. `{{ value | safe }}` pastes a value as part of the author's text.
+
+`names.read_template` finds the names that a template uses, without rendering it. Nothing here accesses files, the
+network or a clock. The package imports Jinja only when a text has a template.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context import context_of
+    from .names import TemplateNames, read_template
+    from .rendering import Slot, TemplateError, render, render_nested, render_pieces
+
+__all__ = [
+    "Slot",
+    "TemplateError",
+    "TemplateNames",
+    "context_of",
+    "is_template",
+    "read_template",
+    "render",
+    "render_nested",
+    "render_pieces",
+]
+
+_MODULES = {
+    "context_of": "context",
+    "TemplateNames": "names",
+    "read_template": "names",
+    "Slot": "rendering",
+    "TemplateError": "rendering",
+    "render": "rendering",
+    "render_nested": "rendering",
+    "render_pieces": "rendering",
+}
+# `{%` alone is no template, because scripts contain it, for example in printf '{%s}'.
+_TEMPLATE = re.compile(
+    r"\{\{|\{%[-+]?\s*(?:end)?(?:if|for|set|raw|do|with|macro|call|filter|block|include|import|from|extends|autoescape)\b"
+)
+
+
+def is_template(text: object) -> bool:
+    """Return whether a value is text with a template in it."""
+    return isinstance(text, str) and _TEMPLATE.search(text) is not None
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
