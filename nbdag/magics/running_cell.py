@@ -28,7 +28,7 @@ from ..kernels.runtime.expressions import check, choice, describe_choice, elemen
 from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
 
-_MISSING: Any = object()  # the value of a name that is not set
+_MISSING: Any = object()  # stands for the value of a name that is not set
 
 
 class RunningCell:
@@ -40,9 +40,9 @@ class RunningCell:
         self.defaults: Mapping[str, Any] = {}  # defaults for all tasks, from the latest %dag
         self.options = TaskOptions()  # options of the running cell's task
         self._source = ""  # text of the running cell
-        self._runs = True  # False once `--when` or `nbdag.Skip` has skipped the cell
-        self._skipped = ""  # why the cell was skipped
-        self._count: int | None = None  # number of instances of a mapped task
+        self._runs = True  # whether the body runs; False after `--when` or `nbdag.Skip` has skipped the cell
+        self._skipped = ""  # why the cell was skipped; "" if it was not
+        self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
         self._chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose
         self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
@@ -160,7 +160,9 @@ class RunningCell:
         )
 
     def finish_and_display(self, *value: Any) -> None:
-        """Call `finish` and display its value, because IPython displays no value inside a loop or a `try`."""
+        """Call `finish` and display the value that it returns, because IPython displays no value inside a loop or a
+        `try`.
+        """
         self.finish(*value)
         self._display(*value)
 
@@ -253,7 +255,7 @@ class RunningCell:
 
 
 def without_traceback(error: NbdagError) -> NbdagError:
-    """Make IPython show only the error's message, because the traceback would contain only nbdag's own code."""
+    """Make IPython show only the error's message. Its traceback is not useful: it contains only nbdag's own code."""
     message = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [message]  # type: ignore[attr-defined]  # IPython's protocol
     return error
@@ -276,5 +278,5 @@ def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
 def _copied(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # elements share an object that cannot be copied, such as a connection or a lock
+    except Exception:  # an object that cannot be copied, such as a connection or a lock, is shared by all elements
         return value

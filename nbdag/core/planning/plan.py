@@ -25,7 +25,7 @@ from .explain import unmet_rule, unmet_upstream
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
-InstanceKey = tuple[str, int]  # task, map index
+InstanceKey = tuple[str, int]  # identifies an instance of a run: (task id, map index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +33,14 @@ class Instance:
     """A task of a run, or one element of a mapped task.
 
     A mapped task begins as one instance with map index -1, the placeholder, whose attempt computes the elements;
-    `expansion_of` returns the instances that replace it.
+    `expansion_of` returns the instances that replace the placeholder.
     """
 
     task: str
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
-    ready_at: datetime | None = None  # earliest next start, in state up_for_retry or up_for_reschedule
+    ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
     short_circuit: bool = False  # True: its condition was false, and so all its descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: it has chosen nothing yet
 
@@ -60,12 +60,12 @@ class RunView:
 
     run_id: str
     dag_id: str
-    logical_date: datetime | None  # None: the run has no date
+    logical_date: datetime | None  # logical date; None for a run without a date
     state: RunState
     created: datetime | None = None
     started: datetime | None = None  # when the run became running, from which its timeout is measured
-    kind: str = "manual"  # scheduled, manual or backfill
-    selection: frozenset[str] | None = None  # the tasks of a partial run; None: all tasks
+    kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
+    selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
 
     @property
     def due(self) -> datetime | None:
@@ -92,14 +92,16 @@ class Plan:
     moves: tuple[Move, ...] = ()
     ready: tuple[Instance, ...] = ()  # instances that may be queued, in queue order; their state is scheduled
     expand: frozenset[str] = frozenset()  # mapped tasks among `ready` whose elements must be computed
-    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; `moves` has their new states
+    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; their new states are in `moves`
     verdict: RunState | None = None  # the final state of the run; None: the run continues
     reason: str = ""  # why the run ends; "" for a success
-    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # instance → why it can never run
-    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # with `explain`: unmet conditions
-    next_check: datetime | None = None  # time of the next plan if no event happens before
+    # Key: instance that can never run; value: the reasons.
+    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
+    # Key: waiting instance; value: its unmet conditions; filled only with `explain`.
+    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
+    next_check: datetime | None = None  # time at which to plan again if no event happens before
     missed: tuple[MissedDeadline, ...] = ()  # deadlines that have passed, also those that were missed long ago
-    waits_for_previous: bool = False  # True: the run cannot continue before the previous run does
+    waits_for_previous: bool = False  # whether the run must wait for tasks of the previous run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,9 @@ class Expansion:
 
     add: tuple[Instance, ...]  # new instances, one for each element, in state none
     drop: tuple[InstanceKey, ...]  # the placeholder, which is deleted; empty if there are no elements
-    moves: tuple[Move, ...]  # removals of instances without an element; without any element, the placeholder's skip
+    # Moves of instances that no longer have an element to state removed; if there are no elements at all, the move of
+    # the placeholder to skipped.
+    moves: tuple[Move, ...]
 
 
 def plan(
@@ -130,7 +134,7 @@ def plan(
     table = _Instances(dag, run, instances)
     inputs = _PlanInputs(now=now, previous=previous, explain=explain)
     result = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), inputs).plan()
-    if result.deadlock and not explain:  # explanations are slow, so they are computed only if needed
+    if result.deadlock and not explain:  # explaining is slow, so reasons are computed only if a deadlock needs them
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
     return result
@@ -176,8 +180,8 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
 class Layout:
     """Positions and weights of a notebook's tasks, and the relations that a plan needs."""
 
-    position: Mapping[str, int]  # task → position in the notebook, from 0
-    weights: Mapping[str, int]  # task → priority weight
+    position: Mapping[str, int]  # key: task id; value: position in the notebook, from 0
+    weights: Mapping[str, int]  # key: task id; value: priority weight
     indirect_setups: Mapping[str, tuple[str, ...]]  # task → setup tasks further above, without which it does not run
     has_deadlines: bool  # whether the DAG or any task has a deadline
 
@@ -221,7 +225,7 @@ def _ended(states: Sequence[TaskState]) -> Counts:
 
 
 _DECIDED = (TaskState.SUCCESS, TaskState.SKIPPED)
-_ONE = {state: _ended([state]) for state in TaskState}  # counts of a task with one instance, as most tasks have
+_ONE = {state: _ended([state]) for state in TaskState}  # counts for a task with one instance, by the instance's state
 
 
 def _cuts_short(mine: Sequence[Instance]) -> bool:
@@ -267,9 +271,10 @@ class _EarlyEnd:
     """A reason to end a whole run although some of its tasks have not ended."""
 
     reason: str
-    verdict: RunState | None  # final state of the run; None: the run is already in its final state
+    verdict: RunState | None  # final state of the run; None if the run already has its final state
     active: TaskState  # final state of the tasks that are running
-    # True: trigger rules may give tasks a final state, and teardowns still run; all other waiting tasks are skipped.
+    # Whether trigger rules still give waiting tasks their final states, and teardown tasks still run; all other waiting
+    # tasks are skipped.
     rules_apply: bool = False
 
 
@@ -331,7 +336,7 @@ class _TaskWalk:
     ) -> None:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
-        self.ends: dict[str, Counts] = {}  # task → counted outcomes of its instances
+        self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
         self.cut_short: dict[str, str] = {}  # task that --short-circuit skips → why, as a sentence
         self.not_chosen: dict[str, str] = {}  # task that a branch skips → why, as a sentence
         # Chosen task → upstream tasks that the same branch did not choose, and that only share variables with it.
@@ -358,7 +363,7 @@ class _TaskWalk:
         mine = self.table.of.get(task)
         if mine is None:
             return
-        alone = len(mine) == 1  # most tasks have one instance, for which this is faster
+        alone = len(mine) == 1  # a faster path for a task with one instance, as most tasks have
         if mine[0].state not in FINISHED or (not alone and any(one.state not in FINISHED for one in mine)):
             self._plan_task(self.dag.tasks[task], mine)
         self.ends[task] = _ONE[mine[0].state] if alone else _ended([instance.state for instance in mine])
@@ -424,7 +429,7 @@ class _TaskWalk:
             if other in ignored:
                 continue
             ends = self.ends.get(other)
-            if ends is None:  # a partial run does not contain this task
+            if ends is None:  # a partial run may not contain the upstream task
                 if task.options.trigger not in MET_BY_SUCCESS:
                     continue
                 ends = _ONE[TaskState.SUCCESS]
@@ -441,7 +446,7 @@ class _TaskWalk:
         return Counts(total, success, skipped, failed, upstream_failed, removed, setup, setup_success, setup_skipped)
 
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
-        """Return the final state of a task that does not run, and the reason, or None if it may run."""
+        """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
         if skipped_by and not task.options.teardown_for:  # a teardown releases what was prepared, in any case
             return TaskState.SKIPPED, skipped_by
@@ -470,7 +475,10 @@ class _TaskWalk:
         return unmet_rule(task.options.trigger, counts)
 
     def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
-        """Return the conditions that keep a task from running, or None if it may run; () if `explain` is off."""
+        """Return the unmet conditions of a task, or None if the task may run.
+
+        Without `explain`, the conditions are replaced by ().
+        """
         if decision is NextStep.WAIT:
             return self._unmet(task, counts) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
@@ -501,7 +509,7 @@ class _TaskWalk:
         )
 
     def _free(self, task: Task, mine: list[Instance], n: int) -> None:
-        """Move an instance to state scheduled, unless its next start is in the future."""
+        """Move an instance to state scheduled, unless it must still wait for its retry or next poll."""
         instance, now = mine[n], self.inputs.now
         if instance.state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
             if instance.ready_at is not None and instance.ready_at > now:
@@ -574,7 +582,7 @@ class _TaskWalk:
         leaves = _leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
-            # The reason names the failed tasks, not a leaf that could not run because of them.
+            # The reason names the tasks that failed, not the last tasks, which could not run because of the failure.
             failed = [instance.label for instance in _failed(self.dag, self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}
