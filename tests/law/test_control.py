@@ -29,7 +29,7 @@ from .driver import Seen, attempt, main_namespace, notebook, rightly_refused, ru
 from .notebooks import Cells, notebooks
 from .test_law import told
 
-EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "15"))
 RULES = ("all_success", "all_success", "none_failed", "none_failed_min_one_success", "all_done", "none_skipped")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
