@@ -73,6 +73,8 @@ def _built(
     for step in steps:
         if "parameters" in step:
             shell.user_ns.update(step["parameters"])
+            for name, code in step["code"].items():
+                shell.user_ns[name] = eval(code, shell.user_ns)
         elif step["builds"]:
             cells, warned = _body(shell, step["cell"], step["code"])
             found.append(cells)
