@@ -1,7 +1,7 @@
 """Options that set parameters, as on papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` takes the type that the parameters cell declares; without one it infers it (True, False, None, int, float,
-else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The
+`-p NAME VALUE` takes the type that the parameters cell declares; without one it infers it (True, False, None, int,
+float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The
 precedence, lowest first, is -b, -f, -y, -p, -r. Dates are texts, as in papermill, unless a parameter is a date.
 """
 

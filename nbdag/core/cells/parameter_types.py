@@ -1,9 +1,9 @@
 """Check the values of a run's parameters by the schemas of `parameter_schema`, before anything runs.
 
-Values may come as text from a command line (`FromText`): the schema decides what the text means, so `-p version 1.10` is
-the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, except that
-a text is rejected if its default is written as a list, tuple, set or dict: a cell that expects a list and gets a text
-fails late, or iterates over single characters.
+Values may come as text from a command line (`FromText`): the schema decides what the text means, so `-p version 1.10`
+is the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, except
+that a text is rejected if its default is written as a list, tuple, set or dict: a cell that expects a list and gets a
+text fails late, or iterates over single characters.
 
 A value is recorded as JSON. `kernel_value` returns what the kernel gets: for a date, path, tuple, set or member of an
 enum, source code that makes it.
