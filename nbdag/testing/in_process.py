@@ -28,6 +28,7 @@ from ..core.model.job import CANCELLED, PUSHED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, when_holds
+from ..secrets.parameters import resolved
 from ..values import Origins, ValueStore
 
 
@@ -136,7 +137,7 @@ class InProcessExecutor:
     def _outcome(self, attempt: _Submission) -> Outcome:
         job, options = attempt.job, attempt.job.task.options
         values = ValueStore(job.values)
-        params = dict(job.context.get("params", {}))
+        params = resolved(job.context.get("params", {}))
         run = DagRun.of(job.context, params=params, found=_pulls(job, values), tasks=job.pull_tasks)
         set_current(run, in_thread=True)
         names: dict[str, Any] = {"__name__": "__main__", "dag_run": run}
@@ -145,7 +146,7 @@ class InProcessExecutor:
         with self._interruptible(attempt):
             for code in job.parameter_cells:
                 exec(code, names)
-            names |= job.parameters
+            names |= resolved(job.parameters)
             names |= {
                 name: eval(value.code, names) for name, value in job.parameters.items() if isinstance(value, KernelCode)
             }

@@ -49,6 +49,8 @@ SCHEMAS = [
     ("x: Path = Path('a')", {"type": "string", "format": "path", "x-python": "path"}),
     ("x = date(2026, 1, 31)", {"type": "string", "format": "date", "x-python": "date"}),
     ("x: Any = 1", {}),
+    ("x: nbdag.Secret = ''", {"writeOnly": True}),
+    ("x: Annotated[str, Secret] = ''", {**TEXT, "writeOnly": True}),
     ("x: DataFrame = None", {}),
     ("x: Annotated[int, Ge(1), Le(9)] = 3", {"type": "integer", "minimum": 1, "maximum": 9}),
     ("x: Annotated[float, Interval(gt=0, lt=1)] = 0.5", {**NUMBER, "exclusiveMinimum": 0, "exclusiveMaximum": 1}),

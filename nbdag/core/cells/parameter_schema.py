@@ -25,7 +25,7 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..model.masking import masked_value
+from ..model.masking import MASK, masked_value
 
 Schema = dict[str, Any]
 
@@ -162,7 +162,9 @@ def rules_text(schema: Mapping[str, Any]) -> str:
 
 def _shown(name: str, schema: Mapping[str, Any]) -> Schema:
     shown = dict(schema)
-    if "default" in shown:
+    if schema.get("writeOnly") and shown.get("default"):
+        shown["default"] = MASK
+    elif "default" in shown:
         shown["default"] = masked_value(name, shown["default"])
         if shown["default"] != schema["default"]:
             shown["writeOnly"] = True
@@ -180,6 +182,8 @@ def _parameter(value: ast.expr, annotation: ast.expr | None, comment: str, enums
         schema["description"] = description
     if annotation is not None:
         schema["x-annotation"] = _written(annotation)
+        if re.search(r"\bSecret\b", ast.unparse(annotation)):
+            schema["writeOnly"] = True  # see `parameter_types.marked_secret`
     default = _literal(value, enums)
     if default is not _ABSENT:
         schema["default"] = default

@@ -15,14 +15,15 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
 
 from ...errors import NbdagError, error
-from ..model.masking import is_secret, masked_value
+from ..model.masking import is_reference, is_secret, masked_value
 from ..options.option_types import nearest
+from .source import Python, to_python
 
 _KINDS: Mapping[type[ast.expr], str] = {
     ast.List: "list",
@@ -142,12 +143,16 @@ def resolve(
     found = {}
     for name, value in given.items():
         schema = schemas.get(name, {})
+        secret = is_secret(name) or schema.get("writeOnly")
+        if is_reference(value) or (secret and isinstance(value, str) and value.startswith("secret:")):
+            found[name] = str(value) if isinstance(value, str) else value  # it names a secret, whose value is not here
+            continue
         try:
             found[name] = value_for(schema, value)
         except RuleError as broken:
             meant = _meant(schema, str(value)) if isinstance(value, FromText) else value
             shown = repr(masked_value(name, meant))
-            shown = "***" if is_secret(name) else shown if len(shown) <= 80 else f"{shown[:80]}…"
+            shown = "***" if secret else shown if len(shown) <= 80 else f"{shown[:80]}…"
             place = f"{name}{broken.path}"
             raise ParameterRuleError(place, shown, broken.why, broken.hint) from None
     reject_text(defaults, {name: value for name, value in found.items() if not schemas.get(name, {}).get("type")})
@@ -391,6 +396,8 @@ def kernel_values(schemas: Mapping[str, Mapping[str, Any]], values: Mapping[str,
 
 def kernel_value(schema: Mapping[str, Any], value: Any) -> Any:
     """Return a recorded value as the kernel gets it; other values than those of JSON are `KernelCode`."""
+    if is_reference(value):
+        return value
     code = _code(schema, value)
     return value if code is None else KernelCode(str(value), code)
 
@@ -466,3 +473,25 @@ def _kind(source: str | None) -> str:
             return kind
         case other:
             return _KINDS.get(type(other), "")
+
+
+def marked_secret(cells: Iterable[str]) -> frozenset[str]:
+    """Return the parameters that the code of these cells annotates as secret: `nbdag.Secret`, alone or in a type."""
+    found = set()
+    for code in cells:
+        python = to_python(code)
+        for statement in python.tree.body if isinstance(python, Python) else ():
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
+                    if any(_is_mark(node) for node in ast.walk(annotation)):
+                        found.add(name)
+    return frozenset(found)
+
+
+def _is_mark(node: ast.AST) -> bool:
+    match node:
+        case ast.Name(id="Secret") | ast.Attribute(attr="Secret"):
+            return True
+        case ast.Constant(value=str() as text):  # an annotation in quotes
+            return re.search(r"\bSecret\b", text) is not None
+    return False

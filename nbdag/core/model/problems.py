@@ -79,6 +79,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB470": ProblemKind("warning", "two tasks used one file, and nothing ordered them"),
     "NB471": ProblemKind("warning", "files that were not looked at, so their order is unknown"),
     "NB472": ProblemKind("warning", "a task ended by sys.exit, which ends that task only"),
+    "NB473": ProblemKind("warning", "a stored value that holds a secret"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
     "NB420": ProblemKind("warning", "a stored value that is too large to find out what it shares"),
     "NB421": ProblemKind("warning", "a stored set that iterates in another order once it is loaded"),

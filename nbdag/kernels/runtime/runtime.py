@@ -28,18 +28,19 @@ from IPython.utils.capture import capture_output
 from ... import secrets
 from ...context import DagRun, PulledValues, set_current
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
-from ...core.model.masking import without_passwords
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
+from ...secrets.parameters import resolved
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
+from .stored_secrets import secret_notes
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
@@ -117,9 +118,19 @@ class Runtime:
         if mark := os.environ.get(MARK_VARIABLE):
             adopt_mark(mark)
         self._state_check.begin()
+        self._resolve_parameters()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
+
+    def _resolve_parameters(self) -> None:
+        """Look up the secret parameters, of which the job has only the names."""
+        for values in (self._params, self._conf):
+            values.update(resolved(values))
+
+    def secret_parameter(self, name: str) -> Any:
+        """Return the value of a secret parameter."""
+        return self._params[name]
 
     # -- before the cell ----------------------------------------------------------------------------------------
 
@@ -186,7 +197,7 @@ class Runtime:
 
     def _publish_rendered(self, what: str, text: str) -> None:
         """Publish the text of a rendered template, which is kept in the attempt's notebook."""
-        self._rendered[what] = secrets.mask(without_passwords(text[:_MAX_RENDERED]))
+        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # half of a secret could not be recognised
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
@@ -222,14 +233,17 @@ class Runtime:
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
-        stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
+        notes: dict[str, Note] = {}
+        stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
-        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
+        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
-    def _element(self, name: str, value: object) -> str:
-        return (
-            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
-        )
+    def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
+        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
+        for note in secret_notes(self._request, saved):
+            notes.setdefault(name, note)
+        return saved.outputs[0].digest
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
@@ -268,7 +282,7 @@ class Runtime:
             else:
                 notes = (sharing_notes, order_notes)
                 of_values = [note for each in notes for note in each(self._request, saved, self._names)]
-                return saved.outputs, [*of_values, *size_notes(saved)]
+                return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task
