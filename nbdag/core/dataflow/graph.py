@@ -31,7 +31,7 @@ from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .diagnostics import Diagnostics, cache_problems, nearest
+from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
 from .pulls import Pulls
@@ -128,7 +128,7 @@ def _build(
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
+    return replace(dag, problems=(*dag.problems, *cache_problems(dag), *asset_problems(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]

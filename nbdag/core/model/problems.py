@@ -64,6 +64,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB311": ProblemKind("warning", "an untagged cell may change a value that a task below reads"),
     "NB312": ProblemKind("warning", "two tasks use one file, and nothing orders them"),
     "NB313": ProblemKind("warning", "two tasks used one file in an earlier run, and nothing orders them"),
+    "NB320": ProblemKind("error", "a pipeline that its own data starts"),
     "NB314": ProblemKind("error", "an option without the other option that it needs"),
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
     "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
