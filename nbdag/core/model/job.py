@@ -147,6 +147,8 @@ class Outcome:
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
     length: int | None = None  # after an expansion: the number of instances
+    # Asset of --produces → what `nbdag.produced` recorded about its new version.
+    assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
 
 
