@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import nbdag
 from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
+from nbdag.runs.execution import notify
 from nbdag.runs.queries.why import why
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -131,15 +132,21 @@ def test_a_task_is_retried_by_the_kind_of_its_error(
     assert not words or any(words in reason for reason in why(run, "a", home=home)[0].reasons)
 
 
-def test_a_missed_deadline_is_told_once_and_ends_nothing(write: Write, home: Home, tmp_path: Path) -> None:
-    (tmp_path / "listener.py").write_text(
-        "def heard(what):\n    open('heard.txt', 'a').write(f\"{what['event']} {what['task']} {what['title']}\\n\")\n"
-    )
+def test_a_missed_deadline_is_told_once_and_ends_nothing(
+    write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard = tmp_path / "heard.txt"
+
+    def send(recipient: str, message: Mapping[str, Any], **_: object) -> str:
+        with heard.open("a") as file:
+            file.write(f"{recipient} {message['event']} {message['task']} {message['title']}\n")
+        return ""
+
+    monkeypatch.setattr(notify, "send", send)
     wait = "while not heard.exists() or len(heard.read_text().splitlines()) < 2:\n    time.sleep(0.01)"
     run = nbdag.run(
         write(
-            "%dag churn --deadline +0.5s --on-deadline listener:heard",
+            "%dag churn --deadline +0.5s --on-deadline team:tell",
             f"import time, pathlib\nheard = pathlib.Path({str(heard)!r})",
             f"%%task a --timeout 60 --deadline +0.2s\n{wait}",
             "%%task b --after a\n1",
@@ -149,8 +156,8 @@ def test_a_missed_deadline_is_told_once_and_ends_nothing(write: Write, home: Hom
     assert run.state is RunState.SUCCESS
     told = sorted(heard.read_text().splitlines())
     assert [line.partition(" (")[0] for line in told] == [
-        "deadline None churn: the run missed its deadline +0.5s",
-        "deadline a churn: a missed its deadline +0.2s",
+        "team:tell deadline None churn: the run missed its deadline +0.5s",
+        "team:tell deadline a churn: a missed its deadline +0.2s",
     ]
     notes = runs.find_run(run.id, home=home).warnings
     assert sorted((note.code, note.name) for note in notes) == [("NB480", "a"), ("NB480", "churn")]
