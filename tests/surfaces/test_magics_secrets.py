@@ -40,6 +40,7 @@ def shown(reply: Reply) -> str:
     """Everything that a front end gets for a cell."""
     text = json.dumps([reply.content, reply.outputs], default=str)
     assert TOKEN not in text and TOKEN[::-1] not in text and IN_FILE not in text
+    assert "l4ter" not in text
     assert TOKEN[4:12] not in text
     return "\n".join((text, reply.stdout, reply.stderr, reply.traceback))
 
@@ -71,10 +72,11 @@ def test_a_lookup_without_the_magics_masks_too(kernel: Kernel) -> None:
         ("import multiprocessing as m; p = m.get_context('fork').Process(target=print, args=(t,)); p.start(); p.join()", "***"),
         ("nbdag.secret(t + ' ')", "pass its name, not its value"),
         ("t??", "***"),
+        ("!echo $NBDAG_SECRET_SET_LATER", "***"),
     ],
 )  # fmt: skip
 def test_a_cell_shows_no_secret(kernel: Kernel, code: str, expected: str) -> None:
-    kernel.run("%load_ext nbdag")
+    kernel.run("%load_ext nbdag\nos.environ['NBDAG_SECRET_SET_LATER'] = 'l4ter' * 3")
     assert expected in shown(kernel.run(code))
 
 
