@@ -54,6 +54,7 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
+_DATABASE = "NBDAG_DB_URL"  # its password is in the environment of every task
 _ENVIRONMENT, _GIVEN = "environment", "a parameter"
 # Secrets that were given to this process as parameters of a run, by the environment variables under which child
 # processes get them.
@@ -150,9 +151,11 @@ def environment() -> dict[str, str]:
 def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, though nobody has looked them up: a script may print them.
 
-    A file that cannot be read is reported by the first lookup that needs it.
+    The password of nbdag's own database is one of them. A file that cannot be read is reported by the first lookup that
+    needs it.
     """
     _hide_all(os.environ)
+    hide_named("url", os.environ.get(_DATABASE))
     try:
         _hide_all(_env_file_values())
     except NbdagError:
