@@ -98,7 +98,7 @@ _MODULE_OF = {
 }
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` mypy would accept any name
 
     def __getattr__(name: str) -> Any:
         if name == "runs":
@@ -129,7 +129,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Load the magics: `%load_ext nbdag`."""
     from .packages import require
 
-    require()  # checked first, because the imports below may fail with an outdated package
+    require()  # called first, because the imports below may fail with an outdated package
     from .magics import load_ipython_extension as begin
 
     begin(shell)

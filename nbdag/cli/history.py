@@ -116,7 +116,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.command(
     epilog=examples(
         ("nbdag logs train", "the log of train's last attempt in the latest run"),
-        ("nbdag logs latest train -f", "the same, while it is written"),
+        ("nbdag logs latest train -f", "print the log while the task writes it"),
         ("nbdag logs latest train --try 1", "the log of the first attempt"),
     )
 )
@@ -148,7 +148,7 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
         _copy(api.logs(found, task, try_number, map_index), 0)
 
 
-@click.command(epilog=examples(("nbdag cancel latest", "terminate its tasks, with all their processes")))
+@click.command(epilog=examples(("nbdag cancel latest", "terminate the run's tasks, with all their processes")))
 @RUN
 @DAG
 def cancel(run: str, dag: str | None) -> None:
@@ -204,7 +204,7 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
         return f"marked {task.state.value} by hand"
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
-    cached = [f"cached: as in run {task.cached}"] if task.cached else []
+    cached = [f"cached: result of run {task.cached}"] if task.cached else []
     text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
@@ -236,7 +236,8 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
         )
         if instance.tries or ended:
             current = api.logs(found, task, try_number, map_index)
-            if path is not None and current != path:  # a retry has started: finish the previous log first
+            # A retry has started: first print the rest of the previous attempt's log.
+            if path is not None and current != path:
                 _copy(path, at)
                 at = 0
             path = current
@@ -265,7 +266,7 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
 
 
 def _writer() -> Callable[[bytes], object]:
-    """Return a function that writes bytes to standard output; in a notebook as text, for lack of a binary stream."""
+    """Return a function that writes bytes to standard output, or text in a notebook, which has no binary stream."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is not None:
         write: Callable[[bytes], object] = buffer.write

@@ -111,7 +111,8 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
         values = yaml.load(text, Loader=_loader())
     except RecursionError:
         raise click.BadParameter("invalid YAML: it is nested too deeply", param_hint=where) from None
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as an invalid number
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # The YAML loader raises these for an invalid number, for example.
         reason = str(error).partition("\n")[0][:80]
         raise click.BadParameter(f"invalid YAML: {reason}", param_hint=where) from None
     except yaml.YAMLError as error:

@@ -47,7 +47,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
         ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "set parameters"),
         ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "write the report to this file"),
         ("nbdag run churn.ipynb --from train", "run train and its downstream tasks, with values of earlier runs"),
-        ("nbdag run churn.ipynb --no-cache", "also run cached tasks again"),
+        ("nbdag run churn.ipynb --no-cache", "ignore cached results"),
         ("nbdag run churn.ipynb --upto features --dry-run", "print which tasks would run, and why"),
         ("nbdag run churn.ipynb --json | jq .state", "print the run's state, for a script"),
     )
@@ -72,7 +72,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     "values_from",
     metavar="RUN",
     shell_complete=complete.runs,
-    show_default="the latest with these values",
+    show_default="the latest run with these values",
     help="Earlier run that provides the values of tasks that are not selected.",
 )
 @click.option("--dry-run", is_flag=True, help="Print which tasks would run, and why; run nothing.")
@@ -82,7 +82,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default="as set by %dag",
     help="End the run as soon as a task fails.",
 )
-@click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
+@click.option("--no-cache", is_flag=True, help="Ignore cached results: run unchanged tasks with --cache, too.")
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),

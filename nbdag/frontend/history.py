@@ -12,7 +12,7 @@ from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDu
 from .status import attempt_state, run_statuses, run_summary
 
 LATEST = 20  # number of runs that the front end lists
-_MAX_DURATIONS = 12  # runs in a task's chart of durations
+_MAX_DURATIONS = 12  # maximum number of runs in a task's chart of durations
 _MAX_CELLS = 4000  # maximum number of cells (tasks × runs) of the grid
 
 
@@ -82,7 +82,7 @@ class History:
         }
 
     def durations(self, task: str) -> list[PastDuration]:
-        """Return the durations of a task in the latest runs that have it, oldest first."""
+        """Return the durations of a task in the latest runs that contain the task, oldest first."""
         found: list[PastDuration] = []
         for run in self.runs():
             status = run_statuses(run).get(task)

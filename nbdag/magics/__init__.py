@@ -3,7 +3,7 @@
 `transform` turns a tagged cell into ordinary code, and `running_cell` applies the header's options while that code
 runs. `builder` does both for a `%%dag` cell. `nbdag.session` records which cells have run, `graph_display` draws the
 graph, `completion` completes headers, and `commands` calls the command line. This module registers all of these with
-IPython, and unregisters them. An invalid header is reported in one sentence, and its cell does not run.
+IPython, and unregisters them. An invalid header is reported in one sentence, and the cell does not run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .graph_display import GraphDisplay, mimebundle
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
-_ATTRIBUTE = "_nbdag"  # attribute of the shell, which the code that `transform` generates reads
+_ATTRIBUTE = "_nbdag"  # name of an attribute of the shell; the code that `transform` generates reads it
 
 
 @magics_class
@@ -66,7 +66,8 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        if cell is not None and self.shell is not None:  # called by name, so `transform` has not changed the cell
+        # Code called the magic by its name, so `transform` has not changed the cell.
+        if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
             return
         found = self._read("dag", line)
@@ -97,7 +98,10 @@ class NbdagMagics(Magics):
             raise UsageError(str(error)) from None
 
     def _body(self, kind: str, line: str, cell: str | None) -> None:
-        """Run the cell if `run_cell_magic` called the magic. Otherwise IPython itself runs it after the header."""
+        """Run the cell if `run_cell_magic` called the magic.
+
+        Otherwise IPython itself runs the cell after the header.
+        """
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%{kind} {line}\n{cell}").raise_error()
 
@@ -176,5 +180,5 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 def show_dags(shell: Any) -> None:
-    """Make the shell draw the graph if the value that a cell displays is a `Dag`."""
+    """Make the shell draw the graph if a cell displays a `Dag`."""
     shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.model.dag", "Dag", mimebundle)

@@ -15,7 +15,7 @@ Inside, imports point one way: `queries` (read only) < `creation` (check and pla
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
 executed by the same scheduler, whichever function is used.
 
-Each name is imported when it is first used, so a command loads only the modules that it needs.
+Each function or class is imported when it is first used, so a command loads only the modules that it needs.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` mypy would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

@@ -1,8 +1,8 @@
-"""Finds the runs that a scheduler must own: runs that a schedule makes due, and runs that wait to start.
+"""Find the runs that a scheduler must execute next: runs that are due by a schedule, and queued runs.
 
-One transaction records the run of a tick and the schedule's next date, and the run's id contains the tick, so two
-schedulers never create the run twice. A catch-up creates at most as many runs as may run at once, so a year of missed
-ticks does not fill the queue.
+Two schedulers never create the same run twice: one transaction records the run of a tick and the schedule's next date,
+and the run's id contains the tick. After missed ticks, at most as many runs are created as may run at once, so a year
+of missed ticks does not fill the queue.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from .run_step import new_instance, run_view, utc_datetime
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_BACKFILL_LIMIT = 10  # how many runs of a backfill may run at once
-DEFAULT_RUN_LIMIT = 16  # how many runs may run at once of a DAG that is no longer deployed
+DEFAULT_BACKFILL_LIMIT = 10  # default limit on running runs of one backfill
+DEFAULT_RUN_LIMIT = 16  # limit on running runs of a DAG that is no longer deployed
 RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is read again
 
-Report = Callable[[str, str, str], None]  # arguments: message, id of the DAG, id of the run
+# A function that logs a message; arguments: message, id of the DAG, id of the run.
+Report = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class DueRun:
     """A run that a scheduler must own now."""
 
     row: RunRow
-    most: int | None  # how many runs of the same DAG and kind may run at once; None: the run is already running
+    most: int | None  # limit on running runs of this DAG and kind; None if the run is already running
 
 
 class DueRuns:
@@ -56,10 +57,11 @@ class DueRuns:
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
-        self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of a failed creation → time of the next try
+        # Key: (DAG, digest) of a run that could not be created; value: time of the next try.
+        self._retries: dict[tuple[str, str], datetime] = {}
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to take over now, and the latest time of the next poll; None: no poll is needed."""
+        """Return the runs to own now, and the latest time of the next poll, or None if no further poll is needed."""
         self._create_due(now)
         return self._due_or_running(scheduler, owned), self._wake(now)
 
@@ -83,7 +85,7 @@ class DueRuns:
                 self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
     def _create(self, row: DagRow, now: datetime) -> None:
-        """Create the due runs of a DAG, at most as many as may run at once; later calls create the others."""
+        """Create the due runs of a DAG, but at most as many as may run at once; later calls create the others."""
         timetable, deployed = timetable_of(row), utc_datetime(row.deployed)
         last = None if row.last_date is None else utc_datetime(row.last_date)
         first = timetable.next_run(last, now, deployed)
@@ -182,7 +184,7 @@ def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
 
 
 def instances_of(dag: Dag) -> Sequence[NewInstance]:
-    """Return the task instances of a run of all tasks; none if %%dag builds the tasks when the run starts."""
+    """Return the task instances of a complete run, or no instances if %%dag builds the tasks when the run starts."""
     if dag.unbuilt:
         return []
     return [new_instance(dag, task) for task in dag.tasks]

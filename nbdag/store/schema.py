@@ -56,7 +56,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Convert data into text; a mapping need not be a dict."""
+        """Convert data into JSON text; any type of mapping is accepted."""
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
@@ -113,7 +113,7 @@ dags = Table(
     metadata,
     Column("id", Id, primary_key=True),
     # All columns below describe the deployment, and are NULL for a DAG that was never deployed.
-    Column("digest", String(64)),  # digest of the notebook version that new runs use; None: not deployed
+    Column("digest", String(64)),  # digest of the notebook version that new runs use; NULL: the DAG is not deployed
     Column("path", Text),  # the notebook's file at the time of the deployment
     Column("cwd", Text),  # working directory of the tasks
     Column("deployed", Double),  # when the schedule became active
@@ -126,7 +126,7 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of the last scheduled run
-    Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: never
+    Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
 )
 
 versions = Table(
@@ -135,7 +135,8 @@ versions = Table(
     Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
     Column("digest", String(64), primary_key=True),  # digest of the pinned notebook
     Column("created", Double, nullable=False),
-    Column("built", Boolean, nullable=False, server_default=false()),  # True: has tasks that %%dag built
+    # Whether the notebook contains tasks that %%dag built.
+    Column("built", Boolean, nullable=False, server_default=false()),
 )
 
 schedulers = Table(
@@ -149,8 +150,8 @@ schedulers = Table(
     Column("heartbeat", Double, nullable=False),
     Column(
         "kind", String(16), nullable=False, server_default="run"
-    ),  # run: executes its own run; scheduler: all others
-    Column("ended", Double),  # when the process shut down cleanly; None: it is running or was killed
+    ),  # "run": the process executes only its own run; "scheduler": all runs without an owner
+    Column("ended", Double),  # when the process shut down cleanly; NULL: the process is running or was killed
     Column("jobs", Integer),  # how many tasks the process executes at once
 )
 
@@ -161,7 +162,7 @@ runs = Table(
     Column("dag_id", Id, nullable=False),
     Column("name", Id, nullable=False),  # the run id that people see
     Column("digest", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
+    Column("kind", String(16), nullable=False),  # how the run was created: manual, scheduled or backfill
     Column("state", State(RunState, 16), nullable=False),
     Column("error", Text),  # why the run failed or was cancelled
     Column("created", Double, nullable=False),
@@ -176,12 +177,14 @@ runs = Table(
     Column("parameters", Json, nullable=False),
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
-    Column("cache", Boolean, nullable=False, server_default=true()),  # whether --cache takes earlier outcomes
+    # Whether tasks with --cache may take earlier outcomes.
+    Column("cache", Boolean, nullable=False, server_default=true()),
     Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
     Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
     Column("cancel_asked", Double),  # when a user asked to cancel the run
-    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # owner of the run; NULL: any scheduler
-    Column("revision", Integer, nullable=False),  # number of changes so far; see `Store.save`
+    # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
+    Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
     Index(None, "dag_id", "created"),
@@ -190,7 +193,7 @@ runs = Table(
     Index("ix_runs_before", "dag_id", "kind", "logical_date"),
 )
 
-borrowed = Table(  # the runs from which a partial run takes the values of tasks outside it
+borrowed = Table(  # the runs whose values a partial run uses, for tasks that the partial run does not contain
     "borrowed",
     metadata,
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
@@ -204,16 +207,18 @@ instances = Table(
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
-    Column("map_index", Integer, nullable=False),  # index of a mapped instance, from 0; otherwise -1
+    Column("map_index", Integer, nullable=False),  # index of a mapped task's instance, from 0; -1 for any other task
     Column("position", Integer, nullable=False),  # position of the task in the notebook, from 0
     Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before the last reset
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # number of tries before the last reset
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("short_circuit", Boolean, nullable=False),  # True: all descendants are skipped too
-    Column("element", JsonMapping),  # for a mapped task: variable → digest of the element
+    # Whether --short-circuit skipped the task, so that all its descendants are skipped.
+    Column("short_circuit", Boolean, nullable=False),
+    # For an instance of a mapped task: a JSON object of variables and digests of their elements.
+    Column("element", JsonMapping),
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -223,7 +228,7 @@ attempts = Table(
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("try_number", Integer, primary_key=True),  # number of the try, from 1
-    Column("state", State(TaskState, 20), nullable=False),  # running, then the outcome, which never changes
+    Column("state", State(TaskState, 20), nullable=False),  # "running", later the outcome, which never changes
     Column("started", Double, nullable=False),
     Column("ended", Double),
     Column("error", Text),
@@ -231,8 +236,8 @@ attempts = Table(
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
     Column(
         "cache_key", String(64), index=True
-    ),  # for a task with --cache; attempts with equal keys have the same outcome
-    Column("cached", Id),  # id of the run whose outcome the attempt took; None: it was executed
+    ),  # cache key of a task with --cache: attempts with equal keys have the same outcome
+    Column("cached", Id),  # id of the run whose outcome the attempt took; NULL: the attempt was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
@@ -277,7 +282,7 @@ pools = Table(
     "pools",
     metadata,
     Column("name", Id, primary_key=True),
-    Column("slots", Integer, nullable=False),  # -1: no limit
+    Column("slots", Integer, nullable=False),  # number of slots; -1 means no limit
 )
 
 backfills = Table(  # a backfill is unfinished as long as one of its runs is unfinished

@@ -1,8 +1,8 @@
 """Describe a notebook as JSON data for `check --json` and `show --json`.
 
-Other programs rely on the schema: keys are added, never renamed or removed. Cells count from 0 over all cells of the
-file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums. Recipients of
-notifications and parameters that look like secrets are masked.
+Other programs rely on the schema, so new versions may add keys, but never rename or remove keys. Cells count from 0
+over all cells of the file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
+Recipients of notifications and parameters that look like secrets are masked.
 """
 
 from __future__ import annotations

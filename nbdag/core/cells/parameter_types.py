@@ -39,7 +39,7 @@ class ParameterTypeError(NbdagError):
 
     @property
     def example(self) -> str:
-        """An example of a valid value: the given text if it is a YAML collection, else a short collection."""
+        """An example of a valid value: the given text if the text is a collection in YAML, else a short collection."""
         text = self.text.strip()
         if text[:1] + text[-1:] in ("[]", "{}") and text.isprintable() and "'" not in text:
             return text

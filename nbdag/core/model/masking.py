@@ -31,7 +31,7 @@ _MEASURES = frozenset({
 })
 # fmt: on
 
-_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # ends at the last @, because a password may contain @
+_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # the match ends at the last @, because a password may contain @
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
@@ -57,7 +57,7 @@ def is_secret(name: str) -> bool:
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these values by name; secret values are replaced by a mask, also inside lists and mappings."""
+    """Return the values with a mask in place of each secret, also inside lists and mappings. Keys are names."""
     return {name: masked_value(name, value) for name, value in values.items()}
 
 
@@ -77,7 +77,10 @@ def masked_value(name: str, value: Any) -> Any:
 
 
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the source code of defaults, by name; literal secrets are masked, code that reads a secret is not."""
+    """Return the source code of defaults, by name.
+
+    A secret written as a literal is masked; code that reads a secret is kept.
+    """
     found = {}
     for name, source in sources.items():
         try:
@@ -120,6 +123,9 @@ def without_passwords(text: str) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Return the text to show for a recipient of notifications: of a URL only the scheme; the rest may be a token."""
+    """Return how to show a recipient of notifications.
+
+    A URL is reduced to its scheme, because the rest may be a token.
+    """
     scheme, separator, _ = recipient.partition("://")
     return f"{scheme}{separator}{MASK}" if separator else recipient

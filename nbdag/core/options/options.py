@@ -38,17 +38,21 @@ def _option(
     affects_result: bool,
     per_task: bool = False,
     recipients: bool = False,
-) -> Any:  # as `dataclasses.field` does, so that mypy accepts the call as a default of any type
+) -> Any:  # `Any`, as in `dataclasses.field`: mypy then accepts the call as the default of a field of any type
     """Return a dataclass field that a header can set.
 
-    `%dag` cannot set a default for a `per_task` option. Values of `recipients` may hold tokens, and are masked.
+    `per_task`: `%dag` cannot set a default for the option. `recipients`: the option's values may contain tokens, so
+    output masks them.
     """
     declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
     return field(default=default, metadata={**declared, "recipients": recipients})
 
 
 def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: bool = False) -> Any:
-    """Return a dataclass field that `%dag` can set; it affects which tasks run and when, but not what they compute."""
+    """Return a dataclass field that `%dag` can set.
+
+    The option affects which tasks run and when, not what they compute.
+    """
     return _option(default, kind, group, help, affects_result=False, recipients=recipients)
 
 
@@ -236,7 +240,7 @@ class DagOptions:
     start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "first date of the schedule; in the time zone of --tz"
     )
-    # Aware, like `start_date`. A tick on the end date itself still creates a run.
+    # `end_date` has a time zone, as `start_date` has. A tick on the end date itself still creates a run.
     end_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "last date of the schedule; in the time zone of --tz"
     )
@@ -272,7 +276,7 @@ class DagOptions:
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
-    # Name of a field of TaskOptions → default for all tasks, as in Airflow's default_args.
+    # Defaults for all tasks, as in Airflow's default_args; key: the name of a field of TaskOptions.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -284,7 +288,7 @@ def options_of(
 ) -> tuple[Option, ...]:
     """Return the options that a dataclass declares.
 
-    Raise `TypeError` for a field without `affects_result`, on which the cache key and partial runs rely.
+    Raise `TypeError` for a field without `affects_result`: the cache key and partial runs need that flag.
     With `as_defaults`, return the options of `%dag` that set defaults for all tasks; an option whose name is in `taken`
     gets the prefix task-.
     """

@@ -59,7 +59,7 @@ class ScheduleError(NbdagError):
 class Timetable:
     """The schedule of a pipeline, parsed."""
 
-    schedule: str | None  # as in the header; None: runs are created only on request
+    schedule: str | None  # the text of the schedule in the header; None: runs are created only on request
     zone: ZoneInfo
     start: datetime | None  # in UTC; ticks before this moment create no run
     end: datetime | None  # in UTC; ticks after this moment create no run
@@ -105,11 +105,14 @@ class Timetable:
 
     @property
     def max_active_runs(self) -> int | None:
-        """Return 1 for a schedule whose runs must not overlap; None if only the pipeline's limit applies."""
+        """Return 1 for a schedule whose runs must not overlap, or None if only the option --max-active-runs limits
+        them.
+        """
         return 1 if self._is(CONTINUOUS) else None
 
     def next_run(self, last_run: datetime | None, now: datetime, deployed_at: datetime) -> datetime | None:
-        """Return the logical date of the next scheduled run, at which it is due; None if there is none.
+        """Return the logical date of the next scheduled run, which is also when the run is due, or None if no run
+        follows.
 
         `last_run` is the logical date of the last scheduled run. For `@continuous`, call this while no run is active.
         """
@@ -119,7 +122,7 @@ class Timetable:
             tick = None if last_run else self.start or deployed_at
         elif self._is(CONTINUOUS):
             tick = max(now, self.start or now)
-            if last_run and tick <= last_run:  # if the clock was set back; two runs must not have the same date
+            if last_run and tick <= last_run:  # the clock was set back: two runs must not have the same date
                 tick = last_run + timedelta(microseconds=1)
         else:
             tick = None
@@ -150,7 +153,10 @@ class Timetable:
             yield from self._until(self.ticks.after(begin), min(last, self.end or last))
 
     def data_interval(self, tick: datetime, last_run: datetime | None = None) -> tuple[datetime, datetime]:
-        """Return the interval from the previous tick (`@continuous`: the last run) up to, but excluding, this tick."""
+        """Return the interval from the previous tick to this tick; for `@continuous`, from the last run to this tick.
+
+        The end is excluded.
+        """
         before = last_run if self.ticks is None else latest(self.ticks, tick, inclusive=False)
         end = tick.astimezone(UTC)
         return (end if before is None else before.astimezone(UTC), end)
