@@ -161,7 +161,7 @@ def _needles_of(value: str) -> Iterator[_Needle]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the value, without lines such as -----BEGIN KEY-----, and, if the value is JSON, the secret values in it."""
+    """Yield the value without lines such as -----BEGIN KEY-----, and the secret values in it if it is JSON."""
     if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
         return
     lines = value.splitlines()
