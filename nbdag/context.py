@@ -267,15 +267,21 @@ class DagRun:
 
         return render_nested(value, self.context, what=what)
 
-    def pieces(self, text: str, *, what: str) -> list[str | Slot]:
-        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display."""
+    def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
+        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.
+
+        The recorded text has the values of `marks` in place of its keys.
+        """
         if not is_template(text):
             return [text]
         from .templates.rendering import render_pieces
 
         found = render_pieces(text, self.context, what=what)
         if self.on_rendered is not None:
-            self.on_rendered(what, "".join(map(str, found)))
+            shown = "".join(map(str, found))
+            for mark, name in (marks or {}).items():
+                shown = shown.replace(mark, name)
+            self.on_rendered(what, shown)
         return found
 
 

@@ -193,15 +193,17 @@ def filled(
     """
     # Marks stand for the values of fields until the text is rendered, so that no value is taken for a template.
     mark = secrets.token_hex(8)
-    text, values = "", []
+    text, values, marks = "", list[str](), dict[str, str]()
     for piece in pieces:
         if isinstance(piece, str):
             text += piece
         elif piece[0]:
+            marked = f"{mark}{len(values)};"
+            marks[marked] = piece[0]
             values.append(str(piece[1]))
-            text += f"{mark}{len(values) - 1};"
+            text += marked
     made = ""
-    for part in rendered_pieces(text, what):
+    for part in rendered_pieces(text, what, marks):
         if not isinstance(part, str):
             made += escape(str(part), made)
             continue

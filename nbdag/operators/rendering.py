@@ -7,6 +7,7 @@ value that contains `{{ }}` arrives as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..context import current
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from ..templates import Slot  # its module imports Jinja, and most texts have no template
 
 
-def rendered_pieces(text: str, what: str) -> list[str | Slot]:
-    """Return a text of the user in pieces, with a `Slot` for each value of a template; `what` names the text."""
-    return current().pieces(text, what=what)
+def rendered_pieces(text: str, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
+    """Return a text of the user in pieces, with a `Slot` for each value of a template; `what` names the text.
+
+    The rendered text that is shown has the values of `marks` in place of its keys.
+    """
+    return current().pieces(text, what=what, marks=marks)
 
 
 def rendered(text: str, what: str) -> str:

@@ -94,6 +94,8 @@ if TYPE_CHECKING:
         list_runs,
         logs,
         owner,
+        rendered,
+        rendered_in,
         watch_runs,
     )
     from .queries.values import load
@@ -204,6 +206,8 @@ __all__ = [
     "read",
     "remember_files",
     "remove",
+    "rendered",
+    "rendered_in",
     "resume",
     "run",
     "run_child",
@@ -230,7 +234,7 @@ _MODULES = {
     ),
     ".queries.runs": (
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
-        "list_attempts list_runs logs owner watch_runs"
+        "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
     ".queries.pinned": "PinnedNotebookMissingError",
     ".queries.values": "load",

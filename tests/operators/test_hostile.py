@@ -231,6 +231,14 @@ def test_values_of_templates_reach_a_server_and_name_files_as_they_are(
             assert run("in/a{{ params.v }}b", "file-sensor") == [f"in/a{value}b"]
 
 
+def test_the_rendered_text_that_is_shown_has_values_of_templates_and_names_of_fields(web: WebServer) -> None:
+    shown: dict[str, str] = {}
+    set_current(DagRun.of({"task_id": "t"}, params={"p": "a/b"}, on_rendered=shown.__setitem__))
+    run("{base}/{{ params.p }}/{secret}", "http", base=web.url, secret="hidden")
+    run("echo {{ params.p }} $secret >&2", "bash", secret="hidden")
+    assert shown == {"the request": "{base}/a/b/{secret}", "the script": "echo a/b $secret >&2"}
+
+
 def test_a_template_pulls_from_other_tasks_and_a_mistake_in_it_is_found_before_the_run() -> None:
     for operator, body in (
         ("bash", "ls\necho {{ ti.xcom_pull('a') }}"),

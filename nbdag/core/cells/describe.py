@@ -17,6 +17,7 @@ from ..model.dag import CellKind, Dag, Edge, Place, Problem, Task
 from ..model.masking import MASK, masked_recipient, masked_sources, masked_value
 from ..options.operator_options import options_of_operator
 from ..options.options import DagOptions, TaskOptions
+from .parameter_schema import schema_of
 from .parameter_types import marked_secret
 
 
@@ -27,6 +28,7 @@ def describe(dag: Dag) -> dict[str, Any]:
             "id": dag.id,
             **_options(dag.options),
             "parameters": masked_sources(dag.parameters) | dict.fromkeys(_marked(dag), repr(MASK)),
+            "parameter_schema": schema_of(dag.parameter_schemas),
             "language": dag.language,
             "kernel": dag.kernel_name,
         },
