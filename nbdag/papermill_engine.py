@@ -4,7 +4,8 @@ Papermill loads `DagEngine` through an entry point while papermill itself is bei
 nothing heavy, and must not import papermill, whose import is incomplete at that moment. An engine consists of three
 class methods.
 
-A parameter that the notebook does not have is passed with a warning, as papermill does; `nbdag run` rejects it.
+As with `nbdag run`, a parameter that the notebook does not have is an error, and so is a value that breaks a rule of
+the parameters cell.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from .core.model.cell_tags import ERROR, INJECTED, tags_of
-from .core.model.masking import masked
 
 
 class DagEngine:
@@ -46,7 +46,6 @@ class DagEngine:
             run = runs.run(
                 source,
                 parameters=parameters,
-                allow_unknown=True,  # allowed, because papermill itself warns about an unknown parameter and passes it
                 output=_local(output_path),
                 overwrite=True,
                 cwd=Path.cwd(),
@@ -56,7 +55,7 @@ class DagEngine:
         report.metadata.papermill = {
             **metadata,
             **report.metadata.get("papermill", {}),
-            "parameters": masked(parameters),
+            "parameters": run.to_dict()["parameters"],  # secret ones are masked
         }
         # Papermill adds its own error message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]

@@ -8,13 +8,14 @@ IPython, and unregisters them. An invalid header is reported in one sentence, an
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .. import operators, secrets
-from ..context import DagRun
+from ..context import set_current
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
 from ..kernels.runtime.tracebacks import show_headers
@@ -23,6 +24,7 @@ from .builder import Builder
 from .commands import run_command
 from .completion import matcher
 from .graph_display import GraphDisplay, mimebundle
+from .live_context import LiveTask, live_run
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
@@ -92,7 +94,8 @@ class NbdagMagics(Magics):
         if tags and cell is None:
             self.running.show_header(f"%%{kind} {line}".rstrip())
         try:
-            return header.parse(f"{percent}{kind} {line}".rstrip())
+            operator = self.running.options_of({}).operator
+            return header.parse(f"{percent}{kind} {line}".rstrip(), default_operator=operator)
         except HeaderError as error:
             self.running.reject_header()
             raise UsageError(str(error)) from None
@@ -107,7 +110,11 @@ class NbdagMagics(Magics):
 
 
 for _kind in header.MAGICS:
-    getattr(NbdagMagics, _kind).__doc__ = header.help(_kind)
+    _magic = getattr(NbdagMagics, _kind)
+    # IPython calls `getdoc` for `%%task?`. The help of a task names all operators, which are slow to find.
+    _magic.getdoc = partial(header.help, _kind)
+    if _kind != "task":
+        _magic.__doc__ = header.help(_kind)
 
 
 class _Extension:
@@ -116,11 +123,12 @@ class _Extension:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.session = session = Session(notebook=lambda: notebook_path(shell.user_ns))
-        self.running = RunningCell(shell, session)
+        self.task = LiveTask(session, shell.user_ns)
+        self.running = RunningCell(shell, session, self.task)
         self.display = GraphDisplay(shell, session)
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
-        self.body_transformer = BodyTransformer(self.running.options_of)
+        self.body_transformer = BodyTransformer(self.running.options_of, session.skip_reason)
         self.matcher = matcher(lambda: session.dag().tasks, operators.names)
         self.magics = NbdagMagics(shell, self.running, self.display)
 
@@ -138,8 +146,10 @@ class _Extension:
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
         self.session.record_earlier(shell.history_manager.input_hist_raw[1:])
+        run = live_run(self.session, shell.user_ns, self.task)
+        set_current(run)
         if "dag_run" not in shell.user_ns:
-            shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
+            shell.push({"dag_run": run}, interactive=False)
 
     def unload(self) -> None:
         shell = self.shell
@@ -153,9 +163,11 @@ class _Extension:
         shell.Completer.custom_matchers.remove(self.matcher)
         self.hide_headers()
         self.display.close()
+        set_current(None)
         delattr(shell, _ATTRIBUTE)
 
     def before_cell(self, info: Any) -> None:
+        secrets.hide_known_values()  # a cell may have set variables
         self.running.begin(info.raw_cell, getattr(info, "cell_id", None))
         self.display.refresh()
 

@@ -20,17 +20,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
+from ..cells.parameter_schema import read_parameters
+from ..cells.parameter_types import RuleError, check_value, unknown_keywords
 from ..cells.source import Python, SyntaxProblem, to_python
-from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
+from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .diagnostics import Diagnostics, cache_problems, nearest
+from .control_flow import control_problems, role_problems, with_roles
+from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
+from .groups import Dependent, derived
 from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
@@ -38,7 +43,7 @@ from .shipped_definitions import ShippedDefinitions
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
-IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
+IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always"})
 SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
 RAISES_SKIP = re.compile(r"\bSkip\b")
 SKIPPING_OPERATORS = re.compile(r"sensor|branch|short_circuit")
@@ -94,13 +99,16 @@ def _build(
     kernel_name: str | None,
 ) -> Dag:
     tasks = {cell.task: cell for cell in executed_cells(cells) if cell.kind is CellKind.TASK and cell.task is not None}
-    edges = _declared(tasks, task_options, declared, found)
+    found += role_problems(tasks, task_options)
+    task_options = with_roles(tasks, task_options)
+    edges, dependent = _declared(tasks, task_options, declared, found)
     parsed: dict[int, Python | SyntaxProblem] = {}
     built: dict[str, Task]
     if language != "python":
+        _add_derived(tasks, task_options, edges, dependent)
         built = {name: _opaque_task(name, cell, cells, task_options) for name, cell in tasks.items()}
     else:
-        built = _inferred(cells, tasks, task_options, options, edges, parsed, found)
+        built = _inferred(cells, tasks, task_options, options, edges, dependent, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
     order = run_order(list(tasks), ordered)
@@ -108,6 +116,8 @@ def _build(
         path = _cycle(set(tasks) - set(order), ordered)
         found.append(_cycle_problem(path, edges, tasks))
         order = ()
+    defaults, schemas, wrong = _parameters(cells, parsed) if language == "python" else ({}, {}, [])
+    found += wrong
     dag = Dag(
         id=dag_id,
         options=options,
@@ -116,13 +126,15 @@ def _build(
         edges=tuple(ordered),
         problems=tuple(dict.fromkeys(found)),
         order=order,
-        parameters=_parameters(cells, parsed) if language == "python" else {},
+        parameters=defaults,
+        parameter_schemas=schemas,
         language=language,
         kernel_name=kernel_name,
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
+    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed))
+    return replace(dag, problems=(*dag.problems, *more))
 
 
 Edges = dict[tuple[str, str], Edge]
@@ -133,27 +145,51 @@ def _declared(
     task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
-) -> Edges:
-    """Return the edges that headers and %edges declare, by source and target."""
+) -> tuple[Edges, Dependent]:
+    """Return the edges that headers and %edges declare, by source and target, and those that depend on other edges."""
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
-        after = task_options[cell.index].after if cell.index in task_options else ()
-        wanted += [(other, name, cell.at(1)) for other in after if (other, name) not in stated]
+        own = task_options[cell.index] if cell.index in task_options else TaskOptions()
+        before = dict.fromkeys((*own.after, *(other for other in own.teardown_for if other in tasks)))
+        wanted += [(other, name, cell.at(1)) for other in before if (other, name) not in stated]
+    groups = groups_of(tasks)
     edges: Edges = {}
+    of_groups: list[tuple[str, str]] = []
     for source, target, place in wanted:
         task = tasks[target].task if target in tasks and tasks[target].in_file == place.cell else None
-        unknown = [name for name in (source, target) if name not in tasks]
+        unknown = [name for name in (source, target) if name not in tasks and name not in groups]
         for name in dict.fromkeys(unknown):
             others = f"expected one of {', '.join(tasks)}" if tasks else "the notebook has no tasks"
-            hint = nearest(name, tasks) or others
+            hint = nearest(name, (*tasks, *groups)) or others
             problems.append(problem("NB203", f"unknown task {name}", hint=hint, task=task, place=place))
-        if not unknown and source == target:
-            message = f"task {source} is declared to come after itself"
+        if unknown:
+            continue
+        mine, others_ = (({name} if name in tasks else {*groups[name]}) for name in (source, target))
+        if mine & others_:
+            what = "itself" if source == target else f"its own group {source if source in groups else target}"
+            message = f"{'task' if target in tasks else 'group'} {target} is declared to come after {what}"
+            if source in tasks and target in groups:
+                message = f"group {target} is declared to come after {source}, which is one of its tasks"
             problems.append(problem("NB207", message, hint="remove this dependency", task=task, place=place))
-        elif not unknown:
+        elif source in tasks and target in tasks:
             edges[source, target] = Edge(source=source, target=target, declared=True)
-    return edges
+        else:
+            of_groups.append((source, target))
+    teardowns = {name: task_options.get(cell.index, TaskOptions()).teardown_for for name, cell in tasks.items()}
+    placed = {target for source, target, _ in wanted if source not in teardowns.get(target, ())}
+    unplaced = tuple(name for name, setups in teardowns.items() if setups and name not in placed)
+    return edges, Dependent(tuple(dict.fromkeys(of_groups)), unplaced)
+
+
+def _add_derived(
+    tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges, dependent: Dependent
+) -> None:
+    """Add the edges that follow from the others."""
+    options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
+    for source, target in derived(list(tasks), options, edges, dependent):
+        known = edges.get((source, target), Edge(source=source, target=target))
+        edges[source, target] = replace(known, declared=True)
 
 
 def _inferred(
@@ -162,10 +198,13 @@ def _inferred(
     task_options: Mapping[int, TaskOptions],
     options: DagOptions,
     edges: Edges,
+    dependent: Dependent,
     parsed: dict[int, Python | SyntaxProblem],
     problems: list[Problem],
 ) -> dict[str, Task]:
     declared = dict(edges)
+    if not options.infer:
+        _add_derived(tasks, task_options, declared, dependent)
     visible = None
     if not options.infer:
         ancestors = _ancestors(tasks, declared)
@@ -189,6 +228,7 @@ def _inferred(
         flows = {a.analysis.cell.task: a for a in versions.flows if a.analysis.cell.kind is CellKind.TASK}
         pulls = Pulls({name: flow for name, flow in flows.items() if name is not None}, tasks)
         pulls.add_edges(edges, options.infer)
+        _add_derived(tasks, task_options, edges, dependent)
         grown = _skippable(tasks, task_options, edges)
         if grown <= skippable:
             break
@@ -349,6 +389,9 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)
+        if own.branch or own.short_circuit:  # what follows may be skipped although the task itself succeeded
+            ahead += downstream[name]
+            cuts_short.update(downstream[name] if own.short_circuit else ())
     while ahead:
         name = ahead.pop()
         found.add(name)
@@ -436,20 +479,33 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     return problem("NB202", message, hint=hint, task=path[0], place=place)
 
 
-def _parameters(cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, str]:
-    """Return the names that the parameters cells set, with the source of their last defaults."""
-    found: dict[str, str] = {}
+def _parameters(
+    cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]
+) -> tuple[dict[str, str], dict[str, Mapping[str, Any]], list[Problem]]:
+    """Return the names that the parameters cells set, with their defaults and schemas, and problems with these."""
+    defaults: dict[str, str] = {}
+    schemas: dict[str, Mapping[str, Any]] = {}
+    problems = []
     for cell in cells:
         if cell.kind is not CellKind.PARAMETERS:
             continue
         python = parse(cell, parsed)
-        for statement in python.tree.body if isinstance(python, Python) else ():
-            match statement:
-                case ast.Assign(targets=targets, value=value):
-                    names = [each.id for each in targets if isinstance(each, ast.Name)]
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    names = [name]
-                case _:
-                    continue
-            found |= dict.fromkeys(names, ast.unparse(value))
-    return found
+        found = read_parameters(python.tree, cell.code) if isinstance(python, Python) else {}
+        for name, each in found.items():
+            schema: Mapping[str, Any] = each.schema
+            if name in schemas and not each.declared:  # a cell that papermill has injected sets the value alone
+                schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
+            defaults[name], schemas[name] = each.default, schema
+            place = cell.at(each.line)
+            for keyword in unknown_keywords(schema):
+                message = f"nbdag does not check {keyword!r} of the parameter {name}"
+                problems.append(problem("NB119", message, hint="check it in the cell that uses it", place=place))
+            if "default" not in schema or schema["default"] is None:
+                continue
+            try:
+                check_value(schema, schema["default"])
+            except RuleError as broken:
+                message = f"the default of the parameter {name}{broken.path} {broken.why}"
+                hint = broken.hint or "change the default, or the rule"
+                problems.append(problem("NB118", message, hint=hint, place=place))
+    return defaults, schemas, problems

@@ -8,6 +8,7 @@ special MIME type, which the worker removes from the notebook.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -51,6 +52,7 @@ class KernelRequest:
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    choices: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
     state_changed: Sequence[str] = ()
@@ -83,6 +85,7 @@ class KernelRequest:
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
+            choices=job.choices,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,
             state_changed=task.state_changed,
@@ -123,6 +126,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+        assets=json.loads(mask(json.dumps(outcome.assets))) if outcome.assets else {},
     )
 
 
@@ -137,9 +141,11 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
     files = tuple(FileUse(*each) for each in data.get("files", ()))
-    elements = tuple(data.get("elements", ()))
-    state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
+    given = {"outputs": outputs, "notes": notes, "files": files, "elements": tuple(data.get("elements", ()))}
+    for name in ("kinds", "chosen"):
+        if data.get(name) is not None:
+            given[name] = tuple(data[name])
+    return Outcome(**{**data, "state": TaskState(data["state"]), **given})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

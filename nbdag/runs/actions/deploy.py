@@ -62,8 +62,11 @@ def deploy(
             max_active_runs=options.max_active_runs,
             paused=before is not None and before.paused,
             last_date=None if before is None else before.last_date,
+            events_since=None if timetable.condition is None else now.timestamp(),
         )
-        store.deployments.put(_live(row, before, now), now.timestamp())
+        needs = () if timetable.condition is None else timetable.condition.assets
+        produces = {task.id: task.options.produces for task in dag.tasks.values()}
+        store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces)
         return read_deployments(store, [dag.id])[0]
     finally:
         store.close()
@@ -91,7 +94,8 @@ def unpause(dag: str, *, home: Home | None = None) -> Deployed:
     The schedule then creates a run for the last missed tick; with catchup, for each missed tick.
     """
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
-        store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        store.deployments.set_paused(row.id, False, next_date(row, now), now.timestamp())
         return read_deployments(store, [row.id])[0]
 
 
@@ -102,10 +106,12 @@ def trigger(
     allow_unknown: bool = False,
     logical_date: datetime | None = None,
     cache: bool = True,
+    name: str | None = None,
     home: Home | None = None,
 ) -> Run:
     """Create a run of a deployed DAG, paused or not. A scheduler executes the run; see `live_scheduler`.
 
+    `name` is the id of the run (default: made from the time).
     `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
     without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
     unchanged. A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
@@ -120,7 +126,7 @@ def trigger(
             timetable = timetable_of(row)
             date = logical_date if logical_date.tzinfo else logical_date.replace(tzinfo=timetable.zone)
             start, end = timetable.data_interval(date.astimezone(UTC))
-        new = new_run(row, name=new_name(now), kind="manual", at=now, date=end, start=start)
+        new = new_run(row, name=name or new_name(now), kind="manual", at=now, date=end, start=start)
         made = replace(new, parameters=values, notes=notes, cache=cache)
         return read_runs(store, here, [store.create_run(made, instances_of(notebook))])[0]
 
@@ -128,7 +134,7 @@ def trigger(
 def _live(row: DagRow, before: DagRow | None, now: datetime) -> DagRow:
     same = before is not None and _schedule(before) == _schedule(row)
     if before is not None and same:
-        row = replace(row, deployed=before.deployed)
+        row = replace(row, deployed=before.deployed, events_since=before.events_since)
     return replace(row, next_date=next_date(row, now))
 
 
