@@ -20,7 +20,7 @@ RUNS = """async ([first, minutes, tasks, pictures]) => {
         bare.receive({ ...base, kind, run, task, source: [[['keyword', 'pass']]], inputs: [value], outputs: [value],
           attempts: [{ map_index: -1, try_number: 1, state: 'success', started: 1, ended: 2, error: '', notes: [] }],
           durations: [{ run: 'r1', state: 'success', duration: 1 }, { run: 'r2', state: 'success', duration: 2 }] })
-      if (kind === 'attempt') bare.receive({ ...asked, outputs: [html], log: 'a log', path: '' })
+      if (kind === 'attempt') bare.receive({ ...asked, outputs: [html], rendered: [], log: 'a log', path: '' })
       if (kind === 'value') bare.receive({ ...asked, outputs: [html] })
       if (kind === 'timeline')
         bare.receive({ kind, run, bars: [{ task: 'step_0', map_index: -1, try_number: 1, state: 'success', started: 1, ended: 2 }] })
