@@ -47,6 +47,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB207": ProblemKind("error", "a task depends on itself"),
     "NB208": ProblemKind("error", "a syntax error"),
     "NB209": ProblemKind("error", "ti.xcom_pull of a value that no task has"),
+    "NB210": ProblemKind("warning", "ti.xcom_pull of a task that has no result"),
     "NB301": ProblemKind("warning", "import * hides which names it sets"),
     "NB302": ProblemKind("warning", "code whose reads and writes the analysis cannot see"),
     "NB303": ProblemKind("warning", "setup seeds a global random generator"),
