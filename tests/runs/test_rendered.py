@@ -29,12 +29,14 @@ def test_rendered_texts_are_kept_with_masked_secrets(
         "Python('say', say, '{{ ds }} {{ params.region }} {{ ti.xcom_pull(\"one\") }}', "
         "where=['{{ var.value.bucket }}', '{{ conn.lake.host }} {{ conn.lake.password }}'])\n"
         "Python('fail', fail, 'day {{ ds_nodash }}')",
+        "%%task load --operator bash\necho \"{{ params.region }}\" {{ ti.xcom_pull('one') }} > /dev/null",
     )
     run = nbdag.run(path, parameters={"region": "a $(b) c"}, home=home)
     assert {task.id: task.state.value for task in run} == {
         "one": "success",
         "say": "success",
         "fail": "failed",
+        "load": "success",
     }, run.error
     day = runs.rendered(run, "say", home=home)["argument 1"][:10]
     assert runs.rendered(run, "say", home=home) == {
@@ -43,6 +45,7 @@ def test_rendered_texts_are_kept_with_masked_secrets(
     }
     assert runs.rendered(run, "fail", home=home) == {"argument 1": f"day {day.replace('-', '')}"}
     assert runs.rendered(run, "one", home=home) == {}
+    assert runs.rendered(run, "load", home=home) == {"the script": 'echo "a $(b) c" 5 > /dev/null'}
     shown = CliRunner().invoke(main, ["logs", "fail", "--rendered"])
     assert shown.output == f"# argument 1\nday {day.replace('-', '')}\n", shown.output
     assert "has rendered no template" in CliRunner().invoke(main, ["logs", "one", "--rendered"]).output
