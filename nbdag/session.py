@@ -73,7 +73,7 @@ class _File:
 
     cells: tuple[_DocumentCell, ...] = ()
     metadata: Mapping[str, Any] | None = None
-    saved: float = 0.0  # when the file was written, in seconds since the epoch
+    saved: float = 0.0  # modification time of the file, in seconds since the epoch
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:

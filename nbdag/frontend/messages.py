@@ -110,7 +110,7 @@ class InitialState(TypedDict):
 
 
 class Use(TypedDict):
-    """A name that one task writes and another task reads, and so the reason for an edge."""
+    """The reason for an edge: a name that one task writes and another task reads."""
 
     name: str
     read_cell: int

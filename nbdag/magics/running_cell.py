@@ -49,7 +49,7 @@ class RunningCell:
         return self._source
 
     def options_of(self, header_options: Mapping[str, Any]) -> TaskOptions:
-        """Return a task's options: those of its header, and the defaults from %dag."""
+        """Return a task's options: the options in its header, and the defaults from %dag."""
         return task_options(self.defaults, header_options)
 
     # IPython's events call the following methods.

@@ -138,7 +138,7 @@ class Deployments:
     ) -> list[RunRow] | None:
         """Record the runs that are due and the next date of the schedule, in one transaction.
 
-        Return the recorded runs, without those that already existed. Return None and record nothing if another process
+        Return the recorded runs, except runs that already existed. Return None and record nothing if another process
         has changed the deployment.
         """
         with self._database.writing() as connection:

@@ -50,7 +50,7 @@ class DagRow:
     digest: str  # digest of the notebook version that new runs use
     path: str  # the notebook's file at the time of the deployment
     cwd: str  # working directory of the tasks
-    deployed: float  # when the schedule became active
+    deployed: float  # time at which the schedule became active
     schedule: str | None
     tz: str = "UTC"
     start_date: float | None = None
@@ -77,7 +77,7 @@ class NewRun:
     interval_start: float
     interval_end: float
     kind: str = "manual"
-    output: str | None = None  # where the user wants a second copy of the report
+    output: str | None = None  # path to which the user wants a second copy of the report
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
     fail_fast: bool = False
@@ -164,7 +164,7 @@ class InstanceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRow:
-    """A task instance that holds slots of a pool."""
+    """A task instance that occupies slots of a pool."""
 
     number: int  # id of the run's record
     dag: str

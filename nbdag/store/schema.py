@@ -116,7 +116,7 @@ dags = Table(
     Column("digest", String(64)),  # digest of the notebook version that new runs use; NULL: the DAG is not deployed
     Column("path", Text),  # the notebook's file at the time of the deployment
     Column("cwd", Text),  # working directory of the tasks
-    Column("deployed", Double),  # when the schedule became active
+    Column("deployed", Double),  # time at which the schedule became active
     Column("schedule", Text),
     Column("tz", Text),
     Column("start_date", Double),
@@ -173,7 +173,7 @@ runs = Table(
     Column("interval_end", Double, nullable=False),
     Column("path", Text, nullable=False),  # the notebook's file when the run was created
     Column("cwd", Text, nullable=False),  # working directory of the tasks
-    Column("output", Text),  # where the user wants a second copy of the report
+    Column("output", Text),  # path to which the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
@@ -181,7 +181,7 @@ runs = Table(
     Column("cache", Boolean, nullable=False, server_default=true()),
     Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
     Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
-    Column("cancel_asked", Double),  # when a user asked to cancel the run
+    Column("cancel_asked", Double),  # time at which a user asked to cancel the run
     # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
     Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
@@ -291,8 +291,8 @@ backfills = Table(  # a backfill is unfinished as long as one of its runs is unf
     Column("id", Number, primary_key=True),
     Column("dag_id", Id, nullable=False, index=True),
     Column("created", Double, nullable=False),
-    Column("first", Double, nullable=False),  # first logical date
-    Column("last", Double, nullable=False),  # last logical date, inclusive
+    Column("first", Double, nullable=False),  # first logical date of the backfill
+    Column("last", Double, nullable=False),  # last logical date of the backfill, inclusive
     Column("backwards", Boolean, nullable=False),
     Column("max_active_runs", Integer, nullable=False),
 )

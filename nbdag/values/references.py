@@ -253,7 +253,7 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
         return
     try:
         stored = reload(digest)
-    except Exception:  # for example, the stored value was deleted
+    except Exception:  # loading can fail, for example because the stored value was deleted
         return
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits

@@ -384,7 +384,7 @@ def _ancestors(tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[s
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are left out."""
+    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are omitted."""
     position = {task: number for number, task in enumerate(tasks)}
     waiting = dict.fromkeys(tasks, 0)
     downstream: dict[str, list[str]] = defaultdict(list)

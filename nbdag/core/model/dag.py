@@ -18,13 +18,13 @@ from ..options.options import DagOptions, TaskOptions
 class CellKind(StrEnum):
     """The role of a cell in a headless run."""
 
-    PARAMETERS = "parameters"  # runs first in every task's kernel
-    SETUP = "setup"  # runs in every task's kernel, before the task
+    PARAMETERS = "parameters"  # a parameters cell, which runs first in every task's kernel
+    SETUP = "setup"  # a setup cell, which runs in every task's kernel before the task
     TASK = "task"
-    CONTROL = "control"  # contains only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag); does not run
+    CONTROL = "control"  # a cell with only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag), which does not run
     BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
-    SCRATCH = "scratch"  # does not run
-    PROSE = "prose"  # a markdown or raw cell
+    SCRATCH = "scratch"  # a code cell that does not run
+    PROSE = "prose"  # a markdown or raw cell, which does not run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,8 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     # For an instance of a mapped task; key: variable of --map; value: digest of the element.
     element: Mapping[str, str] = field(default_factory=dict)
-    expand: bool = False  # True: evaluate the --map expressions and save their elements, but do not run the cell
+    # Whether to evaluate the --map expressions and save their elements instead of running the cell.
+    expand: bool = False
     mark: str = ""  # attempt id in the environment of the attempt's processes, by which any scheduler finds them
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
     # Key: name that the task reads; value: names of the same object in tasks that would miss a hidden change of the
@@ -140,8 +141,9 @@ class Outcome:
     final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
     # Whether --when skipped the task with --short-circuit, so that all descendants are skipped too.
     short_circuit: bool = False
-    length: int | None = None  # after an expansion: the number of instances
-    elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
+    length: int | None = None  # number of instances, if the attempt evaluated --map
+    # For each instance, the digest of each variable's element, if the attempt evaluated --map.
+    elements: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

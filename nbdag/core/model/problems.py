@@ -77,7 +77,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB470": ProblemKind("warning", "two tasks used one file, and nothing ordered them"),
     "NB471": ProblemKind("warning", "files that were not checked, so a missing order would not be found"),
     "NB472": ProblemKind("warning", "sys.exit ended a task; the other tasks of the run continue"),
-    "NB473": ProblemKind("warning", "a stored value that holds a secret"),
+    "NB473": ProblemKind("warning", "a stored value that contains a secret"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
     "NB420": ProblemKind("warning", "a stored value that is too large to search for shared objects"),
     "NB421": ProblemKind("warning", "a stored set whose iteration order changes when it is loaded"),

@@ -89,7 +89,7 @@ def normalized(code: str) -> str:
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # for a cell magic, layout and comments may have a meaning
+        return "\n".join(lines[head:])  # not normalized: below a cell magic, layout and comments may have a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 

@@ -59,7 +59,7 @@ class RunView:
     dag_id: str
     logical_date: datetime | None  # logical date; None for a run without a date
     state: RunState
-    started: datetime | None = None  # when the run became running, from which its timeout is measured
+    started: datetime | None = None  # start of the run, from which the run's timeout is measured
     kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
     selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
 
@@ -285,7 +285,7 @@ class _TaskWalk:
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
-        self.times: list[datetime] = []  # when retries and polls are due
+        self.times: list[datetime] = []  # times at which retries and polls are due
         self.waits_for_past = False
         for task in dag.order:
             self._visit(task)

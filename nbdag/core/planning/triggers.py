@@ -21,7 +21,7 @@ from ..options.option_types import nearest
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of all upstream instances, and of those with each outcome."""
+    """The number of all upstream instances, and the number of instances with each outcome."""
 
     all: int
     success: int = 0

@@ -61,8 +61,8 @@ class Timetable:
 
     schedule: str | None  # the text of the schedule in the header; None: runs are created only on request
     zone: ZoneInfo
-    start: datetime | None  # in UTC; ticks before this moment create no run
-    end: datetime | None  # in UTC; ticks after this moment create no run
+    start: datetime | None  # start date, in UTC: earlier ticks create no run
+    end: datetime | None  # end date, in UTC: later ticks create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
     ticks: Ticks | None  # None for @once, for @continuous, and without a schedule
 

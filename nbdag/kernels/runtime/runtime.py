@@ -242,7 +242,7 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
     def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
-        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        """Store an element and return its digest; add a note if it is the first element that contains a secret."""
         saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
         for note in secret_notes(self._request, saved):
             notes.setdefault(name, note)

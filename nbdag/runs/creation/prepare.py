@@ -397,7 +397,7 @@ class _Plain:
         if depth > _MAX_DEPTH:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
-            raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
+            raise ParameterSizeError(self._name, f"contains more than {_MAX_VALUES:,} values")
         # Convert a number of numpy first, because some are also instances of float.
         scalar = getattr(value, "item", None)
         if scalar is not None and getattr(value, "ndim", None) == 0:
