@@ -15,7 +15,7 @@ A live notebook has `dag_run` with default values, so a cell that uses `dag_run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType, SimpleNamespace
@@ -160,6 +160,9 @@ class DagRun:
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # the parameters: defaults, and the values of the run
+    # For a run that new data started: the events of assets, the oldest first. Each has `asset`, `at` (an ISO date),
+    # `extra`, and, if a task produced the asset, `dag`, `run` and `task`.
+    asset_events: Sequence[Mapping[str, Any]] = ()
     # Only the values that the user gave for this run, for example with -p.
     conf: Mapping[str, Any] = field(default_factory=dict)
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
@@ -184,6 +187,7 @@ class DagRun:
         moment = known.setdefault("logical_date", datetime.now(UTC))
         known.setdefault("data_interval_start", moment)
         known.setdefault("data_interval_end", moment)
+        known["asset_events"] = tuple(known.get("asset_events", ()))
         given = dict(known.get("params", {}))
         for name in ("params", "conf"):
             known[name] = MappingProxyType(more.pop(name, given))
@@ -208,7 +212,7 @@ class DagRun:
 
     @property
     def run_type(self) -> str:
-        """How the run was created: scheduled, manual, backfill or interactive."""
+        """How the run was created: scheduled, manual, backfill, asset or interactive."""
         return self.run_id.partition("__")[0]
 
     @property

@@ -4,7 +4,8 @@ Papermill loads `DagEngine` through an entry point while papermill itself is bei
 nothing heavy, and must not import papermill, whose import is incomplete at that moment. An engine consists of three
 class methods.
 
-A parameter that the notebook does not have is passed with a warning, as papermill does; `nbdag run` rejects it.
+As with `nbdag run`, a parameter that the notebook does not have is an error, and so is a value that breaks a rule of
+the parameters cell.
 """
 
 from __future__ import annotations
@@ -46,7 +47,6 @@ class DagEngine:
             run = runs.run(
                 source,
                 parameters=parameters,
-                allow_unknown=True,  # allowed, because papermill itself warns about an unknown parameter and passes it
                 output=_local(output_path),
                 overwrite=True,
                 cwd=Path.cwd(),

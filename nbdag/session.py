@@ -180,6 +180,13 @@ class Session:
         dag = self._read(document)
         return dag, _marks(dag, document)
 
+    def has_run(self, task: str) -> bool:
+        """Return whether the cell of a task has run in this kernel without an error."""
+        return any(
+            ran.state == TaskState.SUCCESS and (_task(ran.source)[0] == task or _builds(ran, task))
+            for ran in self._ran.values()
+        )
+
     def _read(self, document: Sequence[_DocumentCell]) -> Dag:
         path, file = self.path, self._file[2]
         cells = tuple(RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document)
@@ -356,6 +363,10 @@ def _task(source: str) -> tuple[str | None, str]:
         read = None
     name = "%%dag" if read is not None and read.builds else read.name if read and read.kind == "task" else None
     return name, body.strip()
+
+
+def _builds(ran: CellRun, task: str) -> bool:
+    return any(_task(each.source)[0] == task for each in ran.built or ())
 
 
 def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:

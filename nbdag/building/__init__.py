@@ -95,14 +95,14 @@ def build(
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
         return BuiltNotebook(source=source, text=source, dag=dag)
-    parameter_types.reject_text(dag.parameters, parameters or {})
-    parameters = without_secrets(parameters or {}, secret_parameters(dag))
+    values = parameter_types.resolve(dag.parameter_schemas, dag.parameters, parameters or {})
+    values = without_secrets(values, secret_parameters(dag))
     blocking, printed = _blocking(dag), ""
     if not blocking:
         from .process import BuildError, run_bodies  # imported here because most notebooks need no process
 
         try:
-            answer = run_bodies(_steps(dag, parameters), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
+            answer = run_bodies(_steps(dag, values), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
         except BuildError as error:
             blocking, printed = [_problem(dag, error)], error.printed
         else:
@@ -147,7 +147,9 @@ def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the process executes, in order: parameters, needed setup cells, and the code of %%dag cells."""
     needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
-    steps.append({"parameters": dict(parameters)})
+    values = parameter_types.kernel_values(dag.parameter_schemas, parameters)
+    code = {name: value.code for name, value in values.items() if isinstance(value, parameter_types.KernelCode)}
+    steps.append({"parameters": values, "code": code})
     later = [*(cell for cell in needed if cell.kind is CellKind.SETUP), *_builders(dag)]
     return steps + [_step(cell) for cell in sorted(later, key=lambda cell: cell.index)]
 

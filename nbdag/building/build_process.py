@@ -78,6 +78,8 @@ def _built(
                 shell.user_ns.update(resolved(step["parameters"]))
             except NbdagError as unknown:
                 raise _Failed(0, 1, str(unknown), "") from unknown
+            for name, code in step["code"].items():
+                shell.user_ns[name] = eval(code, shell.user_ns)
         elif step["builds"]:
             cells, warned = _body(shell, step["cell"], step["code"])
             found.append(cells)

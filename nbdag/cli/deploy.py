@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from .. import runs
+from ..core.model.text import join_names
+from ..core.schedule.assets import is_condition, label
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems, read_notebook
@@ -217,10 +219,15 @@ def _when(dag: runs.Deployed) -> str:
         return "on demand"
     if dag.paused:
         return f"schedule {dag.schedule!r}, paused"
+    if dag.next_run is None and is_condition(dag.schedule):
+        waits = join_names([label(each) for each in runs.waits_for(dag.id)])
+        return f"schedule {dag.schedule!r}, waits for a new version of {waits}"
     return f"schedule {dag.schedule!r}, {'' if _is_due(dag) else 'next run '}{_next(dag) or 'never'}"
 
 
 def _next(dag: runs.Deployed) -> str:
+    if dag.next_run is None and dag.schedule is not None and is_condition(dag.schedule):
+        return "on new data"
     return f"due now (tick of {_moment(dag.next_run)})" if _is_due(dag) else _moment(dag.next_run)
 
 

@@ -118,6 +118,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
         ("nbdag logs train", "the log of train's last attempt in the latest run"),
         ("nbdag logs latest train -f", "print the log while the task writes it"),
         ("nbdag logs latest train --try 1", "the log of the first attempt"),
+        ("nbdag logs load --rendered", "the script or SQL of load, with its templates rendered"),
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
@@ -132,7 +133,10 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.option("--index", type=INDEX, metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
-def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
+@click.option("--rendered", is_flag=True, help="Print the texts of the task with their templates rendered instead.")
+def logs(
+    words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool, rendered: bool
+) -> None:
     """Print the output and the traceback of a task.
 
     RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
@@ -142,7 +146,14 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
     run, task = words if len(words) == 2 else ("latest", words[0])
     found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
-    if follow:
+    if rendered:
+        texts = api.rendered(found, task, try_number, map_index)
+        if not texts:
+            raise click.ClickException(f"task {task} of run {found.id} has rendered no template")
+        for name, text in texts.items():
+            click.echo(click.style(f"# {name}", bold=True))
+            click.echo(text)
+    elif follow:
         _follow_log(found, task, try_number, map_index)
     else:
         _copy(api.logs(found, task, try_number, map_index), 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..core.model.job import Key
 from ..home import Home
-from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs
+from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs, rendered_in
 from . import outputs
 from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDuration, RunMessage, TimelineMessage
 from .status import attempt_state, run_statuses, run_summary
@@ -77,6 +77,7 @@ class History:
             "map_index": map_index,
             "try_number": try_number,
             "outputs": outputs.attempt_outputs(path),
+            "rendered": [[name, text] for name, text in rendered_in(path).items()],
             "log": outputs.log_tail(logs(found, task, try_number, map_index)),
             "path": str(path),
         }

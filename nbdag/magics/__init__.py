@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .. import operators, secrets
-from ..context import DagRun
+from ..context import set_current
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
 from ..kernels.runtime.tracebacks import show_headers
@@ -23,6 +23,7 @@ from .builder import Builder
 from .commands import run_command
 from .completion import matcher
 from .graph_display import GraphDisplay, mimebundle
+from .live_context import LiveTask, live_run
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
@@ -116,7 +117,8 @@ class _Extension:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.session = session = Session(notebook=lambda: notebook_path(shell.user_ns))
-        self.running = RunningCell(shell, session)
+        self.task = LiveTask(session, shell.user_ns)
+        self.running = RunningCell(shell, session, self.task)
         self.display = GraphDisplay(shell, session)
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
@@ -138,8 +140,10 @@ class _Extension:
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
         self.session.record_earlier(shell.history_manager.input_hist_raw[1:])
+        run = live_run(self.session, shell.user_ns, self.task)
+        set_current(run)
         if "dag_run" not in shell.user_ns:
-            shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
+            shell.push({"dag_run": run}, interactive=False)
 
     def unload(self) -> None:
         shell = self.shell
@@ -153,6 +157,7 @@ class _Extension:
         shell.Completer.custom_matchers.remove(self.matcher)
         self.hide_headers()
         self.display.close()
+        set_current(None)
         delattr(shell, _ATTRIBUTE)
 
     def before_cell(self, info: Any) -> None:

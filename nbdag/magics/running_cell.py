@@ -25,6 +25,7 @@ from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, evaluate
 from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
+from .live_context import LiveTask
 
 _MISSING: Any = object()  # stands for the value of a name that is not set
 
@@ -32,9 +33,10 @@ _MISSING: Any = object()  # stands for the value of a name that is not set
 class RunningCell:
     """The cell that a kernel is running. The code that `transform` generates calls the methods of this class."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, task: LiveTask) -> None:
         self.shell = shell
         self.session = session
+        self.task = task
         self.defaults: Mapping[str, Any] = {}  # defaults for all tasks, from the latest %dag
         self.options = TaskOptions()  # options of the running cell's task
         self._source = ""  # text of the running cell
@@ -62,6 +64,7 @@ class RunningCell:
 
     def end(self, error: BaseException | None) -> None:
         """Record the outcome of the cell in the session."""
+        self.task.end()
         if self._invalid_header:
             self.session.discard()
         elif error is not None:
@@ -76,6 +79,8 @@ class RunningCell:
     def set_header(self, header: Header) -> None:
         """Set the options of the running cell from its header."""
         self.options = self.options_of(header.options)
+        if header.kind == "task" and header.name is not None:
+            self.task.begin(header.name)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
         """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""

@@ -1,4 +1,4 @@
-"""Find the runs that a scheduler must execute next: runs that are due by a schedule, and queued runs.
+"""Find the runs that a scheduler must execute next: runs that a schedule or new data makes due, and queued runs.
 
 Two schedulers never create the same run twice: one transaction records the run of a tick and the schedule's next date,
 and the run's id contains the tick. After missed ticks, at most as many runs are created as may run at once, so a year
@@ -8,7 +8,7 @@ of missed ticks does not fill the queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -17,10 +17,13 @@ from zoneinfo import ZoneInfo
 
 from ..core.model.dag import Dag
 from ..core.model.states import RunState
+from ..core.model.text import join_names
 from ..core.planning.pools import runs_to_start
+from ..core.schedule.assets import label
 from ..core.schedule.timetable import Timetable
 from ..errors import NbdagError
-from ..store.rows import DagRow, NewInstance, NewRun, RunRow
+from ..store.rows import AssetEvent, DagRow, NewInstance, NewRun, RunRow
+from .file_assets import WatchedFiles
 from .run_step import new_instance, run_view, utc_datetime
 
 if TYPE_CHECKING:
@@ -57,13 +60,18 @@ class DueRuns:
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
+        self._files = WatchedFiles()
         # Key: (DAG, digest) of a run that could not be created; value: time of the next try.
         self._retries: dict[tuple[str, str], datetime] = {}
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
         """Return the runs to own now, and the latest time of the next poll, or None if no further poll is needed."""
         self._create_due(now)
-        return self._due_or_running(scheduler, owned), self._wake(now)
+        watched = self._create_for_assets(now)
+        wake = self._wake(now)
+        if watched:
+            wake = min(wake or watched, watched)
+        return self._due_or_running(scheduler, owned), wake
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [at for at in self._retries.values() if at > now]
@@ -83,6 +91,37 @@ class DueRuns:
             except NbdagError as error:
                 self._retries[key] = now + timedelta(seconds=RETRY_INTERVAL)
                 self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
+
+    def _create_for_assets(self, now: datetime) -> datetime | None:
+        """Create the runs that new events of assets make due; return when to look at watched files next."""
+        needed = self._store.assets.needed()
+        if not needed:
+            return None
+        watched = self._files.poll(self._store, needed, now)
+        for dag, events in self._store.assets.unused().items():
+            row = self._store.deployments.get(dag)
+            if row is None or self._retries.get((dag, row.digest), now) > now:
+                continue
+            condition = timetable_of(row).condition
+            if condition is None or not condition.met({each.asset for each in events}):
+                continue
+            try:
+                self._create_for(row, events, now)
+                self._retries.pop((dag, row.digest), None)
+            except NbdagError as error:
+                self._retries[dag, row.digest] = now + timedelta(seconds=RETRY_INTERVAL)
+                self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", dag, "")
+        return watched
+
+    def _create_for(self, row: DagRow, events: Sequence[AssetEvent], now: datetime) -> None:
+        """Create a run that consumes these events. Its data interval spans them; its date is that of the last one."""
+        first, last = (utc_datetime(each.at) for each in (events[0], events[-1]))
+        new = new_run(row, name=scheduled_name(now, "asset"), kind="asset", at=now, date=last, start=first)
+        new = replace(new, events=tuple(each.to_dict() for each in events))
+        run = self._store.assets.create_run(new, instances_of(self._read(row)), events)
+        if run is not None:
+            names = join_names(list(dict.fromkeys(label(each.asset) for each in events)))
+            self._report(f"is due, since there is new data: {names}", row.id, run.name)
 
     def _create(self, row: DagRow, now: datetime) -> None:
         """Create the due runs of a DAG, but at most as many as may run at once; later calls create the others."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.dataflow.file_order import conflicts_of_run
 from ..core.model.dag import Dag
@@ -24,7 +24,8 @@ from ..core.planning.assemble import StoredOutputs
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
-from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
+from ..core.schedule.assets import DAG_PREFIX
+from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -128,6 +129,7 @@ class RunStep:
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
         self.notes: list[Note] = []  # notes about the run as a whole
+        self.asset_events: list[AssetEvent] = []
         self._messages: dict[InstanceKey, str] = {}
 
     # Results
@@ -146,6 +148,7 @@ class RunStep:
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._apply_result(key, instance, result)
+                self._record_assets(instance, result)
 
     def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
@@ -182,6 +185,21 @@ class RunStep:
                     wait = f"next try in {write_duration(round(retry.timestamp() - result.ended))}"
                     message = f"{result.error} ({wait})" if result.error else wait
                     self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
+
+    def _record_assets(self, instance: InstanceRow, result: Result) -> None:
+        """Record a new version of each asset that a task produced, if the task has succeeded."""
+        left = self.instances.get((instance.task, instance.map_index))  # None: it was replaced by its instances
+        if left is None or left.state is not TaskState.SUCCESS:
+            return
+        for asset in self.run.dag.tasks[instance.task].options.produces:
+            extra = result.assets.get(asset, {})
+            self.asset_events.append(self._asset_event(asset, result.ended, extra, instance.task, instance.map_index))
+
+    def _asset_event(
+        self, asset: str, at: float, extra: Mapping[str, Any], task: str | None = None, map_index: int | None = None
+    ) -> AssetEvent:
+        row = self.row
+        return AssetEvent(asset=asset, at=at, extra=extra, dag=row.dag, run=row.name, task=task, map_index=map_index)
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
@@ -235,6 +253,8 @@ class RunStep:
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._failure_reason())
+            if verdict is RunState.SUCCESS and self.row.tasks is None:
+                self.asset_events.append(self._asset_event(DAG_PREFIX + self.row.dag, now, {}))
 
     def _planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
         known = self.run.planned.get(key)
@@ -374,6 +394,7 @@ class RunStep:
             added=self.added,
             dropped=self.dropped,
             notes=self.notes,
+            events=self.asset_events,
             pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,

@@ -397,6 +397,7 @@ class Scheduler:
                 "data_interval_start": utc_datetime(row.interval_start).isoformat(),
                 "data_interval_end": utc_datetime(row.interval_end).isoformat(),
                 "params": dict(row.parameters),
+                "asset_events": list(row.events or ()),
             },
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, sel
 
 from ..core.model.states import RunState
 from . import schema as t
+from .assets import set_needs
 from .database import Database
 from .inserts import add_runs, existing_names, record_version
 from .mapping import from_row, to_row
@@ -37,23 +38,42 @@ class Deployments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, dag: DagRow, now: float) -> None:
-        """Record that a version of a notebook is deployed."""
+    def put(
+        self,
+        dag: DagRow,
+        now: float,
+        *,
+        needs: Collection[str] = (),
+        produces: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """Record that a version of a notebook is deployed.
+
+        `needs` are the assets in its schedule; `produces` are those of its tasks (task → assets).
+        """
         values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
             record_version(connection, dag.id, dag.digest, now)
+            set_needs(connection, dag.id, needs, produces or {})
 
     def remove(self, dag: str) -> None:
         """Record that a DAG is no longer deployed; its runs are kept."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
+            set_needs(connection, dag, (), {})
 
-    def set_paused(self, dag: str, paused: bool, next_date: float | None) -> None:
-        """Set whether the schedule of a DAG is paused, and the date of its next run."""
+    def set_paused(self, dag: str, paused: bool, next_date: float | None, now: float | None = None) -> None:
+        """Set whether the schedule of a DAG is paused, and the date of its next run.
+
+        Events of assets before `now` start no run of an unpaused DAG: as in Airflow, those that arrive while it is
+        paused do not count.
+        """
+        values: dict[str, Any] = {"paused": paused, "next_date": next_date}
+        if now is not None and not paused:
+            values["events_since"] = case((t.dags.c.events_since.is_not(None), now))
         with self._database.writing() as connection:
-            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(paused=paused, next_date=next_date))
+            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(values))
 
     def get(self, dag: str) -> DagRow | None:
         """Return a deployed notebook, or None if the DAG is not deployed."""

@@ -16,7 +16,7 @@ from sqlalchemy import BindParameter, Column, Row, bindparam
 
 from ..core.model.job import Note, StoredOutput
 from . import schema as t
-from .rows import AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
+from .rows import AssetEvent, AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
 
 _R = TypeVar("_R")
 _NEW = "new_"  # prefix of the parameters of an update, because SQLAlchemy reserves the column names themselves
@@ -30,6 +30,7 @@ READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     RunRow: ([*t.runs.c], frozenset()),
     InstanceRow: ([*t.instances.c], frozenset({"run_id"})),
     AttemptRow: (_ATTEMPTS, frozenset({"cache_key"})),
+    AssetEvent: ([*t.asset_events.c], frozenset()),
     BackfillRow: ([*t.backfills.c], frozenset({"created", "first", "last"})),
     StoredOutput: ([*t.outputs.c], frozenset({"instance_id", "try_number"})),
     Note: ([*t.notes.c], frozenset({"id", "run_id", "instance_id", "try_number"})),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ..core.model.job import Note, Result, StoredOutput
@@ -60,6 +61,7 @@ class DagRow:
     max_active_runs: int = 16
     paused: bool = False
     last_date: float | None = None  # logical date of the last scheduled run
+    events_since: float | None = None  # earlier events of assets start no run; None: the schedule waits for no asset
     next_date: float | None = None  # earliest time at which the next run may be due; None: no run will be due
 
 
@@ -79,6 +81,7 @@ class NewRun:
     kind: str = "manual"
     output: str | None = None  # path to which the user wants a second copy of the report
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
     fail_fast: bool = False
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
@@ -115,6 +118,7 @@ class RunRow:
     parameters: Mapping[str, Any]
     tasks: tuple[str, ...] | None
     fail_fast: bool
+    events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     cancel_asked: float | None = field(metadata=UPDATED)
     scheduler: str | None = field(metadata=stored_as("scheduler_id", updated=True))
     revision: int
@@ -205,6 +209,30 @@ class BackfillRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssetEvent:
+    """A new version of an asset."""
+
+    asset: str
+    at: float
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what the producer recorded about the new version
+    dag: str | None = field(default=None, metadata=stored_as("dag_id"))  # None: a person or a watched file
+    run: str | None = None
+    task: str | None = None  # None: the whole run
+    map_index: int | None = None
+    id: int = 0  # 0: not recorded yet
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON, without fields that are None; `at` is an ISO date."""
+        known = {name: getattr(self, name) for name in ("dag", "run", "task", "map_index")}
+        return {
+            "asset": self.asset,
+            "at": datetime.fromtimestamp(self.at, UTC).isoformat(),
+            "extra": dict(self.extra),
+            **{name: value for name, value in known.items() if value is not None},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CachedOutcome:
     """The outcome of a successful attempt, which another attempt may take."""
 
@@ -240,6 +268,7 @@ class Change:
     built: bool = False
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
+    events: Sequence[AssetEvent] = ()  # new versions of assets
     # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0008"  # revision of the newest migration
+HEAD = "0009"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -126,6 +126,7 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of the last scheduled run
+    Column("events_since", Double),  # earlier events of assets start no run; NULL: the schedule waits for no asset
     Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
 )
 
@@ -175,6 +176,7 @@ runs = Table(
     Column("cwd", Text, nullable=False),  # working directory of the tasks
     Column("output", Text),  # path to which the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
+    Column("events", JsonTuple),  # for a run that assets started: their events, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
     # Whether tasks with --cache may take earlier outcomes.
@@ -276,6 +278,45 @@ files = Table(
     Column("try_number", Integer, primary_key=True),
     Column("uses", JsonTuple, nullable=False),  # a list of (path, letters): core.model.job.FileUse
     ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+asset_events = Table(  # an event is a new version of an asset
+    "asset_events",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("extra", JsonMapping),  # what the producer recorded about the new version
+    # The task that produced it; NULL: a person or a watched file did. A whole run has no task.
+    Column("dag_id", Id),
+    Column("run", Id),
+    Column("task", Id),
+    Column("map_index", Integer),
+    Index(None, "asset", "at"),
+)
+
+asset_uses = Table(  # an event starts at most one run of each DAG
+    "asset_uses",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("event_id", Number, ForeignKey("asset_events.id", ondelete="CASCADE"), primary_key=True),
+    Column("run", Id, nullable=False),  # id of the run that the event started
+)
+
+asset_needs = Table(  # the assets in the schedules of deployed DAGs
+    "asset_needs",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Index(None, "asset"),
+)
+
+asset_producers = Table(  # the assets that tasks of deployed DAGs produce
+    "asset_producers",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("task", Id, primary_key=True),
+    Column("asset", Text, primary_key=True),
 )
 
 pools = Table(

@@ -16,6 +16,7 @@ from ..core.model.job import FilesOfAttempt, FileUse, Note, StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
 from ..core.planning.pools import INFINITE
 from . import schema as t
+from .assets import Assets, add_events
 from .backfills import Backfills
 from .database import Database
 from .deployments import Deployments, has_room
@@ -40,6 +41,7 @@ class Store:
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
         self.backfills = Backfills(database)
+        self.assets = Assets(database)
         self.maintenance = Maintenance(database)
 
     @property
@@ -188,6 +190,7 @@ class Store:
             if (change.begun or change.resumed) and not _fits(connection, change):
                 connection.rollback()
                 return None
+            add_events(connection, change.events)
             if change.notes:
                 connection.execute(insert(t.notes), [note_values(run.id, note) for note in change.notes])
             return add_instances(connection, [(run.id, each) for each in change.added])

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..context import DagRun, PulledValues, set_current
+from ..core.cells.parameter_types import KernelCode
 from ..core.model.job import CANCELLED, PUSHED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
@@ -146,6 +147,9 @@ class InProcessExecutor:
             for code in job.parameter_cells:
                 exec(code, names)
             names |= resolved(job.parameters)
+            names |= {
+                name: eval(value.code, names) for name, value in job.parameters.items() if isinstance(value, KernelCode)
+            }
             for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
                 exec(code, names)
         params.update((name, names[name]) for name in job.context.get("parameter_names", ()) if name in names)

@@ -17,6 +17,7 @@ from ..cells.source import Python, SyntaxProblem
 from ..model.dag import Cell, CellKind, Dag, Place, Problem
 from ..model.problems import problem
 from ..model.text import join_names
+from ..schedule import assets
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, parse
 
@@ -394,6 +395,25 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return a hint with the nearest of these names, or "" if no name is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def asset_problems(dag: Dag) -> Iterator[Problem]:
+    """Yield an error for each asset that starts the pipeline which produces it, as the runs would never end."""
+    schedule = dag.options.schedule
+    produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
+    if not schedule or not assets.is_condition(schedule):
+        return
+    for asset in assets.parse(schedule)[0].assets:
+        if asset in produced or asset == assets.DAG_PREFIX + dag.id:
+            task = produced.get(asset)
+            name, by = assets.label(asset), f"task {task.id} produces" if task else "each run of this pipeline creates"
+            yield problem(
+                "NB320",
+                f"the schedule waits for {name}, of which {by} a new version, so each run would start another",
+                hint="remove it from --schedule" + (" or from --produces" if task else ""),
+                task=None if task is None else task.id,
+                place=None if task is None else Place(cell=task.cell, line=1),
+            )
 
 
 def cache_problems(dag: Dag) -> Iterator[Problem]:

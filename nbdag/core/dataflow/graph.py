@@ -20,15 +20,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
+from ..cells.parameter_schema import read_parameters
+from ..cells.parameter_types import RuleError, check_value, unknown_keywords
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .diagnostics import Diagnostics, cache_problems, nearest
+from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
 from .pulls import Pulls
@@ -108,6 +111,8 @@ def _build(
         path = _cycle(set(tasks) - set(order), ordered)
         found.append(_cycle_problem(path, edges, tasks))
         order = ()
+    defaults, schemas, wrong = _parameters(cells, parsed) if language == "python" else ({}, {}, [])
+    found += wrong
     dag = Dag(
         id=dag_id,
         options=options,
@@ -116,13 +121,14 @@ def _build(
         edges=tuple(ordered),
         problems=tuple(dict.fromkeys(found)),
         order=order,
-        parameters=_parameters(cells, parsed) if language == "python" else {},
+        parameters=defaults,
+        parameter_schemas=schemas,
         language=language,
         kernel_name=kernel_name,
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
+    return replace(dag, problems=(*dag.problems, *cache_problems(dag), *asset_problems(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]
@@ -436,20 +442,33 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     return problem("NB202", message, hint=hint, task=path[0], place=place)
 
 
-def _parameters(cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, str]:
-    """Return the names that the parameters cells set, with the source of their last defaults."""
-    found: dict[str, str] = {}
+def _parameters(
+    cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]
+) -> tuple[dict[str, str], dict[str, Mapping[str, Any]], list[Problem]]:
+    """Return the names that the parameters cells set, with their defaults and schemas, and problems with these."""
+    defaults: dict[str, str] = {}
+    schemas: dict[str, Mapping[str, Any]] = {}
+    problems = []
     for cell in cells:
         if cell.kind is not CellKind.PARAMETERS:
             continue
         python = parse(cell, parsed)
-        for statement in python.tree.body if isinstance(python, Python) else ():
-            match statement:
-                case ast.Assign(targets=targets, value=value):
-                    names = [each.id for each in targets if isinstance(each, ast.Name)]
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    names = [name]
-                case _:
-                    continue
-            found |= dict.fromkeys(names, ast.unparse(value))
-    return found
+        found = read_parameters(python.tree, cell.code) if isinstance(python, Python) else {}
+        for name, each in found.items():
+            schema: Mapping[str, Any] = each.schema
+            if name in schemas and not each.declared:  # a cell that papermill has injected sets the value alone
+                schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
+            defaults[name], schemas[name] = each.default, schema
+            place = cell.at(each.line)
+            for keyword in unknown_keywords(schema):
+                message = f"nbdag does not check {keyword!r} of the parameter {name}"
+                problems.append(problem("NB119", message, hint="check it in the cell that uses it", place=place))
+            if "default" not in schema or schema["default"] is None:
+                continue
+            try:
+                check_value(schema, schema["default"])
+            except RuleError as broken:
+                message = f"the default of the parameter {name}{broken.path} {broken.why}"
+                hint = broken.hint or "change the default, or the rule"
+                problems.append(problem("NB118", message, hint=hint, place=place))
+    return defaults, schemas, problems

@@ -279,8 +279,13 @@ def _read_zone(text: str) -> str:
 
 
 def _span_of_schedule(words: Sequence[Word]) -> int:
-    """Return how many of the words form a schedule, so that `0 6 * * *` and `every 15m` need no quotes."""
+    """Return how many of the words form a schedule.
+
+    So `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes.
+    """
     first = words[0].raw
+    if first.lower() in ("on", "after"):
+        return next((n for n, word in enumerate(words) if word.is_option), len(words))
     wanted = 2 if first == "every" else 5 if re.fullmatch(r"[0-9*][0-9*/,-]*", first) else 1
     return wanted if len(words) >= wanted else 1
 
@@ -288,6 +293,21 @@ def _span_of_schedule(words: Sequence[Word]) -> int:
 def _read_text(text: str) -> str:
     if not text:
         raise ValueError("is empty; write a text")
+    return text
+
+
+SCHEDULE_WORDS = ("on", "after", "and", "or", "at")  # words of a schedule that waits for assets
+_MAX_ASSET = 1000  # characters
+
+
+def read_asset(text: str) -> str:
+    """Return the name of an asset. Raise `ValueError` if a schedule could not contain it."""
+    if re.fullmatch(r"[^\s()]+", text) is None or not text.isprintable():
+        raise ValueError("is not the name of an asset; write a URL or a word without blanks and parentheses")
+    if text.lower() in SCHEDULE_WORDS:
+        raise ValueError(f"is a word of schedules; write another name, such as {text}-data")
+    if len(text) > _MAX_ASSET:
+        raise ValueError(f"is longer than {_MAX_ASSET} characters; write a shorter name")
     return text
 
 
@@ -305,6 +325,7 @@ def _read_recipient(text: str) -> str:
 FLAG = Kind(metavar="", read=str, flag=True)
 TEXT = Kind(metavar="TEXT", read=_read_text)
 TEXTS = Kind(metavar="URL", read=_read_recipient, many=True)
+ASSETS = Kind(metavar="ASSET…", read=read_asset, many=True)
 TAGS = Kind(metavar="TAG…", read=_read_text, many=True, commas=True)
 DURATION = Kind(metavar="TIME", read=read_duration, write=write_duration)
 POSITIVE_DURATION = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration)

@@ -59,6 +59,7 @@ def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
 _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping (headless runs)", "Description"
 _SENSOR = "Sensors (headless runs)"
+_ASSETS = "Assets (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -221,6 +222,15 @@ class TaskOptions:
     reschedule: bool = _option(
         False, option_types.FLAG, _SENSOR, "free the slot between two polls", affects_result=False
     )
+    produces: tuple[str, ...] = _option(
+        (),
+        option_types.ASSETS,
+        _ASSETS,
+        "assets, such as s3://lake/orders, that have a new version when the task succeeds; starts the pipelines whose "
+        "--schedule names them (a result that --cache reuses is no new version)",
+        affects_result=False,
+        per_task=True,
+    )
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
@@ -234,7 +244,8 @@ class DagOptions:
         None,
         option_types.SCHEDULE,
         _SCHEDULE,
-        "cron expression, preset such as @daily or @once, 'every 15m'; default none (runs only on request)",
+        "cron expression, preset such as @daily or @once, 'every 15m', 'on s3://lake/orders' (also with and, or, "
+        "or at 06:00), 'after OTHER_DAG'; default none (runs only on request)",
     )
     # `header.dag_options` returns aware dates, in the time zone `tz`.
     start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field

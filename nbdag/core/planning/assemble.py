@@ -14,6 +14,7 @@ from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
+from ..cells.parameter_types import kernel_values
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
@@ -66,7 +67,7 @@ def assemble(
         inputs=inputs(dag, task, outputs_of),
         pulled=pulled_inputs(dag, task, outputs_of),
         pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
-        parameters=dict(parameters or {}),
+        parameters=kernel_values(dag.parameter_schemas, parameters or {}),
         element=dict(element or {}),
         expand=expand,
         mark=mark,

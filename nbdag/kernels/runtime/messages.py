@@ -8,6 +8,7 @@ special MIME type, which the worker removes from the notebook.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -123,6 +124,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+        assets=json.loads(mask(json.dumps(outcome.assets))) if outcome.assets else {},
     )
 
 

@@ -26,6 +26,7 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
+from ...asset_facts import the_produced
 from ...context import DagRun, PulledValues, set_current
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
@@ -98,6 +99,7 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
+        the_produced.declared = request.options.produces
         # The run's parameters; defaults are added when the parameters cell has run.
         self._params: dict[str, Any] = dict(request.context.get("params", {}))
         self._conf: dict[str, Any] = dict(self._params)
@@ -327,7 +329,8 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = masked_outcome(replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes)))
+        notes = (*outcome.notes, *self._files.notes)
+        outcome = masked_outcome(replace(outcome, files=files, notes=notes, assets=the_produced.extra))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 

@@ -33,6 +33,7 @@ from ..forkserver.child import ChildContext, Streams  # noqa: E402
 from ..forkserver.server_spec import ServerSpec  # noqa: E402
 from ..jupyter.manager import TaskKernelManager  # noqa: E402
 from .attempt import Attempt  # noqa: E402
+from .injected_parameters import register_translator  # noqa: E402
 
 GRACE = 20.0  # time limit in seconds for a terminated attempt to write its notebook
 
@@ -64,6 +65,7 @@ def main() -> int:
 def _serve(folder: Path) -> int:
     for name in ("papermill", "traitlets"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    register_translator()
     connection = socket.socket(fileno=os.dup(0))
     with connection, Path(os.devnull).open("rb") as nothing:
         # Replaced, because the kernel inherits descriptor 0 and must not keep the connection open.

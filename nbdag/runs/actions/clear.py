@@ -24,10 +24,11 @@ from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
+from ..creation.prepare import record_parameters
 from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import pinned_text, run_dag
+from ..queries.pinned import pinned_dag, pinned_text, run_dag
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
@@ -100,6 +101,9 @@ def clear(
         if deployed:
             source = _deployed(store, row.dag)
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
+            before = pinned_dag(here, row.digest, row.path).parameters
+            lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
+            record_parameters(dag, lost)  # they were checked by the rules of the notebook that the run has had
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)

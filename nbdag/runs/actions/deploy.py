@@ -62,8 +62,11 @@ def deploy(
             max_active_runs=options.max_active_runs,
             paused=before is not None and before.paused,
             last_date=None if before is None else before.last_date,
+            events_since=None if timetable.condition is None else now.timestamp(),
         )
-        store.deployments.put(_live(row, before, now), now.timestamp())
+        needs = () if timetable.condition is None else timetable.condition.assets
+        produces = {task.id: task.options.produces for task in dag.tasks.values()}
+        store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces)
         return read_deployments(store, [dag.id])[0]
     finally:
         store.close()
@@ -91,7 +94,8 @@ def unpause(dag: str, *, home: Home | None = None) -> Deployed:
     The schedule then creates a run for the last missed tick; with catchup, for each missed tick.
     """
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
-        store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        store.deployments.set_paused(row.id, False, next_date(row, now), now.timestamp())
         return read_deployments(store, [row.id])[0]
 
 
@@ -128,7 +132,7 @@ def trigger(
 def _live(row: DagRow, before: DagRow | None, now: datetime) -> DagRow:
     same = before is not None and _schedule(before) == _schedule(row)
     if before is not None and same:
-        row = replace(row, deployed=before.deployed)
+        row = replace(row, deployed=before.deployed, events_since=before.events_since)
     return replace(row, next_date=next_date(row, now))
 
 

@@ -39,7 +39,10 @@ class Cleaned:
 
 
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files."""
+    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files.
+
+    If there is such a run, events of assets that are older are deleted too.
+    """
     here = the_home(home)
     with open_recovered_store(here) as store:
         if store is None:
@@ -84,6 +87,7 @@ def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
     if rows and not dry_run:
         deleted = set(store.maintenance.delete_runs([row.id for row in rows]))
         rows = [row for row in rows if row.id in deleted]
+        store.assets.delete_before(time.time() - keep)
         store.maintenance.compact()
     return rows
 

@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -269,15 +270,15 @@ def record_parameters(
     """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
 
     `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
-    unless unknown ones are allowed, `ParameterTypeError`, and `SecretParameterError`.
+    unless unknown ones are allowed, `ParameterRuleError`, `ParameterTypeError`, and `SecretParameterError`.
     """
     plain = plain_parameters(said)
     for name in plain:
         if name not in dag.parameters and not allow_unknown:
             raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
-    parameter_types.reject_text(dag.parameters, plain)
-    notes = tuple(_doubtful_parameters(dag, plain))
-    return without_secrets(plain, secret_parameters(dag), stays_here=stays_here), notes
+    checked = parameter_types.resolve(dag.parameter_schemas, dag.parameters, plain)
+    notes = tuple(_doubtful_parameters(dag, checked))
+    return without_secrets(checked, secret_parameters(dag), stays_here=stays_here), notes
 
 
 def choose(
@@ -394,6 +395,8 @@ class _Plain:
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return the value as JSON data."""
         self._count += 1
+        if isinstance(value, Enum):
+            return self.value(value.value, depth + 1)
         if depth > _MAX_DEPTH:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
@@ -406,7 +409,7 @@ class _Plain:
             return self._text(value)
         if value is None or isinstance(value, bool | int | float):
             return value
-        if isinstance(value, datetime | date):
+        if isinstance(value, datetime | date | time):
             return value.isoformat()
         if isinstance(value, PurePath):
             return self._text(str(value))
@@ -414,6 +417,8 @@ class _Plain:
             return {self._text(str(key)): self.value(each, depth + 1) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(each, depth + 1) for each in value]
+        if isinstance(value, set | frozenset):
+            return [self.value(each, depth + 1) for each in sorted(value, key=repr)]
         raise ParameterValueError(self._name, value)
 
     def _text(self, text: str) -> str:

@@ -6,6 +6,7 @@ a read-only home. The only exception is a database with an old schema, which is 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import store as stores
+from ...core.model.cell_tags import RENDERED, nbdag_metadata
 from ...core.model.events import Event
 from ...core.model.job import CANCELLED, Key
 from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
@@ -211,14 +213,35 @@ def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[Attem
 def logs(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> Path:
-    """Return the path of the text log of an attempt (default: the last attempt). The file grows during the attempt."""
+    """Return the path of an attempt's text log (default: the last attempt). The file grows during the attempt."""
+    return _attempt(run, task, try_number, map_index, home).with_suffix(".log")
+
+
+def rendered(
+    run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
+) -> dict[str, str]:
+    """Return the texts whose templates an attempt (default: the last) has rendered, by name; secrets are masked."""
+    return rendered_in(_attempt(run, task, try_number, map_index, home))
+
+
+def rendered_in(notebook: Path) -> dict[str, str]:
+    """Return the rendered texts in the notebook of an attempt; none if it has none or cannot be read."""
+    try:
+        found = nbdag_metadata(json.loads(notebook.read_bytes())).get(RENDERED)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, home: Home | None) -> Path:
+    """Return the path of an attempt's notebook."""
     here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
     if one.tries < (try_number or 1):
         raise NoLogError(found.id, task, try_number, one.state)
     key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
-    return here.attempt(key).with_suffix(".log")
+    return here.attempt(key)
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:

@@ -327,6 +327,7 @@ export interface AttemptMessage {
   map_index: number
   try_number: number
   outputs: DisplayOutput[]
+  rendered: string[][]
   log: string
   path: string
 }

@@ -86,6 +86,15 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
       ))}
       {answer?.outputs.length ? <Outputs outputs={answer.outputs} label={`${task}, try ${try_number}`} /> : null}
       {answer && !answer.outputs.length ? <div class="nbdag-muted">No output.</div> : null}
+      {answer?.rendered.map(([what, text]) => (
+        <details key={what}>
+          <summary>Rendered: {what}</summary>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+          <pre class="nbdag-text" tabIndex={0}>
+            {text}
+          </pre>
+        </details>
+      ))}
       {answer?.log ? (
         <details>
           <summary>Log</summary>
