@@ -33,7 +33,7 @@ _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 
 @error
 class SecretParameterError(NbdagError):
-    """A secret parameter was given by its value to a run that another process executes."""
+    """A secret parameter must be given as the name of a secret, because another process executes the run."""
 
     exit_code = 2
 

@@ -149,7 +149,7 @@ class Call(NamedTuple):
     args: Arguments
     line: int
     maybe: bool
-    changes: str  # how an unknown method changes its object: "", "weak" or "strong"
+    changes: str  # how an unknown method changes the object it is called on: "" (not), "weak" or "strong"
     result: AbstractObject
 
 

@@ -67,7 +67,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB320": ProblemKind("error", "a pipeline that its own data starts"),
     "NB314": ProblemKind("error", "an option without the other option that it needs"),
     "NB401": ProblemKind("warning", "a task changed an input in place where its code does not show it"),
-    "NB402": ProblemKind("warning", "a task changed an object of setup in place, which every task creates for itself"),
+    "NB402": ProblemKind("warning", "a task changed an object of setup in place, but every task creates its own"),
     "NB403": ProblemKind("warning", "two stored values share an object that a later task changes"),
     "NB440": ProblemKind("warning", "a task changed a library's settings or other state, which later tasks do not see"),
     "NB441": ProblemKind("warning", "a task drew from a seeded global generator that other tasks draw from, too"),

@@ -43,7 +43,7 @@ class _Needle:
     at: int  # position of the piece in the form
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield, for each occurrence of the piece, the span of the text around it that equals the form."""
+        """Yield, for each occurrence of the piece, the longest span around it in which the text equals the form."""
         form, start = self.form, text.find(self.piece)
         while start >= 0:
             first, before = start, self.at
