@@ -181,7 +181,7 @@ class Session:
         return dag, _marks(dag, document)
 
     def has_run(self, task: str) -> bool:
-        """Return whether the cell of a task has run in this kernel without an error."""
+        """Return whether the cell of a task has run without an error in this kernel."""
         return any(
             ran.state == TaskState.SUCCESS and (_task(ran.source)[0] == task or _builds(ran, task))
             for ran in self._ran.values()

@@ -1,8 +1,9 @@
 """Options that set parameters, as on papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` takes the type that the parameters cell declares; without one it infers it (True, False, None, int,
-float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The
-precedence, lowest first, is -b, -f, -y, -p, -r. Dates are texts, as in papermill, unless a parameter is a date.
+`-p NAME VALUE` converts the value to the type that the parameters cell declares. Without a declared type, the type is
+inferred (True, False, None, int, float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON
+file, and `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates remain texts, as in papermill,
+unless the parameter's type is a date.
 """
 
 from __future__ import annotations

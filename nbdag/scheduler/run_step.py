@@ -188,7 +188,8 @@ class RunStep:
 
     def _record_assets(self, instance: InstanceRow, result: Result) -> None:
         """Record a new version of each asset that a task produced, if the task has succeeded."""
-        left = self.instances.get((instance.task, instance.map_index))  # None: it was replaced by its instances
+        # None if the placeholder of a mapped task was replaced by the task's instances.
+        left = self.instances.get((instance.task, instance.map_index))
         if left is None or left.state is not TaskState.SUCCESS:
             return
         for asset in self.run.dag.tasks[instance.task].options.produces:

@@ -25,8 +25,8 @@ variable is masked only if its name is that of a secret (`db_password`) or if it
 
 Not masked are: values of fewer than 4 characters; images and other binary outputs; data computed from a value (a hash,
 a reversed text, its length); pieces with other output between them; files that the code writes; and the stored value of
-a variable that later tasks read, whose pickle holds it: look the secret up in the task that needs it instead (a
-`Connection` is stored as its name).
+a variable that later tasks read, because the pickle contains the value: look the secret up in the task that needs it
+instead (a `Connection` is stored as its name).
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Secret parameters: a run records the name of the secret, never its value.
 
-A parameter is secret because of its name (`password`, `api_key`), because the parameters cell annotates it so (`key:
-nbdag.Secret = ""`, or `key: Annotated[str, nbdag.Secret]`), or because its value is a URL with a password. The value
-can be given in two ways:
+A parameter is secret because of its name (`password`, `api_key`), because the parameters cell annotates it so
+(`key: nbdag.Secret = ""`, or `key: Annotated[str, nbdag.Secret]`), or because its value is a URL with a password. The
+value can be given in two ways:
 
-    -p password secret:WAREHOUSE by the name of a secret, which each process of the run looks up -p password hunter2
-    directly: the process that executes the run keeps the value, and its child processes get it in their environment
-    under a new name, NBDAG_SECRET_PASSWORD_3F2A1B
+    -p password secret:WAREHOUSE     by the name of a secret, which each process of the run looks up
+    -p password hunter2              directly: the process that executes the run keeps the value, and its child
+                                     processes get it in their environment under a new name, such as
+                                     NBDAG_SECRET_PASSWORD_3F2A1B
 
 A run records `{"$secret": "WAREHOUSE", "shown": "***"}`. So a value that was given directly is lost when its run has
 ended. Retries still have the value, but before the run is cleared or resumed later, the variable with the new name must
@@ -90,7 +91,8 @@ def _recorded(name: str, value: Any, marked: bool, stays_here: bool) -> Any:
     if is_reference(value) or value is None or value == "":
         return value
     shown = masked_value(name, value)
-    if not marked and (shown is value or shown == (list(value) if isinstance(value, tuple) else value)):  # NaN != NaN
+    # `is`, because NaN does not equal itself.
+    if not marked and (shown is value or shown == (list(value) if isinstance(value, tuple) else value)):
         return value
     is_whole = marked or is_secret(name)
     if is_whole and isinstance(value, str) and value.startswith(_BY_NAME):

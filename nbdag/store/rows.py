@@ -61,7 +61,8 @@ class DagRow:
     max_active_runs: int = 16
     paused: bool = False
     last_date: float | None = None  # logical date of the last scheduled run
-    events_since: float | None = None  # earlier events of assets start no run; None: the schedule waits for no asset
+    # Events of assets before this time start no run; None if the schedule waits for no asset.
+    events_since: float | None = None
     next_date: float | None = None  # earliest time at which the next run may be due; None: no run will be due
 
 
@@ -215,11 +216,12 @@ class AssetEvent:
     asset: str
     at: float
     extra: Mapping[str, Any] = field(default_factory=dict)  # what the producer recorded about the new version
-    dag: str | None = field(default=None, metadata=stored_as("dag_id"))  # None: a person or a watched file
+    # Id of the DAG that produced the version; None if a person or a watched file did.
+    dag: str | None = field(default=None, metadata=stored_as("dag_id"))
     run: str | None = None
-    task: str | None = None  # None: the whole run
+    task: str | None = None  # the task that produced the version; None if the whole run did
     map_index: int | None = None
-    id: int = 0  # 0: not recorded yet
+    id: int = 0  # id of the record; 0 if the event is not recorded yet
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as JSON, without fields that are None; `at` is an ISO date."""
@@ -268,7 +270,7 @@ class Change:
     built: bool = False
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
-    events: Sequence[AssetEvent] = ()  # new versions of assets
+    events: Sequence[AssetEvent] = ()  # new versions of assets to record
     # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0

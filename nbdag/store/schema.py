@@ -126,7 +126,8 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of the last scheduled run
-    Column("events_since", Double),  # earlier events of assets start no run; NULL: the schedule waits for no asset
+    # Events of assets before this time start no run; NULL: the schedule waits for no asset.
+    Column("events_since", Double),
     Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
 )
 
@@ -176,7 +177,7 @@ runs = Table(
     Column("cwd", Text, nullable=False),  # working directory of the tasks
     Column("output", Text),  # path to which the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
-    Column("events", JsonTuple),  # for a run that assets started: their events, as in `rows.AssetEvent`
+    Column("events", JsonTuple),  # the events of assets that started the run, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
     # Whether tasks with --cache may take earlier outcomes.
@@ -287,7 +288,8 @@ asset_events = Table(  # an event is a new version of an asset
     Column("asset", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("extra", JsonMapping),  # what the producer recorded about the new version
-    # The task that produced it; NULL: a person or a watched file did. A whole run has no task.
+    # The task that produced the version; all columns are NULL if a person or a watched file did, `task` if the whole
+    # run did.
     Column("dag_id", Id),
     Column("run", Id),
     Column("task", Id),

@@ -445,7 +445,9 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
 def _parameters(
     cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]
 ) -> tuple[dict[str, str], dict[str, Mapping[str, Any]], list[Problem]]:
-    """Return the names that the parameters cells set, with their defaults and schemas, and problems with these."""
+    """Return the names that the parameters cells set, with their defaults and schemas, and the problems of these
+    schemas.
+    """
     defaults: dict[str, str] = {}
     schemas: dict[str, Mapping[str, Any]] = {}
     problems = []
@@ -456,7 +458,8 @@ def _parameters(
         found = read_parameters(python.tree, cell.code) if isinstance(python, Python) else {}
         for name, each in found.items():
             schema: Mapping[str, Any] = each.schema
-            if name in schemas and not each.declared:  # a cell that papermill has injected sets the value alone
+            # A cell that papermill has injected sets only the value, so the schema stays.
+            if name in schemas and not each.declared:
                 schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
             defaults[name], schemas[name] = each.default, schema
             place = cell.at(each.line)

@@ -142,7 +142,7 @@ class Outcome:
     # Whether --when skipped the task with --short-circuit, so that all descendants are skipped too.
     short_circuit: bool = False
     length: int | None = None  # number of instances, if the attempt evaluated --map
-    # Asset of --produces → what `nbdag.produced` recorded about its new version.
+    # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # For each instance, the digest of each variable's element, if the attempt evaluated --map.
     elements: tuple[Mapping[str, str], ...] = ()

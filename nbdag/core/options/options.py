@@ -227,7 +227,7 @@ class TaskOptions:
         option_types.ASSETS,
         _ASSETS,
         "assets, such as s3://lake/orders, that have a new version when the task succeeds; starts the pipelines whose "
-        "--schedule names them (a result that --cache reuses is no new version)",
+        "--schedule names them (a result that --cache reuses creates no version)",
         affects_result=False,
         per_task=True,
     )

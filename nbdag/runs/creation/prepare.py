@@ -267,10 +267,11 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 def record_parameters(
     dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
+    """Return the parameters in the form that a run records (secrets by name), and notes about parameters that are
+    probably mistakes.
 
-    `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
-    unless unknown ones are allowed, `ParameterRuleError`, `ParameterTypeError`, and `SecretParameterError`.
+    With `stays_here`, this process executes the run, so a secret may be given as a value. Raises `ParameterRuleError`,
+    `ParameterTypeError`, `SecretParameterError`, and `UnknownParameterError` unless unknown parameters are allowed.
     """
     plain = plain_parameters(said)
     for name in plain:
