@@ -59,7 +59,8 @@ class Python(Operator):
         self.result_names = _result(task_id, options.get("out"))
         call = self._call(function, arguments, keywords)
         if options.get("branch") or options.get("short_circuit"):
-            call += f"\n{self.result_names[0]}"  # the last expression decides which tasks follow
+            # The result is the last expression of the cell, because that decides which tasks follow.
+            call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
         for other in _tasks((arguments, keywords)):
             current_build().connect(str(other.id), str(self.id))

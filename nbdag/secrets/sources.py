@@ -55,7 +55,8 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
-_DATABASE = "NBDAG_DB_URL"  # its password is in the environment of every task
+# Environment variable with the database URL, whose password is in the environment of every task.
+_DATABASE = "NBDAG_DB_URL"
 _ENVIRONMENT, _GIVEN = "environment", "a parameter"
 # Secrets that were given to this process as parameters of a run, by the environment variables under which child
 # processes get them.
@@ -153,7 +154,7 @@ def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
     them.
 
-    The password of nbdag's own database is one of these secrets. If the file cannot be read, no error is raised here:
+    The password of nbdag's own database is masked too. If the file cannot be read, no error is raised here:
     the first lookup that needs the file raises it.
     """
     _hide_all(os.environ)

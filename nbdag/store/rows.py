@@ -158,7 +158,8 @@ class InstanceRow:
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
-    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)  # tasks and groups that a branch chose
+    # Tasks and groups that a branch chose; None if the task is no branch or has not ended.
+    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
     # Number of tries before the last reset, which do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 

@@ -220,7 +220,7 @@ instances = Table(
     Column("slots", Integer, nullable=False),
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
-    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL: it is no branch, or has not ended
+    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL if the task is no branch or has not ended
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
     UniqueConstraint("run_id", "task", "map_index"),

@@ -146,7 +146,9 @@ def _declared(
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
 ) -> tuple[Edges, Dependent]:
-    """Return the edges that headers and %edges declare, by source and target, and those that depend on other edges."""
+    """Return the edges that headers and %edges declare, by source and target, and the declarations from which more
+    edges follow.
+    """
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
@@ -185,7 +187,7 @@ def _declared(
 def _add_derived(
     tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges, dependent: Dependent
 ) -> None:
-    """Add the edges that follow from the others."""
+    """Add the edges that follow from declarations of groups and teardown tasks."""
     options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     for source, target in derived(list(tasks), options, edges, dependent):
         known = edges.get((source, target), Edge(source=source, target=target))
@@ -389,7 +391,7 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)
-        if own.branch or own.short_circuit:  # what follows may be skipped although the task itself succeeded
+        if own.branch or own.short_circuit:  # tasks downstream may be skipped although the task itself succeeded
             ahead += downstream[name]
             cuts_short.update(downstream[name] if own.short_circuit else ())
     while ahead:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
-# Kinds of errors that no cell raised, for --retry-on.
+# Names for --retry-on of errors that no cell raises.
 KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
 TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
 PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
@@ -143,10 +143,10 @@ class Outcome:
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # why the attempt failed or was skipped: one sentence, or the last line of the traceback
     final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
-    kinds: tuple[str, ...] = ()  # for --retry-on: full names of the error's class and of its base classes
-    retry: bool | None = None  # value of --retry-if; None: it has none, or it could not be evaluated
+    kinds: tuple[str, ...] = ()  # full names of the error's class and base classes, which --retry-on compares
+    retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
     length: int | None = None  # number of instances, if the attempt evaluated --map
     # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -161,7 +161,10 @@ def _needles_of(value: str) -> Iterator[_Needle]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the value without lines such as -----BEGIN KEY-----, and the secret values in it if it is JSON."""
+    """Yield the value without lines such as -----BEGIN KEY-----.
+
+    If the value is JSON, yield also the secret values in it.
+    """
     if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
         return
     lines = value.splitlines()
@@ -179,7 +182,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _lines(value: str) -> Iterator[str]:
-    """Yield the lines of a value with several lines, since they are often shown one by one."""
+    """Yield the lines of a value with several lines, because programs often show single lines."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from (line for line in lines if len(line) >= _SHORTEST_LINE and not line.startswith(_FRAME))

@@ -34,8 +34,8 @@ def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
-    of a mapped task, because it is cheap, nor that of a task that decides which tasks follow, because the decision is
-    not a value.
+    of a mapped task, because it is cheap, nor the attempt of a branch or short circuit, because its decision is not a
+    stored value.
     """
     options = job.task.options
     decides = options.branch or options.short_circuit

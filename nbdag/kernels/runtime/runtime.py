@@ -144,7 +144,7 @@ class Runtime:
         self._in_own_step = True
         if self._published:
             raise Fail("a cell above the task ended with an error")
-        secrets.hide_known_values()  # setup may have set variables
+        secrets.hide_known_values()  # setup may have set environment variables that contain secrets
         self._replay()
         made_before = self._made_before()
         self._origins.add_setup(made_before)

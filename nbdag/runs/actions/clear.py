@@ -209,7 +209,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
         for each in instances
         if _matches(each, wanted) and (selection.only is None or each.state in selection.only)
     ]
-    # What a task uses is prepared and released again, whatever the state of the setup and teardown tasks.
+    # Setup and teardown tasks are cleared in any state, because the cleared tasks need the prepared resources again.
     around = with_setups(dag, dict.fromkeys(each.task for each in named))
     chosen = [
         each
