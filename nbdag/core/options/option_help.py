@@ -22,6 +22,9 @@ Examples
   %%task validate --check "accuracy >= 0.9"
   %%task deploy --after validate --when "accuracy > best"
   %%task score --map fold=folds
+  %%task choose --branch              # its last expression: "deploy" if better else "notify"
+  %%task eu.load --after eu.extract   # a dot makes a group; --after eu means the end of the group
+  %%task stop --teardown-for start
   %%task fetch --operator bash --doc "copies last night's files"
 
 A bash cell ends at the first command that fails (set -e). If parameters, setup or tasks set name,
