@@ -47,6 +47,7 @@ def test_a_branch_decides_which_tasks_run_and_whose_value_the_join_reads(
         "validate": "success", "choose": "success", chosen: "success", skipped: "skipped", "report": "success",
     }  # fmt: skip
     assert run.value("said") == said
+    assert run["choose"].chosen == ("ship",) if chosen == "ship.deploy" else ("notify",)
     group = "ship" if chosen.startswith("ship") else "notify"
     assert why(run, skipped, home=home)[0].reasons == (f"was skipped: choose chose {group}",)
     assert why(run, "choose", home=home)[0].reasons == (f"succeeded (try 1), and chose {group}",)
