@@ -398,6 +398,8 @@ class Scheduler:
                 "data_interval_end": utc_datetime(row.interval_end).isoformat(),
                 "params": dict(row.parameters),
                 "asset_events": list(row.events or ()),
+                "answer": dict(instance.answer),
+                "state_files": [str(path) for path in self._home.state_files(key)],
             },
         )
 

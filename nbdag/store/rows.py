@@ -157,6 +157,8 @@ class InstanceRow:
     # Whether --short-circuit skipped the task, so that all its descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
+    # For a task with --approve: question, asked, until, and then approved, by, why, at.
+    answer: Mapping[str, Any] = field(default_factory=dict, metadata=UPDATED)
     # Number of tries before the last reset, which do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 

@@ -141,6 +141,8 @@ class Outcome:
     # Whether --when skipped the task with --short-circuit, so that all descendants are skipped too.
     short_circuit: bool = False
     length: int | None = None  # after an expansion: the number of instances
+    wake: float | None = None  # for up_for_reschedule: time of the next poll, in seconds since the epoch; None: --poke
+    question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     # Asset of --produces → what `nbdag.produced` recorded about its new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest

@@ -1,7 +1,7 @@
-"""Notify the recipients of a DAG when a run ends, or when a task is retried.
+"""Notify the recipients of a DAG when a run ends, when a task is retried, and when it asks for approval.
 
-`%dag --on-failure`, `--on-success` and `--on-retry` name the recipients. A recipient is an apprise URL or a
-`module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
+`%dag --on-failure`, `--on-success`, `--on-retry` and `--on-approval` name the recipients. A recipient is an apprise
+URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
 `message`). A separate thread starts one process per notification, in the run's folder. Tasks do not wait for a
 notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on the run.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.model.job import Note
 from ...core.model.masking import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
-from ...core.model.text import task_label
+from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
@@ -43,12 +43,12 @@ class Notifier:
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[
             int, set[tuple[str, int, int]]
-        ] = {}  # key: run number; value: retries that were notified, as (task, map index, try number)
+        ] = {}  # key: run number; value: retries and questions that were notified, as (task, map index, try number)
 
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
-        if not (options.on_failure or options.on_success or options.on_retry):
+        if not (options.on_failure or options.on_success or options.on_retry or options.on_approval):
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
@@ -80,6 +80,15 @@ class Notifier:
                 title = f"{task} of {row.dag} failed (try {failed}) and is retried"
                 what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": title}
                 yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
+        for each in run.instances.values() if options.on_approval else ():
+            asked = ("?" + each.task, each.map_index, each.tries)  # no name of a task begins with ?
+            if "question" in each.answer and "approved" not in each.answer and asked not in seen:
+                seen.add(asked)
+                task = task_label(each.task, each.map_index)
+                title = f"{task} of {row.dag} asks: {each.answer['question']}"
+                how = f"answer with: nbdag approve {run_selector(row.name, row.dag)} {task}"
+                what = {"event": "approval", **about, "state": each.state.value, "task": task, "title": title}
+                yield from ((recipient, {**what, "message": how}) for recipient in options.on_approval)
         if not run.finished:
             return
         self._retries.pop(row.id, None)
