@@ -354,7 +354,7 @@ EXPRESSIONS = Kind(metavar="EXPR", read=read_expression, repeat=True, span=_span
 CONDITION = Kind(
     metavar="EXPR", read=read_expression, repeat=True, join=_conjunction, span=_span_of_expression, expression=True
 )
-QUESTION = Kind(metavar="TEXT", read=_read_question, write=_write_question, expression=True)
+QUESTION = Kind(metavar="TEXT", read=_read_question, write=_write_question)
 MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
 DATE = Kind(metavar="DATE", read=_read_date, write=_write_date, none=True)
 ZONE = Kind(metavar="ZONE", read=_read_zone, choices=zoneinfo.available_timezones)
