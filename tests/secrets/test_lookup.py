@@ -84,7 +84,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_name_and_what_to_set(monke
 
 
 def test_a_value_in_place_of_a_name_is_rejected_and_not_repeated():
-    with pytest.raises(nbdag.NbdagError, match="pass its name, not its value") as raised:
+    with pytest.raises(nbdag.NbdagError, match="pass the name, not the value") as raised:
         nbdag.secret("hunter2 secret!")
     assert "hunter2" not in str(raised.value)
     assert nbdag.secrets.mask("hunter2 secret!") == "***"
@@ -212,9 +212,10 @@ def test_the_keyring_is_asked_for_the_names_of_the_variables(monkeypatch):
 
 def test_known_secrets_are_masked_before_anybody_looks_them_up(monkeypatch, env_file):
     monkeypatch.setenv("NBDAG_SECRET_A", "s3cr3tvalue")
+    monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me:dbpassword@h/x")
     env_file.write_text("AIRFLOW_CONN_DB=mysql://me:filepassword@h/x\n")
     sources.hide_known_values()
-    assert nbdag.secrets.mask("s3cr3tvalue filepassword") == "*** ***"
+    assert nbdag.secrets.mask("s3cr3tvalue filepassword dbpassword") == "*** *** ***"
 
 
 def test_a_lookup_imports_little(monkeypatch):

@@ -1,9 +1,10 @@
-"""Notify the recipients of a DAG when a run ends, when a task is retried, and when it asks for approval.
+"""Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
 
-`%dag --on-failure`, `--on-success`, `--on-retry` and `--on-approval` name the recipients. A recipient is an apprise
-URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
-`message`). A separate thread starts one process per notification, in the run's folder. Tasks do not wait for a
-notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on the run.
+`%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
+is an apprise URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`,
+`task`, `title`, `message`). A separate thread starts one process per notification, in the run's folder. Tasks do not
+wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on
+the run.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 LIMIT = 30.0  # time limit for one notification, in seconds
 Message = Mapping[str, Any]
+_RECIPIENTS = ("on_failure", "on_success", "on_retry", "on_approval", "on_deadline")  # fields of DagOptions
 
 
 class Notifier:
@@ -48,7 +50,7 @@ class Notifier:
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
-        if not (options.on_failure or options.on_success or options.on_retry or options.on_approval):
+        if not any(getattr(options, name) for name in _RECIPIENTS):
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
@@ -89,6 +91,11 @@ class Notifier:
                 how = f"answer with: nbdag approve {run_selector(row.name, row.dag)} {task}"
                 what = {"event": "approval", **about, "state": each.state.value, "task": task, "title": title}
                 yield from ((recipient, {**what, "message": how}) for recipient in options.on_approval)
+        for missed in run.missed_now:
+            sentence = missed.describe(run.dag, missed.at)
+            what = {"event": "deadline", **about, "state": row.state.value, "task": missed.task}
+            what |= {"title": f"{row.dag}: {sentence}", "message": f"run {row.name} goes on"}
+            yield from ((each, what) for each in options.on_deadline or options.on_failure)
         if not run.finished:
             return
         self._retries.pop(row.id, None)
