@@ -2,8 +2,8 @@
 
 A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
 be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. An object that cannot be pickled is fingerprinted by its attributes if the notebook defines its class, else by
-the rule of its type. Without a rule it counts by identity, because libraries change such objects implicitly.
+blocks. An object that cannot be pickled is fingerprinted by its attributes if the user defines its class, else by the
+rule of its type. Without a rule it counts by identity, because libraries change such objects implicitly.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ import xxhash
 
 from .definitions import definition_digest
 from .files import Region
+from .libraries import is_users_class
 from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
 
 
-def small_fingerprint(obj: object) -> bytes | None:
-    """Return the fingerprint of a small object; None for one that is large or cannot be pickled."""
-    return _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
+def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
+    """Return the fingerprint of a small object; None for one that is large or cannot be pickled.
+
+    If `tolerant`, an object that cannot be pickled is fingerprinted as `fingerprint` does.
+    """
+    found = _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
+    return _attempt(_Tolerant, obj, (), MAX_CAPTURED) if found is None and tolerant else found
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
@@ -121,7 +126,7 @@ class _Tolerant(_Fingerprinter):
         """Return a replacement for an object that cannot be pickled."""
         if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
             return super().reducer_override(obj)
-        if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
+        if is_users_class(type(obj)) and _is_plain(type(obj)):
             return _Content, (type(obj).__qualname__, dict(vars(obj)))
         try:
             dump(obj)

@@ -151,9 +151,9 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs setup from below, unless it can do without the name. Such a
-            # cell is analysed without that setup, which may also bind other names again.
-            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            # A top-to-bottom run fails if the cell needs setup from below, unless it can do without the name or does
+            # not come to the read. Such a cell is analysed without that setup, which may also bind other names again.
+            optional = {name: running[last].index for name, last in needed.items() if name not in result.certain}
             if not optional:
                 break
             unseen |= optional

@@ -8,7 +8,7 @@ that succeeded. Nothing here touches a file, a clock or a database.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ class StoredOutputs:
     digests: Mapping[str, str] = field(default_factory=dict)  # name of a variable → digest of its value
 
 
+MOST_COMPARED = 200  # values that tasks below are given and that a task looks into for objects of its inputs
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
 
 
@@ -71,6 +72,8 @@ def assemble(
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
+        given_below=given_below(dag, task, outputs_of),
+        of_setup_below=of_setup_below(dag, task),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
     )
@@ -166,6 +169,55 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
             if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
     return found
+
+
+def given_below(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
+    """Return the values that tasks below get from other tasks above, and that may hold objects of the task's inputs.
+
+    Objects pass from task to task as inputs only. So a value may hold such an object only if the task that stored it
+    and one that stored an input were given values of the same task, or one of the two was given a value of the other.
+    """
+    reached = _givers(dag, (source for each in task.inputs for source in each.sources))
+    if not reached:
+        return ()
+    own = {(each.name, source) for each in task.inputs for source in each.sources}
+    for other in dag.tasks.values():
+        if other.cell < task.cell and any(source in reached for each in other.inputs for source in each.sources):
+            reached.add(other.id)
+    found: dict[tuple[str, str], StoredInput] = {}
+    for other in dag.tasks.values():
+        for each in other.inputs if other.cell > task.cell else ():
+            which = each.name, each.sources[0]
+            if which in found or which in own or which[1] not in reached or dag.tasks[which[1]].cell >= task.cell:
+                continue
+            stored = sorted(outputs_of(which[1]), key=lambda instance: instance.map_index)
+            digests = tuple(instance.digests[each.name] for instance in stored if each.name in instance.digests)
+            found[which] = StoredInput(name=each.name, source=which[1], digests=digests, is_list=False)
+            if len(found) == MOST_COMPARED:
+                return tuple(found.values())
+    return tuple(found.values())
+
+
+def _givers(dag: Dag, tasks: Iterable[str]) -> set[str]:
+    """Return these tasks, and all tasks whose values they were given, directly or through others."""
+    found: set[str] = set()
+    ahead = list(tasks)
+    while ahead:
+        task = ahead.pop()
+        if task not in found:
+            found.add(task)
+            ahead += [source for each in dag.tasks[task].inputs for source in each.sources]
+    return found
+
+
+def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
+    """Return the names that tasks below read without being given them: setup makes them for every task."""
+    found: dict[str, None] = {}
+    for other in dag.tasks.values():
+        if other.cell > task.cell:
+            given = {each.name for each in other.inputs}
+            found.update((name, None) for name in other.reads if name not in given)
+    return tuple(found)
 
 
 def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:

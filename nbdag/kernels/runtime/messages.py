@@ -45,6 +45,8 @@ class KernelRequest:
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    given_below: Sequence[StoredInput] = ()
+    of_setup_below: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
     state_changed: Sequence[str] = ()
@@ -75,6 +77,8 @@ class KernelRequest:
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
+            given_below=job.given_below,
+            of_setup_below=job.of_setup_below,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,
             state_changed=task.state_changed,
@@ -84,19 +88,24 @@ class KernelRequest:
         """Return the request as literals, without defaults, so that the notebook shows only what matters."""
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
-        data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
+        for field_name in ("inputs", "given_below"):
+            values: Sequence[StoredInput] = getattr(self, field_name)
+            data[field_name] = [(given.name, given.source, given.digests, given.is_list) for given in values]
         # An empty `held` means that no other task has the objects; a missing `held` means that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KernelRequest:
         """Return the request that a result of `to_dict` describes."""
-        inputs = [
-            StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
-            for name, source, digests, is_list in data.get("inputs", ())
-        ]
+        values = {
+            field_name: [
+                StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
+                for name, source, digests, is_list in data.get(field_name, ())
+            ]
+            for field_name in ("inputs", "given_below")
+        }
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
-        return cls(**{**data, "inputs": inputs, "options": options})
+        return cls(**{**data, **values, "options": options})
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
