@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import math
 import pickle
+import pickletools
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cloudpickle
@@ -25,6 +27,8 @@ from .files import Region
 from .libraries import is_users_class
 from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
+
+_MAX_COMPARED = 10_000_000  # bytes of a pickle whose operations are compared
 
 
 def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
@@ -43,6 +47,57 @@ def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
     """
     found = _attempt(_Fingerprinter, obj, regions)
     return found if found is not None else _attempt(_Tolerant, obj, regions)
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two objects have the same content.
+
+    Unlike their fingerprints, this ignores which equal texts and numbers are one object, as a library may replace a
+    text of an object by an equal one. Contents that are large and have different fingerprints count as different.
+    """
+    print = fingerprint(one)
+    if print is None or print == fingerprint(other):
+        return print is not None
+    try:
+        return all(a == b for a, b in itertools.zip_longest(_operations(one), _operations(other)))
+    except Exception:  # not to be pickled, or too large
+        return False
+
+
+def _operations(obj: object) -> Iterator[object]:
+    """Yield the operations of an object's pickle; one that repeats a text yields that text."""
+    data, buffers = io.BytesIO(), xxhash.xxh3_128()
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        buffers.update(buffer.raw())
+        return False
+
+    _Fingerprinter(data, keep).dump(obj)
+    if data.tell() > _MAX_COMPARED:
+        raise OverflowError
+    yield buffers.digest()
+    texts: dict[int, object] = {}  # key: number in the memo
+    numbers: dict[int, int] = {}  # key: number in the memo; value: the same, not counting texts
+    last: object = None  # what the last operation made or named
+    for operation, argument, _ in pickletools.genops(data.getvalue()):
+        name = operation.name
+        if name == "FRAME":
+            continue
+        if name == "MEMOIZE":
+            number = len(texts) + len(numbers)
+            if isinstance(last, str | bytes):
+                texts[number] = last
+            else:
+                numbers[number] = len(numbers)
+            continue
+        last = argument
+        if name in ("BINGET", "LONG_BINGET"):
+            number = int(argument or 0)
+            yield ("text", texts[number]) if number in texts else ("again", numbers[number])
+        elif isinstance(argument, str | bytes):
+            yield "text", argument
+        else:
+            yield name, repr(argument)  # NaN equals nothing
 
 
 def _attempt(

@@ -36,14 +36,18 @@ def main() -> int:
     @settings(UNHURRIED, max_examples=options.examples, phases=[Phase.generate], derandomize=False, database=None)
     @given(wide_notebooks(), st.integers(0, 1 << 32))
     def one(cells: Cells, number: int) -> None:
-        word = verdict_of(cells, number)
+        try:
+            word = verdict_of(cells, number)
+        except Exception as error:
+            word = f"{type(error).__name__}"
+            print(f"\n==== {word}: {error}\n{told(cells)}", flush=True)
         words[word] += 1
         if word in ("silent", "false error"):
             print(
                 f"\n==== {word}, as number {words.total()}\n{explain(shortest(cells, number, word), number)}",
                 flush=True,
             )
-        elif words.total() % 100 == 0:
+        elif words.total() % 50 == 0:
             print(dict(words), flush=True)
 
     one()

@@ -64,9 +64,10 @@ class Job:
     # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
-    # Values of other tasks above that tasks below are given. They may hold objects of this task's inputs. A value
-    # without a digest is not stored yet.
+    # Stored values of other tasks above that tasks below are given. They may hold objects of this task's inputs.
     given_below: tuple[StoredInput, ...] = ()
+    # Input → names of such values that are not stored yet and may hold an object of that input.
+    awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_setup_below: tuple[str, ...] = ()  # names that tasks below read as setup makes them
     # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
     state_observers: Mapping[str, str] = field(default_factory=dict)

@@ -51,6 +51,7 @@ def assemble(
     `outputs_of` returns the outputs that a task has stored so far, in this run or in the run whose values are reused.
     """
     task = dag.tasks[key.task]
+    stored, awaited = given_below(dag, task, outputs_of)
     return Job(
         key=key,
         task=task,
@@ -72,7 +73,8 @@ def assemble(
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
-        given_below=given_below(dag, task, outputs_of),
+        given_below=stored,
+        awaited_below=awaited,
         of_setup_below=of_setup_below(dag, task),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
@@ -171,31 +173,41 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
     return found
 
 
-def given_below(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
+def given_below(
+    dag: Dag, task: Task, outputs_of: OutputsOf
+) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
     """Return the values that tasks below get from other tasks above, and that may hold objects of the task's inputs.
 
-    Objects pass from task to task as inputs only. So a value may hold such an object only if the task that stored it
-    and one that stored an input were given values of the same task, or one of the two was given a value of the other.
+    The second part has the names of those that are not stored yet, by the input.
+
+    Objects pass from task to task as inputs only. So a value may hold an object of an input only if the task that
+    stored it and the one that stored the input were given values of one task, or one was given a value of the other.
     """
-    reached = _givers(dag, (source for each in task.inputs for source in each.sources))
-    if not reached:
-        return ()
+    origins = {each.name: _givers(dag, each.sources) for each in task.inputs}
+    if not origins:
+        return (), {}
     own = {(each.name, source) for each in task.inputs for source in each.sources}
-    for other in dag.tasks.values():
-        if other.cell < task.cell and any(source in reached for each in other.inputs for source in each.sources):
-            reached.add(other.id)
-    found: dict[tuple[str, str], StoredInput] = {}
+    stored: dict[tuple[str, str], StoredInput] = {}
+    awaited: dict[str, dict[str, None]] = {}
+    related: dict[str, list[str]] = {}  # task that stored a value → inputs whose objects the value may hold
     for other in dag.tasks.values():
         for each in other.inputs if other.cell > task.cell else ():
-            which = each.name, each.sources[0]
-            if which in found or which in own or which[1] not in reached or dag.tasks[which[1]].cell >= task.cell:
+            name, source = each.name, each.sources[0]
+            if (name, source) in stored or (name, source) in own or dag.tasks[source].cell >= task.cell:
                 continue
-            stored = sorted(outputs_of(which[1]), key=lambda instance: instance.map_index)
-            digests = tuple(instance.digests[each.name] for instance in stored if each.name in instance.digests)
-            found[which] = StoredInput(name=each.name, source=which[1], digests=digests, is_list=False)
-            if len(found) == MOST_COMPARED:
-                return tuple(found.values())
-    return tuple(found.values())
+            if source not in related:
+                givers = _givers(dag, [source])
+                related[source] = [given for given, found in origins.items() if found & givers]
+            if not related[source]:
+                continue
+            instances = sorted(outputs_of(source), key=lambda instance: instance.map_index)
+            digests = tuple(instance.digests[name] for instance in instances if name in instance.digests)
+            if digests and len(stored) < MOST_COMPARED:
+                stored[name, source] = StoredInput(name=name, source=source, digests=digests, is_list=False)
+            elif not instances:
+                for given in related[source]:
+                    awaited.setdefault(given, {})[name] = None
+    return tuple(stored.values()), {given: tuple(names) for given, names in awaited.items()}
 
 
 def _givers(dag: Dag, tasks: Iterable[str]) -> set[str]:

@@ -46,6 +46,7 @@ class KernelRequest:
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
     given_below: Sequence[StoredInput] = ()
+    awaited_below: Mapping[str, Sequence[str]] = field(default_factory=dict)
     of_setup_below: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class KernelRequest:
             beside=job.beside,
             changed_later=job.changed_later,
             given_below=job.given_below,
+            awaited_below=job.awaited_below,
             of_setup_below=job.of_setup_below,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,

@@ -1,8 +1,8 @@
 """The attributes of the user's own modules, and a watch on imports.
 
 Only modules outside of site-packages and the standard library are watched: probes read the settings of libraries, and
-other state of libraries is ignored. Attributes that are private or named as a cache are ignored, too, except for private
-counters and generators: a later task would count or draw again what another task has had.
+other state of libraries is ignored. Attributes that are private or named as a cache are ignored, too, except for
+private counters and generators: a later task would count or draw again what another task has had.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from ...values import (
     dump,
     find_sharing,
     fingerprint,
+    is_same,
     small_fingerprint,
 )
 from ...values.pickling import is_definition
@@ -136,24 +137,22 @@ class MutationCheck:
     def _stale_values(self) -> dict[str, list[str]]:
         """Return, for each input that the cell changed, the names of stored values that hold the object unchanged.
 
-        Later tasks are given these values. Of a value that is not stored yet, it is unknown what it holds; it counts
-        if the cell changed an input and does not declare that.
+        Later tasks are given these values. A value that is not stored yet counts if it may hold the object, and if the
+        cell does not declare the change.
         """
         declared = _declared_changes(self.request)
         own = [(each.name, digest) for each in self.request.inputs for digest in each.digests]
         own += self.request.element.items()
         own = [(name, digest) for name, digest in own if digest in self.loaded]
-        if not own or not self.request.given_below:
+        if not own or not (self.request.given_below or self.request.awaited_below):
             return {}
-        parts: dict[str, list[str]] = {}  # digest of a loaded value → names of given values that refer to it
+        parts: dict[str, list[str]] = {}  # digest of a loaded value → names of values that refer to it
         for given in self.request.given_below:
-            if given.digests:
-                for digest in self.store.in_use(given.digests) & self.loaded.keys():
-                    parts.setdefault(digest, []).append(given.name)
-            else:
-                for name, digest in own:
-                    if name not in declared:
-                        parts.setdefault(digest, []).append(given.name)
+            for digest in self.store.in_use(given.digests) & self.loaded.keys():
+                parts.setdefault(digest, []).append(given.name)
+        for name, digest in own:
+            if name not in declared and (awaited := self.request.awaited_below.get(name)):
+                parts.setdefault(digest, []).extend(awaited)
         changed = {digest for digest in parts if self._is_changed(digest)}
         found: dict[str, list[str]] = {}
         for name, digest in sorted(own, key=lambda each: each[0] in declared):
@@ -169,7 +168,8 @@ class MutationCheck:
             stored = self.store.open(digest)
         except Exception:  # it was deleted meanwhile
             return False
-        return fingerprint(now.values, [now.region]) != fingerprint(stored.values, [stored.region])
+        same_print = fingerprint(now.values, [now.region]) == fingerprint(stored.values, [stored.region])
+        return not same_print and not is_same(now.values, stored.values)
 
     def _stale_note(self, name: str, holders: Sequence[str]) -> Note:
         task = self.request.task
@@ -194,7 +194,7 @@ class MutationCheck:
             before = self.store.load(each.digest)[each.name]
         except Exception:
             return True
-        return fingerprint(before) != fingerprint(each.value)
+        return not is_same(before, each.value)
 
     def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
