@@ -422,7 +422,7 @@ def _caching_function_by_value(function: Any) -> Any:
 
 
 def _caching_function(name: str, shape: str, wrapped: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return the function of this name, with its results, if the notebook defines it; else a new one without results."""
+    """Return the function of this name, with its results, if the notebook defines it; else one without results."""
     here: Any = user_namespace().get(name)
     if isinstance(here, functools._lru_cache_wrapper) and definition_digest(here.__wrapped__) == shape:
         return here
