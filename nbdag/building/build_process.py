@@ -1,8 +1,8 @@
 """Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.build_process STEPS RESULT`.
 
 The process uses IPython's shell, as a kernel does, so the code may contain `!ls`, `%time` and top-level await. A step
-is a cell to run, values of parameters, or the code of a %%dag cell. The result holds the built cells, or the first
-error with its line.
+is a cell to run, values of parameters, or the code of a %%dag cell. The result contains the built cells and warnings,
+or the first error with the error's line.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from ..errors import NbdagError
 from ..operators import OperatorError, offered
-from ..operators.build import Build, building
+from ..operators.build import Build, BuildWarning, building
 from ..processes.identity import MARK_VARIABLE
 from ..processes.marks import adopt_mark
 from ..processes.parent_watchdog import start_parent_watchdog
+from ..secrets.parameters import resolved
 
 
 class _Shell(InteractiveShell):
@@ -46,10 +49,11 @@ def main(steps_path: str, result_path: str) -> None:
         adopt_mark(mark)
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
-    # The executed code is not written to IPython's history, which belongs to the user.
+    # The executed code must not be written to the user's history of IPython.
     shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     try:
-        result: Mapping[str, Any] = {"built": _built(shell, steps)}
+        warnings: list[dict[str, Any]] = []
+        result: Mapping[str, Any] = {"built": _built(shell, steps, warnings), "warnings": warnings}
     except _Failed as failed:
         result = {"error": failed.details}
     sys.stdout.flush()
@@ -64,13 +68,22 @@ def _add_working_directory() -> None:
     sys.path.insert(at, "")
 
 
-def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+def _built(
+    shell: Any, steps: Sequence[Mapping[str, Any]], warnings: list[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
     found = []
     for step in steps:
         if "parameters" in step:
-            shell.user_ns.update(step["parameters"])
+            try:
+                shell.user_ns.update(resolved(step["parameters"]))
+            except NbdagError as unknown:
+                raise _Failed(0, 1, str(unknown), "") from unknown
+            for name, code in step["code"].items():
+                shell.user_ns[name] = eval(code, shell.user_ns)
         elif step["builds"]:
-            found.append(_body(shell, step["cell"], step["code"]))
+            cells, warned = _body(shell, step["cell"], step["code"])
+            found.append(cells)
+            warnings += [{"cell": step["cell"], **asdict(each)} for each in warned]
         else:
             result = shell.run_cell(step["code"], silent=True)
             error = result.error_before_exec or result.error_in_exec
@@ -79,7 +92,7 @@ def _built(shell: Any, steps: Sequence[Mapping[str, Any]]) -> list[list[dict[str
     return found
 
 
-def _body(shell: Any, cell: int, code: str) -> list[dict[str, Any]]:
+def _body(shell: Any, cell: int, code: str) -> tuple[list[dict[str, Any]], list[BuildWarning]]:
     namespace = shell.user_ns
     try:
         known = offered(lambda name: name not in namespace and re.search(rf"\b{name}\b", code) is not None)
@@ -92,7 +105,7 @@ def _body(shell: Any, cell: int, code: str) -> list[dict[str, Any]]:
         if raised is not None:
             raise _failed(cell, build.line_of(raised), raised)
         try:
-            return [{"source": each.source, "line": each.built} for each in build.cells()]
+            return [{"source": each.source, "line": each.built} for each in build.cells()], build.warnings
         except OperatorError as error:
             raise _failed(cell, error.line, error) from error
 

@@ -1,13 +1,14 @@
 """The execution of a `%%dag` cell in the notebook.
 
-The code runs in the notebook's namespace, like the code of any cell. In the session, the tasks that it builds replace
-the tasks that it built before. Then the graph is drawn. The tasks themselves do not run; a headless run builds them
+The code runs in the notebook's namespace, like the code of any cell. The built tasks replace the tasks of the cell's
+last execution in the session. Then the graph is drawn. The tasks themselves do not run. A headless run builds the tasks
 again from the file.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,11 +58,15 @@ class Builder:
             cells = self._build.cells()
         except OperatorError as error:
             raise without_traceback(OperatorError(f"line {error.line}: {error.message}", hint=error.hint)) from None
+        for each in self._build.warnings:
+            print(f"warning: line {each.line}: {each.message}; {each.hint}", file=sys.stderr)
+        if self._build.header is not None:
+            self.running.defaults = header.dag_options(self._build.header).defaults
         self.session.built(cells)
         self.draw()
 
     def close(self) -> None:
-        """Remove the temporary names, and stop collecting tasks. Called whether the cell succeeded or failed."""
+        """Remove the temporary names, and stop collecting tasks. Called after the cell, even if the cell failed."""
         if self._build is None:
             return
         set_build(None)

@@ -1,9 +1,10 @@
 """Translate the tasks that the code of a %%dag cell creates into cells.
 
 Each built cell has a header and the text given to the operator, as if a user had written the cell, so other code need
-not distinguish built tasks. Cells are in the order in which their tasks were created, but below the cells of their
-upstream tasks, because a name is read from the nearest writer above. The call that causes an error raises an
-`OperatorError`, so the traceback shows the line of the %%dag cell.
+not distinguish built tasks. Code may also set the options of the pipeline (`declare`) and parameters (`parameters`),
+which become a cell with %dag and one with %%params. Cells are in the order in which their tasks were created, but below
+the cells of their upstream tasks, because a name is read from the nearest writer above. The call that causes an error
+raises an `OperatorError`, so the traceback shows the line of the %%dag cell.
 """
 
 from __future__ import annotations
@@ -11,21 +12,33 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
 from ..core.cells.cells import RawCell
-from ..core.cells.header import Header, flag_for_airflow, format
+from ..core.cells.header import Header, HeaderError, flag_for_airflow, format, parse
 from ..core.dataflow.graph import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
+from ..secrets.lookup import looked_up_in
 from . import OperatorError, name_of
 from .tasks import Operator, set_build, task_ids
 from .value_writer import ValueWriter
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}
+_DAG_OPTIONS = {option.field: option for option in OPTIONS["dag"] if not option.is_default}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWarning:
+    """A warning about one line of the %%dag cell."""
+
+    line: int  # line of the %%dag cell, from 1
+    message: str
+    hint: str
 
 
 class Build:
@@ -35,9 +48,15 @@ class Build:
         self.namespace = namespace
         self.writer = ValueWriter(code, namespace)
         self.tasks: dict[str, Operator] = {}
-        self.lines: dict[str, int] = {}  # task → line of the %%dag cell that created it
-        self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the %%dag cell
-        self._writers: dict[str, str] = {}  # name of a result → task that sets it
+        self.lines: dict[str, int] = {}  # key: task; value: line of the %%dag cell that created the task
+        # Key: (upstream task, downstream task); value: line of the %%dag cell.
+        self.edges: dict[tuple[str, str], int] = {}
+        self.parameters: dict[str, str] = {}  # key: parameter; value: assignment, such as `x: int = 3`
+        self.warnings: list[BuildWarning] = []
+        self.state: dict[str, Any] = {}  # storage for a library of operators while the cell runs
+        self.header: Header | None = None  # the options of the pipeline; None if the code does not declare any
+        self._header_line = 1
+        self._writers: dict[str, str] = {}  # key: name of a result; value: task that sets the name
 
     def add(self, task: Operator) -> None:
         """Add a task. Raise `OperatorError` if another task has the same id or the same name of a result."""
@@ -60,27 +79,69 @@ class Build:
             raise OperatorError(f"task {before} depends on itself", hint="remove this dependency")
         self.edges.setdefault((before, after), self.line)
 
+    def declare(self, name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Set the name and the options of the pipeline, and the defaults of its tasks. Raise `OperatorError`."""
+        given: dict[str, Any] = self._values(options, _DAG_OPTIONS, "DAG")
+        if read := self._values(defaults, _OPTIONS, "default_args"):
+            given["defaults"] = read
+        self._header_line = self.line
+        try:
+            self.header = parse(format(Header(kind="dag", name=option_types.read_id(name), options=given)))
+        except (HeaderError, ValueError) as error:
+            if isinstance(error, HeaderError):
+                raise OperatorError(error.message, hint=error.hint) from None
+            message, _, hint = str(error).partition("; ")
+            raise OperatorError(f"the id {name!r} of the DAG {message}", hint=hint) from None
+
+    def warn(self, message: str, hint: str) -> None:
+        """Add a warning for the line that is executing."""
+        self.warnings.append(BuildWarning(self.line, message, hint))
+
+    @contextmanager
+    def at(self, id: str) -> Iterator[None]:
+        """Convert an error of an operator's own code into an `OperatorError` at the line that created the task."""
+        try:
+            yield
+        except OperatorError as error:
+            raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
+        except Exception as error:  # any exception, because the operator's code is not nbdag's
+            message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
+            raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
+
     def cells(self) -> list[RawCell]:
         """Return the cells for the created tasks and edges, in order. Raise `OperatorError`."""
         cells = []
+        for id, created in self.tasks.items():
+            with self.at(id):
+                created.complete(self)
+        if self.header is not None:
+            cells.append(RawCell(format(self.header), built=self._header_line))
+        if self.parameters:
+            cells.append(RawCell("\n".join(["%%params", *self.parameters.values()]), built=self._header_line))
         for text, line in self.writer.cells(set(self.lines.values())):
             cells.append(RawCell(f"%%setup\n{text}", built=line))
         after: dict[str, list[str]] = {id: [] for id in self.tasks}
         for before, task in self.edges:
             after.get(task, []).append(before)
         for id in self._order():
-            try:
+            with self.at(id):
                 cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
-            except OperatorError as error:
-                raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-            except Exception as error:  # the operator's own code may raise anything
-                message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
-                raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
-        # The headers of tasks in the file cannot be changed, so edges to such tasks become a cell with %edges.
+        # Edges to tasks that the user wrote become a cell with %edges, because the headers of these tasks cannot be
+        # changed.
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
+        for cell in cells:
+            self._reject_secret(cell)
         return cells
+
+    def _reject_secret(self, cell: RawCell) -> None:
+        """Raise `OperatorError` if a cell contains a secret's value that the %%dag cell has looked up."""
+        name = looked_up_in(cell.source)
+        if name is not None:
+            message = f"the cell of a task would contain the value of the secret {name}, and be stored with it"
+            hint = f"look it up in the task: write nbdag.secret({name!r}) in its text, or pass the secret by itself"
+            raise OperatorError(message, hint=hint, line=cell.built or 1)
 
     @property
     def line(self) -> int:
@@ -88,16 +149,17 @@ class Build:
         return _line(_frames(sys._getframe()), self.namespace) or 1
 
     def line_of(self, error: BaseException) -> int | None:
-        """Return the line of the %%dag cell that raised the error, or None if no line of the cell did."""
+        """Return the line of the %%dag cell that raised the error, or None if the error is not from the cell."""
         return _line(_raised(error.__traceback__), self.namespace)
 
     def _order(self) -> Iterable[str]:
         edges = [Edge(source=a, target=b) for a, b in self.edges if a in self.tasks and b in self.tasks]
         order = run_order(list(self.tasks), edges)
-        return order if len(order) == len(self.tasks) else self.tasks  # the analysis reports the cycle
+        # If the tasks form a cycle, keep their order: the analysis reports the cycle.
+        return order if len(order) == len(self.tasks) else self.tasks
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` that are given as keywords: field → value. `also` are other valid keywords."""
+        """Return the options of `%%task` that are given as keywords, by field. `also` are other valid keywords."""
         read: dict[str, Any] = {}
         for name, value in given.items():
             option = _OPTIONS.get(name)
@@ -107,12 +169,23 @@ class Build:
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
             if value is None and not option.kind.none:
-                continue  # None means that the keyword is not given
+                continue  # the value None means that the option is not given
             try:
                 read[name] = self._read(option, value)
             except ValueError as error:
                 message, _, hint = str(error).partition("; ")
                 raise OperatorError(f"{name}={value!r} {message}", hint=hint) from None
+        return read
+
+    def _values(self, given: Mapping[str, Any], known: Mapping[str, Option], who: str) -> dict[str, Any]:
+        read = {}
+        for name, value in given.items():
+            try:
+                if value is not None or known[name].kind.none:
+                    read[name] = self._read(known[name], value)
+            except ValueError as error:
+                message, _, hint = str(error).partition("; ")
+                raise OperatorError(f"{name}={value!r} of {who} {message}", hint=hint) from None
         return read
 
     def _read(self, option: Option, value: Any) -> Any:
@@ -135,6 +208,8 @@ class Build:
             return kind.join(read) if kind.join else tuple(dict.fromkeys(read))
         if isinstance(value, timedelta):
             value = option_types.write_duration(value.total_seconds())
+        elif isinstance(value, float):
+            value = kind.write(value)
         return kind.read(str(value))
 
     def _mapped(self, option: Option, value: Any) -> Any:
@@ -169,9 +244,11 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
 def _kind(task: Operator) -> tuple[str, str]:
     """Return the operator and the body of the cell for a task.
 
-    If every process can find the task's class, the cell names it. Otherwise the body is translated here, because the
-    class may exist only in this notebook.
+    If every process can find the task's class, the cell names the class as its operator. Otherwise the body is
+    translated here, because the class may exist only in this notebook.
     """
+    if task.kind is not None:
+        return task.kind, task.body
     for each in type(task).__mro__:
         if "source" in vars(each):
             found = name_of(each)
@@ -184,7 +261,10 @@ def _kind(task: Operator) -> tuple[str, str]:
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:
-    """Return the line of the innermost frame of the %%dag cell; `places` are frames with lines, outermost first."""
+    """Return the line of the innermost frame that is in the %%dag cell.
+
+    `places` are frames with their lines, outermost first.
+    """
     file, line = None, None
     for frame, at in places:
         if file is None and frame.f_globals is namespace:

@@ -1,11 +1,16 @@
 """Write values of a %%dag cell as source into the cells that it builds.
 
-A task runs in a kernel of its own, without the variables of the %%dag cell. So a value that is passed to a task is
-written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets
-also exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
+A task runs in a separate kernel, without the variables of the %%dag cell. So a value that is passed to a task is
+written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets also
+exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
 dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
-that binds the name. There is no such single statement if the cell binds the name in a loop or more than once, or
-changes its value; then an error with advice is raised.
+that binds the name. If the cell binds the name in a loop or more than once, or changes its value, no single statement
+can be copied: an error with advice is raised. Statements inside a `with` block count as statements of the cell.
+
+`definition` copies a function wherever the cell defines it, also inside another function, and without the decorators
+that made a task of it.
+
+A secret or a connection is written as its lookup by name.
 """
 
 from __future__ import annotations
@@ -24,7 +29,10 @@ from typing import Any
 from ..core.analysis.names import uses
 from ..core.analysis.symbols import global_reads, top_level_names
 from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..secrets import Connection
+from ..secrets.lookup import name_of
 from . import OperatorError
+from .function_source import FunctionSource, find_function, first_line, source_text
 
 _COPYABLE = (
     ast.FunctionDef,
@@ -38,6 +46,9 @@ _COPYABLE = (
     ast.Try,
 )
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
+# (line, column, name): position of a statement; name of the literal that is written for it, or "" for the statement
+# itself.
+_Position = tuple[int, int, str]
 
 
 class ValueWriter:
@@ -45,13 +56,16 @@ class ValueWriter:
 
     def __init__(self, code: str, namespace: Mapping[str, Any]) -> None:
         python = to_python(code)
-        self._statements: list[ast.stmt] = [] if isinstance(python, SyntaxProblem) else python.tree.body
+        self._tree = ast.Module([], []) if isinstance(python, SyntaxProblem) else python.tree
+        self._statements: list[ast.stmt] = list(_without_blocks(self._tree.body))
         self._lines = code.split("\n")
         self._namespace = namespace
-        self._before = dict(namespace)  # the namespace before the %%dag cell ran
-        self._bound: dict[str, list[int]] = {}  # name → numbers of the statements that bind it
+        self._before = dict(namespace)  # the namespace as it was before the %%dag cell ran
+        self._bound: dict[str, list[int]] = {}  # key: name; value: numbers of the statements that bind the name
         self._reads: list[set[str]] = []  # for each statement, the names that it reads
-        self._wanted: dict[str, str] = {}  # name → the function that needs it
+        self._wanted: dict[str, str] = {}  # key: name; value: the function that needs the name
+        # Key: name; value: the copied function of that name.
+        self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
             self._reads.append(global_reads(alone))
@@ -72,6 +86,10 @@ class ValueWriter:
             return value.name
         if isinstance(value, float) and type(value) is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if type(value) is str and (secret := name_of(value)) is not None:
+            return f"__import__('nbdag').secret({secret!r})"
+        if isinstance(value, Connection) and value.named:
+            return f"__import__('nbdag').connection({value.id!r})"
         if type(value) in _PLAIN:
             return repr(value)
         if type(value) in (list, tuple, set, frozenset):
@@ -80,16 +98,18 @@ class ValueWriter:
             return f"{{{', '.join(f'{self.expression(a)}: {self.expression(b)}' for a, b in value.items())}}}"
         if isinstance(value, date | time | timedelta | tzinfo | PurePath):
             return _imported(value)
-        scalar = getattr(value, "item", None)  # numbers of numpy have this method
+        scalar = getattr(value, "item", None)  # convert a number of numpy, which has this method
         if callable(scalar) and getattr(value, "ndim", None) == 0:
             return self.expression(scalar())
         return self.name(value)
 
     def name(self, value: Any) -> str:
-        """Return an expression (often only a name) for a function, class or other object in a task's kernel."""
+        """Return an expression, often only a name, that evaluates to this function, class or other object in a task's
+        kernel.
+        """
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
-        # Names that the %%dag cell binds are tried last, since they may be loop variables.
+        # Names that the %%dag cell binds are tried last, because they may be loop variables.
         for name in sorted(names, key=lambda name: name != label and name in self._bound):
             if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
                 if name in self._bound:
@@ -108,28 +128,88 @@ class ValueWriter:
             return f"__import__({module!r}, fromlist=['']).{path}"
         raise _unwritable(value)
 
+    def source_of(self, function: FunctionType) -> FunctionSource | None:
+        """Return the definition of a function in the %%dag cell, or None if another cell or a module defines it."""
+        if any(value is function for value in self._before.values()):
+            return None
+        return find_function(self._tree, function)
+
+    def definition(self, function: FunctionType, decorators: int = 0) -> str:
+        """Return the name by which a task calls a function that the %%dag cell defines in any scope.
+
+        The first `decorators` decorators of the function are omitted. For a function of another cell or of a module,
+        return the result of `name`.
+        """
+        source = self.source_of(function)
+        if source is None:
+            return self.name(function)
+        name = source.name
+        known = self._definitions.setdefault(name, (source.without(decorators), function))[0]
+        if known.line != source.line:
+            message = f"two functions of tasks are named {name}; the other is in line {known.line}"
+            raise OperatorError(message, hint="rename one of them", line=source.line)
+        return name
+
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
         """Yield the source of the setup cell and the line of its first statement, if tasks need any names.
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
-        texts: dict[tuple[int, str], str] = {}  # number of the statement, name of a literal or "" → source
-        ahead = list(self._wanted.items())
+        texts: dict[_Position, str] = {}  # key: position of a statement or literal; value: its source
+        ahead = [(name, by) for name, by in self._wanted.items() if name not in self._definitions]
+        copied: set[str] = set()
+        while len(copied) < len(self._definitions):  # repeat, because a copied function may need another function
+            for name, (source, function) in list(self._definitions.items()):
+                if name not in copied:
+                    copied.add(name)
+                    texts[source.line, 0, name] = source.text(self._lines)
+                    ahead += self._needs(source, function, texts)
         while ahead:
             name, wanted_by = ahead.pop()
+            if name in self._definitions:
+                continue
             number = self._statement(name, wanted_by, made_at)
-            written = self._written(name, number)
+            statement, written = self._statements[number], self._written(name, number)
             if written is not None:
-                texts[number, name] = written
-            elif (number, "") not in texts:
+                texts[statement.lineno, statement.col_offset, name] = written
+            elif (statement.lineno, statement.col_offset, "") not in texts:
                 self._check_unchanged(name, wanted_by, number)
-                texts[number, ""] = self._text(self._statements[number])
+                texts[statement.lineno, statement.col_offset, ""] = self._text(statement)
                 ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
         if texts:
-            yield "\n".join(texts[key] for key in sorted(texts)), self._statements[min(texts)[0]].lineno
+            yield "\n".join(texts[key] for key in sorted(texts)), max(1, min(texts)[0])
+
+    def _needs(
+        self, source: FunctionSource, function: FunctionType, texts: dict[_Position, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the names of the cell that a copied function reads; write the variables of functions around it."""
+        closure = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        for name, cell in closure.items():
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                continue  # the variable is never set: the copy fails as the original function would
+            if isinstance(value, FunctionType) and self.definition(value) == name:
+                continue
+            try:
+                written = _import_of(value, name) or f"{name} = {self.expression(value)}"
+            except OperatorError as error:
+                message = f"{source.name} reads {name} of the enclosing function: {error.message}"
+                raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line) from None
+            others = [text for (*_, other), text in texts.items() if other == name]
+            if name in self._bound or name in self._before or any(text != written for text in others):
+                message = f"{source.name} reads {name} of the function around it, and there are others"
+                raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line)
+            if written != f"{name} = {name}":
+                texts[0, 0, name] = written
+        for name in source.reads - closure.keys():
+            if name in self._bound and name != source.name:
+                yield name, source.name
 
     def _written(self, name: str, number: int) -> str | None:
-        """Return an assignment of the name's value as a literal, or None if the value has no literal."""
+        """Return an assignment that sets the name to its value as a literal, or None if the value cannot be written as
+        a literal.
+        """
         if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
             return None
         try:
@@ -161,20 +241,19 @@ class ValueWriter:
             )
             raise OperatorError(message, hint=hint, line=statement.lineno)
         if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which %%dag creates tasks"
+            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, which creates tasks"
             hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
             raise OperatorError(message, hint=hint, line=statement.lineno)
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:
-        first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
         last = statement.end_lineno or statement.lineno
-        # If another statement shares one of the lines, they cannot be copied, so the syntax tree is unparsed.
+        # Lines that contain another statement too cannot be copied, so the syntax tree is unparsed instead.
         shared = any(
-            other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first
+            other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first_line(statement)
             for other in self._statements
         )
-        return ast.unparse(statement) if shared else "\n".join(self._lines[first - 1 : last])
+        return ast.unparse(statement) if shared else source_text(statement, self._lines)
 
     def _collection(self, value: Any) -> str:
         items = [self.expression(each) for each in value]
@@ -184,6 +263,23 @@ class ValueWriter:
             return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
         inside = f"{{{', '.join(sorted(items))}}}" if items else ""
         return f"frozenset({inside})" if isinstance(value, frozenset) else inside or "set()"
+
+
+def _without_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements. Instead of a `with` statement, yield its first line, then the statements of its block."""
+    for each in statements:
+        if isinstance(each, ast.With):
+            head = ast.copy_location(ast.With(each.items, [ast.copy_location(ast.Pass(), each)]), each)
+            head.end_lineno = max(item.context_expr.end_lineno or each.lineno for item in each.items)
+            yield head
+            yield from _without_blocks(each.body)
+        else:
+            yield each
+
+
+def _import_of(value: Any, name: str) -> str:
+    """Return the statement that imports a module under this name, or "" if the value is not a module."""
+    return f"import {value.__name__} as {name}" if isinstance(value, ModuleType) else ""
 
 
 def _unwritable(value: Any) -> OperatorError:
@@ -198,7 +294,7 @@ def _unwritable(value: Any) -> OperatorError:
 
 
 def _imported(value: Any) -> str:
-    """Return an expression like `datetime.date(2026, 1, 31)` that also imports the module."""
+    """Return an expression like `datetime.date(2026, 1, 31)` in which the module is imported, too."""
     module = type(value).__module__.partition(".")[0]
     text = repr(value)
     text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
@@ -206,7 +302,7 @@ def _imported(value: Any) -> str:
     try:
         if eval(text) == value:
             return text
-    except Exception:  # the repr of the value is not an expression
+    except Exception:  # any exception means that the repr of the value is not an expression
         pass
     raise _unwritable(value)
 

@@ -1,7 +1,8 @@
 """One-line descriptions of values for people.
 
-A description gives the type, the shape and a short text. It never raises and never takes long, even if the value's own
-`__repr__` does.
+A description gives the type, the shape and a short text. A faulty or slow `__repr__` of a value is no problem: a
+description never raises and never takes long. Secrets are masked before a text is shortened, because half of a secret
+could not be recognised.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import sys
 import threading
 from typing import Any
 
+from ..secrets import mask
 from .types import rule_of
 
 MAX_LENGTH = 120  # characters
-REPR_TIMEOUT = 1.0  # seconds for the repr of a class outside Python's builtins
+_MAX_MASKED = 1_000_000  # characters of a text in which secrets are searched
+REPR_TIMEOUT = 1.0  # time limit in seconds for the `__repr__` of a class that is not a builtin
 
 
 def type_name(obj: object) -> str:
@@ -26,7 +29,7 @@ def type_name(obj: object) -> str:
     module = cls.__module__
     if module in ("builtins", "__main__"):
         return cls.__qualname__
-    top = module.partition(".")[0]  # pandas.core.frame.DataFrame is public as pandas.DataFrame
+    top = module.partition(".")[0]  # prefer the public name: pandas.DataFrame, not pandas.core.frame.DataFrame
     known = getattr(_module(top), cls.__name__, None) is cls
     return f"{top if known else module}.{cls.__qualname__}"
 
@@ -37,7 +40,7 @@ def summarise(obj: object) -> str:
         text = _summary(obj)
     except Exception:
         text = f"<{type_name(obj)}>"
-    return _cut(" ".join(text.split()))
+    return _cut(" ".join(mask(text).split()))
 
 
 def _summary(obj: Any) -> str:
@@ -67,7 +70,7 @@ def _count(number: int) -> str:
 
 
 class _Bounded(reprlib.Repr):
-    """A repr that reads only the part of a value that it shows."""
+    """A repr that shows only the beginning of a value, and reads no more than it shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,8 +79,12 @@ class _Bounded(reprlib.Repr):
         self.maxlong = 60
         self.maxlevel = 4
 
+    def repr_str(self, x: str, level: int) -> str:
+        kept = x if len(x) <= _MAX_MASKED else x[: _MAX_MASKED // 2] + x[-_MAX_MASKED // 2 :]
+        return super().repr_str(mask(kept), level)
+
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        # The method of the standard library sorts all keys first.
+        # Not the method of `reprlib`, because that sorts all keys first.
         if level <= 0:
             return "{…}"
         shown = [
@@ -98,9 +105,10 @@ class _Bounded(reprlib.Repr):
             return (
                 f"{cls.__qualname__}({', '.join(f'{name}={self.repr1(value, level - 1)}' for name, value in fields)})"
             )
-        if isinstance(x, tuple | list | dict | set) and level > 0:  # a subclass, whose own repr may show all items
+        # A subclass of a container: its own repr could show all items.
+        if isinstance(x, tuple | list | dict | set) and level > 0:
             return f"{cls.__qualname__} of {_count(len(x))}"
-        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes it for bound
+        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes the method for bound
             return f"<{type_name(x)}>"
         return _repr_with_timeout(x)
 
@@ -111,7 +119,7 @@ def _repr_with_timeout(obj: object) -> str:
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            answer.append(repr(obj)[: 4 * MAX_LENGTH])
+            answer.append(mask(repr(obj)[:_MAX_MASKED])[: 4 * MAX_LENGTH])
 
     thread = threading.Thread(target=ask, name="nbdag-repr", daemon=True)
     thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ RESULTS = {
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
     "scheduling": ("longest",),
+    "secrets": ("revenue", "signature"),
 }
 
 
@@ -186,6 +188,14 @@ def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finishe
     assert run.dag == "diabetes"
     assert run.state == "success"
     assert run.parameters == {"folds": 3}
+
+
+def test_no_report_shows_the_secrets_of_the_example(run_example: Callable[[str, bool], Finished]) -> None:
+    home = run_example("secrets", True).home
+    reports = [path.read_text(encoding="utf-8") for path in (home.root / "runs").rglob("*.ipynb")]
+    outputs = json.dumps([cell.get("outputs") for each in reports for cell in json.loads(each)["cells"]])
+    assert "Bearer ***" in outputs and "finance ***" in outputs
+    assert "blue-whale" not in outputs and "turtle" not in outputs
 
 
 def test_parameters_decide_the_tasks_of_the_tuning(folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""Hide passwords and tokens in results, reports and logs.
+"""Hide passwords and tokens in results, reports and logs: values that are secret by their names.
 
 A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
-Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names for the size or the file of
-a secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
+`secret_forms` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns
+`-p password 1234` into a number. Names for the size or the file of a secret (`max_tokens`, `token_count`,
+`password_file`) hide nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 MASK = "***"
 
-_SHORTEST = 4  # a secret with fewer characters is not searched for in texts
+_REFERENCE = "$secret"
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
@@ -30,8 +31,21 @@ _MEASURES = frozenset({
 })
 # fmt: on
 
-_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # ends at the last @, because a password may contain @
+_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # the match ends at the last @, because a password may contain @
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
+
+def reference(name: str, *, shown: Any = MASK, json: bool = False) -> dict[str, Any]:
+    """Return what a run records in place of a secret parameter: the secret's name, and what to show.
+
+    `json`: the secret is the JSON text of the value.
+    """
+    return {_REFERENCE: name, "shown": shown, **({"json": True} if json else {})}
+
+
+def is_reference(value: object) -> bool:
+    """Return whether a recorded value of a parameter refers to a secret."""
+    return isinstance(value, Mapping) and isinstance(value.get(_REFERENCE), str)
 
 
 def is_secret(name: str) -> bool:
@@ -43,12 +57,14 @@ def is_secret(name: str) -> bool:
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these values by name; secret values are replaced by a mask, also inside lists and mappings."""
+    """Return the values with a mask in place of each secret, also inside lists and mappings. Keys are names."""
     return {name: masked_value(name, value) for name, value in values.items()}
 
 
 def masked_value(name: str, value: Any) -> Any:
     """Return the value, or a mask if the value is secret. None and "" are no secrets."""
+    if is_reference(value):
+        return value["shown"]
     if is_secret(name):
         return value if value is None or value == "" else MASK
     if isinstance(value, str):
@@ -60,33 +76,11 @@ def masked_value(name: str, value: Any) -> Any:
     return value
 
 
-def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return each secret text among these values, with the mask that replaces it.
-
-    Short texts are omitted, because other texts would contain them by chance.
-    """
-    found: dict[str, str] = {}
-
-    def collect(name: str, value: Any, inside: bool) -> None:
-        secret = inside or is_secret(name)
-        if isinstance(value, Mapping):
-            for key, each in value.items():
-                collect(str(key), each, secret)
-        elif isinstance(value, list | tuple):
-            for each in value:
-                collect("", each, secret)
-        elif isinstance(value, str) and len(value) >= _SHORTEST:
-            shown = MASK if secret else without_passwords(value)
-            if shown != value:
-                found[value] = shown
-
-    for name, value in values.items():
-        collect(name, value, False)
-    return found
-
-
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the source code of defaults, by name; literal secrets are masked, code that reads a secret is not."""
+    """Return the source code of defaults, by name.
+
+    A secret written as a literal is masked; code that reads a secret is kept.
+    """
     found = {}
     for name, source in sources.items():
         try:
@@ -129,6 +123,9 @@ def without_passwords(text: str) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Return the text to show for a recipient of notifications: of a URL only the scheme; the rest may be a token."""
+    """Return how to show a recipient of notifications.
+
+    A URL is reduced to its scheme, because the rest may be a token.
+    """
     scheme, separator, _ = recipient.partition("://")
     return f"{scheme}{separator}{MASK}" if separator else recipient

@@ -1,21 +1,22 @@
-"""Assembles the job of one attempt, which is sent to a worker.
+"""Assemble the job of one attempt, which is sent to a worker.
 
 A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
-paths to write to. If several tasks may have written an input, its value is that of the nearest of these tasks above
-that succeeded. Nothing here touches a file, a clock or a database.
+paths to write to. If several tasks above may have written an input, the value comes from the nearest one that
+succeeded. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
+from ..cells.parameter_types import kernel_values
 from ..model.dag import CellKind, Dag, Task
-from ..model.job import Job, Key, StoredInput
+from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,12 @@ class StoredOutputs:
     """The values that one succeeded instance of a task stored."""
 
     map_index: int
-    digests: Mapping[str, str] = field(default_factory=dict)  # name of a variable → digest of its value
+    # Key: name of a variable; value: digest of the variable's value.
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
-MOST_COMPARED = 200  # values that tasks below are given and that a task looks into for objects of its inputs
-OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
+MOST_COMPARED = 200  # maximum number of values of other tasks that a task searches for objects of its inputs
+OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
 
 def assemble(
@@ -65,11 +67,13 @@ def assemble(
         imports=imports(dag),
         readers=readers(dag, task.id),
         inputs=inputs(dag, task, outputs_of),
-        parameters=dict(parameters or {}),
+        pulled=pulled_inputs(dag, task, outputs_of),
+        pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
+        parameters=kernel_values(dag.parameter_schemas, parameters or {}),
         element=dict(element or {}),
         expand=expand,
         mark=mark,
-        context=dict(context or {}),
+        context={**(context or {}), "parameter_names": tuple(dag.parameters), "owner": dag.options.owner},
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
@@ -82,19 +86,45 @@ def assemble(
 
 
 def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
-    """Return the stored values of a task's inputs; a name that its writer did not store is omitted."""
+    """Return the stored values of a task's inputs. A name that no succeeded task stored is omitted."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
             instances = sorted(outputs_of(source), key=lambda each: each.map_index)
             if not instances:
-                continue  # this writer did not succeed, so an earlier writer gives the value
+                continue  # this writer did not succeed, so an earlier writer provides the value
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
                 given.append(StoredInput(name=wanted.name, source=source, digests=digests, is_list=mapped))
             break
     return tuple(given)
+
+
+def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
+    """Return the stored values that `ti.xcom_pull` may return in a task: the values of its pulls, and all values that
+    these tasks pushed.
+
+    A pushed value takes precedence over a variable.
+    """
+    found: dict[tuple[str, str], PulledInput] = {}
+
+    def add(source: str, key: str, name: str) -> None:
+        instances = sorted(outputs_of(source), key=lambda each: each.map_index)
+        digests = tuple(each.digests[name] for each in instances if name in each.digests)
+        if digests:
+            is_list = bool(dag.tasks[source].options.map)
+            found[source, key] = PulledInput(task=source, key=key, name=name, digests=digests, is_list=is_list)
+
+    for each in task.pulls:
+        if each.name is not None:
+            add(each.task, each.key, each.name)
+    for source in dict.fromkeys(each.task for each in task.pulls):
+        names = dict.fromkeys(name for each in outputs_of(source) for name in each.digests)
+        for name in names:
+            if name.startswith(PUSHED):
+                add(source, name.removeprefix(PUSHED), name)
+    return tuple(found.values())
 
 
 def readers(dag: Dag, task: str) -> dict[str, str]:
@@ -104,6 +134,9 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
         for wanted in reader.inputs:
             if task in wanted.sources:
                 found.setdefault(wanted.name, reader.id)
+        for pull in reader.pulls:
+            if pull.task == task and pull.name is not None:
+                found.setdefault(pull.name, reader.id)
     return found
 
 
@@ -131,7 +164,8 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
             names = tuple(each for each in names if each in (below if name in given else anywhere | below))
         if names:
             found[name] = names
-    for name, expression in task.options.map:  # an element may be a part of an object that the expression names
+    # An element may be a part of an object to which the --map expression refers.
+    for name, expression in task.options.map:
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
@@ -139,7 +173,7 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
 
 
 def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, by the name of an input, the names that its writers stored too, and that tasks below are given."""
+    """Return for each input the other names that the same task stored and that later tasks load."""
     given_below = {
         (each.name, source)
         for other in dag.tasks.values()
@@ -162,7 +196,7 @@ def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each name that a task below changes in place, the first such task."""
+    """Return, for each name that a later task changes in place, the first such task."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell <= task.cell:
@@ -183,7 +217,7 @@ def given_below(
     Objects pass from task to task as inputs only. So a value may hold an object of an input only if the task that
     stored it and the one that stored the input were given values of one task, or one was given a value of the other.
     """
-    origins = {each.name: _givers(dag, each.sources) for each in task.inputs}
+    origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
     if not origins:
         return (), {}
     own = {(each.name, source) for each in task.inputs for source in each.sources}
@@ -196,8 +230,8 @@ def given_below(
             if (name, source) in stored or (name, source) in own or dag.tasks[source].cell >= task.cell:
                 continue
             if source not in related:
-                givers = _givers(dag, [source])
-                related[source] = [given for given, found in origins.items() if found & givers]
+                ancestors = dag.value_ancestors[source]
+                related[source] = [given for given, found in origins.items() if any(ancestors & each for each in found)]
             if not related[source]:
                 continue
             instances = sorted(outputs_of(source), key=lambda instance: instance.map_index)
@@ -208,18 +242,6 @@ def given_below(
                 for given in related[source]:
                     awaited.setdefault(given, {})[name] = None
     return tuple(stored.values()), {given: tuple(names) for given, names in awaited.items()}
-
-
-def _givers(dag: Dag, tasks: Iterable[str]) -> set[str]:
-    """Return these tasks, and all tasks whose values they were given, directly or through others."""
-    found: set[str] = set()
-    ahead = list(tasks)
-    while ahead:
-        task = ahead.pop()
-        if task not in found:
-            found.add(task)
-            ahead += [source for each in dag.tasks[task].inputs for source in each.sources]
-    return found
 
 
 def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
@@ -233,7 +255,7 @@ def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
 
 
 def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
-    """Return whether tasks between these two bind a name without a look at what it was."""
+    """Return whether a task between these two rebinds a name without reading the name's old value."""
     wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
     sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
     return bool(sources) and all(
@@ -245,10 +267,10 @@ def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
 
 
 def state_observers(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+    """Return, for each kind of state that this task may change and a later task can observe, the first such later task.
 
-    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
-    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    The keys are those of `Task.state_observed`: kinds of state, and modules that may be the user's own. If the analysis
+    shows that the task seeds a random generator, only tasks that certainly draw from the generator count.
     """
     found: dict[str, str] = {}
     for other in dag.tasks.values():
@@ -265,7 +287,7 @@ def state_observers(dag: Dag, task: Task) -> dict[str, str]:
 
 
 def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    """Return, for each random generator that this task does not seed, the last task above that seeds it."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell < task.cell:

@@ -24,8 +24,9 @@ from ..model.dag import Dag, Task
 from ..model.job import Job
 from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
-_IN_ELEMENT = frozenset({"map", "zip"})  # options that affect an instance only through its element, which is in the key
-_VERSION = 1  # increase it to invalidate all stored keys
+# Options that affect an instance only through the instance's element; the key contains the element.
+_IN_ELEMENT = frozenset({"map", "zip"})
+_VERSION = 1  # increase this number to invalidate all stored keys
 _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
 
@@ -60,6 +61,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
         "run": _run_context(job),
         "inputs": {each.name: [each.digests, each.is_list] for each in job.inputs if each.name in read or task.opaque},
+        "pulled": [list(each) for each in job.pulled],
         "element": dict(job.element),
         "watched": _watched(job),
         "kernel": [job.kernel_name, python],
@@ -83,11 +85,11 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def normalized(code: str) -> str:
-    """Return the code without comments and layout. The header has already become a comment."""
+    """Return the code without comments and layout. The code's header is already a comment."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # layout and comments may have a meaning for a cell magic
+        return "\n".join(lines[head:])  # for a cell magic, layout and comments may have a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 
@@ -113,13 +115,26 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
+# Key: attribute of `dag_run`, or name in a template; value: the value of the context on which it depends.
+_DERIVED = {
+    **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
+    "task_instance_key_str": "logical_date",
+    "conf": "params",
+    "run_type": "run_id",
+}
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+
+
 def _run_context(job: Job) -> dict[str, Any]:
     """Return the values of the attributes of `dag_run` that the code uses, such as the date of the run."""
     task = job.task
     codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
     texts = (*codes, *_expressions(task.options))
-    used = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
-    return {name: value for name, value in job.context.items() if name in used or None in used}
+    used: set[str | None] = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
+    used |= {word for each in texts for match in _TEMPLATE.finditer(each) for word in _words(match[0])}
+    used |= {_DERIVED[name] for name in used if name in _DERIVED}
+    everything = bool({None, "context", "render"} & used)
+    return {name: value for name, value in job.context.items() if name in used or everything}
 
 
 def _watched(job: Job) -> list[list[Any]]:

@@ -1,29 +1,34 @@
-"""The request that a task's kernel receives, and the outcome that it publishes: plain data, readable in the notebook.
+"""The request that a task's kernel receives, and the outcome that the kernel publishes, as plain data that is readable
+in the notebook.
 
-A `KernelRequest` is the part of a job that matters inside the kernel. It carries the task's options as they are, so a
-new option needs no field here. The kernel publishes one `Outcome` after the cell has run, as an output with a MIME type
-of its own, which the worker removes from the notebook.
+A `KernelRequest` is the part of a job that matters inside the kernel. It contains the complete options of the task, so
+a new option needs no field here. After the cell has run, the kernel publishes one `Outcome`. It is an output with a
+special MIME type, which the worker removes from the notebook.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, PulledInput, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
+from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
-PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
+# MIME type of the texts whose templates were rendered, by name.
+RENDERED_MIME = "application/vnd.nbdag.rendered+json"
+PROCESSES = "processes"  # key in the published data: whether a process that the kernel started may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRequest:
-    """One attempt as its kernel sees it; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
+    """What the kernel of an attempt needs; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
 
     task: str
     values: str
@@ -33,10 +38,12 @@ class KernelRequest:
     changes: Sequence[str] = ()  # names that the task changes, including those of --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
-    optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
+    optional: Sequence[str] = ()  # exported names that no task reads: they are skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
+    pulled: Sequence[PulledInput] = ()
+    pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
+    # Each as (name of the cell, line in the cell, source, whether annotations are not evaluated).
     definitions: Sequence[tuple[str, int, str, bool]] = ()
     future_annotations: bool = False
     expand: bool = False
@@ -54,7 +61,7 @@ class KernelRequest:
 
     @classmethod
     def of(cls, job: Job) -> KernelRequest:
-        """Return the part of a job that matters inside the kernel."""
+        """Return the request for a job."""
         task, options = job.task, job.task.options
         return cls(
             task=task.id,
@@ -67,6 +74,8 @@ class KernelRequest:
             readers=job.readers,
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
+            pulled=job.pulled,
+            pull_tasks=job.pull_tasks,
             element=job.element,
             definitions=tuple(
                 (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
@@ -87,13 +96,17 @@ class KernelRequest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the request as literals, without defaults, so that the notebook shows only what matters."""
+        """Return the request as Python literals.
+
+        Fields with default values are omitted, so that the notebook shows only what differs.
+        """
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
         for field_name in ("inputs", "given_below"):
             values: Sequence[StoredInput] = getattr(self, field_name)
             data[field_name] = [(given.name, given.source, given.digests, given.is_list) for given in values]
-        # An empty `held` means that no other task has the objects; a missing `held` means that this is unknown.
+        # `held` is not omitted if empty: an empty `held` means that no other task has the objects, a missing `held`
+        # that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
@@ -106,8 +119,24 @@ class KernelRequest:
             ]
             for field_name in ("inputs", "given_below")
         }
+        pulled = [
+            PulledInput(task, key, name, tuple(digests), is_list)
+            for task, key, name, digests, is_list in data.get("pulled", ())
+        ]
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
-        return cls(**{**data, **values, "options": options})
+        return cls(**{**data, **values, "pulled": pulled, "options": options})
+
+
+def masked_outcome(outcome: Outcome) -> Outcome:
+    """Return the outcome with secrets masked in all texts. Digests and other ids do not change."""
+    return replace(
+        outcome,
+        error=None if outcome.error is None else mask(outcome.error),
+        outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
+        notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
+        files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+        assets=json.loads(mask(json.dumps(outcome.assets))) if outcome.assets else {},
+    )
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
@@ -136,12 +165,12 @@ def _is_empty(value: Any) -> bool:
 
 
 def _as_tuples(value: Any) -> Any:
-    """Return a value with tuples for its lists, at every depth."""
+    """Return a value with all lists in it converted to tuples."""
     return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as Python literals, which `ast.literal_eval` can read back from their `repr`."""
+    """Convert a value into Python literals, so that `ast.literal_eval` can read the value back from its `repr`."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,28 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
-from ...context import DagRun
-from ...core.model.job import Note, Outcome, StoredOutput
+from ... import secrets
+from ...asset_facts import the_produced
+from ...context import DagRun, PulledValues, set_current
+from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
+from ...secrets.parameters import resolved
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, PROCESSES, KernelRequest, outcome_to_dict
+from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
+from .stored_secrets import secret_notes
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
+_MAX_RENDERED = 1_000_000  # maximum number of characters of a rendered text that are published
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -59,11 +64,11 @@ class UnreadableInputError(NbdagError):
     """A value that a task needs cannot be loaded in its kernel."""
 
     name: str
-    source: str  # the task that stored it
+    source: str  # the task that stored the value
     why: str
     template = (
-        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass on what this task needs of it, or "
-        "make it here"
+        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass only the data that this task "
+        "needs, or create the value in this task"
     )
 
 
@@ -75,22 +80,40 @@ def begin(request: Mapping[str, Any]) -> Runtime:
 
 
 class Runtime:
-    """One attempt, as its kernel sees it."""
+    """The steps of one attempt that run in its kernel."""
 
     def __init__(self, shell: Any, request: KernelRequest) -> None:
         self._shell = shell
         self._request = request
         self._names: dict[str, Any] = shell.user_ns
+        secrets.hide_known_values()
+        secrets.protect_kernel()
         self._store = ValueStore(request.values)
-        self._origins = Origins()  # stored values that were loaded; each value is loaded once, with all of its names
+        # Records the stored values that were loaded; each value is loaded once, with all of its names.
+        self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
-        self._last: ExecutionResult | None = None  # result of the user's latest cell; in `finish`, of the task's cell
+        # Result of the latest cell of the user; in `finish`, this is the task's cell.
+        self._last: ExecutionResult | None = None
         self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        the_produced.declared = request.options.produces
+        # The run's parameters; defaults are added when the parameters cell has run.
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))
+        self._conf: dict[str, Any] = dict(self._params)
+        self._rendered: dict[str, str] = {}
+        self._dag_run = DagRun.of(
+            request.context,
+            params=self._params,
+            conf=self._conf,
+            found=self._pulled,
+            tasks=request.pull_tasks,
+            on_rendered=self._publish_rendered,
+        )
+        set_current(self._dag_run)
+        self._own_names = {"_nbdag": self, "dag_run": self._dag_run}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
@@ -100,9 +123,19 @@ class Runtime:
         if mark := os.environ.get(MARK_VARIABLE):
             adopt_mark(mark)
         self._state_check.begin()
+        self._resolve_parameters()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
+
+    def _resolve_parameters(self) -> None:
+        """Look up the secret parameters, of which the job has only the names."""
+        for values in (self._params, self._conf):
+            values.update(resolved(values))
+
+    def secret_parameter(self, name: str) -> Any:
+        """Return the value of a secret parameter."""
+        return self._params[name]
 
     # -- before the cell ----------------------------------------------------------------------------------------
 
@@ -111,8 +144,13 @@ class Runtime:
         self._in_own_step = True
         if self._published:
             raise Fail("a cell above the task ended with an error")
+        secrets.hide_known_values()  # setup may have set variables
         self._replay()
-        self._origins.add_setup(self._made_before())
+        made_before = self._made_before()
+        self._origins.add_setup(made_before)
+        names = self._request.context.get("parameter_names", ())
+        self._params.update((name, made_before[name]) for name in names if name in made_before)
+        self._conf.update((name, self._params[name]) for name in self._conf)
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -131,7 +169,7 @@ class Runtime:
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
         for cell, line, source, future in self._request.definitions:
-            # Each definition keeps its line number within its cell, so that tracebacks point at the original.
+            # Each definition keeps the line number of its original cell, so that tracebacks show the original line.
             file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
             lines = code.splitlines()
@@ -139,7 +177,7 @@ class Runtime:
             page[line - 1 : line - 1 + len(lines)] = lines
             text = "\n".join(page) + "\n"
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-            # As in the notebook, where each cell is compiled with the future statements of the cells above.
+            # As in the notebook, the cell is compiled with the `__future__` imports of the cells above.
             compiled = compile("\n" * (line - 1) + code, file, "exec", self._flags(future), True)
             exec(compiled, self._names)
 
@@ -154,6 +192,19 @@ class Runtime:
             raise InputError(name, source) from None
         except UnreadableValueError as error:
             raise UnreadableInputError(name, source, error.why) from error
+
+    def _pulled(self, task: str, key: str) -> PulledValues | None:
+        """Return the values for `ti.xcom_pull`. A value is loaded when it is used."""
+        given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
+        if given is None:
+            return None
+        parts = tuple(partial(self._value, digest, given.name, task) for digest in given.digests)
+        return PulledValues(parts, given.is_list)
+
+    def _publish_rendered(self, what: str, text: str) -> None:
+        """Publish the text of a rendered template. The text is stored in the attempt's notebook."""
+        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # half of a secret could not be recognised
+        self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
         """Return the names that parameters, setup and definitions have set."""
@@ -185,14 +236,17 @@ class Runtime:
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
-        stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
+        notes: dict[str, Note] = {}
+        stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
-        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
+        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
-    def _element(self, name: str, value: object) -> str:
-        return (
-            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
-        )
+    def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
+        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
+        for note in secret_notes(self._request, saved):
+            notes.setdefault(name, note)
+        return saved.outputs[0].digest
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
@@ -218,6 +272,9 @@ class Runtime:
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._request.exports]
         values = {name: self._names[name] for group in groups for name in group}
+        pushed = {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
+        values |= pushed
+        groups += [[name] for name in pushed]
         while True:
             try:
                 saved = self._store.save(values, groups, readers=self._request.readers, origins=self._origins)
@@ -228,20 +285,20 @@ class Runtime:
             else:
                 notes = (sharing_notes, order_notes)
                 of_values = [note for each in notes for note in each(self._request, saved, self._names)]
-                return saved.outputs, [*of_values, *size_notes(saved)]
+                return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task
         message = (
-            f"{task} ended by sys.exit, which ends this task only: it succeeded, and later tasks run, although the "
-            "notebook stops here; raise nbdag.Skip to skip what needs it, or nbdag.Fail to fail"
+            f"{task} was ended by sys.exit, which ends only this task: it succeeded, and later tasks run, although the "
+            "notebook stops here; raise nbdag.Skip to skip the tasks that need it, or nbdag.Fail to fail"
         )
         return Note(code="NB472", name=task, message=message)
 
     # -- the outcome --------------------------------------------------------------------------------------------
 
     def _restore_names(self, *_: object) -> None:
-        """Restore nbdag's names, which `%reset` deletes."""
+        """Restore the names that nbdag sets in the namespace, because `%reset` deletes them."""
         for name, value in self._own_names.items():
             self._names.setdefault(name, value)
 
@@ -270,12 +327,13 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes))
+        notes = (*outcome.notes, *self._files.notes)
+        outcome = masked_outcome(replace(outcome, files=files, notes=notes, assets=the_produced.extra))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
 class _ValueHook:
-    """A display hook that keeps the value of a cell's last expression instead of showing it."""
+    """A display hook that stores the value of a cell's last expression instead of displaying it."""
 
     value: Any = None
 
@@ -286,18 +344,19 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text, hint = str(error).strip(), hint_for(error)  # the list of attempts shows the first line of this text
+    # The list of attempts shows only the first line of this text, so the hint is put there.
+    text, hint = str(error).strip(), hint_for(error)
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"
 
 
 def _is_quiet_exit(error: BaseException | None) -> bool:
-    """Return whether this is `sys.exit()` without an error code, which ends a cell but does not fail it."""
+    """Return whether an exception is `sys.exit()` without an error code, which ends a cell successfully."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
-    """Show only the message of an error of nbdag, without a traceback."""
+    """Make the shell show only the message of nbdag's own errors, without a traceback."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:

@@ -1,7 +1,7 @@
 """`resume`: continue a run in the foreground until it ends.
 
-An unfinished run continues with its remaining tasks: `clear` queued it again, or its scheduler has ended. In a run that
-failed or was cancelled, every task that did not succeed is reset first.
+A run that `clear` queued again, or whose scheduler has ended, continues with its remaining tasks. In a run that failed
+or was cancelled, every task that did not succeed is reset first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, RunState
 from ...errors import NbdagError, error
 from ...home import Home
+from ...secrets.parameters import check_available
 from ..execution.foreground import execute_runs
 from ..execution.recovery import recover
 from ..queries.liveness import owner_of
@@ -41,7 +42,7 @@ class RunSucceededError(NbdagError):
 
     dag: str
     run: str
-    template = "run {run} succeeded, so no task is left to run; `nbdag clear {which} TASK --run` runs a task again"
+    template = "run {run} succeeded, so it has no task to run; `nbdag clear {which} TASK --run` runs a task again"
 
     @property
     def which(self) -> str:
@@ -60,8 +61,8 @@ def resume(
 ) -> Run:
     """Continue a run that no other process owns, wait until the run ends, and return it.
 
-    In a run that has ended without success, every task that did not succeed is executed again. `jobs`, `kernels`,
-    `executor` and `on_event`: see `run`.
+    In a run that has ended without success, every task that did not succeed is executed again. For `jobs`, `kernels`,
+    `executor` and `on_event`, see `run`.
     """
     here = home_of(run, home)
     with open_store(here, to_change=True) as store:
@@ -71,6 +72,7 @@ def resume(
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if row.state is RunState.SUCCESS:
             raise RunSucceededError(row.dag, row.name)
+        check_available(row.parameters)
         if row.state in RUN_FINISHED:
             clear_unsuccessful(store, here, row)
         elif owner := owner_of(store, row):

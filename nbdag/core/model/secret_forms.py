@@ -1,0 +1,277 @@
+"""Hide secret values in text, in every form in which programs usually print them.
+
+The forms are the value itself, URL-encoding, base64 (also inside a longer base64 text, such as an HTTP Basic header),
+hexadecimal, and the escapes of `repr`, JSON, HTML and the shell. If a value has several lines, each line is found too.
+If a value is a JSON object, each item whose key is the name of a secret is found too. A long value is also found by its
+first or last 16 characters, because reprs and tables shorten long texts.
+
+Not found: values of fewer than 4 characters, which other texts would contain by chance; `true`, `none` and the like;
+anything that is computed from a value, such as its hash or its letters in another order; and a picture of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from .masking import MASK, is_secret
+
+SHORTEST = 4  # minimum length of a value that is hidden, in characters
+_SHORTEST_LINE = 8  # minimum length of a line that is hidden separately, in characters
+_PIECE = 16  # number of characters at the beginning or the end of a long value by which it is found
+_LONG = 24  # minimum length of a long value, in characters
+_FRAME = "-----"  # beginning of lines that are not secret, such as -----BEGIN PRIVATE KEY-----
+_TRIVIAL = frozenset({"true", "false", "none", "null"})
+# Sets of characters that libraries leave unescaped in URLs.
+_SAFE = ("", "/", " +", "!$&'()*+,;=:@/?", "!#$%&'()*+,/:;=?@[]~")
+_MAX_DEPTH = 50  # maximum nesting depth of data in which texts are hidden
+
+
+@dataclass(frozen=True, slots=True)
+class _Needle:
+    """A piece of one form of a value. If a text contains the piece, the longest matching part of the form is hidden."""
+
+    piece: str
+    form: str
+    at: int  # position of the piece in the form
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield, for each occurrence of the piece, the span of the text around it that equals the form."""
+        form, start = self.form, text.find(self.piece)
+        while start >= 0:
+            first, before = start, self.at
+            while first > 0 and before > 0 and text[first - 1] == form[before - 1]:
+                first, before = first - 1, before - 1
+            end, after = start + len(self.piece), self.at + len(self.piece)
+            while end < len(text) and after < len(form) and text[end] == form[after]:
+                end, after = end + 1, after + 1
+            while text[first] in "\r\n":
+                first += 1
+            while text[end - 1] in "\r\n":
+                end -= 1
+            yield first, end
+            start = text.find(self.piece, start + 1)
+
+
+class SecretValues:
+    """A set of secret values, and the texts in which they are hidden."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._needles: tuple[_Needle, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._needles)
+
+    def add(self, value: object) -> None:
+        """Hide this value from now on. A number is hidden like its text; a very short value is not hidden."""
+        text = str(value)
+        if text in self._values or value is None:
+            return
+        self._values.add(text)
+        known = {(each.piece, each.form): each for each in self._needles}
+        for needle in _needles_of(text):
+            known.setdefault((needle.piece, needle.form), needle)
+        self._needles = tuple(known.values())  # replaced in one step, because other threads may be reading the tuple
+
+    def mask(self, text: str) -> str:
+        """Return the text with `***` in place of each secret value."""
+        spans = self._spans(text)
+        if not spans:
+            return text
+        parts, end = [], 0
+        for first, last in spans:
+            parts += [text[end:first], MASK]
+            end = last
+        return "".join((*parts, text[end:]))
+
+    def are_in(self, text: str) -> bool:
+        """Return whether a text contains a secret value."""
+        return any(needle.piece in text for needle in self._needles)
+
+    def masked_part(self, text: str) -> tuple[str, str]:
+        """Return the masked beginning of a text, and the end of the text that may be the beginning of a secret."""
+        end = self._beginning_at(text)
+        if end < len(text):
+            end = min((first for first, last in self._spans(text) if first < end < last), default=end)
+        return self.mask(text[:end]), text[end:]
+
+    def masked(self, data: Any, depth: int = 0) -> Any:
+        """Return data (texts, lists, mappings) with secret values hidden in every text, keys included."""
+        if not self._needles or depth > _MAX_DEPTH:
+            return data
+        if isinstance(data, str):
+            return self.mask(data)
+        if isinstance(data, Mapping):
+            return {self.masked(key, depth + 1): self.masked(value, depth + 1) for key, value in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.masked(each, depth + 1) for each in data]
+        return data
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the spans of a text that are secret, in order. Spans neither overlap nor touch."""
+        spans = [span for needle in self._needles if needle.piece in text for span in needle.spans(text)]
+        return list(_merged(sorted(spans))) if spans else []
+
+    def _beginning_at(self, text: str) -> int:
+        """Return the position from which the text may be the beginning of a secret value, or the text's length if it
+        cannot.
+        """
+        first = len(text)
+        for needle in self._needles:
+            form = needle.form
+            start = max(0, len(text) - len(form) + 1)
+            while (start := text.find(form[0], start)) >= 0 and start < first:
+                if form.startswith(text[start:]):
+                    first = start
+                start += 1
+        return first
+
+
+def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield sorted spans; spans that overlap or touch are merged."""
+    first, last = spans[0]
+    for start, end in spans[1:]:
+        if start > last:
+            yield first, last
+            first, last = start, end
+        last = max(last, end)
+    yield first, last
+
+
+def _needles_of(value: str) -> Iterator[_Needle]:
+    for text in dict.fromkeys(_parts(value)):
+        if len(text) < SHORTEST:
+            continue
+        for form in dict.fromkeys((*_escapes(text), *_encodings(text))):
+            if form == text or text not in form:
+                yield from _pieces(form, 0, len(form))
+        yield from _in_base64(text)
+    for line in _lines(value):
+        for form in dict.fromkeys(_escapes(line)):
+            if form == line or line not in form:
+                yield from _pieces(form, 0, len(form))
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield the value without lines such as -----BEGIN KEY-----, and the secret values in it if it is JSON."""
+    if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
+        return
+    lines = value.splitlines()
+    inner = [line for line in lines if not line.strip().startswith(_FRAME)]
+    if inner and len(inner) < len(lines):
+        yield "\n".join(inner)
+    else:
+        yield value
+        yield value.strip()
+    if value.lstrip()[:1] in ("{", "["):
+        try:
+            yield from _secret_leaves(json.loads(value), False)
+        except (ValueError, RecursionError):
+            return
+
+
+def _lines(value: str) -> Iterator[str]:
+    """Yield the lines of a value with several lines, since they are often shown one by one."""
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _SHORTEST_LINE and not line.startswith(_FRAME))
+
+
+def _secret_leaves(data: Any, inside: bool) -> Iterator[str]:
+    if isinstance(data, Mapping):
+        for name, each in data.items():
+            yield from _secret_leaves(each, inside or is_secret(str(name)))
+    elif isinstance(data, list):
+        for each in data:
+            yield from _secret_leaves(each, inside)
+    elif isinstance(data, str) and inside:
+        yield from _parts(data)
+        yield from _lines(data)
+
+
+def _escapes(text: str) -> Iterator[str]:
+    yield text
+    for escape in (_repr, _ascii, _bytes, _json, _json_ascii):
+        escaped = escape(text)
+        yield from (escaped, html.escape(escaped), html.escape(escaped, quote=False))
+        for quoted in (escaped, text):
+            yield _repr(quoted)  # a repr inside a repr, such as that of an exception in another exception
+            yield _json(quoted)
+            again = quoted.replace("\\", r"\\")
+            yield from (again, again.replace("'", r"\'"), again.replace('"', r"\""))
+    for quotes in (False, True):
+        yield html.escape(text, quote=quotes)
+    yield html.escape(text).replace("&#x27;", "&#39;")
+    if "'" in text:
+        yield shlex.quote(text)[1:-1]
+    yield text.replace("'", "'\\''")
+
+
+def _encodings(text: str) -> Iterator[str]:
+    for safe in _SAFE:
+        quoted = quote(text, safe=safe, errors="replace")
+        yield quoted
+        yield _lower_escapes(quoted)
+    yield quote_plus(text, errors="replace")
+    yield _lower_escapes(quote_plus(text, errors="replace"))
+    data = text.encode(errors="replace")
+    yield data.hex()
+    yield data.hex().upper()
+    if len(data) > 57:  # `base64.encodebytes` starts a new line after 57 bytes
+        yield from (line for line in base64.encodebytes(data).decode().split() if len(line) >= _PIECE)
+
+
+def _repr(text: str) -> str:
+    return repr(text)[1:-1]
+
+
+def _ascii(text: str) -> str:
+    return ascii(text)[1:-1]
+
+
+def _bytes(text: str) -> str:
+    return repr(text.encode(errors="replace"))[2:-1]
+
+
+def _json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _json_ascii(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _lower_escapes(quoted: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
+
+
+def _in_base64(text: str) -> Iterator[_Needle]:
+    """Yield the characters that represent the text inside a longer base64 text.
+
+    The characters depend on the text's offset within groups of three bytes. The first and last characters may also
+    depend on other bytes.
+    """
+    data = text.encode(errors="replace")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            form = encode(bytes(before) + data).decode()[(0, 2, 3)[before] :]
+            certain = len(form.rstrip("=")) - ((before + len(data)) % 3 != 0)
+            if certain >= SHORTEST + 1:
+                yield from _pieces(form, 0, certain)
+
+
+def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
+    """Yield pieces of `form[first:last]`; a text that contains any piece contains the form or a part of it."""
+    if last - first < _LONG:
+        yield _Needle(form[first:last], form, first)
+    else:
+        yield _Needle(form[first : first + _PIECE], form, first)
+        yield _Needle(form[last - _PIECE : last], form, last - _PIECE)

@@ -1,0 +1,45 @@
+"""Mask the secret values that this process knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ..core.model.masking import is_secret, without_passwords
+from ..core.model.secret_forms import SecretValues
+
+T = TypeVar("T")
+
+known = SecretValues()
+_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # the match ends at the last @, because a password may contain @
+
+
+def hide(value: object) -> None:
+    """Mask this value from now on, in everything that leaves this process's kernel."""
+    known.add(value)
+
+
+def hide_named(name: str, value: object) -> None:
+    """Mask the whole value if its name is that of a secret; else mask only the password, if the value is a URL."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            hide_named(name if is_secret(name) else str(key), each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            hide_named(name, each)
+    elif is_secret(name):
+        known.add(value)
+    elif isinstance(value, str):
+        for password in _PASSWORD.findall(value):
+            known.add(password)
+
+
+def mask(text: str) -> str:
+    """Return the text with `***` in place of the secret values that this process knows, and of passwords in URLs."""
+    return known.mask(without_passwords(text))
+
+
+def masked(data: Any) -> Any:
+    """Return data (texts, lists, mappings) with the secret values that this process knows hidden in every text."""
+    return known.masked(data)
