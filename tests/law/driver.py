@@ -358,7 +358,7 @@ def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
         return (name, sorted(map(_text, value)))
     if type(value).__module__ == "numpy":
         return (name, value.dtype.str, canonical(value.tolist(), known))
-    if name == "Generator":
+    if hasattr(value, "bit_generator"):
         return (name, repr(value.bit_generator.state))
     if name == "array":
         return (name, value.tolist())

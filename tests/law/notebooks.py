@@ -309,15 +309,13 @@ def _cell(draw: Draw, writer: type[Writer], kind: str, above: Cells, beginning: 
 
 def _runs(cells: Cells) -> bool:
     """Whether a plain run reaches the end, and analysis has nothing against it."""
-    if _refused(cells):
-        return False
     with main_namespace() as names:
         try:
             for _, code in cells:
                 exec(code, names)
         except Exception:
             return False
-    return True
+    return not _refused(cells)
 
 
 @contextmanager
@@ -346,4 +344,7 @@ def _size(value: Any, depth: int = 0) -> int:
 
 def _refused(cells: Cells) -> bool:
     dag = notebook(*cells)
-    return bool(dag.errors) and rightly_refused(dag)
+    try:
+        return bool(dag.errors) and rightly_refused(dag)
+    except Exception:  # what it does depends on chance
+        return True
