@@ -61,6 +61,7 @@ class Node(TypedDict):
     height: float
     members: list[str]  # the tasks in the box, in run order
     mapped: bool
+    group: bool  # whether this is the box of a group, whose id is the group's name
     note: str  # the kind of task, such as its operator; often empty
     doc: str
 
@@ -90,6 +91,8 @@ class Picture(TypedDict):
     direction: Direction
     collapsed: bool
     chains: int  # number of chains that can be drawn as one box
+    groups: list[str]  # groups of tasks that can be drawn as one box
+    folded: list[str]  # the groups that are drawn as one box
     width: float
     height: float
     nodes: list[Node]
@@ -110,7 +113,7 @@ class InitialState(TypedDict):
 
 
 class Use(TypedDict):
-    """A name that one task writes and another task reads, and so the reason for an edge."""
+    """The reason for an edge: a name that one task writes and another task reads."""
 
     name: str
     read_cell: int
@@ -206,6 +209,7 @@ class LayoutRequest(TypedDict):
     view: str
     direction: DirectionChoice
     collapsed: bool
+    folded: list[str]  # groups to draw as one box
 
 
 class RunRequest(TypedDict):
@@ -327,7 +331,7 @@ class AttemptMessage(TypedDict):
     map_index: int
     try_number: int
     outputs: list[DisplayOutput]
-    rendered: list[list[str]]  # [name, text] pairs: the texts with rendered templates, such as the script
+    rendered: list[list[str]]  # the texts in which templates were rendered, such as the script, as [name, text] pairs
     log: str
     path: str  # path of the attempt's notebook
 

@@ -6,8 +6,9 @@ All classes are plain frozen values. Cells count from 0 over all cells of the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -18,13 +19,30 @@ from ..options.options import DagOptions, TaskOptions
 class CellKind(StrEnum):
     """The role of a cell in a headless run."""
 
-    PARAMETERS = "parameters"  # runs first in every task's kernel
-    SETUP = "setup"  # runs in every task's kernel, before the task
+    PARAMETERS = "parameters"  # a parameters cell, which runs first in every task's kernel
+    SETUP = "setup"  # a setup cell, which runs in every task's kernel before the task
     TASK = "task"
-    CONTROL = "control"  # contains only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag); does not run
+    CONTROL = "control"  # a cell with only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag), which does not run
     BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
-    SCRATCH = "scratch"  # does not run
-    PROSE = "prose"  # a markdown or raw cell
+    SCRATCH = "scratch"  # a code cell that does not run
+    PROSE = "prose"  # a markdown or raw cell, which does not run
+
+
+def group_of(task: str) -> str:
+    """Return the group of a task or of a group: `eu` for `eu.load`, "" for `load`."""
+    group, _, name = task.rpartition(".")
+    return group if name else ""
+
+
+def groups_of(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return every group, including nested groups, with its tasks in the given order."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        group = group_of(task)
+        while group:
+            found.setdefault(group, []).append(task)
+            group = group_of(group)
+    return {group: tuple(members) for group, members in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +246,62 @@ class Dag:
             for source in {source for each in task.inputs for source in each.sources}:
                 found[name] |= found.get(source, 0)  # a source is above the task
         return found
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Return every group, including nested groups, with its tasks in notebook order."""
+        return groups_of(self.tasks)
+
+    def members(self, *names: str) -> tuple[str, ...]:
+        """Return the tasks with these names, and the tasks of the groups with these names.
+
+        Unknown names are ignored.
+        """
+        return tuple(
+            dict.fromkeys(
+                task for name in names for task in ((name,) if name in self.tasks else self.groups.get(name, ()))
+            )
+        )
+
+    def choices(self, branch: str) -> tuple[str, ...]:
+        """Return what a branch task may choose: its direct downstream tasks, and the groups that contain them."""
+        direct = self.downstream[branch]
+        return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
+
+    def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
+        """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
+
+        As in Airflow, these include direct downstream tasks that are also downstream of a chosen task, such as the join
+        of two branches. An exception is a task that is declared to follow the branch, or is named in the branch's cell:
+        it is not run if it only reads or changes a variable of the chosen task.
+        """
+        named = self.members(*chosen)
+        below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
+        code = self.tasks[branch].code
+
+        def is_alternative(task: str) -> bool:
+            names = [task]
+            while group := group_of(names[-1]):
+                names.append(group)
+            declared = task in self._declared_downstream[branch]
+            return declared or any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", code) for name in names)
+
+        return frozenset(
+            task
+            for task in self.downstream[branch]
+            if task in named or task in declared_below or (task in below and not is_alternative(task))
+        )
+
+    def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
+        """Return which of these tasks the task follows only because of variables."""
+        return frozenset(
+            other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
+        )
+
+    @cached_property
+    def _declared_downstream(self) -> Mapping[str, tuple[str, ...]]:
+        declared = replace(self, edges=tuple(edge for edge in self.edges if edge.declared))
+        return declared.downstream
 
     def cell_in_file(self, number: int) -> Cell | None:
         """Return the cell with this number, from 0, in the user's file."""

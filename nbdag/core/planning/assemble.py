@@ -80,6 +80,7 @@ def assemble(
         given_below=stored,
         awaited_below=awaited,
         of_setup_below=of_setup_below(dag, task),
+        choices=dag.choices(task.id) if task.options.branch else (),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
     )

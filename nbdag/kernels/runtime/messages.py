@@ -55,6 +55,7 @@ class KernelRequest:
     given_below: Sequence[StoredInput] = ()
     awaited_below: Mapping[str, Sequence[str]] = field(default_factory=dict)
     of_setup_below: Sequence[str] = ()
+    choices: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
     state_changed: Sequence[str] = ()
@@ -90,6 +91,7 @@ class KernelRequest:
             given_below=job.given_below,
             awaited_below=job.awaited_below,
             of_setup_below=job.of_setup_below,
+            choices=job.choices,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,
             state_changed=task.state_changed,
@@ -150,9 +152,11 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
     files = tuple(FileUse(*each) for each in data.get("files", ()))
-    elements = tuple(data.get("elements", ()))
-    state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
+    given = {"outputs": outputs, "notes": notes, "files": files, "elements": tuple(data.get("elements", ()))}
+    for name in ("kinds", "chosen"):
+        if data.get(name) is not None:
+            given[name] = tuple(data[name])
+    return Outcome(**{**data, "state": TaskState(data["state"]), **given})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ...core.model import text
 from ...core.model.dag import CellKind, Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
 from ...core.model.text import task_label
+from ...core.planning.clearing import with_setups
 from ...errors import NbdagError, error
 from ...home import Home
 from ...scheduler import new_instance
@@ -103,7 +104,8 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             before = pinned_dag(here, row.digest, row.path).parameters
             lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
-            record_parameters(dag, lost)  # they were checked by the rules of the notebook that the run has had
+            # Checked again, because the parameters were checked by the rules of the run's previous notebook.
+            record_parameters(dag, lost)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)
@@ -184,8 +186,8 @@ def mark(
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
     """Return the change that clears the selected tasks, and the current rows of these tasks.
 
-    If the run is switched to the deployed notebook, tasks that this notebook no longer has are selected too, and the
-    scheduler removes them.
+    The selection includes the setup and teardown tasks of the selected tasks. If the run is switched to the deployed
+    notebook, tasks that this notebook no longer has are selected too, and the scheduler removes them.
     """
     if dag.unbuilt:
         return Change(
@@ -202,13 +204,17 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
                 *(dag.descendants(task) if selection.downstream and task in dag.tasks else ()),
             )
         ]
+    named = [
+        each
+        for each in instances
+        if _matches(each, wanted) and (selection.only is None or each.state in selection.only)
+    ]
+    # Setup and teardown tasks are cleared in any state, because the cleared tasks need the prepared resources again.
+    around = with_setups(dag, dict.fromkeys(each.task for each in named))
     chosen = [
         each
         for each in instances
-        if (
-            (_matches(each, wanted) and (selection.only is None or each.state in selection.only))
-            or each.task not in dag.tasks
-        )
+        if (each in named or each.task in around or each.task not in dag.tasks)
         and each.state not in (TaskState.NONE, TaskState.RESTARTING)
     ]
     if not chosen:
@@ -246,6 +252,7 @@ def _cleared(each: InstanceRow) -> InstanceRow:
         wake=None,
         tries_before_reset=tries_before_reset,
         short_circuit=False,
+        chosen=None,
     )
 
 
