@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from nbdag.values import UnstorableError
 
-from .driver import headless, notebook, orders, plain, rightly_refused, wrong
+from .driver import headless, judge, notebook, orders, plain, rightly_refused, wrong
 from .notebooks import Cells, notebooks
+from .wide import wide_notebooks
 
 EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "40"))  # `.ci/run` asks for more; thousands find rarer ones
 # To shrink a counterexample takes many minutes; NBDAG_LAW_SHRINK=1 does it.
 SHRINK = (Phase.shrink,) if os.environ.get("NBDAG_LAW_SHRINK") == "1" else ()
-
-
-@settings(
-    max_examples=EXAMPLES,
+UNHURRIED = settings(
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.target, *SHRINK),
     suppress_health_check=[
@@ -31,6 +29,9 @@ SHRINK = (Phase.shrink,) if os.environ.get("NBDAG_LAW_SHRINK") == "1" else ()
     ],
     derandomize=EXAMPLES <= 150,  # the same notebooks each time,
 )
+
+
+@settings(UNHURRIED, max_examples=EXAMPLES)
 @given(notebooks(), st.randoms(use_true_random=False))
 def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chance: random.Random) -> None:
     dag = notebook(*cells)
@@ -46,6 +47,22 @@ def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chan
             except UnstorableError:
                 reject()  # such as a generator: said by name, and not a matter of values
             assert not wrong(found, expected), f"in the order {order}"
+
+
+@settings(UNHURRIED, max_examples=max(EXAMPLES // 5, 1))
+@given(wide_notebooks(), st.randoms(use_true_random=False))
+def test_whatever_differs_from_a_run_from_top_to_bottom_is_said(cells: Cells, chance: random.Random) -> None:
+    dag = notebook(*cells)
+    note(told(cells))
+    assume(not rightly_refused(dag))
+    assert not dag.errors, dag.errors
+    expected = plain(dag)
+    assume(plain(dag) == expected)  # false where numbers are drawn without a seed
+    with tempfile.TemporaryDirectory() as root:
+        for number, order in enumerate(orders(dag, chance, 1)):
+            verdict = judge(dag, order, f"{root}/{number}", expected)
+            event(verdict.word)
+            assert not verdict.silent, (order, verdict)
 
 
 def told(cells: Cells) -> str:
