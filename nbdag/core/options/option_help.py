@@ -25,7 +25,7 @@ Examples
   %%task score --map fold=folds
   %%task fetch --operator bash --doc "copies last night's files"
 
-The body of a cell with another operator than python is in that operator's language, see the end.
+With another operator than python, the text below the header is in the operator's language (see below).
 
 A task runs after the tasks whose variables it reads; --after adds dependencies that no variable
 shows. In the notebook the cell runs once, and a mapped cell once per element: retries, timeouts,
@@ -140,7 +140,7 @@ def _indented(text: str, by: int) -> str:
 
 
 def given_operator(text: str) -> str:
-    """Return the operator that the options of a header name, or "" if they name none."""
+    """Return the operator that the options of a header name, or "" if they name no operator."""
     found = re.search(r"(?<!\S)--operator(?:=|\s+)['\"]?([^\s'\"]+)", text)
     return found[1] if found else ""
 
