@@ -160,7 +160,7 @@ class Runtime:
             self._names[name] = self._value(digest, name, request.task)
         if when is not None and not request.expand and not when_holds(when, self._names):
             raise Skip(f"--when {when} is false")
-        self._mutation_check = MutationCheck.of(request, self._names, self._origins.loaded, self._reload)
+        self._mutation_check = MutationCheck.of(request, self._names, self._origins, self._store)
         self._state_check.before_cell()
         if request.future_annotations:
             self._shell.compile.flags |= _ANNOTATIONS
@@ -211,9 +211,6 @@ class Runtime:
         """Return the names that parameters, setup and definitions have set."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
         return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
-
-    def _reload(self, digest: str) -> Mapping[str, Any]:
-        return self._store.load(digest)
 
     # -- after the cell -----------------------------------------------------------------------------------------
 
