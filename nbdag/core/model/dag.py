@@ -238,6 +238,16 @@ class Dag:
         return self._neighbours("source", "target")
 
     @cached_property
+    def value_ancestors(self) -> Mapping[str, int]:
+        """Return, as bits by position in the notebook, each task with all tasks whose values reach it."""
+        found: dict[str, int] = {}
+        for position, (name, task) in enumerate(self.tasks.items()):
+            found[name] = 1 << position
+            for source in {source for each in task.inputs for source in each.sources}:
+                found[name] |= found.get(source, 0)  # a source is above the task
+        return found
+
+    @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Return every group, including nested groups, with its tasks in notebook order."""
         return groups_of(self.tasks)
