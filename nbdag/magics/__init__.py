@@ -129,7 +129,7 @@ class _Extension:
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
         self.body_transformer = BodyTransformer(self.running.options_of, session.skip_reason)
-        self.matcher = matcher(lambda: session.dag().tasks, operators.names)
+        self.matcher = matcher(lambda: (*(dag := session.dag()).tasks, *dag.groups), operators.names)
         self.magics = NbdagMagics(shell, self.running, self.display)
 
     def load(self) -> None:

@@ -152,6 +152,9 @@ class Outcome:
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
+    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None means after --poke.
+    wake: float | None = None
+    question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     length: int | None = None  # number of instances, if the attempt evaluated --map
     # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

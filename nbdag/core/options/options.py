@@ -63,6 +63,7 @@ _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping 
 _SENSOR, _AROUND = "Sensors (headless runs)", "Setup and teardown (headless runs)"
 _DEADLINE = "Deadline (headless runs)"
 _ASSETS = "Assets (headless runs)"
+_APPROVAL = "Approval by a person (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -197,6 +198,29 @@ class TaskOptions:
         option_types.TIMEOUT,
         _ATTEMPTS,
         "time limit of one try, after which its processes are killed and the try fails; default none",
+        affects_result=False,
+    )
+    approve: str | None = _option(
+        None,
+        option_types.QUESTION,
+        _APPROVAL,
+        "ask a person before the cell runs, such as 'Ship {accuracy:.1%}?'; the task waits, without a process, for "
+        "`nbdag approve`; the answer no skips it",
+        affects_result=False,
+        per_task=True,
+    )
+    approve_timeout: float | None = _option(
+        None,
+        option_types.TIMEOUT,
+        _APPROVAL,
+        "fail the task if nobody has answered after this time; default none",
+        affects_result=False,
+    )
+    approvers: tuple[str, ...] = _option(
+        (),
+        option_types.TAGS,
+        _APPROVAL,
+        "users who may answer; default everybody who may use this home",
         affects_result=False,
     )
     cache: bool = _option(
@@ -355,6 +379,9 @@ class DagOptions:
     )
     on_success: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
+    )
+    on_approval: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task asks for approval", recipients=True
     )
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
