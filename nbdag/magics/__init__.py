@@ -111,7 +111,7 @@ class NbdagMagics(Magics):
 
 for _kind in header.MAGICS:
     _magic = getattr(NbdagMagics, _kind)
-    # IPython calls `getdoc` for `%%task?`. The help of a task names all operators, which are slow to find.
+    # IPython calls `getdoc` for `%%task?`. The help is created only then, because finding all operators is slow.
     _magic.getdoc = partial(header.help, _kind)
     if _kind != "task":
         _magic.__doc__ = header.help(_kind)
