@@ -121,6 +121,7 @@ def analyse_cells(
             continue
 
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        before += _expressions([own.approve] if own.approve else [], cell, found.problems, "--approve")
         mapped = _mapped(own, cell, found.problems)
         after = _expressions(own.check, cell, found.problems, "--check")
         if own.retry_if:

@@ -75,7 +75,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except CellExecutionError:
-            self._log("".join(self._of_setup or ()))  # it may explain the error
+            self._log("".join(self._of_setup or ()))  # the text of setup may explain the error
             raise
         except DeadKernelError:
             self.execution.exit_code = await self.km.provisioner.poll()
@@ -111,7 +111,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         return output
 
     def log_output_message(self, output: Any) -> None:
-        """Write text of the task into its log; setup prints the same for every task, so its text is left out."""
+        """Write text of the task into its log; the text of setup is omitted, because it is the same for every task."""
         if self._of_setup is None:
             super().log_output_message(output)
         elif output.output_type == "stream":
@@ -147,6 +147,10 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             await asyncio.shield(self.km.cleanup_resources())
 
 
+# The exception of such a task ends its cell, and is no failure.
+_ENDED_EARLY = (TaskState.SKIPPED, TaskState.UP_FOR_RESCHEDULE)
+
+
 class TaskEngine(NBClientEngine):  # type: ignore[misc]
     """Papermill's engine with a `TaskClient`."""
 
@@ -179,12 +183,12 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             stderr_file=stderr_file,
         )
         client.execute()
-        if execution.outcome is not None and execution.outcome.state is TaskState.SKIPPED:
+        if execution.outcome is not None and execution.outcome.state in _ENDED_EARLY:
             _clear_exception(nb_man.nb)
 
 
 def _clear_exception(nb: Any) -> None:
-    """Mark as completed the cell that raised `Skip`, which nbclient has recorded as an error."""
+    """Mark the cell that ended its task early as completed; nbclient has recorded its exception as an error."""
     nb.metadata.papermill["exception"] = None
     for cell in nb.cells:
         if cell.metadata.papermill["exception"]:

@@ -134,6 +134,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
     return replace(
         outcome,
         error=None if outcome.error is None else mask(outcome.error),
+        question=None if outcome.question is None else mask(outcome.question),
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
