@@ -38,6 +38,8 @@ RESULTS = {
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
     "scheduling": ("longest",),
+    "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
+    "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
 }
 
@@ -179,6 +181,24 @@ class TestTheModelPipeline:
         assert {run[task].state.value for task in ("deploy", "use")} == {"upstream_failed"}
         assert run["curve"].state == "success"
         assert not list(folder.rglob("*.joblib"))
+
+
+def test_the_gate_deploys_the_first_model_and_then_only_a_better_one(folder: Path) -> None:
+    deployed = folder / "champion.json"
+
+    def states(depth: int) -> dict[str, str]:
+        run = nbdag.run(folder / "validation_gate.ipynb", parameters={"depth": depth})
+        assert run.state == "success", [task.error for task in run]
+        return {task.id: task.state.value for task in run}
+
+    first = states(1)
+    assert (first["release.deploy"], first["release.check"], first["notify"]) == ("success", "success", "skipped")
+    weak = deployed.read_text()
+    again = states(1)
+    assert (again["release.deploy"], again["release.check"], again["notify"]) == ("skipped", "skipped", "success")
+    assert deployed.read_text() == weak
+    assert states(3)["release.deploy"] == "success"
+    assert deployed.read_text() != weak
 
 
 def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finished]) -> None:
