@@ -160,14 +160,14 @@ class DagRun:
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # the parameters: defaults, and the values of the run
-    # For a run that new data started: the events of assets, the oldest first. Each has `asset`, `at` (an ISO date),
-    # `extra`, and, if a task produced the asset, `dag`, `run` and `task`.
+    # The events of assets that started the run, the oldest first. Each event has `asset`, `at` (an ISO date), `extra`,
+    # and, if a task produced the asset, `dag`, `run` and `task`.
     asset_events: Sequence[Mapping[str, Any]] = ()
     # Only the values that the user gave for this run, for example with -p.
     conf: Mapping[str, Any] = field(default_factory=dict)
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
     owner: str | None = None
-    # Path of the home that holds the run; None in a live notebook.
+    # Path of the run's home; None in a live notebook.
     home: str | None = field(default=None, repr=False, compare=False)
     # Called with the name and the rendered text of each template.
     on_rendered: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
@@ -265,12 +265,15 @@ class DagRun:
             return value
         from .templates.rendering import render_nested
 
-        return render_nested(value, self.context, what=what)
+        made = render_nested(value, self.context, what=what)
+        if self.on_rendered is not None:
+            self.on_rendered(what, made if isinstance(made, str) else repr(made))
+        return made
 
     def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
         """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.
 
-        The recorded text has the values of `marks` in place of its keys.
+        In the recorded text, each key of `marks` is replaced by its value.
         """
         if not is_template(text):
             return [text]

@@ -64,6 +64,14 @@ def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(notebook, tm
     assert nb.metadata.papermill.output_path == "out.ipynb"
 
 
+def test_an_unknown_parameter_and_a_broken_rule_are_errors(notebook, tmp_path: Path) -> None:
+    notebook(CELLS[0], "alpha: float = 0.5  # in (0, 1)", *CELLS[2:])
+    for name, value, message in (("alpah", "0.1", "did you mean 'alpha'?"), ("alpha", "5", "must be less than 1")):
+        done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", name, value)
+        assert done.returncode != 0
+        assert message in done.stderr
+
+
 def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Path) -> None:
     notebook(*CELLS[:3], "%%task two\n1 / 0", CELLS[4])
     done = papermill(tmp_path, "in.ipynb", "out.ipynb")
@@ -88,3 +96,18 @@ def test_tasks_made_by_code_run_too_with_papermills_parameters(notebook, tmp_pat
     nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     nbformat.validate(nb)
     assert [line for line in printed(nb).splitlines() if line.startswith("so")] == ["so 0", "so 1"]
+
+
+def test_a_branch_decides_which_tasks_papermill_runs(notebook, tmp_path: Path) -> None:
+    notebook(
+        *CELLS[:2],
+        "%%task choose --branch\n'eu' if alpha > 1 else 'us'",
+        "%%task eu.load --after choose\nwhere = 'europe'\nprint(where)",
+        "%%task us.load --after choose\nwhere = 'america'\nprint(where)",
+        "%%task join --after eu us --trigger none_failed_min_one_success\nprint('joined', where)",
+    )
+    done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "alpha", "5")
+    assert done.returncode == 0, done.stderr
+    nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert "joined europe" in printed(nb)
+    assert "america" not in printed(nb)

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from .. import runs as api
 from ..core.model.masking import masked
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
-from ..core.model.text import run_selector, task_label
+from ..core.model.text import join_names, run_selector, task_label
 from ..core.options.option_types import nearest
 from . import complete
 from ._group import examples
@@ -118,7 +118,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
         ("nbdag logs train", "the log of train's last attempt in the latest run"),
         ("nbdag logs latest train -f", "print the log while the task writes it"),
         ("nbdag logs latest train --try 1", "the log of the first attempt"),
-        ("nbdag logs load --rendered", "the script or SQL of load, with its templates rendered"),
+        ("nbdag logs load --rendered", "print the script or SQL of task load, with its templates rendered"),
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
@@ -133,7 +133,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.option("--index", type=INDEX, metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
-@click.option("--rendered", is_flag=True, help="Print the texts of the task with their templates rendered instead.")
+@click.option("--rendered", is_flag=True, help="Print the rendered templates of the task instead of the log.")
 def logs(
     words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool, rendered: bool
 ) -> None:
@@ -215,8 +215,9 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
         return f"marked {task.state.value} by hand"
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
-    cached = [f"cached: result of run {task.cached}"] if task.cached else []
-    text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
+    notes = [f"cached: result of run {task.cached}"] if task.cached else []
+    notes += [f"chose {join_names(task.chosen) or 'no task'}"] if task.chosen is not None else []
+    text = task.error or "; ".join([*notes, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 

@@ -136,7 +136,7 @@ class Build:
         return cells
 
     def _reject_secret(self, cell: RawCell) -> None:
-        """Raise `OperatorError` if a cell contains a secret's value that the %%dag cell has looked up."""
+        """Raise `OperatorError` if a built cell contains the value of a secret that the %%dag cell has looked up."""
         name = looked_up_in(cell.source)
         if name is not None:
             message = f"the cell of a task would contain the value of the secret {name}, and be stored with it"
@@ -247,7 +247,7 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
     if kind != "python":
         options["operator"] = kind
     if is_source:
-        options.pop("operator_options", None)  # the source contains them
+        options.pop("operator_options", None)  # removed, because the translated source already contains these options
     return f"{format(Header(kind='task', name=task.id, options=options))}\n{body}"
 
 

@@ -8,8 +8,8 @@ In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflo
 The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out` (the result
 is unpacked into several names). An argument may be another task, or its `output`: the function gets the value of that
 result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
-(`day="{{ ds }}"`), and a function that asks for names of Airflow's context gets them: `def load(ds, params, ti)`, or
-all of them with `**context`. A keyword with the name of an option of `%%task` sets the option; use
+(`day="{{ ds }}"`), and a function with parameters named as in Airflow's context gets these values: `def load(ds,
+params, ti)`. With `**context` it gets all values. A keyword with the name of an option of `%%task` sets the option; use
 `op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
@@ -61,7 +61,8 @@ class Python(Operator):
         self.result_names = _result(task_id, options.get("out"))
         call = self._call(function, arguments, keywords)
         if options.get("branch") or options.get("short_circuit"):
-            call += f"\n{self.result_names[0]}"  # the last expression decides which tasks follow
+            # The result is the last expression of the cell, because that decides which tasks follow.
+            call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
         for other in _tasks((arguments, keywords)):
             current_build().connect(str(other.id), str(self.id))
@@ -75,8 +76,8 @@ class Python(Operator):
         asked, everything = context_arguments(function, args, keywords)
         _check(function, args, {**dict.fromkeys(asked), **keywords})
         write = current_build().writer
-        parts = [_argument(each) for each in args]
-        parts += [f"{name}={_argument(each)}" for name, each in keywords.items()]
+        parts = [_argument(each, f"argument {n}") for n, each in enumerate(args, 1)]
+        parts += [f"{name}={_argument(each, f'argument {name}')}" for name, each in keywords.items()]
         parts += [f"{name}={_context_source(name)}" for name in asked]
         if everything:
             given = (*keywords, *asked, *_positional(function, args))
@@ -124,7 +125,7 @@ def _context_source(name: str) -> str:
     return f"dag_run.context[{name!r}]" if name in _DATES else f"dag_run.{name}" if name != "dag_run" else name
 
 
-def _argument(value: Any) -> str:
+def _argument(value: Any, what: str) -> str:
     """Return the source of an argument. Templates in the argument are rendered when the task runs."""
     source: str = current_build().writer.expression(value)
     texts = [each for each in _texts(value) if is_template(each)]
@@ -134,11 +135,11 @@ def _argument(value: Any) -> str:
     from ..templates.rendering import TemplateError
 
     try:
-        names = [read_template(text, what="the argument") for text in texts]
+        names = [read_template(text, what=what) for text in texts]
     except TemplateError as error:
         raise OperatorError(f"{error.what}: {error.message}", hint=error.hint) from None
     pulls = dict.fromkeys(pull_source(each) for found in names for each in found.pulls)
-    return f"dag_run.render({', '.join([source, *pulls])})"
+    return f"dag_run.render({', '.join([source, *pulls, f'what={what!r}'])})"
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..core.dataflow.file_order import conflicts_of_run
-from ..core.model.dag import Dag
+from ..core.model.dag import Dag, Task
 from ..core.model.events import Event
 from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
@@ -33,7 +33,8 @@ from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, Instance
 if TYPE_CHECKING:
     from ..store.store import Store
 
-MISSED = "NB480"  # code of the note about a missed deadline
+MISSED = "NB480"  # problem code of the note about a missed deadline
+NEVER = 253_370_764_800.0  # the year 9999, in seconds since the epoch: until a person has answered
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
 
@@ -49,7 +50,8 @@ class OwnedRun:
     borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
     # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
     paused: dict[InstanceKey, float] = field(default_factory=dict)
-    missed: frozenset[str | None] = frozenset()  # tasks with a recorded missed deadline; None stands for the run itself
+    # Tasks whose missed deadline is recorded; None stands for the run itself.
+    missed: frozenset[str | None] = frozenset()
     missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
     most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
@@ -70,7 +72,7 @@ class OwnedRun:
         borrowed: TaskOutputs,
         notes: Iterable[Note] = (),
     ) -> OwnedRun:
-        """Return a run from its records in the store; `notes` are those about the run as a whole."""
+        """Return a run from its records in the store. `notes` are the notes about the run as a whole."""
         run = cls(
             row=row,
             dag=replace(
@@ -162,7 +164,7 @@ class RunStep:
                 self._record_assets(instance, result)
 
     def _with_refusal(self, task: str, result: Result) -> Result:
-        """Return a failure as a final one if `--retry-on` or `--retry-if` excludes it."""
+        """Mark a failure as final if `--retry-on` or `--retry-if` excludes a retry."""
         options = self.run.dag.tasks[task].options if task in self.run.dag.tasks else TaskOptions()
         refused = why_not_retried(options, result.kinds, result.retry)
         if not refused:
@@ -190,7 +192,7 @@ class RunStep:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE:
                 self.paused[key] = result.started
-                self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
+                self._postpone(key, task, result)
             case _:
                 retry = retry_at(
                     task.options,
@@ -208,9 +210,23 @@ class RunStep:
                     message = f"{result.error} ({wait})" if result.error else wait
                     self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
 
+    def _postpone(self, key: InstanceKey, task: Task, result: Result) -> None:
+        """Let a task wait for its next poll, or for the answer of a person."""
+        if result.question is None:
+            wake = result.ended + task.options.poke if result.wake is None else result.wake
+            self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=wake)
+            return
+        timeout = task.options.approve_timeout
+        until = None if timeout is None else result.ended + timeout
+        answer = {"question": result.question, "asked": result.ended, "until": until}
+        self.instances[key] = replace(self.instances[key], answer=answer)
+        message = f"asks: {result.question}"
+        self._move(key, TaskState.UP_FOR_RESCHEDULE, message, wake=NEVER if until is None else until)
+
     def _record_assets(self, instance: InstanceRow, result: Result) -> None:
         """Record a new version of each asset that a task produced, if the task has succeeded."""
-        left = self.instances.get((instance.task, instance.map_index))  # None: it was replaced by its instances
+        # None if the placeholder of a mapped task was replaced by the task's instances.
+        left = self.instances.get((instance.task, instance.map_index))
         if left is None or left.state is not TaskState.SUCCESS:
             return
         for asset in self.run.dag.tasks[instance.task].options.produces:
@@ -351,6 +367,7 @@ class RunStep:
             wake=wake,
             tries_before_reset=tries_before_reset,
             short_circuit=short_circuit,
+            answer={} if state is TaskState.NONE else instance.answer,
             chosen=chosen,
         )
         if reason:
@@ -488,6 +505,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
+        question=str(row.answer.get("question", "")) if "approved" not in row.answer else "",
         chosen=row.chosen,
     )
 

@@ -29,7 +29,7 @@ from ..core.model.job import StoredOutput
 from ..errors import NbdagError, error
 from . import files
 from .files import LostValueError, Region, StoreWriteError
-from .fingerprints import fingerprint
+from .fingerprints import fingerprint, is_same, small_fingerprint
 from .pickling import (
     MissingDefinitionError,
     Namespace,
@@ -67,6 +67,8 @@ __all__ = [
     "find_sharing",
     "fingerprint",
     "is_safe",
+    "is_same",
+    "small_fingerprint",
     "summarise",
     "type_name",
 ]
@@ -140,7 +142,7 @@ class ValueStore:
     def open(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> Loaded:
-        """Return the same values as `load`, with the memory that holds them.
+        """Return the same values as `load`, together with the memory that they use.
 
         With `origins`, a value is loaded only once per process.
         """

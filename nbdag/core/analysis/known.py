@@ -20,7 +20,7 @@ IPYTHON = _words(
     """
 ) | {"__IPYTHON__", "__session__"}
 
-# The names among PROVIDED that hold outputs or inputs of other cells.
+# The names among PROVIDED that refer to outputs or inputs of other cells.
 HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
 
 # Methods that change the object they are called on, even if the caller uses their result.
@@ -52,7 +52,7 @@ HARMLESS = _words(
 PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods that may return the object they are called on.
-RETURN_SELF = _words("fit partial_fit set_params")
+RETURN_SELF = _words("fit partial_fit set_params manual_seed")
 # Methods that store their arguments, or the elements of their arguments, in the object they are called on.
 STORE = _words("append add insert setdefault appendleft put put_nowait push register set")
 STORE_CONTENTS = _words("extend update extendleft")

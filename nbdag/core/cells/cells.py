@@ -76,7 +76,7 @@ class _Draft:
     number: int  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell
     raw: RawCell
     lines: list[str]
-    kind: CellKind | None = None  # None: the position of the cell determines the kind
+    kind: CellKind | None = None  # the kind of the cell; None if the position of the cell determines the kind
     header: Header | None = None
     task: str | None = None
     body: int = 0  # number of the first line below the header, from 0
@@ -104,7 +104,10 @@ def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
 
 
 def default_operator(cells: Sequence[RawCell]) -> str:
-    """Return the operator that `%dag` sets for tasks whose header names none; the options of a header depend on it."""
+    """Return the operator that `%dag` sets for tasks whose header names no operator.
+
+    It determines which options a header accepts.
+    """
     for cell in cells:
         if cell.type != "code" or "--operator" not in cell.source:
             continue

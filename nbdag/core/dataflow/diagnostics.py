@@ -82,7 +82,7 @@ class Diagnostics:
                 message = f"{name} is read here, but {deleter} deletes it, and setup sets it in every task"
                 yield _problem("NB205", analysis, read.line, message, f"set {name} in a task, or do not delete it")
                 continue
-            if read.optional:
+            if read.optional or name in analysis.unseen:
                 continue
             if version is None:
                 if name not in analysis.uses.values or not self._set_late(analysis, name):
@@ -109,7 +109,7 @@ class Diagnostics:
             yield _problem(
                 "NB305",
                 analysis,
-                analysis.uses.optional.get(name, 1),
+                analysis.uses.optional.get(name) or analysis.uses.reads.get(name, 1),
                 f"task {analysis.cell.task} may read {name}, but does not see it: setup sets it in cell "
                 f"{self.cells[index].in_file + 1}, which is below the task",
                 f"move that setup cell above the task if the task is meant to use {name}",
@@ -398,7 +398,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def asset_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield an error for each asset that starts the pipeline which produces it, as the runs would never end."""
+    """Yield an error for each asset that starts the pipeline which produces it: the runs would never end."""
     schedule = dag.options.schedule
     produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
     if not schedule or not assets.is_condition(schedule):
@@ -410,7 +410,7 @@ def asset_problems(dag: Dag) -> Iterator[Problem]:
             yield problem(
                 "NB320",
                 f"the schedule waits for {name}, of which {by} a new version, so each run would start another",
-                hint="remove it from --schedule" + (" or from --produces" if task else ""),
+                hint="remove this asset from --schedule" + (" or from --produces" if task else ""),
                 task=None if task is None else task.id,
                 place=None if task is None else Place(cell=task.cell, line=1),
             )

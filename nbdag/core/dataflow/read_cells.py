@@ -121,10 +121,11 @@ def analyse_cells(
             continue
 
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        before += _expressions([own.approve] if own.approve else [], cell, found.problems, "--approve")
         mapped = _mapped(own, cell, found.problems)
         after = _expressions(own.check, cell, found.problems, "--check")
         if own.retry_if:
-            # `error` is the cell's exception, and not a name of the notebook.
+            # In --retry-if, `error` is the exception of the cell, not a name of the notebook.
             of_error = _expressions([own.retry_if], cell, found.problems, "--retry-if")
             after += [_with_local(each, "error") for each in of_error]
         unseen: dict[str, int] = {}
@@ -156,9 +157,9 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If the cell only may
-            # read the name, it is analysed without that setup, because setup may rebind other names.
-            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If some path through the
+            # cell does not read the name, it is analysed without that setup, because setup may rebind other names.
+            optional = {name: running[last].index for name, last in needed.items() if name not in result.certain}
             if not optional:
                 break
             unseen |= optional
@@ -263,7 +264,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
 
 
 def _with_local(expression: ast.expr, name: str) -> ast.expr:
-    """Return an expression that reads what this one reads, except for one name."""
+    """Return an expression that reads the same names as this expression, except for one name."""
     around = ast.parse(f"[None for {name} in ()]", mode="eval").body
     assert isinstance(around, ast.ListComp)
     around.elt = expression

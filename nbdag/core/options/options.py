@@ -27,8 +27,8 @@ class Option:
     group: str  # heading in the help
     affects_result: bool  # whether the values or the outcome of a task may depend on the option
     is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
-    default: Any = None  # of an operator's own option: the value if the header does not set it
-    recipients: bool = False  # whether its values are addresses that may hold tokens, and are masked
+    default: Any = None  # default value of an operator's own option
+    recipients: bool = False  # whether the values are addresses that may contain tokens, so that they are masked
 
 
 def _option(
@@ -63,6 +63,7 @@ _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping 
 _SENSOR, _AROUND = "Sensors (headless runs)", "Setup and teardown (headless runs)"
 _DEADLINE = "Deadline (headless runs)"
 _ASSETS = "Assets (headless runs)"
+_APPROVAL = "Approval by a person (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -153,7 +154,7 @@ class TaskOptions:
         False,
         option_types.FLAG,
         _AROUND,
-        "a failure of this teardown fails the run, too",
+        "fail the run if this teardown fails",
         affects_result=False,
         per_task=True,
     )
@@ -182,7 +183,7 @@ class TaskOptions:
         option_types.ERRORS,
         _ATTEMPTS,
         "retry only after these errors or their subclasses, such as ConnectionError or requests.HTTPError; a try that "
-        "reached --timeout is a TimeoutError, and one whose kernel died is a KernelDied; default all errors",
+        "exceeds --timeout is a TimeoutError, a try whose kernel dies is a KernelDied; default all errors",
         affects_result=False,
     )
     retry_if: str | None = _option(
@@ -197,6 +198,29 @@ class TaskOptions:
         option_types.TIMEOUT,
         _ATTEMPTS,
         "time limit of one try, after which its processes are killed and the try fails; default none",
+        affects_result=False,
+    )
+    approve: str | None = _option(
+        None,
+        option_types.QUESTION,
+        _APPROVAL,
+        "ask a person before the cell runs, such as 'Ship {accuracy:.1%}?'; the task waits, without a process, for "
+        "`nbdag approve`; the answer no skips it",
+        affects_result=False,
+        per_task=True,
+    )
+    approve_timeout: float | None = _option(
+        None,
+        option_types.TIMEOUT,
+        _APPROVAL,
+        "fail the task if nobody has answered after this time; default none",
+        affects_result=False,
+    )
+    approvers: tuple[str, ...] = _option(
+        (),
+        option_types.TAGS,
+        _APPROVAL,
+        "users who may answer; default everybody who may use this home",
         affects_result=False,
     )
     cache: bool = _option(
@@ -274,8 +298,8 @@ class TaskOptions:
         None,
         option_types.DEADLINE,
         _DEADLINE,
-        "notify the recipients of %dag --on-deadline if the task has not ended at this time of day or so long after "
-        "the run was due, such as 08:00 or +2h; the task goes on",
+        "notify the recipients of %dag --on-deadline if the task has not ended at a time of day, such as 08:00, or "
+        "some time after the run was due, such as +2h; the task continues",
         affects_result=False,
         per_task=True,
     )
@@ -290,14 +314,14 @@ class TaskOptions:
         option_types.ASSETS,
         _ASSETS,
         "assets, such as s3://lake/orders, that have a new version when the task succeeds; starts the pipelines whose "
-        "--schedule names them (a result that --cache reuses is no new version)",
+        "--schedule names them (a result that --cache reuses creates no version)",
         affects_result=False,
         per_task=True,
     )
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
-    # The given options that the task's operator declares for itself (core.options.operator_options): field and value.
+    # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -333,8 +357,8 @@ class DagOptions:
         None,
         option_types.DEADLINE,
         _LIMITS,
-        "notify the recipients of --on-deadline if a run has not ended at this time of day or so long after it was "
-        "due, such as 08:00 or +2h; the run goes on",
+        "notify the recipients of --on-deadline if a run has not ended at a time of day, such as 08:00, or some "
+        "time after it was due, such as +2h; the run continues",
     )
     fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
     weight_rule: str = _dag_option(
@@ -356,6 +380,9 @@ class DagOptions:
     on_success: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
     )
+    on_approval: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task asks for approval", recipients=True
+    )
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
@@ -370,7 +397,7 @@ class DagOptions:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Fields that no single option of the class sets.
+# Fields that are not set by a single option of the class.
 _NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
 
 

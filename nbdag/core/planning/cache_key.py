@@ -34,8 +34,8 @@ def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
-    of a mapped task, because it is cheap, nor that of a task that decides which tasks follow, because the decision is
-    not a value.
+    of a mapped task, because it is cheap, nor the attempt of a branch or short circuit, because its decision is not a
+    stored value.
     """
     options = job.task.options
     decides = options.branch or options.short_circuit
@@ -92,7 +92,7 @@ def normalized(code: str) -> str:
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # for a cell magic, layout and comments may have a meaning
+        return "\n".join(lines[head:])  # not normalized: below a cell magic, layout and comments may have a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 
@@ -125,6 +125,7 @@ _DERIVED = {
     "conf": "params",
     "run_type": "run_id",
 }
+_RENDERS_A_VARIABLE = re.compile(r"\bdag_run\s*\.\s*render\(\s*(?![\[({]*['\"])")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
@@ -136,7 +137,7 @@ def _run_context(job: Job) -> dict[str, Any]:
     used: set[str | None] = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
     used |= {word for each in texts for match in _TEMPLATE.finditer(each) for word in _words(match[0])}
     used |= {_DERIVED[name] for name in used if name in _DERIVED}
-    everything = bool({None, "context", "render"} & used)
+    everything = bool({None, "context"} & used) or any(_RENDERS_A_VARIABLE.search(each) for each in texts)
     return {name: value for name, value in job.context.items() if name in used or everything}
 
 

@@ -24,6 +24,7 @@ from ...core.model.job import Note
 from ...core.model.masking import masked_value
 from ...core.model.text import plural
 from ...core.options.option_types import nearest
+from ...core.planning.clearing import with_setups
 from ...errors import NbdagError, error
 from ...home import absolute
 from ...secrets.parameters import without_secrets
@@ -267,10 +268,11 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 def record_parameters(
     dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
+    """Return the parameters in the form that a run records (secrets by name), and notes about parameters that are
+    probably mistakes.
 
-    `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
-    unless unknown ones are allowed, `ParameterRuleError`, `ParameterTypeError`, and `SecretParameterError`.
+    With `stays_here`, this process executes the run, so a secret may be given as a value. Raises `ParameterRuleError`,
+    `ParameterTypeError`, `SecretParameterError`, and `UnknownParameterError` unless unknown parameters are allowed.
     """
     plain = plain_parameters(said)
     for name in plain:
@@ -290,12 +292,15 @@ def choose(
 ) -> Choice:
     """Return all tasks that `--only`, `--upto` or `--from` selects; without these options, return all tasks.
 
+    The options accept tasks and groups. The setup and teardown tasks of a selected task are also selected.
+
     An empty selection raises `EmptySelectionError`: a script that computes an empty selection does not mean all tasks.
     """
     only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):
-        if task not in dag.tasks:
+        if not dag.members(task):
             raise UnknownTaskError(task, tuple(dag.tasks))
+    only, upto, from_ = dag.members(*only), dag.members(*upto), dag.members(*from_)
     if not (only or upto or from_):
         return Choice(tasks=dict.fromkeys(dag.tasks, "the whole notebook runs"), partial=False)
     why: dict[str, str] = {}
@@ -309,6 +314,9 @@ def choose(
         why.setdefault(first, "selected by --from")
         for task in dag.descendants(first):
             why.setdefault(task, f"it follows {first}")
+    for task in with_setups(dag, tuple(why)):
+        role = "releases" if dag.tasks[task].options.teardown_for else "prepares"
+        why.setdefault(task, f"it {role} what a selected task uses")
     return Choice(tasks={task: why[task] for task in dag.tasks if task in why}, partial=len(why) < len(dag.tasks))
 
 
@@ -400,7 +408,7 @@ class _Plain:
         if depth > _MAX_DEPTH:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
-            raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
+            raise ParameterSizeError(self._name, f"contains more than {_MAX_VALUES:,} values")
         # Convert a number of numpy first, because some are also instances of float.
         scalar = getattr(value, "item", None)
         if scalar is not None and getattr(value, "ndim", None) == 0:
