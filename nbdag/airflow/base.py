@@ -1,0 +1,371 @@
+"""Airflow's `BaseOperator`: a task whose cell is written when the whole %%dag cell has run.
+
+The cell of a task is a few lines of Python, such as
+
+    _context = _airflow_context(dag_run, xcoms={"extract": {"return_value": extract_result}})
+    load_result = _context.call(load, _context.render('{{ ds }}'))
+
+The result of a task, its XCom `return_value`, is the variable `TASK_result`; the XComs that it pushes itself are the
+items of `TASK_xcoms`. So a task that pulls an XCom reads a variable, and the graph has an edge with this name. If a task
+may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from ..core.options import option_types
+from ..operators import OperatorError
+from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build
+from ..templates import is_template
+from .keywords import OPERATORS_OWN, RETRY_DELAY, read_task
+from .pipeline import DagParam, TaskGroup, free_id, state
+from .pulls import RETURN_VALUE, Pull, pulls_of_template
+
+# With these rules an edge from a task that is upstream anyway changes nothing.
+_INDIFFERENT = ("all_success", "all_done", "always")
+
+
+class XComArg(TaskOutput, Node):
+    """The future result of a task, or one key of it: `extract()`, `task.output`, `extract()["rows"]`."""
+
+    def __init__(self, task: BaseOperator, key: str = RETURN_VALUE) -> None:
+        self.operator = task
+        self.key = key
+        self.id = task.id
+        self.task = task
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
+        """Return the expression for the value in the cell of another task. Raise `OperatorError` if there is none."""
+        return self.operator.variable_of(self.key)
+
+    def __getitem__(self, key: str) -> XComArg:
+        if not isinstance(key, str):
+            raise OperatorError(f"the result of {self.id} has no value when %%dag runs", hint="use it in a task")
+        return XComArg(self.operator, key)
+
+    def __iter__(self) -> Any:
+        raise OperatorError(f"the result of {self.id} has no value when %%dag runs", hint="map a task over it: expand(…)")
+
+    __len__ = __bool__ = __iter__
+
+    def __str__(self) -> str:
+        key = "" if self.key == RETURN_VALUE else f", key={self.key!r}"
+        return f"{{{{ ti.xcom_pull(task_ids={self.id!r}{key}) }}}}"
+
+    __format__ = lambda self, spec: str(self)  # noqa: E731
+
+    def map(self, *_: Any) -> Any:
+        """Raise `OperatorError`."""
+        raise OperatorError("XComArg.map, zip and concat are not supported", hint="transform the values in a @task")
+
+    zip = concat = map
+
+
+class _Source(TaskOutput):
+    """An argument that is written as this source."""
+
+
+class BaseOperator(Operator):
+    """A task of Airflow. A subclass writes the statements of its cell."""
+
+    own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
+    mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
+
+    def __init__(self, task_id: str | None = None, **given: Any) -> None:
+        build, here = current_build(), state()
+        who = type(self).__name__
+        if type(self) is BaseOperator or "statements" not in dir(type(self)):
+            raise OperatorError(f"{who} is not supported: it has no cell", hint="write a function, and @task above it")
+        self.mapped: Mapping[str, Any] = given.pop("_mapped", {})
+        group: TaskGroup | None = given.pop("task_group", None) or (here.groups[-1] if here.groups else None)
+        given = self._with_defaults(given, group)
+        _check_dag(given.pop("dag", None), given, who)
+        options, self.arguments = read_task(given, self.own, who, build.warn)
+        if options.get("retries") and "retry_delay" not in {**(here.dag.task_defaults if here.dag else {}), **options}:
+            options["retry_delay"] = RETRY_DELAY
+        self.multiple_outputs = bool(given.get("multiple_outputs"))
+        self.id = self._free_id(task_id, group, build)
+        self.rule = str(options.get("trigger", here.dag.trigger_rule if here.dag else "all_success"))
+        self.options = build.read_options(options, who)
+        self.pulls: list[Pull] = []
+        self.uses_context = False
+        self.pushes = False  # whether a task pulls, or the function pushes, an XCom with another key
+        self.own_reads: dict[str, str] = {}  # variable that may be missing → the name that the cell uses instead
+        name = re.sub(r"\W", "_", self.id)
+        self.result, self.xcoms = f"{name}_result", f"{name}_xcoms"
+        self.map_names = {each: f"{name}_{each}" for each in self.mapped}
+        self.prepare(build)
+        if given.get("do_xcom_push", True) is False:
+            self.result_names = ()
+        if names := (*self.result_names, *((self.xcoms,) if self.pushes else ())):
+            self.options["out"] = names
+        if group is not None:
+            group.add(self.id)
+        build.add(self)
+        for other in _tasks_in((self.arguments, self.mapped)):
+            build.connect(str(other.id), self.id)
+        if self.mapped:
+            self.options["map"] = tuple((self.map_names[each], self._elements(each)) for each in self.mapped)
+
+    def _with_defaults(self, given: dict[str, Any], group: TaskGroup | None) -> dict[str, Any]:
+        here = state()
+        defaults = dict(here.dag.operator_args) if here.dag is not None else {}
+        defaults |= group.default_args if group is not None else {}
+        defaults |= given.pop("default_args", None) or {}
+        known = {name: value for name, value in defaults.items() if name not in OPERATORS_OWN - self.own}
+        return {**known, **given}
+
+    def _free_id(self, task_id: Any, group: TaskGroup | None, build: Builder) -> str:
+        if not isinstance(task_id, str):
+            raise OperatorError(f"a {type(self).__name__} needs a task_id", hint="write task_id='load'")
+        try:
+            return option_types.read_id(f"{group.prefix if group else ''}{task_id}")
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            raise OperatorError(f"the task_id {task_id!r} {message}", hint=hint) from None
+
+    # -- for subclasses ------------------------------------------------------------------------------------------------
+
+    def prepare(self, build: Builder) -> None:
+        """Check the arguments and write them as source. Raise `OperatorError`."""
+
+    def statements(self, build: Builder) -> list[str]:
+        """Return the lines of the cell, below the line that makes the context."""
+        raise NotImplementedError
+
+    def written(self, value: Any) -> str:
+        """Return an argument as source. Templates in it are rendered by the task; results of tasks are not."""
+        text: str = current_build().writer.expression(self._marked(value))
+        return text
+
+    def _marked(self, value: Any) -> Any:
+        """Replace templates, results of tasks and parameters by the source that evaluates to them."""
+        if isinstance(value, BaseOperator):
+            value = XComArg(value)
+        if isinstance(value, TaskOutput):
+            return _Source(value.task, self.reading(value.name))
+        if isinstance(value, DagParam):
+            return _Source(self, value.name)
+        if is_template(value):
+            self.pulls += pulls_of_template(value, f"a template of {self.id}")
+            self.uses_context = True
+            return _Source(self, f"_context.render({value!r})")
+        if type(value) is dict:
+            return {self._marked(key): self._marked(each) for key, each in value.items()}
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)(map(self._marked, value))
+        return value
+
+    def reading(self, expression: str) -> str:
+        """Return an expression for the result of another task, which is None if that task gave none."""
+        if self.rule == "all_success":
+            return expression
+        variable = re.match(r"\w+", expression)
+        assert variable is not None
+        name = self.own_reads.setdefault(variable[0], f"_{variable[0]}")
+        rest = expression[variable.end() :]
+        return f"({name} or {{}}).get({rest[1:-1]})" if rest else name
+
+    def _elements(self, keyword: str) -> str:
+        value = self.mapped[keyword]
+        if isinstance(value, dict):
+            value = list(value.items())
+        if self.rule != "all_success" and any(_tasks_in(value)):
+            message = f"{self.id} maps the result of a task that may be missing with its trigger rule {self.rule}"
+            raise OperatorError(message, hint="map it in a task with the rule all_success")
+        text = self.written(value)
+        if "_context." in text:
+            raise OperatorError("a template cannot be an element of expand", hint="compute the elements in a @task")
+        return f"{text}.items() if isinstance({text}, dict) else {text}" if isinstance(value, TaskOutput) else text
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    @property
+    def output(self) -> XComArg:
+        """Return the result of the task, to pass to another task."""
+        return XComArg(self)
+
+    @property
+    def task_id(self) -> str:
+        """Return the task's id."""
+        return str(self.id)
+
+    def variable_of(self, key: str) -> str:
+        """Return the expression for an XCom of this task, in the cell of another task."""
+        if key == RETURN_VALUE:
+            if not self.result_names:
+                raise OperatorError(f"{self.id} has no result", hint="return a value from its function")
+            return self.result
+        if self.multiple_outputs:
+            return f"{self.result}[{key!r}]"
+        if not self.pushes:
+            message = f"{self.id} pushes no XCom with the key {key!r}"
+            raise OperatorError(message, hint="write multiple_outputs=True, or call ti.xcom_push in its function")
+        return f"{self.xcoms}[{key!r}]"
+
+    # -- the cell, once all tasks are known ------------------------------------------------------------------------------
+
+    def complete(self, build: Builder) -> None:
+        pulled = self._pulled(build)
+        entries = [f"{task!r}: {self._xcoms_of(build.tasks[task], keys)}" for task, keys in pulled.items()]
+        lines = [f"try:\n    {name} = {of}\nexcept NameError:\n    {name} = None" for of, name in self.own_reads.items()]
+        statements = self.statements(build)
+        if self.uses_context or entries or self.pushes:
+            make = build.writer.require("airflow_context", "nbdag.airflow")
+            params = f", params={{{', '.join(f'{each!r}: {each}' for each in build.parameters)}}}"
+            xcoms = f", xcoms={{{', '.join(entries)}}}"
+            lines.append(f"_context = {make}(dag_run{params * bool(build.parameters)}{xcoms * bool(entries)}{', pushes=True' * self.pushes})")
+        self.body = "\n".join([*lines, *statements])
+
+    def _pulled(self, build: Builder) -> dict[str, set[str | None]]:
+        """Return the tasks whose XComs this task pulls, each with the keys; None stands for all keys."""
+        found: dict[str, set[str | None]] = {}
+        if not self.pulls:
+            return found
+        direct = {before for before, after in build.edges if after == self.id}
+        above, below = _reachable(build.edges, self.task_id, up=True), _reachable(build.edges, self.task_id, up=False)
+        for pull in self.pulls:
+            tasks: Iterable[str] | None = pull.tasks
+            if tasks is None:
+                tasks = [each for each in build.tasks if each in (above if self.rule in _INDIFFERENT else direct)]
+            for task in tasks:
+                if task == self.id:
+                    continue
+                self._check_pull(task, build, below, direct)
+                found.setdefault(task, set()).add(pull.key)
+                if list(build.tasks).index(task) > list(build.tasks).index(self.task_id):
+                    build.connect(task, self.task_id)  # its cell must be above this one
+        return found
+
+    def _check_pull(self, task: str, build: Builder, below: set[str], direct: set[str]) -> None:
+        if task not in build.tasks:
+            near = option_types.nearest(task, build.tasks)
+            hint = f"did you mean {near}?" if near else f"expected one of {', '.join(build.tasks)}"
+            raise OperatorError(f"xcom_pull names {task!r}, which is no task of this pipeline", hint=hint)
+        if task in below:
+            raise OperatorError(f"it pulls an XCom of {task}, which runs after it", hint="turn the dependency around")
+        if task not in direct and self.rule not in _INDIFFERENT:
+            message = f"it pulls an XCom of {task}, and its trigger rule {self.rule} would then count {task} as well"
+            raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
+
+    def _xcoms_of(self, task: Operator, keys: set[str | None]) -> str:
+        """Return the source of a mapping from keys to the XComs of a task."""
+        if not isinstance(task, BaseOperator):
+            names = task.outputs
+            return f"{{'return_value': {self.reading(names[0])}}}" if len(names) == 1 else "{}"
+        parts = []
+        if task.result_names and keys & {None, RETURN_VALUE}:
+            parts.append(f"'return_value': {self.reading(task.result)}")
+        if keys - {RETURN_VALUE}:
+            empty = "" if self.rule == "all_success" else " or {}"
+            if task.multiple_outputs:
+                parts.append(f"**({self.reading(task.result)}{empty})")
+            if task.pushes:
+                parts.append(f"**({self.reading(task.xcoms)}{empty})")
+            elif not task.multiple_outputs and keys - {None, RETURN_VALUE}:
+                key = sorted(str(each) for each in keys - {None, RETURN_VALUE})[0]
+                hint = "call ti.xcom_push in its function, or return the value and omit the key"
+                raise OperatorError(f"it pulls the key {key!r}, which {task.id} does not push", hint=hint)
+        return f"{{{', '.join(parts)}}}"
+
+    # -- Airflow's other ways ------------------------------------------------------------------------------------------
+
+    def set_upstream(self, tasks: Any, **_: Any) -> None:
+        """Make this task depend on others."""
+        _ = tasks >> self if isinstance(tasks, Node) else self << tasks
+
+    def set_downstream(self, tasks: Any, **_: Any) -> None:
+        """Make other tasks depend on this one."""
+        _ = self >> tasks
+
+    @property
+    def upstream_task_ids(self) -> set[str]:
+        """Return the ids of the tasks directly above, so far."""
+        return {before for before, after in current_build().edges if after == self.id}
+
+    @property
+    def downstream_task_ids(self) -> set[str]:
+        """Return the ids of the tasks directly below, so far."""
+        return {after for before, after in current_build().edges if before == self.id}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("doc_md", "doc") and value:
+            current = read_task({name: value}, (), type(self).__name__, current_build().warn).options
+            self.options |= current_build().read_options(current, type(self).__name__)
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def partial(cls, **given: Any) -> Partial:
+        """Return a task that `expand` completes."""
+        return Partial(cls, given)
+
+
+class Partial:
+    """An operator with some of its arguments; `expand` makes a task with one instance for each of the others."""
+
+    def __init__(self, made: type[BaseOperator], given: dict[str, Any]) -> None:
+        self._class = made
+        self._given = given
+
+    def expand(self, **mapped: Any) -> BaseOperator:
+        """Return a task with one instance for each combination of the elements of these arguments."""
+        for name in mapped:
+            if name not in self._class.mappable:
+                known = ", ".join(sorted(self._class.mappable)) or "none of them"
+                raise OperatorError(f"expand cannot map {name} of {self._class.__name__}", hint=f"it can map {known}")
+        if not mapped:
+            raise OperatorError("expand maps no argument", hint="write expand(op_args=[[1], [2]])")
+        return self._class(**self._given, _mapped=mapped)
+
+    def expand_kwargs(self, kwargs: Any, **_: Any) -> BaseOperator:
+        """Raise `OperatorError`."""
+        raise OperatorError(f"expand_kwargs of {self._class.__name__} is not supported", hint="write expand(…)")
+
+
+def call_id(name: str) -> str:
+    """Return the id of a task that is made by calling a function, as Airflow numbers the calls."""
+    here = state()
+    prefix = here.groups[-1].prefix if here.groups else ""
+    taken = current_build().tasks
+    return free_id(f"{prefix}{name}", taken).removeprefix(prefix)
+
+
+def _check_dag(given: Any, keywords: dict[str, Any], who: str) -> None:
+    pipeline = state().dag
+    if given is not None and given is not pipeline:
+        raise OperatorError(f"dag={given!r} is not the DAG of this cell", hint="write dag=dag")
+    for name in ("start_date", "end_date"):
+        value = keywords.get(name)
+        if value is not None and (pipeline is None or value != pipeline.dates.get(name)):
+            raise OperatorError(f"{name} of {who} differs from that of the DAG", hint=f"write {name} in DAG(...)")
+
+
+def _tasks_in(values: Any) -> Iterable[Operator]:
+    if isinstance(values, Operator):
+        yield values
+    elif isinstance(values, TaskOutput):
+        yield values.task
+    elif isinstance(values, Mapping):
+        for each in values.values():
+            yield from _tasks_in(each)
+    elif isinstance(values, list | tuple | set | frozenset):
+        for each in values:
+            yield from _tasks_in(each)
+
+
+def _reachable(edges: Iterable[tuple[str, str]], start: str, *, up: bool) -> set[str]:
+    found: set[str] = set()
+    ahead = [start]
+    pairs = list(edges)
+    while ahead:
+        task = ahead.pop()
+        for before, after in pairs:
+            here, next_ = (after, before) if up else (before, after)
+            if here == task and next_ not in found:
+                found.add(next_)
+                ahead.append(next_)
+    return found
