@@ -306,10 +306,16 @@ class _Saving:
         if alone and not refers and not nans:
             one = pickled[names[0]]
         else:
-            referrer = Referrer(references, self._origins.nans() if nans else None) if refers or nans else None
             # Values that own memory come first, so that views of it can be stored as views.
             ordered = sorted(names, key=lambda name: _is_view(self._values[name]))
-            one = dump({name: self._values[name] for name in ordered}, keep_memo=True, refer=referrer)
+            values = {name: self._values[name] for name in ordered}
+            while True:
+                referrer = Referrer(references, self._origins.nans() if nans else None) if refers or nans else None
+                one = dump(values, keep_memo=True, refer=referrer)
+                divided = self._origins.divided(references, one)
+                if not divided:
+                    break
+                references = {key: each for key, each in references.items() if key not in divided}
             if referrer is not None and referrer.digests:
                 about["refers"] = sorted(referrer.digests)
         digest = self._files.write(about, [one.data, *one.buffers])

@@ -25,7 +25,7 @@ from typing import Any
 
 from .files import Region
 from .fingerprints import fingerprint, small_fingerprint
-from .pickling import NotebookUnpickler, Pickled, is_definition, small_pickle, user_namespace
+from .pickling import NotebookUnpickler, Pickled, dump, is_definition, small_pickle, user_namespace
 from .types import rule_of
 
 MAX_COMPARED = 200  # most objects of one stored value that are compared one by one
@@ -162,6 +162,21 @@ class Origins:
                 found.setdefault(id(value), (_NAN_OF, digest, number))
         return found
 
+    def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
+        """Return the ids of objects of setup that a pickle must not refer to, because it holds a part of them by value.
+
+        In the reader's kernel, the part would be another object than that in setup's object.
+        """
+        found = set()
+        for value in self.setup.values():
+            if references.get(id(value), ("",))[0] != _SETUP:
+                continue
+            whole = dump(value, keep_memo=True)
+            parts = (obj for key, obj in whole.memo.items() if key in pickled.memo and key not in whole.unshared)
+            if any(part is not value and _has_identity(part) for part in parts):
+                found.add(id(value))
+        return found
+
     def _to_setup(self, name: str, value: object) -> Reference | None:
         """Return the reference to an object of setup; None if it has changed, or is too large."""
         print = self._prints.get(name)
@@ -231,7 +246,9 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
-    for key, number in list(hits.items())[:MAX_COMPARED]:
+    if len(hits) > MAX_COMPARED:  # a reference to some of them could divide objects that share a part
+        return
+    for key, number in hits.items():
         if _same(loaded.objects[number], loaded, stored.objects.get(number), stored):
             yield key
 

@@ -255,6 +255,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("e", "x = o.go()"),
         ("f", "n = len(log)"),
     ],
+    "a part of an object of setup that a task names and another changes": [
+        ("setup", "d = {'l': [3]}"),
+        ("a", "xs = d['l']"),
+        ("b", "xs.append(2)\nn = len(d['l'])"),
+    ],
+    "two objects of setup that share a part, one of them changed": [
+        ("setup", "part = [3]\none = [part]\nother = [part]"),
+        ("a", "one.append(1)"),
+        ("b", "one[0].append(2)\nn = len(other[0])\nsame = one[0] is other[0]"),
+    ],
 }  # fmt: skip
 
 
