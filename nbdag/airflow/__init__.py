@@ -85,6 +85,8 @@ NAMES = {
     "poked": "kernel",
 }
 
+_OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {"pulls"}  # modules of this package
+
 _ASSETS = "schedule by time; a pipeline that follows another is started by TriggerDagRunOperator"
 _FUNCTION = "write a function that does it with a library, and @task above it"
 
@@ -142,6 +144,9 @@ class _Page(ModuleType):
     def __getattr__(self, name: str) -> Any:
         return _attribute(name, self.__name__)
 
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        find(self.__name__.rpartition(".")[2])  # a function that this package does not have
+
 
 class _PathFinder(MetaPathFinder, Loader):
     """Finds the modules at the paths of Airflow's packages."""
@@ -164,7 +169,7 @@ sys.meta_path.append(_PathFinder())
 
 
 def _attribute(name: str, module: str) -> Any:
-    if name.startswith("__") or name == "_ipython_display_":
+    if name.startswith("__") or name == "_ipython_display_" or (module == __name__ and name in _OWN):
         raise AttributeError(name)
     is_path = name.islower() and name not in NAMES and name not in REFUSED
     if is_path and (module != __name__ or name in ROOTS):

@@ -41,7 +41,8 @@ class Context(dict[str, Any]):
     """The names that a function gets in `**context`."""
 
     def __missing__(self, name: str) -> Any:
-        raise KeyError(f"{name}; {INSTEAD.get(name, f'the context has {", ".join(sorted(self))}')}")
+        known = f"the context has {', '.join(sorted(self))}"
+        raise KeyError(f"{name}; {INSTEAD.get(name, known)}")
 
 
 class TaskInstance:
