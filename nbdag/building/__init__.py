@@ -36,6 +36,7 @@ from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
 from ..home import absolute
+from ..secrets.parameters import without_secrets
 
 if TYPE_CHECKING:
     from .process import BuildError, BuildResult
@@ -80,7 +81,10 @@ def build(
     parameters: Mapping[str, Any] | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """Build the tasks of a notebook that is given as text. `parameters` override the defaults."""
+    """Build the tasks of a notebook that is given as text. `parameters` override the defaults.
+
+    The process that builds gets secret parameters by name, so its cells can contain only their lookups.
+    """
     if b"%%dag" not in source:
         return BuiltNotebook(source=source, text=source, dag=notebooks.read_text(source, name=name))
     plain = notebooks.without_built(source, name=name)
@@ -89,12 +93,13 @@ def build(
     if not dag.unbuilt:
         return BuiltNotebook(source=source, text=source, dag=dag)
     parameter_types.reject_text(dag.parameters, parameters or {})
+    parameters = without_secrets(parameters or {}, secret_parameters(dag))
     blocking, printed = _blocking(dag), ""
     if not blocking:
         from .process import BuildError, run_bodies  # most notebooks need no process
 
         try:
-            answer = run_bodies(_steps(dag, parameters or {}), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
+            answer = run_bodies(_steps(dag, parameters), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
         except BuildError as error:
             blocking, printed = [_problem(dag, error)], error.printed
         else:
@@ -107,6 +112,11 @@ def build(
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
     problems = tuple(dict.fromkeys([*known, *blocking]))
     return BuiltNotebook(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
+
+
+def secret_parameters(dag: Dag) -> frozenset[str]:
+    """Return the parameters that the parameters cells mark as secret; names such as `password` need no mark."""
+    return parameter_types.marked_secret(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS)
 
 
 def _builders(dag: Dag) -> list[Cell]:

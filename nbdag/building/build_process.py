@@ -19,11 +19,13 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from ..errors import NbdagError
 from ..operators import OperatorError, offered
 from ..operators.build import Build, BuildWarning, building
 from ..processes.identity import MARK_VARIABLE
 from ..processes.marks import adopt_mark
 from ..processes.parent_watchdog import start_parent_watchdog
+from ..secrets.parameters import resolved
 
 
 class _Shell(InteractiveShell):
@@ -72,7 +74,10 @@ def _built(
     found = []
     for step in steps:
         if "parameters" in step:
-            shell.user_ns.update(step["parameters"])
+            try:
+                shell.user_ns.update(resolved(step["parameters"]))
+            except NbdagError as unknown:
+                raise _Failed(0, 1, str(unknown), "") from unknown
         elif step["builds"]:
             cells, warned = _body(shell, step["cell"], step["code"])
             found.append(cells)

@@ -25,15 +25,18 @@ from typing import IO, Any
 
 import psutil
 
+from .. import secrets
 from ..errors import NbdagError, error
 from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ..processes.marks import new_attempt_mark
 from ..processes.process_tree import kill_marked, kill_tree
+from ..secrets.sources import ENV_FILE, LOOKUPS, env_file, hide_known_values, hide_looked_up
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable with the limit of processor time, in seconds
 _SECONDS = 30.0  # the default limit, which is Airflow's limit for importing a DAG
 _WAIT_FACTOR = 10  # the limit of wall time, as a multiple, for code that waits
 _POLL_INTERVAL = 1.0  # seconds between two readings of the processor time
+_LOOKED_UP = "looked-up"  # file with the names of secrets that the process has looked up
 _MAX_OUTPUT = 100_000  # bytes of output that are kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
@@ -77,7 +80,7 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             process = subprocess.Popen(
                 [*command, "-P", "-m", "nbdag.building.build_process", str(steps_path), str(result_path)],
                 cwd=cwd,
-                env={**os.environ, **environment, MARK_VARIABLE: mark, WORKER_VARIABLE: str(os.getpid())},
+                env={**secrets.environment(), **environment, **_variables(Path(folder)), MARK_VARIABLE: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -95,7 +98,9 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
             excess = _wait(process, limit)
         finally:
             _kill(process, mark)
-        text = printed.text()
+        hide_known_values()
+        hide_looked_up(Path(folder) / _LOOKED_UP)
+        text = secrets.mask(printed.text())
         result: Any = None
         with contextlib.suppress(OSError, ValueError):  # the file is missing if the process died
             result = json.loads(result_path.read_text(encoding="utf-8"))
@@ -104,9 +109,16 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
     if excess:
         failure = _too_long(excess)
     else:
-        failure = _died(process.returncode, text) if result is None else BuildError(**result["error"])
+        failure = _died(process.returncode, text) if result is None else BuildError(**secrets.masked(result["error"]))
     failure.printed = text
     raise failure
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    found = {WORKER_VARIABLE: str(os.getpid()), LOOKUPS: str(folder / _LOOKED_UP)}
+    with contextlib.suppress(NbdagError):  # a home that cannot be used is reported where it is used
+        found[ENV_FILE] = str(env_file())
+    return found
 
 
 class _OutputCollector:

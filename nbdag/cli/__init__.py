@@ -43,6 +43,7 @@ main = Commands(
             "pools": ("pools", "Limit how many tasks that share a resource run at once."),
         },
         "Installation": {
+            "connections": ("connections", "List and test the connections that notebooks use by name."),
             "db": ("db", "Check, upgrade and clean the database."),
             "gc": ("db", "Delete files that no run needs."),
             "doctor": ("doctor", "Check this installation for problems."),

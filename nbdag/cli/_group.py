@@ -271,7 +271,7 @@ def _report_bug(error: Exception) -> int:
     import tempfile
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    text = _masked("".join(traceback.format_exception(error)))
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     if _debugging():
         click.echo(text, err=True)
@@ -289,7 +289,13 @@ def _report_bug(error: Exception) -> int:
 
 
 def _print_message(message: str) -> None:
-    click.echo(f"nbdag: {message}", err=True)
+    click.echo(f"nbdag: {_masked(message)}", err=True)
+
+
+def _masked(text: str) -> str:
+    """Mask the secrets that this process has looked up, if any."""
+    secrets = sys.modules.get("nbdag.secrets")
+    return text if secrets is None else str(secrets.mask(text))
 
 
 def _uncapitalized(message: str) -> str:
@@ -302,7 +308,7 @@ def _show_if_debugging(error: Exception) -> None:
     if _debugging():
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        click.echo(_masked("".join(traceback.format_exception(error))), err=True)
 
 
 def _debugging() -> bool:

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from .. import secrets
 from ..core.model.job import CANCELLED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..kernels.forkserver import framing
@@ -323,7 +324,7 @@ class LocalExecutor:
             stdio = (connection.fileno(), log.fileno(), log.fileno())
             if self._server is not None:
                 with contextlib.suppress(ForkServerError):
-                    return self._server.fork(TARGET, cwd=job.cwd, stdio=stdio)
+                    return self._server.fork(TARGET, cwd=job.cwd, env=secrets.environment(), stdio=stdio)
             return _StartedProcess(job.cwd, stdio)
 
 
@@ -344,6 +345,7 @@ class _StartedProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", WORKER_MODULE],
             cwd=cwd,
+            env=secrets.environment(),
             stdin=stdio[0],
             stdout=stdio[1],
             stderr=stdio[2],

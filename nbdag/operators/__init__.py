@@ -43,6 +43,7 @@ from ..errors import NbdagError, error
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from ..templates.names import Pull
     from .bash import Bash
     from .python import Python
     from .sensor import Sensor
@@ -206,6 +207,13 @@ def source(body: str, options: TaskOptions, known: Collection[str] | None = None
         message = f"operator {options.operator!r} returned {type(made).__name__}, not source"
         raise OperatorError(message, hint="its method `source` must return text")
     return made
+
+
+def pull_source(pull: Pull) -> str:
+    """Return Python source that shows the pull of a template to the analysis."""
+    task = "None or ''" if pull.task is None else repr(pull.task)
+    key = "" if pull.key is None else f", key={pull.key!r}" if pull.key else ", key=None or ''"
+    return f"dag_run.ti.xcom_pull({task}{key})"
 
 
 def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:

@@ -23,6 +23,7 @@ from ..core.dataflow.graph import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
+from ..secrets.lookup import looked_up_in
 from . import OperatorError, name_of
 from .tasks import Operator, set_build, task_ids
 from .value_writer import ValueWriter
@@ -128,7 +129,17 @@ class Build:
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
+        for cell in cells:
+            self._reject_secret(cell)
         return cells
+
+    def _reject_secret(self, cell: RawCell) -> None:
+        """Raise `OperatorError` if a cell contains a secret's value that the %%dag cell has looked up."""
+        name = looked_up_in(cell.source)
+        if name is not None:
+            message = f"the cell of a task would contain the value of the secret {name}, and be stored with it"
+            hint = f"look it up in the task: write nbdag.secret({name!r}) in its text, or pass the secret by itself"
+            raise OperatorError(message, hint=hint, line=cell.built or 1)
 
     @property
     def line(self) -> int:

@@ -7,7 +7,9 @@ In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflo
 
 The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out` (the result
 is unpacked into several names). An argument may be another task, or its `output`: the function gets the value of that
-result, and the task depends on the other task. A keyword with the name of an option of `%%task` sets the option; use
+result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
+(`day="{{ ds }}"`), and a function that asks for names of Airflow's context gets them: `def load(ds, params, ti)`, or
+all of them with `**context`. A keyword with the name of an option of `%%task` sets the option; use
 `op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
@@ -20,9 +22,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.options.options import OPTIONS
-from . import OperatorError
+from ..templates import is_template
+from ..templates.context import NAMES
+from . import OperatorError, pull_source
 from .tasks import Operator, TaskOutput, current_build
 
+_DATES = ("logical_date", "data_interval_start", "data_interval_end")
 _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
 
@@ -62,12 +67,82 @@ class Python(Operator):
         return self.result_names or super().outputs
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-        _check(function, args, keywords)
+        asked, everything = context_arguments(function, args, keywords)
+        _check(function, args, {**dict.fromkeys(asked), **keywords})
         write = current_build().writer
-        parts = [write.expression(each) for each in args]
-        parts += [f"{name}={write.expression(each)}" for name, each in keywords.items()]
+        parts = [_argument(each) for each in args]
+        parts += [f"{name}={_argument(each)}" for name, each in keywords.items()]
+        parts += [f"{name}={_context_source(name)}" for name in asked]
+        if everything:
+            given = (*keywords, *asked, *_positional(function, args))
+            known = ", ".join(repr(name) for name in given if name in NAMES)
+            chosen = f" if name not in ({known},)" if known else ""
+            parts.append(f"**{{name: each for name, each in dag_run.context.items(){chosen}}}")
         wait = "await " if inspect.iscoroutinefunction(function) else ""
         return f"{', '.join(self.result_names)} = {wait}{write.name(function)}({', '.join(parts)})"
+
+
+def context_arguments(
+    function: Callable[..., Any], args: Iterable[Any], keywords: Mapping[str, Any]
+) -> tuple[list[str], bool]:
+    """Return the names of Airflow's context that a function asks for and is not given, and whether it takes all.
+
+    A function takes all if it has an argument such as `**context` and is defined in the notebook, or names it so.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions written in C have no signature
+        return [], False
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    given = {*keywords, *_positional(function, args)}
+    # An optional argument of a library, such as `params` of `requests.get`, means something else.
+    own = getattr(function, "__module__", None) == "__main__"
+    asked = [
+        name
+        for name, each in parameters.items()
+        if each.kind in kinds and name in NAMES and name not in given and (own or each.default is each.empty)
+    ]
+    spread = next((name for name, each in parameters.items() if each.kind is each.VAR_KEYWORD), None)
+    return asked, spread is not None and (own or spread == "context")
+
+
+def _positional(function: Callable[..., Any], args: Iterable[Any]) -> list[str]:
+    """Return the names of the parameters that positional arguments fill."""
+    return list(inspect.signature(function).parameters)[: len(tuple(args))]
+
+
+def _context_source(name: str) -> str:
+    # The dates of the context have more methods than those of `dag_run`, as in Airflow.
+    return f"dag_run.context[{name!r}]" if name in _DATES else f"dag_run.{name}" if name != "dag_run" else name
+
+
+def _argument(value: Any) -> str:
+    """Return source for an argument; templates in it are rendered when the task runs."""
+    source: str = current_build().writer.expression(value)
+    texts = [each for each in _texts(value) if is_template(each)]
+    if not texts:
+        return source
+    from ..templates.names import read_template
+    from ..templates.rendering import TemplateError
+
+    try:
+        names = [read_template(text, what="the argument") for text in texts]
+    except TemplateError as error:
+        raise OperatorError(f"{error.what}: {error.message}", hint=error.hint) from None
+    pulls = dict.fromkeys(pull_source(each) for found in names for each in found.pulls)
+    return f"dag_run.render({', '.join([source, *pulls])})"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, also inside of collections."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _texts(each)
 
 
 def _taken(function: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:

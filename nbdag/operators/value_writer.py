@@ -9,6 +9,8 @@ changes its value; then an error with advice is raised. The statements below a `
 
 `definition` copies a function wherever the cell defines it, also inside another function, and without the decorators
 that made a task of it.
+
+A secret or a connection is written as its lookup by name.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from typing import Any
 from ..core.analysis.names import uses
 from ..core.analysis.symbols import global_reads, top_level_names
 from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..secrets import Connection
+from ..secrets.lookup import name_of
 from . import OperatorError
 from .function_source import FunctionSource, find_function, find_lambda, first_line, source_text
 
@@ -81,6 +85,10 @@ class ValueWriter:
             return value.name
         if isinstance(value, float) and type(value) is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if type(value) is str and (secret := name_of(value)) is not None:
+            return f"__import__('nbdag').secret({secret!r})"
+        if isinstance(value, Connection) and value.named:
+            return f"__import__('nbdag').connection({value.id!r})"
         if type(value) in _PLAIN:
             return repr(value)
         if type(value) in (list, tuple, set, frozenset):

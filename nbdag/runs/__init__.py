@@ -8,7 +8,8 @@ one function of this module and shows the result. Nothing outside this package i
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files
     change             clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
-    maintain           gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
+    maintain           list_connections  test_connections
+                       gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
 Inside, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution` (execute runs,
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     )
     from .execution.daemon import Line, SchedulerRunningError, schedule
     from .execution.foreground import JobsError, PreviousRunError, run
+    from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
     from .queries.file_order import remember_files
@@ -108,6 +110,7 @@ __all__ = [
     "FolderMissingError",
     "JobsError",
     "KernelMissingError",
+    "KnownConnection",
     "Line",
     "NoLogError",
     "NoStoredValueError",
@@ -134,6 +137,7 @@ __all__ = [
     "SchedulerRunningError",
     "TaskNotInRunError",
     "TaskRun",
+    "TestedConnection",
     "Tick",
     "UnknownInstanceError",
     "UnknownParameterError",
@@ -159,6 +163,7 @@ __all__ = [
     "gc",
     "health",
     "list_attempts",
+    "list_connections",
     "list_dags",
     "list_pools",
     "list_runs",
@@ -180,6 +185,7 @@ __all__ = [
     "schedule",
     "set_pool",
     "stop_servers",
+    "test_connections",
     "trigger",
     "unpause",
     "watch_runs",
@@ -204,6 +210,7 @@ _MODULES = {
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",
+    ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",

@@ -35,7 +35,7 @@ from .connections import Connection, ConnectionFormatError
 from .kernel_output import protect_kernel
 from .lookup import Secret, UnknownSecretError, connection, secret, variable
 from .masker import hide, mask, masked
-from .sources import hide_known_values
+from .sources import environment, hide_known_values
 
 __all__ = [
     "Connection",
@@ -43,6 +43,7 @@ __all__ = [
     "Secret",
     "UnknownSecretError",
     "connection",
+    "environment",
     "hide",
     "hide_known_values",
     "mask",

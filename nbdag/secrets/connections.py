@@ -36,8 +36,8 @@ class ConnectionFormatError(NbdagError):
     name: str
     why: str
     template = (
-        "connection {name!r} {why}; write it as a URI, postgres://user:password@host:5432/database, or as a JSON "
-        "object with conn_type, host, login, password, port, schema and extra"
+        "connection {name!r} {why}; write it as a URI, such as postgres://me@host:5432/database, or as a JSON object "
+        "with conn_type, host, login, password, port, schema and extra"
     )
 
 

@@ -16,9 +16,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .masker import known
+from .sources import LOOKUPS, hide_looked_up
 
 _BINARY = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 _TEXT = "image/svg+xml"
@@ -49,6 +51,7 @@ class _OutputMask:
         self._held: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}  # (cell, stream) → text, how to send it
         self._ended: deque[str] = deque(maxlen=32)  # requests whose cells have ended
         self._lock = threading.RLock()
+        self._lookups = _Lookups(Path(os.environ[LOOKUPS])) if os.environ.get(LOOKUPS) else None
         session.send = self.send
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -58,6 +61,8 @@ class _OutputMask:
         **more: Any,
     ) -> Any:  # fmt: skip
         """Send a message, as the session does, with secrets masked."""
+        if self._lookups is not None and self._lookups.changed():
+            hide_looked_up(self._lookups.path)
         if not known:
             return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
         with self._lock:
@@ -100,6 +105,23 @@ class _OutputMask:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()  # another thread of the parent may have held it
         self._held = {}
+
+
+class _Lookups:
+    """The file with the names that other processes of the task have looked up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = 0
+
+    def changed(self) -> bool:
+        """Return whether the file has grown since the last call."""
+        try:
+            size = os.stat(self.path).st_size  # noqa: PTH116  # a Path's method takes twice as long
+        except OSError:
+            return False
+        before, self._size = self._size, size
+        return size > before
 
 
 def _id_of(parent: Any) -> str:

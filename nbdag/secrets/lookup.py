@@ -7,18 +7,20 @@ import json
 import re
 from typing import Annotated, Any
 
+from ..core.model.secret_forms import SHORTEST
 from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
 from .connections import Connection
 from .kernel_output import protect_kernel
 from .masker import hide
-from .sources import Found, Kind, env_file, find, hide_text, keys_of, names
+from .sources import Found, Kind, env_file, find, hide_text, keys_of, names, record_lookup
 
 # Marks a parameter as secret: `key: nbdag.Secret = ""`, or `Annotated[str, nbdag.Secret]`.
 Secret = Annotated[str, "nbdag.Secret"]
 
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 _MISSING: Any = object()
+_looked_up: dict[str, str] = {}  # secrets that this process has looked up → their names
 
 
 @error
@@ -72,6 +74,7 @@ def secret(name: str, default: Any = _MISSING) -> str:
     """
     found = _found(Kind.SECRET, name)
     if found is not None:
+        _looked_up[found.text] = name
         return found.text
     if default is not _MISSING:
         return default  # type: ignore[no-any-return]
@@ -102,6 +105,16 @@ def variable(name: str, default: Any = _MISSING, *, json: bool = False) -> Any:
     return _decoded(name, found.text) if json else found.text
 
 
+def name_of(value: str) -> str | None:
+    """Return the name by which this process has looked up a secret, or None if it has looked up no such secret."""
+    return _looked_up.get(value)
+
+
+def looked_up_in(text: str) -> str | None:
+    """Return the name of a secret that this process has looked up and whose value a text contains, or None."""
+    return next((name for value, name in _looked_up.items() if len(value) >= SHORTEST and value in text), None)
+
+
 def _found(kind: Kind, name: str) -> Found | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         hide(name)  # it may be the secret itself
@@ -110,6 +123,7 @@ def _found(kind: Kind, name: str) -> Found | None:
     found = find(kind, name)
     if found is not None:
         hide_text(kind, name, found.text)
+        record_lookup(kind, name, found.source)
     return found
 
 

@@ -16,6 +16,7 @@ it knows, for `nbdag connections list`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -33,6 +34,9 @@ from .masker import hide, hide_named, mask
 GROUP = "nbdag.secrets"
 ENV_FILE = "NBDAG_ENV_FILE"  # environment variable with the path of the file that replaces the home's .env
 KEYRING_SERVICE = "nbdag"
+# Environment variable with the path of a file to which child processes add the names that they look up, so that their
+# parent can mask the values in their output. Values of the environment and of `.env` are known without it.
+LOOKUPS = "NBDAG_LOOKUPS"
 
 
 class Kind(StrEnum):
@@ -50,6 +54,10 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
+_ENVIRONMENT, _GIVEN = "environment", "a parameter"
+# Secrets that were given to this process as parameters of a run, by the environment variables under which child
+# processes get them.
+GIVEN: dict[str, str] = {}
 
 
 @error
@@ -134,6 +142,11 @@ def env_file() -> Path:
     return Path(chosen) if chosen else home.find().root.parent / ".env"
 
 
+def environment() -> dict[str, str]:
+    """Return the environment for a child process, which can look up the same names."""
+    return {**os.environ, **GIVEN}
+
+
 def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, though nobody has looked them up: a script may print them.
 
@@ -144,6 +157,30 @@ def hide_known_values() -> None:
         _hide_all(_env_file_values())
     except NbdagError:
         return
+
+
+def record_lookup(kind: Kind, name: str, source: str) -> None:
+    """Tell the processes that read this process's output which name it has looked up."""
+    path = os.environ.get(LOOKUPS)
+    if path and source not in (_ENVIRONMENT, _GIVEN, str(env_file())):
+        with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {kind} {name}\n")
+
+
+def hide_looked_up(path: Path) -> None:
+    """Mask the values that other processes have looked up, by their names in this file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in dict.fromkeys(lines):
+        pid, _, rest = line.partition(" ")
+        kind, _, name = rest.partition(" ")
+        if pid != str(os.getpid()):
+            with contextlib.suppress(NbdagError, ValueError):
+                found = find(Kind(kind), name)
+                if found is not None:
+                    hide_text(Kind(kind), name, found.text)
 
 
 def _hide_all(values: Mapping[str, str]) -> None:
@@ -172,7 +209,9 @@ def hide_text(kind: Kind, name: str, text: str) -> None:
 
 
 def _mappings() -> Iterator[tuple[str, Mapping[str, str]]]:
-    yield "environment", os.environ
+    if GIVEN:
+        yield _GIVEN, GIVEN
+    yield _ENVIRONMENT, os.environ
     values = _env_file_values()
     if values:
         yield str(env_file()), values

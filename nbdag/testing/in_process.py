@@ -18,14 +18,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..context import DagRun
-from ..core.model.job import CANCELLED, Job, Key, Outcome, Result
+from ..context import DagRun, PulledValues, set_current
+from ..core.model.job import CANCELLED, PUSHED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, when_holds
+from ..secrets.parameters import resolved
 from ..values import Origins, ValueStore
 
 
@@ -134,15 +136,19 @@ class InProcessExecutor:
     def _outcome(self, attempt: _Submission) -> Outcome:
         job, options = attempt.job, attempt.job.task.options
         values = ValueStore(job.values)
-        names: dict[str, Any] = {"__name__": "__main__", "dag_run": DagRun.of(job.context)}
+        params = resolved(job.context.get("params", {}))
+        run = DagRun.of(job.context, params=params, found=_pulls(job, values), tasks=job.pull_tasks)
+        set_current(run, in_thread=True)
+        names: dict[str, Any] = {"__name__": "__main__", "dag_run": run}
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)
         Path(job.path).with_suffix(".log").write_text(f"{job.key.task} begins\n")
         with self._interruptible(attempt):
             for code in job.parameter_cells:
                 exec(code, names)
-            names |= job.parameters
+            names |= resolved(job.parameters)
             for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
                 exec(code, names)
+        params.update((name, names[name]) for name in job.context.get("parameter_names", ()) if name in names)
         origins = Origins()
         origins.add_setup(names)
         _load_inputs(job, values, names, origins)
@@ -164,9 +170,10 @@ class InProcessExecutor:
             for expression in options.check:
                 check(expression, names)
         groups = [[name for name in group if name in names] for group in job.task.exports]
+        pushed = {f"{PUSHED}{key}": value for key, value in run.ti.pushed.items()}
         saved = values.save(
-            {name: names[name] for group in groups for name in group},
-            [group for group in groups if group],
+            {name: names[name] for group in groups for name in group} | pushed,
+            [*(group for group in groups if group), *([name] for name in pushed)],
             readers=job.readers,
             namespace=names,
             origins=origins,
@@ -222,6 +229,21 @@ def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
     """Raise an exception in a thread when the thread next executes Python code; None withdraws the exception."""
     what = ctypes.py_object(exception) if exception is not None else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+def _pulls(job: Job, values: ValueStore) -> Callable[[str, str], PulledValues | None]:
+    def found(task: str, key: str) -> PulledValues | None:
+        for each in job.pulled:
+            if (each.task, each.key) == (task, key):
+                parts = tuple(partial(_value, values, digest, each.name) for digest in each.digests)
+                return PulledValues(parts, each.is_list)
+        return None
+
+    return found
+
+
+def _value(values: ValueStore, digest: str, name: str) -> Any:
+    return values.load(digest)[name]
 
 
 def _load_inputs(job: Job, values: ValueStore, names: dict[str, Any], origins: Origins) -> None:

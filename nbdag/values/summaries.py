@@ -1,7 +1,7 @@
 """One-line descriptions of values for people.
 
 A description gives the type, the shape and a short text. It never raises and never takes long, even if the value's own
-`__repr__` does.
+`__repr__` does. Secrets are masked before a text is shortened, because half of a secret could not be recognised.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import sys
 import threading
 from typing import Any
 
+from ..secrets import mask
 from .types import rule_of
 
 MAX_LENGTH = 120  # characters
+_MAX_MASKED = 1_000_000  # characters of a text in which secrets are searched
 REPR_TIMEOUT = 1.0  # seconds for the repr of a class outside Python's builtins
 
 
@@ -37,7 +39,7 @@ def summarise(obj: object) -> str:
         text = _summary(obj)
     except Exception:
         text = f"<{type_name(obj)}>"
-    return _cut(" ".join(text.split()))
+    return _cut(" ".join(mask(text).split()))
 
 
 def _summary(obj: Any) -> str:
@@ -76,6 +78,10 @@ class _Bounded(reprlib.Repr):
         self.maxlong = 60
         self.maxlevel = 4
 
+    def repr_str(self, x: str, level: int) -> str:
+        kept = x if len(x) <= _MAX_MASKED else x[: _MAX_MASKED // 2] + x[-_MAX_MASKED // 2 :]
+        return super().repr_str(mask(kept), level)
+
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         # The method of the standard library sorts all keys first.
         if level <= 0:
@@ -111,7 +117,7 @@ def _repr_with_timeout(obj: object) -> str:
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            answer.append(repr(obj)[: 4 * MAX_LENGTH])
+            answer.append(mask(repr(obj)[:_MAX_MASKED])[: 4 * MAX_LENGTH])
 
     thread = threading.Thread(target=ask, name="nbdag-repr", daemon=True)
     thread.start()

@@ -44,6 +44,8 @@ VERBS = {
     "pools list": "list_pools",
     "pools set": "set_pool",
     "pools delete": "delete_pool",
+    "connections list": "list_connections",
+    "connections test": "test_connections",
     "db migrate": "migrate_db",
     "db check": "check_db",
     "db clean": "clean_db",

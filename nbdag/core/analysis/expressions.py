@@ -349,6 +349,8 @@ class Expressions(Calls):
         args = self._arguments(node)
         if function.attr in ("query", "eval"):
             self._query(node)
+        if function.attr in known.EXCHANGES:
+            self.note(*exchange(node, function.attr), node.lineno)
         name = self.dotted(function)
         if name:
             if name.startswith("duckdb.") and _changes_database(node):
@@ -455,6 +457,31 @@ def _constant_key(node: ast.expr) -> object:
 def text_key(node: ast.expr | None) -> object:
     """Return a constant text as a key, or None for any other expression."""
     return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def exchange(node: ast.Call, method: str) -> tuple[str, str]:
+    """Return the note about a call of `ti.xcom_pull` or `ti.xcom_push`: its kind, and its tasks and key as text.
+
+    The text of a pull is the key and the tasks, separated by tabs. A part that is computed is "?".
+    """
+    given = {each.arg: each.value for each in node.keywords}
+    spread = None in given or any(isinstance(each, ast.Starred) for each in node.args)
+    names = ("task_ids", "dag_id", "key") if method == "xcom_pull" else ("key", "value")
+    given |= dict(zip(names, node.args, strict=False))
+    key = _constant_text(given.get("key"), "?" if spread or method == "xcom_push" else "return_value")
+    if method == "xcom_push":
+        return "push", key
+    tasks = given.get("task_ids")
+    if spread and tasks is None:
+        return "pull", f"{key}\t?"
+    items = tasks.elts if isinstance(tasks, ast.List | ast.Tuple | ast.Set) else [tasks]
+    return "pull", "\t".join([key, *(_constant_text(each, "?") for each in items)])
+
+
+def _constant_text(node: ast.expr | None, default: str) -> str:
+    if node is None:
+        return default
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "?"
 
 
 def _changes_database(node: ast.Call) -> bool:

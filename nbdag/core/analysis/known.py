@@ -37,12 +37,14 @@ MUTATORS = ALWAYS_CHANGE | _words(
     symmetric_difference_update appendleft extendleft rotate move_to_end subtract seek truncate put_nowait
     """
 )
+# Methods of a task instance that exchange values with other tasks.
+EXCHANGES = _words("xcom_pull xcom_push")
 # Methods that do not change their object even if the caller ignores the result: they write, display or log.
 HARMLESS = _words(
     """
     savefig info describe head tail show display print debug warning error critical exception log copy keys values
     items get count index write_text write_bytes mkdir touch unlink exists format join startswith endswith strip
-    split
+    split xcom_pull xcom_push
     """
 )
 # Methods that plot a frame or series.

@@ -13,9 +13,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from ..model.dag import Dag, Edge, Place, Problem, Task
-from ..model.masking import masked_recipient, masked_sources
+from ..model.dag import CellKind, Dag, Edge, Place, Problem, Task
+from ..model.masking import MASK, masked_recipient, masked_sources
 from ..options.options import DagOptions, TaskOptions
+from .parameter_types import marked_secret
 
 
 def describe(dag: Dag) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def describe(dag: Dag) -> dict[str, Any]:
         "dag": {
             "id": dag.id,
             **_options(dag.options),
-            "parameters": masked_sources(dag.parameters),
+            "parameters": masked_sources(dag.parameters) | dict.fromkeys(_marked(dag), repr(MASK)),
             "language": dag.language,
             "kernel": dag.kernel_name,
         },
@@ -33,6 +34,11 @@ def describe(dag: Dag) -> dict[str, Any]:
         "order": list(dag.order),
         "problems": [_problem(problem) for problem in dag.problems],
     }
+
+
+def _marked(dag: Dag) -> frozenset[str]:
+    marked = marked_secret(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS)
+    return frozenset(name for name in marked if dag.parameters.get(name) not in ("''", "None"))
 
 
 def _task(task: Task, cell: int) -> dict[str, Any]:

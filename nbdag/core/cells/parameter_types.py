@@ -8,11 +8,13 @@ any value is accepted.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import NbdagError, error
 from ..model.masking import masked_value
+from .source import Python, to_python
 
 _KINDS: Mapping[type[ast.expr], str] = {
     ast.List: "list",
@@ -71,3 +73,25 @@ def _kind(source: str | None) -> str:
             return kind
         case other:
             return _KINDS.get(type(other), "")
+
+
+def marked_secret(cells: Iterable[str]) -> frozenset[str]:
+    """Return the parameters that the code of these cells annotates as secret: `nbdag.Secret`, alone or in a type."""
+    found = set()
+    for code in cells:
+        python = to_python(code)
+        for statement in python.tree.body if isinstance(python, Python) else ():
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
+                    if any(_is_mark(node) for node in ast.walk(annotation)):
+                        found.add(name)
+    return frozenset(found)
+
+
+def _is_mark(node: ast.AST) -> bool:
+    match node:
+        case ast.Name(id="Secret") | ast.Attribute(attr="Secret"):
+            return True
+        case ast.Constant(value=str() as text):  # an annotation in quotes
+            return re.search(r"\bSecret\b", text) is not None
+    return False

@@ -25,12 +25,13 @@ from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
 from ..cells.source import Python, SyntaxProblem, to_python
-from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Task
+from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .diagnostics import Diagnostics, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
+from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
@@ -184,6 +185,9 @@ def _inferred(
         edges.clear()
         edges.update(declared)
         _add_names(versions, edges, options.infer)
+        flows = {a.analysis.cell.task: a for a in versions.flows if a.analysis.cell.kind is CellKind.TASK}
+        pulls = Pulls({name: flow for name, flow in flows.items() if name is not None}, tasks)
+        pulls.add_edges(edges, options.infer)
         grown = _skippable(tasks, task_options, edges)
         if grown <= skippable:
             break
@@ -194,7 +198,14 @@ def _inferred(
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
-    flows = {a.analysis.cell.task: a for a in versions.flows if a.analysis.cell.kind is CellKind.TASK}
+    pulled: dict[str, tuple[Pull, ...]] = {}
+    if pulls.used:
+        above = _ancestors(tasks, edges)
+        pulled = {name: pulls.of_task(name, above[name]) for name in flows if name is not None}
+        problems += pulls.problems(above)
+        for pull in (pull for found in pulled.values() for pull in found):
+            if pull.name is not None:
+                exports[pull.task].add(pull.name)
     for name, flow in flows.items():
         assert name is not None
         inputs[name] = _inputs(flow, versions, shipped)
@@ -204,7 +215,9 @@ def _inferred(
                 exports[source].add(each.name)
     setup = [cell.index for cell in cells if cell.kind is CellKind.SETUP]
     return {
-        name: _task(name, flow, setup, inputs[name], exports[name], shipped, observed[name])
+        name: replace(
+            _task(name, flow, setup, inputs[name], exports[name], shipped, observed[name]), pulls=pulled.get(name, ())
+        )
         for name, flow in flows.items()
         if name is not None
     }

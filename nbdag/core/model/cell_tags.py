@@ -16,6 +16,7 @@ TASK = "nbdag-task"
 INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden parameters
 DISPLAY_ID = "nbdag_display_id"  # in the metadata of an attempt's output: the id by which it can be updated
 DISPLAY_UPDATES = "display_updates"  # in the nbdag metadata of an attempt: its updates of outputs of other tasks
+RENDERED = "rendered"  # key of nbdag's metadata of an attempt: the texts whose templates were rendered, by name
 ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
 

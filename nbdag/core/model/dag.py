@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from ..options.options import DagOptions, TaskOptions
 
@@ -117,6 +118,15 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """A value of another task that `ti.xcom_pull` may return in a task."""
+
+    task: str
+    key: str  # "return_value" for the task's result
+    name: str | None = None  # the variable that has the value; None if the task can only have pushed it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """A top-level def, class or import of a task cell, passed to later tasks as source."""
 
@@ -149,6 +159,7 @@ class Task:
     future_annotations: bool = False  # a cell above, or this one, has `from __future__ import annotations`
     opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
+    pulls: tuple[Pull, ...] = ()  # values of other tasks for `ti.xcom_pull`
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
@@ -170,6 +181,8 @@ class Dag:
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)  # parameter → source code of its default
+    # Parameter → its rules and description, as JSON Schema: see `core.cells.parameter_schema`.
+    parameter_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     language: str = "python"
     kernel_name: str | None = None  # the notebook's kernelspec, if it has one
 

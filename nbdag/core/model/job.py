@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
+PUSHED = "ti."  # prefix of the names under which `ti.xcom_push` stores values; no variable can have such a name
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -37,6 +38,16 @@ class StoredInput:
     is_list: bool = False  # True: the name becomes a list, one element per digest
 
 
+class PulledInput(NamedTuple):
+    """Stored values that `ti.xcom_pull(task, key=key)` returns."""
+
+    task: str
+    key: str
+    name: str  # the name under which the task stored them
+    digests: tuple[str, ...]  # one digest, or one for each instance of a mapped task
+    is_list: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One attempt, ready to be executed."""
@@ -53,6 +64,8 @@ class Job:
     imports: tuple[str, ...] = ()  # the notebook's imports (core.cells.imports); equal for all tasks of the notebook
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
+    pulled: tuple[PulledInput, ...] = ()
+    pull_tasks: tuple[str, ...] = ()  # the tasks that `ti.xcom_pull` may name
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
     expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell

@@ -15,6 +15,7 @@ from typing import Any
 
 MASK = "***"
 
+_REFERENCE = "$secret"
 _SHORTEST = 4  # a secret with fewer characters is not searched for in texts
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
@@ -34,6 +35,19 @@ _USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # ends at the last @, be
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
+def reference(name: str, *, shown: Any = MASK, json: bool = False) -> dict[str, Any]:
+    """Return what a run records in place of a secret parameter: the secret's name, and what to show.
+
+    `json`: the secret is the JSON text of the value.
+    """
+    return {_REFERENCE: name, "shown": shown, **({"json": True} if json else {})}
+
+
+def is_reference(value: object) -> bool:
+    """Return whether a recorded value of a parameter refers to a secret."""
+    return isinstance(value, Mapping) and isinstance(value.get(_REFERENCE), str)
+
+
 def is_secret(name: str) -> bool:
     """Return whether a value with this name must be hidden."""
     words = [word.lower() for word in _WORDS.findall(name)]
@@ -49,6 +63,8 @@ def masked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def masked_value(name: str, value: Any) -> Any:
     """Return the value, or a mask if the value is secret. None and "" are no secrets."""
+    if is_reference(value):
+        return value["shown"]
     if is_secret(name):
         return value if value is None or value == "" else MASK
     if isinstance(value, str):

@@ -91,6 +91,10 @@ class SecretValues:
             end = last
         return "".join((*parts, text[end:]))
 
+    def are_in(self, text: str) -> bool:
+        """Return whether a text contains a secret value."""
+        return any(needle.piece in text for needle in self._needles)
+
     def masked_part(self, text: str) -> tuple[str, str]:
         """Return the masked beginning of a text, and the rest, which may be the beginning of a secret value."""
         end = self._beginning_at(text)

@@ -15,7 +15,7 @@ from typing import Any
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..model.dag import CellKind, Dag, Task
-from ..model.job import Job, Key, StoredInput
+from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,13 @@ def assemble(
         imports=imports(dag),
         readers=readers(dag, task.id),
         inputs=inputs(dag, task, outputs_of),
+        pulled=pulled_inputs(dag, task, outputs_of),
+        pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
         parameters=dict(parameters or {}),
         element=dict(element or {}),
         expand=expand,
         mark=mark,
-        context=dict(context or {}),
+        context={**(context or {}), "parameter_names": tuple(dag.parameters), "owner": dag.options.owner},
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
@@ -92,6 +94,31 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
     return tuple(given)
 
 
+def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
+    """Return the stored values that `ti.xcom_pull` may return in a task: its pulls, and all that those tasks pushed.
+
+    A pushed value takes precedence over a variable.
+    """
+    found: dict[tuple[str, str], PulledInput] = {}
+
+    def add(source: str, key: str, name: str) -> None:
+        instances = sorted(outputs_of(source), key=lambda each: each.map_index)
+        digests = tuple(each.digests[name] for each in instances if name in each.digests)
+        if digests:
+            is_list = bool(dag.tasks[source].options.map)
+            found[source, key] = PulledInput(task=source, key=key, name=name, digests=digests, is_list=is_list)
+
+    for each in task.pulls:
+        if each.name is not None:
+            add(each.task, each.key, each.name)
+    for source in dict.fromkeys(each.task for each in task.pulls):
+        names = dict.fromkeys(name for each in outputs_of(source) for name in each.digests)
+        for name in names:
+            if name.startswith(PUSHED):
+                add(source, name.removeprefix(PUSHED), name)
+    return tuple(found.values())
+
+
 def readers(dag: Dag, task: str) -> dict[str, str]:
     """Return, for each name that other tasks read from this task, the first reader in notebook order."""
     found: dict[str, str] = {}
@@ -99,6 +126,9 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
         for wanted in reader.inputs:
             if task in wanted.sources:
                 found.setdefault(wanted.name, reader.id)
+        for pull in reader.pulls:
+            if pull.task == task and pull.name is not None:
+                found.setdefault(pull.name, reader.id)
     return found
 
 

@@ -60,6 +60,7 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "parameters": {name: value for name, value in job.parameters.items() if name in read or task.opaque},
         "run": _run_context(job),
         "inputs": {each.name: [each.digests, each.is_list] for each in job.inputs if each.name in read or task.opaque},
+        "pulled": [list(each) for each in job.pulled],
         "element": dict(job.element),
         "watched": _watched(job),
         "kernel": [job.kernel_name, python],
@@ -113,13 +114,26 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
+# Attribute of `dag_run`, or name of a template → the value of the context on which it depends.
+_DERIVED = {
+    **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
+    "task_instance_key_str": "logical_date",
+    "conf": "params",
+    "run_type": "run_id",
+}
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+
+
 def _run_context(job: Job) -> dict[str, Any]:
     """Return the values of the attributes of `dag_run` that the code uses, such as the date of the run."""
     task = job.task
     codes = (*job.parameter_cells, *job.setup_cells, *(each.source for each in task.definitions), task.code)
     texts = (*codes, *_expressions(task.options))
-    used = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
-    return {name: value for name, value in job.context.items() if name in used or None in used}
+    used: set[str | None] = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
+    used |= {word for each in texts for match in _TEMPLATE.finditer(each) for word in _words(match[0])}
+    used |= {_DERIVED[name] for name in used if name in _DERIVED}
+    everything = bool({None, "context", "render"} & used)
+    return {name: value for name, value in job.context.items() if name in used or everything}
 
 
 def _watched(job: Job) -> list[list[Any]]:

@@ -19,10 +19,10 @@ from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
-from ...core.model.cell_tags import DISPLAY_ID, DISPLAY_UPDATES, HELPER, tags_of
+from ...core.model.cell_tags import DISPLAY_ID, DISPLAY_UPDATES, HELPER, RENDERED, tags_of
 from ...core.model.job import Outcome
 from ...core.model.states import TaskState
-from ..runtime.messages import MIME, PROCESSES, outcome_from_dict
+from ..runtime.messages import MIME, PROCESSES, RENDERED_MIME, outcome_from_dict
 from .output_limits import OutputLimits
 
 ENGINE = "nbdag-task"
@@ -83,6 +83,10 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             data = dict(msg["content"]["data"][MIME])
             self.execution.has_processes = data.pop(PROCESSES, True)
             self.execution.outcome = outcome_from_dict(data)
+            return None
+        if msg["msg_type"] == "display_data" and RENDERED_MIME in msg["content"]["data"]:
+            own = self.nb.metadata.setdefault("nbdag", NotebookNode())
+            own[RENDERED] = dict(msg["content"]["data"][RENDERED_MIME])
             return None
         excess = self._limits.excess(msg)
         self._keep_display_id(msg)

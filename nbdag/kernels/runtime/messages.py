@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
-from ...core.model.job import FileUse, Job, Note, Outcome, StoredInput, StoredOutput
+from ...core.model.job import FileUse, Job, Note, Outcome, PulledInput, StoredInput, StoredOutput
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
+RENDERED_MIME = "application/vnd.nbdag.rendered+json"  # of the texts whose templates were rendered, by name
 PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
 
 
@@ -36,6 +37,8 @@ class KernelRequest:
     readers: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
+    pulled: Sequence[PulledInput] = ()
+    pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
     # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
     definitions: Sequence[tuple[str, int, str, bool]] = ()
@@ -65,6 +68,8 @@ class KernelRequest:
             readers=job.readers,
             optional=[name for group in task.exports for name in group if name not in {*job.readers, *options.out}],
             inputs=job.inputs,
+            pulled=job.pulled,
+            pull_tasks=job.pull_tasks,
             element=job.element,
             definitions=tuple(
                 (each.cell_label, each.place.line, each.source, each.future_annotations) for each in task.definitions
@@ -96,8 +101,12 @@ class KernelRequest:
             StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
             for name, source, digests, is_list in data.get("inputs", ())
         ]
+        pulled = [
+            PulledInput(task, key, name, tuple(digests), is_list)
+            for task, key, name, digests, is_list in data.get("pulled", ())
+        ]
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
-        return cls(**{**data, "inputs": inputs, "options": options})
+        return cls(**{**data, "inputs": inputs, "pulled": pulled, "options": options})
 
 
 def masked_outcome(outcome: Outcome) -> Outcome:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,26 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
-from ...context import DagRun
-from ...core.model.job import Note, Outcome, StoredOutput
+from ...context import DagRun, PulledValues, set_current
+from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
 from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
+from ...secrets.parameters import resolved
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
 from .expressions import check, elements, when_holds
 from .file_watch import FileWatch
-from .messages import MIME, PROCESSES, KernelRequest, masked_outcome, outcome_to_dict
+from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
 from .state_check import StateCheck
+from .stored_secrets import secret_notes
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
+_MAX_RENDERED = 1_000_000  # characters of a rendered text that are kept
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -93,7 +96,19 @@ class Runtime:
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._own_names = {"_nbdag": self, "dag_run": DagRun.of(request.context)}
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))  # with defaults, once they are known
+        self._conf: dict[str, Any] = dict(self._params)
+        self._rendered: dict[str, str] = {}
+        self._dag_run = DagRun.of(
+            request.context,
+            params=self._params,
+            conf=self._conf,
+            found=self._pulled,
+            tasks=request.pull_tasks,
+            on_rendered=self._publish_rendered,
+        )
+        set_current(self._dag_run)
+        self._own_names = {"_nbdag": self, "dag_run": self._dag_run}
         self._restore_names()
         shell.set_custom_exc((NbdagError,), _show_error)
         show_headers(shell)
@@ -103,9 +118,19 @@ class Runtime:
         if mark := os.environ.get(MARK_VARIABLE):
             adopt_mark(mark)
         self._state_check.begin()
+        self._resolve_parameters()
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
+
+    def _resolve_parameters(self) -> None:
+        """Look up the secret parameters, of which the job has only the names."""
+        for values in (self._params, self._conf):
+            values.update(resolved(values))
+
+    def secret_parameter(self, name: str) -> Any:
+        """Return the value of a secret parameter."""
+        return self._params[name]
 
     # -- before the cell ----------------------------------------------------------------------------------------
 
@@ -115,7 +140,11 @@ class Runtime:
         if self._published:
             raise Fail("a cell above the task ended with an error")
         self._replay()
-        self._origins.add_setup(self._made_before())
+        made_before = self._made_before()
+        self._origins.add_setup(made_before)
+        names = self._request.context.get("parameter_names", ())
+        self._params.update((name, made_before[name]) for name in names if name in made_before)
+        self._conf.update((name, self._params[name]) for name in self._conf)
         request, when = self._request, self._request.options.when
         for given in request.inputs:
             parts = [self._value(digest, given.name, given.source) for digest in given.digests]
@@ -158,6 +187,19 @@ class Runtime:
         except UnreadableValueError as error:
             raise UnreadableInputError(name, source, error.why) from error
 
+    def _pulled(self, task: str, key: str) -> PulledValues | None:
+        """Return the values for `ti.xcom_pull`, which are loaded when they are used."""
+        given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
+        if given is None:
+            return None
+        parts = tuple(partial(self._value, digest, given.name, task) for digest in given.digests)
+        return PulledValues(parts, given.is_list)
+
+    def _publish_rendered(self, what: str, text: str) -> None:
+        """Publish the text of a rendered template, which is kept in the attempt's notebook."""
+        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # half of a secret could not be recognised
+        self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
+
     def _made_before(self) -> dict[str, Any]:
         """Return the names that parameters, setup and definitions have set."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
@@ -191,14 +233,19 @@ class Runtime:
         self._in_own_step = True
         options = self._request.options
         columns, rows = elements(options.map, self._names, in_step=options.zip, limit=options.max_map_length)
-        stored = [(name, [self._element(name, value) for value in column]) for name, column in columns.items()]
+        notes: dict[str, Note] = {}
+        stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
-        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given))
-
-    def _element(self, name: str, value: object) -> str:
-        return (
-            self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins).outputs[0].digest
+        self._publish(
+            Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values()))
         )
+
+    def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
+        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
+        for note in secret_notes(self._request, saved):
+            notes.setdefault(name, note)
+        return saved.outputs[0].digest
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
         """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
@@ -224,6 +271,9 @@ class Runtime:
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._request.exports]
         values = {name: self._names[name] for group in groups for name in group}
+        pushed = {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
+        values |= pushed
+        groups += [[name] for name in pushed]
         while True:
             try:
                 saved = self._store.save(values, groups, readers=self._request.readers, origins=self._origins)
@@ -234,7 +284,7 @@ class Runtime:
             else:
                 notes = (sharing_notes, order_notes)
                 of_values = [note for each in notes for note in each(self._request, saved, self._names)]
-                return saved.outputs, [*of_values, *size_notes(saved)]
+                return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
 
     def _exit_note(self) -> Note:
         task = self._request.task

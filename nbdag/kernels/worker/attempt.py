@@ -24,15 +24,15 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ...core.model.cell_tags import INJECTED, tags_of
 from ...core.model.job import FileUse, Job, Outcome, Result
-from ...core.model.masking import masked, masked_assignments, secret_texts
+from ...core.model.masking import is_reference, masked
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.marks import new_attempt_mark
 from ...processes.process_tree import kill_marked, kill_tree
-from ...secrets.sources import ENV_FILE
+from ...secrets import mask
+from ...secrets.sources import ENV_FILE, LOOKUPS, hide_known_values, hide_looked_up
 from ...writing import create_private_file, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
@@ -41,6 +41,7 @@ from ..jupyter.manager import TaskKernelManager
 from .task_notebook import task_notebook
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of secrets that its processes have looked up
 _CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that are copied to the log
 
 
@@ -74,7 +75,7 @@ class Attempt:
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
-                self._mask_parameters()
+                self._show_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except TimeoutError as error:  # raised by nbclient
@@ -136,7 +137,7 @@ class Attempt:
             papermill.execute_notebook(
                 nb,
                 job.path.replace("{", "{{").replace("}", "}}"),  # papermill formats it as a template
-                parameters=dict(job.parameters),
+                parameters={name: value for name, value in job.parameters.items() if not is_reference(value)},
                 engine_name=ENGINE,
                 kernel_name=job.kernel_name,
                 language="python",
@@ -159,29 +160,24 @@ class Attempt:
         except DeadKernelError:
             kill_tree(None, self.mark)
             reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
-            log.write(self._echo.read_bytes()[-_CRASH_OUTPUT:].decode(errors="replace"))
+            hide_known_values()  # the kernel masks what it sends, but its own streams are as its processes wrote them
+            hide_looked_up(self._folder / _LOOKED_UP)
+            log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
             return self._failed(reason)
         except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
 
-    def _mask_parameters(self) -> None:
-        """Hide the secret parameters of this attempt in its notebook, which papermill has written."""
-        parameters = masked(self.job.parameters)
-        if parameters == dict(self.job.parameters):
+    def _show_parameters(self) -> None:
+        """Add secret parameters, masked, to the notebook's metadata, which papermill has written without them."""
+        if not any(is_reference(value) for value in self.job.parameters.values()):
             return
         path = Path(self.job.path)
         with contextlib.suppress(OSError, ValueError, LookupError):
             nb = json.loads(path.read_bytes())
-            nb["metadata"]["papermill"]["parameters"] = parameters
-            for cell in nb["cells"]:
-                if INJECTED in tags_of(cell):
-                    cell["source"] = masked_assignments("".join(cell["source"]))
-            text = json.dumps(nb, indent=1, ensure_ascii=False)
-            for secret, shown in secret_texts(self.job.parameters).items():  # outputs may show the secrets, too
-                text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], shown)
-            write_atomically(path, text.encode())
+            nb["metadata"]["papermill"]["parameters"] = masked(self.job.parameters)
+            write_atomically(path, json.dumps(nb, indent=1, ensure_ascii=False).encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
@@ -247,6 +243,7 @@ def _manager(job: Job, folder: Path) -> TaskKernelManager:
     os.environ[WORKER_VARIABLE] = str(os.getpid())
     if "://" not in job.values:  # the task's folder may be below another home than that of the run
         os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
+    os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"
     return TaskKernelManager(
         kernel_name=job.kernel_name,

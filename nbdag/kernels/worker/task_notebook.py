@@ -15,6 +15,7 @@ from nbformat import v4
 
 from ...core.model.cell_tags import HELPER, PARAMETERS, SETUP, TASK
 from ...core.model.job import Job
+from ...core.model.masking import is_reference
 from ..runtime.messages import KernelRequest
 
 _INPUTS = "_nbdag.inputs()"
@@ -27,6 +28,9 @@ def task_notebook(job: Job) -> Any:
     cells = [_helper(_begin(job))]
     cells += [_cell(code, PARAMETERS) for code in job.parameter_cells if code.strip()]
     cells[-1].metadata.tags.append("parameters")  # papermill injects its parameters after this cell
+    hidden = [name for name, value in job.parameters.items() if is_reference(value)]
+    if hidden:
+        cells.append(_helper("\n".join(f"{name} = _nbdag.secret_parameter({name!r})" for name in hidden)))
     setup = [_cell(code, SETUP) for code in job.setup_cells if code.strip()]
     can_share_cell = len(cells) == 1 and not job.parameters and not setup
     if can_share_cell:

@@ -13,6 +13,7 @@ from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, RunState
 from ...errors import NbdagError, error
 from ...home import Home
+from ...secrets.parameters import check_available
 from ..execution.foreground import execute_runs
 from ..execution.recovery import recover
 from ..queries.liveness import owner_of
@@ -71,6 +72,7 @@ def resume(
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
         if row.state is RunState.SUCCESS:
             raise RunSucceededError(row.dag, row.name)
+        check_available(row.parameters)
         if row.state in RUN_FINISHED:
             clear_unsuccessful(store, here, row)
         elif owner := owner_of(store, row):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.model.dag import CellKind, Dag, Input, Task
-from ...core.model.job import Note
+from ...core.model.dag import CellKind, Dag, Input, Pull, Task
+from ...core.model.job import PUSHED, Note
 from ...core.options.options import RESULT_OPTIONS
 from ...core.planning.cache_key import normalized
 from ...errors import NbdagError, error
@@ -63,6 +63,9 @@ def borrow(
     for task in chosen:
         for wanted in dag.tasks[task].inputs:
             _find(lenders, chosen, task, wanted)
+        for pull in dag.tasks[task].pulls:
+            if pull.task not in chosen:
+                _find_pulled(lenders, task, pull)
     notes = [note for task, run in lenders.used.items() for note in _outdated(dag, task, run, parameters, read)]
     return Borrowed(lenders.used, tuple(notes))
 
@@ -116,6 +119,15 @@ def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Inp
             raise NoStoredValueError(reader, wanted.name, source, None if run is None else run.name)
         lenders.used[source] = run
         return
+
+
+def _find_pulled(lenders: _Lenders, reader: str, pull: Pull) -> None:
+    """Find the run whose values of a task `ti.xcom_pull` returns; a value that is only pushed may be missing."""
+    run, names = lenders.find(pull.task)
+    missing = names is not None and pull.name is not None and not {pull.name, f"{PUSHED}{pull.key}"} & names
+    if run is None or missing:
+        raise NoStoredValueError(reader, pull.name or pull.key, pull.task, None if run is None else run.name)
+    lenders.used[pull.task] = run
 
 
 def _outdated(

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ... import notebooks
-from ...building import BuiltNotebook, build
+from ...building import BuiltNotebook, build, secret_parameters
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
@@ -25,6 +25,7 @@ from ...core.model.text import plural
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import absolute
+from ...secrets.parameters import without_secrets
 
 _MAX_DEPTH = 100  # maximum number of nested levels in a parameter
 _MAX_VALUES = 1_000_000  # maximum number of values in a parameter; a short YAML text with aliases can expand to more
@@ -231,7 +232,7 @@ def prepare(
     dag = built.dag
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
-    recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown)
+    recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     return Prepared(
         path=path,
@@ -259,18 +260,20 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_parameters(
-    dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False
+    dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded, and notes about doubtful ones.
+    """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
 
-    Raises `UnknownParameterError`, unless unknown ones are allowed, and `ParameterTypeError`.
+    `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
+    unless unknown ones are allowed, `ParameterTypeError`, and `SecretParameterError`.
     """
     plain = plain_parameters(said)
     for name in plain:
         if name not in dag.parameters and not allow_unknown:
             raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
     parameter_types.reject_text(dag.parameters, plain)
-    return plain, tuple(_doubtful_parameters(dag, plain))
+    notes = tuple(_doubtful_parameters(dag, plain))
+    return without_secrets(plain, secret_parameters(dag), stays_here=stays_here), notes
 
 
 def choose(

@@ -1,0 +1,128 @@
+"""The values that tasks take from others by `ti.xcom_pull`.
+
+A pull names a task, and perhaps a key. The task runs first, whatever its place in the notebook. The key is a variable
+that the task sets, or one that the task pushes with `ti.xcom_push`. Without a key, the pull takes the task's result:
+the variable of `--out`, or the only variable that the task sets. If a task or a key is computed, the pull may name any
+task that runs before by other reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from ..analysis.scopes import Bound
+from ..model.dag import Cell, Edge, NameUse, Problem, Pull
+from ..model.problems import problem
+from ..options.option_types import nearest
+from .reaching_definitions import CellFlow
+
+RESULT = "return_value"  # Airflow's key of a task's own result
+COMPUTED = "?"  # see `core.analysis.expressions.exchange`
+
+
+class Pulls:
+    """All pulls of a notebook. `flows` are the tasks' flows, `tasks` their cells, both by the task's name."""
+
+    def __init__(self, flows: Mapping[str, CellFlow], tasks: Mapping[str, Cell]) -> None:
+        self._flows = flows
+        self._tasks = tasks
+        self._named = {name: tuple(self._of(flow)) for name, flow in flows.items()}
+
+    @property
+    def used(self) -> bool:
+        """Return whether any task pulls a value."""
+        return any(self._named.values())
+
+    def add_edges(self, edges: dict[tuple[str, str], Edge], infer: bool) -> None:
+        """Add an edge for each pull that names a task."""
+        for name, pulls in self._named.items():
+            for source, key, line, _ in pulls:
+                if source not in self._tasks or source == name or (not infer and (source, name) not in edges):
+                    continue
+                known = edges.get((source, name))
+                value = self._variable(source, key) or (source if key in (RESULT, COMPUTED) else key)
+                use = NameUse(name=value, read_at=self._tasks[name].at(line), written_at=self._tasks[source].at(1))
+                names = known.names if known is not None else ()
+                if all(each.name != value for each in names):
+                    names = tuple(sorted((*names, use), key=lambda each: each.name))
+                declared = known is not None and known.declared
+                edges[source, name] = Edge(source=source, target=name, declared=declared, names=names)
+
+    def of_task(self, name: str, ancestors: Collection[str]) -> tuple[Pull, ...]:
+        """Return the values that `ti.xcom_pull` may return in a task. `ancestors` are all tasks that run before it."""
+        found: dict[tuple[str, str], Pull] = {}
+        for source, key, _, _ in self._named[name]:
+            for task in sorted(ancestors, key=list(self._tasks).index) if source == COMPUTED else [source]:
+                if task not in ancestors:
+                    continue
+                keys = [RESULT, *self._variables(task)] if key == COMPUTED else [key]
+                for each in keys:
+                    found[task, each] = Pull(task=task, key=each, name=self._variable(task, each))
+        return tuple(found.values())
+
+    def problems(self, ancestors: Mapping[str, Collection[str]]) -> Iterator[Problem]:
+        """Yield an error for each pull that can return no value."""
+        for name, pulls in self._named.items():
+            for source, key, line, alone in dict.fromkeys(pulls):
+                place = self._tasks[name].at(line)
+                if source == COMPUTED:
+                    continue
+                if source not in self._tasks:
+                    similar = nearest(source, self._tasks)
+                    hint = f"did you mean {similar}?" if similar else f"the tasks are {', '.join(self._tasks)}"
+                    yield problem("NB209", f"unknown task {source!r}", hint=hint, task=name, place=place)
+                elif source != name and source not in ancestors[name]:
+                    hint = f"add --after {source}, or remove --no-infer from %dag"
+                    message = f"{name} pulls a value of {source}, which does not run before it"
+                    yield problem("NB209", message, hint=hint, task=name, place=place)
+                elif alone and (found := self._missing(source, key)):
+                    yield problem("NB209", found[0], hint=found[1], task=name, place=place)
+
+    def _of(self, flow: CellFlow) -> Iterator[tuple[str, str, int, bool]]:
+        """Yield source, key and line of each pull, and whether it names one task only."""
+        for note in flow.analysis.uses.notes:
+            if note.kind == "pull":
+                key, *sources = note.text.split("\t")
+                for source in sources:
+                    yield source, key, note.line, len(sources) == 1
+
+    def _missing(self, task: str, key: str) -> tuple[str, str] | None:
+        """Return a message and a hint if the task certainly has no such value."""
+        uses = self._flows[task].analysis.uses if task in self._flows else None
+        if uses is None or self._flows[task].analysis.options.operator not in ("python", "sensor"):
+            return None
+        pushed = {note.text for note in uses.notes if note.kind == "push"}
+        hidden = COMPUTED in pushed or any(note.kind in ("opaque", "star", "tangle") for note in uses.notes)
+        if hidden or key == COMPUTED or key in pushed or self._variable(task, key) is not None:
+            return None
+        variables = self._variables(task)
+        if key == RESULT:
+            if not variables:
+                return None  # as in Airflow, the result is None
+            message = f"{task} has no single result, because it sets {', '.join(variables)}"
+            return message, f"write ti.xcom_pull({task!r}, key={variables[0]!r}), or --out NAME in the header of {task}"
+        known = list(dict.fromkeys([*variables, *sorted(pushed)]))
+        similar = nearest(key, known)
+        hint = f"did you mean {similar!r}?" if similar else f"it has {', '.join(known)}" if known else "it has none"
+        return f"{task} neither sets nor pushes {key!r}", hint
+
+    def _variables(self, task: str) -> Sequence[str]:
+        """Return the variables that a task sets, without functions, classes and modules."""
+        if task not in self._flows:
+            return ()
+        analysis = self._flows[task].analysis
+        defined = {each.name for each in analysis.uses.definitions}
+        bound = [name for name, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)]
+        return tuple(
+            dict.fromkeys([*analysis.options.out, *(each for each in bound if each not in defined and each[0] != "_")])
+        )
+
+    def _variable(self, task: str, key: str) -> str | None:
+        """Return the variable that has the value of a key, or None."""
+        variables = self._variables(task)
+        if key != RESULT:
+            return key if key in variables else None
+        out = self._flows[task].analysis.options.out if task in self._flows else ()
+        if len(out) == 1:
+            return out[0]
+        return variables[0] if len(variables) == 1 else None
