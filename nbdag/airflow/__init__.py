@@ -14,8 +14,7 @@
 
 Every path of Airflow's packages below `nbdag.airflow` has all names of the table below, so only the prefix changes. The
 options of the DAG are those of the pipeline, its params the notebook's parameters. A result, Airflow's XCom, is the
-variable `TASK_result`, which later cells of the notebook can read; an XCom that a function pushes is an item of
-`TASK_xcoms`. Names of the context (`ds`, `params`, `ti`, `dag_run`, …) are passed to functions that ask for them, and
+variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`, `dag_run`, …) are passed to functions that ask for them, and
 templates are rendered, by `nbdag.templates`. Connections and variables are those of `nbdag.secrets`.
 
 What differs:
@@ -81,8 +80,10 @@ NAMES = {
     "task_group": "pipeline",
     "teardown": "taskflow",
     # for the cells that are built
-    "airflow_context": "kernel",
+    "file_exists": "kernel",
+    "latest_only": "kernel",
     "poked": "kernel",
+    "run_bash": "kernel",
 }
 
 _OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {"pulls"}  # modules of this package

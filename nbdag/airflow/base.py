@@ -2,12 +2,11 @@
 
 The cell of a task is a few lines of Python, such as
 
-    _context = _airflow_context(dag_run, xcoms={"extract": {"return_value": extract_result}})
-    load_result = _context.call(load, _context.render('{{ ds }}'))
+    load_result = load(extract_result, dag_run.render('{{ ds }}'), ti=dag_run.ti)
 
-The result of a task, its XCom `return_value`, is the variable `TASK_result`; the XComs that it pushes itself are the
-items of `TASK_xcoms`. So a task that pulls an XCom reads a variable, and the graph has an edge with this name. If a task
-may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
+The result of a task, its XCom `return_value`, is the variable `TASK_result`, so a task that uses it reads a variable,
+and the graph has an edge with this name. XComs that a function pushes or pulls itself are those of `dag_run.ti`. If a
+task may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..core.options import option_types
-from ..operators import OperatorError
+from ..operators import OperatorError, pull_source
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build
-from ..templates import is_template
+from ..templates import TemplateError, is_template, read_template
 from .keywords import OPERATORS_OWN, RETRY_DELAY, read_task
 from .pipeline import DagParam, TaskGroup, free_id, state
-from .pulls import RETURN_VALUE, Pull, pulls_of_template
+
+RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
 
 # With these rules an edge from a task that is upstream anyway changes nothing.
 _INDIFFERENT = ("all_success", "all_done", "always")
@@ -40,7 +40,7 @@ class XComArg(TaskOutput, Node):
     @property
     def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
         """Return the expression for the value in the cell of another task. Raise `OperatorError` if there is none."""
-        return self.operator.variable_of(self.key)
+        return self.operator.xcom(self.key)
 
     def __getitem__(self, key: str) -> XComArg:
         if not isinstance(key, str):
@@ -48,7 +48,9 @@ class XComArg(TaskOutput, Node):
         return XComArg(self.operator, key)
 
     def __iter__(self) -> Any:
-        raise OperatorError(f"the result of {self.id} has no value when %%dag runs", hint="map a task over it: expand(…)")
+        raise OperatorError(
+            f"the result of {self.id} has no value when %%dag runs", hint="map a task over it: expand(…)"
+        )
 
     __len__ = __bool__ = __iter__
 
@@ -91,18 +93,15 @@ class BaseOperator(Operator):
         self.id = self._free_id(task_id, group, build)
         self.rule = str(options.get("trigger", here.dag.trigger_rule if here.dag else "all_success"))
         self.options = build.read_options(options, who)
-        self.pulls: list[Pull] = []
-        self.uses_context = False
-        self.pushes = False  # whether a task pulls, or the function pushes, an XCom with another key
-        self.own_reads: dict[str, str] = {}  # variable that may be missing → the name that the cell uses instead
+        self.pulls: set[str] = set()  # ids of tasks that its function or its templates pull from
         name = re.sub(r"\W", "_", self.id)
-        self.result, self.xcoms = f"{name}_result", f"{name}_xcoms"
+        self.result = f"{name}_result"
         self.map_names = {each: f"{name}_{each}" for each in self.mapped}
         self.prepare(build)
         if given.get("do_xcom_push", True) is False:
             self.result_names = ()
-        if names := (*self.result_names, *((self.xcoms,) if self.pushes else ())):
-            self.options["out"] = names
+        if self.result_names:
+            self.options["out"] = self.result_names
         if group is not None:
             group.add(self.id)
         build.add(self)
@@ -134,7 +133,7 @@ class BaseOperator(Operator):
         """Check the arguments and write them as source. Raise `OperatorError`."""
 
     def statements(self, build: Builder) -> list[str]:
-        """Return the lines of the cell, below the line that makes the context."""
+        """Return the lines of the cell."""
         raise NotImplementedError
 
     def written(self, value: Any) -> str:
@@ -146,29 +145,27 @@ class BaseOperator(Operator):
         """Replace templates, results of tasks and parameters by the source that evaluates to them."""
         if isinstance(value, BaseOperator):
             value = XComArg(value)
-        if isinstance(value, TaskOutput):
-            return _Source(value.task, self.reading(value.name))
+        if isinstance(value, XComArg):
+            missing = self.rule != "all_success"
+            return _Source(value.task, value.operator.xcom(value.key, may_be_missing=missing))
         if isinstance(value, DagParam):
             return _Source(self, value.name)
         if is_template(value):
-            self.pulls += pulls_of_template(value, f"a template of {self.id}")
-            self.uses_context = True
-            return _Source(self, f"_context.render({value!r})")
+            return _Source(self, f"dag_run.render({', '.join([repr(value), *self.uses(value)])})")
         if type(value) is dict:
             return {self._marked(key): self._marked(each) for key, each in value.items()}
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(map(self._marked, value))
         return value
 
-    def reading(self, expression: str) -> str:
-        """Return an expression for the result of another task, which is None if that task gave none."""
-        if self.rule == "all_success":
-            return expression
-        variable = re.match(r"\w+", expression)
-        assert variable is not None
-        name = self.own_reads.setdefault(variable[0], f"_{variable[0]}")
-        rest = expression[variable.end() :]
-        return f"({name} or {{}}).get({rest[1:-1]})" if rest else name
+    def uses(self, template: str) -> list[str]:
+        """Return source that shows the analysis which XComs a template pulls. Raise `OperatorError`."""
+        try:
+            pulls = read_template(template, what="the template").pulls
+        except TemplateError as error:
+            raise OperatorError(f"{error.what}: {error.message}", hint=error.hint) from None
+        self.pulls.update(each.task for each in pulls if each.task is not None)
+        return list(dict.fromkeys(map(pull_source, pulls)))
 
     def _elements(self, keyword: str) -> str:
         value = self.mapped[keyword]
@@ -178,7 +175,7 @@ class BaseOperator(Operator):
             message = f"{self.id} maps the result of a task that may be missing with its trigger rule {self.rule}"
             raise OperatorError(message, hint="map it in a task with the rule all_success")
         text = self.written(value)
-        if "_context." in text:
+        if "dag_run.render(" in text:
             raise OperatorError("a template cannot be an element of expand", hint="compute the elements in a @task")
         return f"{text}.items() if isinstance({text}, dict) else {text}" if isinstance(value, TaskOutput) else text
 
@@ -194,83 +191,28 @@ class BaseOperator(Operator):
         """Return the task's id."""
         return str(self.id)
 
-    def variable_of(self, key: str) -> str:
-        """Return the expression for an XCom of this task, in the cell of another task."""
-        if key == RETURN_VALUE:
-            if not self.result_names:
-                raise OperatorError(f"{self.id} has no result", hint="return a value from its function")
+    def xcom(self, key: str = RETURN_VALUE, *, may_be_missing: bool = False) -> str:
+        """Return the expression for an XCom of this task, in the cell of another task. Raise `OperatorError`."""
+        if key == RETURN_VALUE and self.result_names and not may_be_missing:
             return self.result
-        if self.multiple_outputs:
+        if self.multiple_outputs and not may_be_missing:
             return f"{self.result}[{key!r}]"
-        if not self.pushes:
-            message = f"{self.id} pushes no XCom with the key {key!r}"
-            raise OperatorError(message, hint="write multiple_outputs=True, or call ti.xcom_push in its function")
-        return f"{self.xcoms}[{key!r}]"
+        return f"dag_run.ti.xcom_pull({self.id!r}{'' if key == RETURN_VALUE else f', key={key!r}'})"
 
     # -- the cell, once all tasks are known ------------------------------------------------------------------------------
 
     def complete(self, build: Builder) -> None:
-        pulled = self._pulled(build)
-        entries = [f"{task!r}: {self._xcoms_of(build.tasks[task], keys)}" for task, keys in pulled.items()]
-        lines = [f"try:\n    {name} = {of}\nexcept NameError:\n    {name} = None" for of, name in self.own_reads.items()]
-        statements = self.statements(build)
-        if self.uses_context or entries or self.pushes:
-            make = build.writer.require("airflow_context", "nbdag.airflow")
-            params = f", params={{{', '.join(f'{each!r}: {each}' for each in build.parameters)}}}"
-            xcoms = f", xcoms={{{', '.join(entries)}}}"
-            lines.append(f"_context = {make}(dag_run{params * bool(build.parameters)}{xcoms * bool(entries)}{', pushes=True' * self.pushes})")
-        self.body = "\n".join([*lines, *statements])
-
-    def _pulled(self, build: Builder) -> dict[str, set[str | None]]:
-        """Return the tasks whose XComs this task pulls, each with the keys; None stands for all keys."""
-        found: dict[str, set[str | None]] = {}
-        if not self.pulls:
-            return found
         direct = {before for before, after in build.edges if after == self.id}
-        above, below = _reachable(build.edges, self.task_id, up=True), _reachable(build.edges, self.task_id, up=False)
-        for pull in self.pulls:
-            tasks: Iterable[str] | None = pull.tasks
-            if tasks is None:
-                tasks = [each for each in build.tasks if each in (above if self.rule in _INDIFFERENT else direct)]
-            for task in tasks:
-                if task == self.id:
-                    continue
-                self._check_pull(task, build, below, direct)
-                found.setdefault(task, set()).add(pull.key)
-                if list(build.tasks).index(task) > list(build.tasks).index(self.task_id):
-                    build.connect(task, self.task_id)  # its cell must be above this one
-        return found
-
-    def _check_pull(self, task: str, build: Builder, below: set[str], direct: set[str]) -> None:
-        if task not in build.tasks:
-            near = option_types.nearest(task, build.tasks)
-            hint = f"did you mean {near}?" if near else f"expected one of {', '.join(build.tasks)}"
-            raise OperatorError(f"xcom_pull names {task!r}, which is no task of this pipeline", hint=hint)
-        if task in below:
-            raise OperatorError(f"it pulls an XCom of {task}, which runs after it", hint="turn the dependency around")
-        if task not in direct and self.rule not in _INDIFFERENT:
-            message = f"it pulls an XCom of {task}, and its trigger rule {self.rule} would then count {task} as well"
-            raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
-
-    def _xcoms_of(self, task: Operator, keys: set[str | None]) -> str:
-        """Return the source of a mapping from keys to the XComs of a task."""
-        if not isinstance(task, BaseOperator):
-            names = task.outputs
-            return f"{{'return_value': {self.reading(names[0])}}}" if len(names) == 1 else "{}"
-        parts = []
-        if task.result_names and keys & {None, RETURN_VALUE}:
-            parts.append(f"'return_value': {self.reading(task.result)}")
-        if keys - {RETURN_VALUE}:
-            empty = "" if self.rule == "all_success" else " or {}"
-            if task.multiple_outputs:
-                parts.append(f"**({self.reading(task.result)}{empty})")
-            if task.pushes:
-                parts.append(f"**({self.reading(task.xcoms)}{empty})")
-            elif not task.multiple_outputs and keys - {None, RETURN_VALUE}:
-                key = sorted(str(each) for each in keys - {None, RETURN_VALUE})[0]
-                hint = "call ti.xcom_push in its function, or return the value and omit the key"
-                raise OperatorError(f"it pulls the key {key!r}, which {task.id} does not push", hint=hint)
-        return f"{{{', '.join(parts)}}}"
+        order = list(build.tasks)
+        for task in self.pulls & build.tasks.keys() - {self.id}:
+            if task not in direct and self.rule not in _INDIFFERENT:
+                message = (
+                    f"it pulls an XCom of {task}, and its trigger rule {self.rule} would then count {task} as well"
+                )
+                raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
+            if order.index(task) > order.index(self.task_id):
+                build.connect(task, self.task_id)  # its cell must be above this one
+        self.body = "\n".join(self.statements(build))
 
     # -- Airflow's other ways ------------------------------------------------------------------------------------------
 
@@ -355,17 +297,3 @@ def _tasks_in(values: Any) -> Iterable[Operator]:
     elif isinstance(values, list | tuple | set | frozenset):
         for each in values:
             yield from _tasks_in(each)
-
-
-def _reachable(edges: Iterable[tuple[str, str]], start: str, *, up: bool) -> set[str]:
-    found: set[str] = set()
-    ahead = [start]
-    pairs = list(edges)
-    while ahead:
-        task = ahead.pop()
-        for before, after in pairs:
-            here, next_ = (after, before) if up else (before, after)
-            if here == task and next_ not in found:
-                found.add(next_)
-                ahead.append(next_)
-    return found

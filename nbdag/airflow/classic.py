@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from ..operators import OperatorError
 from ..operators.tasks import Builder, TaskOutput
+from ..templates import is_template
 from ..templates.context import INSTEAD, NAMES
 from .base import BaseOperator
 from .keywords import OnlyIf, seconds
-from .pulls import mentions, pulls_of_code, returns_something
+from .pulls import pulled_tasks, returns_something
 
 _SENSOR_TIMEOUT = 7 * 86_400.0  # seconds; Airflow's default
 
@@ -24,6 +25,20 @@ class EmptyOperator(BaseOperator):
 
     def statements(self, build: Builder) -> list[str]:
         return ["pass"]
+
+
+def _context_arguments(asked: list[str], everything: bool, given: set[str]) -> list[str]:
+    """Return the source of the arguments that the context gives: those asked for by name, and all for `**context`."""
+    if not everything:
+        return [f"{name}={_context_value(name)}" for name in asked]
+    chosen = f" if name not in {tuple(sorted(given))!r}" if given else ""
+    return ["**dag_run.context" if not given else f"**{{name: each for name, each in dag_run.context.items(){chosen}}}"]
+
+
+def _context_value(name: str) -> str:
+    # The dates of the context have more methods than those of `dag_run`, as in Airflow.
+    is_date = name in ("logical_date", "data_interval_start", "data_interval_end")
+    return f"dag_run.context[{name!r}]" if is_date else name if name == "dag_run" else f"dag_run.{name}"
 
 
 class FunctionTask(BaseOperator):
@@ -43,21 +58,21 @@ class FunctionTask(BaseOperator):
                 args, named = (*function.args, *args), {**function.keywords, **named}
             function = function.func
         if not callable(function):
-            raise OperatorError(f"{self.id} calls {function!r}, which is no function", hint="write python_callable=load")
-        self._check(function, args, named)
+            raise OperatorError(
+                f"{self.id} calls {function!r}, which is no function", hint="write python_callable=load"
+            )
+        self._context = self._check(function, args, named)
         is_python = isinstance(function, FunctionType)
         source = build.writer.source_of(function) if is_python else None
         tree = None if source is None else source.node
-        self.pulls += pulls_of_code(function, tree)
-        self.pushes = mentions(function, "xcom_push")
-        self.uses_context |= bool(self.pulls) or self.pushes or mentions(function, "get_current_context")
+        self.pulls |= pulled_tasks(function, tree)
         if returns_something(function, tree):
             self.result_names = (self.result,)
-        name = self._name(build, function)
         parts = [f"*{self.written(args)}"] if isinstance(args, TaskOutput) else [self.written(each) for each in args]
         parts += [f"*{self.map_names['op_args']}"] if "op_args" in self.mapped else []
-        parts += self._keywords(named)
-        self._call = (name, parts, "await " if inspect.iscoroutinefunction(function) else "")
+        parts += [*self._keywords(named), *self._context]
+        wait = "await " if inspect.iscoroutinefunction(function) else ""
+        self.call = f"{wait}{self._name(build, function)}({', '.join(parts)})"
 
     def _keywords(self, named: Any) -> list[str]:
         if isinstance(named, TaskOutput):
@@ -80,24 +95,21 @@ class FunctionTask(BaseOperator):
         text: str = build.writer.definition(function, self.omitted) if isinstance(function, FunctionType) else ""
         return text or build.writer.name(function)
 
-    def call(self) -> str:
-        """Return the source of the call."""
-        name, parts, wait = self._call
-        if self.uses_context or self.pushes:
-            return f"{wait}_context.call({', '.join([name, *parts])})"
-        return f"{wait}{name}({', '.join(parts)})"
-
-    def _check(self, function: Any, args: Any, named: Any) -> None:
-        """Check that the function can be called; find out whether it asks for the context."""
+    def _check(self, function: Any, args: Any, named: Any) -> list[str]:
+        """Check that the function can be called; return the source of the arguments that the context gives."""
         who = getattr(function, "__name__", "the function")
         try:
             parameters = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):  # some functions written in C have no signature
-            return
+            return []
         unknown = isinstance(args, TaskOutput) or isinstance(named, TaskOutput) or "op_args" in self.mapped
         unknown |= bool({"op_kwargs", "expand_kwargs"} & self.mapped.keys())
-        given = {*(() if unknown else named), *self.mapped} | ({"templates_dict"} if self.templates is not None else set())
-        positional = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        given = {*(() if unknown else named), *self.mapped} | (
+            {"templates_dict"} if self.templates is not None else set()
+        )
+        positional = [
+            each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
         given |= set(positional[: 0 if unknown else len(args)])
         asked = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
         for name in sorted(asked - given):
@@ -105,9 +117,9 @@ class FunctionTask(BaseOperator):
                 raise OperatorError(f"{who} asks for {name}, which nbdag does not pass", hint=f"{INSTEAD[name]}")
         context = (asked - given) & set(NAMES)
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
-        self.uses_context |= bool(context) or takes_all
+        found = _context_arguments([each for each in NAMES if each in context], takes_all, given & set(NAMES))
         if unknown:
-            return
+            return found
         missing = [
             each.name
             for each in parameters
@@ -126,14 +138,18 @@ class FunctionTask(BaseOperator):
         if problem:
             hint = "pass it in op_args or op_kwargs" if missing else "correct op_args and op_kwargs"
             raise OperatorError(f"{who} cannot be called with these arguments: {problem}", hint=hint)
+        return found
 
     def statements(self, build: Builder) -> list[str]:
-        assigned = f"{self.result} = {self.call()}" if self.result_names else self.call()
-        return [assigned, *self.pushed()]
-
-    def pushed(self) -> list[str]:
-        """Return the line that keeps the XComs which the function has pushed."""
-        return [f"{self.xcoms} = _context.pushed"] if self.pushes else []
+        if not self.result_names:
+            return [self.call]
+        if not self.multiple_outputs:
+            return [f"{self.result} = {self.call}"]
+        return [
+            f"{self.result} = {self.call}",
+            f"for _key, _value in {self.result}.items():",
+            "    dag_run.ti.xcom_push(_key, _value)",
+        ]
 
 
 class PythonOperator(FunctionTask):
@@ -197,13 +213,13 @@ class LatestOnlyOperator(BaseOperator):
     def prepare(self, build: Builder) -> None:
         self.options["branch"] = True
         self.result_names = (self.result,)
-        self.uses_context = True
 
     def statements(self, build: Builder) -> list[str]:
         options: Mapping[str, Any] = build.header.options if build.header is not None else {}
         schedule, zone = options.get("schedule"), options.get("tz", "UTC")
         following = sorted(self.downstream_task_ids)
-        return [f"{self.result} = _context.latest_only({following!r}, {schedule!r}, {zone!r})", self.result]
+        latest = build.writer.require("latest_only", "nbdag.airflow")
+        return [f"{self.result} = {latest}(dag_run, {following!r}, {schedule!r}, {zone!r})", self.result]
 
 
 class BashOperator(BaseOperator):
@@ -221,18 +237,16 @@ class BashOperator(BaseOperator):
         command = given.get("bash_command")
         if not isinstance(command, str | TaskOutput) and "bash_command" not in self.mapped:
             raise OperatorError(f"{self.id} has no bash_command", hint="write bash_command='ls -l'")
-        self.write_bash(build, self._verbatim(command) if isinstance(command, str) else self.written(command))
-
-    def _verbatim(self, command: str) -> str:
-        self.written(command)  # finds the XComs that its templates pull
-        return repr(command)
+        if isinstance(command, str):
+            self.write_bash(build, ", ".join([repr(command), *(self.uses(command) if is_template(command) else ())]))
+        else:
+            self.write_bash(build, self.written(command))
 
     def write_bash(self, build: Builder, command: str) -> None:
         """Write the call that runs a command; `command` is its source."""
         given = self.arguments
-        self.uses_context = True
         self.result_names = (self.result,)
-        parts = [self.map_names.get("bash_command", command)]
+        parts = ["dag_run", self.map_names.get("bash_command", command)]
         if "env" in self.mapped:
             parts.append(f"env={self.map_names['env']}")
         elif given.get("env") is not None:
@@ -240,7 +254,7 @@ class BashOperator(BaseOperator):
         for name in ("append_env", "cwd", "skip_on_exit_code"):
             if name in given:
                 parts.append(f"{name}={self.written(given[name])}")
-        self.command = f"_context.bash({', '.join(parts)})"
+        self.command = f"{build.writer.require('run_bash', 'nbdag.airflow')}({', '.join(parts)})"
 
     def statements(self, build: Builder) -> list[str]:
         return [f"{self.result} = {self.command}"]
@@ -291,8 +305,7 @@ class PythonSensor(SensorTask, FunctionTask):
 
     def statements(self, build: Builder) -> list[str]:
         poked = build.writer.require("poked", "nbdag.airflow")
-        lines = [f"_poke = {poked}({self.call()})", f"{self.result} = _poke.xcom_value", *self.pushed()]
-        return [*lines, "bool(_poke)"]
+        return [f"_poke = {poked}({self.call})", f"{self.result} = _poke.xcom_value", "bool(_poke)"]
 
 
 class FileSensor(SensorTask):
@@ -305,11 +318,10 @@ class FileSensor(SensorTask):
         path = self.arguments.get("filepath")
         if not isinstance(path, str | TaskOutput):
             raise OperatorError(f"{self.id} has no filepath", hint="write filepath='inbox/*.csv'")
-        self.uses_context = True
         connection = self.arguments.get("fs_conn_id", "fs_default")
         parts = [self.written(path), *([f"connection={connection!r}"] if connection != "fs_default" else [])]
         parts += [f"recursive={bool(self.arguments['recursive'])}"] if "recursive" in self.arguments else []
-        self._condition = f"_context.file_exists({', '.join(parts)})"
+        self._condition = f"{build.writer.require('file_exists', 'nbdag.airflow')}({', '.join(parts)})"
 
     def statements(self, build: Builder) -> list[str]:
         return [self._condition]

@@ -118,7 +118,18 @@ TASK_SILENT = frozenset(
 
 # Keywords of operators, which default_args may give, although other operators do not have them.
 OPERATORS_OWN = frozenset(
-    {"append_env", "autocommit", "bash_command", "conf", "conn_id", "cwd", "deferrable", "env", "filepath", "fs_conn_id"}
+    {
+        "append_env",
+        "autocommit",
+        "bash_command",
+        "conf",
+        "conn_id",
+        "cwd",
+        "deferrable",
+        "env",
+        "filepath",
+        "fs_conn_id",
+    }
     | {"ignore_downstream_trigger_rules", "input_nb", "kernel_name", "language_name", "logical_date", "mode", "op_args"}
     | {"op_kwargs", "output_nb", "parameters", "poke_interval", "python_callable", "skip_on_exit_code", "soft_fail"}
     | {"split_statements", "sql", "templates_dict", "timeout", "trigger_dag_id", "wait_for_completion"}
@@ -168,6 +179,7 @@ DAG_SILENT = frozenset(
 
 _TASK_FIELDS = {option.field: option for option in OPTIONS["task"]}
 _DAG_FIELDS = {option.field: option for option in OPTIONS["dag"] if not option.is_default}
+
 
 class TriggerRule(StrEnum):
     """The outcomes of the upstream tasks that let a task run."""

@@ -59,11 +59,10 @@ class _DecoratedBash(_Decorated, BashOperator):
 
     def prepare(self, build: Builder) -> None:
         super().prepare(build)
-        self.uses_context = True
-        self.write_bash(build, self.call())
+        self.write_bash(build, self.call)
 
     def statements(self, build: Builder) -> list[str]:
-        return [f"{self.result} = {self.command}", *self.pushed()]
+        return [f"{self.result} = {self.command}"]
 
 
 class TaskFunction:

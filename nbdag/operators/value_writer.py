@@ -160,7 +160,9 @@ class ValueWriter:
         if node is None or function.__closure__:
             raise _unwritable(function)
         arguments = copy.copy(node.args)
-        arguments.defaults = [ast.parse(self.expression(each), mode="eval").body for each in function.__defaults__ or ()]
+        arguments.defaults = [
+            ast.parse(self.expression(each), mode="eval").body for each in function.__defaults__ or ()
+        ]
         made = ast.Expression(ast.copy_location(ast.Lambda(arguments, node.body), node))
         for name in global_reads(ast.Module([ast.copy_location(ast.Expr(made.body), node)], [])):
             if name in self._bound:

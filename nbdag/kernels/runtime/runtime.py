@@ -236,9 +236,7 @@ class Runtime:
         notes: dict[str, Note] = {}
         stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
-        self._publish(
-            Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values()))
-        )
+        self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
     def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
         """Store an element and return its digest; add a note if it is the first one that holds a secret."""
