@@ -1,4 +1,4 @@
-"""Airflow's names for the body of a `%%dag` cell. A DAG file runs when `airflow` becomes `nbdag.airflow` in its imports.
+"""Airflow's names for the body of a `%%dag` cell: a DAG file runs when its imports name `nbdag.airflow`.
 
     %%dag
     from datetime import datetime
@@ -14,8 +14,9 @@
 
 Every path of Airflow's packages below `nbdag.airflow` has all names of the table below, so only the prefix changes. The
 options of the DAG are those of the pipeline, its params the notebook's parameters. A result, Airflow's XCom, is the
-variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`, `dag_run`, …) are passed to functions that ask for them, and
-templates are rendered, by `nbdag.templates`. Connections and variables are those of `nbdag.secrets`.
+variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`,
+`dag_run`, …) are passed to functions that ask for them, and templates are rendered, as `nbdag.templates` describes.
+Connections and variables are those of `nbdag.secrets`.
 
 What differs:
 

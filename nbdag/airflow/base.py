@@ -89,6 +89,7 @@ class BaseOperator(Operator):
         options, self.arguments = read_task(given, self.own, who, build.warn)
         if options.get("retries") and "retry_delay" not in {**(here.dag.task_defaults if here.dag else {}), **options}:
             options["retry_delay"] = RETRY_DELAY
+        self.is_teardown = "teardown_for" in options
         self.multiple_outputs = bool(given.get("multiple_outputs"))
         self.id = self._free_id(task_id, group, build)
         self.rule = str(options.get("trigger", here.dag.trigger_rule if here.dag else "all_success"))
@@ -199,10 +200,13 @@ class BaseOperator(Operator):
             return f"{self.result}[{key!r}]"
         return f"dag_run.ti.xcom_pull({self.id!r}{'' if key == RETURN_VALUE else f', key={key!r}'})"
 
-    # -- the cell, once all tasks are known ------------------------------------------------------------------------------
+    # -- the cell, once all tasks are known ----------------------------------------------------------------------------
 
     def complete(self, build: Builder) -> None:
         direct = {before for before, after in build.edges if after == self.id}
+        if self.is_teardown and not self.options.get("teardown_for"):
+            setups = tuple(id for id in build.tasks if id in direct and build.tasks[id].options.get("setup"))
+            self.options |= {"teardown_for": setups} if setups else {"trigger": "all_done_setup_success"}
         order = list(build.tasks)
         for task in self.pulls & build.tasks.keys() - {self.id}:
             if task not in direct and self.rule not in _INDIFFERENT:
@@ -223,6 +227,25 @@ class BaseOperator(Operator):
     def set_downstream(self, tasks: Any, **_: Any) -> None:
         """Make other tasks depend on this one."""
         _ = self >> tasks
+
+    def as_setup(self) -> BaseOperator:
+        """Make this task a setup task."""
+        self.options["setup"] = True
+        return self
+
+    def as_teardown(self, *, setups: Any = (), on_failure_fail_dagrun: bool = False, **_: Any) -> BaseOperator:
+        """Make this task a teardown task, for these setup tasks or those directly above."""
+        self.is_teardown = True
+        given = {"teardown_for": setups, "fail_run": on_failure_fail_dagrun}
+        self.options |= current_build().read_options(given, type(self).__name__)
+        for setup in setups if isinstance(setups, list | tuple | set) else [setups]:
+            _ = setup >> self
+        return self
+
+    def __enter__(self) -> Any:
+        raise OperatorError("`with` a setup or teardown task is not supported", hint="write setup >> work >> teardown")
+
+    def __exit__(self, *_: object) -> None: ...
 
     @property
     def upstream_task_ids(self) -> set[str]:

@@ -47,12 +47,12 @@ class FunctionTask(BaseOperator):
     function: Any = None
     omitted = 0  # number of decorators of the function that made the task
     args: Any = ()
-    named: Any = {}
+    named: Any = ()
     templates: Mapping[str, Any] | None = None
 
     def write_call(self, build: Builder) -> None:
         """Check the function and its arguments, and write the call."""
-        function, args, named = self.function, self.args, self.named
+        function, args, named = self.function, self.args, self.named or {}
         while isinstance(function, functools.partial):
             if not isinstance(args, TaskOutput) and not isinstance(named, TaskOutput):
                 args, named = (*function.args, *args), {**function.keywords, **named}

@@ -65,7 +65,7 @@ def run_bash(
         variables = {**os.environ, **variables}
     skips = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
     environment = {**variables, **statement.values}
-    output = bash_operator.run_command(statement.text, environment, cwd=cwd, skips=skips)
+    output = bash_operator.run_command(statement.text, environment, cwd=cwd, errexit=False, skips=skips)
     lines = output.splitlines()
     return lines[-1] if lines else None
 
@@ -73,8 +73,9 @@ def run_bash(
 def file_exists(path: str, *, connection: str | None = None, recursive: bool = False) -> bool:
     """Return whether a file, or a file in a folder, matches a path, relative to that of a connection."""
     base = "" if connection is None else str(secrets.connection(connection).extra.get("path", ""))
-    for found in glob.glob(str(Path(base) / path), recursive=recursive):
-        if os.path.isfile(found) or any(files for _, _, files in os.walk(found)):
+    for name in glob.glob(str(Path(base) / path), recursive=recursive):  # noqa: PTH207  # the path may be absolute
+        found = Path(name)
+        if found.is_file() or any(each.is_file() for each in found.rglob("*")):
             print(f"found {found}")
             return True
     return False
@@ -129,7 +130,7 @@ class Connection:
 
 
 class BaseHook:
-    """Connections by id: `BaseHook.get_connection("warehouse")` reads NBDAG_CONN_WAREHOUSE or AIRFLOW_CONN_WAREHOUSE."""
+    """Connections by id: `get_connection("warehouse")` reads NBDAG_CONN_WAREHOUSE or AIRFLOW_CONN_WAREHOUSE."""
 
     @staticmethod
     def get_connection(conn_id: str) -> Any:

@@ -1,8 +1,8 @@
 """The pipeline of a %%dag cell in Airflow's words: `DAG`, `@dag`, `TaskGroup`, `Label`, `Param`, `chain`.
 
-A notebook is one pipeline, so a cell may make one DAG. Its options become those of the pipeline, as if they stood in the
-header of the cell; its params become the parameters of the notebook. Tasks that are made outside of the DAG belong to
-the pipeline as well, as do the tasks of other cells.
+A notebook is one pipeline, so a cell may make one DAG. Its options become those of the pipeline, as if they stood in
+the header of the cell; its params become the parameters of the notebook. Tasks that are made outside of the DAG belong
+to the pipeline as well, as do the tasks of other cells.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def state() -> State:
 
 class DAG:
     """The pipeline: `with DAG("etl", schedule="@daily") as dag:`, or an object that tasks name with `dag=dag`."""
+
+    dag_id: str
 
     def __init__(
         self, dag_id: str | None = None, description: str | None = None, schedule: Any = None, **given: Any
@@ -205,6 +207,9 @@ def dag(given: Any = None, **options: Any) -> Any:
 class TaskGroup(Node):
     """A group of tasks, whose ids begin with the group's: `with TaskGroup("eu"):` makes `eu.load`."""
 
+    prefix: str
+    default_args: dict[str, Any]
+
     def __init__(
         self,
         group_id: str | None = None,
@@ -232,7 +237,7 @@ class TaskGroup(Node):
         if self.id != f"{prefix}{group_id}" and not add_suffix_on_collision:
             raise OperatorError(f"a second TaskGroup is named {prefix}{group_id}", hint="rename one of them")
         here.group_ids.add(self.id)
-        self.prefix = f"{self.id}." if prefix_group_id else prefix
+        self.prefix = f"{self.id}." if prefix_group_id else ""
         self.default_args = {**(self.parent.default_args if self.parent else {}), **(default_args or {})}
         self.children: list[str] = []  # ids of the tasks in it, also of those in groups in it
         for text in (tooltip, group_display_name):

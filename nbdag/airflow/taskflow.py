@@ -80,11 +80,11 @@ class TaskFunction:
 
     def _made(self, args: Iterable[Any], named: dict[str, Any], mapped: dict[str, Any]) -> BaseOperator:
         current_build()  # raises outside of %%dag
-        options = {"multiple_outputs": returns_mapping(self.function), **self._options}
+        options: dict[str, Any] = {"multiple_outputs": returns_mapping(self.function), **self._options}
         options.setdefault("task_id", self.function.__name__)
         options["task_id"] = call_id(options["task_id"])
-        arguments = {"python_callable": self.function, "op_args": args, "op_kwargs": named, "_holder": self}
-        return self._class(**options, **arguments, _mapped=mapped)
+        options |= {"python_callable": self.function, "op_args": args, "op_kwargs": named, "_holder": self}
+        return self._class(**options, _mapped=mapped)
 
     def override(self, **options: Any) -> TaskFunction:
         """Return the same function with other options of the task."""
@@ -153,7 +153,7 @@ task = _Task(_Decorated)
 
 
 def _task_function(given: Any) -> TaskFunction:
-    return given if isinstance(given, TaskFunction) else task(given)  # type: ignore[no-any-return]
+    return given if isinstance(given, TaskFunction) else TaskFunction(_Decorated, given, {})
 
 
 def setup(given: Any) -> Any:

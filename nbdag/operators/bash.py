@@ -27,7 +27,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from ..core.options.options import TaskOptions
@@ -120,10 +120,26 @@ def run(*pieces: str | tuple[str, str]) -> str:
     `ScriptError` if the script fails, `Skip` if it exits with status 99.
     """
     text, variables = assemble(pieces)
+    return run_command(text, {**os.environ, **variables})
+
+
+def run_command(
+    script: str,
+    environment: Mapping[Any, Any],
+    *,
+    cwd: str | None = None,
+    errexit: bool = True,
+    skips: Collection[int] = (SKIP,),
+) -> str:
+    """Run a script in this environment, forward its output at once, and return its standard output.
+
+    With `errexit`, the first command that fails ends the script. An exit status in `skips` skips the task.
+    """
     try:
         process = subprocess.Popen(
-            ["bash", "-e", "-c", text, "bash"],
-            env={**os.environ, **variables},
+            ["bash", *(["-e"] if errexit else []), "-c", script, "bash"],
+            env=dict(environment),
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -141,8 +157,8 @@ def run(*pieces: str | tuple[str, str]) -> str:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    if status == SKIP:
-        raise Skip(f"the script exited with status {SKIP}")
+    if status in skips:
+        raise Skip(f"the script exited with status {status}")
     if status:
         lines = errors.split("\n")
         raise ScriptError(status, next((line.strip() for line in reversed(lines) if line.strip()), ""))

@@ -15,6 +15,7 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any, Protocol
 
+from ..core.cells.header import Header
 from ..core.options import option_types
 from ..core.options.options import TaskOptions
 from . import OperatorError
@@ -25,6 +26,7 @@ class Builder(Protocol):
 
     writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
     tasks: dict[str, Operator]
+    header: Header | None  # the options of the pipeline, if the code declares them
     edges: dict[tuple[str, str], int]  # upstream task, downstream task → line of the %%dag cell
     parameters: dict[str, str]  # parameter of the pipeline → assignment, such as `x: int = 3`
     state: dict[str, Any]  # what a library of operators keeps while the cell runs
