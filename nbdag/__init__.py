@@ -15,6 +15,7 @@ headlessly with papermill, in parallel and on a schedule.
     nbdag.runs                                       # the whole API: every verb of the command line
 
     nbdag.secret("API_TOKEN")                        # in a cell: looked up by name, masked in all outputs
+    nbdag.produced("s3://lake/orders", rows=10)      # in a task with --produces: facts about the new version
     nbdag.connection("warehouse").url, nbdag.variable("region", "eu-west-1")
 
 Data flow, with the package of each step:
@@ -35,7 +36,7 @@ Imports point down (checked by a test):
     executors, store, building                attempts; the database; tasks that a %%dag cell creates
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
-    operators, values, context                kinds of tasks; stored values; a task's view of its run
+    operators, values, context, asset_facts            kinds of tasks; stored values; a task's view of its run
     secrets                                   secrets and connections by name, and their masking in outputs
     home                                      the state folder
     core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
@@ -52,6 +53,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import runs
+    from .asset_facts import produced
     from .building import read
     from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
@@ -70,6 +72,7 @@ __all__ = [
     "connection",
     "deploy",
     "load",
+    "produced",
     "read",
     "run",
     "runs",
@@ -90,6 +93,7 @@ _MODULE_OF = {
     "connection": "secrets",
     "deploy": "runs",
     "load": "runs",
+    "produced": "asset_facts",
     "read": "building",
     "run": "runs",
     "secret": "secrets",
@@ -98,7 +102,7 @@ _MODULE_OF = {
 }
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` mypy would accept any name
 
     def __getattr__(name: str) -> Any:
         if name == "runs":
@@ -129,7 +133,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Load the magics: `%load_ext nbdag`."""
     from .packages import require
 
-    require()  # checked first, because the imports below may fail with an outdated package
+    require()  # called first, because the imports below may fail with an outdated package
     from .magics import load_ipython_extension as begin
 
     begin(shell)

@@ -1,4 +1,4 @@
-"""`python -m nbdag`: the command line, by the interpreter of one's choice."""
+"""`python -m nbdag`: the command line of nbdag in the chosen Python interpreter."""
 
 from .cli import main
 

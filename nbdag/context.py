@@ -2,7 +2,7 @@
 
     dag_run.logical_date                       # the tick of a scheduled run
     dag_run.params["alpha"]                    # parameters: defaults and the run's own values
-    dag_run.ti.xcom_pull("train", key="auc")   # the value `auc` of task train, which thereby runs first
+    dag_run.ti.xcom_pull("train", key="auc")   # the value `auc` of task train; so train runs first
     dag_run.ti.xcom_push("rows", 5)            # a value for later tasks that is not a variable
     dag_run.render("s3://lake/{{ ds }}")       # a template of Airflow
     dag_run.var.value.region                   # Airflow's context: ds, ts, macros, var, conn, …
@@ -15,7 +15,7 @@ A live notebook has `dag_run` with default values, so a cell that uses `dag_run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType, SimpleNamespace
@@ -31,22 +31,22 @@ from .templates.context import context_of
 if TYPE_CHECKING:
     from .templates.rendering import Slot
 
-RETURN_VALUE = "return_value"  # Airflow's key of a task's own result
+RETURN_VALUE = "return_value"  # Airflow's key for the result of a task
 _MOMENTS = ("logical_date", "data_interval_start", "data_interval_end")
 
 
 @error
 class PullError(NbdagError):
-    """`ti.xcom_pull` names a task whose values this task does not get."""
+    """`ti.xcom_pull` names a task whose values this task cannot get."""
 
     task: str
     reader: str
-    known: tuple[str, ...]  # the tasks whose values it gets
+    known: tuple[str, ...]  # the tasks whose values the reader can get
     template = "{reader} cannot pull the values of {task!r}; {hint}"
 
     @property
     def hint(self) -> str:
-        """The next step."""
+        """What the user can do."""
         similar = nearest(self.task, self.known)
         if similar:
             return f"did you mean {similar!r}?"
@@ -100,15 +100,17 @@ class TaskInstance:
     ) -> Any:
         """Return a value of another task: its result, or with `key` one of its variables or pushed values.
 
-        Several tasks return a list. A mapped task returns the list of the values of its instances, or of those with
-        the indexes `map_indexes`. If the task was skipped or has no such value, return `default`.
+        For several tasks, the result is a list. For a mapped task, it is the list of the values of all instances, or of
+        the instances with the indexes `map_indexes`. If the task was skipped or has no such value, return `default`.
         """
         if unknown:
             raise NbdagError(f"ti.xcom_pull has no argument {next(iter(unknown))!r}; use task_ids and key")
         if dag_id not in (None, self.dag_id):
-            raise NbdagError("ti.xcom_pull reads values of this pipeline only; use nbdag.load for those of another one")
+            raise NbdagError(
+                "ti.xcom_pull reads values of this pipeline only; use nbdag.load for values of another pipeline"
+            )
         if include_prior_dates:
-            raise NbdagError("ti.xcom_pull reads values of this run only; use nbdag.load for those of an earlier run")
+            raise NbdagError("ti.xcom_pull reads values of this run only; use nbdag.load for values of an earlier run")
         if task_ids is None:
             raise NbdagError("ti.xcom_pull needs the name of a task; write ti.xcom_pull('train')")
         if isinstance(task_ids, str):
@@ -151,14 +153,18 @@ class DagRun:
 
     dag_id: str
     run_id: str
-    logical_date: datetime  # tick of a scheduled run; for a manual run, when the run was created. Aware
+    logical_date: datetime  # the tick of a scheduled run, or the creation time of a manual run, with a time zone
     data_interval_start: datetime  # the tick before the logical date
     data_interval_end: datetime
     task_id: str | None = None
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # the parameters: defaults, and the values of the run
-    conf: Mapping[str, Any] = field(default_factory=dict)  # the values of the run alone, as given with -p
+    # For a run that new data started: the events of assets, the oldest first. Each has `asset`, `at` (an ISO date),
+    # `extra`, and, if a task produced the asset, `dag`, `run` and `task`.
+    asset_events: Sequence[Mapping[str, Any]] = ()
+    # Only the values that the user gave for this run, for example with -p.
+    conf: Mapping[str, Any] = field(default_factory=dict)
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
     owner: str | None = None
     # Called with the name and the rendered text of each template.
@@ -166,10 +172,10 @@ class DagRun:
 
     @classmethod
     def of(cls, context: Mapping[str, Any], **more: Any) -> Self:
-        """Create the object from a job's context. Dates may be ISO texts, and missing values get defaults.
+        """Create the object from the context of a job. Dates may be ISO texts, and missing values get defaults.
 
-        `more` are fields of this class that a job does not have. A mapping of `params` that is passed there is shown
-        as it is at each moment.
+        `more` are fields of this class that a job does not have. If `more` contains `params`, later changes of that
+        mapping are visible.
         """
         names = [each.name for each in fields(cls)]
         known = {name: context[name] for name in names if context.get(name) is not None}
@@ -181,6 +187,7 @@ class DagRun:
         moment = known.setdefault("logical_date", datetime.now(UTC))
         known.setdefault("data_interval_start", moment)
         known.setdefault("data_interval_end", moment)
+        known["asset_events"] = tuple(known.get("asset_events", ()))
         given = dict(known.get("params", {}))
         for name in ("params", "conf"):
             known[name] = MappingProxyType(more.pop(name, given))
@@ -205,7 +212,7 @@ class DagRun:
 
     @property
     def run_type(self) -> str:
-        """Why the run exists: scheduled, manual, backfill or interactive."""
+        """How the run was created: scheduled, manual, backfill, asset or interactive."""
         return self.run_id.partition("__")[0]
 
     @property
@@ -247,10 +254,10 @@ class DagRun:
         return self.context[name]
 
     def render(self, value: Any, *uses: Any, what: str = "the template") -> Any:
-        """Return a text, or a collection of texts, with its templates rendered.
+        """Return a text, or a collection of texts, in which all templates are rendered.
 
-        `uses` are the values that the templates pull from other tasks. They are ignored here; they show these tasks to
-        the analysis, which does not read templates.
+        `uses` are the values that the templates pull from other tasks. They are not used here. They exist for the
+        analysis, which reads code but no templates.
         """
         if not _has_template(value):
             return value
@@ -259,7 +266,7 @@ class DagRun:
         return render_nested(value, self.context, what=what)
 
     def pieces(self, text: str, *, what: str) -> list[str | Slot]:
-        """Return a text in pieces, with a `Slot` for each value of a template, and keep the rendered text to show."""
+        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display."""
         if not is_template(text):
             return [text]
         from .templates.rendering import render_pieces
@@ -275,7 +282,7 @@ _of_thread = threading.local()
 
 
 def current() -> DagRun:
-    """Return the `dag_run` of the running task; outside of a task, one with default values."""
+    """Return the `dag_run` of the running task. Outside of a task, return an object with default values."""
     found: DagRun | None = getattr(_of_thread, "run", None) or _now
     return found or DagRun.interactive("notebook")
 

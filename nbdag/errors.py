@@ -13,7 +13,7 @@ raise it.
         home: Path
         template = "unknown run {run!r} in {home}; `nbdag runs` lists the runs"
 
-The template is formatted with the error's attributes, so a computed part is a property.
+The template is formatted with the error's attributes; text that must be computed is a property of the class.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NbdagError(Exception):
 
 @dataclass_transform(eq_default=False)
 def error(cls: type[_E]) -> type[_E]:
-    """Turn an error class into a dataclass, whose fields are the arguments of the error. It can be pickled."""
+    """Turn an error class into a dataclass that can be pickled; its fields are the arguments of the error."""
     return dataclass(eq=False, repr=False)(cls)
 
 

@@ -1,13 +1,13 @@
 """The home: the folder that holds a project's state, and the paths in it.
 
 The home is `NBDAG_HOME` if set, else the nearest `.nbdag` folder at or above the working directory, else a new `.nbdag`
-in the working directory. `NBDAG_DB_URL` replaces the database file in the home. `find` creates no folder: the first
-write does, so a query in the wrong folder creates no files.
+in the working directory. `NBDAG_DB_URL` replaces the database file in the home. `find` creates no folder. The first
+write creates it, so a query in the wrong folder creates no files.
 
 A `.nbdag` that is found must belong to the current user and be writable by nobody else, since its content is executed:
-pinned notebooks, pickled values, recipients of notifications. `NBDAG_HOME` that names a folder is trust, as for root
-and in a container, whose files may belong to another user. A new home has mode 0700 and its files 0600, whatever the
-umask.
+pinned notebooks, pickled values, recipients of notifications. A folder that `NBDAG_HOME` names is trusted, even if it
+belongs to another user, as may be the case for root and in a container. A new home has mode 0700 and its files 0600,
+whatever the umask.
 
     nbdag.db                                  the store
     runs/DAG/RUN/notebook.ipynb               the report
@@ -35,9 +35,10 @@ from .writing import create_private_file, make_private_folder, write_atomically
 
 NAME = ".nbdag"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
-_PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # up to the last @, because a password may contain one
+_PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # the match ends at the last @, because a password may contain @
 _LOGIN = re.compile(r"://.*@")
-_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)  # libpq options with secrets
+# Options of libpq whose values are secrets.
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|scram)[^=&]*=)[^&]*", re.IGNORECASE)
 _LIKE_AN_INSTANCE = re.compile(r"\.\d+(\._)*$")
 
 
@@ -99,7 +100,7 @@ class UnknownUserError(NbdagError):
     exit_code = 2
 
     path: str
-    template = "{path!r} names the home folder of a user that does not exist; write ./{path} for a file of this name"
+    template = "{path!r} names the home folder of an unknown user; write ./{path} for a file of this name"
 
 
 @error
@@ -113,8 +114,8 @@ class FolderGoneError(NbdagError):
 class Home:
     """The paths of one project's state; the files need not exist yet."""
 
-    root: Path  # absolute
-    url: str | None = None  # URL of a database server; None: SQLite in `root`
+    root: Path  # absolute path of the home
+    url: str | None = None  # URL of a database server; None for an SQLite database in `root`
 
     @property
     def database(self) -> Path:
@@ -173,7 +174,10 @@ class Home:
         return folder / f"{int(key.try_number)}.ipynb"
 
     def mark(self, key: Key) -> str:
-        """Return the mark (unique id) of an attempt's processes; it is the same in every scheduler on this database."""
+        """Return the mark (unique id) of an attempt's processes.
+
+        Every scheduler on this database computes the same mark.
+        """
         where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
         parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
@@ -183,7 +187,10 @@ class Home:
         return self.root / "notebooks" / f"{path_part(digest)}.ipynb"
 
     def pin(self, digest: str, text: bytes) -> Path:
-        """Store a notebook under its digest and return its path; `nbdag gc` deletes it once no run needs it."""
+        """Store a notebook under its digest and return the path of the stored file.
+
+        `nbdag gc` deletes the file when no run needs it.
+        """
         path = self.notebook(digest)
         try:
             os.utime(path)  # `nbdag gc` keeps files that were used recently
@@ -230,7 +237,7 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written to this home, and the remedy; None if no other user could."""
+    """Return why another user could have written to this home, and the remedy. Return None if no other user could."""
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):
@@ -268,7 +275,7 @@ def _chosen(root: Path, url: str | None) -> Home:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a parent folder cannot be entered
+    except OSError:  # OSError: a parent folder cannot be entered
         return False
 
 

@@ -1,11 +1,11 @@
-"""Reads notebook files as `Dag`s.
+"""Read notebook files as `Dag`s.
 
 `read` accepts any notebook of format 4, with or without cell ids. For any other file it raises an error with the path
 and the next step. Mistakes inside a notebook raise no error: they are in `Dag.problems`, and a problem of severity
-error keeps the notebook from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not built
-(`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of each inserted
-cell, `nbdag.built` is the line of the `%%dag` cell that built it (and 0 in the `%%dag` cell itself), so that places in
-messages refer to the user's file.
+error prevents the notebook from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not
+built (`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of each
+inserted cell, `nbdag.built` is the line of the `%%dag` cell that built it (and 0 in the `%%dag` cell itself), so that
+places in messages refer to the user's file.
 
 A file is parsed only with `json`, and only the few fields that matter are checked, so reading a thousand cells takes no
 longer than parsing them.
@@ -36,8 +36,8 @@ from .core.options.option_types import ID, nearest
 from .errors import NbdagError, error
 
 _TYPES = ("code", "markdown", "raw")
-_MAX_SIZE = 512 << 20  # bytes; reading JSON takes several times as much memory
-_SAVE_AGAIN = "open it in Jupyter and save it again"
+_MAX_SIZE = 512 << 20  # maximum size of a file in bytes; reading JSON takes several times as much memory
+_SAVE_AGAIN = "open the file in Jupyter and save it again"
 
 
 @error
@@ -45,9 +45,9 @@ class NotebookError(NbdagError):
     """A file cannot be read as a notebook."""
 
     exit_code = 2
-    path: str  # the path as the caller gave it
+    path: str  # path of the file, as the caller gave it
     reason: str
-    hint: str  # the next step
+    hint: str  # what the user can do
     template = "{path} {reason}; {hint}"
 
 
@@ -81,7 +81,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
-    """Return the notebook with built cells, given by the index of their %%dag cell, and with the printed output."""
+    """Return the notebook with built cells and the printed output. Both are given by the index of the %%dag cell."""
     content = _content(text, name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def id_of(stem: str) -> str:
-    """Return a DAG id made from a file's name: accents are removed, and _ replaces characters that no id may have."""
+    """Return a DAG id for a file name: accents are removed, and _ replaces characters that are not allowed in ids."""
     plain = unicodedata.normalize("NFKD", stem)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     id = re.sub(r"[^A-Za-z0-9_.-]", "_", plain)[:250]
@@ -151,7 +151,8 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         seen = file.stat()
         if not stat.S_ISREG(seen.st_mode) and not stat.S_ISDIR(seen.st_mode) and not given.startswith("/dev/fd/"):
-            raise NotebookError(given, "is not a regular file", "name a notebook's file")  # reading it might not end
+            # Not read, because reading from a pipe or device might never end.
+            raise NotebookError(given, "is not a regular file", "name a notebook's file")
         if seen.st_size > _MAX_SIZE:
             raise NotebookError(
                 given, f"is larger than {_MAX_SIZE >> 20} MB", "clear its outputs in Jupyter and save it"
@@ -231,7 +232,7 @@ def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
         if cell.type == "code":
             below = cell.built == 0 or (below and cell.built is not None)
         if not below and cell.built:
-            raw[n] = replace(cell, built=None)  # the user has moved or copied this cell, so it is the user's own
+            raw[n] = replace(cell, built=None)  # a cell that the user has moved or copied counts as written by the user
     return raw
 
 
@@ -304,7 +305,7 @@ def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]
 
 
 def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[Problem]:
-    """Yield an error for each option of a header that has no effect, so that its author expects something else."""
+    """Yield an error for each option of a header that has no effect, because its author must have expected one."""
     for cell in cells:
         options = found.task_options.get(cell.index)
         if options is None:

@@ -1,10 +1,10 @@
-"""Checks that the installed packages meet the requirements of nbdag, and that the front end was built.
+"""Check that the installed packages meet the requirements of nbdag, and that the front end was built.
 
-The requirements are those in nbdag's installed metadata, so there is no second list. The function `unmet` compares them
-with versions and reads no files; `require` applies it to this environment. Reading the metadata of 25 packages takes
-tens of milliseconds. So if an environment meets the requirements, an empty file in the user's cache folder records
-that; the file's name is a digest of the names and versions of all packages. While that file exists, the next process
-only lists folders and imports nothing heavy.
+The requirements are read from nbdag's installed metadata, so they are listed only once. The function `unmet` compares
+them with versions and reads no files; `require` applies it to this environment. Reading the metadata of 25 packages
+takes tens of milliseconds. So if an environment meets the requirements, an empty file in the user's cache folder
+records that; the file's name is a digest of the names and versions of all packages. While that file exists, the next
+process only lists folders and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Unmet:
     name: str
     needed: str  # description of the required versions, such as "2.6 or newer"
     installed: str | None  # the installed version; None if the package is missing
-    wanted: str  # the requirement as an argument of pip
+    wanted: str  # the requirement as an argument for pip
 
     @property
     def found(self) -> str:
-        """A description of the installed version."""
+        """The installed version, as text."""
         return f"{self.installed} is installed" if self.installed else "it is not installed"
 
 
@@ -57,7 +57,7 @@ class PackagesError(NbdagError):
         *others, last = [f"{each.name} {each.needed} ({each.found})" for each in self.unmet]
         return f"{', '.join(others)} and {last}"
 
-    def _render_traceback_(self) -> list[str]:  # IPython prints this instead of a traceback
+    def _render_traceback_(self) -> list[str]:  # IPython prints the result of this method instead of a traceback
         return [f"{self} and restart the kernel"]
 
 
@@ -67,7 +67,7 @@ def pip_install(unmet: Iterable[Unmet]) -> str:
 
 
 def unmet(requires: Iterable[str], installed: Callable[[str], str | None]) -> list[Unmet]:
-    """Return the requirements that the installed versions do not meet, without those of extras."""
+    """Return the requirements that the installed versions do not meet. Requirements of extras are ignored."""
     from packaging.requirements import Requirement
     from packaging.version import InvalidVersion, Version
 
@@ -140,7 +140,7 @@ def require() -> None:
             note.touch()
 
 
-_NOTES = 32  # how many environments the cache records
+_NOTES = 32  # maximum number of environments that the cache records
 
 
 def _oldest(folder: Path) -> list[Path]:
@@ -155,7 +155,7 @@ def _note(path: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
     if not cache.is_absolute():  # the XDG standard says to ignore a relative path
         try:
             cache = Path.home() / ".cache"
-        except RuntimeError:  # the user has no home folder
+        except RuntimeError:  # RuntimeError: the user has no home folder
             return None
     digest = blake2b(digest_size=16)
     digest.update(repr(sys.version_info).encode())

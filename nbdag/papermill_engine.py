@@ -4,7 +4,8 @@ Papermill loads `DagEngine` through an entry point while papermill itself is bei
 nothing heavy, and must not import papermill, whose import is incomplete at that moment. An engine consists of three
 class methods.
 
-A parameter that the notebook does not have is passed with a warning, as papermill does; `nbdag run` rejects it.
+As with `nbdag run`, a parameter that the notebook does not have is an error, and so is a value that breaks a rule of
+the parameters cell.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class DagEngine:
         *,
         input_path: str | None = None,
         output_path: str | None = None,
-        **_: Any,  # options for papermill's progress bar, log and timeouts, which do not apply to nbdag's runs
+        **_: Any,  # ignored: options for papermill's progress bar, log and timeouts
     ) -> Any:
         """Run the DAG; return the notebook, in which the cell of each task has the task's outputs."""
         import nbformat
@@ -39,14 +40,13 @@ class DagEngine:
 
         parameters: Mapping[str, Any] = nb.metadata.get("papermill", {}).get("parameters") or {}
         with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
-            # Papermill has added a cell with its parameters, and its input may not be a local file (but a bucket or
-            # standard input), so the run gets a file that is written here.
+            # The run needs a local file without the cell of parameters that papermill has added. Papermill's input may
+            # also be a bucket or standard input. So the notebook is written to a new file here.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
             run = runs.run(
                 source,
                 parameters=parameters,
-                allow_unknown=True,  # papermill itself warns of an unknown parameter and passes it
                 output=_local(output_path),
                 overwrite=True,
                 cwd=Path.cwd(),
@@ -64,7 +64,7 @@ class DagEngine:
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
-        """Return the kernel that the notebook names, by default Python's."""
+        """Return the name of the notebook's kernel; the default is the Python kernel."""
         return name or nb.metadata.get("kernelspec", {}).get("name") or "python3"
 
     @classmethod
@@ -75,7 +75,7 @@ class DagEngine:
 
 
 def _source(nb: Any, kernel_name: str) -> dict[str, Any]:
-    """Return the notebook without the cells that papermill added, and with the kernel that papermill passed."""
+    """Return the notebook without cells that papermill added, and with the kernel that papermill was asked to use."""
     cells = [cell for cell in nb.cells if INJECTED not in tags_of(cell)]
     metadata = {name: value for name, value in nb.metadata.items() if name != "papermill"}
     metadata["kernelspec"] = {"display_name": kernel_name, **metadata.get("kernelspec", {}), "name": kernel_name}

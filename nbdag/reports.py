@@ -56,12 +56,12 @@ class TaskOutcome:
     state: TaskState
     map_index: int = -1
     try_number: int = 0  # number of the last try, from 1; 0 before the first try
-    notebook: str | None = None  # path of the last attempt's notebook; the file may not exist (yet)
-    started: float | None = None  # in seconds since the epoch
+    notebook: str | None = None  # path of the last attempt's notebook; the file may not exist
+    started: float | None = None  # start of the last attempt, in seconds since the epoch
     ended: float | None = None
     error: str | None = None  # why the task failed or was skipped, in one sentence
     traceback: str | None = None
-    cached: str | None = None  # id of the run from which the result was reused
+    cached: str | None = None  # id of the run whose result was reused; None if the task was executed
 
 
 def write(
@@ -121,7 +121,7 @@ def report(
 
 
 def _fill_first_cells(cells: list[dict[str, Any]], dag: Dag, attempts: Sequence[tuple[TaskOutcome, _Attempt]]) -> None:
-    """Put outputs into the setup and parameters cells, from the first task that ran them."""
+    """Put outputs into the setup and parameters cells. The outputs come from the first task that ran these cells."""
     filled: set[int] = set()
     parameters = [cell.index for cell in dag.cells if cell.kind is CellKind.PARAMETERS and cell.code.strip()]
     for each, attempt in attempts:
@@ -165,7 +165,9 @@ def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome],
 
 
 def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]) -> None:
-    """Carry each `update_display` of one task to the display of another, as in a notebook where both have run."""
+    """If a task updated a display of another task with `update_display`, update that display in the report, as a
+    notebook would.
+    """
     updates = {name: new for attempt in attempts for name, new in attempt.updates.items()}
     for cell in cells:
         for number, output in enumerate(cell.get("outputs", ())):
@@ -183,7 +185,7 @@ def _outputs(each: TaskOutcome) -> list[dict[str, Any]]:
     outputs = [output for tag in (TASK, HELPER) for cell in attempt.cells(tag) for output in cell["outputs"]]
     outputs = [copy.deepcopy(output) for output in outputs]
     if each.state is TaskState.FAILED and not any(output["output_type"] == "error" for output in outputs):
-        message = each.error or "failed"  # a terminated process leaves a notebook without an error
+        message = each.error or "failed"  # the notebook of a terminated attempt contains no error
         lines = (each.traceback or message).splitlines()
         outputs.append({"output_type": "error", "ename": "TaskFailed", "evalue": message, "traceback": lines})
     return outputs
@@ -235,7 +237,7 @@ def _insert(
 
 
 def _give_ids(cells: Sequence[dict[str, Any]]) -> None:
-    """Give an id to every cell that has none or not a unique one, because the format requires unique ids."""
+    """Give a new id to every cell whose id is missing or not unique, because the format requires unique ids."""
     given = {cell.get("id") for cell in cells}
     new = (f"nbdag-{n}" for n in itertools.count() if f"nbdag-{n}" not in given)
     seen: set[Any] = {None}
@@ -287,15 +289,15 @@ class _Attempt:
 
     by_tag: Mapping[str, Sequence[dict[str, Any]]]
     widgets: Mapping[str, Any]
-    updates: Mapping[str, Any]  # display id of another task's output → its new data and metadata
+    updates: Mapping[str, Any]  # key: display id of another task's output; value: the output's new data and metadata
 
     def cells(self, tag: str) -> Sequence[dict[str, Any]]:
-        """Return the cells of the attempt's notebook that have this tag, in order."""
+        """Return the cells with this tag, in order."""
         return self.by_tag.get(tag, ())
 
 
 def _attempt(path: str | None) -> _Attempt:
-    """Read an attempt's notebook; if the file is missing or incomplete, return an empty one."""
+    """Read an attempt's notebook. If the file is missing or incomplete, return an empty notebook."""
     if path is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stat = Path(path).stat()

@@ -1,9 +1,10 @@
 """The live notebook: the cells that were executed in a kernel, and the states of the notebook's tasks.
 
 The magics report each run of a cell to a session. The session returns the notebook as a `Dag`, read in the same way as
-for a headless run, and the state of each task. A cell is identified by the id that the frontend sends, so that a new
-run replaces the old one even if the task was renamed. Without an id, a cell is identified by its text, the name of its
-task, or the code below its header. The cells that a `%%dag` cell has built are placed below it until it builds again.
+for a headless run, and the state of each task. A cell is identified by the id that the frontend sends. So a new run
+replaces the old run of the cell even if the task was renamed. Without an id, a cell is identified by its text, the name
+of its task, or the code below its header. The cells that a `%%dag` cell has built are placed below the `%%dag` cell,
+until it builds new cells.
 
 If the notebook's file is known, the document consists of the file's cells, and a cell that ran after the last save has
 the text that it ran with. Otherwise the document consists of the executed cells, in the order of their first runs.
@@ -34,7 +35,7 @@ from .core.model.states import TaskState
 from .errors import NbdagError
 from .graphs import STALE, Mark
 
-_GENERATED = "run:"  # prefix of a generated key, for a cell without an id from the frontend
+_GENERATED = "run:"  # prefix of the key of a cell for which the frontend sends no id
 _UNKNOWN_NAME = "notebook.ipynb"  # name of the notebook if its file is unknown
 
 
@@ -44,14 +45,14 @@ class CellRun:
 
     key: str  # the frontend's id of the cell, or a generated key
     source: str
-    order: int  # number of this run in the session, increasing
-    changed: int  # number of the cell's first run with this source
+    order: int  # serial number of this run in the session
+    changed: int  # serial number of the cell's first run with this source
     at: float  # start of the run, in seconds since the epoch
     state: str = TaskState.RUNNING
-    duration: float | None = None  # in seconds
+    duration: float | None = None  # duration of the run, in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
-    count: int | None = None  # number of instances of a mapped task
-    built: tuple[RawCell, ...] | None = None  # the cells that a %%dag cell built
+    count: int | None = None  # number of instances of a mapped task; None for any other cell
+    built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class _DocumentCell:
     kind: str = "code"  # nbformat's cell_type
     id: str = ""  # the cell's id in the file
     tags: tuple[str, ...] = ()
-    built: int | None = None  # see `RawCell`
+    built: int | None = None  # the line of the %%dag cell that built this cell; see `RawCell`
     ran: CellRun | None = None
 
 
@@ -76,7 +77,10 @@ class _File:
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
-    """Return the notebook's file, or None. Jupyter Server sets a variable of the environment, VS Code one in Python."""
+    """Return the notebook's file, or None if it is unknown.
+
+    Jupyter Server sets an environment variable, VS Code a Python variable.
+    """
     for text in (namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
         if isinstance(text, str) and text.endswith(".ipynb"):
             path = Path(text)
@@ -98,7 +102,8 @@ class Session:
         self._notebook = notebook
         self._wall = wall
         self._timer = timer
-        self._ran: dict[str, CellRun] = {}  # key of a cell → its latest run, in the order of the first runs
+        # Key: key of a cell; value: the cell's latest run; in the order of the first runs.
+        self._ran: dict[str, CellRun] = {}
         self._runs = 0
         self._current: str | None = None  # key of the running cell
         self._before: CellRun | None = None  # previous run of the running cell
@@ -120,7 +125,10 @@ class Session:
         self._began = self._timer()
 
     def record_earlier(self, sources: Sequence[str]) -> None:
-        """Record untagged cells that ran before the extension was loaded, oldest first. Needed only without a file."""
+        """Record untagged cells that ran before the extension was loaded, oldest first.
+
+        Only needed if the notebook's file is unknown.
+        """
         if self.path is None:
             for source in sources:
                 if source.strip() and not split(source)[0]:
@@ -128,7 +136,7 @@ class Session:
                     self.end(TaskState.SUCCESS)
 
     def end(self, state: str, *, reason: str = "", count: int | None = None) -> None:
-        """Record that the running cell ended as `state`."""
+        """Record that the running cell ended in this state."""
         if self._current is None:
             return
         ran = self._ran[self._current]
@@ -167,10 +175,17 @@ class Session:
         return self._read(_expanded(self._document()))
 
     def dag_and_marks(self) -> tuple[Dag, dict[str, Mark]]:
-        """Return the current notebook as a `Dag`, and the mark of each task."""
+        """Return the current notebook as a `Dag`, and a `Mark` (state and duration) for each task."""
         document = _expanded(self._document())
         dag = self._read(document)
         return dag, _marks(dag, document)
+
+    def has_run(self, task: str) -> bool:
+        """Return whether the cell of a task has run in this kernel without an error."""
+        return any(
+            ran.state == TaskState.SUCCESS and (_task(ran.source)[0] == task or _builds(ran, task))
+            for ran in self._ran.values()
+        )
 
     def _read(self, document: Sequence[_DocumentCell]) -> Dag:
         path, file = self.path, self._file[2]
@@ -182,7 +197,7 @@ class Session:
         return self._dag[1]
 
     def _key(self, source: str) -> str:
-        """Return the key of a cell for which the frontend sends no id: that of an earlier run, or a new key."""
+        """Return the key of a cell for which the frontend sends no id: the key of an earlier run, or a new key."""
         without_id = {key: ran for key, ran in self._ran.items() if key.startswith(_GENERATED)}
         name, body = _task(source)
         for key, ran in without_id.items():
@@ -199,7 +214,7 @@ class Session:
         return f"{_GENERATED}{self._runs}"
 
     def _adopt(self, key: str, source: str) -> None:
-        """If a cell with this text has a generated key, replace that key by the id that the frontend now sends."""
+        """If a cell with this text has a generated key, replace the key by the id that the frontend now sends."""
         for other, ran in self._ran.items():
             if other.startswith(_GENERATED) and ran.source == source:
                 self._ran = {
@@ -240,12 +255,12 @@ class Session:
             if (path, stat.st_mtime_ns) != self._file[:2]:
                 self._file = (path, stat.st_mtime_ns, _load(path.read_bytes(), stat.st_mtime))
         except (OSError, ValueError, TypeError, AttributeError):
-            return None  # half-written, or not a notebook; the executed cells remain
+            return None  # the file is half-written or not a notebook, so only the executed cells are used
         return self._file[2]
 
 
 def _expanded(document: Sequence[_DocumentCell]) -> list[_DocumentCell]:
-    """Insert the cells that %%dag cells have built in this kernel, instead of built cells that the file contains.
+    """Replace the built cells in the file by the cells that %%dag cells have built in this kernel.
 
     The file contains built cells if it is the report of a run.
     """
@@ -290,7 +305,10 @@ def _load(text: bytes, saved: float) -> _File:
 
 
 def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict[int, CellRun]:
-    """Return the run of each cell of the file, by index. Cells and runs match by id, by text, or by the task's name."""
+    """Return the latest run of each cell of the file, by index.
+
+    A cell matches a run by id, by text, or by the task's name.
+    """
     found: dict[int, CellRun] = {}
     left = {run.key: run for run in ran}
     keys: tuple[Callable[[_DocumentCell], object], ...] = (
@@ -317,13 +335,13 @@ def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict
 
 
 def _place(document: Sequence[_DocumentCell], ran: CellRun) -> int:
-    """Return the index at which to insert a cell that the file does not contain: below the cell that ran before it."""
+    """Return the index at which to insert a cell that is not in the file: below the cell that ran before it."""
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
 
 
 def split(source: str) -> tuple[str, str]:
-    """Return a cell's header, or "" if it has none, and the code below it."""
+    """Return the header of a cell and the code below the header. The header is "" if the cell has none."""
     lines = source.split("\n")
     first = next((at for at, line in enumerate(lines) if line.strip()), 0)
     last = first
@@ -334,7 +352,10 @@ def split(source: str) -> tuple[str, str]:
 
 
 def _task(source: str) -> tuple[str | None, str]:
-    """Return the name of a cell's task (or None, or "%%dag" for a %%dag cell) and the code below the header."""
+    """Return the name of a cell's task and the code below the header.
+
+    The name is "%%dag" for a %%dag cell, and None for any other cell.
+    """
     text, body = split(source)
     try:
         read = header.parse(text) if text else None
@@ -342,6 +363,10 @@ def _task(source: str) -> tuple[str | None, str]:
         read = None
     name = "%%dag" if read is not None and read.builds else read.name if read and read.kind == "task" else None
     return name, body.strip()
+
+
+def _builds(ran: CellRun, task: str) -> bool:
+    return any(_task(each.source)[0] == task for each in ran.built or ())
 
 
 def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
@@ -371,11 +396,11 @@ def _stale_reason(
     marks: Mapping[str, Mark],
     early: Sequence[Cell],
 ) -> str:
-    """Explain why another run of the task could give a different result; return "" if it could not."""
+    """Explain why another run of the task could give a different result; return "" if the result would be the same."""
     ran = cell.ran
     assert ran is not None
     if cell.source != ran.source:
-        return "its cell was edited after it ran"
+        return "the cell was edited after it ran"
     for other_cell in _needed_cells(task, early):
         setup = document[other_cell.index].ran
         if setup is not None and setup.changed > ran.order:
@@ -385,7 +410,7 @@ def _stale_reason(
         if above is None:
             return f"the upstream task {other} has not run"
         if above.order > ran.order:
-            return f"{other} ran again after it"
+            return f"{other} ran again after this task"
         if other in marks and marks[other].state == STALE:
             return f"{other} is stale"
     return ""

@@ -1,4 +1,4 @@
-"""Writing of files: atomically, and readable by their owner only unless a user has named the file."""
+"""Write files atomically. A file is readable only by its owner, unless the user has chosen the file's name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIVATE_FOLDER = 0o700
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview, private: bool = True) -> None:
-    """Write a file so that readers find either the old or the new content, never a part.
+    """Write a file so that readers find either the complete old or the complete new content.
 
     Only the owner can read a private file, whatever the umask; the mode of another file follows the umask.
     """
@@ -29,7 +29,7 @@ def write_atomically(path: Path, *parts: bytes | memoryview, private: bool = Tru
 
 
 def make_private_folder(path: Path) -> None:
-    """Create a folder and its missing parents, which only their owner can enter, whatever the umask."""
+    """Create a folder and missing parent folders. Whatever the umask, only the owner can enter the new folders."""
     try:
         path.mkdir(mode=PRIVATE_FOLDER)
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def create_private_file(path: Path) -> None:
-    """Create an empty file, which only its owner can read, whatever the umask; an existing file stays as it is."""
+    """Create an empty file that only its owner can read, whatever the umask. An existing file is not changed."""
     try:
         descriptor = _private_opener(str(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
@@ -56,6 +56,6 @@ def create_private_file(path: Path) -> None:
 def _private_opener(path: str, flags: int) -> int:
     descriptor = os.open(path, flags, PRIVATE_FILE)
     if hasattr(os, "fchmod"):
-        with contextlib.suppress(OSError):  # a file system without modes
+        with contextlib.suppress(OSError):  # errors are ignored: the file system has no modes
             os.fchmod(descriptor, PRIVATE_FILE)
     return descriptor

@@ -4,15 +4,14 @@ The code of the `%%dag` cell runs and creates operators. Each operator becomes a
 The result is an ordinary notebook, which is analysed, drawn, pinned, run and reported like any other. Tasks are built
 at these times:
 
-- `nbdag.read`, `check` and `show` build with the default parameters, `run` with those of `-p`. `deploy` builds only to
-  find problems: it pins the notebook without built cells, and each scheduled run builds again.
-- When a triggered or due run starts, its owner builds its tasks, with the run's parameters. `backfill` builds once, for
-  all its runs.
+- `nbdag.read`, `check` and `show` build with the default parameters, `run` with the parameters of the run. `deploy`
+builds only to find problems: it pins the notebook without built cells, and each scheduled run builds again. - When a
+triggered or scheduled run starts, the process that owns the run builds the tasks, with the run's parameters. `backfill`
+builds the tasks once for all runs.
 - A run pins the built notebook, so retries, `clear` and `resume` do not build again.
 - In the live notebook, the tasks are built in the kernel when the `%%dag` cell runs: see `nbdag.magics`.
 - Lists, the status of a run, completion and the graph of the live notebook never build.
-- The report of a run contains the built cells. If the report itself is run as a notebook, its tasks are built again,
-  just as papermill injects parameters again.
+- The report of a run contains the built cells. If the report itself is run as a notebook, the tasks are built again.
 
 The code can use parameters and the setup cells that it needs (`core.dataflow.build_prefix`), but not `dag_run`, since
 tasks that depend on the date of a run would differ from run to run. For a notebook without a `%%dag` cell, nothing is
@@ -46,14 +45,15 @@ if TYPE_CHECKING:
 class BuiltNotebook:
     """A notebook with its tasks built."""
 
-    source: bytes  # the notebook's text in the file
-    text: bytes  # the text with the built cells, which a run pins; without a %%dag cell, equal to source
-    dag: Dag  # if the build failed, `dag.unbuilt` is true and `dag.problems` contains the reason
+    source: bytes  # the content of the notebook's file
+    # The notebook with the built cells, which a run pins; equal to `source` if the notebook has no %%dag cell.
+    text: bytes
+    dag: Dag  # the pipeline; if building failed, `dag.unbuilt` is true and `dag.problems` contains the reason
     printed: str = ""  # what the code of %%dag printed
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
-    """Return the pipeline in a notebook file. The code of a %%dag cell is executed in a process of its own.
+    """Return the pipeline in a notebook file. The code of a %%dag cell is executed in a separate process.
 
     Raise `NotebookError` for a file that is not a notebook; other errors are in `Dag.problems`.
     """
@@ -67,7 +67,10 @@ def read_built(
     cwd: Path | None = None,
     kernel_name: str | None = None,
 ) -> BuiltNotebook:
-    """Return the pipeline in a notebook file with its text. `cwd` is the tasks' folder, by default the notebook's."""
+    """Return the pipeline in a notebook file, with the text of the notebook.
+
+    `cwd` is the working directory of the tasks, by default the notebook's folder.
+    """
     text = notebooks.read_file(path)
     folder = absolute(path).parent if cwd is None else cwd
     return build(text, name=os.fspath(path), cwd=folder, parameters=parameters, kernel_name=kernel_name)
@@ -92,14 +95,14 @@ def build(
     dag = notebooks.read_cells(raw, name=name, metadata=metadata)
     if not dag.unbuilt:
         return BuiltNotebook(source=source, text=source, dag=dag)
-    parameter_types.reject_text(dag.parameters, parameters or {})
-    parameters = without_secrets(parameters or {}, secret_parameters(dag))
+    values = parameter_types.resolve(dag.parameter_schemas, dag.parameters, parameters or {})
+    values = without_secrets(values, secret_parameters(dag))
     blocking, printed = _blocking(dag), ""
     if not blocking:
-        from .process import BuildError, run_bodies  # most notebooks need no process
+        from .process import BuildError, run_bodies  # imported here because most notebooks need no process
 
         try:
-            answer = run_bodies(_steps(dag, parameters), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
+            answer = run_bodies(_steps(dag, values), cwd=cwd, kernel_name=kernel_name or dag.kernel_name)
         except BuildError as error:
             blocking, printed = [_problem(dag, error)], error.printed
         else:
@@ -107,8 +110,7 @@ def build(
             dag = notebooks.read_text(text, name=name)
             dag = replace(dag, problems=(*dag.problems, *_warnings(answer)))
             return BuiltNotebook(source=source, text=text, dag=dag, printed=answer.printed)
-    # Dependencies are unknown without the tasks that could not be built, so problems of dependencies (NB2xx) are
-    # dropped.
+    # Problems of dependencies (NB2xx) are dropped, because the tasks that could not be built may be what is missing.
     known = [each for each in dag.problems if each.code < "NB200" or each.code == "NB208"]
     problems = tuple(dict.fromkeys([*known, *blocking]))
     return BuiltNotebook(source=source, text=source, dag=replace(dag, problems=problems), printed=printed)
@@ -124,7 +126,7 @@ def _builders(dag: Dag) -> list[Cell]:
 
 
 def _blocking(dag: Dag) -> list[Problem]:
-    """Return the problems that keep the code of %%dag from running and that are found without running it."""
+    """Return the problems that prevent the code of %%dag from running and that are found without running it."""
     found = []
     for cell in _builders(dag):
         python = to_python(cell.code)
@@ -132,7 +134,9 @@ def _blocking(dag: Dag) -> list[Problem]:
             message, hint = f"invalid syntax: {python.message}", "correct the cell"
             found.append(problem("NB208", message, hint=hint, place=cell.at(python.line)))
         elif not python.tree.body:
-            hint = "write %dag with one percent sign, or create tasks below it: Python('train', 'model = fit(X)')"
+            hint = (
+                "write %dag with one percent sign, or create tasks below the header: Python('train', 'model = fit(X)')"
+            )
             found.append(problem("NB114", "no code below %%dag", hint=hint, place=cell.at(1)))
     first = {cell.in_file for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)}
     found += [each for each in dag.problems if each.code == "NB208" and each.place and each.place.cell in first]
@@ -143,7 +147,9 @@ def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the process executes, in order: parameters, needed setup cells, and the code of %%dag cells."""
     needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
-    steps.append({"parameters": dict(parameters)})
+    values = parameter_types.kernel_values(dag.parameter_schemas, parameters)
+    code = {name: value.code for name, value in values.items() if isinstance(value, parameter_types.KernelCode)}
+    steps.append({"parameters": values, "code": code})
     later = [*(cell for cell in needed if cell.kind is CellKind.SETUP), *_builders(dag)]
     return steps + [_step(cell) for cell in sorted(later, key=lambda cell: cell.index)]
 
@@ -184,6 +190,6 @@ def _hint(dag: Dag, name: str) -> str:
         return "the code of %%dag cannot use dag_run; use parameters, or the option --when of a task"
     for task in dag.tasks.values():
         if name in task.writes:
-            return f"task {task.id} sets it, but no task has run when %%dag runs; use it in the code of a task"
+            return f"task {task.id} sets {name}, but no task has run when %%dag runs; use {name} in the code of a task"
     near = nearest(name, ["Python", "Bash", "Sensor", "Operator", "chain", *dag.parameters])
     return f"did you mean {near}?" if near else f"set {name} in setup or in a parameters cell above"

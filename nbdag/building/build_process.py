@@ -1,8 +1,8 @@
 """Main module of the process that runs the code of `%%dag`: `python -m nbdag.building.build_process STEPS RESULT`.
 
 The process uses IPython's shell, as a kernel does, so the code may contain `!ls`, `%time` and top-level await. A step
-is a cell to run, values of parameters, or the code of a %%dag cell. The result holds the built cells and warnings, or
-the first error with its line.
+is a cell to run, values of parameters, or the code of a %%dag cell. The result contains the built cells and warnings,
+or the first error with the error's line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(steps_path: str, result_path: str) -> None:
         adopt_mark(mark)
     _add_working_directory()
     steps = json.loads(Path(steps_path).read_text(encoding="utf-8"))
-    # The executed code is not written to IPython's history, which belongs to the user.
+    # The executed code must not be written to the user's history of IPython.
     shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     try:
         warnings: list[dict[str, Any]] = []
@@ -78,6 +78,8 @@ def _built(
                 shell.user_ns.update(resolved(step["parameters"]))
             except NbdagError as unknown:
                 raise _Failed(0, 1, str(unknown), "") from unknown
+            for name, code in step["code"].items():
+                shell.user_ns[name] = eval(code, shell.user_ns)
         elif step["builds"]:
             cells, warned = _body(shell, step["cell"], step["code"])
             found.append(cells)

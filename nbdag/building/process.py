@@ -1,10 +1,10 @@
-"""Run the code of `%%dag` in a process of its own.
+"""Run the code of `%%dag` in a separate process.
 
-User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. It
-runs with the Python of the notebook's kernel, in the folder of the notebook's tasks. The process
-may use 30 seconds of processor time (imports and children included), and ten times as much wall time, because a busy
-machine is slow. When it ends, its child processes are killed. Input and output are JSON files; `build_process` is the
-main module of the process.
+User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. The
+process runs the Python of the notebook's kernel, in the working directory of the tasks. It may use 30 seconds of
+processor time (imports and children included), and ten times as much wall time, because a busy machine is slow. When
+the process ends, its child processes are killed. Input and output are JSON files; `build_process` is the main module of
+the process.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from ..secrets.sources import ENV_FILE, LOOKUPS, env_file, hide_known_values, hi
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable with the limit of processor time, in seconds
 _SECONDS = 30.0  # the default limit, which is Airflow's limit for importing a DAG
-_WAIT_FACTOR = 10  # the limit of wall time, as a multiple, for code that waits
+_WAIT_FACTOR = 10  # the limit of wall time, as a multiple of the limit of processor time
 _POLL_INTERVAL = 1.0  # seconds between two readings of the processor time
 _LOOKED_UP = "looked-up"  # file with the names of secrets that the process has looked up
-_MAX_OUTPUT = 100_000  # bytes of output that are kept
+_MAX_OUTPUT = 100_000  # maximum size in bytes of the output that is kept
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
@@ -46,8 +46,8 @@ class BuildError(NbdagError):
     """The code of %%dag failed to build its tasks."""
 
     message: str
-    hint: str = ""  # the next step
-    cell: int | None = None  # number of the cell with the error in the file, from 0; None: unknown
+    hint: str = ""  # what the user can do
+    cell: int | None = None  # number of the cell with the error in the file, from 0; None if unknown
     line: int = 1  # line of the error in the cell, from 1
     printed: str = ""  # what the code printed before the error
     template = "{message}{advice}"
@@ -62,8 +62,10 @@ class BuildError(NbdagError):
 class BuildResult:
     """The cells that the code of %%dag built."""
 
-    built: Sequence[Sequence[Mapping[str, Any]]]  # for each %%dag cell, its cells with `source` and creating `line`
-    warnings: Sequence[Mapping[str, Any]]  # with `cell` (number in the file), `line`, `message` and `hint`
+    # For each %%dag cell, the built cells, each with its `source` and the `line` of the %%dag cell that created it.
+    built: Sequence[Sequence[Mapping[str, Any]]]
+    # Warnings, each with `cell` (number in the file), `line`, `message` and `hint`.
+    warnings: Sequence[Mapping[str, Any]]
     printed: str  # what the code printed
 
 
@@ -102,7 +104,8 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
         hide_looked_up(Path(folder) / _LOOKED_UP)
         text = secrets.mask(printed.text())
         result: Any = None
-        with contextlib.suppress(OSError, ValueError):  # the file is missing if the process died
+        # Errors are ignored: the file is missing or incomplete if the process died.
+        with contextlib.suppress(OSError, ValueError):
             result = json.loads(result_path.read_text(encoding="utf-8"))
     if not excess and result is not None and "built" in result:
         return BuildResult(result["built"], result["warnings"], text)
@@ -132,11 +135,12 @@ class _OutputCollector:
 
     def text(self) -> str:
         self._thread.join(5)
-        return self._kept.decode("utf-8", "replace").replace("\r\n", "\n")  # IPython runs shell commands in a terminal
+        # IPython runs shell commands in a terminal, where lines end with \r\n.
+        return self._kept.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._stream:
-            while data := self._stream.read1(65_536):  # type: ignore[attr-defined]  # a buffered reader has it
+            while data := self._stream.read1(65_536):  # type: ignore[attr-defined]  # a buffered reader has this method
                 self._kept += data[: _MAX_OUTPUT - len(self._kept)]
 
 
@@ -152,7 +156,7 @@ def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float) -> str:
-    """Wait for the process to end; return which limit it has exceeded, or ""."""
+    """Wait for the process to end. Return which limit the process has exceeded, or "" if none."""
     deadline = time.monotonic() + limit * _WAIT_FACTOR
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -171,7 +175,8 @@ def _processor_time(pid: int) -> float:
         head = psutil.Process(pid)
         for process in (head, *head.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                used += sum(process.cpu_times()[:4])  # its own, and that of children that have ended
+                # Processor time of the process itself, and of its children that have ended.
+                used += sum(process.cpu_times()[:4])
     return used
 
 
@@ -216,5 +221,6 @@ def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
         at = argv.index("-m") if "-m" in argv else 0
         if at and argv[at + 1 : at + 2] and argv[at + 1].startswith("ipykernel"):
             return [sys.executable if argv[0] in _PLAIN else argv[0], *argv[1:at]], environment
-        return [sys.executable], environment  # the kernel's command does not start ipykernel
+        # Unknown: the kernel's command does not start ipykernel, so use this Python.
+        return [sys.executable], environment
     return [sys.executable], {}

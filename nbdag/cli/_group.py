@@ -25,7 +25,7 @@ from ..home import FolderGoneError
 
 INTERRUPTED = 130
 
-# Errors of the machine, such as a full disk, which are not bugs in nbdag.
+# Errors of the operating system, such as a full disk: they are not reported as bugs in nbdag.
 _MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
@@ -121,9 +121,9 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def _context_of(self, args: Sequence[str]) -> click.Context:
-        """Return the context of the called command, for errors that click raises without a context.
+        """Return the click context of the called command, to name the command in an error message.
 
-        One such error is an option without a value. With the context, the message refers to the command's help.
+        click raises some errors without a context, such as the error for an option without a value.
         """
         context = click.Context(self, info_name="nbdag")
         command = self.get_command(context, args[0]) if args else None
@@ -133,7 +133,8 @@ class Commands(click.Group):
 def _open_standard_streams() -> None:
     """Open the null device in place of a closed standard stream (`>&-`).
 
-    Otherwise the next file that is opened, such as the database, would get the stream's number and receive its output.
+    Otherwise the next file to be opened, such as the database, would get the stream's file descriptor. Text printed to
+    the stream would then be written into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
@@ -141,7 +142,8 @@ def _open_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest free number
+            # `os.open` uses the lowest free file descriptor.
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
         stream = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115
         setattr(sys, name, stream)
 
@@ -171,7 +173,8 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         # Writing to the null device avoids an error when the interpreter flushes the stream at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # for a broken pipe, the reader of the output has exited
+        # A broken pipe is not reported: the program that read the output has exited.
+        if not isinstance(error, BrokenPipeError):
             _print_message(f"cannot write to standard output ({(error.strerror or str(error)).lower()})")
         return 1
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -212,7 +215,8 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(lacking)
         _show_if_debugging(error)
         return 1
-    if (packages := _package_error()) is not None:  # the most likely cause, which the user can fix
+    # Missing packages are the most likely cause, and the user can install them.
+    if (packages := _package_error()) is not None:
         _print_message(str(packages))
         _show_if_debugging(error)
         return packages.exit_code
@@ -253,13 +257,13 @@ def _package_error() -> NbdagError | None:
         require()
     except NbdagError as error:
         return error
-    except Exception:  # with broken packages this check can fail; the original error is then more useful
+    except Exception:  # broken packages can make this check fail too; then the original error is reported
         return None
     return None
 
 
 def _with_equals(args: Sequence[str]) -> str:
-    """Return how to correct an argument such as `-p n=3`, a form of other tools, or "" if there is none."""
+    """Return a hint for an option written like `-p n=3`, as in other tools, or "" if no option is written so."""
     for option, value in pairwise(args):
         if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", value):
             return f"{option} takes a name and a value: write {option} {value.replace('=', ' ', 1)}"
@@ -299,7 +303,7 @@ def _masked(text: str) -> str:
 
 
 def _uncapitalized(message: str) -> str:
-    """Return a message of click in nbdag's form: without an initial capital letter and a final full stop."""
+    """Return click's message in nbdag's style: no initial capital letter, no final full stop."""
     message = " ".join(message.split()).rstrip(".")
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
 

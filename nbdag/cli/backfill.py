@@ -18,9 +18,9 @@ from .parameters import parameter_options, parameters
 
 
 def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
-    """Return the date, or the end of its day if the text has no time."""
+    """Return the time that the text gives; a date without a time means the end of that day."""
     found = date(ctx, param, text)
-    assert found is not None  # the option is required
+    assert found is not None  # click requires this option
     return datetime.combine(found, time.max) if re.search(r"[T\s:]", text.strip()) is None else found
 
 
@@ -30,7 +30,7 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
         ("nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --dry-run", "list the ticks, create no run"),
         (
             "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --reprocess failed",
-            "also run ticks again whose run failed",
+            "also rerun ticks whose run failed",
         ),
         (
             "nbdag backfill churn --from 2026-01-01 --to 2026-01-31 --backwards --max-active-runs 2",
@@ -50,7 +50,7 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     type=click.Choice(list(runs.REPROCESS)),
     default="none",
     show_default=True,
-    help="Also run dates again that have a run: none, those whose run failed, or all whose run has ended.",
+    help="Dates to run again although they have a run: none, those whose run failed, or all whose run has ended.",
 )
 @click.option("--backwards", is_flag=True, help="Start with the latest date.")
 @click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=task_names, help="Run only these tasks.")

@@ -53,15 +53,15 @@ def migrate() -> None:
 @db.command(
     epilog=examples(
         ("nbdag db check --values", "also read every stored value"),
-        ("nbdag db check -o json", "the same, for a script"),
+        ("nbdag db check -o json", "print the result as JSON, for a script"),
     )
 )
 @click.option("--values", is_flag=True, help="Read every stored value, and compare it with its digest.")
 @output_option
 def check(values: bool, form: str) -> int:
-    """Check the database for faults and missing files of values.
+    """Check the database for faults and for missing value files.
 
-    Exits with 1 if any are found.
+    Exits with 1 if a fault is found.
     """
     found = runs.check_db(read_values=values)
     if form != "table":
@@ -91,7 +91,7 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
     """Delete the records of old runs.
 
     Unfinished runs are kept, as are runs whose values a kept run uses. `nbdag gc` then deletes the files. On a
-    terminal, the command says what it would delete and asks.
+    terminal, the command shows what it would delete and asks for confirmation.
     """
     if not (yes or dry_run):
         _confirm(runs.clean_db(keep, dry_run=True))
@@ -106,7 +106,7 @@ def clean(keep: float, dry_run: bool, yes: bool, form: str) -> None:
     epilog=examples(
         ("nbdag gc", "delete files that no run needs"),
         ("nbdag gc --keep 30d", "delete also runs that ended more than 30 days ago"),
-        ("nbdag gc --keep 30d --dry-run", "print what the same command would delete"),
+        ("nbdag gc --keep 30d --dry-run", "print what would be deleted, and delete nothing"),
     )
 )
 @click.option(

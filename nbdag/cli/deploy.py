@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from .. import runs
+from ..core.model.text import join_names
+from ..core.schedule.assets import is_condition, label
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems, read_notebook
@@ -16,15 +18,15 @@ from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
 
-_MAX_TICKS = 10_000  # most ticks to list, which takes a few seconds
+_MAX_TICKS = 10_000  # maximum number of ticks to list: more would take longer than a few seconds
 
 DAG = click.argument("dag", shell_complete=complete.dags)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag deploy churn.ipynb", "start its schedule; after an edit, use the new version"),
-        ("nbdag deploy churn.ipynb --cwd /data", "run its tasks in another folder"),
+        ("nbdag deploy churn.ipynb", "start the notebook's schedule, or deploy its new version"),
+        ("nbdag deploy churn.ipynb --cwd /data", "run the notebook's tasks in the folder /data"),
     )
 )
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
@@ -39,8 +41,9 @@ DAG = click.argument("dag", shell_complete=complete.dags)
 def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     """Deploy the current version of a notebook and start its schedule.
 
-    Later edits have no effect until the notebook is deployed again. Existing runs keep the version with which they
-    were created. `nbdag scheduler` creates and executes the runs. Each run builds the tasks of a %%dag cell again.
+    Later edits have no effect until the notebook is deployed again. An existing run keeps the version with which it was
+    created. `nbdag scheduler` creates and executes the runs. If the notebook has a %%dag cell, each run executes the
+    cell again to build the tasks.
     """
     built = read_notebook(notebook, cwd=cwd)
     print_problems(built.dag, notebook, err=True)
@@ -66,7 +69,7 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
 def list_(form: str) -> None:
     """List the deployed DAGs, with their next and last runs.
 
-    A notebook file that was edited or deleted after its deployment is marked; new runs use the deployed version.
+    The list marks a notebook file that was edited or deleted after its deployment; new runs use the deployed version.
     """
     found = runs.list_dags()
     if form != "table":
@@ -108,7 +111,7 @@ def list_(form: str) -> None:
     callback=date,
     help="Logical date of the run: the time that the run is for.",
 )
-@click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
+@click.option("--no-cache", is_flag=True, help="Ignore cached results: run unchanged tasks with --cache, too.")
 @ALLOW_UNKNOWN
 @output_option
 def trigger(
@@ -138,7 +141,7 @@ def trigger(
     name="next",
     epilog=examples(
         ("nbdag next churn", "the next five runs"),
-        ("nbdag next churn -n 400 -o json", "the next 400, with the effects of daylight saving time"),
+        ("nbdag next churn -n 400 -o json", "the next 400 runs, with notes on daylight saving time"),
     ),
 )
 @DAG
@@ -216,10 +219,15 @@ def _when(dag: runs.Deployed) -> str:
         return "on demand"
     if dag.paused:
         return f"schedule {dag.schedule!r}, paused"
+    if dag.next_run is None and is_condition(dag.schedule):
+        waits = join_names([label(each) for each in runs.waits_for(dag.id)])
+        return f"schedule {dag.schedule!r}, waits for a new version of {waits}"
     return f"schedule {dag.schedule!r}, {'' if _is_due(dag) else 'next run '}{_next(dag) or 'never'}"
 
 
 def _next(dag: runs.Deployed) -> str:
+    if dag.next_run is None and dag.schedule is not None and is_condition(dag.schedule):
+        return "on new data"
     return f"due now (tick of {_moment(dag.next_run)})" if _is_due(dag) else _moment(dag.next_run)
 
 

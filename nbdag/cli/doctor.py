@@ -16,7 +16,7 @@ _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("proble
 @click.command(
     epilog=examples(
         ("nbdag doctor", "check packages, kernels, graphs, the home folder and the scheduler"),
-        ("nbdag doctor -o json", "the same, for a script"),
+        ("nbdag doctor -o json", "print the results as JSON, for a script"),
         ("nbdag doctor --stop-servers", "terminate the servers that keep kernels warm between runs"),
     )
 )

@@ -9,7 +9,7 @@ from itertools import groupby
 from .. import runs
 from ..core.model.text import run_selector, task_label
 
-_LAST_LINES = 12  # lines to print of a traceback that shows no cell
+_LAST_LINES = 12  # number of lines to print of a traceback without a notebook cell
 _FRAME = re.compile(
     r"Cell In\[(?P<number>\d+)\], line (?P<line>\d+)(?:, in (?P<within>.+))?$"
     r"|File <(?P<cell>(?:cell|task) [^>]+)>:(?P<at>\d+)(?:, in (?P<inside>.+))?$"
@@ -40,13 +40,13 @@ def name_range(names: Sequence[str]) -> str:
 
 
 def cell_lines(task: runs.TaskRun) -> list[str]:
-    """Return the lines of cells in a task's traceback, or the last lines of a traceback without cells."""
+    """Return the code lines of notebook cells in a traceback, or the last lines of a traceback without cells."""
     trace = (task.traceback or "").rstrip()
     frames = list(_frames(task.id, trace))
     if frames:
         return frames
     lines = trace.splitlines()
-    return lines[-_LAST_LINES:] if len(lines) > 1 else []  # a single line would only repeat the error
+    return lines[-_LAST_LINES:] if len(lines) > 1 else []  # a traceback of one line only repeats the error message
 
 
 def _frames(task: str, trace: str) -> Iterator[str]:

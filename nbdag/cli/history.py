@@ -116,8 +116,9 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.command(
     epilog=examples(
         ("nbdag logs train", "the log of train's last attempt in the latest run"),
-        ("nbdag logs latest train -f", "the same, while it is written"),
+        ("nbdag logs latest train -f", "print the log while the task writes it"),
         ("nbdag logs latest train --try 1", "the log of the first attempt"),
+        ("nbdag logs load --rendered", "the script or SQL of load, with its templates rendered"),
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
@@ -132,7 +133,10 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.option("--index", type=INDEX, metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
-def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool) -> None:
+@click.option("--rendered", is_flag=True, help="Print the texts of the task with their templates rendered instead.")
+def logs(
+    words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool, rendered: bool
+) -> None:
     """Print the output and the traceback of a task.
 
     RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
@@ -142,13 +146,20 @@ def logs(words: tuple[str, ...], try_number: int | None, index: int | None, dag:
     run, task = words if len(words) == 2 else ("latest", words[0])
     found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
-    if follow:
+    if rendered:
+        texts = api.rendered(found, task, try_number, map_index)
+        if not texts:
+            raise click.ClickException(f"task {task} of run {found.id} has rendered no template")
+        for name, text in texts.items():
+            click.echo(click.style(f"# {name}", bold=True))
+            click.echo(text)
+    elif follow:
         _follow_log(found, task, try_number, map_index)
     else:
         _copy(api.logs(found, task, try_number, map_index), 0)
 
 
-@click.command(epilog=examples(("nbdag cancel latest", "terminate its tasks, with all their processes")))
+@click.command(epilog=examples(("nbdag cancel latest", "terminate the run's tasks, with all their processes")))
 @RUN
 @DAG
 def cancel(run: str, dag: str | None) -> None:
@@ -204,7 +215,7 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
         return f"marked {task.state.value} by hand"
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
-    cached = [f"cached: as in run {task.cached}"] if task.cached else []
+    cached = [f"cached: result of run {task.cached}"] if task.cached else []
     text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
@@ -236,7 +247,8 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
         )
         if instance.tries or ended:
             current = api.logs(found, task, try_number, map_index)
-            if path is not None and current != path:  # a retry has started: finish the previous log first
+            # A retry has started: first print the rest of the previous attempt's log.
+            if path is not None and current != path:
                 _copy(path, at)
                 at = 0
             path = current
@@ -265,7 +277,7 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
 
 
 def _writer() -> Callable[[bytes], object]:
-    """Return a function that writes bytes to standard output; in a notebook as text, for lack of a binary stream."""
+    """Return a function that writes bytes to standard output, or text in a notebook, which has no binary stream."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is not None:
         write: Callable[[bytes], object] = buffer.write

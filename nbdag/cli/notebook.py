@@ -40,7 +40,7 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     Task cells are analysed, not executed. Only a %%dag cell is executed, to build its tasks, after the parameters and
     setup cells that it needs.
 
-    Exits with 1 if an error would keep a notebook from running. Cell numbers start at 1 and include markdown cells;
+    Exits with 1 if an error would prevent a notebook from running. Cell numbers start at 1 and include markdown cells;
     in JSON they start at 0.
     """
     found = 0

@@ -129,7 +129,7 @@ def resume(run: str, jobs: int | None, executor: str, dag: str | None) -> int:
 @click.command(
     epilog=examples(
         ("nbdag why latest train", "list train's unmet conditions, or its outcome"),
-        ("nbdag why latest 'score[3]' -o json", "the same for an instance of a mapped task, for a script"),
+        ("nbdag why latest 'score[3]' -o json", "explain an instance of a mapped task as JSON, for a script"),
     )
 )
 @RUN

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-# The databases store integers of 64 bits, and no list needs more lines.
+# The databases store integers of 64 bits; a larger limit would raise an error.
 COUNT = click.IntRange(min=1, max=1_000_000)
 NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
 INDEX = click.IntRange(min=0, max=1_000_000_000)
@@ -17,7 +17,7 @@ EXECUTOR = click.option(
 )
 
 ALLOW_UNKNOWN = click.option(
-    "--allow-unknown", is_flag=True, help="Pass parameters that the notebook's parameters cell does not set."
+    "--allow-unknown", is_flag=True, help="Accept parameters that the notebook's parameters cell does not set."
 )
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation, which happens only on a terminal.")
 
@@ -44,6 +44,6 @@ def date(ctx: click.Context, param: click.Parameter, text: str | None) -> dateti
         raise click.BadParameter(
             f"invalid date {text[:40]!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
         ) from None
-    if not 1900 <= found.year < 9999:  # time zone arithmetic must stay within the range of datetime
+    if not 1900 <= found.year < 9999:  # outside of these years, a change of time zone could leave the range of datetime
         raise click.BadParameter(f"the date {text[:40]!r} is out of range; expected a year from 1900 to 9998")
     return found

@@ -102,6 +102,6 @@ def short_path(path: Path | str) -> str:
     """Return a path in the current folder as a relative path, and any other path unchanged."""
     try:
         relative = os.path.relpath(path)
-    except ValueError:  # the path is on another drive
+    except ValueError:  # ValueError: the path is on another drive
         return str(path)
     return str(path) if relative.startswith("..") else relative

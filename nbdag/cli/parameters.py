@@ -1,8 +1,8 @@
 """Options that set parameters, as on papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` infers the type (True, False, None, int, float, else str), and `-r NAME TEXT` sets a string. `-y` takes
-YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates
-remain strings, as in papermill.
+`-p NAME VALUE` takes the type that the parameters cell declares; without one it infers it (True, False, None, int,
+float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The
+precedence, lowest first, is -b, -f, -y, -p, -r. Dates are texts, as in papermill, unless a parameter is a date.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from ..core.cells.parameter_types import FromText
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,25 +84,12 @@ def parameters(
     for text in parameters_yaml:
         values.update(_mapping(text, "-y"))
     for name, text in parameters:
-        values[name] = typed(text)
+        values[name] = FromText(text)
     values.update(parameters_raw)
     for name in values:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise click.BadParameter(f"{name!r} is not a valid variable name", param_hint="parameters")
     return values
-
-
-def typed(text: str) -> Any:
-    """Return the value that papermill infers from a text."""
-    words = {"True": True, "False": False, "None": None}
-    if text in words:
-        return words[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:  # an integer with too many digits also raises ValueError
-            pass
-    return text
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:
@@ -110,7 +99,8 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
         values = yaml.load(text, Loader=_loader())
     except RecursionError:
         raise click.BadParameter("invalid YAML: it is nested too deeply", param_hint=where) from None
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:  # such as an invalid number
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # The YAML loader raises these for an invalid number, for example.
         reason = str(error).partition("\n")[0][:80]
         raise click.BadParameter(f"invalid YAML: {reason}", param_hint=where) from None
     except yaml.YAMLError as error:

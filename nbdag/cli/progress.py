@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 _WITHOUT_LINE = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED})
 
-Instance = tuple[str, int]  # task, map index
+Instance = tuple[str, int]  # task id and map index
 
 
 class Progress(Protocol):
@@ -90,7 +90,7 @@ class _Row:
 
 
 class _Rows:
-    """The rows of all tasks, in notebook order; the instances of a mapped task replace its own row."""
+    """The rows of all tasks, in notebook order; once a mapped task has instances, only their rows are shown."""
 
     def __init__(self, tasks: Iterable[str]) -> None:
         self.by_instance: dict[Instance, _Row] = {(task, -1): _Row() for task in tasks}
@@ -162,7 +162,8 @@ class Live(NoProgress):
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        self._live.start()  # started at the first event, so that a run that is rejected earlier shows no empty table
+        # The table appears at the first event: a run that is rejected before then shows no empty table.
+        self._live.start()
         if event.kind == "run":
             if event.message and event.state not in RUN_FINISHED:
                 self._live.console.print(event.message)
@@ -198,7 +199,7 @@ class Live(NoProgress):
 
 
 def _most_important(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
-    """Return the rows to show if `room` lines are free, but at least three rows, in notebook order.
+    """Return the rows that fit into `room` lines, but at least three, in notebook order.
 
     Failed tasks have priority, then running ones, then those that ended last, then those that have not started.
     """

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import executors, runs
+from .. import executors, notebooks, runs
+from ..core.cells.parameter_schema import rules_text, type_text
+from ..core.model.masking import masked_sources
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
 from ..packages import require
@@ -45,9 +47,10 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     epilog=examples(
         ("nbdag run churn.ipynb", "run all tasks"),
         ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "set parameters"),
+        ("nbdag run churn.ipynb --help-notebook", "print its parameters, with types, rules and defaults"),
         ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "write the report to this file"),
         ("nbdag run churn.ipynb --from train", "run train and its downstream tasks, with values of earlier runs"),
-        ("nbdag run churn.ipynb --no-cache", "also run cached tasks again"),
+        ("nbdag run churn.ipynb --no-cache", "ignore cached results"),
         ("nbdag run churn.ipynb --upto features --dry-run", "print which tasks would run, and why"),
         ("nbdag run churn.ipynb --json | jq .state", "print the run's state, for a script"),
     )
@@ -64,6 +67,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default="number of cores",
     help="Maximum number of tasks at once.",
 )
+@click.option("--help-notebook", is_flag=True, help="Print the notebook's parameters, and run nothing.")
 @_tasks("--only", "only", "Run only these tasks.")
 @_tasks("--upto", "upto", "Run these tasks and their upstream tasks.")
 @_tasks("--from", "from_", "Run these tasks and their downstream tasks.")
@@ -72,7 +76,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     "values_from",
     metavar="RUN",
     shell_complete=complete.runs,
-    show_default="the latest with these values",
+    show_default="the latest run with these values",
     help="Earlier run that provides the values of tasks that are not selected.",
 )
 @click.option("--dry-run", is_flag=True, help="Print which tasks would run, and why; run nothing.")
@@ -82,7 +86,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default="as set by %dag",
     help="End the run as soon as a task fails.",
 )
-@click.option("--no-cache", is_flag=True, help="Run tasks with --cache again, even if they are unchanged.")
+@click.option("--no-cache", is_flag=True, help="Ignore cached results: run unchanged tasks with --cache, too.")
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),
@@ -113,6 +117,7 @@ def run(
     output: Path | None,
     allow_unknown: bool,
     jobs: int | None,
+    help_notebook: bool,
     only: Sequence[str],
     upto: Sequence[str],
     from_: Sequence[str],
@@ -137,6 +142,8 @@ def run(
     last printed line. Exits with 1 if the run does not succeed.
     """
     require()
+    if help_notebook:
+        return _print_parameters(notebook)
     values = parameters(**parameter_values)
     selection: dict[str, Any] = {"only": only or None, "upto": upto or None, "from_": from_ or None}
     which: dict[str, Any] = {
@@ -189,6 +196,23 @@ def run(
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
+
+
+def _print_parameters(notebook: Path) -> int:
+    """Print the parameters of a notebook in papermill's form, with their rules."""
+    dag = notebooks.read(notebook)
+    click.echo(f"Parameters of {short_path(notebook)}:\n")
+    if not dag.parameters:
+        click.echo("  no parameters; mark a cell with %%params or papermill's tag parameters")
+    for name, default in masked_sources(dag.parameters).items():
+        schema = dag.parameter_schemas[name]
+        definition = f"  {name}: {type_text(schema) or 'any type'} (default {default})"
+        about = "; ".join(each for each in (str(schema.get("description", "")), rules_text(schema)) if each)
+        if len(definition) > 32 and about:
+            click.echo(f"{definition}\n{' ' * 34}{about}")
+        else:
+            click.echo(f"{definition:<34}{about}".rstrip())
+    return 0
 
 
 def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ()) -> None:

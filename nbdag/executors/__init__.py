@@ -1,8 +1,8 @@
 """Executors: they receive jobs, execute one attempt for each, and return results.
 
-An executor neither decides which task runs next nor writes to the store. It owns the processes of its attempts: an
-attempt fails if its process ends without a result or stops sending heartbeats, and terminating an attempt kills all of
-its processes.
+An executor neither decides which task runs next nor writes to the store. It is responsible for the processes of its
+attempts. An attempt fails if its process ends without a result or stops sending heartbeats. Terminating an attempt
+kills all processes of the attempt.
 
 `create` finds an executor by its name. A package adds an executor with an entry point:
 
@@ -42,7 +42,9 @@ class Executor(Protocol):
         """Queue an attempt without waiting; it starts when a slot is free."""
 
     def cancel(self, key: Key) -> None:
-        """Terminate an attempt and all its processes; the result has the state `failed` and the error `cancelled`."""
+        """Terminate an attempt and all its processes; the attempt's result has the state `failed` and the error
+        `cancelled`.
+        """
 
     def stop(self) -> None:
         """Terminate all attempts, and wait until all their processes have ended."""
@@ -50,7 +52,8 @@ class Executor(Protocol):
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill all processes of an attempt whose executor was killed, and wait until they have ended.
 
-        `notebook` is the path of the attempt's notebook, `Job.path`, and `mark` that of its processes, `Job.mark`.
+        `notebook` is the path of the attempt's notebook (`Job.path`). `mark` is the id of the attempt that its
+        processes carry (`Job.mark`).
         """
 
 
@@ -65,7 +68,7 @@ class UnknownExecutorError(NbdagError):
 
     @property
     def suggestion(self) -> str:
-        """The nearest known name, if there is one, and all known names."""
+        """A list of the known names, after the most similar name if one is similar."""
         like = nearest(self.name, self.known)
         expected = f"expected one of {', '.join(self.known)}"
         return f"did you mean {like!r}? {expected}" if like else expected
@@ -77,7 +80,7 @@ class ExecutorImportError(NbdagError):
 
     name: str
     reason: str
-    package: str  # the argument for `pip install`
+    package: str  # the package to install, as an argument for `pip install`
     template = "cannot import executor {name!r} ({reason}); install its package: python -m pip install '{package}'"
 
 
@@ -107,7 +110,9 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _package_of(point: EntryPoint, failure: ImportError) -> str:
-    """Return the package to install: the entry point's package with its extra, else the missing module's package."""
+    """Return the package to install: the entry point's package with its extra, or else the package of the missing
+    module.
+    """
     own = point.dist.name if point.dist is not None else point.module.partition(".")[0]
     if point.extras:
         return f"{own}[{','.join(point.extras)}]"

@@ -1,13 +1,14 @@
 """The local executor: each attempt on this machine has a worker process, which runs papermill, and a kernel.
 
 Workers are forked by a server that has already imported papermill, because that import takes seconds. The executor
-starts the server when it is created, so the import happens while the run is being planned. If forking is impossible, a
-worker is an ordinary process. A worker can execute several attempts in a row, because user code runs only in the
-kernel. A worker is killed if its attempt was terminated, or if it stops sending heartbeats. It sends one every few
-seconds, whatever its kernel does.
+starts the server early, when the executor is created, so that the server imports papermill while the run is being
+planned. If forking is impossible, a worker is an ordinary process. A worker can execute several attempts in a row,
+because user code runs only in the kernel. A worker is killed if its attempt was terminated, or if it stops sending
+heartbeats. A worker sends a heartbeat every few seconds, even while its kernel is busy.
 
-Every job has exactly one result, even if a process is killed. An attempt ends by its result, a timeout, `cancel` or
-`stop`; in each case all its processes have ended afterwards. If the executor's process is killed, its workers exit.
+Every job has exactly one result, even if a process is killed. An attempt ends with its result, by a timeout, or by
+`cancel` or `stop`. In each case, all processes of the attempt have ended afterwards. If the executor's process is
+killed, its workers exit.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ from ..writing import create_private_file, make_private_folder
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER_MODULE}:Worker"
-GRACE = 30.0  # seconds until a worker that was asked to exit is killed; longer than the worker's own grace period
-HANG_UP_TIMEOUT = 60.0  # seconds to wait for the exit code of a worker that has closed its connection
-WORKER_SPARES = 2  # workers forked in advance
-MAX_KERNEL_SPARES = 8  # kernels forked in advance: each takes some 15 MB
-LINGER = 10.0  # seconds until an idle worker is ended
+GRACE = 30.0  # seconds after which a worker is killed that was asked to exit; longer than the worker's own grace period
+HANG_UP_TIMEOUT = 60.0  # maximum wait in seconds for the exit code of a worker that has closed its connection
+WORKER_SPARES = 2  # number of workers that are forked in advance
+MAX_KERNEL_SPARES = 8  # maximum number of kernels that are forked in advance; each takes about 15 MB
+LINGER = 10.0  # seconds after which an idle worker is ended
 HEARTBEAT = 5.0  # seconds between two heartbeats of a worker
-MAX_MISSED = 60  # missed heartbeats in a row until a worker is killed: 300 s
+MAX_MISSED = 60  # number of missed heartbeats in a row after which a worker is killed: 300 s
 
 
 class _WorkerProcess(Protocol):
@@ -80,7 +81,7 @@ class _Submission:
     """An attempt that was submitted and has no result yet."""
 
     job: Job
-    started: float = 0.0  # seconds since the epoch
+    started: float = 0.0  # start of the attempt, in seconds since the epoch
     connection: socket.socket | None = None
     cancelled: bool = False
     kernel: int | None = None  # pid of the kernel
@@ -89,7 +90,7 @@ class _Submission:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
-        """Request that the worker, if there is one, terminates the attempt."""
+        """Ask the worker to terminate the attempt. An attempt without a worker does not start."""
         with self.lock:
             self.cancelled = True
             if self.connection is not None:
@@ -105,7 +106,9 @@ class _Submission:
                 framing.send(connection, {"terminate": CANCELLED})
 
     def finish(self, has_result: bool) -> None:
-        """Detach the worker; if it has sent a result, tell it that it may take the next job."""
+        """Detach the worker from the attempt; if the worker has sent a result, confirm it, so that the worker takes the
+        next job.
+        """
         with self.lock:
             if has_result and not self.cancelled and self.connection is not None:
                 with contextlib.suppress(OSError):
@@ -113,7 +116,7 @@ class _Submission:
             self.connection = None
 
     def failed(self, error: str) -> Result:
-        """Return the result of an attempt whose worker sent none."""
+        """Return a failed result for an attempt whose worker sent no result."""
         now = time.time()
         state = TaskState.FAILED
         return Result(key=self.job.key, state=state, started=self.started or now, ended=now, error=error)
@@ -244,7 +247,9 @@ class LocalExecutor:
         return result
 
     def _release(self, attempt: _Submission, worker: _WorkerHandle) -> None:
-        """Keep a worker that has shut its kernel down after the result; kill any other with all its processes."""
+        """Keep a worker for the next job if it has shut its kernel down after the result; else kill the worker with all
+        its processes.
+        """
         if not (attempt.cancelled or attempt.lost) and _is_free(worker.connection):
             with self._lock:
                 self._idle.append(worker)
@@ -263,19 +268,24 @@ class LocalExecutor:
             worker.dismiss()
 
     def _await_result(self, attempt: _Submission, connection: socket.socket) -> Result | None:
-        """Receive the worker's messages until its result; return None if the worker exits, hangs or times out."""
+        """Receive the worker's messages up to the result; return None if the worker exits, hangs or times out."""
         timeout = attempt.job.task.options.timeout
         deadline = float("inf") if timeout is None else time.monotonic() + timeout + GRACE
         is_terminating = False
-        missed = 0  # heartbeats in a row; counted by waits, not by a clock, as the machine may have been suspended
-        connection.settimeout(self._heartbeat * MAX_MISSED)  # for a worker that stops in the middle of a message
+        # Number of missed heartbeats in a row; waits are counted, not seconds, because the machine may have been
+        # suspended.
+        missed = 0
+        # Limits the wait for a worker that stops in the middle of a message.
+        connection.settimeout(self._heartbeat * MAX_MISSED)
         while missed < MAX_MISSED:
             if attempt.cancelled and not is_terminating:
                 is_terminating, deadline = True, min(deadline, time.monotonic() + GRACE)
             left = deadline - time.monotonic()
             if not framing.wait_readable(connection, within=max(0.0, min(self._heartbeat, left))):
                 if left <= self._heartbeat:
-                    attempt.lost = f"timed out after {timeout or GRACE:g} s, and its worker did not end by itself"
+                    attempt.lost = (
+                        f"timed out after {timeout or GRACE:g} s, and the attempt's worker did not end by itself"
+                    )
                     return None
                 missed += 1
                 continue
@@ -292,7 +302,7 @@ class LocalExecutor:
             elif "alive" not in frame.data:
                 result: Result = pickle.loads(frame.blob)
                 return result
-        attempt.lost = f"its worker sent no heartbeat for {self._heartbeat * MAX_MISSED:g} s and was killed"
+        attempt.lost = f"the attempt's worker sent no heartbeat for {self._heartbeat * MAX_MISSED:g} s and was killed"
         return None
 
     def _worker(self, job: Job) -> _WorkerHandle:
@@ -302,8 +312,8 @@ class LocalExecutor:
                 self._dismissal.cancel()
             while self._idle:
                 worker = self._idle.pop()
-                # An idle worker sends nothing, so a readable connection means that it has exited. Its server, and the
-                # other end of the connection, may show a death later than the system does.
+                # An idle worker sends nothing, so a readable connection means that the worker has exited. The process
+                # itself is checked too, because the connection and the fork server may report its death late.
                 closed = framing.wait_readable(worker.connection, within=0)
                 if not closed and worker.process.wait(0) is None and is_running(worker.process.pid):
                     return worker
@@ -368,10 +378,11 @@ def _describe_death(attempt: _Submission, code: int | None) -> str:
     if attempt.cancelled:
         return CANCELLED
     if code is None:
-        return attempt.lost or "its worker closed the connection without a result, and did not end by itself"
+        return attempt.lost or "the attempt's worker closed the connection without a result, and did not end by itself"
     if code < 0:
-        return f"its worker was killed by {signal.Signals(-code).name}, perhaps because memory ran out"
-    return f"its worker ended with exit code {code} and without a result"
+        killer = signal.Signals(-code).name
+        return f"the attempt's worker was killed by {killer}, perhaps because the system ran out of memory"
+    return f"the attempt's worker ended with exit code {code} and without a result"
 
 
 def _describe(error: OSError) -> str:

@@ -1,7 +1,7 @@
-"""The front end: messages for pages that show a pipeline, and the Jupyter widget that carries them.
+"""The front end: messages for pages that show a pipeline, and the Jupyter widget that sends and receives them.
 
-`messages` defines every message. `graph` lays out a notebook's graph, `status` computes task statuses,
-`task` the details of one task, `outputs` the outputs of its attempts, and `history` the earlier runs.
-`watcher` reports changes of runs, and `actions` starts and cancels runs. Only `widget` depends on Jupyter;
-a web server could send the same messages.
+`messages` defines every message. `graph` lays out a notebook's graph, `status` computes task statuses, `task` the
+details of one task, `outputs` the outputs of its attempts, and `history` the earlier runs. `watcher` reports changes of
+runs, and `actions` starts and cancels runs. Only `widget` depends on Jupyter, so a web server can send the same
+messages.
 """

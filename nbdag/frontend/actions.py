@@ -29,7 +29,7 @@ _CLEAR_OPTIONS: Mapping[Action, Mapping[str, bool]] = {
     "retry_failed": {"only_failed": True},
 }
 _NEED_FILE: frozenset[Action] = frozenset({*_RUN_OPTIONS, "deploy"})
-# Variables that Jupyter sets for this kernel only; the kernels of a run must not inherit them.
+# Environment variables that Jupyter sets for this kernel only; the kernels of a run must not inherit them.
 _KERNEL_VARIABLES = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
 
 
@@ -56,12 +56,12 @@ class Actions:
         self._send = notify
 
     def available(self) -> list[Action]:
-        """Return the available actions; to run or deploy, the notebook's file must be known."""
+        """Return the available actions. Running and deploying are available only if the notebook's file is known."""
         known = self._file() is not None
         return [each for each in get_args(Action) if known or each not in _NEED_FILE]
 
     def perform(self, request: ActionRequest) -> None:
-        """Perform the action, or start a process that does."""
+        """Perform the action, or start a process that performs it."""
         action, task, run = request["action"], request["task"], request["run"]
         if action in _RUN_OPTIONS:
             self._run(_RUN_OPTIONS[action], task)
@@ -71,7 +71,7 @@ class Actions:
             runs.cancel(run, self._dag(), home=self._home())
         elif action == "deploy":
             done = runs.deploy(self._notebook(), home=self._home())
-            self._notify("info", f"{done.id} is deployed; `nbdag scheduler` runs it on its schedule")
+            self._notify("info", f"{done.id} is deployed; `nbdag scheduler` executes its scheduled runs")
 
     def _run(self, option: str, task: str) -> None:
         before = self._run_ids()

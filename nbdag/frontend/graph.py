@@ -1,6 +1,6 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
-Each box is wide enough for its longest possible note, so that a change of state never changes the layout. A
+Each box is wide enough for the longest text of any state, so that a change of state never changes the layout. A
 long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as one box.
 """
 
@@ -20,14 +20,14 @@ from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
-DROPPED = ("NB310", "NB311")  # codes of problems of untagged cells
+DROPPED = ("NB310", "NB311")  # codes of the problems that `dropped_cells` reports about untagged cells
 MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
 _LABEL_GAP = 3.0  # points between a line and its label, because web fonts are wider than Graphviz assumes
-_WIDEST_DURATION = 3599.0  # seconds: 59 min 59 s is the widest text of a duration
+_WIDEST_DURATION = 3599.0  # duration in seconds whose text is the widest: 59 min 59 s
 
 
 def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, notebook: Path | None = None) -> Picture:
-    """Return the graph with its layout; `direction` is LR, TB, or auto for the one that fits a page."""
+    """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits a page."""
     found = chains(dag)
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
     labels: dict[str, str] = {}
@@ -57,7 +57,10 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
 
 
 def chains(dag: Dag) -> list[tuple[str, ...]]:
-    """Return the longest chains: each task has only the previous one upstream and the next one downstream."""
+    """Return the longest chains.
+
+    In a chain, each task is the only downstream task of the previous task, and needs no other task.
+    """
 
     def next_of(task: str) -> str | None:
         after = dag.downstream[task]
@@ -79,7 +82,7 @@ def chains(dag: Dag) -> list[tuple[str, ...]]:
 
 
 def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str, tuple[str, ...]], dict[str, str]]:
-    """Return the DAG with each chain as one task, the tasks of each box, and the labels of the chains."""
+    """Return a DAG in which each chain is one task, the tasks of each box, and the labels of the chains."""
     box_of = {task: task for task in dag.tasks}
     members: dict[str, tuple[str, ...]] = {}
     labels: dict[str, str] = {}
@@ -123,7 +126,7 @@ def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
         task.id: Mark(state="success", duration=_WIDEST_DURATION, tries=9 if task.options.retries else None)
         for task in dag.tasks.values()
     }
-    # A crowded graph has no room for labels on its lines; there, a tooltip shows the same text.
+    # A crowded graph has no room for labels on its lines, so only the tooltip of a line shows the label.
     labels = len(dag.edges) <= CROWDED
 
     def arranged(direction: Direction) -> Layout:
@@ -174,7 +177,7 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
 
 
 def reasons(edge: Edge) -> list[str]:
-    """Return one sentence for each reason for the edge."""
+    """Return the reasons for an edge, one sentence for each."""
     found = edge_tooltip(edge).splitlines()[1:]
     if edge.files:
         found.insert(0, f"nothing orders these tasks: add --after {edge.source} to %%task {edge.target}")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from ..core.model.job import Key
 from ..home import Home
-from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs
+from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs, rendered_in
 from . import outputs
 from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDuration, RunMessage, TimelineMessage
 from .status import attempt_state, run_statuses, run_summary
 
 LATEST = 20  # number of runs that the front end lists
-_MAX_DURATIONS = 12  # runs in a task's chart of durations
+_MAX_DURATIONS = 12  # maximum number of runs in a task's chart of durations
 _MAX_CELLS = 4000  # maximum number of cells (tasks × runs) of the grid
 
 
@@ -77,12 +77,13 @@ class History:
             "map_index": map_index,
             "try_number": try_number,
             "outputs": outputs.attempt_outputs(path),
+            "rendered": [[name, text] for name, text in rendered_in(path).items()],
             "log": outputs.log_tail(logs(found, task, try_number, map_index)),
             "path": str(path),
         }
 
     def durations(self, task: str) -> list[PastDuration]:
-        """Return the durations of a task in the latest runs that have it, oldest first."""
+        """Return the durations of a task in the latest runs that contain the task, oldest first."""
         found: list[PastDuration] = []
         for run in self.runs():
             status = run_statuses(run).get(task)

@@ -14,8 +14,8 @@ from ..core.model.states import RunState, TaskState
 
 Direction = Literal["LR", "TB"]
 DirectionChoice = Literal["auto", "LR", "TB"]
-# The state that the front end draws: a task's state, or one of two states that are not in the store. `stale`
-# belongs to the live session; `cancelled` marks an attempt that ended because its run was cancelled.
+# The state that the front end draws: a task's state, or one of two states that are not in the store. `stale`: in the
+# live session, the task must run again. `cancelled`: the attempt ended because its run was cancelled.
 DisplayState = TaskState | Literal["stale", "cancelled"]
 Action = Literal["all", "only", "upto", "from", "retry", "retry_only", "retry_failed", "cancel", "deploy", "load"]
 MimeType = Literal[
@@ -33,8 +33,8 @@ class TaskStatus(TypedDict):
     duration: NotRequired[float]
     tries: NotRequired[int]  # number of attempts so far, if more than one
     count: NotRequired[int]  # number of instances of a mapped task
-    ended: NotRequired[int]  # number of instances that have ended
-    failed: NotRequired[int]  # number of instances that have failed
+    ended: NotRequired[int]  # number of instances of a mapped task that have ended
+    failed: NotRequired[int]  # number of instances of a mapped task that have failed
     reason: NotRequired[str]  # one sentence: why the task failed, was skipped or is stale
 
 
@@ -46,7 +46,7 @@ class RunSummary(TypedDict):
     created: float
     started: float | None
     ended: float | None
-    partial: bool  # the run has only some of the tasks
+    partial: bool  # whether the run executes only some of the tasks
     error: str
 
 
@@ -68,24 +68,25 @@ class Node(TypedDict):
 class Line(TypedDict):
     """An edge of the graph, as it is drawn."""
 
-    source: str  # node ids of the two ends: source, target
+    source: str  # id of the node at which the edge begins
     target: str
     declared: bool
     names: list[str]  # the variables that the edge carries
-    files: list[str]  # files that both tasks use although nothing orders them: then this is no edge of the graph
-    path: str  # SVG path data
+    # Files that both tasks use in no defined order; then the line is drawn but is not an edge of the graph.
+    files: list[str]
+    path: str  # the line as SVG path data
     tip: str
     label: str
     x: float  # x coordinate of the label's centre
     y: float
-    why: list[str]  # one sentence for each reason
+    why: list[str]  # the reasons for the edge, one sentence for each
 
 
 class Picture(TypedDict):
     """The graph with its layout. It changes with the notebook's structure, never with a state."""
 
     dag: str
-    notebook: str  # path of the notebook's file; empty if unknown
+    notebook: str  # path of the notebook's file; "" if the kernel does not know the file
     direction: Direction
     collapsed: bool
     chains: int  # number of chains that can be drawn as one box
@@ -93,22 +94,23 @@ class Picture(TypedDict):
     height: float
     nodes: list[Node]
     lines: list[Line]
-    order: list[str]  # tasks in run order
+    order: list[str]  # ids of all tasks, in run order
     problems: list[str]
-    dropped: list[int]  # untagged cells whose effects on tasks a headless run drops
+    # Indexes of untagged cells that a headless run does not execute although tasks need their effects.
+    dropped: list[int]
 
 
 class InitialState(TypedDict):
     """The complete state, sent to a page that has just opened: the live session and the latest runs."""
 
-    number: int  # number of the latest change that is included
+    number: int  # number of the latest change that this state includes
     session: dict[str, TaskStatus]
-    runs: list[RunSummary]  # newest first
+    runs: list[RunSummary]  # the latest runs, newest first
     actions: list[Action]  # the actions that this kernel offers
 
 
 class Use(TypedDict):
-    """The reason for an edge: a name that one task writes and another reads."""
+    """A name that one task writes and another task reads, and so the reason for an edge."""
 
     name: str
     read_cell: int
@@ -137,7 +139,7 @@ class Value(TypedDict):
 
 
 class Attempt(TypedDict):
-    """One attempt at a task."""
+    """One attempt of a task."""
 
     map_index: int
     try_number: int
@@ -185,14 +187,14 @@ class GridRun(TypedDict):
 
 
 class HelloRequest(TypedDict):
-    """Request the initial state again if a change was missed."""
+    """Ask for the initial state again if the page has missed a change."""
 
     kind: Literal["hello"]
     number: int  # number of the latest change that the front end has received
 
 
 class SavedRequest(TypedDict):
-    """Report that the notebook was saved; the saved cells may differ from the executed ones."""
+    """Report that the notebook was saved. The saved cells may differ from the executed cells."""
 
     kind: Literal["saved"]
 
@@ -266,11 +268,11 @@ class ActionRequest(TypedDict):
 
 
 class ChangeMessage(TypedDict):
-    """Report the changed task statuses, and the run's summary if that has changed."""
+    """Report the changed task statuses of a run, and the run's summary if it has changed."""
 
     kind: Literal["change"]
     number: int
-    run: str  # an id, or "" for the live session
+    run: str  # id of the run, or "" for the live session
     tasks: dict[str, TaskStatus]
     summary: RunSummary | None
 
@@ -306,14 +308,14 @@ class TaskDetails(TypedDict):
     run: str
     doc: str
     cell: int
-    source: list[list[list[str]]]  # lines; each is a list of [colour, text] pairs
-    options: list[list[str]]  # [option, value] pairs
+    source: list[list[list[str]]]  # lines of the task's code; each line is a list of [colour, text] pairs
+    options: list[list[str]]  # the task's options as [option, value] pairs
     upstream: list[Neighbour]
     downstream: list[Neighbour]
     inputs: list[Value]
     outputs: list[Value]
     attempts: list[Attempt]
-    durations: list[PastDuration]  # oldest first
+    durations: list[PastDuration]  # durations of the task in the latest runs, oldest first
 
 
 class AttemptMessage(TypedDict):
@@ -325,6 +327,7 @@ class AttemptMessage(TypedDict):
     map_index: int
     try_number: int
     outputs: list[DisplayOutput]
+    rendered: list[list[str]]  # [name, text] pairs: the texts with rendered templates, such as the script
     log: str
     path: str  # path of the attempt's notebook
 
@@ -351,7 +354,7 @@ class GridMessage(TypedDict):
     """The task states of the latest runs."""
 
     kind: Literal["grid"]
-    runs: list[GridRun]  # oldest first
+    runs: list[GridRun]  # the latest runs, oldest first
 
 
 class NoticeMessage(TypedDict):

@@ -1,4 +1,4 @@
-"""The outputs of an attempt in a form that is safe to show on any page.
+"""Convert the outputs of an attempt into a form that is safe to show on any page.
 
 Each output is reduced to its richest form that cannot run code: an image, text, or HTML, which the front
 end shows in a frame without scripts. JavaScript, widgets and other active outputs are replaced by
@@ -17,9 +17,9 @@ from typing import Any
 from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
-MAX_LOG = 40_000  # characters to show, from the end of the log
+MAX_LOG = 40_000  # maximum number of characters to show from the end of a log
 _MAX_BYTES = 4  # maximum size of a character in UTF-8
-MAX_OUTPUT = 2_000_000  # characters of one output; longer ones are not shown
+MAX_OUTPUT = 2_000_000  # maximum number of characters of an output; longer outputs are not shown
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
@@ -39,14 +39,14 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # Of cells that are not shown, show only an error, which explains why the task failed.
+            # From the other cells, only errors are shown, because an error explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
 
 
 def display_outputs(output: Mapping[str, Any]) -> list[DisplayOutput]:
-    """Return the safe form of an nbformat output, or [] if there is none."""
+    """Return the safe form of an nbformat output, or [] if the output has no safe form."""
     kind = output.get("output_type")
     if kind == "stream":
         mime: MimeType = "text/x-stderr" if output.get("name") == "stderr" else "text/plain"
@@ -80,7 +80,7 @@ def log_tail(path: Path) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text without ANSI codes, and with only the last version of each overwritten line."""
+    """Return the text without ANSI codes. Of a line that was overwritten, only the last version is kept."""
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 

@@ -10,7 +10,7 @@ from ..graphs.marks import CANCELLED, STALE, Mark
 from ..runs import Run, TaskRun
 from .messages import DisplayState, RunSummary, TaskStatus
 
-_MAX_REASON = 300  # characters of a reason to show
+_MAX_REASON = 300  # maximum number of characters to show of a reason
 
 
 def _display_precedence() -> tuple[DisplayState, ...]:
@@ -20,7 +20,7 @@ def _display_precedence() -> tuple[DisplayState, ...]:
     return tuple(found)
 
 
-# A box for several tasks or instances shows the first of these states that any of them has.
+# A box for several tasks or instances shows one state: the first in this list that any task or instance has.
 DISPLAY_PRECEDENCE = _display_precedence()
 
 
@@ -30,7 +30,7 @@ def session_statuses(marks: Mapping[str, Mark]) -> dict[str, TaskStatus]:
 
 
 def run_statuses(run: Run) -> dict[str, TaskStatus]:
-    """Return the status of each task that is not `none`; all instances of a mapped task share one status."""
+    """Return the status of each task, except tasks in state `none`. All instances of a mapped task share one status."""
     instances: dict[str, list[TaskRun]] = {}
     for each in run.tasks:
         instances.setdefault(each.id, []).append(each)
@@ -52,7 +52,7 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
-    """Return the statuses that differ from those before; a task that has lost its status becomes `none`."""
+    """Return the statuses that differ from the statuses `before`; a task that has lost its status becomes `none`."""
     changed = {task: status for task, status in now.items() if before.get(task) != status}
     removed: dict[str, TaskStatus] = {task: {"state": TaskState.NONE} for task in before if task not in now}
     return changed | removed
@@ -62,7 +62,7 @@ def attempt_state(run: Run, state: TaskState, ended: float | None) -> DisplaySta
     """Return the state to draw for an attempt.
 
     Cancelling a run ends the run first, and its active attempts then fail. So an attempt that failed after the run's
-    end is drawn as cancelled, and an attempt that failed earlier as failed.
+    end is drawn as cancelled. An attempt that failed earlier is drawn as failed.
     """
     if state is not TaskState.FAILED or run.state is not RunState.CANCELLED:
         return state
@@ -102,7 +102,7 @@ def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
             status["failed"] = states[TaskState.FAILED]
     reason = next((each.error for each, own in zip(found, drawn, strict=True) if each.error and own == state), None)
     if reason is None and all(each.cached for each in found):
-        reason = f"cached: as in run {found[0].cached}"
+        reason = f"cached: result of run {found[0].cached}"
     if reason:
         status["reason"] = _shorten(reason)
     return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pygments.lexers.python import PythonLexer  # IPython depends on Pygments
+from pygments.lexers.python import PythonLexer  # Pygments is always installed, because IPython depends on it
 from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
 from ..core.model.dag import Dag, Edge, Task
@@ -16,8 +16,8 @@ from ..runs import Run
 from ..values import summarise, type_name
 from .messages import Neighbour, TaskDetails, Use, Value
 
-_SHOWN_ELEMENTS = 5  # number of elements to show of a mapped task's output
-# Token types of Pygments → colour names of the style sheet; a subtype comes before its parent type.
+_SHOWN_ELEMENTS = 5  # number of elements to show of the list that a mapped task stores
+# Token types of Pygments with colour names of the style sheet; a subtype comes before its parent type.
 _COLOURS = (
     (Keyword.Constant, "atom"),
     (Keyword, "keyword"),
@@ -34,7 +34,7 @@ _COLOURS = (
 
 
 def task_details(dag: Dag, name: str, *, run: str = "") -> TaskDetails:
-    """Return the details that the notebook determines; the caller adds values, attempts and durations."""
+    """Return the details of a task that follow from the notebook; the caller adds values, attempts and durations."""
     task = dag.tasks[name]
     cell = dag.cells[task.cell] if task.cell < len(dag.cells) else None
     return {
@@ -98,7 +98,7 @@ def _stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: b
 
 
 def highlight(source: str) -> list[list[list[str]]]:
-    """Return the source as lines of (colour, text) pairs; each line of a header or magic is one pair."""
+    """Return the source as lines of (colour, text) pairs. A line of a header or magic is a single pair."""
     lines: list[list[list[str]]] = [[]]
     header = 0
     texts = source.split("\n")
@@ -152,7 +152,9 @@ def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """Return the size of an array or a data frame, or None for other values, whose size is slow to compute."""
+    """Return the size in bytes of an array or a data frame, or None for any other value, because that is slow to
+    compute.
+    """
     try:
         usage = getattr(value, "memory_usage", None)
         if callable(usage):

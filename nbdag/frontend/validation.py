@@ -1,4 +1,4 @@
-"""Validate requests, because a page of another nbdag version, or another program, may send invalid ones."""
+"""Validate requests, because a page of another nbdag version, or another program, may send invalid requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InvalidRequestError(NbdagError):
 
 
 def parse_request(content: object) -> Request:
-    """Return the content as a request, or raise `InvalidRequestError`."""
+    """Return the content of a message as a request. Raise `InvalidRequestError` if it is not a valid request."""
     given = content if isinstance(content, dict) else {}
     kind = str(given.get("kind"))[:40]
     fields = _FIELDS_OF_KIND.get(kind)

@@ -1,4 +1,4 @@
-"""Report changes to all runs of a DAG, even if another process (a terminal, a scheduler) owns them.
+"""Report changes of all runs of a DAG, even of runs that another process (a terminal, a scheduler) owns.
 
 A thread polls a change counter of the database, which is cheap, and reads the runs only if the counter has
 changed. The thread then calls `report` with each changed run, in order.
@@ -36,7 +36,7 @@ class RunWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread, and wait until it has ended, unless the caller is that thread."""
+        """Stop the thread, and wait until it has ended. If the thread itself calls this, do not wait."""
         self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)

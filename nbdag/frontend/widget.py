@@ -1,4 +1,4 @@
-"""The live graph of a notebook: what a bare `%dag` displays where Jupyter widgets work.
+"""The live graph of a notebook, which a bare `%dag` displays if the front end supports Jupyter widgets.
 
 Each kernel has one widget, which can be displayed any number of times. It reports changes to the front end:
 cells executed in this kernel, and runs of the notebook in any process. It also performs the actions that
@@ -78,10 +78,11 @@ class LiveGraph:
     ) -> None:
         self.session = session
         self.namespace = namespace  # the notebook's global variables
-        self.answered = False  # whether any page has sent a request, and so shows the widget
+        self.answered = False  # whether any page has sent a request, which means that it shows the widget
         self._home = home
         self._display = display
-        self._lock = threading.RLock()  # the kernel's main thread and the watcher's thread both send changes
+        # A lock, because the kernel's main thread and the watcher's thread both send changes.
+        self._lock = threading.RLock()
         self._number = 0
         self._dag, marks = session.dag_and_marks()
         self._drawn = self._with_files(self._dag)
@@ -117,7 +118,7 @@ class LiveGraph:
         with self._lock:
             renamed = dag.id != self._dag.id
             self._dag = dag
-            if renamed:  # a DAG with another name has other runs
+            if renamed:  # watch other runs, because a DAG with another name has other runs
                 self._runs = self._latest_runs()
                 self._session = status.session_statuses(marks)
                 self._number += 1
@@ -196,11 +197,11 @@ class LiveGraph:
         self._send({"kind": "notice", "level": "info", "text": text})
 
     def _run_changed(self, run: runs.Run) -> None:
-        """Send the changes of a run; called from the watcher's thread."""
+        """Send the changes of a run. The watcher's thread calls this method."""
         with self._lock:
             summary, now = status.run_summary(run), status.run_statuses(run)
             if run.dag != self._dag.id:
-                return  # the watcher read this run before the DAG was renamed
+                return  # ignored: the watcher read this run before the DAG was renamed
             before = self._runs.get(run.id)
             self._runs[run.id] = (summary, now)
             if len(self._runs) > LATEST:
@@ -214,7 +215,7 @@ class LiveGraph:
                     self._draw()
 
     def _with_files(self, dag: Dag) -> Dag:
-        """Return the DAG with the files of earlier runs that nothing orders; a run learns of them when it ends."""
+        """Return the DAG with the file conflicts of earlier runs. They are read again after each run."""
         return runs.remember_files(dag, home=self._home())
 
     def _draw(self) -> None:
@@ -236,6 +237,6 @@ class LiveGraph:
         return History(self._home(), self._dag.id)
 
     def _shape_of(self, dag: Dag) -> object:
-        """Return a key of the layout: two graphs with equal keys have the same layout."""
+        """Return a key for the layout: graphs with equal keys have the same layout."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
         return dag.id, self.session.path, tasks, dag.edges, dag.file_edges, dag.problems

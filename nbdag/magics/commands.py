@@ -11,7 +11,10 @@ from ..errors import NbdagError
 
 
 def run_command(text: str) -> None:
-    """Run a command, which prints into the cell's output. If it fails, raise `UsageError` with one sentence."""
+    """Run a command, which prints into the cell's output.
+
+    If the command fails, raise `UsageError` with one sentence.
+    """
     import click
 
     from ..cli import main

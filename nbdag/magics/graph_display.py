@@ -21,11 +21,12 @@ from ..session import Session
 if TYPE_CHECKING:
     from ..frontend.widget import LiveGraph
 
-_MAX_UPDATED = 4  # how many pictures are updated; older pictures are not
+_MAX_UPDATED = 4  # maximum number of pictures that are updated; older pictures stay as they are
 _VIEW = "application/vnd.jupyter.widget-view+json"
 # If one of these environment variables is set, the front end can probably show widgets.
 _FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
-WIDGET_TIMEOUT = 5.0  # seconds within which such a front end must show the widget; then the picture is updated
+# Seconds in which a front end must show the widget; if it does not, the picture is updated instead.
+WIDGET_TIMEOUT = 5.0
 
 
 class GraphDisplay:
@@ -34,8 +35,9 @@ class GraphDisplay:
     def __init__(self, shell: Any, session: Session) -> None:
         self.shell = shell
         self.session = session
-        self.can_update = hasattr(shell, "kernel")  # False in a terminal, which cannot update outputs
-        self._sent: dict[str, dict[str, Any]] = {}  # display id → MIME bundle that was last sent
+        self.can_update = hasattr(shell, "kernel")  # whether outputs can be updated, which a terminal cannot do
+        # Key: display id of a picture; value: MIME bundle that was last sent.
+        self._sent: dict[str, dict[str, Any]] = {}
         self._living: LiveGraph | None = None
         self._warned = False  # whether the warning that the front end is not built has been printed
         self._drawn_at = 0.0  # monotonic time at which the widget was last sent to a page
@@ -62,7 +64,7 @@ class GraphDisplay:
         if self._living is not None:
             self._living.refresh()
             if self._living.answered or self._may_answer():
-                return  # if the output were sent again, the page would create a second widget
+                return  # the output is not sent again, because the page would create a second widget
         bundle = self._bundle()
         for name, sent in self._sent.items():
             if sent != bundle:
@@ -86,7 +88,8 @@ class GraphDisplay:
                 self._warned = True
                 print(unbuilt(), file=sys.stderr)
             return None
-        from ..frontend.widget import LiveGraph  # slow to import, and not needed before the first graph
+        # Imported here because it is slow to import and not needed before the first graph.
+        from ..frontend.widget import LiveGraph
 
         def display(value: object) -> Mapping[str, Any]:
             data, _ = self.shell.display_formatter.format(value)
@@ -98,7 +101,7 @@ class GraphDisplay:
         dag, marks = self.session.dag_and_marks()
         bundle: dict[str, Any] = dict(graphs.bundle(dag, marks))
         if self._living is not None:
-            # The widget is the first format, because some front ends show the first format that they know.
+            # The widget comes first, because some front ends show the first format that they support.
             view = {"version_major": 2, "version_minor": 0, "model_id": self._living.widget.model_id}
             bundle = {_VIEW: view, **bundle}
         return bundle

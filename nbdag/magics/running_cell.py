@@ -2,8 +2,8 @@
 
 A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
 is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
-each element, in order. Afterwards, each name that the body writes is a list of the values from all elements, as it is
-for later tasks of a headless run. Retries, timeouts, pools and schedules apply to headless runs only.
+each element, in order. Afterwards, each name that the body writes is a list with the values for all elements, as in
+later tasks of a headless run. Retries, timeouts, pools and schedules apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, elements, evaluate
 from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
+from .live_context import LiveTask
 
-_MISSING: Any = object()  # the value of a name that is not set
+_MISSING: Any = object()  # stands for the value of a name that is not set
 
 
 class RunningCell:
     """The cell that a kernel is running. The code that `transform` generates calls the methods of this class."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, task: LiveTask) -> None:
         self.shell = shell
         self.session = session
+        self.task = task
         self.defaults: Mapping[str, Any] = {}  # defaults for all tasks, from the latest %dag
         self.options = TaskOptions()  # options of the running cell's task
         self._source = ""  # text of the running cell
-        self._runs = True  # False once `--when` or `nbdag.Skip` has skipped the cell
-        self._skipped = ""  # why the cell was skipped
-        self._count: int | None = None  # number of instances of a mapped task
+        self._runs = True  # whether the body runs; False after `--when` or `nbdag.Skip` has skipped the cell
+        self._skipped = ""  # why the cell was skipped; "" if it was not
+        self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
 
     @property
@@ -62,6 +64,7 @@ class RunningCell:
 
     def end(self, error: BaseException | None) -> None:
         """Record the outcome of the cell in the session."""
+        self.task.end()
         if self._invalid_header:
             self.session.discard()
         elif error is not None:
@@ -76,6 +79,8 @@ class RunningCell:
     def set_header(self, header: Header) -> None:
         """Set the options of the running cell from its header."""
         self.options = self.options_of(header.options)
+        if header.kind == "task" and header.name is not None:
+            self.task.begin(header.name)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
         """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""
@@ -118,7 +123,9 @@ class RunningCell:
         return value[0] if value else None
 
     def finish_and_display(self, *value: Any) -> None:
-        """Call `finish` and display its value, because IPython displays no value inside a loop or a `try`."""
+        """Call `finish` and display the value that it returns, because IPython displays no value inside a loop or a
+        `try`.
+        """
         self.finish(*value)
         self._display(*value)
 
@@ -202,7 +209,7 @@ class RunningCell:
 
 
 def without_traceback(error: NbdagError) -> NbdagError:
-    """Make IPython show only the error's message, because the traceback would contain only nbdag's own code."""
+    """Make IPython show only the error's message. Its traceback is not useful: it contains only nbdag's own code."""
     message = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [message]  # type: ignore[attr-defined]  # IPython's protocol
     return error
@@ -225,5 +232,5 @@ def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
 def _copied(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # elements share an object that cannot be copied, such as a connection or a lock
+    except Exception:  # an object that cannot be copied, such as a connection or a lock, is shared by all elements
         return value

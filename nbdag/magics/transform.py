@@ -1,11 +1,10 @@
-"""The transformation of a tagged cell into ordinary code.
+"""Transform a tagged cell into ordinary code.
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
 of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as they
-do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. Only for `--when`,
-`--check`, `--map` and `nbdag.Skip`, the body is wrapped by changing the syntax tree, in which every node keeps its
-line. The body of a task with an operator becomes the code that the operator generates. This module executes no user
-code.
+do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. For `--when`,
+`--check`, `--map` and `nbdag.Skip`, the body is wrapped by changing the syntax tree; every node keeps its line. The
+body of a task with an operator becomes the code that the operator generates. This module executes no user code.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class HeaderTransformer:
     """An input transformer for IPython that turns the header into a line magic and preserves line numbers."""
 
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
-        self.options = options  # a header's options, with %dag's defaults
+        self.options = options  # returns a header's options, with %dag's defaults
 
     def __call__(self, lines: list[str]) -> list[str]:
         first = next((at for at, line in enumerate(lines) if line.strip()), None)
@@ -46,12 +45,12 @@ class HeaderTransformer:
         blank = ["\n"] * (end - first - 1)
         if kind == "dag" and text.startswith("%%"):
             if isinstance(to_python("".join(lines[end:])), SyntaxProblem):
-                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python reports the error and its line
+                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python reports the syntax error with its line
             *above, last = _with_magic_called(lines[end:]) or ["\n"]
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # IPython calls the magic, such as %%edges, which reports that it is no cell magic
+            return lines  # the magic, such as %%edges, is called and reports that it is no cell magic
         line_magic = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 
@@ -59,7 +58,7 @@ class HeaderTransformer:
         try:
             found = header.parse(text)
         except NbdagError:
-            return lines  # the magic reports the error when it runs, and the body does not run
+            return lines  # the magic reports the invalid header when it runs; the body does not run
         options = self.options(found.options)
         if found.kind == "task" and options.operator != "python":
             try:
@@ -76,7 +75,7 @@ def _user_names() -> set[str]:
 
 
 def _with_magic_called(lines: list[str]) -> list[str]:
-    """Return the code below a header; a cell magic in its first line, such as %%time, becomes a call."""
+    """Return the code below a header. If its first line is a cell magic, such as %%time, the magic becomes a call."""
     for first, line in enumerate(lines):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -92,7 +91,7 @@ class BodyTransformer(ast.NodeTransformer):
     """A syntax tree transformer for IPython that wraps a task's body for `--when`, `--check`, `--map` and `Skip`."""
 
     def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
-        self.options = options  # a header's options, with %dag's defaults
+        self.options = options  # returns a header's options, with %dag's defaults
 
     def visit_Module(self, tree: ast.Module) -> ast.Module:
         line = _task_line(tree)
@@ -101,7 +100,7 @@ class BodyTransformer(ast.NodeTransformer):
         try:
             found = header.parse(f"%task {line}")
         except NbdagError:
-            return tree  # the magic reports the error when it runs, and the body does not run
+            return tree  # the magic reports the invalid header when it runs; the body does not run
         options = self.options(found.options)
         skips = any(isinstance(node, ast.Name | ast.Attribute) and _name(node) == "Skip" for node in ast.walk(tree))
         if options.when or options.check or options.map or skips:
@@ -123,7 +122,7 @@ def _name(node: ast.Name | ast.Attribute) -> str:
 
 
 def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: bool = False) -> list[ast.stmt]:
-    """Wrap the statements of a body in code that applies the options; new nodes get `at`, the line of the header.
+    """Wrap the statements of a body in code that applies the options. New nodes get the line `at`, that of the header.
 
     With `skips`, the body may raise `nbdag.Skip`, which ends the body without an error.
     """
@@ -133,7 +132,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
     last = inner.pop() if inner and isinstance(inner[-1], ast.Expr) else None
     value: ast.expr | None = last.value if isinstance(last, ast.Expr) else None
     if options.check or options.map or skips:
-        # The call is a single expression, so that IPython displays the last value as it would without a header.
+        # The call is the last expression, so that IPython displays its value as it would without a header.
         finish = "finish_and_display" if options.map or skips else "finish"
         value = _call(finish, *([value] if value is not None else []))
     if options.when:
@@ -160,7 +159,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
 
 
 def _attribute(name: str) -> ast.expr:
-    """Return a syntax node, without a position, for an attribute of the running cell."""
+    """Return a syntax node for an attribute of the running cell. The node has no position yet."""
     node = ast.parse(f"{RUNNING_CELL}.{name}", mode="eval").body
     for each in ast.walk(node):
         for place in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
@@ -174,7 +173,7 @@ def _call(method: str, *arguments: ast.expr) -> ast.expr:
 
 
 def _set_line(node: ast.AST, at: ast.stmt) -> None:
-    """Give the position of `at` to all nodes without a position; nodes of the body have one."""
+    """Give the position of `at` to all nodes without a position, which are the nodes that are not from the body."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):

@@ -10,7 +10,7 @@ operator needs few lines. This one, `sql`, assigns the rows of a query to the na
             name = options.out[0] if options.out else "_"
             return f'{name} = connection.execute("""{body}""").fetchall()'
 
-An entry point in the package's metadata makes it available to every command:
+An entry point in the package's metadata makes the operator available to every command:
 
     [project.entry-points."nbdag.operators"]
     sql = "mypackage.operators:Sql"
@@ -22,7 +22,7 @@ itself may define it. Module `tasks` implements the creation of tasks, `value_wr
 Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
 user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the
 names that it reads (`connection` above). The source imports what it needs from the operator's package, because it runs
-in another process. For a body that cannot be translated, the operator raises `OperatorError` with the line. An operator
+in another process. If a body cannot be translated, the operator raises `OperatorError` with the line. An operator
 is called whenever a notebook is read, so it must access neither files nor the network.
 '''
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Bash", "Operator", "OperatorError", "Python", "Sensor", "UnknownOperatorError", "chain"]
 
 GROUP = "nbdag.operators"
-# These operators are known without a search through all installed packages, which is slower than reading a notebook.
+# These operators are listed here, because a search through all installed packages is slower than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "python": "nbdag.operators.python:Python",
@@ -60,7 +60,7 @@ BUILT_IN = {
 }
 
 
-# Name that a %%dag cell can use without an import → module and attribute.
+# Names that a %%dag cell can use without an import; value: module and attribute.
 OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
@@ -77,7 +77,7 @@ class OperatorError(NbdagError):
     """An operator cannot translate a cell."""
 
     message: str
-    hint: str = ""  # the next step
+    hint: str = ""  # what the user can do
     line: int = 1  # line of the body, from 1
     template = "{message}{advice}"
 
@@ -87,7 +87,7 @@ class OperatorError(NbdagError):
         return f"; {self.hint}" if self.hint else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback ends at the user's cell, without nbdag's own frames.
+        # IPython calls this method. It omits nbdag's own frames, so that the traceback ends at the user's cell.
         from IPython.core.getipython import get_ipython
 
         frame = last = self.__traceback__
@@ -110,7 +110,7 @@ class UnknownOperatorError(OperatorError):
 
     @classmethod
     def of(cls, name: str) -> UnknownOperatorError:
-        """Return the error for an unknown name; the hint contains the most similar known name."""
+        """Return the error for an unknown operator, with the most similar known name as a hint."""
         known = names()
         similar = nearest(name, known)
         expected = f"expected one of {', '.join(known)}, or install the package that provides it"
@@ -121,7 +121,7 @@ class UnknownOperatorError(OperatorError):
 Registered = TypeVar("Registered", bound="type[OperatorProtocol] | OperatorProtocol")
 _registered: dict[str, OperatorProtocol] = {}
 _known: ContextVar[Collection[str] | None] = ContextVar("known", default=None)
-BodyWarning = tuple[int, str, str]  # line of the body (from 1), message, hint
+BodyWarning = tuple[int, str, str]  # (line of the body from 1, message, hint)
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
@@ -135,7 +135,7 @@ def register(name: str) -> Callable[[Registered], Registered]:
 
 
 def is_sensor(name: str) -> bool:
-    """Return whether an operator is a sensor, under whatever name it is registered."""
+    """Return whether the operator that is registered under this name is a sensor."""
     from .sensor import Sensor
 
     try:
@@ -150,7 +150,9 @@ def names() -> tuple[str, ...]:
 
 
 def name_of(operator: type) -> str | None:
-    """Return the name of an operator class in every process, or None if only this notebook or program defines it."""
+    """Return the name under which every process finds this operator class, or None if only this notebook or program
+    defines it.
+    """
     where = f"{operator.__module__}:{operator.__qualname__}"
     known = {value: name for name, value in BUILT_IN.items()}
     if where in known:
@@ -162,7 +164,10 @@ def name_of(operator: type) -> str | None:
 
 
 def offered(mentioned: Callable[[str], bool]) -> dict[str, Any]:
-    """Return the objects that a %%dag cell can use without an import, by name, if `mentioned(name)` is true."""
+    """Return the objects that a %%dag cell can use without an import, by name.
+
+    Only names for which `mentioned(name)` is true are included.
+    """
     places = {**{point.attr: point.value for point in _installed().values() if point.attr.isidentifier()}, **OFFERED}
     found = {}
     for name, place in places.items():
@@ -217,14 +222,17 @@ def pull_source(pull: Pull) -> str:
 
 
 def body_warnings(body: str, options: TaskOptions, known: Collection[str]) -> Iterable[BodyWarning]:
-    """Return the operator's warnings about a body; none if the operator has no method `body_warnings`."""
+    """Return the operator's warnings about a body, or no warnings if the operator has no method `body_warnings`."""
     with _known_names_set(known):
         method = getattr(find(options.operator), "body_warnings", None)
         return () if method is None else tuple(method(body))
 
 
 def known_names() -> Collection[str] | None:
-    """Return the names that the notebook's cells set, for an operator's methods; None if they are not known."""
+    """Return the names that the notebook's cells set, or None if they are not known.
+
+    Methods of operators may call this.
+    """
     return _known.get()
 
 
@@ -239,7 +247,8 @@ def _known_names_set(known: Collection[str] | None) -> Iterator[None]:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # slow to import, and Python cells do not need it
+    # Imported here because it is slow to import and Python cells do not need it.
+    from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 

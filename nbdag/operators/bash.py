@@ -35,9 +35,10 @@ from ..errors import NbdagError, Skip, error
 from . import BodyWarning, OperatorError, known_names, script
 from .tasks import Operator
 
-SKIP = 99  # the exit status that skips the task
+SKIP = 99  # exit status of a script that skips the task
 _RUN = '__import__("nbdag.operators.bash", fromlist=["run"]).run('
-# Quotes around a value in the script → function that escapes the value so that the shell does not interpret it.
+# Key: quotes around a value in the script; value: function that escapes the value so that the shell does not interpret
+# it.
 _QUOTED: dict[str, Callable[[str], str]] = {
     script.CODE: shlex.quote,
     script.PAREN: shlex.quote,
@@ -53,7 +54,7 @@ class ScriptError(NbdagError):
     """A script failed."""
 
     status: int  # the script's exit status; a negative number is the signal that killed it
-    last: str  # last line of the script's standard error
+    last: str  # the last line that the script wrote to standard error
     template = "the script {outcome}{detail}"
 
     @property
@@ -69,12 +70,15 @@ class ScriptError(NbdagError):
         return f": {self.last}" if self.last else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
 class Bash(Operator):
-    """Translates a script into a call of `run`. Its arguments are pieces of the script, on the same lines as before."""
+    """Translates a script into a call of `run`.
+
+    The arguments of the call are the pieces of the script, each on its original line.
+    """
 
     def __init__(self, task_id: str | None = None, body: str = "", *, bash_command: str = "", **options: Any) -> None:
         super().__init__(task_id, body or bash_command, **options)
@@ -101,7 +105,10 @@ class Bash(Operator):
 
 
 def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
-    """Return the arguments of `run` as Python source, on the script's lines; see `parse_script` for `known`."""
+    """Return the arguments of `run` as Python source; each piece keeps its line of the script.
+
+    For `known`, see `parse_script`.
+    """
     made = []
     for piece in script.parse_script(text, known)[0]:
         made.append(_literal(piece.text) if piece.within is None else f'({piece.within!r}, f"""{{{piece.text}}}""")')
@@ -116,7 +123,7 @@ def _literal(text: str) -> str:
 def run(*pieces: str | tuple[str, str]) -> str:
     """Run a script, forward its output at once, and return its standard output as `$(…)` does.
 
-    A piece is a text of the script, or a pair of the quotes around a value (or `$name`) and the value. Raise
+    A piece is a text of the script, or a pair: the quotes around a value (or `$name`), and the value. Raise
     `ScriptError` if the script fails, `Skip` if it exits with status 99.
     """
     text, variables = assemble(pieces)
@@ -179,7 +186,7 @@ def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, st
 
 
 def _forward_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    """Forward output until both streams are closed; return standard output, and the end of standard error."""
+    """Forward the output until both streams are closed. Return standard output, and the end of standard error."""
     assert process.stdout is not None and process.stderr is not None
     printed: list[str] = []
     errors = ""

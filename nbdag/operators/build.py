@@ -36,7 +36,7 @@ _DAG_OPTIONS = {option.field: option for option in OPTIONS["dag"] if not option.
 class BuildWarning:
     """A warning about one line of the %%dag cell."""
 
-    line: int  # from 1
+    line: int  # line of the %%dag cell, from 1
     message: str
     hint: str
 
@@ -48,14 +48,15 @@ class Build:
         self.namespace = namespace
         self.writer = ValueWriter(code, namespace)
         self.tasks: dict[str, Operator] = {}
-        self.lines: dict[str, int] = {}  # task → line of the %%dag cell that created it
-        self.edges: dict[tuple[str, str], int] = {}  # upstream task, downstream task → line of the %%dag cell
-        self.parameters: dict[str, str] = {}  # parameter → assignment, such as `x: int = 3`
+        self.lines: dict[str, int] = {}  # key: task; value: line of the %%dag cell that created the task
+        # Key: (upstream task, downstream task); value: line of the %%dag cell.
+        self.edges: dict[tuple[str, str], int] = {}
+        self.parameters: dict[str, str] = {}  # key: parameter; value: assignment, such as `x: int = 3`
         self.warnings: list[BuildWarning] = []
-        self.state: dict[str, Any] = {}  # what a library of operators keeps while the cell runs
-        self.header: Header | None = None  # the options of the pipeline, if the code declares them
+        self.state: dict[str, Any] = {}  # storage for a library of operators while the cell runs
+        self.header: Header | None = None  # the options of the pipeline; None if the code does not declare any
         self._header_line = 1
-        self._writers: dict[str, str] = {}  # name of a result → task that sets it
+        self._writers: dict[str, str] = {}  # key: name of a result; value: task that sets the name
 
     def add(self, task: Operator) -> None:
         """Add a task. Raise `OperatorError` if another task has the same id or the same name of a result."""
@@ -93,17 +94,17 @@ class Build:
             raise OperatorError(f"the id {name!r} of the DAG {message}", hint=hint) from None
 
     def warn(self, message: str, hint: str) -> None:
-        """Report something at the line that is executing, without an error."""
+        """Add a warning for the line that is executing."""
         self.warnings.append(BuildWarning(self.line, message, hint))
 
     @contextmanager
     def at(self, id: str) -> Iterator[None]:
-        """Give errors of an operator's own code the line that created the task."""
+        """Convert an error of an operator's own code into an `OperatorError` at the line that created the task."""
         try:
             yield
         except OperatorError as error:
             raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-        except Exception as error:  # the operator's own code may raise anything
+        except Exception as error:  # any exception, because the operator's code is not nbdag's
             message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
             raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
 
@@ -125,7 +126,8 @@ class Build:
         for id in self._order():
             with self.at(id):
                 cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
-        # The headers of tasks in the file cannot be changed, so edges to such tasks become a cell with %edges.
+        # Edges to tasks that the user wrote become a cell with %edges, because the headers of these tasks cannot be
+        # changed.
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
@@ -147,16 +149,17 @@ class Build:
         return _line(_frames(sys._getframe()), self.namespace) or 1
 
     def line_of(self, error: BaseException) -> int | None:
-        """Return the line of the %%dag cell that raised the error, or None if no line of the cell did."""
+        """Return the line of the %%dag cell that raised the error, or None if the error is not from the cell."""
         return _line(_raised(error.__traceback__), self.namespace)
 
     def _order(self) -> Iterable[str]:
         edges = [Edge(source=a, target=b) for a, b in self.edges if a in self.tasks and b in self.tasks]
         order = run_order(list(self.tasks), edges)
-        return order if len(order) == len(self.tasks) else self.tasks  # the analysis reports the cycle
+        # If the tasks form a cycle, keep their order: the analysis reports the cycle.
+        return order if len(order) == len(self.tasks) else self.tasks
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` that are given as keywords: field → value. `also` are other valid keywords."""
+        """Return the options of `%%task` that are given as keywords, by field. `also` are other valid keywords."""
         read: dict[str, Any] = {}
         for name, value in given.items():
             option = _OPTIONS.get(name)
@@ -166,7 +169,7 @@ class Build:
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
             if value is None and not option.kind.none:
-                continue  # None means that the keyword is not given
+                continue  # the value None means that the option is not given
             try:
                 read[name] = self._read(option, value)
             except ValueError as error:
@@ -241,8 +244,8 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
 def _kind(task: Operator) -> tuple[str, str]:
     """Return the operator and the body of the cell for a task.
 
-    If every process can find the task's class, the cell names it. Otherwise the body is translated here, because the
-    class may exist only in this notebook.
+    If every process can find the task's class, the cell names the class as its operator. Otherwise the body is
+    translated here, because the class may exist only in this notebook.
     """
     if task.kind is not None:
         return task.kind, task.body
@@ -258,7 +261,10 @@ def _kind(task: Operator) -> tuple[str, str]:
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:
-    """Return the line of the innermost frame of the %%dag cell; `places` are frames with lines, outermost first."""
+    """Return the line of the innermost frame that is in the %%dag cell.
+
+    `places` are frames with their lines, outermost first.
+    """
     file, line = None, None
     for frame, at in places:
         if file is None and frame.f_globals is namespace:

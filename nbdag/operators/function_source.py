@@ -1,6 +1,6 @@
-"""The source of functions that a %%dag cell defines, at its top level or inside other functions.
+"""Find the source of functions that a %%dag cell defines, at the top level of the cell or inside other functions.
 
-A function is found by its name and the line of its first decorator, and copied as a definition of the top level.
+A function is found by its name and the line of its first decorator, and copied as a top-level definition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class FunctionSource:
     """The definition of one function in a cell."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
-    omitted: int = 0  # number of decorators, from the top, that a copy omits
+    omitted: int = 0  # number of decorators, counted from the top, that the copy omits
 
     @property
     def name(self) -> str:
@@ -39,11 +39,11 @@ class FunctionSource:
         return frozenset(global_reads(ast.Module([self._copy()], [])))
 
     def without(self, decorators: int) -> FunctionSource:
-        """Return the definition with its first decorators omitted."""
+        """Return this definition without its first decorators."""
         return replace(self, omitted=decorators)
 
     def text(self, lines: Sequence[str]) -> str:
-        """Return the copied definition; `lines` are those of the cell."""
+        """Return the source of the copy. `lines` are the lines of the cell."""
         return source_text(self._copy(), lines)
 
     def _copy(self) -> ast.FunctionDef | ast.AsyncFunctionDef:
@@ -52,7 +52,7 @@ class FunctionSource:
 
 
 def find_function(tree: ast.Module, function: FunctionType) -> FunctionSource | None:
-    """Return the definition of a function in a cell's syntax tree, or None if it is not there."""
+    """Return the definition of a function in a cell's syntax tree, or None if the cell does not define it."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if not isinstance(code, CodeType):
         return None
@@ -82,11 +82,11 @@ def first_line(statement: ast.stmt) -> int:
 
 
 def source_text(statement: ast.stmt, lines: Sequence[str]) -> str:
-    """Return a statement as source without indentation, as it is written if possible."""
+    """Return the source of a statement without indentation, if possible as the user wrote it."""
     first, last = first_line(statement), statement.end_lineno or statement.lineno
     copied, indent = list(lines[first - 1 : last]), statement.col_offset
     if indent:
-        # The lines of a text of several lines must not be moved.
+        # Lines inside a multi-line string must not be unindented.
         texts = (each for each in ast.walk(statement) if isinstance(each, ast.Constant | ast.JoinedStr))
         moved = any((each.end_lineno or 0) > each.lineno for each in texts)
         if moved or any(line.strip() and line[:indent].strip() for line in copied):

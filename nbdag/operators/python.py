@@ -32,7 +32,7 @@ _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 
 
 class Python(Operator):
-    """Returns the body unchanged; for a function, writes a body that calls it."""
+    """Returns a text unchanged as the body. For a function, writes a body that calls the function."""
 
     def __init__(
         self,
@@ -85,9 +85,11 @@ class Python(Operator):
 def context_arguments(
     function: Callable[..., Any], args: Iterable[Any], keywords: Mapping[str, Any]
 ) -> tuple[list[str], bool]:
-    """Return the names of Airflow's context that a function asks for and is not given, and whether it takes all.
+    """Return the names of Airflow's context that a call must add, and whether it must add all: the function has
+    parameters of these names that the user does not pass.
 
-    A function takes all if it has an argument such as `**context` and is defined in the notebook, or names it so.
+    All names are added if the function has a parameter `**context`, or any `**` parameter and is defined in the
+    notebook.
     """
     try:
         parameters = inspect.signature(function).parameters
@@ -95,7 +97,8 @@ def context_arguments(
         return [], False
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     given = {*keywords, *_positional(function, args)}
-    # An optional argument of a library, such as `params` of `requests.get`, means something else.
+    # Optional parameters of a library's function are not filled: `params` of `requests.get` has another meaning than in
+    # Airflow.
     own = getattr(function, "__module__", None) == "__main__"
     asked = [
         name
@@ -112,12 +115,12 @@ def _positional(function: Callable[..., Any], args: Iterable[Any]) -> list[str]:
 
 
 def _context_source(name: str) -> str:
-    # The dates of the context have more methods than those of `dag_run`, as in Airflow.
+    # The dates come from the context and not from `dag_run`, because they have Airflow's additional methods.
     return f"dag_run.context[{name!r}]" if name in _DATES else f"dag_run.{name}" if name != "dag_run" else name
 
 
 def _argument(value: Any) -> str:
-    """Return source for an argument; templates in it are rendered when the task runs."""
+    """Return the source of an argument. Templates in the argument are rendered when the task runs."""
     source: str = current_build().writer.expression(value)
     texts = [each for each in _texts(value) if is_template(each)]
     if not texts:
@@ -134,7 +137,7 @@ def _argument(value: Any) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in a value, also inside of collections."""
+    """Yield all texts in a value, also in nested collections."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -180,7 +183,7 @@ def _result(task_id: Any, out: Any) -> tuple[str, ...]:
 
 
 def _tasks(values: Any) -> Iterator[Operator]:
-    """Yield the tasks whose outputs are among these values or inside collections among them."""
+    """Yield the tasks whose outputs are among these values, also in nested collections."""
     if isinstance(values, Operator):
         yield values
     elif isinstance(values, TaskOutput):

@@ -34,7 +34,7 @@ _ASSIGNED = re.compile(
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _BUILTINS = frozenset(dir(builtins))
-_ALWAYS = frozenset({"dag_run"})  # names that every kernel sets
+_ALWAYS = frozenset({"dag_run"})  # names that exist in every kernel
 
 CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 
@@ -43,8 +43,9 @@ CODE, PAREN, SINGLE, DOUBLE, HERE, RAW_HERE = "", "(", "'", '"', "<<", "<<'"
 class ScriptPiece:
     """A piece of a script: shell text, or an expression whose value is inserted."""
 
-    text: str  # shell text, or a Python expression with its format
-    within: str | None = None  # for an expression: the quotes around it, such as DOUBLE, or $name; None for shell text
+    text: str  # shell text, or a Python expression with an optional format such as `day:%Y`
+    # For an expression, the quotes around it, such as DOUBLE, or `$name`; None for shell text.
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,9 @@ class _Parser:
         self._own = {
             name for match in _ASSIGNED.finditer(script) for words in match.groups("") for name in words.split()
         }
-        self._text = ""  # shell text after the last piece
-        self._within = [CODE]  # the open quotes, innermost last
-        self._here: re.Match[str] | None = None  # a <<HERE whose text begins on the next line
+        self._text = ""  # shell text since the last piece
+        self._within = [CODE]  # the quotes that are open, the innermost last
+        self._here: re.Match[str] | None = None  # a here-document (<<HERE) whose text begins on the next line
         self._here_ends = -1
 
     def read(self) -> None:
@@ -92,7 +93,10 @@ class _Parser:
         self.pieces.append(ScriptPiece(self._text + self.script[at:]))
 
     def _take(self, match: re.Match[str]) -> bool:
-        """Consume a token and return True; if it is plain text here, consume one character and return False."""
+        """Consume a token and return True.
+
+        If the token has no meaning inside the open quotes, consume one character and return False.
+        """
         kind = match.lastgroup or ""
         text, within = match[kind], self._within[-1]
         code = within in (CODE, PAREN)
@@ -145,12 +149,14 @@ class _Parser:
         return False
 
     def _is_variable(self, name: str) -> bool:
-        # If the names of the notebook are not known, the name may be an environment variable.
+        # If the notebook's names are not known, the name may be that of an environment variable.
         return name in (self._known or ()) and name not in self._own and name not in _SHELL_VARIABLES
 
 
 def names_in(field: str) -> set[str] | None:
-    """Return the names that an expression reads, or None if it is not a replacement field, such as `{a,b}`."""
+    """Return the names that an expression in braces reads, or None if the braces are not a replacement field, as in
+    `{a,b}`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -5,8 +5,9 @@
     Path("inbox/done").exists()
 
 In a headless run, the cell is polled: while its last expression is false, it runs again every `--poke`, until
-`--timeout`. In the notebook the cell runs once and displays the value. Other tasks can read the variables of the cell
-as those of any task. The source is the unchanged body; the task's kernel checks the value of its last expression.
+`--timeout`. In the notebook the cell runs once and displays the value. Other tasks can read the variables of the cell,
+as those of any task. The operator returns the body unchanged; the task's kernel checks the value of the last
+expression.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from .tasks import Operator
 
 
 class Sensor(Operator):
-    """Checks that the body ends with an expression, and returns it unchanged."""
+    """Checks that the body ends with an expression, and returns the body unchanged."""
 
     def source(self, body: str, options: TaskOptions) -> str:
         python = to_python(body)
         if isinstance(python, SyntaxProblem):
-            return body  # the analysis reports the syntax error
+            return body  # not reported here: the analysis reports the syntax error
         last = max((n for n, line in enumerate(body.split("\n"), 1) if line.strip()), default=1)
         if not python.tree.body or not isinstance(python.tree.body[-1], ast.Expr):
             message = "a sensor must end with an expression"

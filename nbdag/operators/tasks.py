@@ -5,7 +5,8 @@
 
 The arguments of an operator are a task's id, its body, and options of `%%task` as keywords. `>>` and `<<` declare
 dependencies between tasks or lists of tasks. Tasks can be created only in a `%%dag` cell, and creating a task does not
-run it: `build` translates tasks into cells. This module imports little, since kernels may import operators' modules.
+run it: `build` translates tasks into cells. This module imports little, because kernels import the modules of
+operators.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ class Builder(Protocol):
     writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
     tasks: dict[str, Operator]
     header: Header | None  # the options of the pipeline, if the code declares them
-    edges: dict[tuple[str, str], int]  # upstream task, downstream task → line of the %%dag cell
-    parameters: dict[str, str]  # parameter of the pipeline → assignment, such as `x: int = 3`
-    state: dict[str, Any]  # what a library of operators keeps while the cell runs
+    edges: dict[tuple[str, str], int]  # key: (upstream task, downstream task); value: line of the %%dag cell
+    parameters: dict[str, str]  # key: parameter of the pipeline; value: assignment, such as `x: int = 3`
+    state: dict[str, Any]  # storage for a library of operators while the cell runs
 
     def add(self, task: Operator) -> None:
         """Add a task."""
@@ -41,17 +42,17 @@ class Builder(Protocol):
         """Set the name and the options of the pipeline, and the defaults of its tasks."""
 
     def warn(self, message: str, hint: str) -> None:
-        """Report something at the line that is executing, without an error."""
+        """Add a warning for the line that is executing."""
 
     def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` that are given as keywords: field → value."""
+        """Return the options of `%%task` that are given as keywords, by field."""
 
 
 _building: Builder | None = None
 
 
 class Node:
-    """A task that `>>` and `<<` can connect with others."""
+    """A task that `>>` and `<<` can connect with other tasks."""
 
     id: str | None
 
@@ -68,11 +69,11 @@ class Node:
         return _connected([self], others, self)
 
     def first_ids(self) -> list[str]:
-        """Return the ids of the tasks to which an edge to this node leads."""
+        """Return the ids of the tasks that become downstream if a task is connected before this node."""
         return [] if self.id is None else [self.id]
 
     def last_ids(self) -> list[str]:
-        """Return the ids of the tasks from which an edge of this node starts."""
+        """Return the ids of the tasks that become upstream if a task is connected after this node."""
         return self.first_ids()
 
     def follow(self, before: list[str]) -> None:
@@ -116,12 +117,14 @@ class Operator(Node):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
-    kind: str | None = None  # the operator that the cell names; None: the one of the class
-    result_names: tuple[str, ...] = ()  # variables that hold the task's results, if the subclass chooses the names
+    kind: str | None = None  # name of the operator for the built cell; None means the name of the class
+    # Variables in which the task stores its results, if the subclass chooses their names.
+    result_names: tuple[str, ...] = ()
 
     def __init__(self, task_id: str | None = None, body: str = "", **options: Any) -> None:
-        self.id = None  # None if the operator only translates a body, as for `%%task NAME --operator KIND`
-        self.options: dict[str, Any] = {}  # field of TaskOptions → value
+        # Id of the task; None if the operator only translates a body, as for `%%task NAME --operator KIND`.
+        self.id = None
+        self.options: dict[str, Any] = {}  # key: field of TaskOptions; value: value of the option
         self.body = ""
         if task_id is None and _building is None and not (body or options):
             return
@@ -141,11 +144,14 @@ class Operator(Node):
         return body
 
     def complete(self, build: Builder) -> None:
-        """Finish the task once the whole %%dag cell has run, when all tasks and edges are known."""
+        """Finish the task after the whole %%dag cell has run, when all tasks and edges are known."""
 
     @property
     def output(self) -> TaskOutput:
-        """Return the task's only result, to pass to another task. Raise `OperatorError` if it has none or several."""
+        """Return the task's result, to pass it to another task.
+
+        Raise `OperatorError` if the task has no or several results.
+        """
         names = self.outputs
         if len(names) != 1:
             problem = f"has several results ({', '.join(names)})" if names else "declares no result"
@@ -169,14 +175,14 @@ def current_build() -> Builder:
 
 
 def set_build(build: Builder | None) -> Builder | None:
-    """Set the build that collects new tasks; return the previous one."""
+    """Set the build that collects new tasks; return the build that was set before."""
     global _building
     before, _building = _building, build
     return before
 
 
 def chain(*links: Any) -> None:
-    """Make each link depend on the previous one; two adjacent lists of equal length are linked in pairs."""
+    """Make each task or list depend on the previous one. Two adjacent lists of equal length are connected in pairs."""
     for left, right in pairwise(links):
         if isinstance(left, list | tuple) and isinstance(right, list | tuple):
             if len(left) != len(right):
@@ -206,7 +212,7 @@ def _nodes(given: Any) -> list[Node]:
 
 
 def _connected(before: Any, after: Any, result: Any) -> Any:
-    """Connect two tasks or lists of tasks; return `result`, to which the next `>>` of the line applies."""
+    """Connect two tasks or lists of tasks. Return `result`, the left side of the next `>>` in the line."""
     sources, targets = _nodes(before), _nodes(after)
     ids = [id for node in sources for id in node.last_ids()]
     for node in targets:

@@ -1,11 +1,11 @@
 """Write values of a %%dag cell as source into the cells that it builds.
 
-A task runs in a kernel of its own, without the variables of the %%dag cell. So a value that is passed to a task is
-written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets
-also exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
+A task runs in a separate kernel, without the variables of the %%dag cell. So a value that is passed to a task is
+written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets also
+exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
 dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
-that binds the name. There is no such single statement if the cell binds the name in a loop or more than once, or
-changes its value; then an error with advice is raised. The statements below a `with` count as those of the cell.
+that binds the name. If the cell binds the name in a loop or more than once, or changes its value, no single statement
+can be copied: an error with advice is raised. Statements inside a `with` block count as statements of the cell.
 
 `definition` copies a function wherever the cell defines it, also inside another function, and without the decorators
 that made a task of it.
@@ -47,7 +47,9 @@ _COPYABLE = (
     ast.Try,
 )
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
-_Position = tuple[int, int, str]  # line and column of a statement, and the name of a literal, or "" for the statement
+# (line, column, name): position of a statement; name of the literal that is written for it, or "" for the statement
+# itself.
+_Position = tuple[int, int, str]
 
 
 class ValueWriter:
@@ -59,12 +61,14 @@ class ValueWriter:
         self._statements: list[ast.stmt] = list(_without_blocks(self._tree.body))
         self._lines = code.split("\n")
         self._namespace = namespace
-        self._before = dict(namespace)  # the namespace before the %%dag cell ran
-        self._bound: dict[str, list[int]] = {}  # name → numbers of the statements that bind it
+        self._before = dict(namespace)  # the namespace as it was before the %%dag cell ran
+        self._bound: dict[str, list[int]] = {}  # key: name; value: numbers of the statements that bind the name
         self._reads: list[set[str]] = []  # for each statement, the names that it reads
-        self._wanted: dict[str, str] = {}  # name → the function that needs it
-        self._imports: dict[str, str] = {}  # name → statement that imports it, for a library of operators
-        self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}  # name → a copied function
+        self._wanted: dict[str, str] = {}  # key: name; value: the function that needs the name
+        # Key: name; value: the copied function of that name.
+        self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}
+        # Key: name; value: the statement that imports the name, for a library of operators.
+        self._imports: dict[str, str] = {}
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
             self._reads.append(global_reads(alone))
@@ -97,16 +101,18 @@ class ValueWriter:
             return f"{{{', '.join(f'{self.expression(a)}: {self.expression(b)}' for a, b in value.items())}}}"
         if isinstance(value, date | time | timedelta | tzinfo | PurePath):
             return _imported(value)
-        scalar = getattr(value, "item", None)  # numbers of numpy have this method
+        scalar = getattr(value, "item", None)  # convert a number of numpy, which has this method
         if callable(scalar) and getattr(value, "ndim", None) == 0:
             return self.expression(scalar())
         return self.name(value)
 
     def name(self, value: Any) -> str:
-        """Return an expression (often only a name) for a function, class or other object in a task's kernel."""
+        """Return an expression, often only a name, that evaluates to this function, class or other object in a task's
+        kernel.
+        """
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
-        # Names that the %%dag cell binds are tried last, since they may be loop variables.
+        # Names that the %%dag cell binds are tried last, because they may be loop variables.
         for name in sorted(names, key=lambda name: name != label and name in self._bound):
             if name in self._namespace and self._namespace[name] is value and not name.startswith("_"):
                 if name in self._bound:
@@ -132,10 +138,10 @@ class ValueWriter:
         return find_function(self._tree, function)
 
     def definition(self, function: FunctionType, decorators: int = 0) -> str:
-        """Return the name by which a task calls a function that the %%dag cell defines, in whatever scope.
+        """Return the name by which a task calls a function that the %%dag cell defines in any scope.
 
-        The first `decorators` decorators of the function are omitted. A function of another cell or of a module is
-        written as by `name`.
+        The first `decorators` decorators of the function are omitted. For a function of another cell or of a module,
+        return the result of `name`.
         """
         if function.__name__ == "<lambda>":
             return self._inline(function)
@@ -174,10 +180,11 @@ class ValueWriter:
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
+        # Key: position of a statement or literal; value: its source.
         texts: dict[_Position, str] = {(0, 0, name): text for name, text in sorted(self._imports.items())}
         ahead = [(name, by) for name, by in self._wanted.items() if name not in self._definitions]
         copied: set[str] = set()
-        while len(copied) < len(self._definitions):  # a function may need another one
+        while len(copied) < len(self._definitions):  # repeat, because a copied function may need another function
             for name, (source, function) in list(self._definitions.items()):
                 if name not in copied:
                     copied.add(name)
@@ -207,13 +214,13 @@ class ValueWriter:
             try:
                 value = cell.cell_contents
             except ValueError:
-                continue  # never set, so the function fails as it would there
+                continue  # the variable is never set: the copy fails as the original function would
             if isinstance(value, FunctionType) and self.definition(value) == name:
                 continue
             try:
                 written = _import_of(value, name) or f"{name} = {self.expression(value)}"
             except OperatorError as error:
-                message = f"{source.name} reads {name} of the function around it: {error.message}"
+                message = f"{source.name} reads {name} of the enclosing function: {error.message}"
                 raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line) from None
             others = [text for (*_, other), text in texts.items() if other == name]
             if name in self._bound or name in self._before or any(text != written for text in others):
@@ -226,7 +233,9 @@ class ValueWriter:
                 yield name, source.name
 
     def _written(self, name: str, number: int) -> str | None:
-        """Return an assignment of the name's value as a literal, or None if the value has no literal."""
+        """Return an assignment that sets the name to its value as a literal, or None if the value cannot be written as
+        a literal.
+        """
         if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
             return None
         try:
@@ -258,14 +267,14 @@ class ValueWriter:
             )
             raise OperatorError(message, hint=hint, line=statement.lineno)
         if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
-            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, with which %%dag creates tasks"
+            message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, which creates tasks"
             hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
             raise OperatorError(message, hint=hint, line=statement.lineno)
         return found[0]
 
     def _text(self, statement: ast.stmt) -> str:
         last = statement.end_lineno or statement.lineno
-        # If another statement shares one of the lines, they cannot be copied, so the syntax tree is unparsed.
+        # Lines that contain another statement too cannot be copied, so the syntax tree is unparsed instead.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first_line(statement)
             for other in self._statements
@@ -283,7 +292,7 @@ class ValueWriter:
 
 
 def _without_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield statements; a `with` is its first line, followed by the statements below it."""
+    """Yield statements. Instead of a `with` statement, yield its first line, then the statements of its block."""
     for each in statements:
         if isinstance(each, ast.With):
             head = ast.copy_location(ast.With(each.items, [ast.copy_location(ast.Pass(), each)]), each)
@@ -295,7 +304,7 @@ def _without_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _import_of(value: Any, name: str) -> str:
-    """Return the import of a module under a name, or "" for any other value."""
+    """Return the statement that imports a module under this name, or "" if the value is not a module."""
     return f"import {value.__name__} as {name}" if isinstance(value, ModuleType) else ""
 
 
@@ -311,7 +320,7 @@ def _unwritable(value: Any) -> OperatorError:
 
 
 def _imported(value: Any) -> str:
-    """Return an expression like `datetime.date(2026, 1, 31)` that also imports the module."""
+    """Return an expression like `datetime.date(2026, 1, 31)` in which the module is imported, too."""
     module = type(value).__module__.partition(".")[0]
     text = repr(value)
     text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
@@ -319,7 +328,7 @@ def _imported(value: Any) -> str:
     try:
         if eval(text) == value:
             return text
-    except Exception:  # the repr of the value is not an expression
+    except Exception:  # any exception means that the repr of the value is not an expression
         pass
     raise _unwritable(value)
 

@@ -1,7 +1,8 @@
 """The identity of a process, and whether that process is still alive.
 
-A pid can be reused, after a reboot or in another container. So a process is identified by its host (machine, boot
-and container), its pid, and its start time in the system's units, which do not depend on the wall clock.
+A pid can be reused, after a reboot or in another container. So a process is identified by three values: its host
+(machine, boot and container), its pid, and its start time. The start time is in the system's units, which do not depend
+on the wall clock.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK_VARIABLE = "NBDAG_ATTEMPT"  # environment variable: the mark (unique id) of an attempt, for all its processes
+# Environment variable that contains the mark (unique id) of an attempt, set for all processes of the attempt.
+MARK_VARIABLE = "NBDAG_ATTEMPT"
 WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable with the worker's pid, set in a kernel that the worker started
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The identity of one process, different from that of every other process."""
+    """The identity of one process; no two processes have the same identity."""
 
-    host: str  # machine, boot and container
+    host: str  # identifies the machine, its boot and the container
     pid: int
-    start_time: str  # in the system's units, such as clock ticks since boot
+    start_time: str  # start time of the process in the system's units, such as clock ticks since boot
 
 
 def this_process() -> Process:
@@ -48,7 +50,7 @@ def _host() -> str:
             path = Path(place)
             parts.append(str(path.readlink()) if path.is_symlink() else path.read_text(encoding="ascii").strip())
         except OSError:
-            continue  # not Linux: only the host name is used
+            continue  # these files exist only on Linux; elsewhere only the host name is used
     return "/".join(parts)
 
 

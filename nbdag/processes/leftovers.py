@@ -1,10 +1,10 @@
 """Kill the processes that remain of an attempt whose executor was killed.
 
 Before the next attempt of a task starts, the executor kills the remaining processes and waits until they have ended, so
-that no task runs twice at once. They are found by the attempt's mark, which is computed from the attempt's key, so that
-neither a living worker nor a file is needed. A worker has no mark; so while an attempt runs, the pids of its worker and
-kernel are also recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on
-another host exits when its connection to the executor closes.
+that no task runs twice at once. The kernel and its processes are found by the attempt's mark, which can be computed
+from the attempt's key. A worker has no mark. So while an attempt runs, the pids of its worker and kernel are also
+recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on another host exits
+when its connection to the executor closes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
 from .process_tree import end_marked, kill_tree
 
-_TIMEOUT = 5.0  # seconds: a killed process that still exists then is stuck in a system call and runs no more code
+# Maximum wait in seconds: a killed process that still exists then is stuck in a system call and runs no more code.
+_TIMEOUT = 5.0
 
 
 def record_processes(notebook: Path, pids: Iterable[int]) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 from .identity import MARK_VARIABLE
 
-# This limit affects only processes with a real-time scheduling policy. It is in microseconds, so these values are
-# thousands of years.
+# The limit that stores the mark affects only processes with a real-time scheduling policy. It is in microseconds, so a
+# mark means a limit of thousands of years.
 MARK_LIMIT = "RLIMIT_RTTIME"
 _LINE = b"Max realtime timeout"  # the line of this limit in /proc/PID/limits
 _BASE = 1 << 61
@@ -34,7 +34,10 @@ def new_attempt_mark() -> str:
 
 
 def adopt_mark(mark: str) -> None:
-    """Mark this process and all processes that it starts from now on; become the parent of orphaned descendants."""
+    """Mark this process and all processes that it starts from now on.
+
+    Orphaned descendants become children of this process.
+    """
     if _IS_LINUX:
         _set_limit(_number(mark))
         with contextlib.suppress(OSError, AttributeError):
@@ -48,7 +51,7 @@ def drop_mark() -> None:
 
 
 def has_children() -> bool:
-    """Return whether a process below this one may still exist, after `adopt_mark`."""
+    """Return whether a descendant of this process may still exist; call `adopt_mark` before."""
     if not _IS_LINUX:
         return True
     try:
@@ -68,7 +71,7 @@ def is_marked(pid: int, mark: str) -> bool:
 
 def marked_pids(mark: str) -> Iterator[int]:
     """Yield the pids of the processes with this mark; Linux only."""
-    for name in os.listdir("/proc"):  # noqa: PTH208  # much faster than psutil or pathlib
+    for name in os.listdir("/proc"):  # noqa: PTH208  # `listdir` is much faster than psutil or pathlib
         if name.isdigit() and is_marked(int(name), mark):
             yield int(name)
 
@@ -96,7 +99,8 @@ def _read(path: str) -> bytes:
 def _set_limit(soft: int | None) -> None:
     import resource
 
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # an administrator may have set a lower hard limit
+    # Errors are ignored, because an administrator may have set a lower hard limit.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         limit = getattr(resource, MARK_LIMIT)
         hard = resource.getrlimit(limit)[1]
         resource.setrlimit(limit, (hard if soft is None else soft, hard))

@@ -1,9 +1,10 @@
 """A watchdog that ends a kernel when its worker has ended.
 
-Jupyter's own watchdog ends only the kernel, but the processes that user code started must end too. So a thread polls
-the worker. Once the worker has exited, the thread kills all descendants of the kernel, all processes with the attempt's
-mark, and finally the kernel's process group. Jupyter's watchdog is switched off: it would end the
-kernel and this thread within a second, which is too soon on a busy machine to find every process.
+Jupyter's own watchdog ends only the kernel, but processes that user code started must end too. So a thread of the
+kernel checks repeatedly whether the worker is alive. Once the worker has exited, the thread kills all descendants of
+the kernel, all processes with the attempt's mark, and finally the kernel's process group. Jupyter's watchdog is
+switched off, because it would end the kernel and this thread within a second. On a busy machine, that is too soon to
+find every process.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def start_parent_watchdog() -> None:
 
 
 class _OsWithConstantParent:
-    """A stand-in for `os` in ipykernel's parent poller: its `getppid` always returns the worker's pid."""
+    """A replacement for `os` in ipykernel's parent poller.
+
+    Its `getppid` always returns the worker's pid, so the poller never ends the kernel.
+    """
 
     def __init__(self, parent: int) -> None:
         self._parent = parent
@@ -44,7 +48,7 @@ class _OsWithConstantParent:
 
 
 def _watch(worker: int) -> None:
-    if os.getppid() != worker:  # its parent is the fork server
+    if os.getppid() != worker:  # the parent of this kernel is the fork server, so the kernel was forked
         return
     while os.getppid() == worker:
         time.sleep(_INTERVAL)

@@ -1,7 +1,8 @@
 """Kill a kernel and every process that it started.
 
-A started process may have left the kernel's process group and session, or have become a daemon. So three sets are
-killed: the process group, all descendants of the kernel, and every process with the attempt's mark (see `marks`).
+A started process may have left the kernel's process group and session, or have become a daemon. So three sets of
+processes are killed: the kernel's process group, all descendants of the kernel, and every process with the attempt's
+mark (see `marks`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import psutil
 from .identity import MARK_VARIABLE
 from .marks import is_marked, marked_pids
 
-_ROUNDS = 5  # searches for marked processes, as one may start another just before it is killed
+_ROUNDS = 5  # how often marked processes are searched, because a process may start another one just before it is killed
 _IS_LINUX = sys.platform == "linux"
 
 
 def kill_tree(pid: int | None, mark: str) -> None:
     """Kill a kernel and every process that it started.
 
-    The kernel is killed last, so that its watchdog kills the other processes if the calling process is killed halfway.
-    Marked processes are killed once more at the end, as the kernel may have started some in the meantime.
+    The kernel is killed last: if the calling process is killed before it is finished, the kernel's watchdog kills the
+    other processes. Marked processes are killed once more at the end, because the kernel may have started new ones.
     """
     if pid:
         family = _family(pid)
@@ -52,7 +53,7 @@ def is_running(pid: int) -> bool:
 
 def kill_marked(mark: str, but: int | None = None) -> None:
     """Kill every process with this mark, except the calling process and the pid `but`."""
-    if not mark:  # of an attempt that was never assigned to a worker
+    if not mark:  # no mark: the attempt was never assigned to a worker
         return
     for _ in range(_ROUNDS):
         found = [process for process in _marked(mark) if process.pid != but]
@@ -90,7 +91,8 @@ def _marked(mark: str) -> list[psutil.Process]:
         if pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)  # remembers the start time, so that a reused pid is not killed
+            # `Process` records the start time, so that another process with a reused pid is not killed.
+            process = psutil.Process(pid)
             is_ours = is_marked(pid, mark) if _IS_LINUX else process.environ().get(MARK_VARIABLE) == mark
             if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -6,8 +6,8 @@ one function of this module and shows the result. Nothing outside this package i
     create, execute    run  plan_run  trigger  resume  backfill  schedule
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
-                       remember_files
-    change             clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
+                       remember_files  list_assets  asset_events  waits_for  lineage
+    change             emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
@@ -15,7 +15,7 @@ Inside, imports point one way: `queries` (read only) < `creation` (check and pla
 write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the store and
 executed by the same scheduler, whichever function is used.
 
-Each name is imported when it is first used, so a command loads only the modules that it needs.
+Each function or class is imported when it is first used, so a command loads only the modules that it needs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
     from ..store.rows import AttemptRow, SchedulerRow
+    from .actions.assets import AssetExtraError, AssetNameError, emit_asset
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
@@ -54,6 +55,16 @@ if TYPE_CHECKING:
     )
     from .execution.daemon import Line, SchedulerRunningError, schedule
     from .execution.foreground import JobsError, PreviousRunError, run
+    from .queries.assets import (
+        Asset,
+        AssetVersion,
+        Lineage,
+        UnknownAssetError,
+        asset_events,
+        lineage,
+        list_assets,
+        waits_for,
+    )
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
@@ -82,6 +93,8 @@ if TYPE_CHECKING:
         list_runs,
         logs,
         owner,
+        rendered,
+        rendered_in,
         watch_runs,
     )
     from .queries.values import load
@@ -93,6 +106,10 @@ __all__ = [
     "REPROCESS",
     "AmbiguousInstanceError",
     "AmbiguousRunError",
+    "Asset",
+    "AssetExtraError",
+    "AssetNameError",
+    "AssetVersion",
     "AttemptRow",
     "Backfill",
     "BackfillError",
@@ -112,6 +129,7 @@ __all__ = [
     "KernelMissingError",
     "KnownConnection",
     "Line",
+    "Lineage",
     "NoLogError",
     "NoStoredValueError",
     "NotDeployedError",
@@ -139,6 +157,7 @@ __all__ = [
     "TaskRun",
     "TestedConnection",
     "Tick",
+    "UnknownAssetError",
     "UnknownInstanceError",
     "UnknownParameterError",
     "UnknownPoolError",
@@ -147,6 +166,7 @@ __all__ = [
     "UnknownTaskError",
     "ValueNotStoredError",
     "Why",
+    "asset_events",
     "backfill",
     "cancel",
     "check_db",
@@ -157,11 +177,14 @@ __all__ = [
     "deploy",
     "doctor",
     "edited_since",
+    "emit_asset",
     "find_dag",
     "find_run",
     "follow",
     "gc",
     "health",
+    "lineage",
+    "list_assets",
     "list_attempts",
     "list_connections",
     "list_dags",
@@ -180,6 +203,8 @@ __all__ = [
     "read",
     "remember_files",
     "remove",
+    "rendered",
+    "rendered_in",
     "resume",
     "run",
     "schedule",
@@ -188,6 +213,7 @@ __all__ = [
     "test_connections",
     "trigger",
     "unpause",
+    "waits_for",
     "watch_runs",
     "why",
     "why_not_started",
@@ -203,13 +229,14 @@ _MODULES = {
     ),
     ".queries.runs": (
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
-        "list_attempts list_runs logs owner watch_runs"
+        "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
     ".queries.pinned": "PinnedNotebookMissingError",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",
+    ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
     ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
@@ -224,6 +251,7 @@ _MODULES = {
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
+    ".actions.assets": "AssetExtraError AssetNameError emit_asset",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
@@ -236,7 +264,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` mypy would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

@@ -1,9 +1,9 @@
 """The loop that executes runs. `nbdag run` uses it for its one run, `nbdag scheduler` for all runs that are due.
 
-In one step of a run, the loop records results, calls `core.planning.plan` to learn which tasks change state, assigns
-slots by priority and pool, saves the step, and only then submits attempts to an executor. So every attempt is recorded
-before it starts. The current time is an argument of `tick`. Between two ticks the loop waits until an attempt ends,
-another process changes the store, or the next tick is due.
+In one step of a run, the loop records results and calls `core.planning.plan`, which returns the tasks that change
+state. Then the loop assigns slots by priority and pool, saves the step, and only then submits attempts to an executor.
+So every attempt is recorded before it starts. The current time is an argument of `tick`. Between two ticks the loop
+waits until an attempt ends, another process changes the store, or the next tick is due.
 """
 
 from .due_runs import DueRun, DueRuns, instances_of, new_run, next_date, scheduled_name, timetable_of

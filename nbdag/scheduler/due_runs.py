@@ -1,14 +1,14 @@
-"""Finds the runs that a scheduler must own: runs that a schedule makes due, and runs that wait to start.
+"""Find the runs that a scheduler must execute next: runs that a schedule or new data makes due, and queued runs.
 
-One transaction records the run of a tick and the schedule's next date, and the run's id contains the tick, so two
-schedulers never create the run twice. A catch-up creates at most as many runs as may run at once, so a year of missed
-ticks does not fill the queue.
+Two schedulers never create the same run twice: one transaction records the run of a tick and the schedule's next date,
+and the run's id contains the tick. After missed ticks, at most as many runs are created as may run at once, so a year
+of missed ticks does not fill the queue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -17,20 +17,24 @@ from zoneinfo import ZoneInfo
 
 from ..core.model.dag import Dag
 from ..core.model.states import RunState
+from ..core.model.text import join_names
 from ..core.planning.pools import runs_to_start
+from ..core.schedule.assets import label
 from ..core.schedule.timetable import Timetable
 from ..errors import NbdagError
-from ..store.rows import DagRow, NewInstance, NewRun, RunRow
+from ..store.rows import AssetEvent, DagRow, NewInstance, NewRun, RunRow
+from .file_assets import WatchedFiles
 from .run_step import new_instance, run_view, utc_datetime
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_BACKFILL_LIMIT = 10  # how many runs of a backfill may run at once
-DEFAULT_RUN_LIMIT = 16  # how many runs may run at once of a DAG that is no longer deployed
+DEFAULT_BACKFILL_LIMIT = 10  # default limit on running runs of one backfill
+DEFAULT_RUN_LIMIT = 16  # limit on running runs of a DAG that is no longer deployed
 RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is read again
 
-Report = Callable[[str, str, str], None]  # arguments: message, id of the DAG, id of the run
+# A function that logs a message; arguments: message, id of the DAG, id of the run.
+Report = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class DueRun:
     """A run that a scheduler must own now."""
 
     row: RunRow
-    most: int | None  # how many runs of the same DAG and kind may run at once; None: the run is already running
+    most: int | None  # limit on running runs of this DAG and kind; None if the run is already running
 
 
 class DueRuns:
@@ -56,12 +60,18 @@ class DueRuns:
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
-        self._retries: dict[tuple[str, str], datetime] = {}  # (DAG, digest) of a failed creation → time of the next try
+        self._files = WatchedFiles()
+        # Key: (DAG, digest) of a run that could not be created; value: time of the next try.
+        self._retries: dict[tuple[str, str], datetime] = {}
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to take over now, and the latest time of the next poll; None: no poll is needed."""
+        """Return the runs to own now, and the latest time of the next poll, or None if no further poll is needed."""
         self._create_due(now)
-        return self._due_or_running(scheduler, owned), self._wake(now)
+        watched = self._create_for_assets(now)
+        wake = self._wake(now)
+        if watched:
+            wake = min(wake or watched, watched)
+        return self._due_or_running(scheduler, owned), wake
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [at for at in self._retries.values() if at > now]
@@ -82,8 +92,39 @@ class DueRuns:
                 self._retries[key] = now + timedelta(seconds=RETRY_INTERVAL)
                 self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
+    def _create_for_assets(self, now: datetime) -> datetime | None:
+        """Create the runs that new events of assets make due; return when to look at watched files next."""
+        needed = self._store.assets.needed()
+        if not needed:
+            return None
+        watched = self._files.poll(self._store, needed, now)
+        for dag, events in self._store.assets.unused().items():
+            row = self._store.deployments.get(dag)
+            if row is None or self._retries.get((dag, row.digest), now) > now:
+                continue
+            condition = timetable_of(row).condition
+            if condition is None or not condition.met({each.asset for each in events}):
+                continue
+            try:
+                self._create_for(row, events, now)
+                self._retries.pop((dag, row.digest), None)
+            except NbdagError as error:
+                self._retries[dag, row.digest] = now + timedelta(seconds=RETRY_INTERVAL)
+                self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", dag, "")
+        return watched
+
+    def _create_for(self, row: DagRow, events: Sequence[AssetEvent], now: datetime) -> None:
+        """Create a run that consumes these events. Its data interval spans them; its date is that of the last one."""
+        first, last = (utc_datetime(each.at) for each in (events[0], events[-1]))
+        new = new_run(row, name=scheduled_name(now, "asset"), kind="asset", at=now, date=last, start=first)
+        new = replace(new, events=tuple(each.to_dict() for each in events))
+        run = self._store.assets.create_run(new, instances_of(self._read(row)), events)
+        if run is not None:
+            names = join_names(list(dict.fromkeys(label(each.asset) for each in events)))
+            self._report(f"is due, since there is new data: {names}", row.id, run.name)
+
     def _create(self, row: DagRow, now: datetime) -> None:
-        """Create the due runs of a DAG, at most as many as may run at once; later calls create the others."""
+        """Create the due runs of a DAG, but at most as many as may run at once; later calls create the others."""
         timetable, deployed = timetable_of(row), utc_datetime(row.deployed)
         last = None if row.last_date is None else utc_datetime(row.last_date)
         first = timetable.next_run(last, now, deployed)
@@ -182,7 +223,7 @@ def scheduled_name(tick: datetime, kind: str = "scheduled") -> str:
 
 
 def instances_of(dag: Dag) -> Sequence[NewInstance]:
-    """Return the task instances of a run of all tasks; none if %%dag builds the tasks when the run starts."""
+    """Return the task instances of a complete run, or no instances if %%dag builds the tasks when the run starts."""
     if dag.unbuilt:
         return []
     return [new_instance(dag, task) for task in dag.tasks]

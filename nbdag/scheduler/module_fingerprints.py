@@ -1,9 +1,9 @@
 """Fingerprints of the modules that a task imports: a fingerprint is a text that changes when the module's code changes.
 
-The fingerprint of a module in site-packages consists of its path and the time of its installation. The fingerprint of
-any other module, which is the user's own, covers the content of its files; modules that these files import get
-fingerprints too. Modules of the standard library get none, since they belong to the interpreter. Modules are searched
-on the module path of this process, even if a task's kernel uses another environment. No module is imported.
+The fingerprint of a module in site-packages consists of its path and the time of its installation. Any other module is
+the user's own: its fingerprint covers the content of the module's files, and modules that these files import get
+fingerprints too. Modules of the standard library have no fingerprint, since they belong to the interpreter. Modules are
+searched on the module path of this process, even if a task's kernel uses another environment. No module is imported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from ..core.cells.imports import top_level_modules
 from ..kernels.forkserver.preload import is_installed_in
 from ..kernels.forkserver.server_spec import site_dirs
 
-_MISSING = "is not there"  # this text is part of cache keys, so changing it would invalidate them
+# Fingerprint of a missing module; it is part of cache keys, so a changed text would invalidate them.
+_MISSING = "is not there"
 
 
 def fingerprints(names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Return the fingerprints, by name, of these modules and of all that they import, for tasks run in `folder`."""
+    """Return the fingerprints of these modules and of all modules that they import, by name.
+
+    The tasks run in `folder`.
+    """
     found: dict[str, str] = {}
     pending = list(names)
     while pending:
@@ -35,7 +39,8 @@ def fingerprints(names: Iterable[str], folder: Path) -> dict[str, str]:
             continue
         spec = _spec(name, folder)
         if spec is None:
-            found[name] = _MISSING  # modules that import it may behave differently once it is installed
+            # Recorded, because modules that import the missing module may behave differently once it is installed.
+            found[name] = _MISSING
         elif is_installed_in(spec, site_dirs()):
             found[name] = _installed(spec)
         else:
@@ -78,7 +83,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)
 def _source(path: Path, changed: int, size: int) -> tuple[str, frozenset[str]]:
-    """Return a file's digest and the modules that it imports. `changed` and `size` only serve as keys of the cache."""
+    """Return a file's digest and the modules that it imports.
+
+    `changed` and `size` are only keys of the function's cache.
+    """
     try:
         content = path.read_bytes()
     except OSError:

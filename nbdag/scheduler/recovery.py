@@ -1,11 +1,11 @@
-"""Recovery of runs whose process is dead.
+"""Recover runs whose process is dead.
 
-`nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command detects an
-unfinished run with a dead owner, and fails the run: every attempt gets an outcome, and slots of pools are released. The
-owner on another host counts as dead if its heartbeat has timed out.
+`nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command finds the
+unfinished run with a dead owner and fails it: every attempt gets an outcome, and slots of pools are released. An owner
+on another host counts as dead if its heartbeat has timed out.
 
-Runs that a scheduler executes have no owner, so the next scheduler continues them: running attempts get an outcome, the
-attempts' remaining processes are terminated, and only then are the tasks reset.
+Runs that a scheduler executes have no owner, so the next scheduler continues them. It first records an outcome for each
+running attempt, then terminates the attempts' remaining processes, and then resets the tasks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on
 def fail_dead_runs(store: Store, now: float, home: Home | None = None) -> list[RunRow]:
     """Fail every unfinished run whose process is dead; return these runs in their new state.
 
-    With the `home`, kill the processes that these runs have left behind.
+    If `home` is given, also kill the remaining processes of these runs.
     """
     return [
         store.run(row.id)
@@ -40,7 +40,7 @@ def fail_dead_runs(store: Store, now: float, home: Home | None = None) -> list[R
 
 
 def is_dead(scheduler: SchedulerRow, now: float) -> bool:
-    """Return whether a process has ended or, for a process on another host, whether its heartbeat has timed out."""
+    """Return whether a process has ended. A process on another host counts as ended if its heartbeat has timed out."""
     alive = is_alive(Process(scheduler.host, scheduler.pid, scheduler.birth))
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
@@ -52,13 +52,15 @@ def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: floa
             if attempt.state is TaskState.RUNNING:
                 key = _key(row, replace(instances[attempt.instance], tries=attempt.try_number))
                 terminate_leftovers(home.attempt(key), home.mark(key))
-    return fail_run(store, row, f"its process has ended (`nbdag run`, process {scheduler.pid})", now)
+    return fail_run(
+        store, row, f"the process that executed the run has ended (`nbdag run`, process {scheduler.pid})", now
+    )
 
 
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
-    """Fail a run that cannot continue; return False if another process has changed the run meanwhile.
+    """Fail a run that cannot continue. Return False if another process has changed the run since it was read.
 
-    If the run was to be cancelled, it becomes cancelled instead.
+    If a user has asked to cancel the run, it becomes cancelled instead.
     """
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
@@ -79,10 +81,13 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
 
 
 def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str, now: float, why: str) -> list[str]:
-    """Fail every running attempt of a dead scheduler and reset the attempts' tasks; return the names of the tasks."""
+    """Fail every running attempt of a dead scheduler, and reset the tasks of these attempts.
+
+    Return the names of the tasks.
+    """
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
-        while True:  # if another process saves first, start over
+        while True:  # repeat if another process saves first
             row = store.run(number)
             found = _reset(store, home, executor, row, scheduler, now, why)
             if found is not None:
@@ -106,7 +111,7 @@ def _reset(
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED
-            # The task itself did not fail, so this try does not use up a retry.
+            # The task itself did not fail, so this attempt does not count as a retry.
             tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset + 1
             moved.append(
                 replace(instance, state=move(instance.state, state), wake=None, tries_before_reset=tries_before_reset)

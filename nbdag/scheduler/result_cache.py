@@ -1,8 +1,8 @@
-"""Outcomes of earlier attempts, which tasks with `--cache` reuse.
+"""Find outcomes of earlier attempts that tasks with `--cache` reuse.
 
 A task with `--cache` takes the outcome of an earlier attempt with an equal key (`core.planning.cache_key`) if the
-earlier values are still stored. Nevertheless, a new attempt is recorded for the task, with the earlier values and a
-copy of the earlier notebook and log, so that the run is complete and the earlier run may be deleted.
+values of the earlier attempt are still stored. A new attempt is recorded for the task, with these values and a copy of
+the earlier notebook and log. So the run is complete even if the earlier run is deleted.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ class ResultCache:
         self._home = home
 
     def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
-        """Return the cache key of an attempt, or None, and the earlier outcome that the attempt takes, or None.
+        """Return (cache key, earlier outcome) of an attempt.
 
-        If `wanted` is false, search for no outcome.
+        The key is None without --cache; the outcome is None if no earlier outcome fits.
+
+        If `wanted` is false, no outcome is searched.
         """
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:
@@ -44,7 +46,7 @@ class ResultCache:
         return key, next((each for each in outcomes if self._is_whole(each) and self._copy(each, job)), None)
 
     def _is_whole(self, earlier: CachedOutcome) -> bool:
-        from ..values import ValueStore  # deferred: cloudpickle is slow to import
+        from ..values import ValueStore  # imported here because cloudpickle is slow to import
 
         values = ValueStore(str(self._home.values))
         return all(values.touch_if_stored(digest) for digest in {output.digest for output in earlier.outputs})

@@ -1,8 +1,9 @@
-"""One step of one run: results are recorded, tasks change state, attempts start.
+"""One step of one run: record results, change states of tasks, start attempts.
 
-An `OwnedRun` is a run as this scheduler last loaded or saved it. A `RunStep` begins as a copy of an `OwnedRun`, records
-results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally becomes one `Change` for
-the store. If the store rejects the change, the step is discarded, and another step begins with the state in the store.
+An `OwnedRun` is the state of a run that this scheduler last loaded or saved. A `RunStep` begins as a copy of an
+`OwnedRun`, records results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally
+becomes one `Change` for the store. If the store rejects the change, the step is discarded, and another step begins with
+the state in the store.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.dataflow.file_order import conflicts_of_run
 from ..core.model.dag import Dag
@@ -23,12 +24,14 @@ from ..core.planning.assemble import StoredOutputs
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at
-from ..store.rows import AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
+from ..core.schedule.assets import DAG_PREFIX
+from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-TaskOutputs = dict[str, dict[int, StoredOutputs]]  # task → map index → stored outputs
+# Key: task; value: stored outputs of the task's instances by map index.
+TaskOutputs = dict[str, dict[int, StoredOutputs]]
 
 
 @dataclass
@@ -38,16 +41,18 @@ class OwnedRun:
     row: RunRow
     dag: Dag
     instances: dict[InstanceKey, InstanceRow]
-    outputs: TaskOutputs  # outputs of the run's own tasks
+    outputs: TaskOutputs  # outputs that tasks of this run stored
     borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
-    paused: dict[InstanceKey, float] = field(default_factory=dict)  # sensor between two polls → start of its attempt
-    most: int | None = None  # for a queued run: how many runs of its DAG and kind may run at once
+    # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
+    paused: dict[InstanceKey, float] = field(default_factory=dict)
+    most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
         default_factory=dict
-    )  # cache of `planning_instance`
-    idle: bool = False  # True: before `wake`, a step changes nothing, unless an attempt ends or another process saves
+    )  # results of `planning_instance`
+    # Whether a step before `wake` would change nothing, unless an attempt ends or another process saves.
+    idle: bool = False
     wake: datetime | None = None
-    blocked: bool = False  # True: every remaining task waits for the previous run
+    blocked: bool = False  # whether every remaining task waits for the previous run
 
     @classmethod
     def of(
@@ -98,7 +103,7 @@ class OwnedRun:
 
 
 def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
-    """Return the outputs of successful attempts; if an instance has several, those of the last one."""
+    """Return the outputs of each instance's last successful attempt."""
     found: TaskOutputs = {}
     for attempt in attempts:
         if attempt.state is TaskState.SUCCESS:
@@ -123,7 +128,8 @@ class RunStep:
         self.resumed: list[tuple[InstanceRow, int]] = []
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
-        self.notes: list[Note] = []  # about the run as a whole
+        self.notes: list[Note] = []  # notes about the run as a whole
+        self.asset_events: list[AssetEvent] = []
         self._messages: dict[InstanceKey, str] = {}
 
     # Results
@@ -134,14 +140,15 @@ class RunStep:
             key = (result.key.task, result.key.map_index)
             instance = self.instances.get(key)
             if instance is None or instance.tries != result.key.try_number:
-                continue  # the instance has a newer attempt
+                continue  # the result is ignored: the instance has a newer attempt
             if key in self.paused:
                 result = replace(result, started=self.paused.pop(key))
-            if result.ended < result.started:  # possible if the clock was set back
+            if result.ended < result.started:  # the clock was set back while the attempt was running
                 result = replace(result, ended=result.started)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._apply_result(key, instance, result)
+                self._record_assets(instance, result)
 
     def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
@@ -179,6 +186,21 @@ class RunStep:
                     message = f"{result.error} ({wait})" if result.error else wait
                     self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
 
+    def _record_assets(self, instance: InstanceRow, result: Result) -> None:
+        """Record a new version of each asset that a task produced, if the task has succeeded."""
+        left = self.instances.get((instance.task, instance.map_index))  # None: it was replaced by its instances
+        if left is None or left.state is not TaskState.SUCCESS:
+            return
+        for asset in self.run.dag.tasks[instance.task].options.produces:
+            extra = result.assets.get(asset, {})
+            self.asset_events.append(self._asset_event(asset, result.ended, extra, instance.task, instance.map_index))
+
+    def _asset_event(
+        self, asset: str, at: float, extra: Mapping[str, Any], task: str | None = None, map_index: int | None = None
+    ) -> AssetEvent:
+        row = self.row
+        return AssetEvent(asset=asset, at=at, extra=extra, dag=row.dag, run=row.name, task=task, map_index=map_index)
+
     def _expand(self, key: InstanceKey, result: Result) -> None:
         placeholder = self.instances[key]
         outcome = expansion_of(
@@ -187,7 +209,7 @@ class RunStep:
         for dropped in outcome.drop:
             self.dropped.append(self.instances.pop(dropped))
         for each in [each for each in self.instances.values() if each.task == key[0]]:
-            # The element of an instance that was cleared may have changed.
+            # An instance that was cleared gets its new element, because the element may have changed.
             if 0 <= each.map_index < len(result.elements) and each.state not in FINISHED:
                 element = result.elements[each.map_index]
                 self.instances[each.task, each.map_index] = replace(each, element=element)
@@ -210,8 +232,9 @@ class RunStep:
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
         """Move the tasks, and start or end the run, as `core.planning.plan` decides."""
         if self.row.state in RUN_FINISHED or self.added:
-            return  # new instances get their ids when this step is saved; then another step plans them
-        now = max(self.now.timestamp(), self.row.started or 0.0)  # the clock may have been set back
+            return  # the new instances get their ids when this step is saved; another step then plans them
+        # Not before the start of the run, even if the clock was set back.
+        now = max(self.now.timestamp(), self.row.started or 0.0)
         if cancelled:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
         elif self.row.state is RunState.QUEUED:
@@ -230,6 +253,8 @@ class RunStep:
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._failure_reason())
+            if verdict is RunState.SUCCESS and self.row.tasks is None:
+                self.asset_events.append(self._asset_event(DAG_PREFIX + self.row.dag, now, {}))
 
     def _planned(self, key: InstanceKey, row: InstanceRow) -> Instance:
         known = self.run.planned.get(key)
@@ -254,7 +279,7 @@ class RunStep:
         return claims(self.run.dag, run_view(self.row), busy)
 
     def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
-        """Start a task that got a slot. If `earlier` is given, the task ends immediately with that outcome."""
+        """Start a task that got a slot. With `earlier`, the task ends immediately with that earlier outcome."""
         key = (claim.task, claim.map_index)
         instance = self.instances[key]
         move(instance.state, TaskState.QUEUED)
@@ -266,7 +291,7 @@ class RunStep:
             cached = None if earlier is None else earlier.made_in
             self.begun.append(NewAttempt(instance, instance.tries, cache_key, cached))
         self.instances[key] = instance
-        self._messages.pop(key, None)  # "it is ready to run" is no message for a running task
+        self._messages.pop(key, None)  # remove the message "it is ready to run", which does not fit a running task
         if earlier is not None:
             at = self.now.timestamp()
             result = Result(
@@ -279,7 +304,7 @@ class RunStep:
             )
             self.ended.append((instance, result))
             self._apply_result(key, instance, result)
-            self._messages[key] = f"cached: as in run {earlier.made_in}"
+            self._messages[key] = f"cached: result of run {earlier.made_in}"
 
     def _move(
         self,
@@ -306,11 +331,14 @@ class RunStep:
 
     @property
     def ends(self) -> bool:
-        """Return whether the run itself ends in this step."""
+        """Return whether the run ends in this step."""
         return self.row.state in RUN_FINISHED and not self.run.finished
 
     def compare_files(self, earlier: Sequence[FilesOfAttempt]) -> None:
-        """Add a note for each unordered pair of tasks that used one file; `earlier` has the saved attempts."""
+        """Add a note for each pair of tasks that used the same file in no defined order.
+
+        `earlier` has the saved attempts.
+        """
         ended = [
             FilesOfAttempt(task=instance.task, started=result.started, ended=result.ended, files=result.files)
             for instance, result in self.ended
@@ -323,12 +351,15 @@ class RunStep:
 
     @property
     def starts(self) -> bool:
-        """Return whether the run itself starts in this step."""
+        """Return whether the run starts in this step."""
         return self.run.row.state is RunState.QUEUED and self.row.state is not RunState.QUEUED
 
     def outputs_of(self, task: str) -> list[StoredOutputs]:
-        """Return the outputs of a task; for a task that is not part of this run, those of another run."""
-        # The outputs of a task that was cleared are excluded.
+        """Return the outputs of a task.
+
+        The outputs of a task that this partial run does not contain come from another run.
+        """
+        # The outputs of a task that was cleared do not count.
         if task not in self.outputs:
             return list(self.run.borrowed.get(task, {}).values())
         return [left for index, left in self.outputs[task].items() if self._succeeded((task, index))]
@@ -347,7 +378,10 @@ class RunStep:
         return any(each.cached is not None for each in self.begun)
 
     def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
-        """Return the change to save, or None if nothing changes. The store checks that it fits into these pools."""
+        """Return the change to save, or None if nothing changes.
+
+        The store checks that the change does not exceed the pools.
+        """
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
             return None
@@ -360,6 +394,7 @@ class RunStep:
             added=self.added,
             dropped=self.dropped,
             notes=self.notes,
+            events=self.asset_events,
             pools=pools,
             at=self.now.timestamp(),
             scheduler=scheduler,
@@ -402,8 +437,8 @@ class RunStep:
         self.mark_idle()
 
     def mark_idle(self) -> None:
-        """Record when the next step of this run is due."""
-        # If a task waits for a slot or for another run, the run is not idle: any attempt that ends may let it start.
+        """Record at what time the next step of this run is due."""
+        # If a task waits for a slot or for another run, the run is not idle: the task may start when any attempt ends.
         self.run.idle = not self.plan.ready and not self.added and not self.run.depends_on_previous
         self.run.wake = self.plan.next_check
         self.run.blocked = self.plan.waits_for_previous
@@ -426,7 +461,7 @@ def planning_instance(row: InstanceRow) -> Instance:
 
 
 def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
-    """Return the states of each task's instances in the previous scheduled run, or None if there is none."""
+    """Return the states of each task's instances in the previous scheduled run, or None if this is the first run."""
     before = store.deployments.previous_run(row)
     if before is None:
         return None

@@ -1,8 +1,8 @@
 """The scheduler's loop: poll, step each run, assign slots, save, submit, wait.
 
 `nbdag run` gives its run to the loop with `own`; `nbdag scheduler` polls `DueRuns` for runs to own. Several schedulers
-may execute the same run: each starts the tasks for which it has slots. If two save at once, the store accepts one
-change, and the other scheduler repeats its step.
+may execute the same run: each scheduler starts the tasks for which it has slots. If two schedulers save at once, the
+store accepts one change, and the other scheduler repeats its step.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 HEARTBEAT_INTERVAL = 5.0  # seconds between two heartbeats
 POLL_INTERVAL = 0.2  # seconds between two polls of the store's count of changes by other processes
 SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no count of changes
-RECONNECT_TIMEOUT = 25.0  # seconds for a database server to restart; others treat us as dead after HEARTBEAT_TIMEOUT
+# Maximum wait in seconds for a database server that restarts; shorter than HEARTBEAT_TIMEOUT, after which other
+# processes treat this scheduler as dead.
+RECONNECT_TIMEOUT = 25.0
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
-_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]  # dict: task → run that has its values
-_WAKE_UP = None  # an item in the queue of results that ends `wait`
+# The state of a run in the store; the dict maps each borrowed task to the run with the task's values.
+_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
+_WAKE_UP = None  # an item for the queue of results that only ends `wait`
 
 
 class Scheduler:
@@ -80,22 +83,22 @@ class Scheduler:
         self._is_ready = is_ready
         self._poll_interval = poll_interval
         self._runs: dict[int, OwnedRun] = {}
-        self._submitted: dict[Key, int] = {}  # attempt that the executor has → id of the run's record
+        self._submitted: dict[Key, int] = {}  # key: attempt at the executor; value: id of the run's record
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._received: list[Result] = []  # results that are not saved yet
-        self._others: tuple[Claim, ...] = ()  # slots of pools that tasks of other schedulers hold
+        self._others: tuple[Claim, ...] = ()  # claims of tasks of other schedulers, which occupy slots of the pools
         self._pools: dict[str, int] = {}
-        self._seen: Hashable | None = None  # the store's count of changes at the last poll; None: poll in any case
+        self._seen: Hashable | None = None  # the store's count of changes at the last poll; None forces a poll
         self._stopping = False
         self._draining = False
         self._cache = ResultCache(store, home)
-        self._pending: list[Job] = []  # jobs whose attempts are recorded but not submitted to the executor yet
+        self._pending: list[Job] = []  # jobs whose attempts are recorded, but not yet submitted to the executor
         self._last_heartbeat: datetime | None = None
 
     def register(self, alive: Callable[[SchedulerRow], bool] | None = None) -> SchedulerRow | None:
-        """Register this process as a scheduler, start the executor, and return None.
+        """Register this process as a scheduler and start the executor; return None.
 
-        If `alive` is given and it is true for another scheduler, only return that scheduler.
+        If `alive` is given and returns true for another scheduler, do not register, and return that scheduler.
         """
         now, process = self._clock(), this_process()
         at = now.timestamp()
@@ -116,9 +119,9 @@ class Scheduler:
         return other
 
     def own(self, run: RunRow) -> None:
-        """Own a run, which is executed from now on."""
+        """Take ownership of a run: the loop executes it from now on."""
         self._runs[run.id] = self._load(run)
-        self._seen = None  # the next tick must read the sizes of the run's pools
+        self._seen = None  # force a poll at the next tick, which reads the sizes of the run's pools
 
     def stop(self) -> None:
         """Cancel every owned run at the next tick. Safe in a signal handler and in any thread."""
@@ -140,7 +143,7 @@ class Scheduler:
 
     @property
     def busy(self) -> int:
-        """Return the number of attempts that the executor has."""
+        """Return the number of attempts at the executor."""
         return len(self._submitted)
 
     @property
@@ -150,7 +153,9 @@ class Scheduler:
 
     @property
     def blocked(self) -> list[RunRow]:
-        """Return the unfinished runs if all of them wait for previous runs and no attempt is running, else none."""
+        """Return the unfinished runs if all of them wait for previous runs and no attempt is running; else return no
+        runs.
+        """
         unfinished = [run for run in self._runs.values() if not run.finished]
         return [run.row for run in unfinished] if not self._submitted and all(run.blocked for run in unfinished) else []
 
@@ -203,11 +208,12 @@ class Scheduler:
         self._received += _drained(self._results)
         ended = {result.key for result in self._received}
         self._received += [_terminated(key, now.timestamp()) for key in self._submitted if key not in ended]
-        with contextlib.suppress(NbdagError):  # the caller has already reported an error of the store
+        # An error of the store is ignored, because the caller has already reported it.
+        with contextlib.suppress(NbdagError):
             self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
-        """Do all that can be done now; return when the next tick is due, unless an event requires one earlier."""
+        """Do everything that can be done now. Return when the next tick is due; an event may require a tick earlier."""
         if (
             self._last_heartbeat is None
             or now - self._last_heartbeat >= timedelta(seconds=HEARTBEAT_INTERVAL)
@@ -224,7 +230,7 @@ class Scheduler:
             again = self._step(now)
             if self._due_runs is not None and not again and self._forget_finished():
                 before = set(self._runs)
-                wake = self._own_due_runs(now)  # a queued run may start, since another has ended
+                wake = self._own_due_runs(now)  # a run has ended, so a queued run may start
                 again = not before.issuperset(self._runs)
         # Discard results of attempts that this scheduler did not submit, and duplicate results.
         self._received = [result for result in self._received if result.key in self._submitted]
@@ -251,7 +257,7 @@ class Scheduler:
             run.most = each.most
             self._runs[each.row.id] = run
         if due:
-            self._seen = None  # the tasks of these runs no longer count as tasks of other schedulers
+            self._seen = None  # read the claims again: tasks of these runs no longer count as tasks of other schedulers
             self._poll_store()
         return wake
 
@@ -264,7 +270,7 @@ class Scheduler:
         return bool(finished)
 
     def _step(self, now: datetime) -> bool:
-        """Do one step of every run that may change; return whether another step must follow immediately."""
+        """Do one step for every run that may change; return whether another step must follow immediately."""
         steps = {}
         results: dict[int | None, list[Result]] = {}
         for result in self._received:
@@ -285,7 +291,7 @@ class Scheduler:
             if saved is None:  # another process saved first, so the step must be repeated
                 self._seen = None
                 if step.run.most is not None and step.starts:
-                    del self._runs[number]  # the next poll decides whether the run may still start
+                    del self._runs[number]  # release the run: the next poll decides whether it may still start
                     continue
                 if number not in self._runs:
                     continue
@@ -313,12 +319,12 @@ class Scheduler:
             step.start(claim, *self._earlier(step, claim))
 
     def _earlier(self, step: RunStep, claim: Claim) -> tuple[str | None, CachedOutcome | None]:
-        """Return the cache key of a new attempt, or None, and the earlier outcome that it takes, or None."""
+        """Return (cache key, earlier outcome) of a new attempt; see `ResultCache.earlier`."""
         if not step.run.dag.tasks[claim.task].options.cache:
             return None, None
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
-        # A task that was cleared must be executed, so it takes no earlier outcome.
+        # A task that was cleared must be executed again, so it takes no earlier outcome.
         wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
@@ -340,7 +346,7 @@ class Scheduler:
         if added is None:
             return None
         step.commit(added)
-        self._mark_ended(results)  # before the callbacks below, which may raise
+        self._mark_ended(results)  # called before the callbacks below, because they may raise
         self._submitted.update(dict.fromkeys((job.key for job in jobs), step.row.id))
         self._pending += jobs
         self._submit_pending()
@@ -391,6 +397,7 @@ class Scheduler:
                 "data_interval_start": utc_datetime(row.interval_start).isoformat(),
                 "data_interval_end": utc_datetime(row.interval_end).isoformat(),
                 "params": dict(row.parameters),
+                "asset_events": list(row.events or ()),
             },
         )
 
@@ -418,7 +425,7 @@ class Scheduler:
         wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
         for key, number in self._submitted.items():
             if number == run.row.id and key not in wanted:
-                self._executor.cancel(key)  # a user marked or cleared the task
+                self._executor.cancel(key)  # the executor has an attempt of a task that a user marked or cleared
         for attempt in attempts:
             if attempt.state is not RUNNING or attempt.scheduler != self.id:
                 continue
@@ -427,7 +434,8 @@ class Scheduler:
                 continue
             key = run.key(instance)
             if key in wanted and key not in self._submitted:
-                # The attempt was saved, but the connection to the database broke before the confirmation arrived.
+                # The attempt is recorded but was not submitted: the connection to the database broke before the store
+                # confirmed the change.
                 self._submitted[key] = run.row.id
                 self._pending.append(self._job(RunStep(run, self._clock()), instance))
 
@@ -462,16 +470,17 @@ class Scheduler:
         revisions = self._store.revisions(list(self._runs))
         for number, run in list(self._runs.items()):
             if number not in revisions:
-                del self._runs[number]  # the run was deleted
+                del self._runs[number]  # another process deleted the run
             elif revisions[number] != run.row.revision:
                 most = run.most
                 self._runs[number] = self._load(self._store.run(number))
                 self._runs[number].most = most
-            run.idle = False  # a pool may be larger now, or the previous run may have ended
+            # A task may be able to start: a pool may be larger now, or the previous run may have ended.
+            run.idle = False
 
     def wait(self, wake: datetime | None) -> None:
-        """Wait until an attempt ends, another process changes the store, or the time is `wake`."""
-        # If the database has no count of changes, the next tick polls it.
+        """Wait until the time `wake`, or until an attempt ends or another process changes the store."""
+        # If the database has no count of changes, the next tick reads the database.
         until = time.monotonic() + (HEARTBEAT_INTERVAL if self._seen is not None else SLOW_POLL_INTERVAL)
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))

@@ -4,7 +4,7 @@
     engine = create_engine(nbdag.connection("warehouse").url)
     region = nbdag.variable("region", "eu-west-1")      # a setting, not a secret
 
-A name is looked up in this order; the first source that knows it wins:
+A name is looked up in these sources, in this order. The first source that knows the name is used:
 
     environment variables                   NBDAG_SECRET_API_TOKEN, NBDAG_CONN_WAREHOUSE, NBDAG_VAR_REGION,
                                             and Airflow's AIRFLOW_CONN_WAREHOUSE, AIRFLOW_VAR_REGION
@@ -12,16 +12,16 @@ A name is looked up in this order; the first source that knows it wins:
     backends of installed packages          entry points in the group nbdag.secrets, see `sources.Backend`
     the system's keyring                    the same names: keyring set nbdag NBDAG_SECRET_API_TOKEN; needs keyring
 
-A connection is a URI or a JSON object, as in Airflow. Values stay where they are: the database, notebooks, cache keys,
-and jobs for other processes and hosts hold names only, and each process looks the value up again.
+A connection is a URI or a JSON object, as in Airflow. nbdag never stores the values: the database, notebooks, cache
+keys and jobs contain only names, and each process looks the value up again.
 
 Masking. The value of every secret that was looked up, of every NBDAG_SECRET_ variable of the environment or `.env`
-(even if nobody looks it up: a script may print its environment), and the passwords of connections are replaced by
+(even without a lookup, because a script may print its environment), and the passwords of connections are replaced by
 `***` in whatever leaves a notebook's kernel: streams (also of subprocesses), displays, results, tracebacks, errors,
-summaries, notes, widgets. What is stored and shown elsewhere (logs, reports, the database, notifications, JSON, the
-page) comes from there. Base64, URL-encoding, hexadecimal, escapes of `repr`, JSON, HTML and the shell, lines of values
-with several lines, and values that are printed in pieces are recognised (`core.model.secret_forms`). A variable is
-masked only if its name is that of a secret (`db_password`) or if it is a URL with a password.
+summaries, notes, widgets. Logs, reports, the database, notifications, JSON and the page get their texts from these
+outputs, so they are masked too. Base64, URL-encoding, hexadecimal, escapes of `repr`, JSON, HTML and the shell, lines
+of values with several lines, and values that are printed in pieces are recognised (`core.model.secret_forms`). A
+variable is masked only if its name is that of a secret (`db_password`) or if it is a URL with a password.
 
 Not masked, because it cannot be: values of fewer than 4 characters; images and other binary outputs; what is computed
 from a value (a hash, a reversed text, its length); pieces with other output between them; files that the code writes;

@@ -1,4 +1,4 @@
-"""Connections: how to reach a database or a service, and as whom.
+"""Connections: the address of a database or a service, and the login for it.
 
 The text of a connection is a URI, `postgres://user:password@host:5432/database?sslmode=require`, or a JSON object with
 the keys `conn_type`, `host`, `login`, `password`, `port`, `schema` and `extra`. Both are Airflow's forms. Special
@@ -17,14 +17,16 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from ..core.model.masking import MASK, is_secret, masked_value
 from ..errors import NbdagError, error
 
-# Connection type → (package, SQLAlchemy's name of the database and driver); of several, the first that is installed.
+# Key: connection type; value: (package, SQLAlchemy's name of database and driver). The first package that is installed
+# is used.
 _DRIVERS = {
     "postgres": (("psycopg", "postgresql+psycopg"), ("psycopg2", "postgresql+psycopg2")),
     "mysql": (("MySQLdb", "mysql"), ("pymysql", "mysql+pymysql")),
     "mssql": (("pyodbc", "mssql+pyodbc"), ("pymssql", "mssql+pymssql")),
 }
 _DIALECTS = {"postgres": "postgresql"}
-_FILES = frozenset({"sqlite", "duckdb"})  # databases in a file, whose path is the last part of the URI
+# Types of databases that are files; the path of the file is the last part of the URI.
+_FILES = frozenset({"sqlite", "duckdb"})
 _HTTP = frozenset({"http", "https"})
 _SHOWN = ("conn_type", "host", "login", "password", "port", "schema", "extra")
 
@@ -43,18 +45,21 @@ class ConnectionFormatError(NbdagError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """How to reach a database or a service. Its repr hides the password, and it is pickled as its name."""
+    """The address of a database or a service, and the login for it.
+
+    The repr hides the password, and only the name is pickled.
+    """
 
     id: str
-    conn_type: str = ""  # such as postgres, sqlite, http
+    conn_type: str = ""  # type of the connection, such as postgres, sqlite or http
     host: str = ""
     login: str = ""
     password: str = field(default="", repr=False)
     port: int | None = None
-    schema: str = ""  # of a database its name, of a database in a file its path
+    schema: str = ""  # name of the database, or path of the database's file
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    driver: str = ""  # of a URI such as postgresql+psycopg2://…
-    named: bool = field(default=False, repr=False)  # whether a lookup by `id` gives it again
+    driver: str = ""  # the driver in a URI such as postgresql+psycopg2://…
+    named: bool = field(default=False, repr=False)  # whether the connection can be looked up again by `id`
 
     @classmethod
     def parse(cls, id: str, text: str) -> Connection:
@@ -84,7 +89,7 @@ class Connection:
         scheme, separator, rest = text.partition("://")
         if not separator:
             raise ConnectionFormatError(id, "has no ://")
-        inner, separator, after = rest.rpartition("://")  # Airflow: http://https://host is https on this host
+        inner, separator, after = rest.rpartition("://")  # as in Airflow, http://https://host means https on this host
         prefix = ""
         if separator and inner.rpartition("@")[2] in _HTTP:
             prefix, rest = f"{inner.rpartition('@')[2]}://", inner[: -len(inner.rpartition("@")[2])] + after
@@ -120,22 +125,22 @@ class Connection:
 
     @property
     def conn_id(self) -> str:
-        """The id, by Airflow's name."""
+        """The connection's id under Airflow's name."""
         return self.id
 
     @property
     def extra_dejson(self) -> Mapping[str, Any]:
-        """The extra values, by Airflow's name."""
+        """The extra values under Airflow's name."""
         return self.extra
 
     @property
     def is_http(self) -> bool:
-        """Whether this is a web service."""
+        """Whether the connection is to a web service."""
         return self.conn_type in _HTTP
 
     @property
     def url(self) -> str:
-        """The URL for SQLAlchemy, with the password; of a web service, its base URL without login and password.
+        """The URL for SQLAlchemy, with the password. For a web service, the base URL without login and password.
 
         Extra values that are texts, numbers or booleans become the query of the URL.
         """
@@ -155,11 +160,14 @@ class Connection:
         return f"{scheme}://{self._netloc()}/{path}{'?' + urlencode(query) if self.extra else ''}"
 
     def get_password(self) -> str:
-        """Return the password, as Airflow's method of this name does."""
+        """Return the password. Airflow has a method of this name."""
         return self.password
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields for display: the password, and extra values with names of secrets, are masked."""
+        """Return the fields for display.
+
+        The password is masked, and so are extra values whose names are those of secrets.
+        """
         data = {"id": self.id, **{name: getattr(self, name) or None for name in _SHOWN}}
         data["password"] = MASK if self.password else None
         data["extra"] = {name: masked_value(name, each) for name, each in self.extra.items()}
@@ -194,7 +202,7 @@ class Connection:
 
 
 def _kind(scheme: str) -> tuple[str, str]:
-    """Return the type and the driver that a URI's scheme names."""
+    """Return the connection type and the driver in the scheme of a URI."""
     base, _, driver = scheme.lower().partition("+")
     base = base.replace("-", "_")
     return {"postgresql": "postgres"}.get(base, base), driver

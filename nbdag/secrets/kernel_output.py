@@ -1,12 +1,13 @@
 """Mask secrets in everything that a kernel sends: streams, displays, results, errors, replies, widget messages.
 
-All of them pass through one method, `send` of the kernel's session, so masking there serves headless runs and live
-notebooks alike. The output of subprocesses passes through it as well, because ipykernel reads the standard streams of
-the process. It costs nothing while no secret is known.
+All messages pass through the method `send` of the kernel's session, in headless runs and in live notebooks, so they are
+masked there. This includes the output of subprocesses, because ipykernel reads the standard streams of the process.
+While no secret is known, masking costs nothing.
 
-A value may be printed in pieces. So the end of a stream's text that could be the beginning of a secret is held back
-until more text follows, or until the kernel sends anything else for the same cell, at the latest the cell's end. A
-process that the kernel has forked, and a thread that prints after the end of its cell, hold nothing back.
+A value may be printed in pieces. So if the end of a stream's text could be the beginning of a secret, it is held back
+until more text follows, or until the kernel sends another message for the same cell. At the end of the cell, nothing is
+held back any longer. In a process that the kernel has forked, and in a thread that prints after the end of its cell,
+nothing is held back.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .sources import LOOKUPS, hide_looked_up
 
 _BINARY = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 _TEXT = "image/svg+xml"
-# Messages of nbdag and of ipywidgets that hold digests and ids, and whose texts are masked where they are made.
+# Messages that are not masked here: they contain digests and ids, and their texts are masked where they are created.
 _OWN = ("application/vnd.nbdag.report+json", "application/vnd.jupyter.widget-view+json")
 _WITHOUT_TEXT = frozenset(
     {"status", "kernel_info_reply", "shutdown_reply", "connect_reply", "is_complete_reply", "clear_output"}
@@ -34,7 +35,7 @@ _ATTRIBUTE = "_nbdag_output_mask"
 
 
 def protect_kernel() -> None:
-    """Mask secrets in the outputs of this process's kernel, if it is one."""
+    """Mask secrets in all outputs, if this process is a kernel."""
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find_shell() if find_shell is not None else None
     session = getattr(getattr(shell, "kernel", None), "session", None)
@@ -43,13 +44,14 @@ def protect_kernel() -> None:
 
 
 class _OutputMask:
-    """Stands in for a session's method `send`."""
+    """Replaces the method `send` of a session."""
 
     def __init__(self, session: Any) -> None:
         self._send = session.send
         self._pid = os.getpid()
-        self._held: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}  # (cell, stream) → text, how to send it
-        self._ended: deque[str] = deque(maxlen=32)  # requests whose cells have ended
+        # Key: (cell, stream); value: (text that is held back, arguments for sending it).
+        self._held: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self._ended: deque[str] = deque(maxlen=32)  # ids of execution requests whose cells have ended
         self._lock = threading.RLock()
         self._lookups = _Lookups(Path(os.environ[LOOKUPS])) if os.environ.get(LOOKUPS) else None
         session.send = self.send
@@ -60,7 +62,7 @@ class _OutputMask:
         self, stream: Any, msg_or_type: Any, content: Any = None, parent: Any = None, ident: Any = None, *args: Any,
         **more: Any,
     ) -> Any:  # fmt: skip
-        """Send a message, as the session does, with secrets masked."""
+        """Send a message with secrets masked."""
         if self._lookups is not None and self._lookups.changed():
             hide_looked_up(self._lookups.path)
         if not known:
@@ -85,7 +87,7 @@ class _OutputMask:
             return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
 
     def _released(self, cell: str, content: Mapping[str, Any], how: dict[str, Any]) -> dict[str, Any]:
-        """Return the content of a stream's message with the text that can be sent now."""
+        """Return the content of a stream's message with the part of its text that can be sent now."""
         key = cell, str(content.get("name"))
         text = self._held.pop(key, ("", how))[0] + content["text"]
         if os.getpid() == self._pid and cell not in self._ended:
@@ -96,14 +98,15 @@ class _OutputMask:
         return {**content, "text": known.mask(text)}
 
     def _flush(self, cell: str) -> None:
-        """Send the texts of a cell that are held back."""
+        """Send all texts of a cell that are held back."""
         for key in [key for key in self._held if key[0] == cell]:
             text, how = self._held.pop(key)
             content = {"name": key[1], "text": known.mask(text)}
             self._send(msg_or_type="stream", content=content, **how)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # another thread of the parent may have held it
+        # A new lock, because a thread of the parent process may have held the old lock during the fork.
+        self._lock = threading.RLock()
         self._held = {}
 
 

@@ -1,4 +1,4 @@
-"""The lookups: `secret`, `connection` and `variable`."""
+"""Look up secrets, connections and variables by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UnknownSecretError(NbdagError):
 
     kind: str
     name: str
-    file: str  # path of the .env
+    file: str  # path of the .env file
     similar: str | None = None
     template = "unknown {kind} {name!r}{hint}; set {variable} in the environment or in {file}, {keyring}"
 
@@ -39,7 +39,7 @@ class UnknownSecretError(NbdagError):
 
     @property
     def variable(self) -> str:
-        """The environment variable that would set it."""
+        """The environment variable that would set the missing value."""
         return keys_of(Kind(self.kind), self.name)[0]
 
     @property
@@ -49,7 +49,7 @@ class UnknownSecretError(NbdagError):
 
 @error
 class SecretNameError(NbdagError):
-    """A name is not valid, for instance because it is the secret itself."""
+    """A name is not valid, for instance because the secret itself was passed instead of its name."""
 
     kind: str
     template = (
@@ -69,8 +69,8 @@ class VariableFormatError(NbdagError):
 def secret(name: str, default: Any = _MISSING) -> str:
     """Return the secret of this name as a text, and mask it in all outputs from now on.
 
-    `default` is returned if no source knows the name, and is not masked; without it, `UnknownSecretError` is raised.
-    `help(nbdag.secrets)` says where names are looked up, and what cannot be masked.
+    If no source knows the name, `default` is returned and not masked; without `default`, `UnknownSecretError` is
+    raised. `help(nbdag.secrets)` explains where names are looked up, and what cannot be masked.
     """
     found = _found(Kind.SECRET, name)
     if found is not None:
@@ -117,7 +117,7 @@ def looked_up_in(text: str) -> str | None:
 
 def _found(kind: Kind, name: str) -> Found | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        hide(name)  # it may be the secret itself
+        hide(name)  # the invalid name may be the secret itself
         raise SecretNameError(str(kind))
     protect_kernel()
     found = find(kind, name)
@@ -139,7 +139,7 @@ def _unknown(kind: Kind, name: str) -> UnknownSecretError:
 
 
 def _reduced(made: Connection) -> tuple[Any, ...]:
-    """Return how to pickle a connection: by its name, so that no store and no other host gets its password."""
+    """Return how to pickle a connection: by its name, so that the password is not stored or sent to another host."""
     if made.named:
         return connection, (made.id,)
     return _made, ({name: getattr(made, name) for name in Connection.__slots__},)

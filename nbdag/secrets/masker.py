@@ -1,4 +1,4 @@
-"""The secret values that this process knows, and the texts in which it hides them."""
+"""Mask the secret values that this process knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.model.secret_forms import SecretValues
 T = TypeVar("T")
 
 known = SecretValues()
-_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # up to the last @, because a password may contain @
+_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # the match ends at the last @, because a password may contain @
 
 
 def hide(value: object) -> None:
@@ -21,7 +21,7 @@ def hide(value: object) -> None:
 
 
 def hide_named(name: str, value: object) -> None:
-    """Mask what is secret of a value: all of it if the name is that of a secret, else the password of a URL."""
+    """Mask the whole value if its name is that of a secret; else mask only the password, if the value is a URL."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             hide_named(name if is_secret(name) else str(key), each)

@@ -87,7 +87,7 @@ def _recorded(name: str, value: Any, marked: bool, stays_here: bool) -> Any:
     if is_reference(value) or value is None or value == "":
         return value
     shown = masked_value(name, value)
-    if not marked and shown == (list(value) if isinstance(value, tuple) else value):
+    if not marked and (shown is value or shown == (list(value) if isinstance(value, tuple) else value)):  # NaN != NaN
         return value
     is_whole = marked or is_secret(name)
     if is_whole and isinstance(value, str) and value.startswith(_BY_NAME):

@@ -1,7 +1,7 @@
-"""Where secrets, connections and variables are looked up: the environment, `.env`, installed backends, the keyring.
+"""The sources of secrets, connections and variables: the environment, `.env`, installed backends, the keyring.
 
-A package adds a backend by an entry point in the group `nbdag.secrets`, which names an object, or a class without
-arguments, with the method of `Backend`:
+A package adds a backend by an entry point in the group `nbdag.secrets`. It names an object with the method of
+`Backend`, or a class of such objects:
 
     [project.entry-points."nbdag.secrets"]
     vault = "mypackage.vault:Vault"
@@ -10,8 +10,8 @@ arguments, with the method of `Backend`:
         def get(self, kind, name):  # kind: "secret", "connection" or "variable"
             return client.read(f"{kind}/{name}")  # a text, or None if the vault does not know the name
 
-Backends are asked in the order of their names. A backend may have a method `names(kind)`, which returns the names that
-it knows, for `nbdag connections list`.
+Backends are queried in the order of their names. A backend may have a method `names(kind)`, which returns the names
+that it knows, for `nbdag connections list`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from ..errors import NbdagError, error
 from .masker import hide, hide_named, mask
 
 GROUP = "nbdag.secrets"
-ENV_FILE = "NBDAG_ENV_FILE"  # environment variable with the path of the file that replaces the home's .env
+# Environment variable with the path of a file that is used instead of the .env beside the home.
+ENV_FILE = "NBDAG_ENV_FILE"
 KEYRING_SERVICE = "nbdag"
 # Environment variable with the path of a file to which child processes add the names that they look up, so that their
 # parent can mask the values in their output. Values of the environment and of `.env` are known without it.
@@ -40,7 +41,7 @@ LOOKUPS = "NBDAG_LOOKUPS"
 
 
 class Kind(StrEnum):
-    """What a name stands for."""
+    """The kinds of names: secret, connection, variable."""
 
     SECRET = "secret"
     CONNECTION = "connection"
@@ -62,7 +63,7 @@ GIVEN: dict[str, str] = {}
 
 @error
 class BackendError(NbdagError):
-    """A backend failed, so it is not known whether it knows the name."""
+    """A backend has failed, so it is unknown whether the backend knows the name."""
 
     backend: str
     name: str
@@ -88,14 +89,14 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The text of a name, and where it was found."""
+    """The text of a secret, connection or variable, and the source in which it was found."""
 
     text: str
-    source: str  # for people: environment, the path of a .env, the name of a backend, keyring
+    source: str  # the source, for messages: "environment", the path of a .env, the name of a backend, or "keyring"
 
 
 def find(kind: Kind, name: str) -> Found | None:
-    """Return the text of a name from the first source that knows it, or None."""
+    """Return the text of a name from the first source that knows the name, or None if no source knows it."""
     keys = keys_of(kind, name)
     for source, values in _mappings():
         for key in keys:
@@ -119,9 +120,9 @@ def keys_of(kind: Kind, name: str) -> tuple[str, ...]:
 
 
 def names(kind: Kind) -> dict[str, str]:
-    """Return the names that the sources list, in lower case if they come from variables, each with its source.
+    """Return the names that the sources list, each with its source. Names of environment variables are in lower case.
 
-    A keyring cannot list its names, and a backend need not.
+    A keyring cannot list its names, and a backend may be unable to do so.
     """
     found: dict[str, str] = {}
     for source, values in _mappings():
@@ -148,9 +149,10 @@ def environment() -> dict[str, str]:
 
 
 def hide_known_values() -> None:
-    """Mask the secrets of the environment and of `.env`, though nobody has looked them up: a script may print them.
+    """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
+    them.
 
-    A file that cannot be read is reported by the first lookup that needs it.
+    If the file cannot be read, no error is raised here: the first lookup that needs the file raises it.
     """
     _hide_all(os.environ)
     try:
@@ -191,7 +193,7 @@ def _hide_all(values: Mapping[str, str]) -> None:
 
 
 def hide_text(kind: Kind, name: str, text: str) -> None:
-    """Mask what is secret of the text of a name."""
+    """Mask the secret part of the text of a name."""
     from .connections import Connection, ConnectionFormatError
 
     if kind is Kind.SECRET:
@@ -202,7 +204,7 @@ def hide_text(kind: Kind, name: str, text: str) -> None:
         try:
             made = Connection.parse(name, text)
         except ConnectionFormatError:
-            hide(text)  # it may be a password by mistake
+            hide(text)  # the text may be a password by mistake
             return
         for each in made.secrets():
             hide_named("secret", each)
@@ -237,7 +239,7 @@ def _parsed(path: str, _changed: int, _size: int, owner: int) -> Mapping[str, st
     except (OSError, ValueError) as reason:
         raise EnvFileError(file, f"cannot be read ({reason}); make it a readable text file in UTF-8") from None
     if not any(prefix in text for prefix in _ALL):
-        return {}  # the file belongs to other programs
+        return {}  # not an error: the file may be meant for other programs
     try:
         from io import StringIO
 
@@ -245,20 +247,22 @@ def _parsed(path: str, _changed: int, _size: int, owner: int) -> Mapping[str, st
     except ImportError:
         why = "cannot be read without python-dotenv; install it (`pip install python-dotenv`)"
         raise EnvFileError(file, why) from None
-    logging.getLogger("dotenv").setLevel(logging.ERROR)  # a line that it cannot read is a name that is not found
+    # Without its warning about an invalid line: the name in that line is then unknown.
+    logging.getLogger("dotenv").setLevel(logging.ERROR)
     values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {key: value for key, value in values.items() if value is not None and key.startswith(_ALL)}
 
 
 @cache
 def _installed() -> Mapping[str, Any]:
-    from importlib.metadata import entry_points  # slow to import, and not needed for the environment
+    # Imported here because it is slow to import and not needed for environment variables.
+    from importlib.metadata import entry_points
 
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda each: each.name)}
 
 
 def backend_names() -> Iterable[str]:
-    """Return the names of the installed backends, in the order in which they are asked."""
+    """Return the names of the installed backends, in the order in which they are queried."""
     return _installed()
 
 
@@ -295,6 +299,6 @@ def _from_keyring(key: str) -> str | None:
     try:
         return keyring.get_password(KEYRING_SERVICE, key)
     except keyring.errors.NoKeyringError:
-        return None  # this machine has none
+        return None  # this machine has no keyring
     except Exception as reason:
         raise BackendError("keyring", key, f"{type(reason).__name__}: {reason}") from None

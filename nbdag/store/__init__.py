@@ -1,7 +1,8 @@
-"""The store: SQLite in the home by default, or the PostgreSQL database that `NBDAG_DB_URL` names.
+"""The store of all runs: an SQLite database in the home by default, or the PostgreSQL database that `NBDAG_DB_URL`
+names.
 
-`schema` defines the tables and `migrations` upgrades older ones; `database` connects; `store` has all queries and
-changes; `rows` has the values that they take and return. Only this package uses SQL.
+`schema` defines the tables, `migrations` upgrades older databases, and `database` connects. `store` has all queries and
+changes; `rows` has the classes of their arguments and results. Only this package uses SQL.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def open(home: Home, *, read_only: bool = False) -> Store:
-    """Return the home's store; create or upgrade it if needed. With `read_only`, it need not be writable."""
+    """Return the home's store; create or upgrade the database if needed.
+
+    With `read_only`, the database need not be writable.
+    """
     from .database import connect
     from .store import Store
 

@@ -1,4 +1,4 @@
-"""Queries and changes of backfills and of the runs at a backfill's dates."""
+"""Queries and changes of backfills and of their runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Backfills:
             return create_runs(connection, [replace(each, backfill=number) for each in runs], instances)
 
     def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
-        """Return the newest backfill of each of these DAGs that has one, by DAG."""
+        """Return the newest backfill of each of these DAGs, by DAG; DAGs without a backfill are omitted."""
         query = select(t.backfills).where(t.backfills.c.dag_id.in_(list(dags))).order_by(t.backfills.c.id)
         with self._database.reading() as connection:
             return {row.dag_id: from_row(BackfillRow, row) for row in connection.execute(query)}
@@ -64,7 +64,7 @@ class Backfills:
             return int(connection.execute(query).scalar_one())
 
     def runs_between(self, dag: str, first: float, last: float) -> list[RunRow]:
-        """Return the runs of the schedule and of backfills between these dates, oldest first."""
+        """Return the scheduled runs and the runs of backfills between these dates, oldest first."""
         query = (
             select(t.runs)
             .where(

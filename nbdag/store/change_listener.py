@@ -1,8 +1,8 @@
 """Change notifications through PostgreSQL's LISTEN and NOTIFY: writers notify, schedulers listen.
 
 A notification contains the name of the `Database` object that sent it, so that a process ignores its own notifications.
-The listener uses a separate thread and connection. If the connection is lost, it is opened again, which counts as a
-change, since notifications may have been missed.
+The listener uses a separate thread and connection. A lost connection is opened again. This counts as a change, since
+notifications may have been missed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine, text
 
 CHANNEL = "nbdag"
 _RECONNECT_INTERVAL = 1.0  # seconds before a lost connection is opened again
-_POLL_INTERVAL = 0.2  # seconds between two checks of whether to stop, so `close` takes at most this long
+_POLL_INTERVAL = 0.2  # seconds between two checks for `close`, which waits at most this long
 
 
 class ChangeListener:
-    """Sends notifications, and counts those of other processes."""
+    """Sends notifications, and counts the notifications of other processes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -32,11 +32,11 @@ class ChangeListener:
 
     @property
     def count(self) -> int | None:
-        """Return the number of changes by other processes so far; None while there is no connection."""
+        """Return the number of changes by other processes so far, or None while the connection is lost."""
         return self._count if self._listening else None
 
     def notify(self, connection: Connection) -> None:
-        """Make the database notify other processes when this transaction is committed."""
+        """Notify other processes; the database delivers the notification when this transaction is committed."""
         connection.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": self._name})
 
     def listen(self) -> None:
@@ -55,7 +55,7 @@ class ChangeListener:
         while not self._closing.is_set():
             with contextlib.suppress(
                 Exception
-            ):  # if the database fails, other queries report it; this thread only reconnects
+            ):  # this thread only reconnects, because other queries report an error of the database
                 self._listen_once()
             self._listening = False
             self._closing.wait(_RECONNECT_INTERVAL)

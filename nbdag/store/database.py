@@ -1,8 +1,8 @@
 """Connects to a home's SQLite database, or to PostgreSQL by URL, and upgrades the database to the newest schema.
 
 On SQLite, a write transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so writers wait for one another
-before they read anything; readers never wait. An error of the database is raised as a `StoreError`, a message in one
-sentence; an exception of SQLAlchemy leaves this package only if there is a bug in nbdag.
+before they read anything; readers never wait. An error of the database is raised as a `StoreError` with a message in
+one sentence. An exception of SQLAlchemy outside of this package is a bug in nbdag.
 
 A new database needs no migration: its tables are created with the newest schema, and the database is stamped with the
 newest migration. Alembic is imported only if the stamp is older.
@@ -29,9 +29,9 @@ from ..home import Home, without_secrets
 from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
-BUSY = 30.0  # seconds that a writer waits for another writer
+BUSY = 30.0  # maximum wait in seconds of a writer for another writer
 _WRITE = "nbdag_write"
-_NUMBER = "nbdag_number"  # key, in a connection's `info`, of a number that identifies the connection
+_NUMBER = "nbdag_number"  # key in `info` of a connection; the value is a number that identifies the connection
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -63,8 +63,8 @@ class StoreCorruptError(StoreError):
 
     problem = "the file is not a database, or is damaged"
     advice = (
-        "move it away and run again to create a new one (notebooks of its runs stay until the next `nbdag gc`, which "
-        "deletes them: copy them first)"
+        "move it away, so that the next command creates a new one; the next `nbdag gc` deletes the notebooks of its "
+        "runs, so copy them first"
     )
 
 
@@ -72,7 +72,7 @@ class StoreIncompleteError(StoreError):
     """A table of the database is missing or has an unexpected form."""
 
     problem = "a table of the database is missing or damaged"
-    advice = "restore the database from a copy, or move it away and run again to create a new one"
+    advice = "restore the database from a copy, or move it away, so that the next command creates a new one"
 
 
 class StoreFullError(StoreError):
@@ -136,11 +136,11 @@ class Database:
 
     def __init__(self, engine: Engine, where: str) -> None:
         self.engine = engine
-        self.where = where  # path or URL for messages, without passwords
+        self.where = where  # the database's path or URL for messages, without passwords
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
         self.listener = None if self.sqlite else ChangeListener(engine)
-        self.clock_offset = 0.0  # seconds by which the clock of the server is ahead of the local clock
+        self.clock_offset = 0.0  # seconds by which the database server's clock is ahead of the local clock
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -150,20 +150,23 @@ class Database:
 
     @contextmanager
     def writing(self, *, quietly: bool = False) -> Iterator[Connection]:
-        """Open a write transaction, and commit it at the end. Listeners are notified unless `quietly` is set."""
+        """Open a write transaction, and commit the transaction at the end.
+
+        Listeners are notified unless `quietly` is set.
+        """
         with self._translated_errors(), self._writer.connect() as connection, connection.begin() as transaction:
             yield connection
             if self.listener is not None and not quietly and transaction.is_active:
                 self.listener.notify(connection)
 
     def changes(self) -> Hashable | None:
-        """Return a value that changes whenever another process writes; None if the database has no such value."""
+        """Return a value that changes whenever another process writes, or None if the database has no such value."""
         if self.listener is not None:
             return self.listener.count
         with self._translated_errors():
-            # data_version counts the writes of all other connections, including those of this process. The pool has
-            # one connection, so a process normally reads the count with the connection that it writes with. A second
-            # thread may get another connection, whose count is unrelated, so the connection's number is returned too.
+            # SQLite's data_version counts the writes of all other connections, also of this process. The pool has one
+            # connection, so a process normally reads and writes with the same connection. A second thread may get
+            # another connection, whose count is unrelated. So the number of the connection is returned too.
             raw: Any = self.engine.raw_connection()
             try:
                 return raw.info[_NUMBER], raw.driver_connection.execute("PRAGMA data_version").fetchone()[0]
@@ -171,7 +174,7 @@ class Database:
                 raw.close()
 
     def listen(self) -> None:
-        """Start to count the changes by other processes, if the database does not count them itself."""
+        """Start to count the changes by other processes, unless the database counts them itself."""
         if self.listener is not None:
             self.listener.listen()
 
@@ -190,7 +193,7 @@ class Database:
             if translated is None:
                 raise
             raise translated from cause
-        except OverflowError as cause:  # the driver of SQLite raises it as it is
+        except OverflowError as cause:  # SQLAlchemy does not wrap this error of SQLite's driver
             if "SQLite" not in str(cause):
                 raise
             raise StoreError(self.where, "a number is larger than 64 bits") from cause
@@ -206,8 +209,8 @@ def connect(home: Home, *, read_only: bool = False) -> Database:
     except StoreReadOnlyError:
         if not read_only or home.url is not None or not home.database.is_file():
             raise
-        # SQLite cannot create the files of WAL mode next to this database, so no other process can write to it either,
-        # and it can be opened as immutable.
+        # SQLite cannot create the files of WAL mode next to this database. No other process can do so either, so
+        # nothing changes the database, and it can be opened as immutable.
         return _migrated(_sqlite(home, immutable=True))
 
 
@@ -233,7 +236,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the newest migration that the database has; None for an empty database. Writes nothing."""
+    """Return the newest migration of the database, or None for an empty database. Nothing is written."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -245,14 +248,15 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         home.make_database()
     url = URL.create(
         "sqlite", database=str(home.database)
-    )  # not a string, because a `?` in the path would start the query
+    )  # built from parts, because in a URL string a `?` in the path would start the query
     if immutable:
         url = URL.create("sqlite", database=home.database.as_uri(), query={"immutable": "1", "uri": "true"})
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        pool_size=1,  # one connection for the reason in `changes`; more are opened if several threads need one
+        # One connection for the reason in `changes`; more are opened only if several threads use the database.
+        pool_size=1,
         max_overflow=-1,
     )
 
@@ -261,10 +265,11 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         record.info[_NUMBER] = next(numbers)
-        connection.isolation_level = None  # the driver must not begin transactions; `begin` below does
+        connection.isolation_level = None  # the driver must not begin transactions, because `begin` below does that
         if not immutable and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _enter_wal(connection)
-        connection.execute("PRAGMA synchronous=FULL")  # commits survive a power cut, which NORMAL does not promise
+        # A committed transaction survives a power cut; the setting NORMAL does not guarantee that.
+        connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
@@ -282,7 +287,7 @@ def _postgresql(given: str) -> Database:
             raise StoreKindError(where)
         engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except exc.ArgumentError as cause:
-        raise StoreUnreachableError("NBDAG_DB_URL", "it is not a database URL") from cause
+        raise StoreUnreachableError("NBDAG_DB_URL", "its value is not a database URL") from cause
     except ValueError as cause:
         raise StoreUnreachableError(where, "its port is not a number") from cause
     except ImportError as cause:
@@ -291,9 +296,10 @@ def _postgresql(given: str) -> Database:
 
 
 def _with_quoted_password(url: str) -> str:
-    """Return a database URL in which @, / and ? of the password are quoted; unquoted, they would end the password.
+    """Return a database URL in which the characters @, / and ? of the password are quoted, because unquoted they would
+    end the password.
 
-    The host begins after the last @ before the query.
+    The password ends at the last @ before the query.
     """
     scheme, separator, rest = url.partition("://")
     query = re.search(r"\?\w+=", rest)
@@ -307,7 +313,8 @@ def _with_quoted_password(url: str) -> str:
 
 
 def _enter_wal(connection: Any) -> None:
-    # Another process may be creating the same database, and the busy timeout does not apply to this statement.
+    # Retry, because another process may be creating the same database, and SQLite's busy timeout does not apply to this
+    # statement.
     import sqlite3
 
     until = time.monotonic() + BUSY
@@ -332,8 +339,8 @@ def _migrate(database: Database) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(7236352)"))
             _make_or_upgrade(connection, database.where)
         return
-    # A migration may rebuild a table that other tables refer to. SQLite allows that only while foreign keys are off.
-    # They can be switched off only outside a transaction, so this needs a separate connection.
+    # A migration may rebuild a table to which other tables refer. SQLite allows that only while foreign keys are off,
+    # and they can be switched off only outside of a transaction. So this needs a separate connection.
     separate = create_engine(database.engine.url, connect_args={"timeout": BUSY}, poolclass=NullPool)
     with separate.connect() as connection:
         raw: Any = connection.connection.driver_connection
@@ -346,7 +353,7 @@ def _migrate(database: Database) -> None:
 
 def _clock_offset(database: Database) -> float:
     with database.engine.connect() as connection:
-        connection.execute(text("SELECT 1"))  # connects, so that the time to connect is not measured
+        connection.execute(text("SELECT 1"))  # open the connection first, so that the time to connect is not measured
         before = time.time()
         there = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
         return float(there) - (before + time.time()) / 2
@@ -379,7 +386,7 @@ def _alembic() -> Any:
 
 
 def _is_full(folder: Path) -> bool:
-    # If the disk is too full for SQLite's shared-memory file, SQLite reports an input/output error instead.
+    # SQLite reports an input/output error if the full disk has no space for SQLite's shared-memory file.
     try:
         return shutil.disk_usage(folder).free < 1 << 16
     except OSError:
@@ -399,7 +406,7 @@ def _store_error(cause: exc.DBAPIError, where: str) -> StoreError | None:
         return None
     state = getattr(cause.orig, "sqlstate", None)
     if state is None or str(state).startswith(("08", "28", "3D", "57P")):
-        # After the first line, the driver only adds guesses about the cause.
+        # Only the first line is used, because the driver's other lines are guesses about the cause.
         return StoreUnreachableError(
             where, str(cause.orig).strip().partition("\n")[0].removeprefix("connection failed: ")
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, sel
 
 from ..core.model.states import RunState
 from . import schema as t
+from .assets import set_needs
 from .database import Database
 from .inserts import add_runs, existing_names, record_version
 from .mapping import from_row, to_row
@@ -17,7 +18,8 @@ from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _QUEUE_WINDOW = (
-    100  # how many waiting runs of a DAG are read, so that a queue of thousands is not read whenever a run ends
+    # Maximum number of queued runs of a DAG that are read: a queue of thousands must not be read whenever a run ends.
+    100
 )
 
 
@@ -36,26 +38,45 @@ class Deployments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, dag: DagRow, now: float) -> None:
-        """Record that a version of a notebook is deployed."""
+    def put(
+        self,
+        dag: DagRow,
+        now: float,
+        *,
+        needs: Collection[str] = (),
+        produces: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """Record that a version of a notebook is deployed.
+
+        `needs` are the assets in its schedule; `produces` are those of its tasks (task → assets).
+        """
         values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
             record_version(connection, dag.id, dag.digest, now)
+            set_needs(connection, dag.id, needs, produces or {})
 
     def remove(self, dag: str) -> None:
         """Record that a DAG is no longer deployed; its runs are kept."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
+            set_needs(connection, dag, (), {})
 
-    def set_paused(self, dag: str, paused: bool, next_date: float | None) -> None:
-        """Set whether the schedule of a DAG is paused, and the date of its next run."""
+    def set_paused(self, dag: str, paused: bool, next_date: float | None, now: float | None = None) -> None:
+        """Set whether the schedule of a DAG is paused, and the date of its next run.
+
+        Events of assets before `now` start no run of an unpaused DAG: as in Airflow, those that arrive while it is
+        paused do not count.
+        """
+        values: dict[str, Any] = {"paused": paused, "next_date": next_date}
+        if now is not None and not paused:
+            values["events_since"] = case((t.dags.c.events_since.is_not(None), now))
         with self._database.writing() as connection:
-            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(paused=paused, next_date=next_date))
+            connection.execute(update(t.dags).where(t.dags.c.id == dag).values(values))
 
     def get(self, dag: str) -> DagRow | None:
-        """Return a deployed notebook; None if it is not deployed."""
+        """Return a deployed notebook, or None if the DAG is not deployed."""
         with self._database.reading() as connection:
             row = connection.execute(_deployed().where(t.dags.c.id == dag)).first()
             return None if row is None else from_row(DagRow, row)
@@ -66,7 +87,10 @@ class Deployments:
             return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
     def versions(self) -> dict[str, int]:
-        """Return the number of the deployed version of each DAG, from 1, in the order in which they were recorded."""
+        """Return the version number of each deployed notebook.
+
+        The versions of a DAG are numbered from 1, in the order in which they were recorded.
+        """
         own = t.versions.alias()
         query = (
             select(t.versions.c.dag_id, func.count().label("number"))
@@ -106,7 +130,7 @@ class Deployments:
             return [from_row(DagRow, row) for row in connection.execute(query)]
 
     def next_date_after(self, now: float) -> float | None:
-        """Return the next date on which a run is due, after `now`; None if there is none."""
+        """Return the next date after `now` on which a run is due, or None if no run is due."""
         query = select(func.min(t.dags.c.next_date)).where(
             t.dags.c.next_date > now, t.dags.c.digest.is_not(None), ~t.dags.c.paused
         )
@@ -125,7 +149,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def advance(self, seen: DagRow, next_date: float | None) -> None:
-        """Record another next date, unless another process has changed the deployment since `row` was read."""
+        """Record a new date of the next run, unless another process has changed the deployment since `row` was read."""
         with self._database.writing() as connection:
             _advance(connection, seen, seen.last_date, next_date)
 
@@ -140,16 +164,16 @@ class Deployments:
         with self._database.writing() as connection:
             if not _advance(connection, seen, new[-1].logical_date, next_date):
                 return None
-            # An earlier deployment may have created some of these runs.
+            # Some of these runs may exist, because an earlier deployment created them.
             existing = existing_names(connection, seen.id, (each.name for each in new))
             missing = [each for each in new if each.name not in existing]
             return add_runs(connection, missing, instances) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
-        """Return the unfinished runs that this scheduler may execute: those that it owns, and those without an owner.
+        """Return the unfinished runs that this scheduler may execute: its own runs, and runs without an owner.
 
-        If many runs of a DAG are queued, return only the first ones, in the order in which they start. For this limit,
-        runs of a backfill are counted separately.
+        If many runs of a DAG are queued, return only the runs that start first. For this limit, runs of a backfill are
+        counted separately.
         """
         may = or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler)
         turn = func.row_number().over(
@@ -195,7 +219,7 @@ class Deployments:
             return {(row.dag_id, bool(row.backfill)): row.number for row in connection.execute(query)}
 
     def max_active_runs(self, dags: Sequence[str]) -> dict[str, int]:
-        """Return `max_active_runs` of each of these DAGs, without DAGs that were never deployed."""
+        """Return `max_active_runs` of each of these DAGs; DAGs that were never deployed are omitted."""
         query = select(t.dags.c.id, t.dags.c.max_active_runs).where(
             t.dags.c.id.in_(dags), t.dags.c.max_active_runs.is_not(None)
         )
@@ -203,7 +227,10 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def previous_run(self, run: RunRow) -> RunRow | None:
-        """Return the latest scheduled or backfill run before this run's date; if several have that date, the newest."""
+        """Return the last scheduled or backfill run before this run's date.
+
+        If several runs have that date, return the newest of them.
+        """
         query = (
             select(t.runs)
             .where(
@@ -231,7 +258,7 @@ def _advance(connection: Connection, seen: DagRow, last_date: float | None, next
 
 
 def has_room(connection: Connection, run: RunRow, most: int) -> bool:
-    """Return whether no more than `most` runs of the DAG and kind of `run` are running."""
+    """Return whether at most `most` runs of the same DAG and kind as `run` are running."""
     count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
     return int(count) <= most
 

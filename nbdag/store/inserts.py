@@ -21,7 +21,7 @@ class RunExistsError(NbdagError):
 
     dag: str
     name: str
-    template = "{dag} already has a run {name}; give the new one another id"
+    template = "{dag} already has a run {name}; give the new run another id"
 
 
 def existing_names(connection: Connection, dag: str, names: Iterable[str]) -> set[str]:
@@ -38,7 +38,7 @@ def create_runs(connection: Connection, new: Sequence[NewRun], instances: Sequen
 
 
 def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-    """Record queued runs of one notebook version; every run gets these task instances. Return the recorded runs."""
+    """Record queued runs of one notebook version, each with these task instances. Return the recorded runs."""
     record_version(connection, new[0].dag, new[0].digest, new[0].created, built=new[0].built)
     rows = connection.execute(
         insert(t.runs).returning(t.runs, sort_by_parameter_order=True),
@@ -59,7 +59,7 @@ def add_runs(connection: Connection, new: Sequence[NewRun], instances: Sequence[
 
 
 def record_version(connection: Connection, dag: str, digest: str, at: float, *, built: bool = False) -> None:
-    """Record a notebook version of a DAG, if it is not recorded yet."""
+    """Record a notebook version of a DAG, unless the version is already recorded."""
     if not connection.execute(select(t.dags.c.id).where(t.dags.c.id == dag)).first():
         connection.execute(insert(t.dags).values(id=dag))
     version = (t.versions.c.dag_id == dag) & (t.versions.c.digest == digest)
@@ -68,7 +68,7 @@ def record_version(connection: Connection, dag: str, digest: str, at: float, *, 
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
-    """Record task instances, each given with the id of its run's record; return the recorded instances."""
+    """Record task instances and return the recorded instances. Each is given as (id of the run's record, instance)."""
     if not new:
         return []
     rows = connection.execute(

@@ -22,7 +22,7 @@ class Maintenance:
         self._database = database
 
     def ended_before(self, at: float) -> list[RunRow]:
-        """Return the runs that ended before this time, without runs whose values a remaining run has borrowed."""
+        """Return the runs that ended before this time, except runs whose values a remaining run uses."""
         lent = select(t.borrowed.c.from_run_id).join(t.runs, t.runs.c.id == t.borrowed.c.run_id).where(
             or_(t.runs.c.ended.is_(None), t.runs.c.ended >= at)
         )  # fmt: skip
@@ -33,7 +33,7 @@ class Maintenance:
     def delete_runs(self, runs: Sequence[int]) -> list[int]:
         """Delete the records of these runs, and records that only these runs need; return the ids of deleted records.
 
-        A run is kept if it was cleared meanwhile, or if a remaining run has borrowed its values.
+        A run is kept if it was cleared in the meantime, or if a remaining run uses its values.
         """
         with self._database.writing() as connection:
             over = _deletable(connection, runs)
@@ -58,7 +58,8 @@ class Maintenance:
         return over
 
     def files_in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """Return which files are needed: digests of values, digests of notebooks, and runs as (DAG, run id).
+        """Return the files that are needed: digests of values, digests of notebooks, and (DAG, run id) of each run with
+        a folder.
 
         Runs in `without` are treated as deleted.
         """
@@ -77,7 +78,7 @@ class Maintenance:
         return digests, books, {(row.dag_id, row.name) for row in kept}
 
     def earliest_running(self) -> float | None:
-        """Return the start of the unfinished attempt that started first; None if no attempt is unfinished."""
+        """Return the start of the unfinished attempt that started first, or None if all attempts have ended."""
         query = select(func.min(t.attempts.c.started)).where(
             t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE))
         )
@@ -93,7 +94,7 @@ class Maintenance:
             return revision_of(connection) or ""
 
     def integrity_errors(self) -> list[str]:
-        """Return descriptions of the errors that the database's own check finds; usually none."""
+        """Return descriptions of the errors that the database's own check finds, usually none."""
         with self._database.reading() as connection:
             if not self._database.sqlite:
                 connection.execute(select(func.count()).select_from(t.runs)).scalar_one()
@@ -104,7 +105,7 @@ class Maintenance:
             return errors
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of rows; a key is a name of the rows for people, such as "runs"."""
+        """Return the number of rows of each table; a key is a name for people, such as "runs"."""
         tables = {"dags": t.dags, "runs": t.runs, "tasks": t.instances, "attempts": t.attempts, "values": t.outputs}
         with self._database.reading() as connection:
             return {
@@ -121,20 +122,20 @@ class Maintenance:
 
 
 def _deletable(connection: Connection, runs: Sequence[int]) -> list[int]:
-    """Lock and return the runs that may be deleted: ended runs whose values no remaining run has borrowed."""
+    """Lock and return the runs that may be deleted: ended runs whose values no remaining run uses."""
     over: set[int] = set()
     for some in _portions(runs):
         ended = select(t.runs.c.id).where(t.runs.c.id.in_(some), t.runs.c.state.not_in(_UNFINISHED))
-        # The lock keeps other processes from clearing these runs or borrowing their values. On SQLite, the write lock
-        # of the transaction does that.
+        # The lock prevents other processes from clearing these runs or using their values. On SQLite, the write lock of
+        # the transaction does that.
         over |= set(connection.execute(ended.with_for_update()).scalars())
     lent = connection.execute(select(t.borrowed.c.run_id, t.borrowed.c.from_run_id).distinct()).all()
     while needed := {row.from_run_id for row in lent if row.run_id not in over} & over:
-        over -= needed  # then runs from which a needed run has borrowed are needed too
+        over -= needed  # runs whose values a needed run uses are needed too
     return sorted(over)
 
 
 def _portions(runs: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the ids in lists that are short enough for one statement."""
+    """Yield the ids in lists, each short enough for one SQL statement."""
     for n in range(0, len(runs), 500):
         yield list(runs[n : n + 500])

@@ -16,12 +16,13 @@ from sqlalchemy import BindParameter, Column, Row, bindparam
 
 from ..core.model.job import Note, StoredOutput
 from . import schema as t
-from .rows import AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
+from .rows import AssetEvent, AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
 
 _R = TypeVar("_R")
-_NEW = "new_"  # prefix of parameters, because SQLAlchemy reserves the names of the columns
+_NEW = "new_"  # prefix of the parameters of an update, because SQLAlchemy reserves the column names themselves
 
-# Class of records → columns of the rows that it is read from, names of columns that the class ignores.
+# Key: class of records; value: columns of the rows from which the class is read, and names of columns that the class
+# ignores.
 _ATTEMPTS = [*t.attempts.c, t.instances.c.task, t.instances.c.map_index]
 READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     SchedulerRow: ([*t.schedulers.c], frozenset()),
@@ -29,6 +30,7 @@ READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     RunRow: ([*t.runs.c], frozenset()),
     InstanceRow: ([*t.instances.c], frozenset({"run_id"})),
     AttemptRow: (_ATTEMPTS, frozenset({"cache_key"})),
+    AssetEvent: ([*t.asset_events.c], frozenset()),
     BackfillRow: ([*t.backfills.c], frozenset({"created", "first", "last"})),
     StoredOutput: ([*t.outputs.c], frozenset({"instance_id", "try_number"})),
     Note: ([*t.notes.c], frozenset({"id", "run_id", "instance_id", "try_number"})),
@@ -46,11 +48,11 @@ def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> 
 
 def to_row(obj: Any) -> dict[str, Any]:
     """Return the values of an object's fields, by column."""
-    return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # the same
+    return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # mypy doubts that classes hash
 
 
 def updates(cls: type) -> dict[str, BindParameter[Any]]:
-    """Return the columns of a class that an update writes, each with a parameter for `update().values`."""
+    """Return the columns that an update of this class writes, each with a parameter for `update().values`."""
     return {column: bindparam(_NEW + column) for _, column in _updated(cls)}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ..core.model.job import Note, Result, StoredOutput
@@ -22,7 +23,7 @@ NOT_STORED = {"column": None}
 
 
 def stored_as(column: str, *, updated: bool = False) -> dict[str, Any]:
-    """Return the metadata of a field whose column has another name."""
+    """Return the metadata of a field whose column has another name than the field."""
     return {"column": column, "updated": updated}
 
 
@@ -36,8 +37,9 @@ class SchedulerRow:
     birth: str  # start time of the process, in its system's units
     started: float
     heartbeat: float  # time of the last heartbeat
-    kind: str = "run"  # run: the process executes one run; scheduler: it executes every run without an owner
-    ended: float | None = None  # when the process shut down cleanly; None: it is running or was killed
+    # "run": the process executes only its own run; "scheduler": the process executes all runs without an owner.
+    kind: str = "run"
+    ended: float | None = None  # when the process shut down cleanly; None: the process is running or was killed
     jobs: int | None = None  # how many tasks the process executes at once
 
 
@@ -59,7 +61,8 @@ class DagRow:
     max_active_runs: int = 16
     paused: bool = False
     last_date: float | None = None  # logical date of the last scheduled run
-    next_date: float | None = None  # earliest time at which the next run may be due; None: never
+    events_since: float | None = None  # earlier events of assets start no run; None: the schedule waits for no asset
+    next_date: float | None = None  # earliest time at which the next run may be due; None: no run will be due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +81,16 @@ class NewRun:
     kind: str = "manual"
     output: str | None = None  # where the user wants a second copy of the report
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
     fail_fast: bool = False
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
     kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
-    scheduler: str | None = field(default=None, metadata=stored_as("scheduler_id"))  # owner; None: any scheduler
+    # Id of the scheduler that owns the run; None: any scheduler may execute the run.
+    scheduler: str | None = field(default=None, metadata=stored_as("scheduler_id"))
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)  # warnings that are reported before the run starts
-    borrowed: Mapping[str, int] = field(default_factory=dict, metadata=NOT_STORED)  # task → run that has its values
+    # Key: task that this partial run does not contain; value: record id of the run with the task's values.
+    borrowed: Mapping[str, int] = field(default_factory=dict, metadata=NOT_STORED)
     built: bool = field(default=False, metadata=NOT_STORED)  # whether %%dag built tasks in the pinned notebook
     backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
 
@@ -112,12 +118,13 @@ class RunRow:
     parameters: Mapping[str, Any]
     tasks: tuple[str, ...] | None
     fail_fast: bool
+    events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     cancel_asked: float | None = field(metadata=UPDATED)
     scheduler: str | None = field(metadata=stored_as("scheduler_id", updated=True))
     revision: int
     backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
-    kernel: str | None = None  # kernel of its tasks; None: the notebook's
+    kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +136,8 @@ class NewInstance:
     map_index: int = -1
     pool: str = "default_pool"
     slots: int = 1
-    element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
+    # For an instance of a mapped task; key: variable; value: digest of the element.
+    element: Mapping[str, str] = field(default_factory=dict)
     state: TaskState = TaskState.NONE
 
 
@@ -146,9 +154,11 @@ class InstanceRow:
     wake: float | None = field(metadata=UPDATED)  # earliest time of the next retry, or of a sensor's next poll
     pool: str
     slots: int
-    short_circuit: bool = field(metadata=UPDATED)  # True: the task was skipped, so every descendant is skipped too
+    # Whether --short-circuit skipped the task, so that all its descendants are skipped.
+    short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
-    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))  # do not use up retries
+    # Number of tries before the last reset, which do not count as retries.
+    tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 
     @property
     def is_reset(self) -> bool:
@@ -183,7 +193,7 @@ class AttemptRow:
     error: str | None = field(metadata=UPDATED)
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
-    cached: str | None = None  # id of the run whose outcome the attempt took; None: it was executed
+    cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
 
@@ -196,6 +206,30 @@ class BackfillRow:
     dag: str = field(metadata=stored_as("dag_id"))
     backwards: bool
     max_active_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetEvent:
+    """A new version of an asset."""
+
+    asset: str
+    at: float
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what the producer recorded about the new version
+    dag: str | None = field(default=None, metadata=stored_as("dag_id"))  # None: a person or a watched file
+    run: str | None = None
+    task: str | None = None  # None: the whole run
+    map_index: int | None = None
+    id: int = 0  # 0: not recorded yet
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON, without fields that are None; `at` is an ISO date."""
+        known = {name: getattr(self, name) for name in ("dag", "run", "task", "map_index")}
+        return {
+            "asset": self.asset,
+            "at": datetime.fromtimestamp(self.at, UTC).isoformat(),
+            "extra": dict(self.extra),
+            **{name: value for name, value in known.items() if value is not None},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +251,7 @@ class NewAttempt:
     instance: InstanceRow = field(metadata=NOT_STORED)
     try_number: int
     cache_key: str | None = None  # cache key, for a task with --cache
-    cached: str | None = None  # id of the run whose outcome the attempt takes; None: it is executed
+    cached: str | None = None  # id of the run whose outcome the attempt takes; None: the attempt is executed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,13 +261,16 @@ class Change:
     run: RunRow  # the run in its new state, but with the revision on which the step is based
     instances: Sequence[InstanceRow] = ()  # changed instances, in their new state
     begun: Sequence[NewAttempt] = ()  # attempts that begin now
-    resumed: Sequence[tuple[InstanceRow, int]] = ()  # (instance, try number) of each sensor that polls again
+    resumed: Sequence[tuple[InstanceRow, int]] = ()  # sensors that poll again, each as (instance, try number)
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
-    added: Sequence[NewInstance] = ()  # new instances, of an expanded mapped task or of a run whose tasks were built
-    built: bool = False  # True: %%dag built the tasks of the run, so the notebook version may have to be recorded
+    added: Sequence[NewInstance] = ()  # new instances of mapped tasks, or of a run whose tasks were built
+    # Whether %%dag built the tasks of the run, so that a new notebook version may have to be recorded.
+    built: bool = False
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
-    pools: Mapping[str, int] = field(default_factory=dict)  # pool → size that `begun` must not exceed; −1: no limit
+    events: Sequence[AssetEvent] = ()  # new versions of assets
+    # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
+    pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""
-    most: int | None = None  # for a run that starts: how many runs of its DAG and kind may run at once
+    most: int | None = None  # if the run starts in this step, the limit on running runs of its DAG and kind

@@ -1,4 +1,4 @@
-"""Queries and changes of the processes that execute runs, and of their heartbeats.
+"""Queries and changes of the records of processes that execute runs, and of their heartbeats.
 
 Heartbeats are stored in the time of the database server's clock and returned in the time of the local clock, so that
 hosts with different clocks do not treat each other as dead.
@@ -30,7 +30,7 @@ class Schedulers:
     ) -> SchedulerRow | None:
         """Register a process that executes runs, and return None.
 
-        If `alive` is given and it is true for another scheduler, register nothing and return that scheduler.
+        If `alive` is given and returns true for another scheduler, register nothing and return that scheduler.
         """
         with self._database.writing() as connection:
             if alive is not None:
@@ -79,6 +79,6 @@ class Schedulers:
             return list(connection.execute(query).scalars())
 
     def of(self, row: Row[Any], prefix: str = "") -> SchedulerRow:
-        """Convert a row into a `SchedulerRow`; the names of its columns begin with `prefix`."""
+        """Convert a row into a `SchedulerRow`; the names of the columns of the row begin with `prefix`."""
         found = from_row(SchedulerRow, row, prefix)
         return replace(found, heartbeat=found.heartbeat - self._database.clock_offset)

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0008"  # revision of the newest migration
+HEAD = "0009"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -56,7 +56,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Convert data into text; a mapping need not be a dict."""
+        """Convert data into JSON text; any type of mapping is accepted."""
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
@@ -113,7 +113,7 @@ dags = Table(
     metadata,
     Column("id", Id, primary_key=True),
     # All columns below describe the deployment, and are NULL for a DAG that was never deployed.
-    Column("digest", String(64)),  # digest of the notebook version that new runs use; None: not deployed
+    Column("digest", String(64)),  # digest of the notebook version that new runs use; NULL: the DAG is not deployed
     Column("path", Text),  # the notebook's file at the time of the deployment
     Column("cwd", Text),  # working directory of the tasks
     Column("deployed", Double),  # when the schedule became active
@@ -126,7 +126,8 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of the last scheduled run
-    Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: never
+    Column("events_since", Double),  # earlier events of assets start no run; NULL: the schedule waits for no asset
+    Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
 )
 
 versions = Table(
@@ -135,7 +136,8 @@ versions = Table(
     Column("dag_id", Id, ForeignKey("dags.id"), primary_key=True),
     Column("digest", String(64), primary_key=True),  # digest of the pinned notebook
     Column("created", Double, nullable=False),
-    Column("built", Boolean, nullable=False, server_default=false()),  # True: has tasks that %%dag built
+    # Whether the notebook contains tasks that %%dag built.
+    Column("built", Boolean, nullable=False, server_default=false()),
 )
 
 schedulers = Table(
@@ -149,8 +151,8 @@ schedulers = Table(
     Column("heartbeat", Double, nullable=False),
     Column(
         "kind", String(16), nullable=False, server_default="run"
-    ),  # run: executes its own run; scheduler: all others
-    Column("ended", Double),  # when the process shut down cleanly; None: it is running or was killed
+    ),  # "run": the process executes only its own run; "scheduler": all runs without an owner
+    Column("ended", Double),  # when the process shut down cleanly; NULL: the process is running or was killed
     Column("jobs", Integer),  # how many tasks the process executes at once
 )
 
@@ -161,7 +163,7 @@ runs = Table(
     Column("dag_id", Id, nullable=False),
     Column("name", Id, nullable=False),  # the run id that people see
     Column("digest", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # manual, scheduled, backfill
+    Column("kind", String(16), nullable=False),  # how the run was created: manual, scheduled or backfill
     Column("state", State(RunState, 16), nullable=False),
     Column("error", Text),  # why the run failed or was cancelled
     Column("created", Double, nullable=False),
@@ -174,14 +176,17 @@ runs = Table(
     Column("cwd", Text, nullable=False),  # working directory of the tasks
     Column("output", Text),  # where the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
+    Column("events", JsonTuple),  # for a run that assets started: their events, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
-    Column("cache", Boolean, nullable=False, server_default=true()),  # whether --cache takes earlier outcomes
+    # Whether tasks with --cache may take earlier outcomes.
+    Column("cache", Boolean, nullable=False, server_default=true()),
     Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
     Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
     Column("cancel_asked", Double),  # when a user asked to cancel the run
-    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),  # owner of the run; NULL: any scheduler
-    Column("revision", Integer, nullable=False),  # number of changes so far; see `Store.save`
+    # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
+    Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
+    Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
     Index(None, "dag_id", "created"),
@@ -190,7 +195,7 @@ runs = Table(
     Index("ix_runs_before", "dag_id", "kind", "logical_date"),
 )
 
-borrowed = Table(  # the runs from which a partial run takes the values of tasks outside it
+borrowed = Table(  # the runs whose values a partial run uses, for tasks that the partial run does not contain
     "borrowed",
     metadata,
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
@@ -204,16 +209,18 @@ instances = Table(
     Column("id", Number, primary_key=True),
     Column("run_id", Number, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task", Id, nullable=False),
-    Column("map_index", Integer, nullable=False),  # index of a mapped instance, from 0; otherwise -1
+    Column("map_index", Integer, nullable=False),  # index of a mapped task's instance, from 0; -1 for any other task
     Column("position", Integer, nullable=False),  # position of the task in the notebook, from 0
     Column("state", State(TaskState, 20), nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # tries before the last reset
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # number of tries before the last reset
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("short_circuit", Boolean, nullable=False),  # True: all descendants are skipped too
-    Column("element", JsonMapping),  # for a mapped task: variable → digest of the element
+    # Whether --short-circuit skipped the task, so that all its descendants are skipped.
+    Column("short_circuit", Boolean, nullable=False),
+    # For an instance of a mapped task: a JSON object of variables and digests of their elements.
+    Column("element", JsonMapping),
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -223,7 +230,7 @@ attempts = Table(
     metadata,
     Column("instance_id", Number, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("try_number", Integer, primary_key=True),  # number of the try, from 1
-    Column("state", State(TaskState, 20), nullable=False),  # running, then the outcome, which never changes
+    Column("state", State(TaskState, 20), nullable=False),  # "running", later the outcome, which never changes
     Column("started", Double, nullable=False),
     Column("ended", Double),
     Column("error", Text),
@@ -231,8 +238,8 @@ attempts = Table(
     Column("scheduler_id", String(32), ForeignKey("schedulers.id"), nullable=False),
     Column(
         "cache_key", String(64), index=True
-    ),  # for a task with --cache; attempts with equal keys have the same outcome
-    Column("cached", Id),  # id of the run whose outcome the attempt took; None: it was executed
+    ),  # cache key of a task with --cache: attempts with equal keys have the same outcome
+    Column("cached", Id),  # id of the run whose outcome the attempt took; NULL: the attempt was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
@@ -273,11 +280,50 @@ files = Table(
     ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
 )
 
+asset_events = Table(  # an event is a new version of an asset
+    "asset_events",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("extra", JsonMapping),  # what the producer recorded about the new version
+    # The task that produced it; NULL: a person or a watched file did. A whole run has no task.
+    Column("dag_id", Id),
+    Column("run", Id),
+    Column("task", Id),
+    Column("map_index", Integer),
+    Index(None, "asset", "at"),
+)
+
+asset_uses = Table(  # an event starts at most one run of each DAG
+    "asset_uses",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("event_id", Number, ForeignKey("asset_events.id", ondelete="CASCADE"), primary_key=True),
+    Column("run", Id, nullable=False),  # id of the run that the event started
+)
+
+asset_needs = Table(  # the assets in the schedules of deployed DAGs
+    "asset_needs",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Index(None, "asset"),
+)
+
+asset_producers = Table(  # the assets that tasks of deployed DAGs produce
+    "asset_producers",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("task", Id, primary_key=True),
+    Column("asset", Text, primary_key=True),
+)
+
 pools = Table(
     "pools",
     metadata,
     Column("name", Id, primary_key=True),
-    Column("slots", Integer, nullable=False),  # -1: no limit
+    Column("slots", Integer, nullable=False),  # number of slots; -1 means no limit
 )
 
 backfills = Table(  # a backfill is unfinished as long as one of its runs is unfinished

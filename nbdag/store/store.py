@@ -1,8 +1,8 @@
 """All queries and changes of the database.
 
 Each method is one short transaction. A run is changed through `save`, which rejects a change that is based on an older
-revision of the run. So a process that executes, clears or cancels a run reads the run, decides, saves, and starts over
-if another process has saved first. Thereby a task starts only once, with any number of schedulers.
+revision of the run. So a process that executes, clears or cancels a run reads the run, decides, saves, and repeats this
+if another process has saved first. This guarantees that a task starts only once, with any number of schedulers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..core.model.job import FilesOfAttempt, FileUse, Note, StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
 from ..core.planning.pools import INFINITE
 from . import schema as t
+from .assets import Assets, add_events
 from .backfills import Backfills
 from .database import Database
 from .deployments import Deployments, has_room
@@ -25,7 +26,8 @@ from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
-_MAX_OUTCOMES = 5  # how many outcomes are returned, since the values of the newest may have been deleted
+# Maximum number of outcomes that are returned; more than one, because the values of the newest may have been deleted.
+_MAX_OUTCOMES = 5
 _POOLS_LOCK = 7236353  # key of an advisory lock; the number itself has no meaning
 _RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
@@ -39,6 +41,7 @@ class Store:
         self.schedulers = Schedulers(database)
         self.deployments = Deployments(database)
         self.backfills = Backfills(database)
+        self.assets = Assets(database)
         self.maintenance = Maintenance(database)
 
     @property
@@ -52,7 +55,7 @@ class Store:
         return self._database.sqlite
 
     def changes(self) -> Hashable | None:
-        """Return a value that changes whenever another process writes; None if the database has no such value."""
+        """Return a value that changes whenever another process writes, or None if the database has no such value."""
         return self._database.changes()
 
     def close(self) -> None:
@@ -78,7 +81,7 @@ class Store:
         return self.create_runs([new], instances)[0]
 
     def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-        """Record queued runs of one notebook version, all or none; every run gets these task instances."""
+        """Record queued runs of one notebook version in one transaction, each with these task instances."""
         with self._database.writing() as connection:
             return create_runs(connection, new, instances)
 
@@ -88,7 +91,7 @@ class Store:
             return from_row(RunRow, connection.execute(select(t.runs).where(t.runs.c.id == id)).one())
 
     def named(self, name: str, dag: str | None = None) -> list[RunRow]:
-        """Return the runs with this run id or, if there is none, those whose run id begins with it."""
+        """Return the runs with this run id. If no run has this id, return the runs whose id begins with it."""
         of_dag = [] if dag is None else [t.runs.c.dag_id == dag]
         query = select(t.runs).where(*of_dag).order_by(t.runs.c.created.desc()).limit(20)
         with self._database.reading() as connection:
@@ -136,7 +139,7 @@ class Store:
             return {row.id: row.revision for row in connection.execute(query)} if runs else {}
 
     def listen(self) -> None:
-        """Start to count the changes by other processes, if the database does not count them itself."""
+        """Start to count the changes by other processes, unless the database counts them itself."""
         self._database.listen()
 
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
@@ -155,9 +158,9 @@ class Store:
             connection.execute(insert(t.notes).values(values))
 
     def save(self, change: Change) -> list[InstanceRow] | None:
-        """Save a change and return the instances that it added. If it is outdated, save nothing and return None.
+        """Save a change and return the added instances. If the change is outdated, save nothing and return None.
 
-        A change is outdated if another process has changed the run, or has taken slots that the change needs. Each
+        A change is outdated if another process has changed the run or taken slots that the change needs. Each
         saved change increments the run's revision by one.
         """
         run = change.run
@@ -187,6 +190,7 @@ class Store:
             if (change.begun or change.resumed) and not _fits(connection, change):
                 connection.rollback()
                 return None
+            add_events(connection, change.events)
             if change.notes:
                 connection.execute(insert(t.notes), [note_values(run.id, note) for note in change.notes])
             return add_instances(connection, [(run.id, each) for each in change.added])
@@ -262,10 +266,10 @@ class Store:
             ]
 
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
-        """Return the outcomes that an attempt with this key may take, those of executed attempts first.
+        """Return the outcomes that an attempt with this key may take; outcomes of executed attempts come first.
 
-        If a user has cleared or marked the task afterwards, the user does not trust the outcome. So this outcome is
-        excluded, and with it the outcomes of all attempts that took it.
+        If a user has later cleared or marked the task, the user does not trust the outcome. So this outcome and the
+        outcomes of all attempts that took it are excluded.
         """
         attempts: Select[Any] = (
             select(
@@ -308,7 +312,9 @@ class Store:
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """Return, for each of these partial runs, a mapping: borrowed task → record id of the run with its values."""
+        """Return, for each of these partial runs, a mapping from each borrowed task to the record id of the run with
+        its values.
+        """
         found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(select(t.borrowed).where(t.borrowed.c.run_id.in_(runs))):
@@ -381,7 +387,7 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # an attempt that has an outcome keeps it
+    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # the outcome of an ended attempt never changes
     .values(updates(AttemptRow))
 )
 _USED = (
@@ -411,7 +417,7 @@ def _begin(connection: Connection, change: Change) -> None:
 
 
 def _fits(connection: Connection, change: Change) -> bool:
-    """Return whether no pool has more slots in use than its size, with this change applied."""
+    """Return whether, with this change applied, no pool has more used slots than its size."""
     begun = [each.instance for each in change.begun if each.cached is None]
     wanted = {instance.pool for instance in (*begun, *(each for each, _ in change.resumed))}
     limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}

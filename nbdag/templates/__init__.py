@@ -4,12 +4,13 @@
     render_pieces("echo {{ params.name }}", context_of(dag_run))   # ['echo ', Slot('Zoë')]
 
 Templates are Jinja's, in its sandbox, and strict: an unknown name is a `TemplateError` with the template's line and the
-most similar name. A template is the text of the notebook's author, but the values in it are data. `render` returns one
-text. An operator whose language has syntax of its own calls `render_pieces`, and passes each `Slot` to that language as
-data: `quoting` does this for bash, SQL and URLs. `{{ value | safe }}` pastes a value as part of the author's text.
+most similar name. The notebook's author writes a template, but the values in it are data from anywhere. `render`
+returns one text. For a language such as bash, an operator calls `render_pieces` instead, and passes each value, a
+`Slot`, to the language as data. `quoting` does this for bash, SQL and URLs. With `{{ value | safe }}`, a value is
+inserted like text of the author.
 
-`names.read_template` finds the names that a template uses, without rendering it. Nothing here accesses files, the
-network or a clock. The package imports Jinja only when a text has a template.
+`names.read_template` finds the names that a template uses, without rendering it. This package accesses no files,
+network or clock, and imports Jinja only when a text has a template.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _MODULES = {
     "render_nested": "rendering",
     "render_pieces": "rendering",
 }
-# `{%` alone is no template, because scripts contain it, for example in printf '{%s}'.
+# `{%` alone does not make a text a template, because scripts contain it, for example printf '{%s}'.
 _TEMPLATE = re.compile(
     r"\{\{|\{%[-+]?\s*(?:end)?(?:if|for|set|raw|do|with|macro|call|filter|block|include|import|from|extends|autoescape)\b"
 )

@@ -1,6 +1,6 @@
 """The names that templates can use, as in Airflow: `context_of` returns them with their values for one task.
 
-Functions receive the same names as arguments where they ask for them: `def load(ds, params, ti)`.
+A function with parameters of these names receives the same values: `def load(ds, params, ti)`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import macros
 
 _REQUIRED = object()
 
-# Names of Airflow that nbdag does not have → what to write instead.
+# Key: name of Airflow that nbdag does not support; value: what to write instead.
 INSTEAD = {
     "execution_date": "write logical_date",
     "next_execution_date": "write data_interval_end",
@@ -39,7 +39,7 @@ INSTEAD = {
 
 
 class Lookup(Mapping[str, Any]):
-    """Values that a function returns by name, as attributes and items; `get` takes a default."""
+    """Access to values that a function returns by name: as attributes, as items, or by `get` with a default."""
 
     def __init__(self, kind: str, look_up: Callable[..., Any]) -> None:
         self._kind = kind
@@ -54,7 +54,7 @@ class Lookup(Mapping[str, Any]):
         return self._look_up(name)
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
-        """Return the value of a name; the default, if there is one, replaces a missing value."""
+        """Return the value of a name. A missing value is replaced by the default, if a default is given."""
         try:
             return self._look_up(name)
         except (NbdagError, LookupError):
@@ -99,7 +99,7 @@ class Params(Mapping[str, Any]):
         return repr(self)
 
 
-# The names of `context_of`, for checks that have no run.
+# The names that `context_of` returns, for checks without a run.
 NAMES = (
     "conn",
     "dag",
@@ -138,7 +138,7 @@ def context_of(
     """Return the names that a task's templates can use, with their values.
 
     `dag_run` has the attributes of `nbdag.context.DagRun`, `params` replaces its parameters. `variable(name)` and
-    `connection(name)` look up what `var` and `conn` show.
+    `connection(name)` look up the values of `var` and `conn`.
     """
     logical = macros.Moment.of(dag_run.logical_date)
     task_id = dag_run.task_id or "interactive"

@@ -1,7 +1,6 @@
 """The filters, the `macros` and the dates that templates can use, as in Airflow.
 
-`macros` offers single functions of Python's modules instead of whole modules, through which a template could leave the
-sandbox.
+`macros` contains single functions of Python's modules. Whole modules would let a template leave the sandbox.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Moment(datetime):
         )
 
     def end_of(self, unit: str) -> Self:
-        """Return the last moment, to the microsecond, of this year, month, week, day, hour, minute or second."""
+        """Return the last microsecond of this year, month, week, day, hour, minute or second."""
         return self.start_of(unit).add(**{f"{unit}s": 1}).subtract(microseconds=1)
 
     def in_timezone(self, name: str) -> Self:
@@ -144,7 +143,7 @@ def ds_add(day: str, days: int) -> str:
 
 
 def ds_format(day: str, input_format: str, output_format: str) -> str:
-    """Return a date in another format, both as of `strftime`."""
+    """Convert a date from one format to another. Both are formats of `strftime`."""
     return datetime.strptime(str(day), input_format).strftime(output_format)
 
 

@@ -18,8 +18,8 @@ _INSTANCES = ("ti", "task_instance")
 class Pull:
     """A use of `ti.xcom_pull`."""
 
-    task: str | None  # None: computed when the template is rendered
-    key: str | None  # None: the task's result; "" if computed
+    task: str | None  # id of the task; None if it is computed when the template is rendered
+    key: str | None  # the key; None for the task's result, "" if the key is computed
     line: int
 
 
@@ -27,16 +27,16 @@ class Pull:
 class TemplateNames:
     """The names that a template uses."""
 
-    params: tuple[tuple[str, int], ...] = ()  # parameter, line
+    params: tuple[tuple[str, int], ...] = ()  # each parameter that is used, with the line
     pulls: tuple[Pull, ...] = ()
-    variables: tuple[str, ...] = ()  # of var.value and var.json
+    variables: tuple[str, ...] = ()  # names of variables in var.value and var.json
     connections: tuple[str, ...] = ()
 
 
 def read_template(text: str, *, what: str = "the template") -> TemplateNames:
     """Return the names that a template uses. Raise `TemplateError` for a syntax error or an unknown name."""
     env = environment()
-    compiled_template(text, what)  # finds errors of syntax and unknown filters
+    compiled_template(text, what)  # compiled to find syntax errors and unknown filters
     tree = env.parse(text.replace(LENGTH, LENGTH_MARK))
     unknown = meta.find_undeclared_variables(tree) - set(NAMES) - set(env.globals)
     if unknown:
@@ -66,7 +66,7 @@ def _line_of(tree: nodes.Template, name: str) -> int:
 
 
 def _may_be_missing(tree: nodes.Template, name: str) -> bool:
-    """Return whether the template tests that the name exists, or gives a default."""
+    """Return whether the template tests that the name exists, or gives a default for it."""
     for test in tree.find_all(nodes.Test):
         if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name) and test.node.name == name:
             return True
@@ -109,7 +109,7 @@ def _pulls(tree: nodes.Template) -> Iterator[Pull]:
 
 
 def _task_ids(node: nodes.Node | None) -> list[str | None]:
-    """Return the constant task ids of an argument; None for each computed one."""
+    """Return the task ids in an argument; an id that is computed is returned as None."""
     if isinstance(node, nodes.List | nodes.Tuple):
         return [each for item in node.items for each in _task_ids(item)]
     value = node.value if isinstance(node, nodes.Const) else None
@@ -117,7 +117,7 @@ def _task_ids(node: nodes.Node | None) -> list[str | None]:
 
 
 def _constant(node: nodes.Node | None, default: Any) -> Any:
-    """Return the text of a constant; the default if there is none, "" if it is computed."""
+    """Return the text of a constant argument, the default if the argument is missing, or "" if it is computed."""
     if node is None:
         return default
     return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str | None) else ""

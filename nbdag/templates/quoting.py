@@ -1,7 +1,7 @@
 """Pass the values of templates to bash, SQL and URLs as data.
 
-The text of a template is the author's own, but its values may come from anywhere: parameters, other tasks, files. A
-value never becomes syntax of the language around it:
+The author writes the text of a template, but the values may come from anywhere: parameters, other tasks, files. A value
+is never interpreted as syntax of the language:
 
 - **bash**: a value of harmless characters (letters, digits, `_ @ % + = : , . / -`) is inserted as it is. Any other
   value becomes an environment variable, and its place a reference to this variable. Bash does not parse the value of
@@ -39,9 +39,9 @@ _BEFORE_NAME = re.compile(r"\b(?:from|join|into|table|update|view|index|schema|d
 
 @error
 class UnsafeValueError(NbdagError):
-    """A value has characters that the language around it would interpret, and it cannot be passed as data there."""
+    """A value has characters that the language would interpret, and cannot be passed as data at this place."""
 
-    value: str  # shortened
+    value: str  # the value, shortened for the message
     where: str
     hint: str
     template = "the value {value!r} cannot be passed as data {where}; {hint}"
@@ -55,7 +55,7 @@ class UnsafeValueError(NbdagError):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A text in some language, and the values that belong to it by name."""
+    """A script, SQL statement or URL, and the values to pass to it by name."""
 
     text: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -88,12 +88,12 @@ def shell(pieces: Pieces) -> Statement:
 
 
 class _ShellScan:
-    """Follows the quotes of a script, as far as its constructs are simple."""
+    """Follows the quotes of a script, up to the first construct that is too complex."""
 
     def __init__(self) -> None:
-        self.quote = ""  # the open quote
-        self.uncertain = ""  # the first construct after which places are uncertain
-        self._before = ""  # code outside of quotes
+        self.quote = ""  # the quote that is open, or ""
+        self.uncertain = ""  # the first construct after which it is uncertain how bash would interpret a value, or ""
+        self._before = ""  # the code so far, without texts in quotes
 
     def pass_text(self, text: str) -> None:
         n = 0
@@ -125,7 +125,7 @@ class _ShellScan:
 def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
     """Return SQL with `:name` for each value, and the values by name. Raise `UnsafeValueError`.
 
-    Colons of the author's text are not escaped: `:name` there is a parameter of the author.
+    Colons in the author's text are not escaped, so `:name` in the text is a parameter.
     """
     text, values = "", dict[str, Any]()
 
@@ -139,7 +139,7 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
         if isinstance(part, str):
             text += part
             continue
-        if len(part) > 1 or part[0] == "'":  # a literal with values inside
+        if len(part) > 1 or part[0] == "'":  # the part is a literal that contains values
             content = "".join(str(each).replace("''", "'") if isinstance(each, str) else str(each) for each in part[1:])
             text += bound(content)
             continue
@@ -165,15 +165,17 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
 
 
 def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
-    """Yield texts; a list with a `Slot` outside of literals; a list of "'" and the pieces of a literal with slots."""
-    literal: list[Any] | None = None  # the open literal
-    comment = ""  # the text that ends the open comment
-    name_quote = ""  # the quote of the open name
+    """Yield the parts of a statement: a text; a list with one `Slot`; or, for a literal with values, a list of "'" and
+    the literal's pieces.
+    """
+    literal: list[Any] | None = None  # the pieces of the literal that is open, or None
+    comment = ""  # the text that ends the comment that is open, or ""
+    name_quote = ""  # the quote of the quoted name that is open, or ""
     text = ""
     for piece in pieces:
         if isinstance(piece, Slot):
             if comment:
-                continue  # a comment needs no value
+                continue  # a value in a comment is dropped
             if name_quote:
                 if not re.fullmatch(r"[^\"`\x00]*", str(piece)):
                     raise UnsafeValueError.of(piece.value, f"inside {name_quote}…{name_quote}", "remove its quotes")
@@ -238,7 +240,10 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
 
 
 def url(pieces: Pieces) -> str:
-    """Return a URL with percent-encoded values; a value at the beginning, such as the server's address, is not."""
+    """Return a URL with percent-encoded values.
+
+    A value at the beginning, such as the server's address, is not encoded.
+    """
     return "".join(
         piece if isinstance(piece, str) else (str(piece) if n == 0 else quote(str(piece), safe=""))
         for n, piece in enumerate(pieces)

@@ -24,7 +24,8 @@ from .context import INSTEAD, NAMES
 from .macros import FILTERS
 
 _FILE = "<template>"
-# Bash writes the length of a variable as ${#name}, which is not a comment of Jinja.
+# Jinja's comments begin with {#, but so does ${#name}, the length of a variable in bash, so comments get other
+# delimiters.
 LENGTH, LENGTH_MARK = "${#", "$\ue0f0#"
 
 
@@ -32,10 +33,10 @@ LENGTH, LENGTH_MARK = "${#", "$\ue0f0#"
 class TemplateError(NbdagError):
     """A template cannot be rendered."""
 
-    what: str  # what the template is, such as the script
+    what: str  # name of the text with the template, such as "the script"
     line: int  # line of the template, from 1
     message: str
-    hint: str = ""  # the next step
+    hint: str = ""  # what the user can do
     template = "{what}, line {line}: {message}{advice}"
 
     @property
@@ -55,7 +56,7 @@ class Slot:
 
 
 class Pasted(str):
-    """A text that is part of the author's text rather than data: the result of the filter `safe`."""
+    """A value that counts as text of the author: the result of the filter `safe`."""
 
 
 class _Missing(StrictUndefined):
@@ -91,10 +92,13 @@ _nonce: ContextVar[str] = ContextVar("nonce", default="")
 
 @pass_eval_context
 def _finalize(_: Any, value: Any) -> str:
-    """Replace each value by a mark; a value that contains marks, such as the result of a macro, gets the texts."""
+    """Replace each value by a placeholder.
+
+    In a value that contains placeholders, such as the result of a macro, replace them by their texts.
+    """
     slots = _slots.get()
     if isinstance(value, Undefined):
-        str(value)  # raises the error
+        str(value)  # converting an unknown name to text raises the error
     if slots is None:
         return str(value)
     if isinstance(value, Pasted):
@@ -122,7 +126,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def render(text: str, context: Mapping[str, Any], *, what: str = "the template") -> str:
-    """Return the text with the values of its templates. Raise `TemplateError`; `what` names the template in it."""
+    """Return the text with rendered templates. Raise `TemplateError`, in which `what` names the text."""
     return "".join(map(str, render_pieces(text, context, what=what)))
 
 
@@ -156,7 +160,7 @@ def render_pieces(text: str, context: Mapping[str, Any], *, what: str = "the tem
 
 
 def render_nested(value: Any, context: Mapping[str, Any], *, what: str = "the template") -> Any:
-    """Return a value with every template in it rendered: in texts, lists, tuples, sets, and the values of mappings."""
+    """Return a value in which all templates are rendered: in texts, lists, tuples, sets, and values of mappings."""
     if isinstance(value, str):
         return render(value, context, what=what)
     if isinstance(value, Mapping):

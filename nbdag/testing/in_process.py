@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..context import DagRun, PulledValues, set_current
+from ..core.cells.parameter_types import KernelCode
 from ..core.model.job import CANCELLED, PUSHED, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
@@ -40,8 +41,8 @@ class _Submission:
     """A submitted attempt that has no result yet."""
 
     job: Job
-    reason: str | None = None  # why the attempt was terminated; None: it was not
-    thread: int | None = None  # the thread that is executing the attempt's code; None: no thread is
+    reason: str | None = None  # why the attempt was terminated; None if the attempt was not terminated
+    thread: int | None = None  # id of the thread that executes the attempt's code; None if the code is not running
 
 
 class InProcessExecutor:
@@ -102,7 +103,7 @@ class InProcessExecutor:
             thread.join()
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
-        """Do nothing, because an attempt has no process of its own."""
+        """Do nothing, because attempts of this executor have no processes."""
 
     def _work(self) -> None:
         """Execute waiting attempts, one after another, until no attempt waits."""
@@ -146,6 +147,9 @@ class InProcessExecutor:
             for code in job.parameter_cells:
                 exec(code, names)
             names |= resolved(job.parameters)
+            names |= {
+                name: eval(value.code, names) for name, value in job.parameters.items() if isinstance(value, KernelCode)
+            }
             for code in (*job.setup_cells, *(definition.source for definition in job.task.definitions)):
                 exec(code, names)
         params.update((name, names[name]) for name in job.context.get("parameter_names", ()) if name in names)
@@ -182,7 +186,7 @@ class InProcessExecutor:
 
     @contextmanager
     def _interruptible(self, attempt: _Submission) -> Iterator[None]:
-        """Raise `_Terminated` in the block, and never after it, if the attempt is terminated."""
+        """Raise `_Terminated` inside the `with` block if the attempt is terminated; never raise it after the block."""
         with self._lock:
             if attempt.reason is not None:
                 raise _Terminated
@@ -192,7 +196,7 @@ class InProcessExecutor:
         finally:
             with self._lock:
                 attempt.thread = None
-                _raise_in(threading.get_ident(), None)  # withdraws an exception that is still pending
+                _raise_in(threading.get_ident(), None)  # withdraw an exception that is still pending
         if attempt.reason is not None:
             raise _Terminated
 
@@ -217,7 +221,7 @@ class InProcessExecutor:
             timer.cancel()
 
     def _terminate(self, attempt: _Submission, reason: str) -> None:
-        """Interrupt the attempt's code; code that is not running yet does not start. The caller holds the lock."""
+        """Interrupt the attempt's code, or prevent its start. The caller holds the lock."""
         if attempt.reason is not None:
             return
         attempt.reason = reason

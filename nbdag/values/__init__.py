@@ -4,18 +4,18 @@
     saved = store.save({"X": X, "y": y})
     store.load(saved.outputs[0].digest)   # {"X": …}
 
-Each name is stored in a file of its own, except that names which share objects are stored together: the names of a
-group, and names that share an object which can be changed. When they are loaded, they share these objects again.
-Values are unpickled only from the project's own store.
+Each name is stored in a separate file. But the names of a group are stored together, and so are names that share an
+object which can be changed: after loading, they share the object again. Only values from the project's own store are
+unpickled.
 
-A stored value contains references to objects of other stored values and of setup, so that these remain the same
-objects. `Origins` records the sources of a process's objects. A value that would not be the same in another task is
-refused when it is stored.
+A stored value does not copy objects that belong to another stored value or to setup. It contains references to these
+objects, so that each remains one object after loading. `Origins` records where a process's objects come from. A value
+that would not be the same in another task is rejected when it is stored.
 
-`references` finds these objects, `trial` refuses values that no other task could use, `pickling` turns objects into
-bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects that two values
-share, and `summaries` describes a value in one line. `types` is the registry of rules for types; packages can extend
-it.
+`references` finds the objects to refer to, `trial` rejects values that no other task could use, `pickling` turns
+objects into bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects
+that two values share, and `summaries` describes a value in one line. `types` is the registry of rules for types;
+packages can extend it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class UnstorableError(NbdagError):
 
     @property
     def needed_by(self) -> str:
-        """Return words for the task that needs the value."""
+        """Return the name of the task that needs the value, as words of the message."""
         return f"task {self.reader}" if self.reader else "a later task"
 
 
@@ -103,8 +103,8 @@ class Saved:
     """The result of storing values."""
 
     outputs: tuple[StoredOutput, ...]
-    sharing: tuple[Sharing, ...] = ()  # between names of different groups
-    pickled: Mapping[str, Pickled] = field(default_factory=dict)  # key: name; value: pickle of its value alone
+    sharing: tuple[Sharing, ...] = ()  # pairs of names of different groups that share an object
+    pickled: Mapping[str, Pickled] = field(default_factory=dict)  # key: name; value: pickle of only this name's value
     too_large: tuple[str, ...] = ()  # names whose values are too large for the check of shared objects
 
 
@@ -151,7 +151,7 @@ class ValueStore:
         return known.loaded[digest]
 
     def touch_if_stored(self, digest: str) -> bool:
-        """Return whether a value is still stored, with all values that it refers to.
+        """Return whether a value and all values that it refers to are still stored.
 
         If so, mark these values as recently used, so that `nbdag gc` keeps them.
         """
@@ -163,12 +163,17 @@ class ValueStore:
         return all(store.touch_if_stored(each) for each in needed)
 
     def needed(self, digests: Iterable[str]) -> set[str]:
-        """Return these digests and those of the values that they refer to. Raises `LostValueError`."""
+        """Return the given digests and the digests of all values to which these values refer.
+
+        Raises `LostValueError`.
+        """
         store = files.files(self.root)
         return follow(digests, lambda digest: store.about(digest).get("refers", ()))
 
     def in_use(self, digests: Iterable[str]) -> set[str]:
-        """Return the same digests as `needed`, but treat a missing or damaged value as one without references."""
+        """Return the same digests as `needed`, but do not raise: a missing or damaged value counts as a value without
+        references.
+        """
         store = files.files(self.root)
 
         def refers(digest: str) -> Sequence[str]:
@@ -209,7 +214,7 @@ class ValueStore:
 
 
 class _Saving:
-    """The storing of the values of one task."""
+    """Stores the values of one task."""
 
     def __init__(
         self, store: ValueStore, values: Mapping[str, object], readers: Mapping[str, str], origins: Origins
@@ -255,7 +260,7 @@ class _Saving:
         except Exception as why:
             remedy = "make it in a %%setup cell, or make and use it within one task"
             if self._origins.made_by_setup(name, self._values[name]):
-                remedy = "setup makes one for every task, so use it within one task, or pass on what you need of it"
+                remedy = "setup creates one for every task, so use it within one task, or pass only the data you need"
             raise self._refused(name, Refusal(_reason(why), remedy)) from why
         refusal = useless_elsewhere(pickled, self._origins.handlers, self._temporary())
         if refusal is not None:
@@ -276,7 +281,9 @@ class _Saving:
         return self._store.open(digest)
 
     def _sharing_nans(self, pickled: Mapping[str, Pickled]) -> list[list[str]]:
-        """Return groups of names that hold the same NaN, which pickle does not remember."""
+        """Return groups of names that contain the same NaN object. pickle itself does not preserve which NaNs are one
+        object.
+        """
         holders: dict[int, list[str]] = {}
         with_nan = [name for name, each in pickled.items() if has_nan(each, self._values[name])]
         for name in with_nan if len(with_nan) > 1 else ():
@@ -287,7 +294,7 @@ class _Saving:
         return [names for names in holders.values() if len(names) > 1]
 
     def _stored_already(self, names: Sequence[str], references: Mapping[int, Reference]) -> str | None:
-        """Return the digest of the stored value that these names were loaded from, if they are unchanged."""
+        """Return the digest of the stored value from which these names were loaded, or None if a name has changed."""
         for digest, loaded in self._origins.loaded.items():
             if all(
                 name in loaded.values
@@ -326,13 +333,13 @@ class _Saving:
         return digest
 
     def _try(self, names: Sequence[str], digest: str, pickled: Pickled) -> None:
-        """Load a value like its readers will do. Raises `UnstorableError` if that fails or loses data."""
+        """Load a value as the tasks that read it will do. Raises `UnstorableError` if loading fails or loses data."""
         try:
             loaded = self._store.open(digest)
         except UnreadableValueError as why:
             refusal = Refusal(
-                f"it cannot be made again from its pickle: {why.why}",
-                "pass on what you need of it, such as its text, or give its class a __reduce__",
+                f"it cannot be loaded from its pickle: {why.why}",
+                "pass only the data that you need, such as its text, or define __reduce__ in its class",
             )
             raise self._refused(self._culprit(names), refusal) from why
         refusal_of_loaded = lost_attribute(pickled, loaded.objects)
@@ -359,7 +366,10 @@ def _is_view(value: object) -> bool:
 
 
 def _linked_groups(names: Iterable[str], links: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the names in groups that links connect; names and groups keep their order."""
+    """Return the names in groups: two names are in one group if links connect them, also through other names.
+
+    Names and groups keep their order.
+    """
     members = {name: [name] for name in names}
     for link in links:
         present = [name for name in link if name in members]

@@ -15,13 +15,16 @@ from .type_rule import PickleState, Refusal, TypeRule
 
 
 def _array_reduce(array: Any, state: PickleState) -> Any:
-    """Return how to pickle an array as a view of an array in the pickle; None if it is not such a view."""
+    """Return how to pickle an array that is a view of another array in the pickle, or None if the array is not such a
+    view.
+    """
     if not _is_plain_array(array) or id(array) in state.unshared:
         return None
     owner = _owner(array)
     pickled = state.owners.get(id(owner))
     if pickled is None or pickled is array:
-        if array.nbytes == owner.nbytes:  # a loaded array is itself a view, of the memory-mapped file
+        # The array uses all of the owner's memory; it may itself be a view, for example of a memory-mapped file.
+        if array.nbytes == owner.nbytes:
             state.owners[id(owner)] = array
         return None
     if not pickled.flags.c_contiguous or array.dtype.hasobject:
@@ -66,7 +69,9 @@ def _block_values(block: Any) -> Iterable[object]:
 
 
 def _frame_content(frame: Any) -> object:
-    """Return the content of a data frame without the layout of its blocks, which pandas changes implicitly."""
+    """Return the content of a data frame without the layout of its blocks, because pandas changes that layout without a
+    change of the data.
+    """
     columns = [frame.iloc[:, number].array for number in range(frame.shape[1])]
     return type(frame).__name__, frame.index, frame.columns, columns, frame.attrs
 
@@ -77,7 +82,7 @@ def _generator_content(generator: Any) -> object:
 
 
 def _stream_reduce(stream: Any, state: PickleState) -> Any:
-    """Return how to pickle the standard streams by name: each kernel has its own."""
+    """Return how to pickle a standard stream: by name, because each kernel has its own standard streams."""
     name = _standard_stream(stream)
     return None if name is None else (getattr, (sys, name))
 
@@ -92,28 +97,30 @@ def _open_file(file: Any) -> Refusal | None:
     name = getattr(file, "name", None)
     which = f"the open file {name}" if isinstance(name, str) else "an open file"
     return Refusal(
-        f"{which} belongs to the process that opened it, and another task would write to a copy in memory",
+        f"{which} belongs to the process that opened it; another task would only write to a copy in memory",
         "open it in each task that uses it",
     )
 
 
 def _in_memory(file: object) -> None:
-    """Return None: a file in memory can be passed on, with its content."""
+    """Return None, because a file in memory can be passed to another task with its content."""
 
 
 def _temporary(value: Any) -> Refusal:
     name = getattr(value, "name", None)
     what = f"{name} is deleted" if isinstance(name, str) else "it is deleted"
     return Refusal(
-        f"{what} when the task that made it ends",
-        "make a file or folder that stays, such as by tempfile.mkdtemp(), and delete it in the last task",
+        f"{what} when the task that created it ends",
+        "use a file or folder that is not deleted automatically, such as one of tempfile.mkdtemp(), and delete "
+        "it in the last task",
     )
 
 
 def _live_view(view: Any) -> Refusal:
     copy = "bytes(…)" if isinstance(view, memoryview) else "list(…)"
     return Refusal(
-        "it is a view of another object, whose later changes another task would not see", f"pass {copy} of it"
+        "it is a view of another object, and another task would not see later changes of that object",
+        f"pass {copy} of it",
     )
 
 
@@ -124,12 +131,15 @@ def _frame_attributes(frame: Any) -> Refusal | None:
         return None
     return Refusal(
         f"pandas does not store its attribute {lost[0]}",
-        f"keep {lost[0]} in a variable of its own, or in the attrs of the {type(frame).__name__}",
+        f"keep {lost[0]} in a separate variable, or in the attrs of the {type(frame).__name__}",
     )
 
 
 def _connection_content(connection: Any) -> object:
-    """Return the number of changes through a connection to an in-memory database; a file is shared anyway."""
+    """Return the number of changes that a connection has made, if its database is in memory.
+
+    A database in a file is shared by all tasks, so changes of it do not count.
+    """
     try:
         in_memory = all(not file for _, _, file in connection.execute("PRAGMA database_list"))
         return id(connection), connection.total_changes if in_memory else None
@@ -138,7 +148,9 @@ def _connection_content(connection: Any) -> object:
 
 
 def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
-    """Return how to pickle a sentinel of an imported module, `MISSING = object()`, by its name."""
+    """Return how to pickle a sentinel of an imported module, such as `MISSING = object()`: by the names of module and
+    sentinel.
+    """
     if type(obj) is not object:
         return None
     for module_name, module in list(sys.modules.items()):
@@ -162,7 +174,7 @@ _IMMUTABLE = (
     "fractions:Fraction", "enum:Enum", "pathlib:PurePath", "re:Pattern", "uuid:UUID",
     "numpy:dtype", "numpy:generic", "numpy:ufunc",
     "pandas:Index", "pandas:Timestamp", "pandas:Timedelta", "pandas:Period", "pandas:Interval",
-    # Defined in one of two modules, depending on the version of pandas.
+    # The version of pandas determines which of these two modules defines the class.
     "pandas.api.extensions:ExtensionDtype", "pandas.core.dtypes.base:ExtensionDtype",
     "pandas.api.extensions:ExtensionArray", "pandas.core.arrays.base:ExtensionArray",
     "types:MethodType", "functools:partial", "functools:partialmethod", "operator:itemgetter", "operator:attrgetter",

@@ -1,7 +1,8 @@
 """Digests of functions and classes, comparable between kernels.
 
-The digest of a function covers its code and defaults, that of a class the names that its body binds. File names,
-comments and line numbers do not count, so a replayed definition equals its original.
+The digest of a function covers the function's code and defaults; the digest of a class covers the names that the class
+body binds. File names, comments and line numbers do not count, so a definition that is executed again in another kernel
+has the same digest.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _text(obj: object, depth: int) -> str:
     if depth == 0:
         return "…"
     if isinstance(obj, types.FunctionType):
-        attributes = tuple(sorted(vars(obj).items()))  # function attributes, such as a count of the calls
+        attributes = tuple(sorted(vars(obj).items()))  # attributes of the function, such as a counter of calls
         parts = (obj.__code__, obj.__defaults__, obj.__kwdefaults__, _closure(obj), *attributes)
         return f"def{_all(parts, depth)}"
     if isinstance(obj, types.CodeType):
@@ -76,5 +77,5 @@ def _closure(function: types.FunctionType) -> tuple[object, ...]:
 def _content(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
-    except ValueError:  # not set yet
+    except ValueError:  # ValueError: the cell variable is not set yet
         return None

@@ -2,12 +2,12 @@
 
 A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
-disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with its
-digest before its first read of the file, and before it skips writing a value that is already stored; it replaces a
-damaged file. xxh3 reads about 10 GB/s, so the comparison takes little time compared with reading the value.
+disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with the
+file's digest before the first read, and before it skips writing a value that is already stored. A damaged file is
+replaced. xxh3 reads about 10 GB/s, so the comparison takes little time compared with reading the value.
 
-A local file is read through a private memory map. Its arrays are not copied, and a process that changes them changes
-its own copies of the pages. `Region` detects the pages that are unchanged.
+A local file is read through a private memory map. Arrays are not copied on loading; a process that changes an array
+changes private copies of the memory pages. `Region` detects the pages that are unchanged.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ..errors import NbdagError, error
 from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
-ALIGNMENT = 64  # bytes; the alignment that numpy and Arrow prefer
+ALIGNMENT = 64  # alignment of buffers, in bytes, as numpy and Arrow prefer it
 _MAGIC = b"nbdag-value-2\n"
-_MAGIC_1 = b"nbdag-value-1\n"  # first format: the digest does not cover the sizes of the parts
+_MAGIC_1 = b"nbdag-value-1\n"  # header of the first file format, whose digest does not cover the sizes of the parts
 _LENGTH = struct.Struct("<Q")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
@@ -57,8 +57,8 @@ class LostValueError(NbdagError):
 
     digest: str
     root: str
-    why: str  # a predicate such as "is missing"
-    template = "the stored value {digest:.12}… {why} in {root}: clear the task that made it, so that it runs again"
+    why: str  # what is wrong, as a predicate such as "is missing"
+    template = "the stored value {digest:.12}… {why} in {root}: clear the task that wrote it, to run the task again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,10 @@ class Region:
         self._spans[address_of(buffer)] = (offset, buffer.nbytes)
 
     def unchanged_span(self, buffer: memoryview) -> tuple[int, int] | None:
-        """Return the (offset, length) in the file that this memory was mapped from; None if it has changed since.
+        """Return the (offset, length) of this buffer in the file, or None if the buffer's memory has changed since it
+        was mapped.
 
-        Return None also if the memory is not part of this region.
+        Return None also for a buffer outside of this region.
         """
         if self._source is None:
             return None
@@ -110,7 +111,7 @@ class Region:
                 finally:
                     part.release()
                     view.release()
-        except (OSError, ValueError):  # the file was removed meanwhile
+        except (OSError, ValueError):  # another process has removed the file
             return False
 
 
@@ -124,10 +125,10 @@ class Files(Protocol):
         """Return a stored content. Raises `LostValueError`."""
 
     def about(self, digest: str) -> Mapping[str, Any]:
-        """Return the description of a stored content, without reading all of it. Raises `LostValueError`."""
+        """Return the description of a stored content without reading the whole file. Raises `LostValueError`."""
 
     def touch_if_stored(self, digest: str) -> bool:
-        """Return whether a content is still stored; if so, mark it as recently used."""
+        """Return whether a content is still stored; if so, mark the content as recently used."""
 
     def digests(self) -> Iterator[str]:
         """Yield the digests of all stored contents."""
@@ -144,8 +145,8 @@ def files(root: str) -> Files:
 def digest_of(about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
     """Return the digest of a content: its description, the sizes of its parts, and the parts.
 
-    The hash is xxh3, not SHA, because it is as fast as memory, and the project's own store needs no protection against
-    forged collisions.
+    The hash is xxh3 and not SHA: xxh3 is as fast as reading memory, and the project's own store needs no protection
+    against forged collisions.
     """
     sizes = [memoryview(part).nbytes for part in parts]
     return _digest(json.dumps([about, sizes], sort_keys=True), parts)
@@ -163,7 +164,7 @@ _verified: set[tuple[str, int, int, int]] = set()  # files that this process has
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """A folder, with files at `ab/abcdef…`."""
+    """A store in a local folder; the path of a file in the folder is `ab/abcdef…`, from its digest."""
 
     root: Path
 
@@ -171,7 +172,8 @@ class LocalFiles:
         digest = digest_of(about, parts)
         path = self._path(digest)
         try:
-            if self._is_whole(digest) and self.touch_if_stored(digest):  # so `nbdag gc` keeps it
+            # Marked as recently used, so that `nbdag gc` keeps the file.
+            if self._is_whole(digest) and self.touch_if_stored(digest):
                 return digest
             make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
@@ -195,7 +197,7 @@ class LocalFiles:
         try:
             known = _identity(path) in _verified
             os.utime(path)
-            if known:  # the identity contains the file's time, which has just changed
+            if known:  # `utime` has changed the file's time, which is part of its identity
                 _verified.add(_identity(path))
         except OSError:
             return False
@@ -212,7 +214,7 @@ class LocalFiles:
                 identity = _identity(file.fileno(), path)
         except FileNotFoundError:
             raise LostValueError(digest, str(self.root), "is missing") from None
-        except (OSError, ValueError) as why:  # ValueError: an empty file
+        except (OSError, ValueError) as why:  # mmap raises ValueError for an empty file
             raise LostValueError(digest, str(self.root), f"cannot be read ({why})") from why
         return _parse(memory, digest, str(self.root), path), identity
 
@@ -228,13 +230,13 @@ class LocalFiles:
 
 
 def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int, int]:
-    """Return values that change when a file is replaced or written to."""
+    """Return inode, size and time of a file, which change if the file is replaced or written to."""
     found = os.fstat(file) if isinstance(file, int) else file.stat()
     return str(path or file), found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class RemoteFiles:
-    """An fsspec URL, such as that of a bucket. A value is read into memory, not mapped."""
+    """A store at an fsspec URL, such as that of a bucket. A value is read into memory, not mapped."""
 
     def __init__(self, root: str) -> None:
         import fsspec
@@ -272,7 +274,8 @@ class RemoteFiles:
             _verify(content, digest, self.root)
         except LostValueError:
             with contextlib.suppress(Exception):
-                self._fs.rm(self._path(digest))  # removed, so that a task writes the value again
+                # Remove the damaged file, so that a task that runs again writes the value again.
+                self._fs.rm(self._path(digest))
             raise
         return content
 
@@ -317,7 +320,7 @@ def _verify(content: Content, digest: str, root: str) -> None:
 
 
 def _checked(digest: str) -> str:
-    if not _DIGEST.fullmatch(digest):  # the digest becomes part of a path, so it must not contain other characters
+    if not _DIGEST.fullmatch(digest):  # the digest becomes part of a path, so it may only contain hex digits
         raise ValueError(f"not a digest: {digest[:40]!r}")
     return digest
 

@@ -1,9 +1,10 @@
 """Fingerprints that detect in-place changes of an object.
 
-A fingerprint is computed before a task's cell and after it; if the two differ, the cell changed the object. It cannot
-be compared between kernels. Caches do not count as part of an object: cached properties, and the layout of pandas'
-blocks. An object that cannot be pickled is fingerprinted by its attributes if the notebook defines its class, else by
-the rule of its type. Without a rule it counts by identity, because libraries change such objects implicitly.
+A fingerprint is computed before a task's cell and after it. If the two differ, the cell changed the object.
+Fingerprints of different kernels cannot be compared. Caches do not count as part of an object, such as cached
+properties and the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the
+notebook defines its class, else by the rule of its type. If the type has no rule, only the identity of the object
+counts, because libraries change such objects without being asked.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from .types import rule_of
 
 
 def small_fingerprint(obj: object) -> bytes | None:
-    """Return the fingerprint of a small object; None for one that is large or cannot be pickled."""
+    """Return the fingerprint of an object, or None if the object is large or cannot be pickled."""
     return _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
-    """Return a digest that is equal as long as the object is unchanged; None if it cannot be computed.
+    """Return a digest that stays equal as long as the object is unchanged, or None if no digest can be computed.
 
-    Unchanged memory in `regions` is not read.
+    Memory that is mapped from a file in `regions` and unchanged is not read.
     """
     found = _attempt(_Fingerprinter, obj, regions)
     return found if found is not None else _attempt(_Tolerant, obj, regions)
@@ -91,13 +92,13 @@ def _count(buffer: pickle.PickleBuffer, state: _Limited, regions: Sequence[Regio
 
 
 class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """A pickler whose output is never unpickled: equal objects need only give equal bytes."""
+    """A pickler whose output is only hashed, never unpickled. Equal objects must give equal bytes."""
 
     def __init__(self, file: Any, buffers: Callable[[pickle.PickleBuffer], bool]) -> None:
         super().__init__(file, 5, buffers)
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return a replacement for an object whose pickle contains more or less than its state."""
+        """Return what to hash in place of an object whose pickle contains more or less than the object's state."""
         if isinstance(obj, types.FunctionType):
             if obj.__globals__ is not user_namespace():
                 return super().reducer_override(obj)
@@ -115,10 +116,10 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
 
 class _Tolerant(_Fingerprinter):
-    """A fingerprinter that uses the identity of objects that cannot be pickled."""
+    """A fingerprinter that hashes the identity of each object that cannot be pickled."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return a replacement for an object that cannot be pickled."""
+        """Return what to hash in place of an object that cannot be pickled."""
         if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
             return super().reducer_override(obj)
         if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
@@ -131,14 +132,14 @@ class _Tolerant(_Fingerprinter):
 
 
 def _is_plain(cls: type) -> bool:
-    """Return whether all that an instance holds is in its `__dict__`."""
+    """Return whether an instance has no state outside of its `__dict__`."""
     return cls.__basicsize__ == _Empty.__basicsize__
 
 
 class _Empty: ...
 
 
-# Markers in the pickle, one for each kind of replacement.
+# Markers in the hashed pickle, one for each kind of replacement.
 class _Opaque: ...
 
 
@@ -174,6 +175,6 @@ def _cells(function: types.FunctionType) -> tuple[Any, ...]:
     for cell in function.__closure__ or ():
         try:
             found.append(cell.cell_contents)
-        except ValueError:  # not set yet
+        except ValueError:  # ValueError: the cell variable is not set yet
             found.append(None)
     return tuple(found)

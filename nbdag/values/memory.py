@@ -1,7 +1,8 @@
 """Addresses of buffers, and detection of writes to a memory-mapped file.
 
-Linux records whether a page of a private file map is still a page of the file or a private copy. So an array of
-gigabytes is known to be unchanged without reading it. On other systems every page counts as written to.
+Linux records whether a page of a private file map is still a page of the file or a private copy. With this record,
+nbdag can tell without reading an array of gigabytes that the array is unchanged. On other systems every page counts as
+written to.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import mmap
 import sys
 from pathlib import Path
 
-_ENTRY = 8  # bytes for each page in /proc/self/pagemap
+_ENTRY = 8  # size in bytes of the entry for one page in /proc/self/pagemap
 _OF_FILE = 1 << 61
 _PRESENT = 1 << 63
 _SWAPPED = 1 << 62
@@ -48,7 +49,7 @@ def address_of(buffer: memoryview) -> int:
 
 
 def written_to(address: int, length: int) -> bool:
-    """Return whether this part of a private file map has been written to; True if that is unknown."""
+    """Return whether this part of a private file map may have been written to; True if the system does not say."""
     if not sys.platform.startswith("linux"):
         return True
     first = address // mmap.PAGESIZE
@@ -61,7 +62,8 @@ def written_to(address: int, length: int) -> bool:
                 data = pages.read(count * _ENTRY)
                 if len(data) < count * _ENTRY:
                     return True
-                # A set, because most entries are equal: pages that were never accessed have the same entry.
+                # Each different entry is checked once: most entries are equal, because pages that were never accessed
+                # have the same entry.
                 if any(entry & (_PRESENT | _SWAPPED) and not entry & _OF_FILE for entry in set(array.array("Q", data))):
                     return True
     except OSError:

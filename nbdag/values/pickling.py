@@ -3,15 +3,15 @@
 The format is pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a
 notebook differ from those of a module, so this pickler changes three cases:
 
-- A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run there. The
-  names that it uses are set there only if they are not set yet.
-- A function or class at the top level of a notebook is pickled by name and by value. The loading notebook uses its own
-  definition if that is equal (setup ran there too, or the source was replayed), so that `isinstance` works.
-- Small data that such a function uses is pickled with it. Large data is not: a task that calls the function reads
-  these names and gets them as inputs.
+- A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run in that
+notebook. Names that the function uses are set in the namespace only if they are not set yet. - A function or class at
+the top level of a notebook is pickled by name and by value. The loading notebook uses its own definition if that
+definition is equal, so that `isinstance` works. It has an equal definition if setup or the source of the definition has
+run there. - Small data that such a function uses is pickled with it. Large data is not pickled with the function: a
+task that calls the function reads the names of the data and gets them as inputs.
 
-`references` finds objects that other pickles or setup hold: a pickler writes the references that it is given in place
-of such objects.
+`references` finds objects that other pickles or setup hold. A pickler writes the given references in place of such
+objects.
 
 This module does not use files.
 """
@@ -36,7 +36,7 @@ from .definitions import definition_digest
 from .type_rule import PickleState, Refusal
 from .types import rule_of
 
-MAX_CAPTURED = 1 << 16  # bytes of data that may be pickled with a function that uses it
+MAX_CAPTURED = 1 << 16  # maximum size, in bytes, of data that is pickled with a function that uses the data
 
 _NEVER_SHARED = (types.FunctionType, classmethod, staticmethod, property, str, int, types.NoneType)
 
@@ -44,14 +44,16 @@ _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvar
 
 
 def user_namespace() -> MutableMapping[str, Any]:
-    """Return the namespace of the notebook: that of `using_namespace`, else `__main__`."""
+    """Return the namespace of the notebook: the one set by `using_namespace`, else that of `__main__`."""
     chosen = _namespace.get()
     return chosen if chosen is not None else sys.modules["__main__"].__dict__
 
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use a namespace as the notebook's within the block; None keeps the current one, which is initially `__main__`."""
+    """Use a namespace as the notebook's within a `with` block; None keeps the current namespace, initially that of
+    `__main__`.
+    """
     token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
@@ -64,10 +66,10 @@ class Pickled:
     """One pickled object."""
 
     data: bytes
-    buffers: list[memoryview]  # contiguous, flat
-    memo: Mapping[int, object]  # key: id; value: object in the pickle, kept alive
+    buffers: list[memoryview]  # buffers that are stored outside of `data`; each is contiguous and one-dimensional
+    memo: Mapping[int, object]  # key: id of an object in the pickle; value: the object, so that it stays alive
     # Ids of objects in the pickle that two values may share without harm: objects that are copied before a change, and
-    # objects of a class that are in the pickles of its instances (pandas' `_metadata`).
+    # objects of a class that the pickles of its instances contain, such as pandas' `_metadata`.
     unshared: set[int] = field(default_factory=set)
     numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
@@ -78,15 +80,16 @@ class Pickled:
 
 
 def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any] | None = None) -> Pickled:
-    """Return an object of the notebook as bytes. Raises any error that the pickle methods of its classes raise.
+    """Pickle an object of the notebook. Errors of the pickle methods of its classes are not caught.
 
-    `refer` returns what to write in place of an object, or None to write the object itself.
+    `refer` is called for each object; it returns what to write in place of the object, or None to write the object
+    itself.
     """
     target = io.BytesIO()
     buffers: list[memoryview] = []
     pickler = NotebookPickler(target, buffers=buffers) if refer is None else _Referring(target, buffers, refer)
     with warnings.catch_warnings():
-        # Warnings such as the deprecation of pickling itertools do not concern the user.
+        # Warnings are hidden, such as the deprecation of pickling itertools: the user cannot act on them.
         warnings.simplefilter("ignore")
         pickler.dump(obj)
     numbered = pickler.memo.copy() if keep_memo else {}
@@ -97,7 +100,7 @@ def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any]
 class NotebookUnpickler(pickle.Unpickler):
     """Loads a pickle that `dump` wrote. `resolve` returns the object of a reference that `refer` returned.
 
-    The memo (objects by their number in the pickle) is kept, because references need it.
+    The memo, which maps numbers to objects of the pickle, is kept, because references need it.
     """
 
     def __init__(
@@ -129,17 +132,17 @@ class NotebookUnpickler(pickle.Unpickler):
             return super().load()
         finally:
             if builtins is not None:
-                namespace["__builtins__"] = builtins  # cloudpickle replaces `__builtins__`
+                namespace["__builtins__"] = builtins  # restored, because cloudpickle replaces `__builtins__`
 
     def memo_copy(self) -> dict[int, object]:
-        """Return the objects of the pickle by their number in it."""
-        memo: Any = self.memo  # typeshed gives the memo of a Pickler
+        """Return the objects of the pickle; a key is an object's number in the pickle."""
+        memo: Any = self.memo  # `Any`, because typeshed declares the memo's type wrongly
         found: dict[int, object] = memo.copy()
         return found
 
 
 class _Definitions:
-    """The functions and classes of the notebook that one pickle needs, loaded like `_definition` does."""
+    """The functions and classes of the notebook that one pickle needs; `_definition` loads them."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Any, str]] = []
@@ -171,7 +174,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         self._globals = _Globals()
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how to pickle definitions of the notebook, and values whose types have a rule."""
+        """Return how to pickle a definition of the notebook or a value whose type has a rule; NotImplemented for other
+        objects.
+        """
         if isinstance(obj, types.FunctionType):
             return self._function(obj)
         if isinstance(obj, type):
@@ -218,34 +223,37 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
 
 
 class _Referring(NotebookPickler):
-    """A pickler that writes references; a separate class, because pickle calls `persistent_id` for every object."""
+    """A pickler that writes references.
+
+    It is a separate class, because `persistent_id` is called for every object and so slows pickling down.
+    """
 
     def __init__(self, file: Any, buffers: list[memoryview], refer: Callable[[object], Any]) -> None:
         super().__init__(file, buffers=buffers)
         self._refer = refer
 
     def persistent_id(self, obj: object) -> Any:
-        """Return what to write in place of an object; None to pickle it."""
+        """Return what to write in place of an object, or None to pickle the object."""
         reference = self._refer(obj)
         if reference is not None and (rule := rule_of(obj)).reduce is not None:
-            rule.reduce(obj, self.state)  # called so that views of this object's memory are stored as views
+            rule.reduce(obj, self.state)  # `reduce` records the object, so that views of its memory are stored as views
         return reference
 
 
 class _ByValue(NotebookPickler):
-    """A pickler of one function, whose default arguments are pickled elsewhere."""
+    """A pickler for one function that writes numbers in place of default arguments, which are pickled separately."""
 
     def __init__(self, file: Any, outside: Mapping[int, int]) -> None:
         super().__init__(file, by_value=True)
         self._numbers = outside
 
     def persistent_id(self, obj: object) -> int | None:
-        """Return the number of a default argument."""
+        """Return the number of a default argument, or None for any other object."""
         return self._numbers.get(id(obj))
 
 
 def _of_the_class(cls: Any) -> list[int]:
-    if cls.__module__ == "__main__":  # the attributes of a notebook's class may be replaced
+    if cls.__module__ == "__main__":  # not cached: a cell may replace the attributes of a class of the notebook
         return _members(cls)
     return _members_of_library_class(cls)
 
@@ -264,7 +272,7 @@ def is_definition(obj: types.FunctionType | type, namespace: Mapping[str, Any]) 
 
 
 class _Globals:
-    """A placeholder in a pickle for the namespace of the notebook that loads it."""
+    """A placeholder in a pickle for the namespace of the notebook that loads the pickle."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
         return user_namespace, ()
@@ -272,7 +280,9 @@ class _Globals:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Data that a function uses, pickled separately: it is unpickled only if its name is not set."""
+    """Data that a function uses, pickled separately: the data is unpickled only if its name is not set in the loading
+    notebook.
+    """
 
     pickled: bytes
 
@@ -292,15 +302,15 @@ _in_small_data: contextvars.ContextVar[bool] = contextvars.ContextVar("inside sm
 
 
 def small_pickle(value: object) -> bytes | None:
-    """Return a value's pickle; None if it is large or cannot be pickled."""
-    if _in_small_data.get():  # nested data: a function in the data of a function is pickled without data
+    """Return the pickle of a value, or None if the pickle is large or the value cannot be pickled."""
+    if _in_small_data.get():  # a function within the data of another function is pickled without data
         return None
     target = _Limited()
     token = _in_small_data.set(True)
     try:
         NotebookPickler(target).dump(value)
     except Exception:
-        return None  # a task that calls the function gets it as an input, or fails with its name
+        return None  # a task that calls the function gets the value as an input; otherwise the call raises NameError
     finally:
         _in_small_data.reset(token)
     return target.getvalue()
@@ -309,10 +319,11 @@ def small_pickle(value: object) -> bytes | None:
 def _function_by_name(function: types.FunctionType, pending: set[int]) -> Any:
     """Return how to pickle a function by name and by value.
 
-    Mutable default arguments are pickled separately, so that they remain the same objects as in other values.
+    Mutable default arguments are pickled separately, so that an argument that other values also contain remains one
+    object.
     """
     made = (function.__qualname__, definition_digest(function))
-    if id(function) in pending:  # a default argument holds the function itself
+    if id(function) in pending:  # a default argument of the function contains the function itself
         return _definition, (*made, _by_value(function))
     found = {id(value): value for value in _defaults(function) if not rule_of(value).immutable}
     if not found:
@@ -335,12 +346,13 @@ def _by_value(obj: types.FunctionType | type, outside: Mapping[int, int] | None 
     except RefusedError:
         raise
     except Exception:
-        return None  # the pickle by value is needed only if the loading notebook does not define the function
+        # The function cannot be pickled by value; the name suffices if the loading notebook defines the function.
+        return None
     return target.getvalue()
 
 
 class RefusedError(Exception):
-    """A value can be pickled, but would not be the same value when it is loaded."""
+    """A value that can be pickled, but would differ after loading."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.why)
@@ -352,12 +364,13 @@ class MissingDefinitionError(AttributeError):
 
     def __str__(self) -> str:
         return (
-            f"{self.args[0]!r} is needed by a value, but is not defined here and could not be stored with the value; "
+            f"{self.args[0]!r} is needed to load a value, but is not defined here and was not stored with the value; "
             "define it in a %%setup cell"
         )
 
 
-# Key: the pickle and the ids of the default arguments, which are kept alive.
+# Key: a pickle and the ids of its default arguments. The value keeps these arguments alive, so that no other object
+# gets their ids.
 _Unpickled = dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]]
 
 
@@ -366,7 +379,7 @@ class Namespace(dict[str, Any]):
 
     def __init__(self) -> None:
         super().__init__({"__name__": "__main__", "__builtins__": __builtins__})
-        self.by_value: _Unpickled = {}  # definitions that were loaded into it
+        self.by_value: _Unpickled = {}  # definitions that were loaded into this namespace
 
 
 class _ByValueCache:
@@ -417,7 +430,9 @@ def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> N
 
 
 def _take(buffer: pickle.PickleBuffer, buffers: list[memoryview]) -> bool:
-    """Store a buffer out of band and return False; return True for a small one, which stays in the pickle."""
+    """Store a large buffer outside of the pickle and return False; return True for a small buffer, which the pickle
+    contains.
+    """
     raw = buffer.raw()
     if raw.nbytes < 512:
         return True

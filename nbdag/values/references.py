@@ -1,17 +1,17 @@
 """References from a stored value to objects of other stored values, of setup and of modules.
 
-A task that was given `start` and makes `graph = {start: 1}` stores `graph` with a reference to the stored `start`, so
-that a task which is given both finds `start` in `graph`. The same holds for objects that setup creates, for sentinels
-of modules, and for NaN, which Python's containers compare by identity.
+For example, a task loads `start` and sets `graph = {start: 1}`. It stores `graph` with a reference to the stored
+`start`, so that a later task that loads both finds `start` in `graph`. The same holds for objects that setup creates,
+for sentinels of modules, and for NaN, which Python's containers compare by identity.
 
 - An object of another stored value is referred to by that value's digest and the object's number in its pickle. The
-  object, and the classes that its value needs, must be unchanged since they were stored; a changed object is stored by
-  value.
+object, and the classes that the stored value needs, must be unchanged since they were stored. A changed object is
+stored by value.
 - An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by
   value, for kernels in which setup creates a different value or none.
 
-`Origins` records the sources of a process's objects. A process loads each stored value once, so that references
-from several values lead to one object.
+`Origins` records where a process's objects come from. A process loads each stored value once, so that references from
+several values lead to one object.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .fingerprints import fingerprint, small_fingerprint
 from .pickling import NotebookUnpickler, Pickled, dump, is_definition, small_pickle, user_namespace
 from .types import rule_of
 
-MAX_COMPARED = 200  # most objects of one stored value that are compared one by one
-MAX_NANS = 1000  # most NaNs of one pickle that get a number to preserve their identity
+MAX_COMPARED = 200  # maximum number of objects of one stored value that are compared one by one
+MAX_NANS = 1000  # maximum number of NaNs of one pickle whose identity is preserved
 _TABLES = ("pandas", "numpy", "polars", "pyarrow", "scipy", "sklearn")
-_NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # the opcodes of a NaN in a pickle
+_NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # the bytes of a NaN in a pickle
 
-# The forms of a reference: the first item is its kind.
-_VALUE = "value"  # digest, number of the object in the pickle
-_NAN_OF = "nan of"  # digest, number of the NaN in the pickle
-_NAN = "nan"  # number of the NaN in this pickle
-_SETUP = "setup"  # name, fingerprint, pickle by value
-_MODULE = "module"  # name of the module, name of the object in it
+# A reference is a tuple: one of these kinds, then the items that the comment names.
+_VALUE = "value"  # an object of another stored value: its digest, the object's number in the pickle
+_NAN_OF = "nan of"  # a NaN of another stored value: its digest, the NaN's number in the pickle
+_NAN = "nan"  # a NaN of the same pickle: its number
+_SETUP = "setup"  # an object of setup: its name, its fingerprint, its pickle
+_MODULE = "module"  # an object of a module: the module's name, the object's name
 
 Reference = tuple[Any, ...]
 
@@ -48,14 +48,14 @@ class Loaded:
     """A stored value, loaded."""
 
     values: dict[str, Any]
-    region: Region  # the memory that holds its arrays
+    region: Region  # the memory that the value's arrays use
     unpickler: NotebookUnpickler | None = None
-    nans: Mapping[int, float] = field(default_factory=dict)  # key: number in the pickle
+    nans: Mapping[int, float] = field(default_factory=dict)  # key: number of a NaN in the pickle; value: the NaN
     _objects: dict[int, object] | None = None
 
     @property
     def objects(self) -> Mapping[int, object]:
-        """Return the objects in the value's pickle by their number."""
+        """Return the objects of the value's pickle; a key is an object's number in the pickle."""
         if self._objects is None:
             self._objects = self.unpickler.memo_copy() if self.unpickler is not None else {}
         return self._objects
@@ -65,12 +65,13 @@ class Loaded:
 class Origins:
     """The places from which the objects of this process come: stored values, and names that setup set."""
 
-    loaded: dict[str, Loaded] = field(default_factory=dict)  # key: digest
-    setup: dict[str, object] = field(default_factory=dict)  # key: name
-    handlers: set[int] = field(default_factory=set)  # ids of the handlers of loggers that setup made
-    # Fingerprints of the objects of setup before the cell, by name.
+    loaded: dict[str, Loaded] = field(default_factory=dict)  # key: digest of a stored value
+    setup: dict[str, object] = field(default_factory=dict)  # key: name that setup set; value: the object
+    handlers: set[int] = field(default_factory=set)  # ids of the logging handlers that setup created
+    # Key: name that setup set; value: fingerprint of the object before the cell ran.
     _prints: dict[str, bytes | None] = field(default_factory=dict)
-    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)  # key: name and fingerprint
+    # Key: name and fingerprint of an object of setup; value: the object.
+    _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)
 
     def add_setup(self, names: Mapping[str, object]) -> None:
         """Record what setup, parameters and definitions have set, before the cell runs."""
@@ -114,7 +115,8 @@ class Origins:
 
     def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
         if (name, print) not in self._from_setup:
-            names = self.setup or user_namespace()  # an input may have replaced the object of a name in the namespace
+            # Not the namespace: an input may have replaced the object that setup gave to the name.
+            names = self.setup or user_namespace()
             here = name in names and small_fingerprint(names[name]) == print
             self._from_setup[name, print] = names[name] if here else pickle.loads(data)
         return self._from_setup[name, print]
@@ -122,13 +124,13 @@ class Origins:
     # -- storing ------------------------------------------------------------------------------------------------
 
     def references(self, pickled: Iterable[Pickled], reload: Callable[[str], Loaded]) -> dict[int, Reference]:
-        """Return the references for objects in these pickles, by the id of the object.
+        """Return the references for objects in these pickles; a key is the id of an object.
 
         `reload` loads a stored value again, in order to compare.
         """
         every = list(pickled)
         skipped: set[int] = set().union(*(each.unshared for each in every))
-        # The first object of each pickle is the dict of names that `save` made.
+        # The first object of each pickle is the dict of names that `save` created, which is never shared.
         objects = {id(obj): obj for each in every for number, obj in each.numbered if number}
         wanted = {key: obj for key, obj in objects.items() if key not in skipped and _has_identity(obj)}
         found: dict[int, Reference] = {}
@@ -142,14 +144,17 @@ class Origins:
             ):
                 found[id(value)] = reference
         for digest, loaded in self.loaded.items():
-            keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))  # fast, and mostly empty
+            # A fast first test: usually no object is found.
+            keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))
             hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in keys} if keys else {}
             for key in _unchanged(loaded, hits, digest, reload):
                 found[key] = (_VALUE, digest, hits[key])
         return found
 
     def nans(self) -> dict[int, Reference]:
-        """Return the references for NaNs that this process has been given or that modules hold."""
+        """Return the references for NaNs of loaded values, of setup and of the modules math and numpy; a key is the id
+        of a NaN.
+        """
         found: dict[int, Reference] = {}
         for module in ("math", "numpy"):
             if (value := vars(sys.modules.get(module, types)).get("nan")) is not None:
@@ -163,7 +168,8 @@ class Origins:
         return found
 
     def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
-        """Return the ids of objects of setup that a pickle must not refer to, because it holds a part of them by value.
+        """Return the ids of objects of setup to which a pickle must not refer, because it contains a part of them by
+        value.
 
         In the reader's kernel, the part would be another object than that in setup's object.
         """
@@ -178,7 +184,7 @@ class Origins:
         return found
 
     def _to_setup(self, name: str, value: object) -> Reference | None:
-        """Return the reference to an object of setup; None if it has changed, or is too large."""
+        """Return the reference to an object of setup, or None if the object has changed or is too large."""
         print = self._prints.get(name)
         if print is None or small_fingerprint(value) != print or (data := small_pickle(value)) is None:
             return None
@@ -191,7 +197,8 @@ class Referrer:
     def __init__(self, references: Mapping[int, Reference], nans: Mapping[int, Reference] | None) -> None:
         self._get = references.get
         self._known = nans
-        self.numbered: dict[int, tuple[int, float]] = {}  # key: id; value: number, and the NaN, kept alive
+        # Key: id of a NaN; value: its number, and the NaN itself to keep it alive.
+        self.numbered: dict[int, tuple[int, float]] = {}
         self.digests: set[str] = set()
 
     def __call__(self, obj: Any) -> Reference | None:
@@ -217,36 +224,42 @@ class Referrer:
 
 
 def has_nan(pickled: Pickled, value: object) -> bool:
-    """Return whether a value may hold a NaN whose identity matters, which NaNs in arrays and tables do not."""
+    """Return whether a value may contain a NaN object whose identity matters.
+
+    NaNs in arrays and tables are not objects.
+    """
     if type(value).__module__.partition(".")[0] in _TABLES:
         return False
     return any(start in pickled.data for start in _NANS)
 
 
 def is_nan(value: object) -> bool:
-    """Return whether this is a float that is not a number."""
+    """Return whether a value is a NaN of type float."""
     return type(value) is float and value != value
 
 
 def _has_identity(obj: Any) -> bool:
-    """Return whether two values must hold the same object, not only equal objects."""
+    """Return whether two values that contain this object must still share it after loading; an equal copy is not
+    enough.
+    """
     if isinstance(obj, types.FunctionType):
         return obj.__globals__ is user_namespace() and not is_definition(obj, user_namespace())
     return not rule_of(obj).immutable
 
 
 def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]) -> Iterator[int]:
-    """Yield the ids of objects that are unchanged since they were stored."""
+    """Yield the ids of those objects that are unchanged since their value was stored."""
     if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
         return
     try:
         stored = reload(digest)
-    except Exception:  # the stored value was deleted
+    except Exception:  # for example, the stored value was deleted
         return
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
-    if len(hits) > MAX_COMPARED:  # a reference to some of them could divide objects that share a part
+    # Compare all or none: references to only some of the objects could separate objects that share a part.
+    if len(hits) > MAX_COMPARED:
         return
     for key, number in hits.items():
         if _same(loaded.objects[number], loaded, stored.objects.get(number), stored):
@@ -259,7 +272,7 @@ def _same(one: object, of_one: Loaded, other: object, of_other: Loaded) -> bool:
 
 
 def follow(digests: Iterable[str], references: Callable[[str], Sequence[str]]) -> set[str]:
-    """Return these digests, and those that their values refer to, at any depth."""
+    """Return the given digests and the digests of all values to which their values refer, directly or indirectly."""
     found: set[str] = set()
     waiting = list(digests)
     while waiting:

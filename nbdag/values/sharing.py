@@ -17,9 +17,9 @@ from .pickling import Pickled
 from .summaries import type_name
 from .types import rule_of
 
-MAX_PICKLES = 1 << 30  # bytes of pickles; above this, the check would take too long
+MAX_PICKLES = 1 << 30  # maximum size of the compared pickles, in bytes; larger ones would take too long
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
-_MAX_OVERLAPS = 100  # most objects of one value whose memory is compared
+_MAX_OVERLAPS = 100  # maximum number of objects of one value whose memory is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Sharing:
     one: str
     other: str
     type: str
-    changeable: bool = True  # False: the object never changes, such as a sentinel, but is compared by identity
+    # Whether the object can change; False for an object that is only compared by identity, such as a sentinel.
+    changeable: bool = True
 
 
 def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) -> list[Sharing]:
@@ -43,7 +44,7 @@ def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) 
         if one in large or other in large:
             continue
         shared = _common(first, second, ignored)
-        if shared is None:  # not `or`: an array has no truth value
+        if shared is None:  # `or` would fail here, because an array has no truth value
             shared = _overlap(first, second)
         if shared is not None:
             found.append(Sharing(one, other, type_name(shared), _is_data(shared)))
@@ -58,7 +59,7 @@ def too_large(pickled: Mapping[str, Pickled]) -> list[str]:
 
 
 def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object | None:
-    """Return an object that is part of both values; preferably one that can be changed."""
+    """Return an object that is part of both values, if possible an object that can be changed."""
     unshared = first.unshared | second.unshared
     by_identity = None
     for key in first.memo.keys() & second.memo.keys():
@@ -73,7 +74,10 @@ def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object
 
 
 def _is_data(obj: Any) -> bool:
-    """Return whether an object may hold data of the notebook, unlike a library's registries, loggers and sentinels."""
+    """Return whether an object may contain data of the notebook.
+
+    A library's registries, loggers and sentinels do not.
+    """
     cls = type(obj)
     if cls in (list, dict, set, bytearray) or cls.__module__ == "__main__":
         return True
@@ -104,7 +108,7 @@ def _is_of_module(obj: object) -> bool:
 
 
 def _overlap(first: Pickled, second: Pickled) -> object | None:
-    """Return an object of the first value that uses the same memory as one of the second."""
+    """Return an object of the first value that uses the same memory as an object of the second value."""
     for (one, overlap), (other, of_other) in itertools.product(_with_memory(first), _with_memory(second)):
         if overlap is of_other and overlap(one, other):
             return one

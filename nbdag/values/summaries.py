@@ -1,7 +1,8 @@
 """One-line descriptions of values for people.
 
-A description gives the type, the shape and a short text. It never raises and never takes long, even if the value's own
-`__repr__` does. Secrets are masked before a text is shortened, because half of a secret could not be recognised.
+A description gives the type, the shape and a short text. A faulty or slow `__repr__` of a value is no problem: a
+description never raises and never takes long. Secrets are masked before a text is shortened, because half of a secret
+could not be recognised.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .types import rule_of
 
 MAX_LENGTH = 120  # characters
 _MAX_MASKED = 1_000_000  # characters of a text in which secrets are searched
-REPR_TIMEOUT = 1.0  # seconds for the repr of a class outside Python's builtins
+REPR_TIMEOUT = 1.0  # time limit in seconds for the `__repr__` of a class that is not a builtin
 
 
 def type_name(obj: object) -> str:
@@ -28,7 +29,7 @@ def type_name(obj: object) -> str:
     module = cls.__module__
     if module in ("builtins", "__main__"):
         return cls.__qualname__
-    top = module.partition(".")[0]  # pandas.core.frame.DataFrame is public as pandas.DataFrame
+    top = module.partition(".")[0]  # prefer the public name: pandas.DataFrame, not pandas.core.frame.DataFrame
     known = getattr(_module(top), cls.__name__, None) is cls
     return f"{top if known else module}.{cls.__qualname__}"
 
@@ -69,7 +70,7 @@ def _count(number: int) -> str:
 
 
 class _Bounded(reprlib.Repr):
-    """A repr that reads only the part of a value that it shows."""
+    """A repr that shows only the beginning of a value, and reads no more than it shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +84,7 @@ class _Bounded(reprlib.Repr):
         return super().repr_str(mask(kept), level)
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        # The method of the standard library sorts all keys first.
+        # Not the method of `reprlib`, because that sorts all keys first.
         if level <= 0:
             return "{…}"
         shown = [
@@ -104,9 +105,10 @@ class _Bounded(reprlib.Repr):
             return (
                 f"{cls.__qualname__}({', '.join(f'{name}={self.repr1(value, level - 1)}' for name, value in fields)})"
             )
-        if isinstance(x, tuple | list | dict | set) and level > 0:  # a subclass, whose own repr may show all items
+        # A subclass of a container: its own repr could show all items.
+        if isinstance(x, tuple | list | dict | set) and level > 0:
             return f"{cls.__qualname__} of {_count(len(x))}"
-        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes it for bound
+        if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes the method for bound
             return f"<{type_name(x)}>"
         return _repr_with_timeout(x)
 

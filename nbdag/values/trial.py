@@ -1,8 +1,9 @@
-"""The check that a value can be passed to another task, done when the value is stored.
+"""Check that a value can be passed to another task. The check is made when the value is stored.
 
-A value is loaded once on trial unless its type is known to load unchanged. For instance, an exception whose `__init__`
-takes other arguments than it passes to its base class cannot be loaded, and the pickle of an array's subclass drops its
-attributes. Other values can be loaded but not used: a path in a temporary directory, a logger without its handlers.
+The stored value is loaded once as a test, unless its type is known to load unchanged. For instance, an exception whose
+`__init__` takes other arguments than it passes to its base class cannot be loaded, and the pickle of an array's
+subclass drops its attributes. Other values can be loaded but not used: a path in a temporary directory, a logger
+without its handlers.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _PROTOCOL = (
 
 
 def needs_trial(pickled: Pickled) -> bool:
-    """Return whether a value must be loaded on trial."""
-    kinds: set[Any] = {*map(type, pickled.memo.values())}  # Any: mypy doubts that classes hash
+    """Return whether a value must be loaded as a test."""
+    kinds: set[Any] = {*map(type, pickled.memo.values())}  # `Any`, because mypy doubts that classes can be hashed
     return any(map(_is_doubtful, kinds))
 
 
@@ -40,7 +41,7 @@ def _is_doubtful(cls: Any) -> bool:
     if issubclass(cls, type | types.FunctionType | types.ModuleType) or rule_for(cls).loads:
         return False
     package = str(cls.__module__).partition(".")[0]
-    if package.startswith("_cython"):  # a compiled function
+    if package.startswith("_cython"):  # the type of a compiled function
         return False
     if package in _KNOWN:
         return issubclass(cls, BaseException) and cls.__module__ != "builtins"
@@ -48,7 +49,7 @@ def _is_doubtful(cls: Any) -> bool:
 
 
 def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | None:
-    """Return the refusal of a value whose pickle has lost an attribute, or None."""
+    """Return why a value is rejected whose pickle has lost an attribute, or None if no attribute is lost."""
     for number, obj in pickled.numbered:
         kept = getattr(obj, "__dict__", None)
         if not kept or isinstance(obj, type | types.FunctionType | types.ModuleType) or number not in loaded:
@@ -60,7 +61,7 @@ def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | 
             if lost and not _is_intended(cls, name):
                 return Refusal(
                     f"the pickle of a {cls.__qualname__} drops its attribute {name}",
-                    f"keep {name} in a variable of its own, or give {cls.__qualname__} a __reduce__ that has it",
+                    f"keep {name} in a separate variable, or define {cls.__qualname__}.__reduce__ to include it",
                 )
     return None
 
@@ -79,9 +80,10 @@ def _is_intended(cls: type, name: str) -> bool:
 
 
 def useless_elsewhere(pickled: Pickled, handlers: Iterable[int], temporary: Iterable[str]) -> Refusal | None:
-    """Return the refusal of a value that another task could load but not use, or None.
+    """Return why a value is rejected that another task could load but not use, or None if the value is usable.
 
-    `handlers` are the ids of handlers of loggers that setup made, `temporary` the paths that end with this process.
+    `handlers` are the ids of the logging handlers that setup created, `temporary` the paths that are deleted when this
+    process ends.
     """
     kinds = set(map(type, pickled.memo.values()))
     if any(issubclass(kind, logging.Logger) for kind in kinds):
@@ -89,7 +91,7 @@ def useless_elsewhere(pickled: Pickled, handlers: Iterable[int], temporary: Iter
         for obj in pickled.memo.values():
             if isinstance(obj, logging.Logger) and any(id(handler) not in known for handler in obj.handlers):
                 return Refusal(
-                    f"logger {obj.name} has a handler of its own, which exists only in this task's kernel",
+                    f"logger {obj.name} has a handler that exists only in this task's kernel",
                     "add the handlers in a %%setup cell, and call logging.getLogger in each task",
                 )
     paths = tuple(temporary)
@@ -98,8 +100,9 @@ def useless_elsewhere(pickled: Pickled, handlers: Iterable[int], temporary: Iter
             text = obj if type(obj) is str else str(obj) if isinstance(obj, PurePath) else ""
             if text.startswith(paths):
                 return Refusal(
-                    f"{text} is deleted when the task that made it ends",
-                    "make a file or folder that stays, such as by tempfile.mkdtemp(), and delete it in the last task",
+                    f"{text} is deleted when the task that created it ends",
+                    "use a file or folder that is not deleted automatically, such as one of tempfile.mkdtemp(), "
+                    "and delete it in the last task",
                 )
     return None
 

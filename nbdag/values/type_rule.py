@@ -11,40 +11,42 @@ from typing import Any, NamedTuple
 class PickleState:
     """State that the `reduce` functions share while one pickle is written."""
 
-    unshared: set[int] = field(default_factory=set)  # ids of objects that `unshared` functions returned
-    # Objects whose memory is in the pickle, by the id of the object that owns the memory.
+    # Ids of the objects that the `unshared` functions of the rules returned.
+    unshared: set[int] = field(default_factory=set)
+    # Key: id of the object that owns some memory; value: object in the pickle that contains this memory.
     owners: dict[int, Any] = field(default_factory=dict)
 
 
 class Refusal(NamedTuple):
     """The reason that a value cannot be passed to another task, and what to do instead."""
 
-    why: str  # for example "what a task writes to an open file does not reach another task"
-    remedy: str  # for example "open it in each task that uses it"
+    why: str  # the reason, for example "what a task writes to an open file does not reach another task"
+    remedy: str  # what to do instead, for example "open it in each task that uses it"
 
 
 @dataclass(frozen=True, slots=True)
 class TypeRule:
-    """The rule for one type. Every part is optional, and applies to subclasses too."""
+    """The rule for one type and its subclasses. Every field but `type` is optional."""
 
-    type: str  # "module:qualname"
-    # Return a result like that of `__reduce__`, to pickle the value differently; None: pickle it as usual.
+    type: str  # the type, as "module:qualname"
+    # Returns how to pickle the value, in the form of a result of `__reduce__`, or None to pickle the value as usual.
     reduce: Callable[[Any, PickleState], Any] | None = None
-    # Return why a value cannot be passed to another task although it can be pickled; None if it can.
+    # Returns why a value that can be pickled must not be passed to another task, or None if it may be passed.
     refused: Callable[[Any], Refusal | None] | None = None
-    # Return an object whose pickle changes exactly when the value does, such as a tuple of its parts.
+    # Returns an object, such as a tuple of the value's attributes, whose pickle changes exactly when the value changes.
     fingerprint: Callable[[Any], object] | None = None
-    # Return the inner objects that are copied before the value changes them, so that sharing one is harmless.
+    # Returns the inner objects that the value's methods copy before a change. Two values may share such an object.
     unshared: Callable[[Any], Iterable[object]] | None = None
-    # Return whether two values of this type use the same memory.
+    # Returns whether two values of this type use the same memory.
     overlap: Callable[[Any, Any], bool] | None = None
-    # Return whether the value uses memory of another object; the owner is pickled first.
+    # Returns whether the value uses memory of another object, which must then be pickled first.
     is_view: Callable[[Any], bool] | None = None
-    # Return one line about the value.
+    # Returns a description of the value in one line.
     summary: Callable[[Any], str] | None = None
-    # The value itself never changes, or is copied on write: sharing it is harmless. Objects inside it may change.
+    # Whether two values may share the value itself, because it never changes or is copied on write. Objects inside it
+    # may change.
     immutable: bool | None = None
-    # The value, apart from the objects inside it, loads unchanged, so no trial is needed.
+    # Whether the value itself, apart from the objects inside it, is known to load unchanged, so that no test is needed.
     loads: bool | None = None
-    # Neither the value nor any object inside it can change, so it is never compared after a task's cell.
+    # Whether neither the value nor any object inside it can change, so that it is never compared after a task's cell.
     safe: bool | None = None

@@ -7,15 +7,15 @@
     [project.entry-points."nbdag.types"]
     mypackage = "mypackage.nbdag_types:RULES"
 
-A `TypeRule` names its type and sets the parts that differ from the default; the other parts are None. A value follows
-the rules of all classes in its type's MRO: for each part, the nearest class that sets it wins. Rules of packages
-precede the built-in ones, so a package can replace a part.
+A `TypeRule` names its type and sets the fields that differ from the default; the other fields are None. All classes in
+the MRO of a value's type may have rules: each field comes from the nearest class whose rule sets the field. Rules of
+packages come before the built-in rules, so a package can replace a field of a built-in rule.
 
-The registry imports no library. A rule names its type by "module:qualname", where the module may also be a package
-above that has the class under the same name: "pandas:DataFrame" is pandas.core.frame.DataFrame. A module that holds
-the rules of a package should import the package only inside its functions: it is imported in every task that stores a
-value of some third-party type. The search for such modules takes tens of milliseconds, so it is made only for
-third-party types, and ahead of time in the fork server.
+The registry imports no library. A rule names its type as "module:qualname". Instead of the module that defines the
+class, the name of an enclosing package that exports the class is allowed: "pandas:DataFrame" is
+pandas.core.frame.DataFrame. A module with the rules for a package should import the package only inside its functions,
+because every task that stores a value of any third-party type imports the module. The search for such modules takes
+tens of milliseconds. So it is made only for third-party types, and in advance in the fork server.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TypeRulesError(NbdagError):
 
 @lru_cache(maxsize=4096)
 def rule_for(cls: type) -> TypeRule:
-    """Return the rule of a type, put together from the rules of its MRO. Raises `TypeRulesError`."""
+    """Return the rule of a type, combined from the rules of all classes in the type's MRO. Raises `TypeRulesError`."""
     rules = [*(_installed() if _is_third_party(cls) else ()), *BUILT_IN]
     by_name: dict[str, list[TypeRule]] = {}
     for rule in rules:
@@ -74,11 +74,13 @@ def is_safe(value: object) -> bool:
 
 
 def _names(cls: type) -> Iterator[str]:
-    """Yield the names of a class: where it is defined, and in each package above that has it under the same name."""
-    module = str(cls.__module__)  # a class may set `__module__` to any object
+    """Yield the names of a class as "module:qualname": for the module that defines it, and for each enclosing package
+    that exports it.
+    """
+    module = str(cls.__module__)  # `str`, because a class may set `__module__` to any object
     yield f"{module}:{cls.__qualname__}"
     for package in accumulate(module.split(".")[:-1], lambda above, name: f"{above}.{name}"):
-        # vars, not getattr, which would trigger the imports of a lazy package.
+        # `vars` and not `getattr`, because `getattr` would trigger the imports of a lazy package.
         if package in sys.modules and vars(sys.modules[package]).get(cls.__qualname__) is cls:
             yield f"{package}:{cls.__qualname__}"
 
@@ -90,7 +92,7 @@ def _is_third_party(cls: type) -> bool:
 
 @cache
 def search() -> tuple[EntryPoint, ...]:
-    """Return the entry points of the packages that have rules, without importing the packages."""
+    """Return the entry points of all packages with rules, without importing the packages."""
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=GROUP))

@@ -34,7 +34,7 @@ def test_a_pipeline_can_be_run_inspected_and_reloaded(notebook, at):
     nb.edit(3, "%%task extract\nrows = list(range(20))\nrows")
     nb.run(3)
     stale = nb.box("prep", "stale")
-    assert "extract ran again after it" in stale.get_attribute("aria-label")
+    assert "extract ran again after this task" in stale.get_attribute("aria-label")
 
     nb.edit(7, "%%task deploy\nprint(rows or score)")
     nb.run(7)
@@ -225,7 +225,7 @@ def test_a_saved_edit_makes_a_task_stale_without_executing_it(notebook):
     nb.box("two", "success")
     nb.edit(3, "%%task one\nx = 2")
     nb.page.keyboard.press("Control+s")
-    assert "its cell was edited after it ran" in nb.box("one", "stale").get_attribute("aria-label")
+    assert "the cell was edited after it ran" in nb.box("one", "stale").get_attribute("aria-label")
     assert "one is stale" in nb.box("two", "stale").get_attribute("aria-label")
 
 

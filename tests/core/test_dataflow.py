@@ -348,7 +348,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
             ("a", "xs = f()\nxs.append(1)"),
             ("b", "n = len(f())"),
         ],
-        "NB464", "f keeps", "copy",
+        "NB464", "a result cached by f", "copy",
     ),
     "results in a cache that are stale": (
         [
@@ -356,7 +356,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
             ("a", "p = f()\nk = 2"),
             ("b", "q = f()"),
         ],
-        "NB464", "f keeps results made of k", "argument",
+        "NB464", "f caches results computed from k", "argument",
     ),
     "eval in a method that display calls": (
         [
@@ -366,8 +366,8 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
         ],
         "NB302", "eval()", "--after",
     ),
-    "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "a name"),
-    "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "a name"),
+    "what the cell above displayed": ([("a", "40 + 2"), ("b", "x = _")], "NB463", "_", "to a variable"),
+    "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "to a variable"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
     "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 2", "above"),
     "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 3", "above"),

@@ -208,7 +208,7 @@ class TestHiddenChanges:
         said = {"setup": ("import random\nrng = random.Random(0)\nlimit = 3",), "reads": ("rng", "limit")}
         (note,) = bench.make("x = rng.random()", **said).notes
         assert (note.code, note.name) == ("NB402", "rng")
-        assert "make it in a task" in note.message
+        assert "create it in a task" in note.message
         assert bench.make("x = rng.random()", held={"limit": ("limit",)}, **said).notes == ()
 
     def test_a_shared_object_that_a_later_task_changes_is_reported(self, bench) -> None:
@@ -245,7 +245,7 @@ def test_a_missing_value_fails_the_task_with_one_sentence(bench) -> None:
         path.unlink()
     result = bench.make("x", given={"x": one}, name="two")
     assert result.state is FAILED
-    assert "clear the task that made it" in result.error
+    assert "clear the task that wrote it" in result.error
 
 
 class TestMapped:

@@ -121,7 +121,7 @@ def test_stop_terminates_running_and_waiting_attempts(new_bench) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the kernel was killed by SIGSEGV"),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "the kernel was killed by SIGKILL, perhaps because memory ran out",
+            "the kernel was killed by SIGKILL, perhaps because the system ran out of memory",
         ),
     ],
 )
@@ -168,7 +168,10 @@ def test_a_killed_workers_attempt_has_a_result_and_leaves_no_process(both) -> No
     worker = int(kernel.environ().get("NBDAG_WORKER", 0)) or _worker_of(both)
     os.kill(worker, signal.SIGKILL)
     result = both.result()
-    assert (result.state, result.error) == (FAILED, "its worker was killed by SIGKILL, perhaps because memory ran out")
+    assert (result.state, result.error) == (
+        FAILED,
+        "the attempt's worker was killed by SIGKILL, perhaps because the system ran out of memory",
+    )
     assert gone(pids)
 
 
@@ -184,7 +187,7 @@ def test_a_stopped_worker_sends_no_heartbeat_and_is_killed(new_bench, monkeypatc
     with monkeypatch.context() as patch:  # until it is stopped, a worker may be as slow as it likes
         patch.setattr("nbdag.executors.local.MAX_MISSED", 3)
         result = bench.result()
-    said = "its worker sent no heartbeat for 3 s and was killed"
+    said = "the attempt's worker sent no heartbeat for 3 s and was killed"
     assert (result.state, result.error, result.final) == (FAILED, said, False)
     assert gone([*pids, worker])
     assert bench.make("x = 1", name="next").state is TaskState.SUCCESS
@@ -374,7 +377,9 @@ def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
     assert bench.make("1/0").error == "ZeroDivisionError: division by zero"
     (said,) = [record.getMessage() for record in caplog.records if "fork" in record.getMessage()]
-    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
+    assert said.startswith("no fork server: ") and said.endswith(
+        "; ordinary kernels are used instead, which start more slowly"
+    )
 
 
 def test_an_invalid_number_of_servers_falls_back_to_the_default(

@@ -277,7 +277,7 @@ def test_without_installed_fonts_a_png_uses_matplotlibs(no_fonts):
 
 def test_without_any_font_a_png_is_rejected_in_one_sentence(five, no_fonts, monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda name: None)
-    with pytest.raises(graphs.FontError, match="needs a font, and none is installed"):
+    with pytest.raises(graphs.FontError, match="needs a font, but no font is installed"):
         graphs.png(five)
 
 

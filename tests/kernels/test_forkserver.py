@@ -366,7 +366,7 @@ def test_a_server_that_fails_to_start_names_its_log():
 
 
 def test_a_missing_interpreter_is_reported_in_one_sentence():
-    with pytest.raises(ForkServerError, match="ordinary kernels do the same"):
+    with pytest.raises(ForkServerError, match="ordinary kernels are used"):
         Server.connect(ServerSpec.of(targets=T.values(), python="/no/such/python", env={}))
 
 

@@ -304,7 +304,9 @@ def test_without_a_fork_server_kernels_are_ordinary_and_one_warning_is_logged(mo
     with caplog.at_level(logging.WARNING):
         assert [run(live), run(live)] == [False, False]
     (said,) = [r.getMessage() for r in caplog.records if "fork" in r.getMessage()]
-    assert said.startswith("no fork server: ") and said.endswith("; ordinary kernels do the same, more slowly")
+    assert said.startswith("no fork server: ") and said.endswith(
+        "; ordinary kernels are used instead, which start more slowly"
+    )
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,9 @@ def test_draws_of_numpy_continue_a_state() -> None:
 
 
 GENERATORS = [
-    (lambda: random.seed(1), nothing, {}, "seeded the global generator of random for itself only, and b draws"),
+    (lambda: random.seed(1), nothing, {}, "seeded the global generator of random only in its kernel, and b draws"),
     (lambda: drawn(5), lambda: random.seed(1), {}, "drew from the global generator of random, which setup seeds"),
-    (lambda: drawn(5), nothing, {"seeded_before": {"random/generator": "s"}}, "which task s seeded for itself only"),
+    (lambda: drawn(5), nothing, {"seeded_before": {"random/generator": "s"}}, "which task s seeded only in its kernel"),
 ]
 NO_NEWS = [
     (lambda: drawn(5), nothing, {}),  # without a seed

@@ -131,23 +131,23 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an open file in a dict": ("x = {'f': open('/dev/null', 'rb')}", "the open file /dev/null belongs to"),
     "a logger with a handler": (
         "import logging\nx = logging.getLogger('case')\nx.addHandler(logging.NullHandler())",
-        "logger case has a handler of its own",
+        "logger case has a handler that exists only",
     ),
     "a view of a dict": ("d = {1: 2}\nx = d.keys()", "pass list(…) of it"),
     "a view of memory": ("x = memoryview(bytearray(3))", "pass bytes(…) of it"),
     "a temporary directory": ("import tempfile\nx = tempfile.TemporaryDirectory()", "tempfile.mkdtemp()"),
     "a path in a temporary directory": (
         "import tempfile, pathlib\ntmp = tempfile.TemporaryDirectory()\nx = pathlib.Path(tmp.name) / 'f'",
-        "is deleted when the task that made it ends",
+        "is deleted when the task that created it ends",
     ),
     "the name of a temporary file": (
         "import tempfile\ntmp = tempfile.NamedTemporaryFile()\nx = tmp.name",
-        "is deleted when the task that made it ends",
+        "is deleted when the task that created it ends",
     ),
-    "an exception that cannot be made again": (
+    "an exception that cannot be loaded": (
         "class Bad(Exception):\n    def __init__(self, code, text):\n        super().__init__(text)\n        self.code = code\n"
         "x = Bad(3, 'oops')",
-        "it cannot be made again from its pickle: TypeError: Bad.__init__() missing 1 required positional argument",
+        "it cannot be loaded from its pickle: TypeError: Bad.__init__() missing 1 required positional argument",
     ),
     "an array with an attribute": (
         "import numpy as np\nclass Named(np.ndarray):\n    pass\nx = np.zeros(3).view(Named)\nx.unit = 'm'",
@@ -209,7 +209,7 @@ def test_what_setup_makes_is_never_to_be_made_in_setup(tmp_path: Path) -> None:
     with pytest.raises(UnstorableError) as caught:
         headless(dag, ["a"], str(tmp_path))
     assert "make it in a %%setup cell" not in str(caught.value)
-    assert "setup makes one for every task" in str(caught.value)
+    assert "setup creates one for every task" in str(caught.value)
 
 
 def test_a_change_of_an_object_of_setup_that_cannot_be_pickled_is_reported(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_an_object_with_slots_of_an_imported_class_is_seen_to_be_shared(
     assert headless(dag, dag.order, str(tmp_path / "values"))["b"]["found"] is True
     notes = [note for _, _, report in attempts(dag, dag.order, str(tmp_path / "values")) for note in report.notes]
     assert [(note.code, note.name) for note in notes] == [("NB401", "rng")]
-    assert "which have it as sampler" in notes[0].message
+    assert "which use it under the name sampler" in notes[0].message
     assert "--change rng sampler" in notes[0].message
 
 
@@ -342,13 +342,13 @@ def test_cases_of_values_in_real_kernels(tmp_path: Path, monkeypatch: pytest.Mon
     assert printed(run, "k3") == "v True\n"
     assert printed(run, "u2") == "1 {'x': 'Decimal', 'return': 'NotThere'}\n"
     errors = {task.id: task.error or "" for task in run}
-    assert errors["e1"].startswith("'err', which task e2 needs, is a Bad and cannot be stored (it cannot be made again")
+    assert errors["e1"].startswith("'err', which task e2 needs, is a Bad and cannot be stored (it cannot be loaded")
     assert errors["f1"].startswith("'fh', which task f2 needs, is a ")
     assert errors["f1"].endswith(": open it in each task that uses it")
     assert "which task td2 needs" in errors["td1"]
     assert "tempfile.mkdtemp()" in errors["td1"]
-    assert "the file holds an object of Half" in errors["loadj"]
+    assert "the file contains an object of Half" in errors["loadj"]
     assert "define it in a %%setup cell" in errors["loadj"]
-    assert "Hint: the file holds an object of Half" in (run["loadj"].traceback or "")
+    assert "Hint: the file contains an object of Half" in (run["loadj"].traceback or "")
     (note,) = [note for note in run["g2"].warnings if note.code == "NB401"]
     assert "--change ax fig" in note.message

@@ -206,7 +206,7 @@ ERRORS = [
     ("def make():\n    return Python('a', load)\nmake()\nPython('b', make)", 2, "make creates tasks", "use another function for the task"),
     ("class Odd(Operator):\n    def source(self, body, options): return 1 / 0\n\nOdd('a', 'x')", 5, "Odd failed to create the source of a (ZeroDivisionError", ""),
     ("class Odd(Operator):\n    def source(self, body, options): raise KeyError(body)\n\nOdd('a', 'x')", 5, "(KeyError: 'x')", ""),
-    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, with which %%dag creates tasks", "as an argument"),
+    ("a = Python('a', load)\ndef f(): return a\nPython('b', f)", 2, "f reads a, which creates tasks", "as an argument"),
 ]  # fmt: skip
 
 

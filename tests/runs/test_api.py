@@ -41,6 +41,10 @@ VERBS = {
     "clear": "clear",
     "mark": "mark",
     "resume": "resume",
+    "assets list": "list_assets",
+    "assets events": "asset_events",
+    "assets emit": "emit_asset",
+    "assets graph": "lineage",
     "pools list": "list_pools",
     "pools set": "set_pool",
     "pools delete": "delete_pool",
@@ -120,6 +124,11 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     yesterday = datetime.now(UTC) - timedelta(days=1)
     filled = runs.backfill("churn", yesterday - timedelta(days=1), yesterday, home=home)
     assert [each.state for each in filled.runs] == [RunState.SUCCESS]
+    assert [each.asset for each in runs.asset_events(home=home)] == ["dag:churn"] * 4
+    assert runs.emit_asset("orders", {"rows": 1}, home=home) == ()
+    assert [each.name for each in runs.list_assets(home=home)] == ["dag:churn", "orders"]
+    assert runs.waits_for("churn", home=home) == ()
+    assert runs.lineage(home=home).assets == ("orders",)
     runs.remove("churn", home=home)
     assert runs.list_dags(home=home) == []
 

@@ -195,7 +195,7 @@ def test_a_run_that_cannot_be_built_has_failed_and_says_why(write: Write, home: 
     assert failed.state is RunState.FAILED
     assert "cell 4, line 4: TypeError" in (failed.error or "")
     assert list(failed) == []
-    assert any("its tasks cannot be built" in line.message for line in scheduler.said)
+    assert any("the tasks of the run cannot be built" in line.message for line in scheduler.said)
     until(lambda: Path("told").exists() and "TypeError" in Path("told").read_text(), "the failure is told")
     # To try again what failed so is to build again.
     assert clear(failed, home=home).queued_again

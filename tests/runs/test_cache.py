@@ -57,16 +57,20 @@ def test_what_is_unchanged_does_not_run_again_and_the_run_says_so(write: Write, 
         ("load", 1, first.id), ("train", 1, first.id), ("show", 1, None),
     ]  # fmt: skip
     assert second.value("model") == 12
-    assert [event.message for event in told if event.task == "load"] == [f"cached: as in run {first.id}"]
+    assert [event.message for event in told if event.task == "load"] == [f"cached: result of run {first.id}"]
     assert second.to_dict()["tasks"][0]["cached"] == first.id
-    assert run_statuses(second)["load"].get("reason") == f"cached: as in run {first.id}"
-    assert why(second, "load")[0].reasons[0].startswith(f"succeeded without running: cached, as in run {first.id}")
+    assert run_statuses(second)["load"].get("reason") == f"cached: result of run {first.id}"
+    assert (
+        why(second, "load")[0]
+        .reasons[0]
+        .startswith(f"succeeded without running: it reuses the result of run {first.id}")
+    )
     assert runs.logs(second, "load").read_text() == "loaded 3\n"
     (cell,) = [c for c in json.loads(second.notebook.read_text())["cells"] if "%%task load" in "".join(c["source"])]
     assert [output["output_type"] for output in cell["outputs"]] == ["stream", "execute_result"]
     assert cell["metadata"]["nbdag"]["cached"] == [first.id]
     assert [event.message for event in runs.follow(second, home=home) if event.task == "load"] == [
-        f"cached: as in run {first.id}"
+        f"cached: result of run {first.id}"
     ]
 
 

@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
         mark(TaskState.RUNNING, done, ["a"])
     with pytest.raises(runs.UnknownStateError, match=r"unknown state 'canceled' .*'cancelled'"):
         runs.list_runs(state="canceled", home=home)
-    with pytest.raises(RunSucceededError, match="succeeded, so no task is left to run"):
+    with pytest.raises(RunSucceededError, match="succeeded, so it has no task to run"):
         resume(done)
 
 

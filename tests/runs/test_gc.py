@@ -139,7 +139,7 @@ def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
     clear(run)
     assert why(run, "d")[0].state is TaskState.NONE
     assert said("d").startswith(
-        "waits for c, which is waiting for a slot; has no process to run it: start `nbdag scheduler`"
+        "waits for c, which is waiting for a slot; belongs to a run that no process executes: start `nbdag scheduler`"
     )
     clear_a = runs.find_run(run.id, home=home)
     assert clear_a["a"].tries == 1

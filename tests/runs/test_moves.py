@@ -62,7 +62,7 @@ def test_an_orphaned_run_is_reported_but_not_changed(home: Home, monkeypatch: py
         store.create_run(new("r", 1.0, scheduler="s"), [NewInstance(task="a", position=0)])
         (run,) = next(looks)
         assert run.state is RunState.QUEUED
-        assert run.orphaned is not None and "its process (pid 1) has ended" in run.orphaned
+        assert run.orphaned is not None and "the process that executed it (pid 1) has ended" in run.orphaned
         assert next(looks) == []
     assert [row.state for row in store.runs()] == [RunState.QUEUED]
     store.close()

@@ -46,7 +46,7 @@ def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home)
 
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef f(what): time.sleep(600)\n")
-    assert send("slow:f", {}, cwd=str(tmp_path), limit=1.0) == "it took more than 1 s"
+    assert send("slow:f", {}, cwd=str(tmp_path), limit=1.0) == "sending took more than 1 s"
 
 
 class Heard(ThreadingHTTPServer):

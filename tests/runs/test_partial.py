@@ -151,6 +151,6 @@ def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(write: Write, 
     lines = {line.task: line for line in runs.plan_run(write(*cells(prep="scaled = [1]")), home=home, from_=["train"])}
     assert lines["extract"].reason == "not selected"
     assert lines["prep"].reason.startswith(f"prep has changed since run {run.id}, whose values of prep are used")
-    assert lines["train"].reason == "asked for by --from"
+    assert lines["train"].reason == "selected by --from"
     assert (lines["report"].reason, lines["report"].after) == ("it follows train", ("train",))
     assert len(runs.list_runs(home=home)) == 1

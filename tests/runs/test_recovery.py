@@ -58,8 +58,8 @@ def test_questions_report_an_orphaned_run_and_change_nothing(killed: int, home: 
     run = runs.find_run(home=home)
     assert run.state is RunState.RUNNING
     assert run.orphaned == (
-        f"its process (pid {killed}) has ended: `nbdag resume {run.id} --dag churn` continues the run, "
-        "`nbdag doctor` records it as failed"
+        f"the process that executed it (pid {killed}) has ended: `nbdag resume {run.id} --dag churn` continues the run, "
+        "`nbdag doctor` records the run as failed"
     )
     assert run.to_dict()["orphaned"] == run.orphaned
     assert [each.orphaned for each in runs.list_runs(home=home)] == [run.orphaned]
@@ -82,7 +82,7 @@ def test_following_an_orphaned_run_ends_with_its_explanation(killed: int, home: 
         ("a", "running"),
         (None, "running"),
     ]
-    assert f"its process (pid {killed}) has ended" in events[-1].message
+    assert f"the process that executed it (pid {killed}) has ended" in events[-1].message
     assert runs.find_run(home=home).state is RunState.RUNNING
 
 

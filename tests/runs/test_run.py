@@ -159,7 +159,7 @@ def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, ho
     run = runs.find_run(home=home)
     assert run.state is RunState.CANCELLED
     assert [task.state.value for task in run] == ["failed", "skipped"]
-    assert run["a"].error == "it was ended: the run was cancelled" and run["a"].ended is not None
+    assert run["a"].error == "the attempt was terminated: the run was cancelled" and run["a"].ended is not None
     assert why(run, "b")[0].reasons == ("did not start: the run was cancelled",)
     assert why_not_started(run) == {("b", -1): "the run was cancelled"}
 

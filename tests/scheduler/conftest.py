@@ -14,17 +14,19 @@ from typing import Any
 import nbformat
 import pytest
 from patience import until
+from sqlalchemy import event
 
 import nbdag.store
 from nbdag import runs
 from nbdag.core.model.dag import Dag, Edge, Input, Task
 from nbdag.core.model.events import Event
 from nbdag.core.model.job import Job, Key, Result, StoredOutput
-from nbdag.core.model.states import RUN_FINISHED, TaskState
+from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.errors import NbdagError
 from nbdag.home import Home
-from nbdag.scheduler import OwnedRun, Scheduler, new_instance
-from nbdag.store.rows import NewRun, RunRow
+from nbdag.scheduler import DueRuns, OwnedRun, Scheduler, instances_of, new_instance, new_run, next_date, timetable_of
+from nbdag.store.rows import DagRow, NewRun, RunRow
 from nbdag.store.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -183,6 +185,84 @@ def scripted() -> type[Scripted]:
 def shape() -> Callable[..., Dag]:
     """`dag_of`, for tests: files of tests do not import one another."""
     return dag_of
+
+
+@dataclass
+class Office:
+    """A store with deployed notebooks, and a scheduler whose clock the test moves."""
+
+    home: Home
+    store: Store
+    executor: Any
+    now: datetime = START
+    dags: dict[str, Dag] = field(default_factory=dict)
+    most_active: int = 0  # runs that were unfinished at the start of an attempt
+    said: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def deploy(self, dag: Dag, schedule: str | None, **more: Any) -> DagRow:
+        self.dags[dag.id] = dag
+        row = DagRow(
+            id=dag.id, digest=dag.id, path=f"/{dag.id}.ipynb", cwd="/", deployed=self.now.timestamp(),
+            schedule=schedule, max_active_runs=dag.options.max_active_runs, **more,
+        )  # fmt: skip
+        condition = timetable_of(row).condition
+        since = None if condition is None else self.now.timestamp()
+        row = replace(row, next_date=next_date(row, self.now), events_since=since)
+        needs = () if condition is None else condition.assets
+        produces = {task.id: task.options.produces for task in dag.tasks.values()}
+        self.store.deployments.put(row, self.now.timestamp(), needs=needs, produces=produces)
+        return row
+
+    def scheduler(self) -> Scheduler:
+        self.executor.now = lambda: self.now.timestamp()
+
+        def read(row: DagRow | RunRow) -> Dag:
+            found = self.dags.get(row.id if isinstance(row, DagRow) else row.dag)
+            if found is None:
+                raise NbdagError("its notebook is gone")
+            return found
+
+        made = Scheduler(
+            self.store, self.executor, home=self.home, read=read, clock=lambda: self.now,
+            due_runs=DueRuns(self.store, read=read, report=lambda message, dag, run: self.said.append(message)),
+            on_error=lambda row, error: self.trouble.append(row.name),
+        )  # fmt: skip
+        made.register()
+        return made
+
+    def until(self, scheduler: Scheduler, end: datetime) -> None:
+        """Jump from one moment at which something is due to the next."""
+        while True:
+            wake = scheduler.tick(self.now)
+            while scheduler.busy > len(self.executor.open):
+                wake = scheduler.tick(self.now)
+            if wake is None or wake > end:
+                self.now = end
+                scheduler.tick(self.now)
+                return
+            self.now = max(wake, self.now + timedelta(microseconds=1))
+
+    def trigger(self, row: DagRow, name: str, **more: Any) -> RunRow:
+        new = new_run(row, name=name, kind="manual", at=self.now, date=self.now, start=self.now)
+        return self.store.create_run(new, instances_of(self.dags[row.id]))
+
+    def dates(self, state: RunState | None = None) -> list[str]:
+        rows = [row for row in self.store.runs() if state in (None, row.state)]
+        return sorted(datetime.fromtimestamp(row.logical_date, UTC).strftime("%m-%d %H:%M") for row in rows)
+
+
+@pytest.fixture
+def office(tmp_path: Path, scripted: Callable[..., Any]) -> Iterator[Office]:
+    home = Home(tmp_path / ".nbdag")
+    store = nbdag.store.open(home)
+
+    @event.listens_for(store._database.engine, "checkout")
+    def skip_syncs(connection: Any, *_: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")  # no test here cuts the power, and each commit would wait
+
+    yield Office(home=home, store=store, executor=scripted(slots=8))
+    store.close()
 
 
 TASK = """%%task {name} --retries 50 --retry-delay 0s

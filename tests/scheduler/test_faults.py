@@ -86,7 +86,7 @@ def test_a_second_scheduler_on_sqlite_reports_the_first_and_exits(site: Site) ->
     site.until(lambda: "the scheduler starts" in site.said(0), "the scheduler begins")
     second = site.begin()
     assert second.wait(LONG) == 1
-    assert f"a scheduler already serves {site.home.database} (process {first.pid}" in site.said(1)
+    assert f"a scheduler already uses {site.home.database} (process {first.pid}" in site.said(1)
     assert first.poll() is None
 
 
@@ -97,7 +97,7 @@ def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(site: Sit
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    site.until(lambda: "asked to stop" in site.said(), "it says so")
+    site.until(lambda: "request to stop" in site.said(), "it says so")
     site.let_go()
     assert process.wait(LONG) == 0
     assert [(task, what) for task, what, _, _ in site.marks()] == [("t0", "start"), ("t0", "end")]
@@ -112,7 +112,7 @@ def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(site:
     run = site.trigger("slow")
     site.until(lambda: bool(site.marks()), "a task begins")
     process.send_signal(signal.SIGTERM)
-    site.until(lambda: "asked to stop" in site.said(), "it says so")
+    site.until(lambda: "request to stop" in site.said(), "it says so")
     process.send_signal(signal.SIGTERM)
     assert process.wait(LONG) == 0
     assert [what for _, what, _, _ in site.marks()] == ["start"]
@@ -256,8 +256,8 @@ def test_a_scheduler_leaves_a_run_alone_whose_notebook_is_in_another_home(
     other.begin()
     other.until(lambda: "the scheduler starts" in other.said(), "it starts")
     run = site.trigger("mine")
-    other.until(lambda: "left to the scheduler that has it" in other.said(), "it says so")
+    other.until(lambda: "so another scheduler must execute the run" in other.said(), "it says so")
     assert site.look(run).state is RunState.QUEUED
     site.begin()
     assert site.ended(run).state is RunState.SUCCESS, site.said()
-    assert other.said().count("left to the scheduler that has it") == 1
+    assert other.said().count("so another scheduler must execute the run") == 1

@@ -106,7 +106,7 @@ def test_why_reports_that_too_many_runs_are_running(here: Site) -> None:
     first, second = here.trigger("one"), here.trigger("one")
     under_way(here, first, "a")
     assert reasons(here, second, "a") == [
-        "waits for its run to start: 1 of 1 runs of one are running (max_active_runs)"
+        "waits for the start of its run: 1 of at most 1 runs of one are running (max_active_runs)"
     ]
 
 
@@ -114,9 +114,7 @@ def test_why_reports_a_run_without_a_scheduler_even_if_its_dag_is_paused(here: S
     runs.deploy(here.cells("alone", "%dag alone --schedule @daily", "%%task a\nx = 1"), home=here.home)
     runs.pause("alone", home=here.home)
     run = here.trigger("alone")
-    nobody = (
-        f"has no process to run it: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
-    )
+    nobody = f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `nbdag resume {run.id} --dag alone`"
     assert reasons(here, run, "a") == [nobody]
     status = [sys.executable, "-m", "nbdag", "status"]
     said = subprocess.run(status, cwd=here.folder, env=here.environ, capture_output=True, text=True, check=True).stdout

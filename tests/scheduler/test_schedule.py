@@ -3,104 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 import nbdag.store
 from nbdag.core.model.dag import Dag
 from nbdag.core.model.job import Job
 from nbdag.core.model.states import RunState
-from nbdag.errors import NbdagError
-from nbdag.home import Home
-from nbdag.scheduler import DueRuns, Scheduler, instances_of, new_run, next_date, reset_attempts
-from nbdag.store.rows import DagRow, RunRow
-from nbdag.store.store import Store
+from nbdag.scheduler import next_date, reset_attempts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Shape = Callable[..., Dag]
 
 
-@dataclass
-class Office:
-    """A store with deployed notebooks, and a scheduler whose clock the test moves."""
-
-    home: Home
-    store: Store
-    executor: Any
-    now: datetime = START
-    dags: dict[str, Dag] = field(default_factory=dict)
-    most_active: int = 0  # runs that were unfinished at the start of an attempt
-    said: list[str] = field(default_factory=list)
-    trouble: list[str] = field(default_factory=list)
-
-    def deploy(self, dag: Dag, schedule: str | None, **more: Any) -> DagRow:
-        self.dags[dag.id] = dag
-        row = DagRow(
-            id=dag.id, digest=dag.id, path=f"/{dag.id}.ipynb", cwd="/", deployed=self.now.timestamp(),
-            schedule=schedule, max_active_runs=dag.options.max_active_runs, **more,
-        )  # fmt: skip
-        row = replace(row, next_date=next_date(row, self.now))
-        self.store.deployments.put(row, self.now.timestamp())
-        return row
-
-    def scheduler(self) -> Scheduler:
-        self.executor.now = lambda: self.now.timestamp()
-
-        def read(row: DagRow | RunRow) -> Dag:
-            found = self.dags.get(row.id if isinstance(row, DagRow) else row.dag)
-            if found is None:
-                raise NbdagError("its notebook is gone")
-            return found
-
-        made = Scheduler(
-            self.store, self.executor, home=self.home, read=read, clock=lambda: self.now,
-            due_runs=DueRuns(self.store, read=read, report=lambda message, dag, run: self.said.append(message)),
-            on_error=lambda row, error: self.trouble.append(row.name),
-        )  # fmt: skip
-        made.register()
-        return made
-
-    def until(self, scheduler: Scheduler, end: datetime) -> None:
-        """Jump from one moment at which something is due to the next."""
-        while True:
-            wake = scheduler.tick(self.now)
-            while scheduler.busy > len(self.executor.open):
-                wake = scheduler.tick(self.now)
-            if wake is None or wake > end:
-                self.now = end
-                scheduler.tick(self.now)
-                return
-            self.now = max(wake, self.now + timedelta(microseconds=1))
-
-    def trigger(self, row: DagRow, name: str, **more: Any) -> RunRow:
-        new = new_run(row, name=name, kind="manual", at=self.now, date=self.now, start=self.now)
-        return self.store.create_run(new, instances_of(self.dags[row.id]))
-
-    def dates(self, state: RunState | None = None) -> list[str]:
-        rows = [row for row in self.store.runs() if state in (None, row.state)]
-        return sorted(datetime.fromtimestamp(row.logical_date, UTC).strftime("%m-%d %H:%M") for row in rows)
-
-
-@pytest.fixture
-def office(tmp_path: Path, scripted: Callable[..., Any]) -> Iterator[Office]:
-    home = Home(tmp_path / ".nbdag")
-    store = nbdag.store.open(home)
-
-    @event.listens_for(store._database.engine, "checkout")
-    def skip_syncs(connection: Any, *_: object) -> None:
-        connection.execute("PRAGMA synchronous=OFF")  # no test here cuts the power, and each commit would wait
-
-    yield Office(home=home, store=store, executor=scripted(slots=8))
-    store.close()
-
-
-def test_a_quarter_of_hourly_ticks_is_caught_up_in_order(office: Office, shape: Shape) -> None:
+def test_a_quarter_of_hourly_ticks_is_caught_up_in_order(office: Any, shape: Shape) -> None:
     # tests/core/test_timetable.py has a year of ticks; here each one is a run, and each run two transactions.
     ticks = [START + timedelta(hours=hour) for hour in range(90 * 24 + 1)]
     office.now = ticks[-1]
@@ -122,21 +43,21 @@ def test_a_quarter_of_hourly_ticks_is_caught_up_in_order(office: Office, shape: 
     assert office.most_active == 100
 
 
-def test_each_tick_of_a_day_runs_at_its_time(office: Office, shape: Shape) -> None:
+def test_each_tick_of_a_day_runs_at_its_time(office: Any, shape: Shape) -> None:
     office.deploy(shape({"a": []}), "0 */6 * * *")
     office.until(office.scheduler(), START + timedelta(hours=23))
     assert office.dates() == ["01-01 06:00", "01-01 12:00", "01-01 18:00"]
     assert all(row.started == row.logical_date for row in office.store.runs())
 
 
-def test_without_catchup_only_the_last_missed_tick_runs(office: Office, shape: Shape) -> None:
+def test_without_catchup_only_the_last_missed_tick_runs(office: Any, shape: Shape) -> None:
     office.deploy(shape({"a": []}), "@hourly")
     office.now += timedelta(hours=10, minutes=30)
     office.until(office.scheduler(), office.now + timedelta(hours=1))
     assert office.dates() == ["01-01 10:00", "01-01 11:00"]
 
 
-def test_a_resumed_schedule_runs_its_last_missed_tick(office: Office, shape: Shape) -> None:
+def test_a_resumed_schedule_runs_its_last_missed_tick(office: Any, shape: Shape) -> None:
     row = office.deploy(shape({"a": []}), "@hourly")
     scheduler = office.scheduler()
     office.until(scheduler, START + timedelta(hours=1))
@@ -161,14 +82,14 @@ def test_a_resumed_schedule_runs_its_last_missed_tick(office: Office, shape: Sha
     ],
 )
 def test_a_schedule_creates_these_runs(
-    office: Office, shape: Shape, schedule: str, more: dict[str, Any], hours: int, dates: list[str]
+    office: Any, shape: Shape, schedule: str, more: dict[str, Any], hours: int, dates: list[str]
 ) -> None:
     office.deploy(shape({"a": []}), schedule, **more)
     office.until(office.scheduler(), START + timedelta(hours=hours))
     assert office.dates() == dates
 
 
-def test_continuous_has_one_run_at_a_time(office: Office, shape: Shape) -> None:
+def test_continuous_has_one_run_at_a_time(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: None
     office.deploy(shape({"a": []}), "@continuous")
     scheduler = office.scheduler()
@@ -179,7 +100,7 @@ def test_continuous_has_one_run_at_a_time(office: Office, shape: Shape) -> None:
         office.executor.finish("a")
 
 
-def test_runs_beyond_max_active_runs_stay_queued(office: Office, shape: Shape) -> None:
+def test_runs_beyond_max_active_runs_stay_queued(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: None
     row = office.deploy(shape({"a": []}, max_active_runs=2), None)
     for n in range(4):
@@ -194,7 +115,7 @@ def test_runs_beyond_max_active_runs_stay_queued(office: Office, shape: Shape) -
     assert [key.run for key in office.executor.open] == ["r1", "r2"]
 
 
-def test_pools_hold_across_runs(office: Office, shape: Shape) -> None:
+def test_pools_hold_across_runs(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: None
     office.store.set_pool("gpu", 2)
     row = office.deploy(shape({"a": []}, {"a": {"pool": "gpu"}}), None)
@@ -208,7 +129,7 @@ def test_pools_hold_across_runs(office: Office, shape: Shape) -> None:
     assert len(office.executor.open) == 2
 
 
-def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(office: Office, shape: Shape) -> None:
+def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: None
     dag = shape({"a": []}, {"a": {"depends_on_past": True}})
     office.deploy(dag, "@hourly", start_date=START.timestamp(), catchup=True)
@@ -222,7 +143,7 @@ def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(office: Offi
     assert len(office.dates(RunState.SUCCESS)) == 3
 
 
-def test_a_clock_set_back_an_hour_repeats_no_tick(office: Office, shape: Shape) -> None:
+def test_a_clock_set_back_an_hour_repeats_no_tick(office: Any, shape: Shape) -> None:
     office.deploy(shape({"a": []}), "*/30 * * * *")
     scheduler = office.scheduler()
     office.until(scheduler, START + timedelta(hours=3))
@@ -232,7 +153,7 @@ def test_a_clock_set_back_an_hour_repeats_no_tick(office: Office, shape: Shape) 
     assert {row.state for row in office.store.runs()} == {RunState.SUCCESS}
 
 
-def test_a_due_run_is_created_once_even_if_a_scheduler_dies(office: Office, shape: Shape) -> None:
+def test_a_due_run_is_created_once_even_if_a_scheduler_dies(office: Any, shape: Shape) -> None:
     row = office.deploy(shape({"a": []}), "@hourly")
     office.until(office.scheduler(), START + timedelta(hours=1))
     office.store.deployments.put(row, 0.0)  # as it stood before
@@ -241,7 +162,7 @@ def test_a_due_run_is_created_once_even_if_a_scheduler_dies(office: Office, shap
 
 
 def test_attempts_of_a_dead_scheduler_are_reset_without_using_a_retry(
-    office: Office, shape: Shape, scripted: Callable[..., Any]
+    office: Any, shape: Shape, scripted: Callable[..., Any]
 ) -> None:
     office.executor.script = lambda job: None
     row = office.deploy(shape({"a": []}), None)
@@ -270,7 +191,7 @@ def test_attempts_of_a_dead_scheduler_are_reset_without_using_a_retry(
     asleep.close()
 
 
-def test_a_drained_scheduler_starts_nothing(office: Office, shape: Shape) -> None:
+def test_a_drained_scheduler_starts_nothing(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: None
     row = office.deploy(shape({"a": [], "b": ["a"]}), None)
     office.trigger(row, "r")
@@ -282,7 +203,7 @@ def test_a_drained_scheduler_starts_nothing(office: Office, shape: Shape) -> Non
     assert (scheduler.busy, len(office.executor.submitted)) == (0, 1)
 
 
-def test_a_deleted_notebook_does_not_keep_others_from_running(office: Office, shape: Shape) -> None:
+def test_a_deleted_notebook_does_not_keep_others_from_running(office: Any, shape: Shape) -> None:
     lost = office.deploy(shape({"a": []}), "@hourly")
     office.trigger(lost, "r")
     office.dags.clear()

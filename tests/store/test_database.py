@@ -192,7 +192,7 @@ def test_a_read_only_database_is_reported(home: Home, raw: sqlite3.Connection) -
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("not a url", r"it is not a database URL"),
+        ("not a url", r"its value is not a database URL"),
         ("postgresql://nobody:s3cret@127.0.0.1:1/none", r"does not answer: postgresql://nobody:\*\*\*@"),
         ("postgresql+psycopg://127.0.0.1:1/none?password=s3cret&user=u", r"/none\?password=\*\*\*&user=u"),
     ],

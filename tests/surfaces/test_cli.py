@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 import nbdag
 from nbdag.cli import main
 from nbdag.cli._group import Commands
-from nbdag.cli.parameters import parameter_options, parameters, typed
+from nbdag.cli.parameters import parameter_options, parameters
+from nbdag.core.cells.parameter_types import resolve, typed
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 
@@ -170,7 +171,7 @@ def said_by(*words: str) -> dict[str, Any]:
     @click.command()
     @parameter_options
     def command(**said: Any) -> None:
-        found.update(parameters(**said))
+        found.update(resolve({}, {}, parameters(**said)))
 
     command.main(list(words), standalone_mode=False)
     return found

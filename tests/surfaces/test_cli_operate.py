@@ -200,7 +200,7 @@ def test_trigger_rejects_an_unknown_parameter(call: Callable[..., Result], write
     assert call("deploy", write_notebook("%dag churn", "%%params\nalpha = 1", "%%task a\nx = alpha")).exit_code == 0
     done = call("trigger", "churn", "-p", "alhpa", "2")
     assert (done.exit_code, done.output) == (
-        2, "nbdag: the parameters cell of churn sets no 'alhpa'; did you mean 'alpha'? (--allow-unknown passes it anyway)\n",
+        2, "nbdag: the parameters cell of churn sets no 'alhpa'; did you mean 'alpha'? (or pass it anyway with --allow-unknown)\n",
     )  # fmt: skip
     assert call("trigger", "churn", "-p", "alpha", "2").exit_code == 0
 

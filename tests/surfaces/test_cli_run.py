@@ -97,8 +97,8 @@ def test_an_unknown_parameter_is_reported_once_and_cached_tasks_are_marked(
         assert done.returncode == 0, done.stderr
         assert (done.stdout + done.stderr).count("sets no 'scael' (did you mean 'scale'?)") == 1
     done = nbdag("run", path)
-    assert re.search(r"start: success: cached: as in run manual__", done.stdout)
-    assert re.search(r"next_ +\S* ?success .*cached: as in run manual__", nbdag("status").stdout)
+    assert re.search(r"start: success: cached: result of run manual__", done.stdout)
+    assert re.search(r"next_ +\S* ?success .*cached: result of run manual__", nbdag("status").stdout)
     assert "cached" not in nbdag("run", path, "--no-cache").stdout
 
 
@@ -301,7 +301,7 @@ def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, wr
     assert "ZeroDivisionError" in nbdag("logs", "latest", "w[1]").stdout
     for words, said in (
         (["w"], "w is mapped and has 3 instances; name one of them, such as 'w[0]'"),
-        (["w", "--index", "7"], "w has no instance 7; its instances are 0 to 2"),
+        (["w", "--index", "7"], "w has no instance 7; the instances are 0 to 2"),
         (["u[0]"], "this run has a single u, so omit the index"),
         (["v[0]"], "has no task 'v'; its tasks are w, u, none"),
     ):

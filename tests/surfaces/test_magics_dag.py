@@ -106,7 +106,7 @@ def test_failed_skipped_and_stale_tasks_are_shown_with_their_reasons(kernel):
     last = pictures(run(kernel, "extract")[0])[-1]
     assert last == [
         "✓ extract  [done]",
-        "△ prep     ← extract (df)  [stale: extract ran again after it]",
+        "△ prep     ← extract (df)  [stale: extract ran again after this task]",
         "✗ train    ← prep (X)  [failed: TypeError: unsupported operand type(s) for /: 'list' and 'int']",
         "» extra    ← prep (y)  [skipped: --when y > 100 is false]",
     ]
@@ -153,7 +153,7 @@ def test_a_task_whose_cell_was_edited_and_saved_is_stale(kernel):
     assert pictures(run(kernel, "picture")[0]) == [
         [
             "✓ extract  [done]",
-            "△ prep     ← extract (df)  [stale: its cell was edited after it ran]",
+            "△ prep     ← extract (df)  [stale: the cell was edited after it ran]",
             "○ train    ← prep (X, y)",
         ]
     ]

@@ -92,7 +92,7 @@ def test_all_tasks_downstream_of_one_that_ran_again_are_stale(session):
     run_chain(session)
     run(session, CHAIN["a"], "a")
     assert states(session) == {"extract": "success", "prep": "stale", "train": "stale"}
-    assert reason(session, "prep") == "extract ran again after it"
+    assert reason(session, "prep") == "extract ran again after this task"
     assert reason(session, "train") == "prep is stale"
     run(session, CHAIN["b"], "b")
     assert states(session) == {"extract": "success", "prep": "success", "train": "stale"}
@@ -197,7 +197,7 @@ def test_a_cell_edited_after_it_ran_is_stale(filed, notebook, clock):
     clock.now += 10
     notebook(*{**CHAIN, "b": "%%task prep\nX = df + 99"}.items())
     assert states(filed) == {"extract": "success", "prep": "stale", "train": "stale"}
-    assert reason(filed, "prep") == "its cell was edited after it ran"
+    assert reason(filed, "prep") == "the cell was edited after it ran"
 
 
 def test_a_deleted_cell_is_removed_once_the_notebook_is_saved(filed, notebook, clock):

@@ -238,7 +238,7 @@ def test_a_value_nested_too_deeply_is_reported_in_one_sentence(store: ValueStore
 
 
 def test_a_missing_value_is_reported(any_store: ValueStore) -> None:
-    with pytest.raises(LostValueError, match="clear the task that made it"):
+    with pytest.raises(LostValueError, match="clear the task that wrote it"):
         any_store.load("0" * 32)
 
 

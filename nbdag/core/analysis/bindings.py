@@ -53,7 +53,7 @@ class Bindings(Shell):
             made = self.object_created_at("sum", node)
             made.carries |= self.carried(own) | self.carried(added)
             self.fill(made, self.inside(own | added, node, node.lineno))
-            # `+=` keeps a list's object but creates a new number or tuple.
+            # `+=` changes a list in place, but creates a new number or tuple.
             self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)
             return
         base = self.expr(target.value)
@@ -144,7 +144,7 @@ class Bindings(Shell):
         pass
 
     def run_TypeAlias(self, node: Any) -> None:
-        # Python evaluates the value lazily, on first access.
+        # Python evaluates the value of a `type` statement lazily, on first access.
         made = self.object_created_at("alias", node)
         with self.optionally():
             made.carries |= self.carried(self._with_type_parameters(node, lambda: self.expr(node.value)))
@@ -160,15 +160,15 @@ class Bindings(Shell):
     def run_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         decorators = [self.expr(each) for each in node.decorator_list]
         made = self._with_type_parameters(node, lambda: self._function(node))
-        thing = next(iter(made))
-        assert thing.code is not None
-        thing.code.bound_to = _bound_to(node)
-        thing.code.cached = any(
+        obj = next(iter(made))
+        assert obj.code is not None
+        obj.code.bound_to = _bound_to(node)
+        obj.code.cached = any(
             self.dotted(each.func if isinstance(each, ast.Call) else each) in known.CACHES
             for each in node.decorator_list
         )
         value = made
-        if not thing.code.bound_to:
+        if not obj.code.bound_to:
             for each, decorator in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
                 value = self._decorated(decorator, value, each)
         self.store(node.name, value, node.lineno)
@@ -184,9 +184,9 @@ class Bindings(Shell):
         return frozenset({self.function(node, node.name, node.body)})
 
     def _decorated(self, decorator: Value, value: Value, node: ast.expr) -> Value:
-        codes = frozenset(thing for thing in decorator if thing.code is not None or thing.classes)
-        later = frozenset(thing for thing in decorator if thing.kind in SYMBOLIC)
-        if later and self.frame.home.code is not None:
+        codes = frozenset(obj for obj in decorator if obj.code is not None or obj.classes)
+        later = frozenset(obj for obj in decorator if obj.kind in SYMBOLIC)
+        if later and self.frame.body_frame.code is not None:
             return self._defer_call(
                 later, "<decorate>", Arguments((value,)), CallSite(("decorator", node), node.lineno), ""
             )
@@ -216,7 +216,7 @@ class Bindings(Shell):
         bases = NOTHING.union(*(self.expr(each) for each in node.bases))
         for keyword in node.keywords:
             self.expr(keyword.value)
-        thing = self.object_created_at("class", node, label=node.name, kind=Kind.CLASS)
+        obj = self.object_created_at("class", node, label=node.name, kind=Kind.CLASS)
         outline = ClassModel(bases=bases)
         outline.known = not node.keywords and all(
             base.kind is Kind.CLASS or (base.kind is Kind.BUILTIN and base.label == "object") for base in bases
@@ -227,14 +227,14 @@ class Bindings(Shell):
             functions = [each for each in slot.value if each.code is not None]
             if functions:
                 outline.methods[name] = functions[0]
-                thing.carries.update(functions)
+                obj.carries.update(functions)
             others = [each for each in slot.value if each.code is None]
             if any(each.kind is Kind.OBJECT for each in others):
                 outline.state = True
-            self.fill(thing, others, name)
+            self.fill(obj, others, name)
         outline.state = outline.state or any(base.outline is not None and base.outline.state for base in bases)
-        thing.outline = outline
-        return frozenset({thing})
+        obj.outline = outline
+        return frozenset({obj})
 
 
 def _bound_to(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
@@ -257,7 +257,7 @@ def last_name(node: ast.expr) -> str:
 
 
 def _elements(source: ast.expr | None, targets: list[ast.expr]) -> list[ast.expr] | None:
-    """Return the expressions on the right of `a, b = x, y` if they pair up with the targets, else None."""
+    """Return the expressions `x` and `y` of `a, b = x, y`, or None if targets and expressions cannot be paired."""
     if not isinstance(source, ast.Tuple | ast.List) or len(source.elts) != len(targets):
         return None
     if any(isinstance(each, ast.Starred) for each in (*source.elts, *targets)):

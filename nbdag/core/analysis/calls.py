@@ -1,9 +1,9 @@
 """Effects of calls.
 
-A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the
-call has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function
-is assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
-its object if the caller ignores the result.
+A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the call
+has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function is
+assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
+the object it is called on if the caller ignores the method's result.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .objects import (
     method_of,
 )
 
-DECORATOR = "a decorator of a library"  # label of the objects that such a decorator returns
+DECORATOR = "a decorator of a library"  # label of an object that a library's decorator returns
 
 
 class Calls(FunctionCalls):
     """Interprets calls."""
 
     def changes(self, method: str, site: CallSite) -> str:
-        """Return how a method that cannot be followed changes its object: "", "weak" or "strong"."""
+        """Return how a method of unknown code changes the object it is called on: "" (not), "weak" or "strong"."""
         if site.inplace or method in known.ALWAYS_CHANGE:
             return "strong"
         if (site.dropped or site.shown) and method in known.MUTATORS:
@@ -47,30 +47,32 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method cannot be followed, its `changes` of the object."""
+        """Call a method; return its result and, if the method's code is unknown, how it changes the object, as
+        `changes` does.
+        """
         result: set[AbstractObject] = set()
         change = ""
-        symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
+        symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
         plain: set[AbstractObject] = set()
-        for thing in sorted(base - symbolic, key=_order):
+        for obj in sorted(base - symbolic, key=_order):
             found, certain = (None, False)
-            if thing.kind is Kind.CLASS or thing.classes:
-                found, certain = method_of(thing, method)
+            if obj.kind is Kind.CLASS or obj.classes:
+                found, certain = method_of(obj, method)
             if found is not None:
-                result |= self._follow_method(thing, found, args, site)
+                result |= self._follow_method(obj, found, args, site)
                 if certain:
                     continue
-            if thing.kind is Kind.IMPORT or thing.kind is Kind.BUILTIN:
-                result |= self.call_named(f"{thing.label}.{method}", args, site)
+            if obj.kind is Kind.IMPORT or obj.kind is Kind.BUILTIN:
+                result |= self.call_named(f"{obj.label}.{method}", args, site)
             elif certain:
-                # The class has no such method, so the attribute holds a function.
-                result |= self.call(frozenset(t for t in contents({thing}) if t.kind in CODE), args, site)
+                # The class has no method of this name, so the attribute holds a function.
+                result |= self.call(frozenset(t for t in contents({obj}) if t.kind in CODE), args, site)
             else:
                 if method not in known.CONSUME_NOTHING:
-                    self.consume(frozenset({thing}), site.line)
-                if thing.consumable and method == "shuffle" and args.positional:
+                    self.consume(frozenset({obj}), site.line)
+                if obj.consumable and method == "shuffle" and args.positional:
                     self.change(args.positional[0], site.line)
-                plain.add(thing)
+                plain.add(obj)
         if symbolic:
             change = self.changes(method, site)
             result |= self._defer_call(symbolic, method, args, site, change)
@@ -79,26 +81,26 @@ class Calls(FunctionCalls):
             result |= self._unknown_method(frozenset(plain), method, args, site)
         return frozenset(result), change
 
-    def _follow_method(self, thing: AbstractObject, method: AbstractObject, args: Arguments, site: CallSite) -> Value:
+    def _follow_method(self, obj: AbstractObject, method: AbstractObject, args: Arguments, site: CallSite) -> Value:
         bound_to = method.code.bound_to if method.code is not None else ""
-        if bound_to == "static" or (thing.kind is Kind.CLASS and bound_to != "class"):
+        if bound_to == "static" or (obj.kind is Kind.CLASS and bound_to != "class"):
             return self.invoke(method, args, site)
-        own = frozenset(thing.classes or {thing}) if bound_to == "class" and thing.kind is not Kind.CLASS else {thing}
+        own = frozenset(obj.classes or {obj}) if bound_to == "class" and obj.kind is not Kind.CLASS else {obj}
         return self.invoke(method, args._replace(positional=(frozenset(own), *args.positional)), site)
 
     def _unknown_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> Value:
         if method in known.STORE:
-            # The first of two arguments is a key or a position.
+            # Of two arguments, as in `d.setdefault(key, value)`, the first is a key or a position and is not stored.
             stored = args._replace(positional=args.positional[1:]) if len(args.positional) > 1 else args
             self.hold(base, stored.all(), site.line)
         elif method in known.STORE_CONTENTS:
             for name, value in args.named:
                 self.hold(base, value, site.line, ("key", name))
             self.hold(base, self.inside(args.all(), ("stored", site.place), site.line), site.line)
-        for thing in base:
-            # An attribute or key may hold a function, and the object may wrap others.
-            if method == "__call__" or (thing.parts and method in thing.parts):
-                self.call_held_functions(self.carried({thing}), args, site)
+        for obj in base:
+            # The call may reach a function stored under this name, or functions that the object wraps.
+            if method == "__call__" or (obj.parts and method in obj.parts):
+                self.call_held_functions(self.carried({obj}), args, site)
         self.call_arguments(args, site, also=base)
         if method not in known.STORE and method not in known.STORE_CONTENTS:
             self.consume(args.all(), site.line)
@@ -119,23 +121,23 @@ class Calls(FunctionCalls):
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
         """Call every object that the value may be."""
         result: set[AbstractObject] = set()
-        symbolic = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
-        for thing in sorted(callee - symbolic, key=_order):
-            if thing.code is not None:
-                result |= self.invoke(thing, args, site)
-            elif thing.kind is Kind.CLASS:
-                result |= self.construct(thing, args, site)
-            elif thing.kind in (Kind.IMPORT, Kind.BUILTIN):
-                result |= self.call_named(thing.label, args, site)
+        symbolic = frozenset(obj for obj in callee if obj.kind in SYMBOLIC)
+        for obj in sorted(callee - symbolic, key=_order):
+            if obj.code is not None:
+                result |= self.invoke(obj, args, site)
+            elif obj.kind is Kind.CLASS:
+                result |= self.construct(obj, args, site)
+            elif obj.kind in (Kind.IMPORT, Kind.BUILTIN):
+                result |= self.call_named(obj.label, args, site)
             else:
-                found, certain = method_of(thing, "__call__")
+                found, certain = method_of(obj, "__call__")
                 if found is not None:
-                    result |= self._follow_method(thing, found, args, site)
+                    result |= self._follow_method(obj, found, args, site)
                 if not certain:
-                    if thing.label == DECORATOR and args.positional:
+                    if obj.label == DECORATOR and args.positional:
                         result |= args.positional[0]
                         continue
-                    result |= self.call_held_functions(self.carried({thing}) - {thing}, args, site)
+                    result |= self.call_held_functions(self.carried({obj}) - {obj}, args, site)
                     result |= self.call_named("", args, site)
         if symbolic:
             result |= self._defer_call(symbolic, None, args, site, "")
@@ -144,7 +146,7 @@ class Calls(FunctionCalls):
         return frozenset(result)
 
     def _defer_call(self, callee: Value, method: str | None, args: Arguments, site: CallSite, change: str) -> Value:
-        if self.frame.home.code is None:
+        if self.frame.body_frame.code is None:
             return frozenset({self.object_created_at("unknown", site.place)})
         result = self.object_created_at("result", site.place, kind=Kind.RESULT)
         event = Call(callee, method, args, site.line, self.maybe_depth > 0, change, result)
@@ -166,8 +168,8 @@ class Calls(FunctionCalls):
             self.note("opaque", f"{name}()", line)
         if not self.note_state(name, line) and (site.dropped or site.shown) and _changes_attribute(name):
             self.note("module", name.rpartition(".")[0], line)
-        if name in ("setattr", "delattr") and any(thing.kind is Kind.IMPORT for thing in first):
-            self.note("module", next(thing.label for thing in first if thing.kind is Kind.IMPORT), line)
+        if name in ("setattr", "delattr") and any(obj.kind is Kind.IMPORT for obj in first):
+            self.note("module", next(obj.label for obj in first if obj.kind is Kind.IMPORT), line)
         if name not in known.CONSUME_NOTHING:
             self.consume(args.all(), line)
         if name in known.SHOW:
@@ -175,10 +177,10 @@ class Calls(FunctionCalls):
         if name in known.PLAIN_RESULT:
             return NOTHING
         found = self.call_arguments(args, site)
-        if name in known.PASS_THROUGH and any(thing.kind in CODE for thing in first) and name != "functools.wraps":
+        if name in known.PASS_THROUGH and any(obj.kind in CODE for obj in first) and name != "functools.wraps":
             return first
         if name == "type" and len(args.positional) == 1:
-            return NOTHING.union(*(thing.classes for thing in first)) or first
+            return NOTHING.union(*(obj.classes for obj in first)) or first
         made = self.object_created_at("call", site.place)
         made.consumable = name in known.CONSUMABLE
         made.carries |= self.carried(args.all())
@@ -201,33 +203,33 @@ class Calls(FunctionCalls):
 
     def display(self, value: Value, site: CallSite) -> None:
         """Call the display methods, such as `__repr__`, of objects of the notebook's classes."""
-        for thing in sorted(value | contents(value), key=_order):
-            for name in sorted(known.SHOWN_BY) if thing.classes else ():
-                method, _ = method_of(thing, name)
+        for obj in sorted(value | contents(value), key=_order):
+            for name in sorted(known.SHOWN_BY) if obj.classes else ():
+                method, _ = method_of(obj, name)
                 if method is not None:
                     with self.maybe(), self.optionally():
-                        self._follow_method(thing, method, Arguments(), site._replace(place=(name, site.place, thing)))
+                        self._follow_method(obj, method, Arguments(), site._replace(place=(name, site.place, obj)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
         """Call the functions among the arguments of an unknown function, which may pass them any other argument."""
         if not args.positional and not args.named and not args.spread:
             return NOTHING
         everything = args.all()
-        functions = {thing for thing in everything | contents(everything) if thing.kind is Kind.FUNCTION}
-        symbolic = {thing for thing in everything if thing.kind in SYMBOLIC}
+        functions = {obj for obj in everything | contents(everything) if obj.kind is Kind.FUNCTION}
+        symbolic = {obj for obj in everything if obj.kind in SYMBOLIC}
         if not functions and not symbolic:
             return NOTHING
         found: set[AbstractObject] = set()
         rest = (everything | also) - functions
         handed = Arguments(spread=frozenset(rest | contents(rest)))
         with self.maybe():
-            for thing in sorted(functions, key=_order):
+            for obj in sorted(functions, key=_order):
                 with ExitStack() as stack:
-                    if thing.label != "<lambda>":
+                    if obj.label != "<lambda>":
                         stack.enter_context(self.optionally())
-                    found |= self.invoke(thing, handed, site._replace(place=("argument", site.place, thing)))
-            if symbolic and self.frame.home.code is not None:
-                # A parameter may turn out to be a function when the call is replayed with its arguments.
+                    found |= self.invoke(obj, handed, site._replace(place=("argument", site.place, obj)))
+            if symbolic and self.frame.body_frame.code is not None:
+                # When the event is replayed, a parameter is replaced by its argument, which may be a function.
                 result = self.object_created_at("argument", site.place, kind=Kind.RESULT)
                 event = Call(frozenset(symbolic), "<perhaps>", handed, site.line, True, "", result)
                 self.event(("argument", site.place, event.callee), event)
@@ -235,31 +237,31 @@ class Calls(FunctionCalls):
         return frozenset(found)
 
     def call_held_functions(self, functions: Iterable[AbstractObject], args: Arguments, site: CallSite) -> Value:
-        """Call the functions that an object holds: calling the object may call them."""
+        """Call the functions that an object holds, because a call of the object may call them."""
         found: set[AbstractObject] = set()
         if self.limit_reached:
             return NOTHING
         with self.maybe(), self.optionally():
-            for thing in sorted((each for each in functions if each.kind is Kind.FUNCTION), key=_order):
+            for obj in sorted((each for each in functions if each.kind is Kind.FUNCTION), key=_order):
                 everything = args.all()
                 handed = Arguments(spread=everything | contents(everything))
-                found |= self.invoke(thing, handed, site._replace(place=("hidden", site.place, thing)))
+                found |= self.invoke(obj, handed, site._replace(place=("hidden", site.place, obj)))
         return frozenset(found)
 
-    def construct(self, thing: AbstractObject, args: Arguments, site: CallSite) -> Value:
+    def construct(self, obj: AbstractObject, args: Arguments, site: CallSite) -> Value:
         """Create an instance of a class."""
-        made = instance_of(self.object_created_at("instance", site.place, thing), {thing})
-        self.use(frozenset({thing}), site.line)
-        found, certain = method_of(thing, "__init__")
+        made = instance_of(self.object_created_at("instance", site.place, obj), {obj})
+        self.use(frozenset({obj}), site.line)
+        found, certain = method_of(obj, "__init__")
         if found is not None:
             positional = (frozenset({made}), *args.positional)
             self.invoke(found, args._replace(positional=positional), site._replace(place=("init", site.place)))
         if found is None or not certain:
             self.fill(made, args.all())  # a data class keeps its arguments
         for name in ("__new__", "__post_init__"):
-            hook, _ = method_of(thing, name)
+            hook, _ = method_of(obj, name)
             if hook is not None:
-                own = {thing} if name == "__new__" else {made}
+                own = {obj} if name == "__new__" else {made}
                 handed = args._replace(positional=(frozenset(own), *args.positional))
                 self.invoke(hook, handed, site._replace(place=(name, site.place)))
         return frozenset({made})
@@ -276,7 +278,7 @@ class Calls(FunctionCalls):
             return ""
         with self.optionally():
             value = self.load(node.id, node.lineno)
-        roots = {thing.label for thing in value if thing.kind is Kind.IMPORT}
+        roots = {obj.label for obj in value if obj.kind is Kind.IMPORT}
         return ".".join([roots.pop(), *reversed(parts)]) if len(roots) == 1 and len(value) == 1 else ""
 
 
@@ -286,5 +288,5 @@ def _changes_attribute(name: str) -> bool:
     return method in known.MUTATORS and "." in owner
 
 
-def _order(thing: AbstractObject) -> int:
-    return thing.number
+def _order(obj: AbstractObject) -> int:
+    return obj.number

@@ -31,19 +31,19 @@ from .objects import (
     contents,
     hold,
     involved_objects,
-    part,
+    items_under,
 )
 from .scopes import Bound, Frame, Scope, Slot, State, all_values_of, join, restore, save
 
-MAX_PAIRS = 10_000  # pairs of holder and held object for one `hold`
+MAX_PAIRS = 10_000  # maximum number of (holder, held object) pairs that one `hold` records
 
 
 class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
-    soft: bool  # the name may be missing: the read is guarded, or is in a function that may not be called
-    deferred: bool  # the read happens only if some function is called
+    soft: bool  # whether the name may be missing, as in a guarded read or in a function that may not be called
+    deferred: bool  # whether the read happens only if some function is called
 
 
 class DeletedRead(NamedTuple):
@@ -51,14 +51,14 @@ class DeletedRead(NamedTuple):
 
     name: str
     line: int
-    deleted: int  # line of the deletion
+    deleted: int  # line of the `del` statement
 
 
 class Mutation(NamedTuple):
     """A change of an object in place."""
 
     line: int
-    strong: bool  # see `objects.Change`
+    strong: bool  # whether the change also counts for the objects that contain the changed object; see `objects.Change`
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Log:
     reads: dict[str, NameRead] = field(default_factory=dict)
     # Key: a name that an earlier cell set and whose object this cell changes; value: the line of the change.
     changed: dict[str, int] = field(default_factory=dict)
-    mutated: dict[AbstractObject, Mutation] = field(default_factory=dict)  # objects that changed
+    mutated: dict[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changed in place
     compared: set[AbstractObject] = field(default_factory=set)  # objects whose identity was compared with `is`
     deleted_reads: list[DeletedRead] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -78,17 +78,17 @@ class Effects:
     """The namespace of a cell, and of the function that is being interpreted."""
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
-        self.outer = outer  # value of a name above the cell; None if no cell above sets it
+        self.outer = outer  # returns the value of a name above the cell, or None if no cell above sets the name
         self.module = Frame(Scope.MODULE)
         self.frame = self.module
         self.log = Log()
-        self.unreachable = False  # control flow never reaches this point of the code
+        self.unreachable = False  # whether control flow never reaches this point of the code
         self.maybe_depth = 0  # > 0 inside code that may not run
         self.soft_depth = 0  # > 0 inside code whose names may be missing
         self.deferred_depth = 0  # > 0 inside a function that may never be called
         self.made: dict[object, AbstractObject] = {}  # key: place in the code; value: object created there
         self.bindings = (
-            0  # number of global bindings so far; a repeated call may have other effects once this has grown
+            0  # number of global bindings so far; after a new binding, a repeated call may have other effects
         )
         self.steps = 0  # number of objects visited; see `function_calls.MOST_STEPS`
         self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names have been read
@@ -101,13 +101,13 @@ class Effects:
     # -- places
 
     def object_created_at(self, *place: object, label: str = "", kind: Kind = Kind.OBJECT) -> AbstractObject:
-        """Return the object that a place of the code creates: one object per place, however often it is asked for."""
+        """Return the object that stands for all objects created at this place of the code."""
         found = self.made.get(place)
         if found is None:
             found = self.made[place] = AbstractObject(kind, label)
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         if code is not None and kind is not Kind.RESULT:
-            code.own.add(found)  # an inner function is interpreted twice, so the object may exist already
+            code.own.add(found)  # an inner function is interpreted twice, so the object may already exist
         return found
 
     @contextmanager
@@ -190,7 +190,7 @@ class Effects:
                 if name in frame.globals:
                     return self.load_global(name, line)
                 if name in frame.local:
-                    if frame is not self.frame.home:
+                    if frame is not self.frame.body_frame:
                         return all_values_of(frame, name)
                     return frame.names[name].value if name in frame.names else all_values_of(frame, name)
                 passed_function = True
@@ -199,19 +199,19 @@ class Effects:
 
     def load_global(self, name: str, line: int) -> Value:
         """Return the value of a global name at this point."""
-        home = self.frame.home
-        slot = home.world.get(name)
+        body = self.frame.body_frame
+        slot = body.global_slots.get(name)
         if slot is not None and slot.bound is Bound.YES:
             return slot.value
-        if home.code is not None:
+        if body.code is not None:
             if slot is not None and slot.bound is Bound.NO:
                 return NOTHING
-            # The name may be missing only on some path. It is unknown whether that path runs, so this is no error.
+            # The name is missing only on some paths. This is not reported, because it is unknown which path runs.
             soft = self.soft_depth > 0 or self.maybe_depth > 0 or slot is not None
             self.event(("read", name, soft), Read(name, line, soft))
-            if name not in home.outside:
-                home.outside[name] = AbstractObject(Kind.GLOBAL, name)
-            return frozenset({home.outside[name]}) | (slot.value if slot else NOTHING)
+            if name not in body.global_objects:
+                body.global_objects[name] = AbstractObject(Kind.GLOBAL, name)
+            return frozenset({body.global_objects[name]}) | (slot.value if slot else NOTHING)
         if slot is not None and slot.bound is Bound.NO:
             if not self.soft_depth:
                 self.log.deleted_reads.append(DeletedRead(name, line, slot.line))
@@ -232,16 +232,16 @@ class Effects:
 
     def use(self, value: Value, line: int) -> Value:
         """Read the free names of the functions in a value, because a use of the value may call these functions."""
-        home = self.frame.home
+        body = self.frame.body_frame
         ahead = list(self.carried(value)) if value else []
         while ahead:
-            thing = ahead.pop()
-            if thing.code is None or (thing, home) in self.used:
+            obj = ahead.pop()
+            if obj.code is None or (obj, body) in self.used:
                 continue
-            self.used.add((thing, home))
+            self.used.add((obj, body))
             self.deferred_depth += 1
             with self.optionally():
-                for name in thing.code.free_names():
+                for name in obj.code.free_names():
                     ahead += self.carried(self.load_global(name, line))
             self.deferred_depth -= 1
         return value
@@ -260,24 +260,24 @@ class Effects:
             while outer is not None and name not in outer.local:
                 outer = outer.parent
             if outer is not None:
-                outer.ever[name] = outer.ever.get(name, NOTHING) | value
+                outer.all_values[name] = outer.all_values.get(name, NOTHING) | value
         else:
             frame.names[name] = Slot(value, Bound.YES, line)
             if frame.scope is Scope.FUNCTION:
-                frame.ever[name] = frame.ever.get(name, NOTHING) | value
+                frame.all_values[name] = frame.all_values.get(name, NOTHING) | value
 
     def store_global(self, name: str, value: Value, line: int, maybe: bool = False) -> None:
         """Bind a global name."""
-        home = self.frame.home
+        body = self.frame.body_frame
         self.bindings += 1
         if maybe:
             with self.maybe():
-                home.world[name] = Slot(value, Bound.YES, line)
+                body.global_slots[name] = Slot(value, Bound.YES, line)
         else:
-            home.world[name] = Slot(value, Bound.YES, line)
+            body.global_slots[name] = Slot(value, Bound.YES, line)
         if value and self.carried(value):
-            self.used.clear()  # functions that call a rebound name may now read other names
-        if home.code is not None:
+            self.used.clear()  # a function that calls the rebound name may now read other names
+        if body.code is not None:
             write = Write(name, value, line, maybe or self.maybe_depth > 0)
             self.event(("write", write), write)
 
@@ -291,9 +291,9 @@ class Effects:
         frame = self.frame
         unbound = Slot(NOTHING, Bound.NO, line)
         if frame.scope is Scope.MODULE or name in frame.globals:
-            home = frame.home
-            home.world[name] = unbound
-            if home.code is not None:
+            body = frame.body_frame
+            body.global_slots[name] = unbound
+            if body.code is not None:
                 self.event(("delete", name, line), Delete(name, line, self.maybe_depth > 0))
         elif frame.scope is Scope.CLASS:
             frame.names.pop(name, None)
@@ -304,39 +304,39 @@ class Effects:
 
     def change(self, value: Value, line: int, *, strong: bool = True) -> None:
         """Record that objects are changed in place."""
-        value = frozenset(thing for thing in value if thing.kind not in (Kind.IMPORT, Kind.BUILTIN))
+        value = frozenset(obj for obj in value if obj.kind not in (Kind.IMPORT, Kind.BUILTIN))
         if not value:
             return
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         if code is not None:
             self.event(("change", line, value), Change(value, strong, line))
-            if any(self._of_enclosing(thing) for thing in value):
+            if any(self._of_enclosing(obj) for obj in value):
                 code.stateful = True
             return
-        for thing in value:
-            if strong and thing.kept_by:
-                self.note("cached", thing.kept_by, line)
-            before = self.log.mutated.get(thing)
+        for obj in value:
+            if strong and obj.kept_by:
+                self.note("cached", obj.kept_by, line)
+            before = self.log.mutated.get(obj)
             if before is None or (strong and not before.strong):
-                self.log.mutated[thing] = Mutation(line, strong)
+                self.log.mutated[obj] = Mutation(line, strong)
 
-    def _of_enclosing(self, thing: AbstractObject) -> bool:
-        frame = self.frame.home.parent
+    def _of_enclosing(self, obj: AbstractObject) -> bool:
+        frame = self.frame.body_frame.parent
         while frame is not None:
             code = frame.code
-            if code is not None and (thing in code.own or thing in code.parameters):
+            if code is not None and (obj in code.own or obj in code.parameters):
                 return True
             frame = frame.parent
         return False
 
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
-        """Record that the object which a name refers to is changed in place."""
-        if value and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in value):
-            return  # modules are not passed between tasks; `note_path` handles changes of them
+        """Record that the object behind a name is changed in place."""
+        if value and all(obj.kind in (Kind.IMPORT, Kind.BUILTIN) for obj in value):
+            return  # modules are not passed between tasks; `note_path` records changes of modules
         self.change(value, line, strong=strong)
-        home = self.frame.home
-        if home.code is None and self._is_global(name):
-            slot = home.world.get(name)
+        body = self.frame.body_frame
+        if body.code is None and self._is_global(name):
+            slot = body.global_slots.get(name)
             if slot is None or slot.bound is Bound.MAYBE:
                 self.log.changed.setdefault(name, line)
 
@@ -354,32 +354,34 @@ class Effects:
         """Record that an object now holds another object."""
         if not base or not item:
             return
-        if self.frame.home.code is not None:
+        if self.frame.body_frame.code is not None:
             self.event(("hold", line, base, item), StoreInObject(base, item, key))
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         if len(base) * len(item) > MAX_PAIRS:
             # Beyond MAX_PAIRS, one object in between stands for all pairs, which is less exact.
             between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})
         self.steps += len(base) * len(item)
-        real = [thing for thing in item if thing.kind not in SYMBOLIC]
-        for thing in base:
-            if thing.kind not in SYMBOLIC:
-                # An object created in this function may hold the parameters; an object from outside holds the arguments
-                # only after a call.
-                hold((thing,), item if code is not None and thing in code.own else real, key)
+        real = [obj for obj in item if obj.kind not in SYMBOLIC]
+        for obj in base:
+            if obj.kind not in SYMBOLIC:
+                # An object created in this function may hold the parameters themselves. An object from outside can only
+                # hold the arguments of a call, so that is recorded at each call.
+                hold((obj,), item if code is not None and obj in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
-        """Return the object under an attribute's name or a constant key of an object; None stands for any key."""
-        symbolic = frozenset(thing for thing in base if thing.kind in SYMBOLIC)
-        found = part(base - symbolic, key)
-        if self.frame.home.code is None:
+        """Return the object that another object holds under an attribute's name or a constant key; None stands for any
+        key.
+        """
+        symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
+        found = items_under(base - symbolic, key)
+        if self.frame.body_frame.code is None:
             # A symbolic global of a function is replaced by its current value.
             with self.optionally():
-                for thing in sorted(symbolic, key=lambda each: each.number):
-                    if thing.kind is Kind.GLOBAL:
-                        found |= part(self.load_global(thing.label, line), key)
+                for obj in sorted(symbolic, key=lambda each: each.number):
+                    if obj.kind is Kind.GLOBAL:
+                        found |= items_under(self.load_global(obj.label, line), key)
         elif symbolic:
             result = self.object_created_at("part", place, kind=Kind.RESULT)
             result.part_of |= symbolic
@@ -387,21 +389,21 @@ class Effects:
             found |= {result}
         return found
 
-    def fill(self, thing: AbstractObject, items: Iterable[AbstractObject], key: object = None) -> None:
+    def fill(self, obj: AbstractObject, items: Iterable[AbstractObject], key: object = None) -> None:
         """Add items to an object that is under construction."""
         items = list(items)
         self.steps += len(items)
-        hold((thing,), items, key)
+        hold((obj,), items, key)
 
     def carried(self, value: Value | set[AbstractObject]) -> set[AbstractObject]:
         """Return the functions and classes whose code may run when the value is used."""
         found = involved_objects(value)
         self.steps += len(found)
-        return {thing for thing in found if thing.kind in CODE}
+        return {obj for obj in found if obj.kind in CODE}
 
     def inside(self, value: Value, place: object, line: int) -> Value:
         """Return the objects inside a value, for a new container that gets the same content."""
-        symbolic = frozenset(thing for thing in value if thing.kind in SYMBOLIC)
+        symbolic = frozenset(obj for obj in value if obj.kind in SYMBOLIC)
         return contents(value) | (self.take(symbolic, None, ("inside", place), line) if symbolic else NOTHING)
 
     # -- notes
@@ -410,13 +412,16 @@ class Effects:
         """Record code that `check` should report."""
         if kind in self.restored:
             return
-        if self.frame.home.code is not None:
+        if self.frame.body_frame.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
 
     def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
-        """Record a change of hidden state if a call of a name, or an assignment to it, is one; return whether it is."""
+        """Record a change of hidden state if a call of this name, or an assignment to it, changes hidden state.
+
+        Return whether it does.
+        """
         keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
         for key in keys:
             self.note(key, name, line)
@@ -430,21 +435,23 @@ class Effects:
             return
         with self.optionally():
             value = self.load(root, line)
-        if any(thing.kind is Kind.GLOBAL for thing in value) and self.frame.home.code is not None:
-            self.note(kind, path, line)  # the value of a global in a function is known only when the function is called
-        elif len(value) == 1 and (thing := next(iter(value))).kind is Kind.IMPORT:
-            name = f"{thing.label}{path[len(root) :]}"
+        if any(obj.kind is Kind.GLOBAL for obj in value) and self.frame.body_frame.code is not None:
+            self.note(kind, path, line)  # inside a function, the value of a global is known only at a call
+        elif len(value) == 1 and (obj := next(iter(value))).kind is Kind.IMPORT:
+            name = f"{obj.label}{path[len(root) :]}"
             known_state = self.note_state(name, line, assigned=kind == "assigned")
             if kind == "assigned" and not known_state and "(" not in name and "." in name:
                 self.note("module", name, line)
 
     def consume(self, value: Value, line: int) -> None:
         """Record that the iterators and random generators in a value are used, which changes them."""
-        if self.consumes and (used := frozenset(thing for thing in value if thing.consumable)):
+        if self.consumes and (used := frozenset(obj for obj in value if obj.consumable)):
             self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
-        """Add an event to the function that is being interpreted; an event with a known key keeps its position."""
-        code: FunctionEffects | None = self.frame.home.code
+        """Add an event to the function that is being interpreted, unless the function already has an event with this
+        key.
+        """
+        code: FunctionEffects | None = self.frame.body_frame.code
         assert code is not None
         code.events.setdefault(key, event)

@@ -47,13 +47,16 @@ class Expressions(Calls):
         return visit(node)
 
     def alias(self, node: ast.expr) -> Value:
-        """Evaluate the right side of an assignment; a bare name there is aliased and does not count as a use."""
+        """Evaluate the right side of an assignment.
+
+        A name alone there is only aliased, which does not count as a use.
+        """
         if isinstance(node, ast.Name):
             return self.load(node.id, node.lineno)
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all parts of an expression; return a new object that may use the objects of the parts."""
+        """Evaluate all subexpressions; return a new object that may use the objects of the subexpressions."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -72,43 +75,43 @@ class Expressions(Calls):
 
     def expr_Name(self, node: ast.Name) -> Value:
         value = self.use(self.load(node.id, node.lineno), node.lineno)
-        if any(thing.kind is Kind.BUILTIN and thing.label == "__builtins__" for thing in value):
+        if any(obj.kind is Kind.BUILTIN and obj.label == "__builtins__" for obj in value):
             self.note("opaque", node.id, node.lineno)
         return value
 
     def expr_Attribute(self, node: ast.Attribute) -> Value:
         base = self.expr(node.value)
         if node.attr in ("__class__", "__dict__"):
-            classes = NOTHING.union(*(thing.classes for thing in base))
+            classes = NOTHING.union(*(obj.classes for obj in base))
             return classes if node.attr == "__class__" and classes else base
         taken: set[AbstractObject] = set()
         plain: set[AbstractObject] = set()
-        for thing in base:
-            if thing.kind in (Kind.IMPORT, Kind.BUILTIN):
-                label = f"{thing.label}.{node.attr}"
+        for obj in base:
+            if obj.kind in (Kind.IMPORT, Kind.BUILTIN):
+                label = f"{obj.label}.{node.attr}"
                 taken.add(self.object_created_at("attribute", label, label=label, kind=Kind.IMPORT))
             else:
-                plain.add(thing)
+                plain.add(obj)
         found = self.take(frozenset(plain), node.attr, node, node.lineno)
         return frozenset(taken) | self.attribute(found, node.attr, node, node.lineno, frozenset(plain))
 
     def attribute(self, taken: Value, key: object, place: object, line: int, base: Value = NOTHING) -> Value:
         """Return the value of an attribute, including bound methods and property results of the notebook's classes."""
         found = set(taken)
-        for thing in base or NOTHING.union(*(each.part_of for each in taken)):
-            if not isinstance(key, str) or not (thing.classes or thing.kind is Kind.CLASS):
+        for obj in base or NOTHING.union(*(each.part_of for each in taken)):
+            if not isinstance(key, str) or not (obj.classes or obj.kind is Kind.CLASS):
                 continue
-            found |= class_attributes(thing, key)
-            method, _ = method_of(thing, key)
+            found |= class_attributes(obj, key)
+            method, _ = method_of(obj, key)
             if method is None or method.code is None:
                 continue
-            own = frozenset({thing})
-            if method.code.bound_to == "property" and thing.classes:
+            own = frozenset({obj})
+            if method.code.bound_to == "property" and obj.classes:
                 found |= self.invoke(method, Arguments((own,)), CallSite(("property", place), line))
-            elif thing.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
+            elif obj.kind is Kind.CLASS or method.code.bound_to == "static" or not method.code.parameters:
                 found.add(method)
             else:
-                bound = self.object_created_at("bound", place, thing, label=key, kind=Kind.FUNCTION)
+                bound = self.object_created_at("bound", place, obj, label=key, kind=Kind.FUNCTION)
                 bound.code = _without_first(method.code)
                 bound.closure = {**method.closure, method.code.parameters[0]: own}
                 self.fill(bound, own)
@@ -126,8 +129,9 @@ class Expressions(Calls):
         key = _constant_key(node.slice)
         made = self.object_created_at("subscript", node)
         made.carries |= self.carried(base)
-        if key is None and not any(thing.kind in SYMBOLIC for thing in base):
-            # A mask or a list of columns returns a copy; a variable key may return any known element.
+        if key is None and not any(obj.kind in SYMBOLIC for obj in base):
+            # Indexing with a mask or a list of columns returns a copy; indexing with a variable may return any known
+            # element.
             return contents(base) | {made}
         return self.take(base, key, node, node.lineno) or frozenset({made})
 
@@ -156,7 +160,7 @@ class Expressions(Calls):
 
     def expr_Compare(self, node: ast.Compare) -> Value:
         values = [self.expr(each) for each in (node.left, *node.comparators)]
-        if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and self.frame.home.code is None:
+        if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and self.frame.body_frame.code is None:
             for one, other in pairwise(values):
                 self.log.compared |= one & other
         return NOTHING
@@ -172,7 +176,7 @@ class Expressions(Calls):
         return NOTHING
 
     def expr_BinOp(self, node: ast.BinOp) -> Value:
-        # A sum of many terms nests on its left side, deeper than Python's recursion limit.
+        # A loop, because the syntax tree of a long sum is nested deeper than Python's recursion limit.
         terms: list[ast.expr] = []
         left: ast.expr = node
         while isinstance(left, ast.BinOp):
@@ -183,7 +187,8 @@ class Expressions(Calls):
             return NOTHING
         made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
-        self.fill(made, self.inside(everything, node, node.lineno))  # the sum of two lists holds their elements
+        # The sum of two lists holds the elements of both lists.
+        self.fill(made, self.inside(everything, node, node.lineno))
         return frozenset({made})
 
     def expr_UnaryOp(self, node: ast.UnaryOp) -> Value:
@@ -210,14 +215,14 @@ class Expressions(Calls):
         return self.expr(node.value)
 
     def expr_Yield(self, node: ast.Yield) -> Value:
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         value = self.expr(node.value)
         if code is not None:
             code.result |= value
         return NOTHING
 
     def expr_YieldFrom(self, node: ast.YieldFrom) -> Value:
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         value = contents(self.expr(node.value))
         if code is not None:
             code.result |= value
@@ -259,7 +264,7 @@ class Expressions(Calls):
         self.consume(value, getattr(place, "lineno", 1))
         made = self.object_created_at("element", place)
         made.carries |= self.carried(value)
-        taken = self.take(frozenset(thing for thing in value if thing.kind in SYMBOLIC), None, ("item", place), 0)
+        taken = self.take(frozenset(obj for obj in value if obj.kind in SYMBOLIC), None, ("item", place), 0)
         return contents(value) | taken | {made}
 
     def expr_Lambda(self, node: ast.Lambda) -> Value:
@@ -271,37 +276,38 @@ class Expressions(Calls):
         name: str,
         body: list[ast.stmt] | list[ast.expr],
     ) -> AbstractObject:
-        """Record the effects of a function's body as events, which its calls replay; evaluate its defaults now."""
+        """Record the effects of a function's body as events, which each call replays. Defaults are evaluated now."""
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
         named = [*positional, *arguments.kwonlyargs]
-        things = {each.arg: AbstractObject(Kind.PARAMETER, each.arg) for each in named}
+        objects = {each.arg: AbstractObject(Kind.PARAMETER, each.arg) for each in named}
         defaults = {}
         for each, default in zip(reversed(positional), reversed(arguments.defaults), strict=False):
-            defaults[things[each.arg]] = self.expr(default)
+            defaults[objects[each.arg]] = self.expr(default)
         for each, default_or_none in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-            defaults[things[each.arg]] = self.expr(default_or_none)
+            defaults[objects[each.arg]] = self.expr(default_or_none)
         names = names_of(body)
-        code = FunctionEffects(name, node.lineno, tuple(things[each.arg] for each in named), defaults=defaults)
+        code = FunctionEffects(name, node.lineno, tuple(objects[each.arg] for each in named), defaults=defaults)
         code.lazy = names.generator or isinstance(node, ast.AsyncFunctionDef)
         if arguments.vararg is not None:
             code.rest = AbstractObject(Kind.PARAMETER, arguments.vararg.arg)
         if arguments.kwarg is not None:
             code.keywords = AbstractObject(Kind.PARAMETER, arguments.kwarg.arg)
-        given = {thing.label: thing for thing in (*things.values(), code.rest, code.keywords) if thing is not None}
+        given = {obj.label: obj for obj in (*objects.values(), code.rest, code.keywords) if obj is not None}
         local = (names.bound | frozenset(given)) - names.globals - names.nonlocals
         made = self.object_created_at("function", node, label=name, kind=Kind.FUNCTION)
         frame = Frame(
             Scope.FUNCTION, self.frame, local=local, globals=names.globals, nonlocals=names.nonlocals, code=code
         )
         with self.within(frame), self.unconditionally():
-            # An inner function also sees values assigned after its definition, so the outer body is interpreted twice.
+            # An inner function also sees values that are assigned after its definition, so the body of the outer
+            # function is interpreted twice.
             for _ in range(2 if names.nested else 1):
                 self.unreachable = False
-                frame.names = {each: Slot(frozenset({thing}), Bound.YES, node.lineno) for each, thing in given.items()}
-                frame.world = {}
-                for label, thing in given.items():
-                    frame.ever[label] = frame.ever.get(label, NOTHING) | {thing}
+                frame.names = {each: Slot(frozenset({obj}), Bound.YES, node.lineno) for each, obj in given.items()}
+                frame.global_slots = {}
+                for label, obj in given.items():
+                    frame.all_values[label] = frame.all_values.get(label, NOTHING) | {obj}
                 for part in body:
                     if isinstance(part, ast.expr):
                         code.result |= self.effect(part, CallSite(part, part.lineno, shown=True))
@@ -336,7 +342,7 @@ class Expressions(Calls):
     def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
         site = site or CallSite(node, node.lineno)
         dropped = site.dropped and not _plots_a_frame(node)
-        site = CallSite(node, node.lineno, dropped, site.shown, _says_inplace(node))
+        site = CallSite(node, node.lineno, dropped, site.shown, _is_inplace(node))
         function = node.func
         if _is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
@@ -359,8 +365,8 @@ class Expressions(Calls):
         if isinstance(function.value, ast.Attribute | ast.Call):
             self.note_path("called", self.path(function), node.lineno)
         found, change = self.call_method(base, function.attr, args, site)
-        # A method call on a parameter has a known effect only when the function is called.
-        later = isinstance(function.value, ast.Name) and bool(base) and all(thing.kind in SYMBOLIC for thing in base)
+        # The effect of a method call on a parameter is known only when the function is called.
+        later = isinstance(function.value, ast.Name) and bool(base) and all(obj.kind in SYMBOLIC for obj in base)
         if change and not later:
             self.change_chain(function.value, base, node.lineno, strong=change == "strong")
         return found
@@ -381,7 +387,7 @@ class Expressions(Calls):
 
     def _own(self) -> Value:
         """Return the value of `super()`: the `self` of the method."""
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         return frozenset({code.parameters[0]}) if code is not None and code.parameters else NOTHING
 
     def _arguments(self, node: ast.Call) -> Arguments:
@@ -401,7 +407,7 @@ class Expressions(Calls):
         return Arguments(tuple(positional), tuple(named), spread)
 
     def change_chain(self, node: ast.expr, value: Value, line: int, *, strong: bool = True) -> None:
-        """Record a change of the object `a.b[0].c`, which also changes `a`."""
+        """Record a change of an object such as `a.b[0].c`, which also changes `a`."""
         root = node
         while True:
             match root:
@@ -418,7 +424,7 @@ class Expressions(Calls):
             return
         with self.optionally():
             own = self.load(root.id, root.lineno)
-        if own and all(thing.kind in (Kind.IMPORT, Kind.BUILTIN) for thing in own):
+        if own and all(obj.kind in (Kind.IMPORT, Kind.BUILTIN) for obj in own):
             return
         self.change(value, line, strong=strong)
         self.change_name(root.id, own, line, strong=strong)
@@ -437,7 +443,7 @@ class Expressions(Calls):
 
 
 def _without_first(code: FunctionEffects) -> FunctionEffects:
-    """Return a method's code without its first parameter, which the caller fills in."""
+    """Return a method's code without `self`, the first parameter: the caller binds it."""
     bound = FunctionEffects(
         code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events
     )
@@ -449,7 +455,7 @@ def _constant_key(node: ast.expr) -> object:
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return "number"
     if isinstance(node, ast.Constant) and node.value is not None:
-        # A text is a stable key. A position is not, because elements move.
+        # Only a text is used as a key: the element at a numeric position may change.
         return text_key(node) or "number"
     return None
 
@@ -492,7 +498,7 @@ def _changes_database(node: ast.Call) -> bool:
     )
 
 
-def _says_inplace(node: ast.Call) -> bool:
+def _is_inplace(node: ast.Call) -> bool:
     return any(
         each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
         for each in node.keywords
@@ -502,7 +508,7 @@ def _says_inplace(node: ast.Call) -> bool:
 def _plots_a_frame(node: ast.Call) -> bool:
     """Return whether a call plots a frame or series, which does not change it.
 
-    matplotlib's axes have methods of the same names, but these take data and no `ax` argument.
+    matplotlib's axes have methods of the same names, but those methods take data and no `ax` argument.
     """
     if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
         return False

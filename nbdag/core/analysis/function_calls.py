@@ -34,10 +34,10 @@ from .objects import (
     instance_of,
 )
 
-# Limits on following calls. Code that exceeds them is reported as hiding its effects.
-LIMIT = 300  # calls followed in one statement
-DEPTH = 15  # nested calls
-MOST_STEPS = 500_000  # objects visited for one cell
+# Limits on how many calls are followed. Code that exceeds a limit is reported as code with unknown effects.
+LIMIT = 300  # maximum number of calls followed in one statement
+DEPTH = 15  # maximum depth of nested calls
+MOST_STEPS = 500_000  # maximum number of objects visited for one cell
 PLAIN_DEPTH = 3  # nesting depth beyond which equal calls of one function are followed only once
 
 
@@ -46,13 +46,13 @@ class CallSite(NamedTuple):
 
     place: object  # identifies the call
     line: int
-    dropped: bool = False  # the caller ignores the result
-    shown: bool = False  # the result is displayed, as the cell's last expression
-    inplace: bool = False  # the call has the argument inplace=True
+    dropped: bool = False  # whether the caller ignores the result
+    shown: bool = False  # whether the call is the cell's last expression, so that its result is displayed
+    inplace: bool = False  # whether the call has the argument inplace=True
 
 
 class CallLimitError(Exception):
-    """A call exceeds the limits; caught within this module."""
+    """A call exceeds the limits. This module catches the error."""
 
 
 class FunctionCalls(Effects, ABC):
@@ -71,51 +71,53 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method cannot be followed, its `changes` of the object."""
+        """Call a method; return its result and, if the method's code is unknown, how it changes the object, as
+        `changes` does.
+        """
 
     @abstractmethod
     def call_held_functions(self, functions: Value, args: Arguments, site: CallSite) -> Value:
-        """Call the functions that an object holds: calling the object may call them."""
+        """Call the functions that an object holds, because a call of the object may call them."""
 
     @property
     def limit_reached(self) -> bool:
         """Return whether a limit is reached, so that no further call is followed."""
         return self.followed > LIMIT or self.steps > MOST_STEPS
 
-    def invoke(self, thing: AbstractObject, args: Arguments, site: CallSite) -> Value:
+    def invoke(self, obj: AbstractObject, args: Arguments, site: CallSite) -> Value:
         """Follow a call of a function that the notebook defines."""
-        code = thing.code
+        code = obj.code
         assert code is not None
         self.followed += 1
         if self.active:
             if self.limit_reached or len(self.active) > DEPTH:
                 raise CallLimitError
-            return self._follow_again(thing, code, args, site)
+            return self._follow_again(obj, code, args, site)
         try:
             if not self.limit_reached:
-                return self._follow(thing, code, args, site)
+                return self._follow(obj, code, args, site)
         except CallLimitError:
             self.active = ()
         self.note("tangle", f"the large number of nested calls in {code.name}()", site.line)
-        return self._unknown(thing, site)
+        return self._unknown(obj, site)
 
-    def _unknown(self, thing: AbstractObject, site: CallSite) -> Value:
+    def _unknown(self, obj: AbstractObject, site: CallSite) -> Value:
         unknown = self.object_created_at("unknown", site.place)
-        unknown.carries.add(thing)
+        unknown.carries.add(obj)
         return frozenset({unknown})
 
-    def _follow_again(self, thing: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
+    def _follow_again(self, obj: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
         """Follow a nested call; reuse the result of an equal call that was followed before."""
         if code in self.active:
-            return self._unknown(thing, site) | args.all()
+            return self._unknown(obj, site) | args.all()
         if len(self.active) < PLAIN_DEPTH:
-            return self._follow(thing, code, args, site)
-        again = (thing, args, self.bindings)
+            return self._follow(obj, code, args, site)
+        again = (obj, args, self.bindings)
         if again not in self.results:
-            self.results[again] = self._follow(thing, code, args, site)
+            self.results[again] = self._follow(obj, code, args, site)
         return self.results[again]
 
-    def _follow(self, thing: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
+    def _follow(self, obj: AbstractObject, code: FunctionEffects, args: Arguments, site: CallSite) -> Value:
         self.steps += 3 * len(args.spread)
         memo = _bind(
             code,
@@ -123,7 +125,7 @@ class FunctionCalls(Effects, ABC):
             self.object_created_at("rest", site.place, code),
             self.object_created_at("keywords", site.place, code),
         )
-        memo = {**thing.closure, **memo}
+        memo = {**obj.closure, **memo}
         before = self.active
         self.active = (*before, code)
         try:
@@ -136,15 +138,15 @@ class FunctionCalls(Effects, ABC):
         finally:
             self.active = before
         if code.stateful:
-            self.change(frozenset({thing}), site.line)
-        if code.cached and self.frame.home.code is None:
+            self.change(frozenset({obj}), site.line)
+        if code.cached and self.frame.body_frame.code is None:
             for each in result:
                 each.kept_by = code.name
         if code.lazy:
-            # The body of a generator runs while a caller consumes it, so the generator holds the arguments.
+            # The body of a generator runs later, while the generator is consumed, so the generator holds the arguments.
             lazy = self.object_created_at("lazy", site.place, code)
             lazy.consumable = True
-            lazy.carries |= self.carried({thing})
+            lazy.carries |= self.carried({obj})
             self.fill(lazy, args.all() | result)
             result |= {lazy}
         return result
@@ -201,13 +203,13 @@ class FunctionCalls(Effects, ABC):
         if event.method is None:
             return self.call(callee, args, here)
         if event.method == "<decorate>":
-            codes = frozenset(thing for thing in callee if thing.code is not None or thing.kind in SYMBOLIC)
+            codes = frozenset(obj for obj in callee if obj.code is not None or obj.kind in SYMBOLIC)
             return (self.call(codes, args, here) if codes else NOTHING) or args.all()
         if event.method == "<perhaps>":
-            functions = frozenset(thing for thing in callee | contents(callee) if thing.kind is Kind.FUNCTION)
-            later = frozenset(thing for thing in callee if thing.kind in SYMBOLIC)
+            functions = frozenset(obj for obj in callee | contents(callee) if obj.kind is Kind.FUNCTION)
+            later = frozenset(obj for obj in callee if obj.kind in SYMBOLIC)
             found = self.call_held_functions(functions, args, here)
-            if later and self.frame.home.code is not None:
+            if later and self.frame.body_frame.code is not None:
                 self.event(("argument", here.place, later), event._replace(callee=later, args=args))
                 found |= {event.result}
             return found
@@ -223,7 +225,7 @@ class FunctionCalls(Effects, ABC):
 
     def _drop_global(self, name: str, line: int) -> None:
         self.load_global(name, line)
-        with self.within(self.frame.home):
+        with self.within(self.frame.body_frame):
             frame = self.frame
             frame.globals, before = frame.globals | {name}, frame.globals
             self.drop(name, line)
@@ -236,34 +238,34 @@ class FunctionCalls(Effects, ABC):
         if not value:
             return value
         found: set[AbstractObject] = set()
-        for thing in value:
-            if thing in memo:
-                found |= memo[thing]
-            elif thing.kind is Kind.GLOBAL:
+        for obj in value:
+            if obj in memo:
+                found |= memo[obj]
+            elif obj.kind is Kind.GLOBAL:
                 with self.optionally():
-                    found |= self.load_global(thing.label, site.line)
-            elif thing in code.own:
-                made = self.object_created_at("own", site.place, thing, label=thing.label, kind=thing.kind)
-                memo[thing] = frozenset({made})
-                made.consumable = thing.consumable
-                made.code = thing.code
-                made.outline = thing.outline and self._substitute_outline(thing.outline, code, memo, site)
+                    found |= self.load_global(obj.label, site.line)
+            elif obj in code.own:
+                made = self.object_created_at("own", site.place, obj, label=obj.label, kind=obj.kind)
+                memo[obj] = frozenset({made})
+                made.consumable = obj.consumable
+                made.code = obj.code
+                made.outline = obj.outline and self._substitute_outline(obj.outline, code, memo, site)
                 self.fill(
-                    made, self._substitute(frozenset(thing.holds.difference(*thing.keyed.values())), code, memo, site)
+                    made, self._substitute(frozenset(obj.holds.difference(*obj.keyed.values())), code, memo, site)
                 )
-                for key, items in thing.keyed.items():
+                for key, items in obj.keyed.items():
                     self.fill(made, self._substitute(frozenset(items), code, memo, site), key)
-                instance_of(made, self._substitute(frozenset(thing.classes), code, memo, site))
-                made.carries |= self._substitute(frozenset(thing.carries), code, memo, site)
-                made.part_of |= self._substitute(frozenset(thing.part_of), code, memo, site)
-                if thing.code is not None:
-                    made.closure = {**thing.closure, **memo}
+                instance_of(made, self._substitute(frozenset(obj.classes), code, memo, site))
+                made.carries |= self._substitute(frozenset(obj.carries), code, memo, site)
+                made.part_of |= self._substitute(frozenset(obj.part_of), code, memo, site)
+                if obj.code is not None:
+                    made.closure = {**obj.closure, **memo}
                     self.fill(made, NOTHING.union(*(memo[p] for p in code.parameters if p in memo)))
                 found.add(made)
-            elif thing.kind is Kind.RESULT or (thing.kind is Kind.PARAMETER and self.frame.home.code is None):
+            elif obj.kind is Kind.RESULT or (obj.kind is Kind.PARAMETER and self.frame.body_frame.code is None):
                 continue
             else:
-                found.add(thing)
+                found.add(obj)
         return frozenset(found)
 
     def _substitute_outline(
@@ -272,7 +274,7 @@ class FunctionCalls(Effects, ABC):
         methods = {}
         for name, method in outline.methods.items():
             put = self._substitute(frozenset({method}), code, memo, site)
-            methods[name] = next((thing for thing in put if thing.code is not None), method)
+            methods[name] = next((obj for obj in put if obj.code is not None), method)
         return ClassModel(methods, self._substitute(outline.bases, code, memo, site), outline.known, outline.state)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""State without a name: what a task can change for later cells of a notebook although no variable shows it.
+"""State without a name: state that a task can change for later cells although no variable holds it.
 
 Examples are a library's settings, a global random generator, and filters of warnings. Every task starts with the state
 that setup produces. This module is the only table of the kinds of state: the calls and assignments that change a kind,
@@ -23,7 +23,7 @@ LOCAL = "<module>"  # a module that may be the user's own
 IN_SETUP = "move it to %%setup, so that it applies to every task"
 PASS_GENERATOR = (
     "create a generator in the task that draws first, such as rng = np.random.default_rng(0), and draw from it, so "
-    "that later tasks go on with it"
+    "that later tasks continue its sequence"
 )
 
 
@@ -40,18 +40,20 @@ class StateKind:
     """One kind of state without a name."""
 
     key: str
-    title: str  # as a phrase in a message
-    changed_by: frozenset[str] = frozenset()  # functions and attributes: calling or assigning them changes the state
-    changed_below: tuple[str, ...] = ()  # prefixes: assigning or mutating anything below them changes it
-    observed_by: tuple[str, ...] = ()  # uses that observe it; a name with a final dot is a prefix of uses
-    perhaps_observed_by: tuple[str, ...] = ()  # like `observed_by`, for uses that observe it only in some cases
+    title: str  # the name of the state in a message
+    # Functions and attributes: a call or an assignment of any of them changes the state.
+    changed_by: frozenset[str] = frozenset()
+    # Prefixes of dotted names: assigning or changing any attribute below a prefix changes the state.
+    changed_below: tuple[str, ...] = ()
+    observed_by: tuple[str, ...] = ()  # uses that observe the state; a name with a final dot is a prefix of uses
+    perhaps_observed_by: tuple[str, ...] = ()  # like `observed_by`, for uses that observe the state only in some cases
     not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes of `observed_by`
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
 
     def observes(self, uses: Iterable[str], *, perhaps: bool = False) -> bool:
-        """Return whether code with these uses can observe this state; `perhaps`: also where that is not certain."""
+        """Return whether code with these uses observes this state; with `perhaps`, whether the code may observe it."""
         patterns = (*self.observed_by, *self.perhaps_observed_by) if perhaps else self.observed_by
         return any(
             use == pattern or (pattern[-1] == "." and use.startswith(pattern))
@@ -99,7 +101,7 @@ KINDS: tuple[StateKind, ...] = (
         not_observed_by=_words("random.Random random.SystemRandom random.seed random.setstate random.getstate"),
         is_generator=True,
         advice="create a generator in the task that draws first, such as rng = random.Random(0), and draw from it, so "
-        "that later tasks go on with it",
+        "that later tasks continue its sequence",
     ),
     StateKind(
         key="numpy/generator",
@@ -134,7 +136,7 @@ KINDS: tuple[StateKind, ...] = (
         perhaps_observed_by=("torch.", "lightning.", "pytorch_lightning.", "transformers.", LOCAL),
         not_observed_by=_words("torch.manual_seed torch.Generator torch.nn.functional"),
         is_generator=True,
-        advice="create a generator, such as g = torch.Generator().manual_seed(0), and pass it on as a value",
+        advice="create a generator, such as g = torch.Generator().manual_seed(0), and pass it on in a variable",
     ),
     StateKind(
         key="tensorflow/generator",
@@ -143,7 +145,7 @@ KINDS: tuple[StateKind, ...] = (
         observed_by=("tensorflow.random.", "tensorflow.keras.", "keras."),
         not_observed_by=_words("tensorflow.random.set_seed keras.utils.set_random_seed"),
         is_generator=True,
-        advice="create a generator, g = tf.random.Generator.from_seed(0), and pass it on as a value",
+        advice="create a generator, g = tf.random.Generator.from_seed(0), and pass it on in a variable",
     ),
     StateKind(
         key="decimal/context",
@@ -329,7 +331,7 @@ def keys_restored_by(name: str) -> frozenset[str]:
 def observed_keys(uses: Collection[str]) -> dict[str, bool]:
     """Return the kinds of state that code with these uses can observe, and whether that is certain.
 
-    The keys include the top-level module of each use, which stands for the module's own attributes.
+    The keys include the top-level module of each use, because a module's attributes are state too.
     """
     uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
     found = {kind.key: kind.observes(uses) for kind in KINDS if kind.observes(uses, perhaps=True)}

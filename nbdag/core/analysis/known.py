@@ -13,7 +13,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__", "__builtin__", "__debug__"}
-# Names that IPython, and nbdag in a task's kernel, put into the namespace.
+# Names that IPython defines in a namespace, and names that nbdag defines in a task's kernel.
 IPYTHON = _words(
     """
     display get_ipython In Out exit quit open _ __ ___ _i _ii _iii _ih _oh _dh _exit_code _sh dag_run _nbdag
@@ -23,14 +23,14 @@ IPYTHON = _words(
 # The names among PROVIDED that hold outputs or inputs of other cells.
 HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
 
-# Methods that change their object even if their result is used.
+# Methods that change the object they are called on, even if the caller uses their result.
 ALWAYS_CHANGE = _words(
     """
     pop popitem popleft setdefault fit partial_fit fit_transform fit_predict fit_resample
     """
 )
-# Methods of list, dict, set, deque and bytearray that only change their object and return None. (Other types have pure
-# methods of these names, so they count only if the result is not used.)
+# Methods of list, dict, set, deque and bytearray that change the object they are called on and return None. Other types
+# have methods of these names that change nothing, so a call counts as a change only if its result is ignored.
 MUTATORS = ALWAYS_CHANGE | _words(
     """
     append extend insert remove clear sort reverse add discard update difference_update intersection_update
@@ -39,7 +39,8 @@ MUTATORS = ALWAYS_CHANGE | _words(
 )
 # Methods of a task instance that exchange values with other tasks.
 EXCHANGES = _words("xcom_pull xcom_push")
-# Methods that do not change their object even if the caller ignores the result: they write, display or log.
+# Methods that do not change the object they are called on even if the caller ignores the result: they write, display or
+# log.
 HARMLESS = _words(
     """
     savefig info describe head tail show display print debug warning error critical exception log copy keys values
@@ -50,12 +51,12 @@ HARMLESS = _words(
 # Methods that plot a frame or series.
 PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
-# Methods whose result may be their object.
+# Methods that may return the object they are called on.
 RETURN_SELF = _words("fit partial_fit set_params")
-# Methods that store their arguments in their object, and methods that store the elements of their arguments in it.
+# Methods that store their arguments, or the elements of their arguments, in the object they are called on.
 STORE = _words("append add insert setdefault appendleft put put_nowait push register set")
 STORE_CONTENTS = _words("extend update extendleft")
-# Methods that return an element of their object, and methods that return a new object with its elements.
+# Methods that return an element of the object they are called on, or a new object with its elements.
 TAKE = _words("pop popitem popleft get setdefault __getitem__ __next__ next")
 REPACK = _words(
     """
@@ -91,7 +92,7 @@ REPACK_CALLS = _words(
     collections.OrderedDict collections.ChainMap itertools.chain itertools.zip_longest
     """
 )
-# Functions whose result may be one of their arguments, or an element of one.
+# Functions whose result may be an argument, or an element of an argument.
 PICK_CALLS = _words("min max next getattr functools.reduce typing.cast")
 
 # Decorators that return a wrapper of the function, and functions that return such a decorator.
@@ -103,7 +104,7 @@ PASS_THROUGH = _words(
     """
 )
 
-# Functions whose result changes with each use: random generators and iterators.
+# Functions that return a random generator or an iterator, which each use changes.
 CONSUMABLE = _words(
     """
     random.Random numpy.random.default_rng numpy.random.Generator numpy.random.RandomState torch.Generator
@@ -114,7 +115,8 @@ CONSUMABLE = _words(
     itertools.combinations itertools.takewhile itertools.dropwhile itertools.starmap itertools.pairwise
     """
 )
-# Functions that do not consume a generator or iterator argument, and methods that do not consume their object.
+# Functions that do not consume an argument that is a generator or iterator, and methods that do not consume the object
+# they are called on.
 CONSUME_NOTHING = _words(
     """
     print display isinstance issubclass id repr str type callable hasattr getattr bool len iter hash
@@ -124,7 +126,7 @@ CONSUME_NOTHING = _words(
 
 # Decorators that cache the results of a function.
 CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
-# Functions that display their arguments, and the methods that an object's class defines for display.
+# Functions that display their arguments, and the methods by which a class defines how its objects are displayed.
 SHOW = _words("print display repr str format IPython.display.display")
 SHOWN_BY = _words(
     """
@@ -134,7 +136,7 @@ SHOWN_BY = _words(
 )
 
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
-# Functions of HIDING whose argument, if given, is the object that they access.
+# Functions of HIDING that hide nothing if called with an argument: they then access that object only.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
 SHELL_HIDING = _words(
     """
@@ -148,5 +150,5 @@ HELP_MAGICS = _words("pinfo pinfo2 pdoc pdef psource pfile")
 
 
 def harmless(method: str) -> bool:
-    """Return whether a method is known not to change its object."""
+    """Return whether a method is known not to change the object it is called on."""
     return method in HARMLESS or method.startswith(HARMLESS_PREFIXES)

@@ -1,7 +1,7 @@
 """The library functions and attributes that each cell uses, directly or through functions that it names.
 
-This analysis is coarser than `names`: every name in the text of a cell counts as used, and so does the text of each
-function or class with that name. A use is missed only if the code hides it.
+This analysis is coarser than `names`. Every name in a cell counts as used. If a used name is a function or class of the
+notebook, everything in its definition counts as used, too. A use is missed only if the code hides it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 class _Text:
     """The names and attribute chains in a statement."""
 
-    # Key: `np.random.rand`, or `.rand` of another object; value: line.
+    # Key: dotted name such as `np.random.rand`, or `.rand` if the object is not a name; value: line.
     dotted: dict[str, int] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     imports: dict[str, str] = field(default_factory=dict)  # key: bound name; value: dotted name of the import
@@ -133,7 +133,8 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 text.dotted.setdefault(MAGIC, node.lineno)
             case ast.Call(func=ast.Attribute() | ast.Name(), keywords=keywords) if _has_generator(keywords):
                 ahead += [*node.args, *keywords]
-                # A called name counts only if the notebook defines it; a library counts because of its settings.
+                # A called name counts only if the notebook defines the name; a library always counts, because of its
+                # settings.
                 ahead.append(_chain(node.func)[1] if isinstance(node.func, ast.Attribute) else ast.Pass())
                 text.names |= {node.func.id} if isinstance(node.func, ast.Name) else set()
                 continue
@@ -141,7 +142,10 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
 
 
 def _chain(node: ast.Attribute) -> tuple[str, ast.expr]:
-    """Return `a.b.c` of a chain of attributes, and its root; `.b.c` if the root is not a name."""
+    """Return the text of an attribute chain such as `a.b.c`, and its root `a`.
+
+    If the root is not a name, the text is `.b.c`.
+    """
     parts: list[str] = []
     root: ast.expr = node
     while isinstance(root, ast.Attribute):

@@ -32,7 +32,7 @@ class Defined(NamedTuple):
     value: Value  # the object that the statement defines
     imports: str  # the normalized import statement, to compare imports; "" for a def or class
     reads: Collection[str]  # names that the statement itself reads
-    pure: bool  # whether its only effect is to define the name
+    pure: bool  # whether the only effect of the statement is to define the name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +41,22 @@ class CellUses:
 
     # Key: name that must be set above the cell; value: line of its first read.
     reads: Mapping[str, int] = field(default_factory=dict)
-    # Key: name that the cell can do without; value: line of its first read.
+    # Key: name that the cell reads if it exists; value: line of its first read.
     optional: Mapping[str, int] = field(default_factory=dict)
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
     unknown: frozenset[str] = frozenset()  # names that the cell reads and no cell above sets
     # Names that the cell binds or deletes, on all or some paths.
     bound: Mapping[str, Slot] = field(default_factory=dict)
-    changed: Mapping[str, int] = field(default_factory=dict)  # names set above whose object the cell changes in place
+    # Names set above the cell whose object the cell changes in place, each with the line of the change.
+    changed: Mapping[str, int] = field(default_factory=dict)
     mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changes in place
     compared: frozenset[AbstractObject] = frozenset()  # objects whose identity the cell compares with `is`
     deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that the cell has deleted before
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
-    # Key: name that the cell reads; value: its value above the cell.
+    # Key: name that the cell reads; value: the value of that name above the cell.
     values: Mapping[str, Value] = field(default_factory=dict)
-    future_annotations: bool = False  # Python does not evaluate annotations in this cell and below
+    future_annotations: bool = False  # whether Python does not evaluate annotations in this cell and below it
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -74,24 +75,26 @@ class CellUses:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Return the names set above whose object the cell changes, under this name or another."""
-        things = changed_objects(self.mutated)
+        """Return the names set above the cell whose object the cell changes, even if it does so under another name."""
+        objects = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
-            if value & things:
+            if value & objects:
                 found[name] = None
         return tuple(found)
 
     @property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of names that may stand for one object after the cell, if the cell binds one of them."""
+        """Return the groups of names that may refer to one object after the cell; the cell binds at least one name of
+        each group.
+        """
         after = {name: value for name, value in self.values.items() if name not in self.bound}
         after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
         groups: dict[AbstractObject, list[str]] = {}
         for name, value in sorted(after.items()):
-            for thing in value:
-                if thing.kind is Kind.OBJECT or thing.kind is Kind.CLASS or thing.kind is Kind.FUNCTION:
-                    groups.setdefault(thing, []).append(name)
+            for obj in value:
+                if obj.kind is Kind.OBJECT or obj.kind is Kind.CLASS or obj.kind is Kind.FUNCTION:
+                    groups.setdefault(obj, []).append(name)
         found = {tuple(names) for names in groups.values() if len(names) > 1 and set(names) & set(self.bound)}
         return tuple(sorted(found))
 
@@ -100,9 +103,9 @@ class CellUses:
 
 
 def changed_objects(mutated: Mapping[AbstractObject, Mutation]) -> set[AbstractObject]:
-    """Return all objects whose contents differ after these changes: the changed objects and those that hold them."""
-    strong = holders(thing for thing, touch in mutated.items() if touch.strong)
-    return strong | holders((thing for thing, touch in mutated.items() if not touch.strong), strong=False)
+    """Return the changed objects and all objects that hold a changed object."""
+    strong = holders(obj for obj, mutation in mutated.items() if mutation.strong)
+    return strong | holders((obj for obj, mutation in mutated.items() if not mutation.strong), strong=False)
 
 
 def uses(
@@ -115,7 +118,7 @@ def uses(
     change: Sequence[str] = (),
     future_annotations: bool = False,
 ) -> CellUses:
-    """Analyse a cell.
+    """Analyse a cell and return its effects.
 
     `before` and `after` are expressions that run before and after the cell, as for `--when` and `--check`. Each name of
     `mapped` is bound to an element of its expression. `change` are the names in the header's `--change`.
@@ -127,7 +130,7 @@ def uses(
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
-    given = {name: reader.module.world[name] for name in elements}
+    given = {name: reader.module.global_slots[name] for name in elements}
     for name, line in python.reads:
         reader.use(reader.load(name, line), line)
     with reader.optionally():
@@ -139,15 +142,16 @@ def uses(
     for line in python.opaque:
         reader.note("opaque", "a magic", line)
     for name in change:
-        slot = reader.module.world.get(name)
-        if slot is not None:  # the cell binds the name again: the object that it had above counts as changed, too
+        slot = reader.module.global_slots.get(name)
+        # The cell rebinds the name: count also the object that the name had above the cell as changed.
+        if slot is not None:
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
             reader.change_name(name, reader.load(name, 1), 1)
     for expression in after:
         reader.expr(expression)
-    log, world = reader.log, reader.module.world
-    bound = {name: slot for name, slot in world.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
+    log, slots = reader.log, reader.module.global_slots
+    bound = {name: slot for name, slot in slots.items() if not name.startswith(PRIVATE) and given.get(name) is not slot}
     own = known.BUILTINS | known.IPYTHON
     for name, seen in log.reads.items():
         if name in known.HISTORY and not seen.soft and reader.outer(name) is None:
@@ -189,13 +193,13 @@ def _define(
     reader: Statements,
     statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom,
 ) -> list[Defined]:
-    mutated, world = len(reader.log.mutated), dict(reader.module.world)
+    mutated, slots = len(reader.log.mutated), dict(reader.module.global_slots)
     reader.captured = set()
     reader.statement(statement)
     reads, reader.captured = frozenset(reader.captured), None
-    after = reader.module.world
-    names = [name for name, slot in after.items() if world.get(name) is not slot]
-    # A definition also depends on names that its own cell binds.
+    after = reader.module.global_slots
+    names = [name for name, slot in after.items() if slots.get(name) is not slot]
+    # A definition also depends on names that the same cell binds.
     inner = {node.id for part in _evaluated(statement) for node in ast.walk(part) if isinstance(node, ast.Name)}
     first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -215,7 +219,7 @@ def _define(
     value = after[statement.name].value if statement.name in after else NOTHING
     pure = mutated == len(reader.log.mutated) and names == [statement.name]
     return [
-        Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(world)), pure)
+        Defined(statement.name, first, statement.end_lineno or first, value, "", reads | (inner & set(slots)), pure)
     ]
 
 

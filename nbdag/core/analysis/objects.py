@@ -27,7 +27,7 @@ class Kind(Enum):
     IMPORT = auto()  # a module or an attribute of one; `label` is its dotted name
     BUILTIN = auto()
     PARAMETER = auto()  # symbolic: a parameter, which each call replaces by an argument
-    GLOBAL = auto()  # symbolic: a global that a function reads, which each call looks up
+    GLOBAL = auto()  # symbolic: a global that a function reads, which each call replaces by the global's current value
     RESULT = auto()  # symbolic: the result of a call, or an element, that depends on the arguments
 
 
@@ -40,23 +40,23 @@ class AbstractObject:
 
     kind: Kind = Kind.OBJECT
     label: str = ""
-    code: FunctionEffects | None = None  # set for a function
-    outline: ClassModel | None = None  # set for a class
+    code: FunctionEffects | None = None  # the effects of the object's calls, if the object is a function
+    outline: ClassModel | None = None  # the methods and bases, if the object is a class
     # For an inner function: parameters of the outer function, with their arguments.
     closure: Mapping[AbstractObject, Value] = field(default_factory=dict)
     classes: set[AbstractObject] = field(default_factory=set)  # the classes of an instance
-    holds: set[AbstractObject] = field(default_factory=set)  # objects that it refers to directly
+    holds: set[AbstractObject] = field(default_factory=set)  # objects that this object refers to directly
     held_by: set[AbstractObject] = field(default_factory=set)
     # Subset of `holds`: objects that are held only under the given key.
     keyed: dict[object, set[AbstractObject]] = field(default_factory=dict)
-    # Unknown objects taken out of this one, by attribute or key.
+    # Unknown objects taken out of this object; key: attribute's name or key.
     parts: dict[object, AbstractObject] = field(default_factory=dict)
     part_of: set[AbstractObject] = field(default_factory=set)
-    # Functions and classes that it may call, even if no attribute shows them.
+    # Functions and classes that a use of this object may call, even if no attribute refers to them.
     carries: set[AbstractObject] = field(default_factory=set)
-    consumable: bool = False  # an iterator or a random generator: each use of it changes it
-    kept_by: str = ""  # name of the function that has this object in its cache
-    number: int = field(default_factory=itertools.count().__next__)  # increases in order of creation
+    consumable: bool = False  # whether each use changes the object, as with an iterator or a random generator
+    kept_by: str = ""  # name of the function whose cache contains this object
+    number: int = field(default_factory=itertools.count().__next__)  # serial number, in order of creation
 
 
 Value: TypeAlias = frozenset[AbstractObject]
@@ -69,7 +69,7 @@ class ClassModel:
 
     methods: dict[str, AbstractObject] = field(default_factory=dict)
     bases: Value = NOTHING
-    known: bool = True  # whether all bases are known, so that an unlisted method does not exist
+    known: bool = True  # whether all bases are known; then a method that is not listed does not exist
     state: bool = False  # whether the class holds mutable objects, so that a change of an instance may change the class
 
 
@@ -86,9 +86,9 @@ class FunctionEffects:
     events: dict[object, Event] = field(default_factory=dict)
     result: Value = NOTHING
     own: set[AbstractObject] = field(default_factory=set)  # objects that every call creates anew
-    stateful: bool = False  # whether it changes variables of the enclosing function
-    lazy: bool = False  # whether it is a generator or coroutine, whose body does not run at the call
-    cached: bool = False  # whether it caches its results, as with functools.lru_cache
+    stateful: bool = False  # whether the function changes variables of the enclosing function
+    lazy: bool = False  # whether the function is a generator or coroutine, whose body does not run at the call
+    cached: bool = False  # whether the function caches its results, as with functools.lru_cache
     bound_to: str = ""  # "class" or "static" for a classmethod or staticmethod, "property" for a property, else ""
 
     def free_names(self) -> dict[str, int]:
@@ -129,7 +129,7 @@ class Change(NamedTuple):
     """The event that objects are changed in place."""
 
     value: Value
-    strong: bool  # whether the change also counts for the objects that the changed ones were taken out of
+    strong: bool  # whether the change also counts for the objects that contain the changed objects
     line: int
 
 
@@ -185,84 +185,92 @@ class Arguments(NamedTuple):
 
 
 def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
-    """Record that each of `base` holds each of `items`, under an attribute's name or a constant key if known."""
+    """Record that each object of `base` holds each object of `items`; `key` is an attribute's name or a constant key,
+    if known.
+    """
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
-    for thing in base:
+    for obj in base:
         for item in items:
-            if item is thing:
+            if item is obj:
                 continue
-            known = item in thing.holds and not any(item in keyed for keyed in thing.keyed.values())
-            thing.holds.add(item)
-            item.held_by.add(thing)
+            known = item in obj.holds and not any(item in keyed for keyed in obj.keyed.values())
+            obj.holds.add(item)
+            item.held_by.add(obj)
             if key is None:
-                for keyed in thing.keyed.values():
+                for keyed in obj.keyed.values():
                     keyed.discard(item)
             elif not known:
-                thing.keyed.setdefault(key, set()).add(item)
+                obj.keyed.setdefault(key, set()).add(item)
 
 
-def instance_of(thing: AbstractObject, classes: Iterable[AbstractObject]) -> AbstractObject:
-    """Make `thing` an instance of the classes, so that a change of a class counts as a change of the instance."""
+def instance_of(obj: AbstractObject, classes: Iterable[AbstractObject]) -> AbstractObject:
+    """Make `obj` an instance of the classes, so that a change of a class counts as a change of the instance."""
     for each in classes:
-        thing.classes.add(each)
-        thing.carries.add(each)
-        each.held_by.add(thing)
-    return thing
+        obj.classes.add(each)
+        obj.carries.add(each)
+        each.held_by.add(obj)
+    return obj
 
 
 def contents(value: Iterable[AbstractObject]) -> Value:
     """Return the objects that can be taken out of a value."""
-    return NOTHING.union(*(thing.holds for thing in value))
+    return NOTHING.union(*(obj.holds for obj in value))
 
 
 def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
-    """Return the objects of a value and all objects that they hold, at any depth; a class only if it has state."""
+    """Return the objects of a value and all objects that they hold, at any depth.
+
+    A class is included only if it has state.
+    """
     found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
         following: set[AbstractObject] = set()
-        for thing in ahead:
-            following |= thing.holds
-            following.update(thing.parts.values())
-            if thing.classes:
-                following.update(each for each in thing.classes if each.outline is not None and each.outline.state)
+        for obj in ahead:
+            following |= obj.holds
+            following.update(obj.parts.values())
+            if obj.classes:
+                following.update(each for each in obj.classes if each.outline is not None and each.outline.state)
         ahead = following - found
     return found
 
 
 def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
-    """Return the objects of a value and all that hold them, at any depth; if `strong`, also those they came out of."""
+    """Return the objects of a value and all that hold them, at any depth.
+
+    If `strong`, include objects they were taken out of.
+    """
     found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
         following: set[AbstractObject] = set()
-        for thing in ahead:
-            following |= thing.held_by
+        for obj in ahead:
+            following |= obj.held_by
             if strong:
-                following |= thing.part_of
+                following |= obj.part_of
         ahead = following - found
     return found
 
 
-def part(value: Iterable[AbstractObject], key: object) -> Value:
-    """Return what the objects of a value may hold under an attribute's name or a constant key; None: any key."""
+def items_under(value: Iterable[AbstractObject], key: object) -> Value:
+    """Return the objects that a value may hold under an attribute's name or a constant key; None stands for any key."""
     found: set[AbstractObject] = set()
-    for thing in value:
-        if thing.kind is Kind.IMPORT:
+    for obj in value:
+        if obj.kind is Kind.IMPORT:
             if isinstance(key, str):
-                found.add(thing.parts.setdefault(key, AbstractObject(Kind.IMPORT, f"{thing.label}.{key}")))
+                found.add(obj.parts.setdefault(key, AbstractObject(Kind.IMPORT, f"{obj.label}.{key}")))
         elif key is None:
-            found |= thing.holds
-            found.update(thing.parts.values())
+            found |= obj.holds
+            found.update(obj.parts.values())
         else:
-            found |= thing.holds.difference(*thing.keyed.values()) | thing.keyed.get(key, set())
-            if key not in thing.parts:
-                inner = AbstractObject(carries={thing})
-                inner.part_of.add(thing)
-                thing.parts[key] = inner
-            found.add(thing.parts[key])
+            found |= obj.holds.difference(*obj.keyed.values()) | obj.keyed.get(key, set())
+            if key not in obj.parts:
+                inner = AbstractObject(carries={obj})
+                inner.part_of.add(obj)
+                obj.parts[key] = inner
+            found.add(obj.parts[key])
     return frozenset(found)
 
 
@@ -271,28 +279,28 @@ CODE = frozenset({Kind.FUNCTION, Kind.CLASS}) | SYMBOLIC
 
 def involved_objects(value: Collection[AbstractObject]) -> set[AbstractObject]:
     """Return all objects that a use of a value may involve, including functions and classes."""
-    if all(thing.kind is Kind.OBJECT and not thing.holds and not thing.carries for thing in value):
+    if all(obj.kind is Kind.OBJECT and not obj.holds and not obj.carries for obj in value):
         return set()
     found: set[AbstractObject] = set()
     ahead = set(value)
     while ahead:
         found |= ahead
         following: set[AbstractObject] = set()
-        for thing in ahead:
-            following |= thing.holds
-            following |= thing.carries
-            if thing.outline is not None:
-                following |= thing.outline.bases
-                following.update(thing.outline.methods.values())
-            if thing.closure:
-                following = following.union(*thing.closure.values())
+        for obj in ahead:
+            following |= obj.holds
+            following |= obj.carries
+            if obj.outline is not None:
+                following |= obj.outline.bases
+                following.update(obj.outline.methods.values())
+            if obj.closure:
+                following = following.union(*obj.closure.values())
         ahead = following - found
     return found
 
 
-def method_of(thing: AbstractObject, name: str) -> tuple[AbstractObject | None, bool]:
-    """Return a method of a class or instance, or None, and whether this result is certain."""
-    ahead = list(thing.classes) if thing.kind is not Kind.CLASS else [thing]
+def method_of(obj: AbstractObject, name: str) -> tuple[AbstractObject | None, bool]:
+    """Return the method of this name, or None if there is none, and whether that is certain."""
+    ahead = list(obj.classes) if obj.kind is not Kind.CLASS else [obj]
     certain = bool(ahead)
     seen: set[AbstractObject] = set()
     while ahead:
@@ -310,11 +318,11 @@ def method_of(thing: AbstractObject, name: str) -> tuple[AbstractObject | None, 
     return None, certain
 
 
-def class_attributes(thing: AbstractObject, name: str) -> set[AbstractObject]:
-    """Return what the classes of an instance hold under an attribute's name."""
+def class_attributes(obj: AbstractObject, name: str) -> set[AbstractObject]:
+    """Return the objects that an instance's classes hold under an attribute's name."""
     found: set[AbstractObject] = set()
     seen: set[AbstractObject] = set()
-    ahead = list(thing.classes)
+    ahead = list(obj.classes)
     while ahead:
         each = ahead.pop()
         if each not in seen:

@@ -19,8 +19,8 @@ class Bound(Enum):
 
     YES = auto()
     MAYBE = auto()
-    NO = auto()  # the name is deleted
-    MAYBE_NOT = auto()  # deleted on some paths, unchanged on others
+    NO = auto()  # every path deletes the name
+    MAYBE_NOT = auto()  # some paths delete the name, others leave it unchanged
 
 
 class Slot(NamedTuple):
@@ -47,27 +47,27 @@ class Frame:
     scope: Scope
     parent: Frame | None = None
     names: dict[str, Slot] = field(default_factory=dict)  # local names bound so far
-    world: dict[str, Slot] = field(default_factory=dict)  # global names bound so far, in a module or function
+    global_slots: dict[str, Slot] = field(default_factory=dict)  # global names bound so far, in a module or function
     local: frozenset[str] = frozenset()  # all local names of a function or comprehension
     globals: frozenset[str] = frozenset()
     nonlocals: frozenset[str] = frozenset()
-    # For inner functions; key: local name; value: all its values over time.
-    ever: dict[str, Value] = field(default_factory=dict)
-    code: FunctionEffects | None = None  # set for a function
-    # For a function, the symbolic object of each global name that it reads.
-    outside: dict[str, AbstractObject] = field(default_factory=dict)
-    home: Frame = field(init=False)  # the frame of the module or function in which its code runs
+    # What inner functions may see; key: local name; value: all values that the name has at any time.
+    all_values: dict[str, Value] = field(default_factory=dict)
+    code: FunctionEffects | None = None  # the function's effects; None for any other scope
+    # In a function; key: global name that the function reads; value: symbolic object of that name.
+    global_objects: dict[str, AbstractObject] = field(default_factory=dict)
+    body_frame: Frame = field(init=False)  # the enclosing function's or module's frame; the frame itself if it is one
 
     def __post_init__(self) -> None:
-        is_home = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
-        self.home = self if is_home or self.parent is None else self.parent.home
+        has_body = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None
+        self.body_frame = self if has_body or self.parent is None else self.parent.body_frame
 
     def chain(self) -> Iterator[Frame]:
-        """Yield the frame and its enclosing frames, up to its `home`."""
+        """Yield the frame and its enclosing frames, up to its `body_frame`."""
         frame: Frame | None = self
         while frame is not None:
             yield frame
-            if frame is self.home:
+            if frame is self.body_frame:
                 return
             frame = frame.parent
 
@@ -80,13 +80,13 @@ class State(NamedTuple):
 
 def save(frame: Frame) -> State:
     """Return a snapshot of the names."""
-    return State(tuple((each, dict(each.names), dict(each.world)) for each in frame.chain()))
+    return State(tuple((each, dict(each.names), dict(each.global_slots)) for each in frame.chain()))
 
 
 def restore(state: State) -> None:
     """Restore a snapshot."""
     for frame, names, world in state.frames:
-        frame.names, frame.world = dict(names), dict(world)
+        frame.names, frame.global_slots = dict(names), dict(world)
 
 
 def join(states: Iterable[State | None]) -> State | None:
@@ -143,7 +143,7 @@ def names_of(body: Iterable[ast.AST]) -> Names:
     generator = nested = False
     ahead: list[tuple[ast.AST, bool]] = [(node, False) for node in body]
     while ahead:
-        node, inside = ahead.pop()  # inside: in a comprehension, whose targets are local to it
+        node, inside = ahead.pop()  # `inside`: whether the node is in a comprehension, which has its own targets
         match node:
             case ast.Name(ctx=ast.Store() | ast.Del()) if not inside:
                 bound.add(node.id)
@@ -195,4 +195,4 @@ def _outer_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | a
 
 def all_values_of(frame: Frame, name: str) -> Value:
     """Return all values that a name of an enclosing function has at any time."""
-    return frame.ever.get(name, NOTHING)
+    return frame.all_values.get(name, NOTHING)

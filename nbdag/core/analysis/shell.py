@@ -36,7 +36,7 @@ class Shell(Expressions):
             for node in ast.walk(found):
                 if hasattr(node, "lineno"):
                     node.lineno = line
-            # IPython passes an unknown name such as `$HOME` on to the shell, so the name may be missing.
+            # The name may be missing: IPython leaves an unknown name such as `$HOME` to the shell.
             with self.optionally() if isinstance(found, ast.Name) and f"${found.id}" in text else ExitStack():
                 self.expr(found)
 

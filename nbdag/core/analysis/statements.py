@@ -42,7 +42,7 @@ class Statements(Bindings):
 
     def statement(self, node: ast.stmt) -> None:
         """Interpret one statement."""
-        if self.frame.home.code is None:
+        if self.frame.body_frame.code is None:
             self.followed = 0
             self.results.clear()
         visit: Callable[[Any], None] = getattr(self, f"run_{type(node).__name__}")
@@ -104,7 +104,7 @@ class Statements(Bindings):
             self.merge_paths(head)
         self.maybe_depth -= not at_least_once
         self.loops.pop()
-        # The loop ends when it has no more items or its condition is false.
+        # The `else` block starts in the state in which the loop ends without `break`.
         self.merge_paths(*([] if endless else ends if at_least_once else [head]))
         if not self.unreachable:
             self.block(orelse)
@@ -121,7 +121,7 @@ class Statements(Bindings):
         self.unreachable = True
 
     def run_Return(self, node: ast.Return) -> None:
-        code = self.frame.home.code
+        code = self.frame.body_frame.code
         if node.value is not None:
             value = self.alias(node.value)
             if code is not None:
@@ -203,12 +203,12 @@ class Statements(Bindings):
 
     def _enter(self, value: Value, item: ast.withitem) -> Value:
         entered = set(value)
-        for thing in value:
+        for obj in value:
             for name in ("__enter__", "__exit__"):
-                method, _ = method_of(thing, name)
+                method, _ = method_of(obj, name)
                 if method is not None:
                     site = CallSite((name, item), item.context_expr.lineno)
-                    entered |= self.invoke(method, Arguments((frozenset({thing}),)), site)
+                    entered |= self.invoke(method, Arguments((frozenset({obj}),)), site)
         made = self.object_created_at("entered", item)
         made.carries |= self.carried(value)
         return frozenset(entered | {made})
@@ -296,5 +296,5 @@ def _irrefutable(pattern: ast.pattern) -> bool:
 
 
 def _called(node: ast.expr) -> ast.expr:
-    """Return the function of a call, or any other expression itself."""
+    """Return the function expression of a call; return any other expression unchanged."""
     return node.func if isinstance(node, ast.Call) else node

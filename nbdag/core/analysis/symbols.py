@@ -1,7 +1,7 @@
 """The global names that a piece of code may use, from Python's own symbol table.
 
 The result is coarser than that of `names`: a name that any function reads counts, even if no code calls the function.
-It is used where it is unknown which functions will be called.
+This module is used if it is unknown which functions will be called.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ def top_level_names(code: ast.Module) -> set[str]:
 def _table(code: ast.Module) -> symtable.SymbolTable | None:
     try:
         return symtable.symtable(ast.unparse(code), "cell", "exec")
-    except (SyntaxError, ValueError, RecursionError):  # IPython syntax, or too deep nesting
+    except (SyntaxError, ValueError, RecursionError):  # the code has IPython syntax, or is nested too deeply
         return None

@@ -50,7 +50,7 @@ class RawCell:
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    # Line of the %%dag cell, from 1, that built this cell; 0 for a %%dag cell whose tasks are built; else None.
+    # For a cell that a %%dag cell built, the line of the %%dag cell, from 1; for that %%dag cell itself 0; else None.
     built: int | None = None
 
 
@@ -59,11 +59,11 @@ class ClassifiedCells:
     """The cells of a notebook with their kinds, and the contents of its headers."""
 
     cells: tuple[Cell, ...]
-    dag: Header | None  # the %dag line that has a name or options, if there is one
+    dag: Header | None  # header of the %dag line with a name or options, or None if the notebook has no such line
     options: DagOptions
-    task_options: dict[int, TaskOptions]  # index of a task cell → options of the task
-    body: dict[int, int]  # index of a task cell → first line, from 1, of the text below the header
-    declared: tuple[tuple[str, str, Place], ...]  # an edge of %edges: upstream task, downstream task, place
+    task_options: dict[int, TaskOptions]  # key: index of a task cell; value: options of the task
+    body: dict[int, int]  # key: index of a task cell; value: number of the first line below the header, from 1
+    declared: tuple[tuple[str, str, Place], ...]  # edges of %edges, each as (upstream task, downstream task, place)
     problems: tuple[Problem, ...]
 
 
@@ -75,12 +75,12 @@ class _Draft:
     number: int  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell
     raw: RawCell
     lines: list[str]
-    kind: CellKind | None = None  # None: the position of the cell decides
+    kind: CellKind | None = None  # None: the position of the cell determines the kind
     header: Header | None = None
     task: str | None = None
     body: int = 0  # number of the first line below the header, from 0
     own: list[int] = field(default_factory=list)  # numbers of the lines with nbdag's magics, from 0
-    only_own: bool = False  # True: all lines, except blank lines and comments, are nbdag's magics
+    only_own: bool = False  # whether all lines, except blank lines and comments, are nbdag's magics
 
     @property
     def builds(self) -> bool:
@@ -108,7 +108,7 @@ def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
     for line in own:
         text = kept[line].lstrip()
         indent = kept[line][: len(kept[line]) - len(text)]
-        # An indented line may be the only statement of its block, so it becomes `pass`.
+        # An indented magic becomes `pass`, because a comment alone would leave its block without a statement.
         kept[line] = f"{indent}pass  # {text}" if indent and line - 1 not in own else f"# {text}"
     first = next((n for n, line in enumerate(kept) if line.strip() and not line.startswith("#")), None)
     if own and first is not None and _CELL_MAGIC.match(kept[first]):
@@ -170,7 +170,8 @@ class _Classifier:
             untagged = kind is CellKind.SCRATCH
         own = draft.own
         if options is not None and options.operator != "python":
-            own = [line for line in own if line < draft.body]  # the rest is in another language
+            # Below the header is code in another language, so it contains no magic of nbdag.
+            own = [line for line in own if line < draft.body]
         code = code_of(draft.lines, own) if draft.raw.type == "code" else ""
         return Cell(
             index=draft.index,
@@ -200,7 +201,7 @@ class _Classifier:
             following = next((n for n in range(first + 1, len(lines)) if lines[n].strip()), None)
             if following is not None and is_header(lines[following]) and _CELL_MAGIC.match(lines[following]):
                 self._not_first(draft, following, f"put it above {head['magic']}")
-            return  # the other magic interprets the body
+            return  # the other magic decides how the code below it is read
         skipped = draft.kind is CellKind.SCRATCH
         other_language = draft.header is not None and draft.header.options.get("operator", "python") != "python"
         if not skipped and not other_language:
@@ -249,7 +250,7 @@ class _Classifier:
         work = ["" if n < draft.body else line for n, line in enumerate(draft.lines)]
         body = next((line for line in work if line.strip() and not line.lstrip().startswith("#")), "")
         if draft.body and _CELL_MAGIC.match(body) and not is_header(body):
-            return  # a cell magic below the header interprets the rest
+            return  # a cell magic below the header decides how the rest of the cell is read
         for start, end in _commands(work):
             text = "\n".join(draft.lines[start : end + 1])
             if _EXTENSION.match(text):
@@ -316,7 +317,7 @@ class _Classifier:
         try:
             parse(right + found["rest"])
         except HeaderError:
-            return  # nbdag's magic does not accept these arguments, so this is a magic of another extension
+            return  # nbdag's magic rejects these arguments, so the magic belongs to another extension
         self._add("NB104", draft.place(line), f"unknown magic {found['magic']}", hint=f"did you mean {right}?")
 
     def _check_tasks(self) -> None:
@@ -333,7 +334,8 @@ class _Classifier:
                     task=draft.task,
                 )
             first.setdefault(draft.task, draft)
-        # An error in a header may hide a task, so "no task" is reported only if there is no error.
+        # "The notebook has no task" is reported only if no header is invalid, because an invalid header may be that of
+        # a task.
         wrong = any(each.severity == "error" for each in self.problems)
         kinds = (CellKind.TASK, CellKind.BUILDER)
         if not wrong and not any(draft.kind in kinds for draft in self.drafts):

@@ -1,8 +1,8 @@
 """Describe a notebook as JSON data for `check --json` and `show --json`.
 
-Other programs rely on the schema: keys are added, never renamed or removed. Cells count from 0 over all cells of the
-file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums. Recipients of
-notifications and parameters that look like secrets are masked.
+Other programs rely on the schema, so new versions may add keys, but never rename or remove keys. Cells count from 0
+over all cells of the file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
+Recipients of notifications and parameters that look like secrets are masked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from ..model.dag import CellKind, Dag, Edge, Place, Problem, Task
 from ..model.masking import MASK, masked_recipient, masked_sources
 from ..options.options import DagOptions, TaskOptions
+from .parameter_schema import schema_of
 from .parameter_types import marked_secret
 
 
@@ -26,6 +27,7 @@ def describe(dag: Dag) -> dict[str, Any]:
             "id": dag.id,
             **_options(dag.options),
             "parameters": masked_sources(dag.parameters) | dict.fromkeys(_marked(dag), repr(MASK)),
+            "parameter_schema": schema_of(dag.parameter_schemas),
             "language": dag.language,
             "kernel": dag.kernel_name,
         },

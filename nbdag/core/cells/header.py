@@ -39,8 +39,8 @@ __all__ = [
     "word_start",
 ]
 
-# The magic of each kind of header. A cell magic is also accepted with one percent sign. %dag is accepted with two
-# percent signs, and then the code below it builds tasks.
+# The magic of each kind of header. A cell magic is also accepted with one percent sign. With two percent signs, %%dag
+# is a cell magic: the code below it builds tasks.
 MAGICS: Mapping[str, str] = {
     "task": "%%task",
     "setup": "%%setup",
@@ -54,7 +54,7 @@ _SCHEDULING = ("schedule", "start_date", "end_date", "catchup")
 _LINE_ONLY = ("edges", "nbdag")
 _HEADER = re.compile(rf"\s*(?P<percent>%%?)(?P<kind>{'|'.join(MAGICS)})(?=\s|\\|$)", re.ASCII)
 _EDGE = re.compile(rf"\s*(?:(?P<id>{option_types.ID.pattern})|(?P<sign>>>|<<|[\[\],;])|(?P<comment>#.*)|(?P<bad>\S+))")
-# Airflow's name of an option → nbdag's name, if the two differ.
+# Options that Airflow names differently; key: Airflow's name; value: nbdag's name.
 _ALIASES = {
     "catch-up": "catchup",
     "dagrun-timeout": "timeout",
@@ -77,7 +77,7 @@ class HeaderError(NbdagError):
     """A header is invalid."""
 
     message: str
-    hint: str = ""  # the next step; empty if the message contains it
+    hint: str = ""  # what the user can do; empty if the message already says this
     magic: str = ""  # the header's magic, such as %%task
     column: int = 1  # column of the error in the header's line, from 1
     others: tuple[HeaderError, ...] = ()  # further errors in the same header
@@ -101,7 +101,8 @@ class Header:
 
     kind: str  # task, dag, setup, params, skip, edges or nbdag
     name: str | None = None  # the id of the task or of the DAG
-    options: Mapping[str, Any] = field(default_factory=dict)  # field of TaskOptions or DagOptions → given value
+    # Key: field of TaskOptions or DagOptions; value: the given value.
+    options: Mapping[str, Any] = field(default_factory=dict)
     edges: tuple[tuple[str, str], ...] = ()  # the edges of an %edges line: (upstream task, downstream task)
     rest: str = ""  # the command line after %nbdag
     builds: bool = False  # True for %%dag, where the code below the header builds tasks
@@ -157,17 +158,20 @@ def format(header: Header) -> str:
 
 
 def flag_for_airflow(flag: str) -> str:
-    """Return nbdag's name of an option of Airflow, or "" if Airflow has no other name for an option."""
+    """Return nbdag's name for an option that Airflow names differently, or "" for any other name."""
     return _ALIASES.get(flag, "")
 
 
 def task_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> TaskOptions:
-    """Return a task's options: from its header, else from the defaults in `%dag`, else the built-in defaults."""
+    """Return a task's options.
+
+    Each option comes from the task's header, else from a default in `%dag`, else from nbdag's defaults.
+    """
     return TaskOptions(**{**defaults, **given})
 
 
 def dag_options(header: Header | None = None) -> DagOptions:
-    """Return the options of a DAG, with aware dates in the DAG's time zone; without a header, the defaults."""
+    """Return the options of a DAG; without a header, the defaults. Dates are aware, in the DAG's time zone."""
     given = dict(header.options) if header else {}
     zone = ZoneInfo(given.get("tz", "UTC"))
     for name in ("start_date", "end_date"):
@@ -212,8 +216,8 @@ class _Parser:
             message, position = error.args
             raise HeaderError(message, hint="close or remove it", magic=magic, column=position + 1) from None
         self.name: str | None = None
-        self.given: dict[Option, list[Any]] = {}  # option → parsed values, in the order of the line
-        self.place: dict[str, Word] = {}  # field → the word that names the option
+        self.given: dict[Option, list[Any]] = {}  # key: option; value: parsed values, in the order of the line
+        self.place: dict[str, Word] = {}  # key: field; value: the word of the line that names the option
 
     def read(self) -> Header:
         ahead = list(self.words)
@@ -246,7 +250,8 @@ class _Parser:
 
     def _check_schedule(self, header: Header) -> None:
         """Raise `HeaderError` for an invalid schedule, which would otherwise fail only at its first tick."""
-        from ..schedule.timetable import (  # imports croniter, which is slow, and most headers have no schedule
+        # Imported here because croniter is slow to import and most headers have no schedule.
+        from ..schedule.timetable import (
             ScheduleError,
             Timetable,
         )
@@ -277,7 +282,7 @@ class _Parser:
             raise self._error(f"{word.text!r} is not a valid name", word, hint=f"use {option_types.ID_RULE}") from None
 
     def _option(self, word: Word, ahead: Sequence[Word]) -> int:
-        """Parse one option and return how many of the words ahead belong to it."""
+        """Parse one option and return how many of the following words belong to the option."""
         flag, equals, value = word.raw.partition("=")
         option, turned_off = self._find_option(word, flag[2:].replace("_", "-"))
         if option.kind.flag:
@@ -302,7 +307,10 @@ class _Parser:
         return len(taken) - (1 if equals else 0)
 
     def _find_option(self, word: Word, flag: str) -> tuple[Option, bool]:
-        """Return the option with this name, and whether --no- turns it off. Raise `HeaderError` if it is unknown."""
+        """Return the option with this name, and whether the prefix --no- turns the option off.
+
+        Raise `HeaderError` if it is unknown.
+        """
         if flag in self.known:
             return self.known[flag], False
         positive = self.known.get(flag.removeprefix("no-"))
@@ -368,14 +376,17 @@ def _example(option: Option) -> str:
 
 
 def _field_value(option: Option, values: Sequence[Any]) -> Any:
-    """Return the field's value, made from all values that the line gives for the option."""
+    """Combine all values that the line gives for the option into the value of the option's field."""
     if option.kind.join:
         return option.kind.join(values)
     return tuple(values) if option.kind.many or option.kind.repeat else values[0]
 
 
 def _expression(taken: Sequence[Word]) -> str:
-    """Return the expression in these words. Quotes around the whole value are removed; others belong to Python."""
+    """Return the expression in these words.
+
+    Quotes around the whole value are removed; other quotes belong to the expression.
+    """
     if len(taken) > 1:
         return " ".join(word.raw for word in taken)
     word = taken[0]
@@ -385,7 +396,8 @@ def _expression(taken: Sequence[Word]) -> str:
 
 def _edges(text: str, at: int) -> tuple[tuple[str, str], ...]:
     """Return the pairs of `a >> [b, c] >> d; e << f` without duplicates."""
-    chains: list[list[tuple[str, list[str]]]] = [[]]  # each link of a chain is (sign before it, tasks of the link)
+    # Each chain is a list of links; a link is (the sign >> or << before the link, the link's tasks).
+    chains: list[list[tuple[str, list[str]]]] = [[]]
     sign, inside = "", False
 
     def invalid(message: str, hint: str, position: int) -> HeaderError:

@@ -1,8 +1,8 @@
 """Find the imports in a notebook's cells that a fork server can execute before the cells run.
 
-Imports are collected in notebook order, up to the first line that may change what an import loads: a change of the
-environment or of the front of the module path. Imports below that line must not be executed before it. Imports inside
-functions are not collected, since the function may never be called.
+Imports are collected in notebook order, up to the first line that may change what an import loads. Such a line changes
+the environment or puts a folder first on the module path. Imports below that line must not be executed early. Imports
+inside functions are not collected, since the function may never be called.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def imports(dag: Dag) -> tuple[str, ...]:
     return imported(tuple(cell.code for cell in dag.cells if cell.kind in _CODE))
 
 
-@lru_cache(maxsize=64)  # all jobs of a run have equal arguments
+@lru_cache(maxsize=64)  # cached because all jobs of a run have the same cells
 def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the imports in the code of several cells, in the form that `imports` returns."""
+    """Return the imports in the code of several cells, in the form of `imports`."""
     found: dict[str, None] = {}
     for code in cells:
         python = to_python(code)

@@ -2,7 +2,8 @@
 
 Plain Python is parsed directly. Other code is first transformed by IPython, which replaces `%time f(x)`, `files = !ls`
 and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like that of any
-cell. Below any other cell magic there is only text, which reads the names that IPython expands in it.
+cell. Below any other cell magic the cell contains only text; the cell then reads the names that IPython expands in the
+text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-# Cell magics that run Python in the notebook's namespace, and cell magics that run Python in a namespace of its own.
+# Cell magics that run Python in the notebook's namespace (OPEN), or in a separate namespace (CLOSED).
 OPEN_MAGICS = frozenset({"time", "capture", "prun", "memit", "mprun", "lprun", "heat", "snakeviz", "scalene", "debug"})
 CLOSED_MAGICS = frozenset({"timeit"})
 # Cell magics whose text is in another language; IPython expands no names in that text.
@@ -67,7 +68,8 @@ class Python:
     shown: bool = True  # whether the value of a last expression is displayed; a `;` at the end prevents it
     closed: bool = False  # True: the names that the cell binds are local to the cell, as in %%timeit
     reads: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that IPython expands in the text of a magic
-    soft_reads: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that the magic itself may expand
+    # (name, line) of each name that a magic may expand, if the name exists.
+    soft_reads: tuple[tuple[str, int], ...] = ()
     writes: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that a magic sets, as `%%capture out` does
     opaque: tuple[int, ...] = field(default=())  # numbers of the lines that cannot be analysed
 
@@ -83,12 +85,14 @@ class SyntaxProblem:
 def to_python(code: str) -> Python | SyntaxProblem:
     """Parse a cell's code; return a `SyntaxProblem` instead of raising an error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python gives its warnings about escapes again when the cell runs
+        # Warnings about escapes are ignored here, because Python repeats them when the cell runs.
+        warnings.simplefilter("ignore")
         try:
             return _cell_magic(code) or _plain(code)
         except SyntaxError as error:
             return SyntaxProblem(error.msg or "invalid syntax", error.lineno or 1)
-        except (ValueError, RecursionError, MemoryError) as error:  # a NUL byte; nesting too deep for the parser
+        except (ValueError, RecursionError, MemoryError) as error:
+            # The code contains a NUL byte, or is nested too deeply for the parser.
             return SyntaxProblem(str(error) or "too deeply nested", 1)
 
 
@@ -130,7 +134,8 @@ def _plain(code: str) -> Python:
             error.lineno = lines[min(error.lineno or 1, len(lines)) - 1] if lines else error.lineno
             raise
         _renumber(tree, lines)
-    compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)  # finds errors that the parser does not
+    # The compiler finds errors that the parser does not find.
+    compile(tree, "<cell>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)
     return Python(tree, text, shown=not _ends_with_semicolon(code))
 
 
@@ -164,15 +169,16 @@ def _cell_magic(code: str) -> Python | None:
 
 @cache
 def _transformer() -> Any:
-    from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and most cells are plain Python
+    # Imported here because this import is slow and most cells are plain Python.
+    from IPython.core.inputtransformer2 import TransformerManager
 
     return TransformerManager()
 
 
 def _transformed(code: str) -> tuple[str, list[int] | None]:
-    """Return the Python into which IPython transforms a cell, and for each line of it the line of the cell.
+    """Return the Python into which IPython transforms a cell, and for each line of that Python the line of the cell.
 
-    None instead of the lines means that the line numbers are equal.
+    The second value is None if the line numbers do not change.
     """
     text: str = _transformer().transform_cell(code)
     # IPython drops leading blank lines and joins continued lines of a magic.

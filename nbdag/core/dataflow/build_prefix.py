@@ -1,4 +1,4 @@
-"""The parameters and setup cells that the code of `%%dag` needs.
+"""Find the parameters and setup cells that the code of `%%dag` needs.
 
 A cell is needed if it binds or changes a name that the code of `%%dag`, or another needed cell, reads, or if it changes
 the meaning of imports or relative paths. The other cells are left out, because checking a notebook should not load its

@@ -17,6 +17,7 @@ from ..cells.source import Python, SyntaxProblem
 from ..model.dag import Cell, CellKind, Dag, Place, Problem
 from ..model.problems import problem
 from ..model.text import join_names
+from ..schedule import assets
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, parse
 
@@ -179,7 +180,7 @@ class Diagnostics:
                 message = f"{name} is read here, but parameters run first, and {where} in {place} sets it"
                 hint = f"set {name} in this cell, or compute what needs it in setup, below the parameters"
                 return _problem("NB201", analysis, line, message, hint)
-            if maker.cell.task and reader in self._said_before(maker.cell.task):
+            if maker.cell.task and reader in self._declared_before(maker.cell.task):
                 message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
                 hint = f"remove the declaration that puts {maker.cell.task} after {reader}"
                 return _problem("NB202", analysis, line, message, hint)
@@ -206,8 +207,8 @@ class Diagnostics:
         hint = f"did you mean {near[0]}?" if near else hint
         return _problem("NB201", analysis, line, f"no cell above sets {name}", hint)
 
-    def _said_before(self, task: str) -> set[str]:
-        """Return the tasks that must come before a task according to the headers."""
+    def _declared_before(self, task: str) -> set[str]:
+        """Return the tasks that --after and %edges place before a task."""
         after = {each.analysis.cell.task: each.analysis.options.after for each in self.versions.flows}
         found: set[str] = set()
         ahead = [task]
@@ -257,8 +258,8 @@ class Diagnostics:
                 yield from self._state(analysis, note)
 
     def _history(self, analysis: CellAnalysis, note: Note) -> Problem:
-        message = f"{note.text} is what other cells displayed or ran, which a task does not have"
-        return _problem("NB463", analysis, note.line, message, "give the value a name in the task that makes it")
+        message = f"{note.text} refers to what other cells displayed or ran, which does not exist in a task's kernel"
+        return _problem("NB463", analysis, note.line, message, "assign the value to a variable in its task")
 
     # -- state without a name
 
@@ -274,15 +275,15 @@ class Diagnostics:
         if later is None:
             return
         if kind is None:
-            message = f"{note.text} is changed for this task only, and {later} uses {key} without that change"
-            hint = "change it in %%setup, so that every task has it, or pass the value on in a variable"
+            message = f"this task changes {note.text} only in its own kernel; {later} uses {key} without that change"
+            hint = "make the change in %%setup, so that it applies to every task, or pass the value on in a variable"
             yield _problem("NB462", analysis, note.line, message, hint)
         elif kind.is_generator:
-            message = f"{note.text} seeds {kind.title} for this task only, and {later} draws from it"
+            message = f"{note.text} seeds {kind.title} only in this task's kernel; {later} draws without that seed"
             yield _problem("NB461", analysis, note.line, message, kind.advice)
         else:
             code = "NB304" if note.kind in ("os/environment", "os/directory") else "NB460"
-            message = f"{note.text} changes {kind.title} for this task only, and {later} runs without that change"
+            message = f"{note.text} changes {kind.title} only in this task's kernel; {later} runs without that change"
             yield _problem(code, analysis, note.line, message, kind.advice)
 
     def _seed_in_setup(self, analysis: CellAnalysis, note: Note, kind: StateKind) -> Iterator[Problem]:
@@ -302,17 +303,20 @@ class Diagnostics:
         later = [flow for flow in self._task_flows() if flow.analysis.position > analysis.position]
         reader = next((flow.analysis.cell.task for flow in later if note.text in flow.reads), None)
         if analysis.cell.kind is CellKind.TASK and reader is not None:
-            message = f"a result that {note.text} keeps is changed in place, and {reader} calls it without that change"
+            message = (
+                f"a result cached by {note.text} is changed in place, and {reader}, which calls {note.text}, does not "
+                "see that change"
+            )
             hint = f"change a copy, or keep the result of {note.text} in a variable"
             yield _problem("NB464", analysis, note.line, message, hint)
 
     def _stale_results(self) -> Iterator[Problem]:
-        """Yield a warning for each caching function whose results use a name that a task changes between calls."""
+        """Yield a warning for each function that caches results of a name which a task changes between two calls."""
         for flow in self.versions.flows:
             for definition in flow.analysis.uses.definitions:
-                for thing in definition.value:
-                    if thing.code is not None and thing.code.cached:
-                        yield from self._stale(flow.analysis, definition.name, definition.line, thing.code)
+                for obj in definition.value:
+                    if obj.code is not None and obj.code.cached:
+                        yield from self._stale(flow.analysis, definition.name, definition.line, obj.code)
 
     def _stale(self, analysis: CellAnalysis, function: str, line: int, code: FunctionEffects) -> Iterator[Problem]:
         callers = [flow for flow in self._task_flows() if function in flow.reads]
@@ -330,8 +334,9 @@ class Diagnostics:
                 after = [flow.analysis for flow in callers if flow.analysis.position > here]
                 if before and after:
                     message = (
-                        f"{function} keeps results made of {name}, which task {changer.analysis.cell.task} changes: "
-                        f"{after[0].cell.task} gets new ones here"
+                        f"{function} caches results computed from {name}, which task "
+                        f"{changer.analysis.cell.task} changes: "
+                        f"{after[0].cell.task} gets newly computed results here"
                     )
                     hint = f"pass {name} to {function} as an argument"
                     yield _problem("NB464", analysis, line, message, hint)
@@ -341,7 +346,7 @@ class Diagnostics:
         return (flow for flow in self.versions.flows if flow.analysis.cell.kind is CellKind.TASK)
 
     def _first_observer(self, analysis: CellAnalysis, key: str) -> str | None:
-        """Return the first later task that certainly observes a state which the given task has changed."""
+        """Return the first later task that certainly observes the state that this task has changed."""
         below = False
         for task, keys in self._observed.items():
             if below and keys.get(key) and not (key in BY_KEY and self._seeds(task, BY_KEY[key])):
@@ -356,8 +361,8 @@ class Diagnostics:
     def _functions(self, analysis: CellAnalysis) -> Iterator[Problem]:
         made: set[str] | None = None
         for definition in analysis.uses.definitions:
-            for thing in definition.value:
-                methods = thing.outline.methods.values() if thing.outline is not None else (thing,)
+            for obj in definition.value:
+                methods = obj.outline.methods.values() if obj.outline is not None else (obj,)
                 for code in [each.code for each in methods if each.code is not None]:
                     for name, line in code.free_names().items():
                         if name in known.BUILTINS or name in known.IPYTHON or analysis.hides_names:
@@ -392,8 +397,27 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+def asset_problems(dag: Dag) -> Iterator[Problem]:
+    """Yield an error for each asset that starts the pipeline which produces it, as the runs would never end."""
+    schedule = dag.options.schedule
+    produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
+    if not schedule or not assets.is_condition(schedule):
+        return
+    for asset in assets.parse(schedule)[0].assets:
+        if asset in produced or asset == assets.DAG_PREFIX + dag.id:
+            task = produced.get(asset)
+            name, by = assets.label(asset), f"task {task.id} produces" if task else "each run of this pipeline creates"
+            yield problem(
+                "NB320",
+                f"the schedule waits for {name}, of which {by} a new version, so each run would start another",
+                hint="remove it from --schedule" + (" or from --produces" if task else ""),
+                task=None if task is None else task.id,
+                place=None if task is None else Place(cell=task.cell, line=1),
+            )
+
+
 def cache_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield a warning for each task with --cache whose imported modules cannot be known."""
+    """Yield a warning for each task with --cache if the analysis cannot know which modules the task imports."""
     if not any(task.options.cache for task in dag.tasks.values()):
         return
     hiding = [task.id for task in dag.tasks.values() if any(map(changes_module_path, dag.kernel_code(task.id)))]

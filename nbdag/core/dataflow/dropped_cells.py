@@ -1,9 +1,9 @@
-"""Problems of untagged cells between tasks whose effects a headless run would drop.
+"""Report untagged cells below a task that have an effect on later tasks: a headless run does not execute them.
 
-An untagged cell below the first task is scratch: it does not run headlessly, but it does in the notebook. That is
-harmless if the cell only displays, or sets names that no task below reads. Otherwise a task would get another value
-than in the notebook. To find these cells, the notebook is analysed again as a top-to-bottom run sees it, with each
-untagged cell in its place: a task that reads a value of such a cell is affected.
+An untagged cell below the first task is scratch: it runs in the notebook, but not headlessly. This is harmless if the
+cell only displays, or sets names that no task below reads. Otherwise a task would get another value than in the
+notebook. To find such cells, the notebook is analysed again like a top-to-bottom run that also executes the untagged
+cells. A task that then reads a value of an untagged cell is affected.
 
 A cell whose author marked it with `%%skip` or the tag `skip-execution` is never reported.
 """
@@ -25,18 +25,19 @@ from ..options.options import TaskOptions
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import analyse_cells, parse
 
-# Methods that show their object. Their result is dropped, as that of a method that changes its object.
+# Methods that display the object they are called on. A cell ignores their result, but they change nothing.
 _SHOWS = re.compile(r"\.(?:plot|hist|boxplot|scatter|bar|pie|show|summary|draw|render|display|print|view)\w*\s*[.(]")
-_REMEDY = "begin it with %%task NAME or, if no task may see what it does, with %%skip"
+_REMEDY = "begin the cell with %%task NAME or, if its effects should not reach any task, with %%skip"
 
 
 @dataclass(slots=True)
 class _Effect:
-    """What one cell does to one name, and the cells below that read it."""
+    """The effect of one cell on one name, and the later cells that read the name."""
 
     flow: CellFlow
     version: Version
-    readers: dict[str, None] = field(default_factory=dict)  # as a message calls them, in notebook order
+    # Names of the reading cells for a message, in notebook order.
+    readers: dict[str, None] = field(default_factory=dict)
 
 
 def dropped_cells(
@@ -49,8 +50,8 @@ def dropped_cells(
 ) -> Iterator[Problem]:
     """Yield a problem for each name that an untagged cell sets or changes and a task or setup cell below reads.
 
-    `versions` is the flow of the headless run, without these cells; `observed` has, by task, the state without a name
-    that it observes.
+    `versions` is the data flow of the headless run, without untagged cells. `observed` maps each task to the kinds of
+    state without a name that the task observes.
     """
     last = max((cell.index for cell in cells if cell.kind in (CellKind.TASK, CellKind.SETUP)), default=-1)
     ignored = {
@@ -58,7 +59,7 @@ def dropped_cells(
     }
     if not ignored:
         return
-    # A space keeps these names apart from those of tasks.
+    # A cell's name contains a space, so it differs from every task id.
     running = [
         replace(cell, kind=CellKind.TASK, task=f"cell {cell.in_file + 1}") if cell.index in ignored else cell
         for cell in cells
@@ -70,7 +71,7 @@ def dropped_cells(
     for index, flow in headless.items():
         for name, read in flows[index].reads.items():
             if _is_unknown(headless[index], name):
-                continue  # reported as a name that only a scratch cell sets
+                continue  # `diagnostics` reports this name as one that only a scratch cell sets
             for version in full.sources(read.version):
                 maker = version.maker.cell.index
                 if maker in ignored and not _is_same(version):
@@ -94,7 +95,7 @@ def _is_unknown(flow: CellFlow, name: str) -> bool:
 
 
 def _is_same(version: Version) -> bool:
-    """Return whether the cell defines the name as it was defined above, such as by the same import."""
+    """Return whether the cell repeats the definition of the name above it, for example with the same import."""
     definition, before = version.definition, version.before
     if definition is None or before is None or before.definition is None:
         return False
@@ -130,19 +131,21 @@ def _effect(effect: _Effect) -> Iterator[Problem]:
 
 
 def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
-    """Return whether the cell certainly gives the name another value, and the verb for that."""
+    """Return whether the cell certainly changes the value of the name, and a verb for the message: "sets" or "may
+    change".
+    """
     uses, name = flow.analysis.uses, version.name
     slot = uses.bound.get(name)
     if slot is not None and slot.bound is Bound.YES:
         return True, "sets"
     if slot is not None and slot.bound is Bound.NO:
         return True, "deletes"
-    strong = holders(thing for thing, touch in uses.mutated.items() if touch.strong)
+    strong = holders(obj for obj, mutation in uses.mutated.items() if mutation.strong)
     if uses.values.get(name, frozenset()) & strong:
         return True, "changes"
     if slot is not None:
         return False, "may set" if slot.bound is Bound.MAYBE else "may delete"
-    aliased = name not in uses.values and any(touch.strong for touch in uses.mutated.values())
+    aliased = name not in uses.values and any(mutation.strong for mutation in uses.mutated.values())
     return aliased, "changes" if aliased else "may change"
 
 
@@ -161,14 +164,14 @@ def _states(flow: CellFlow, below: Sequence[CellFlow], observed: Mapping[str, Ma
                 f"{note.text} in cell {cell.in_file + 1} {what}, and {later} runs without that change, since an "
                 "untagged cell below a task does not run headlessly"
             )
-            hint = "begin the cell with %%setup or, if no task may see what it does, with %%skip"
+            hint = "begin the cell with %%setup or, if its effects should not reach any task, with %%skip"
             if kind is not None and kind.is_generator:
-                hint = f"{kind.advice}; if no task may see what the cell does, begin it with %%skip"
+                hint = f"{kind.advice}; if the cell's effects should not reach any task, begin it with %%skip"
             yield problem("NB311", message, hint=hint, place=cell.at(note.line))
 
 
 def _observer(flow: CellFlow, key: str, observed: Mapping[str, Mapping[str, bool]]) -> str | None:
-    """Return the task of this cell if it certainly observes a state as it was above."""
+    """Return the task of this cell if it certainly observes a state that a cell above may have changed, else None."""
     task = flow.analysis.cell.task
     if flow.analysis.cell.kind is not CellKind.TASK or task is None or not observed.get(task, {}).get(key):
         return None

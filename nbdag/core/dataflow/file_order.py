@@ -1,4 +1,4 @@
-"""Order that no variable shows: one task writes a file, another one reads it.
+"""Find pairs of tasks whose order no variable shows, because one writes a file that the other reads.
 
 Two tasks that use one file, at least one of them to write it, must run in the order of the notebook. If no path of the
 graph orders them, they run at the same time or in the wrong order, and the reader may get the file of the last run.
@@ -44,7 +44,7 @@ _WRITES = frozenset(
 )
 _OTHER_READS = _words("imread loadtxt genfromtxt fromfile load_model open_dataset")
 _OTHER_WRITES = _words("savefig imsave savetxt savez savez_compressed save_model")
-# Functions of modules → the position of their path.
+# Key: function of a module; value: position of the function's path argument.
 _MODULE_READS = {("np", "load"): 0, ("numpy", "load"): 0, ("joblib", "load"): 0, ("torch", "load"): 0}
 _MODULE_WRITES = {("np", "save"): 0, ("numpy", "save"): 0, ("joblib", "dump"): 1, ("torch", "save"): 1}
 _PATH_METHODS = {"read_text": "r", "read_bytes": "r"} | dict.fromkeys(
@@ -64,7 +64,7 @@ class Conflict:
     first: str  # the task that is higher up in the notebook
     second: str
     paths: tuple[str, ...]
-    relation: str  # how the second task uses the first of the paths, and the first task
+    relation: str  # text such as "b reads {path}, which a writes", where {path} stands for the first of `paths`
 
     def message(self, shown: Callable[[str], str] = str) -> str:
         """Return the sentence about this pair; `shown` shortens a path."""
@@ -81,7 +81,7 @@ class Conflict:
 def file_conflicts(
     uses: Mapping[str, Collection[FileUse]], ancestors: Callable[[str], Collection[str]]
 ) -> Iterator[Conflict]:
-    """Yield the pairs of tasks that need an order and have none. `uses` is in notebook order."""
+    """Yield the pairs of tasks that use the same files and that no edge orders. `uses` is in notebook order."""
     position = {task: number for number, task in enumerate(uses)}
     by_path: dict[str, dict[str, str]] = defaultdict(dict)
     for task, files in uses.items():
@@ -122,9 +122,10 @@ def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conf
 
 
 def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]:
-    """Return the files of each attempt, where a file that was seen to change counts as written by one attempt only.
+    """Return the files of each attempt; each file whose writer is uncertain is assigned to one attempt.
 
-    If attempts ran at the same time, one that certainly wrote the file did it, else the only one that did not read it.
+    If several attempts ran while a file changed, the writer is the attempt that certainly wrote the file. If no attempt
+    certainly wrote it, the writer is the only attempt that did not read it.
     """
     writers: dict[str, list[int]] = defaultdict(list)
     seen: dict[str, dict[int, str]] = defaultdict(dict)
@@ -190,7 +191,9 @@ def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
 
 
 def with_remembered_files(dag: Dag, attempts: Sequence[FilesOfAttempt], folder: str) -> Dag:
-    """Return the DAG with the conflicts of earlier attempts of its tasks, except those that it has already."""
+    """Return the DAG with the conflicts of earlier attempts of its tasks added; conflicts that the DAG already has are
+    not repeated.
+    """
     known = {(edge.source, edge.target) for edge in dag.file_edges}
     conflicts = [each for each in conflicts_of_run(dag, attempts) if (each.first, each.second) not in known]
     shown = [
@@ -245,7 +248,7 @@ def path_constants(trees: Iterable[ast.Module]) -> dict[str, str]:
 
 
 def _path(node: ast.expr | None, constants: Mapping[str, str]) -> str:
-    """Return the path that an expression certainly is, or ""."""
+    """Return the path that an expression certainly evaluates to, or "" if the path is not certain."""
     match node:
         case ast.Constant(value=str(text)):
             return text

@@ -1,11 +1,11 @@
-"""The `Dag` of a notebook's cells: tasks, edges, inputs and a run order.
+"""Build the `Dag` of a notebook from its cells: tasks, edges, inputs and a run order.
 
 `read_cells` analyses the cells from top to bottom, `reaching_definitions` finds the task whose value each read takes,
 `shipped_definitions` selects the definitions that travel as source, `diagnostics` finds problems. This module combines
 their results.
 
-A mistake in a notebook never raises here: it becomes a `Problem`. A notebook with a problem of severity error does not
-run. Nothing here reads a file, starts a kernel or executes user code.
+A mistake in a notebook becomes a `Problem` and never raises an exception. A notebook with a problem of severity error
+does not run. Nothing here reads a file, starts a kernel or executes user code.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
+from ..cells.parameter_schema import read_parameters
+from ..cells.parameter_types import RuleError, check_value, unknown_keywords
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .diagnostics import Diagnostics, cache_problems, nearest
+from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
 from .pulls import Pulls
@@ -36,8 +39,8 @@ from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
 
-# A task with a rule of the first set runs although an upstream task was skipped. A rule of the second set may skip a
-# task although all upstream tasks succeeded.
+# Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
+# all upstream tasks succeeded.
 IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
 SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
 RAISES_SKIP = re.compile(r"\bSkip\b")
@@ -57,11 +60,12 @@ def dag_from_cells(
 ) -> Dag:
     """Return the `Dag` of a notebook: infer the edges, and combine them with the declared ones.
 
-    `cells` are all cells of the file with their kind and `code` (for an operator, the Python code that it
-    generates). `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared`
-    are the edges of `%edges` and `--after` as (source, target, place of the declaration); an edge of `--after` that is
-    missing there is taken from `task_options`, with line 1 as its place. `problems` are those that the caller found;
-    they are kept. If two cells have the same task id, the first counts, and the caller has reported the second.
+    `cells` are all cells of the file with their kind and `code` (for an operator, the Python code that it generates).
+    `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared` are the
+    edges of `%edges` and `--after` as (source, target, place of the declaration). An edge of `--after` in
+    `task_options` that is missing in `declared` is added, with line 1 as its place. `problems` are problems that the
+    caller found; the result contains them too. If two cells have the same task id, the second is ignored, because the
+    caller has already reported it.
     """
     with _without_collector():
         return _build(
@@ -71,8 +75,8 @@ def dag_from_cells(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    # Objects of the analysis live until it ends, so the cycle collector would scan them repeatedly and free nothing.
-    # With the collector, the analysis of a thousand cells takes twice as long.
+    # The garbage collector is off during the analysis: all objects live until the end, so it would scan them repeatedly
+    # and free nothing. With it, the analysis of a thousand cells takes twice as long.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -107,6 +111,8 @@ def _build(
         path = _cycle(set(tasks) - set(order), ordered)
         found.append(_cycle_problem(path, edges, tasks))
         order = ()
+    defaults, schemas, wrong = _parameters(cells, parsed) if language == "python" else ({}, {}, [])
+    found += wrong
     dag = Dag(
         id=dag_id,
         options=options,
@@ -115,13 +121,14 @@ def _build(
         edges=tuple(ordered),
         problems=tuple(dict.fromkeys(found)),
         order=order,
-        parameters=_parameters(cells, parsed) if language == "python" else {},
+        parameters=defaults,
+        parameter_schemas=schemas,
         language=language,
         kernel_name=kernel_name,
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    return replace(dag, problems=(*dag.problems, *cache_problems(dag)))
+    return replace(dag, problems=(*dag.problems, *cache_problems(dag), *asset_problems(dag)))
 
 
 Edges = dict[tuple[str, str], Edge]
@@ -178,7 +185,7 @@ def _inferred(
     skippable: frozenset[int] = frozenset()
     grown = _skippable(tasks, task_options, declared)
     while True:
-        # The edges determine which tasks may be skipped, and those determine the edges; iterate until both are stable.
+        # Edges and the set of tasks that may be skipped depend on each other, so iterate until both are stable.
         skippable = skippable | grown
         notebook = analyse_cells(cells, task_options, skippable, parsed)
         versions = Versions(notebook, skippable, visible)
@@ -256,7 +263,7 @@ def _inputs(flow: CellFlow, versions: Versions, shipped: ShippedDefinitions) -> 
         chain = list(versions.sources(read.version))
         sources = tuple(version.task for version in chain if version.task is not None)
         if sources:
-            # The last source may provide no value: no task bound the name, or setup binds it instead.
+            # The last source may have no value: either no task binds the name, or setup binds it instead.
             certain = chain[-1].task is not None and all(version.certain and not version.deleted for version in chain)
             optional = read.optional or not certain or chain[-1].in_setup
             found.append(Input(name=name, sources=tuple(dict.fromkeys(sources)), optional=optional))
@@ -311,7 +318,10 @@ def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
 
 
 def _checked(analysis: CellAnalysis) -> set[str]:
-    """Return the names that a task sets and uses in --check, because users query these values after a run."""
+    """Return the names that a task sets and uses in --check.
+
+    They are stored, because users query their values after a run.
+    """
     trees = [python.tree for python in map(to_python, analysis.options.check) if isinstance(python, Python)]
     named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
     made = {name for name, slot in analysis.uses.bound.items() if slot.bound in (Bound.YES, Bound.MAYBE)}
@@ -326,7 +336,7 @@ def _opaque_task(name: str, cell: Cell, cells: Sequence[Cell], task_options: Map
 
 
 def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges) -> frozenset[int]:
-    """Return the indexes of the cells whose tasks may be skipped, by themselves or because of an upstream task."""
+    """Return the indexes of the cells whose tasks may be skipped, by --when or because of an upstream task."""
     upstream: dict[str, list[str]] = defaultdict(list)
     downstream: dict[str, list[str]] = defaultdict(list)
     for source, target in edges:
@@ -335,7 +345,8 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
     options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     found: set[str] = set()
     ahead: list[str] = []
-    cuts_short: set[str] = set()  # tasks that, when skipped, skip every descendant regardless of its trigger rule
+    # Tasks with --short-circuit: if one is skipped, all its descendants are skipped, whatever their trigger rules.
+    cuts_short: set[str] = set()
     for name, cell in tasks.items():
         own = options[name]
         by_rule = own.trigger in SKIP_BY_RULE and bool(upstream[name])
@@ -405,7 +416,7 @@ def _cycle(left: set[str], edges: Iterable[Edge]) -> list[str]:
     for edge in edges:
         if edge.source in left and edge.target in left:
             upstream[edge.target].append(edge.source)
-    # Each of the tasks has an upstream task among them, so a walk upstream reaches some task twice.
+    # Each given task has an upstream task that is also given, so a walk upstream must reach some task twice.
     task = sorted(name for name in left if upstream[name])[0]
     path = [task]
     while True:
@@ -431,20 +442,33 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
     return problem("NB202", message, hint=hint, task=path[0], place=place)
 
 
-def _parameters(cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, str]:
-    """Return the names that the parameters cells set, with the source of their last defaults."""
-    found: dict[str, str] = {}
+def _parameters(
+    cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]
+) -> tuple[dict[str, str], dict[str, Mapping[str, Any]], list[Problem]]:
+    """Return the names that the parameters cells set, with their defaults and schemas, and problems with these."""
+    defaults: dict[str, str] = {}
+    schemas: dict[str, Mapping[str, Any]] = {}
+    problems = []
     for cell in cells:
         if cell.kind is not CellKind.PARAMETERS:
             continue
         python = parse(cell, parsed)
-        for statement in python.tree.body if isinstance(python, Python) else ():
-            match statement:
-                case ast.Assign(targets=targets, value=value):
-                    names = [each.id for each in targets if isinstance(each, ast.Name)]
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    names = [name]
-                case _:
-                    continue
-            found |= dict.fromkeys(names, ast.unparse(value))
-    return found
+        found = read_parameters(python.tree, cell.code) if isinstance(python, Python) else {}
+        for name, each in found.items():
+            schema: Mapping[str, Any] = each.schema
+            if name in schemas and not each.declared:  # a cell that papermill has injected sets the value alone
+                schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
+            defaults[name], schemas[name] = each.default, schema
+            place = cell.at(each.line)
+            for keyword in unknown_keywords(schema):
+                message = f"nbdag does not check {keyword!r} of the parameter {name}"
+                problems.append(problem("NB119", message, hint="check it in the cell that uses it", place=place))
+            if "default" not in schema or schema["default"] is None:
+                continue
+            try:
+                check_value(schema, schema["default"])
+            except RuleError as broken:
+                message = f"the default of the parameter {name}{broken.path} {broken.why}"
+                hint = broken.hint or "change the default, or the rule"
+                problems.append(problem("NB118", message, hint=hint, place=place))
+    return defaults, schemas, problems

@@ -1,9 +1,9 @@
-"""The values that tasks take from others by `ti.xcom_pull`.
+"""The values that tasks take from other tasks by `ti.xcom_pull`.
 
-A pull names a task, and perhaps a key. The task runs first, whatever its place in the notebook. The key is a variable
-that the task sets, or one that the task pushes with `ti.xcom_push`. Without a key, the pull takes the task's result:
-the variable of `--out`, or the only variable that the task sets. If a task or a key is computed, the pull may name any
-task that runs before by other reasons.
+A pull names a task, and perhaps a key. The named task runs first, wherever its cell is. The key is a variable that the
+task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result: the variable of `--out`, or
+the only variable that the task sets. If the code computes the task or the key, the pull may be of any task that runs
+before for other reasons.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from ..model.problems import problem
 from ..options.option_types import nearest
 from .reaching_definitions import CellFlow
 
-RESULT = "return_value"  # Airflow's key of a task's own result
-COMPUTED = "?"  # see `core.analysis.expressions.exchange`
+RESULT = "return_value"  # Airflow's key for the result of a task
+COMPUTED = "?"  # stands for a task or key that the code computes; see `core.analysis.expressions.exchange`
 
 
 class Pulls:
-    """All pulls of a notebook. `flows` are the tasks' flows, `tasks` their cells, both by the task's name."""
+    """All pulls of a notebook.
+
+    `flows` has the data flow of each task, `tasks` the cell of each task, by the task's id.
+    """
 
     def __init__(self, flows: Mapping[str, CellFlow], tasks: Mapping[str, Cell]) -> None:
         self._flows = flows
@@ -49,7 +52,10 @@ class Pulls:
                 edges[source, name] = Edge(source=source, target=name, declared=declared, names=names)
 
     def of_task(self, name: str, ancestors: Collection[str]) -> tuple[Pull, ...]:
-        """Return the values that `ti.xcom_pull` may return in a task. `ancestors` are all tasks that run before it."""
+        """Return the values that `ti.xcom_pull` may return in a task.
+
+        `ancestors` are all tasks that run before this task.
+        """
         found: dict[tuple[str, str], Pull] = {}
         for source, key, _, _ in self._named[name]:
             for task in sorted(ancestors, key=list(self._tasks).index) if source == COMPUTED else [source]:
@@ -79,7 +85,7 @@ class Pulls:
                     yield problem("NB209", found[0], hint=found[1], task=name, place=place)
 
     def _of(self, flow: CellFlow) -> Iterator[tuple[str, str, int, bool]]:
-        """Yield source, key and line of each pull, and whether it names one task only."""
+        """Yield (source, key, line, whether the pull names only one task) for each pull."""
         for note in flow.analysis.uses.notes:
             if note.kind == "pull":
                 key, *sources = note.text.split("\t")
@@ -87,7 +93,7 @@ class Pulls:
                     yield source, key, note.line, len(sources) == 1
 
     def _missing(self, task: str, key: str) -> tuple[str, str] | None:
-        """Return a message and a hint if the task certainly has no such value."""
+        """Return a message and a hint if the task certainly has no value of this key, else None."""
         uses = self._flows[task].analysis.uses if task in self._flows else None
         if uses is None or self._flows[task].analysis.options.operator not in ("python", "sensor"):
             return None
@@ -98,12 +104,12 @@ class Pulls:
         variables = self._variables(task)
         if key == RESULT:
             if not variables:
-                return None  # as in Airflow, the result is None
+                return None  # no problem: as in Airflow, the result is None
             message = f"{task} has no single result, because it sets {', '.join(variables)}"
             return message, f"write ti.xcom_pull({task!r}, key={variables[0]!r}), or --out NAME in the header of {task}"
         known = list(dict.fromkeys([*variables, *sorted(pushed)]))
         similar = nearest(key, known)
-        hint = f"did you mean {similar!r}?" if similar else f"it has {', '.join(known)}" if known else "it has none"
+        hint = f"did you mean {similar!r}?" if similar else f"the keys of {task} are {', '.join(known) or 'none'}"
         return f"{task} neither sets nor pushes {key!r}", hint
 
     def _variables(self, task: str) -> Sequence[str]:
@@ -118,7 +124,7 @@ class Pulls:
         )
 
     def _variable(self, task: str, key: str) -> str | None:
-        """Return the variable that has the value of a key, or None."""
+        """Return the variable that has the value of a key, or None if the task can only push the key."""
         variables = self._variables(task)
         if key != RESULT:
             return key if key in variables else None

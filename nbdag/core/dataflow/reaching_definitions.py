@@ -1,10 +1,10 @@
-"""Reaching definitions: the task whose value each read takes.
+"""Reaching definitions: for each read of a name, the task that provides the value.
 
 Every task that binds a name, or changes its object, creates a new version of the name. A reader takes the latest
-version above it; if the task of that version may be skipped, it takes the version before instead. Names that may refer
+version above it. If the task of that version is skipped, the reader takes the version before it. Names that may refer
 to one object form a group if some task changes the object: a task that binds or changes one name of the group creates a
-new version of the whole group, stored as one value. A task that binds a name only on some paths also takes the version
-before, if a later task reads the name.
+new version of the whole group, stored as one value. A task that binds a name only on some paths also reads the version
+before it, if a later task reads the name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Version:
     deleted: bool = False  # whether the cell deletes the name
     maybe_deleted: bool = False  # whether some path through the cell deletes the name
     definition: Defined | None = None  # the def, class or import statement that binds the name
-    before: Version | None = None  # the version above the cell
+    before: Version | None = None  # the version that the name has above the cell
     in_setup: bool = field(init=False)  # whether setup or a parameters cell binds the name, here or above
 
     def __post_init__(self) -> None:
@@ -48,20 +48,21 @@ class Read:
 
     line: int
     optional: bool  # whether the name may be missing
-    version: Version | None  # None if no cell above sets the name
+    version: Version | None  # the version that is read; None if no cell above sets the name
     value: Value = NOTHING
 
 
 @dataclass(slots=True, eq=False)
 class CellFlow:
-    """The values that one cell takes and gives."""
+    """The versions that one cell reads and creates."""
 
     analysis: CellAnalysis
     reads: dict[str, Read] = field(default_factory=dict)
     made: dict[str, Version] = field(default_factory=dict)
-    changes: dict[str, int] = field(default_factory=dict)  # names whose object the cell changes, with the line
-    groups: list[set[str]] = field(default_factory=list)  # names that are stored as one value
-    # Key: name that the cell reads; value: other names of the same object.
+    # Names whose object the cell changes, with the line of the change.
+    changes: dict[str, int] = field(default_factory=dict)
+    groups: list[set[str]] = field(default_factory=list)  # groups of names that must be stored as one value
+    # Key: name that the cell reads; value: other names that refer to the same object.
     aliases: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -83,7 +84,7 @@ class Versions:
         self._settle_uncertain()
 
     def sources(self, version: Version | None) -> Iterator[Version]:
-        """Yield the versions that a reader may get, the nearest first; only the last may come from setup."""
+        """Yield the versions that a reader may get, the nearest first. Only the last version may come from setup."""
         while version is not None:
             yield version
             if version.task is None or version.maker.cell.index not in self.skippable:
@@ -99,10 +100,10 @@ class Versions:
         for name in flow.reads:
             if others := above.names(holders(held_objects(above.values.get(name, NOTHING)))) - {name}:
                 flow.aliases[name] = others
-        lines = {thing: touch.line for thing, touch in uses.mutated.items()}
+        lines = {obj: mutation.line for obj, mutation in uses.mutated.items()}
         for name in sorted(above.names(changed_objects(uses.mutated))):
             within = held_objects(above.values[name]) & lines.keys()
-            flow.changes[name] = min((lines[thing] for thing in within), default=1)
+            flow.changes[name] = min((lines[obj] for obj in within), default=1)
         flow.changes.update((name, line) for name, line in uses.changed.items() if name in self.current)
         replaced = above.pass_cell(analysis, analysis.cell.index in self.skippable)
         mutated = {name: line for name, line in flow.changes.items() if not self._rebinds(analysis, name)}
@@ -135,7 +136,9 @@ class Versions:
             flow.reads[name] = Read(line, False, known.version, value)
 
     def _starred(self, analysis: CellAnalysis, name: str) -> Version | None:
-        """Return the nearest `import *` of a task above as the version of a name that nothing sets."""
+        """Return a version for a name that nothing sets: the nearest `import *` in a task above, which may have set the
+        name.
+        """
         if name in self.current or name not in analysis.uses.unknown or analysis.cell.kind is not CellKind.TASK:
             return None
         for flow in reversed(self.flows):
@@ -146,7 +149,9 @@ class Versions:
         return None
 
     def _groups(self, analysis: CellAnalysis, above: NamesAbove, names: list[str]) -> list[set[str]]:
-        """Return the groups of names that must be stored as one value after the cell, for the names that it gives."""
+        """Return the groups of names that must be stored as one value after the cell, for the names that the cell
+        passes on.
+        """
         changed_while_shared = self.notebook.changed_while_shared
         if not changed_while_shared or analysis.options.map:
             return []
@@ -154,11 +159,11 @@ class Versions:
         ahead, seen = list(names), set(names)
         while ahead:
             name = ahead.pop()
-            for thing in held_objects(above.values.get(name, NOTHING)) & changed_while_shared.keys():
-                if changed_while_shared[thing] < analysis.position:
+            for obj in held_objects(above.values.get(name, NOTHING)) & changed_while_shared.keys():
+                if changed_while_shared[obj] < analysis.position:
                     continue
-                # Include all names whose objects hold this object: a later cell may have moved it to another name.
-                together = above.names(holders({thing}))
+                # Include all names whose objects hold this object, because a later cell may have put the object there.
+                together = above.names(holders({obj}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
                     ahead.extend(together - seen)
@@ -198,7 +203,9 @@ class Versions:
         flow.made[version.name] = self.current[version.name] = version
 
     def _settle_uncertain(self) -> None:
-        """Add reads: a cell that binds a name only on some paths takes the version before if a later cell reads it."""
+        """Add reads for cells that bind a name only on some paths: such a cell reads the version before it if a later
+        cell reads the name.
+        """
         flows = {flow.analysis: flow for flow in self.flows}
         ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:

@@ -22,7 +22,7 @@ from ..model.dag import Cell, CellKind, Problem
 from ..model.problems import problem
 from ..options.options import TaskOptions
 
-MAX_SEPARATE = 200  # number of objects changed by one cell above which they are treated as one group
+MAX_SEPARATE = 200  # if one cell changes more objects than this, they are treated as one group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +33,12 @@ class CellAnalysis:
     cell: Cell
     options: TaskOptions
     uses: CellUses
-    setup_below: tuple[int, ...] = ()  # indexes of setup cells below this cell that it needs
-    future_above: bool = False  # a task above has `from __future__ import annotations`, which applies to this cell, too
-    # Key: name that the cell may read; value: index of the setup cell below that sets it.
+    setup_below: tuple[int, ...] = ()  # indexes of setup cells that this cell needs although they are below it
+    # Whether a task above has `from __future__ import annotations`, which also applies to this cell.
+    future_above: bool = False
+    # Key: name that the cell may read; value: index of the setup cell below it that sets the name.
     unseen: Mapping[str, int] = field(default_factory=dict)
-    hides_names: bool = False  # this cell or a cell above may set names that the analysis cannot see
+    hides_names: bool = False  # whether this cell or a cell above may set names that the analysis cannot see
 
 
 @dataclass(slots=True)
@@ -60,20 +61,20 @@ class NamesAbove:
 
     def bind(self, name: str, value: Value) -> None:
         """Set the value of a name."""
-        for thing in self.values.get(name, NOTHING):
-            self.names_of[thing].discard(name)
+        for obj in self.values.get(name, NOTHING):
+            self.names_of[obj].discard(name)
         self.values[name] = value
-        for thing in value:
-            self.names_of[thing].add(name)
+        for obj in value:
+            self.names_of[obj].add(name)
 
     def unbind(self, name: str) -> None:
         """Delete a name."""
         self.bind(name, NOTHING)
         del self.values[name]
 
-    def names(self, things: Iterable[AbstractObject]) -> set[str]:
-        """Return the names that may stand for one of these objects."""
-        return {name for thing in things for name in self.names_of.get(thing, ())}
+    def names(self, objects: Iterable[AbstractObject]) -> set[str]:
+        """Return the names that may refer to one of these objects."""
+        return {name for obj in objects for name in self.names_of.get(obj, ())}
 
     def pass_cell(self, analysis: CellAnalysis, skippable: bool) -> dict[str, Value]:
         """Apply the bindings of a cell; return the earlier values of the names that it binds."""
@@ -116,7 +117,7 @@ def analyse_cells(
         if isinstance(python, SyntaxProblem):
             found.problems.append(_syntax(cell, python))
             found.analyses.append(CellAnalysis(position, cell, own, CellUses(), hides_names=True))
-            star = True  # the names that this cell sets are unknown
+            star = True  # a cell that cannot be parsed may set any name
             continue
 
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
@@ -127,7 +128,7 @@ def analyse_cells(
             late: dict[str, Value] = {}
             needed: dict[
                 str, int
-            ] = {}  # key: name that the cell reads; value: position of the setup cell below that sets it
+            ] = {}  # key: name that the cell reads; value: position of the setup cell below it that sets the name
 
             def outer(
                 name: str,
@@ -151,8 +152,8 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs setup from below, unless it can do without the name. Such a
-            # cell is analysed without that setup, which may also bind other names again.
+            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If the cell only may
+            # read the name, it is analysed without that setup, because setup may rebind other names.
             optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
             if not optional:
                 break
@@ -203,14 +204,14 @@ def _pass_cell(analysis: CellAnalysis, above: NamesAbove, found: NotebookAnalysi
     if len(mutated) > MAX_SEPARATE:
         groups = dict.fromkeys(mutated, looks_different)
     else:
-        groups = {thing: holders({thing}, touch.strong) for thing, touch in mutated.items()}
-    groups |= {thing: {thing} for thing in analysis.uses.compared if thing not in groups}
-    before = {thing: above.names(group) for thing, group in groups.items()}
+        groups = {obj: holders({obj}, mutation.strong) for obj, mutation in mutated.items()}
+    groups |= {obj: {obj} for obj in analysis.uses.compared if obj not in groups}
+    before = {obj: above.names(group) for obj, group in groups.items()}
     above.pass_cell(analysis, skippable)
-    for thing, group in groups.items():
-        names = before[thing] | above.names(group)
+    for obj, group in groups.items():
+        names = before[obj] | above.names(group)
         if len(names) > 1:
-            found.changed_while_shared[thing] = analysis.position
+            found.changed_while_shared[obj] = analysis.position
 
 
 def _setup_cells_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, list[int]]:

@@ -1,9 +1,9 @@
-"""Definitions that travel to other tasks as source.
+"""Select the definitions that are sent to other tasks as source code.
 
 A top-level def, class or import of a task's cell is executed again in the kernel of each task that needs it, so that
-its globals are those of that kernel. It must have the same meaning there: it reads no value of a task, its only effect
-is to define its name, no other cell binds that name, and no cell changes the defined object. Any other function or
-class travels by value.
+its globals are those of that kernel. This is done only if the definition has the same meaning in every kernel: it reads
+no value of a task, its only effect is to define its name, no other cell binds that name, and no cell changes the
+defined object. Any other function or class is passed as a pickled value.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from ..model.dag import CellKind, Definition, Place
 from .reaching_definitions import CellFlow, Version
 from .read_cells import CellAnalysis, NotebookAnalysis
 
-# IPython applies this import to the cell that contains it and to all later cells.
+# IPython applies this import to its own cell and to all later cells.
 _FUTURE = Definition(name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1))
 
 
 class ShippedDefinitions:
-    """The definitions that travel as source, and those that each task needs."""
+    """The definitions that are sent to other tasks as source, and the definitions that each task needs."""
 
     def __init__(self, notebook: NotebookAnalysis, flows: Iterable[CellFlow]) -> None:
         self._swept = notebook
         self._flows = {flow.analysis: flow for flow in flows}
         self._binders: dict[str, list[CellAnalysis]] = defaultdict(list)
-        self._by_thing: dict[AbstractObject, tuple[CellAnalysis, Defined]] = {}
+        self._by_object: dict[AbstractObject, tuple[CellAnalysis, Defined]] = {}
         self._known: dict[tuple[CellAnalysis, str], bool] = {}
         for analysis in notebook.analyses:
             for name in analysis.uses.bound:
                 self._binders[name].append(analysis)
             for each in analysis.uses.definitions if analysis.cell.kind is CellKind.TASK else ():
-                for thing in each.value:
-                    self._by_thing[thing] = (analysis, each)
+                for obj in each.value:
+                    self._by_object[obj] = (analysis, each)
 
     def definition_of(self, version: Version | None) -> Defined | None:
-        """Return the definition that is shipped as the source of a version, or None if the version travels by value."""
+        """Return the definition that is sent as source for a version, or None if the version is passed as a pickled
+        value.
+        """
         if version is None or version.definition is None or version.task is None:
             return None
         if version.definition.name == "*":
@@ -47,10 +49,11 @@ class ShippedDefinitions:
         return version.definition if self.is_shipped(version.maker, version.name) else None
 
     def is_shipped(self, analysis: CellAnalysis, name: str) -> bool:
-        """Return whether the definition of a name in a cell travels as source."""
+        """Return whether the definition of a name in a cell is sent as source."""
         key = (analysis, name)
         if key not in self._known:
-            self._known[key] = False  # stops the recursion; definitions that need each other cannot run
+            # Ends the recursion: definitions that need each other while they are executed cannot be sent.
+            self._known[key] = False
             self._known[key] = self._may_be_shipped(analysis, name)
         return self._known[key]
 
@@ -101,7 +104,8 @@ class ShippedDefinitions:
                 ahead += self._all_of(read.version.maker, definition)
             ahead += self._carried(read.value)
         if flow.analysis.future_above:
-            found[-1, 0, ""] = _FUTURE  # first, so that it also applies to the definitions
+            # The `__future__` import comes first, so that it also applies to the definitions.
+            found[-1, 0, ""] = _FUTURE
         seen: set[tuple[CellAnalysis, int, str]] = set()
         while ahead:
             analysis, definition = ahead.pop()
@@ -122,7 +126,7 @@ class ShippedDefinitions:
         return tuple(found[key] for key in sorted(found))
 
     def _all_of(self, analysis: CellAnalysis, definition: Defined) -> list[tuple[CellAnalysis, Defined]]:
-        """Return a definition; for an import, return all imports of its name up to and including it."""
+        """Return the definition; for an import, return also all earlier imports of the same name."""
         if not definition.imports or definition.name == "*":
             return [(analysis, definition)]
         return [
@@ -135,9 +139,9 @@ class ShippedDefinitions:
 
     def _carried(self, value: Value) -> list[tuple[CellAnalysis, Defined]]:
         found = []
-        for thing in involved_objects(value):
-            if thing in self._by_thing:
-                analysis, definition = self._by_thing[thing]
+        for obj in involved_objects(value):
+            if obj in self._by_object:
+                analysis, definition = self._by_object[obj]
                 if self.is_shipped(analysis, definition.name):
                     found.append((analysis, definition))
         return found

@@ -1,1 +1,1 @@
-"""Frozen values that all other packages use: a notebook as a `Dag`, an attempt as a `Job`, states and events."""
+"""Frozen classes that all other packages use: `Dag` for a notebook, `Job` for an attempt, states and events."""

@@ -1,4 +1,4 @@
-"""Read the metadata of cells: tags, and the part under the key nbdag.
+"""Read the metadata of cells: tags, and nbdag's own metadata under the key `nbdag`.
 
 Metadata may be missing, null or of any type, because any tool may have written the notebook. The functions accept
 any metadata.
@@ -14,9 +14,12 @@ SETUP = "nbdag-setup"
 PARAMETERS = "nbdag-parameters"
 TASK = "nbdag-task"
 INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden parameters
-DISPLAY_ID = "nbdag_display_id"  # in the metadata of an attempt's output: the id by which it can be updated
-DISPLAY_UPDATES = "display_updates"  # in the nbdag metadata of an attempt: its updates of outputs of other tasks
-RENDERED = "rendered"  # key of nbdag's metadata of an attempt: the texts whose templates were rendered, by name
+# Key in the metadata of an output: the display id by which later code can update the output.
+DISPLAY_ID = "nbdag_display_id"
+# Key in the nbdag metadata of an attempt: the attempt's updates of outputs that other tasks displayed.
+DISPLAY_UPDATES = "display_updates"
+# Key in the nbdag metadata of an attempt: the texts whose templates were rendered, by name.
+RENDERED = "rendered"
 ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
 
@@ -32,12 +35,15 @@ def tags_of(cell: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def nbdag_metadata(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a cell's metadata under the key nbdag."""
+    """Return the metadata that a cell has under the key `nbdag`."""
     return _dict_or_empty(metadata_of(cell).get("nbdag"))
 
 
 def built_line(cell: Mapping[str, Any]) -> int | None:
-    """Return the line of the %%dag cell that built this cell, 0 for the %%dag cell itself, None for any other cell."""
+    """Return the line of the %%dag cell that built this cell.
+
+    Return 0 for the %%dag cell itself, and None for any other cell.
+    """
     line = nbdag_metadata(cell).get("built")
     return line if isinstance(line, int) and line >= 0 else None
 

@@ -52,11 +52,12 @@ class Cell:
     code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, so line numbers are equal
     task: str | None = None  # the task's id; None for all other kinds of cells
     number: int | None = (
-        None  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell; None: equals `index`
+        # Number of the cell in the file, from 0, or of the %%dag cell that built this cell; None: the same as `index`.
+        None
     )
     made_at: int | None = None  # line of the %%dag cell that built this cell; None if the user wrote the cell
-    polls: bool = False  # its operator is a sensor: the cell runs until its last expression is true
-    untagged: bool = False  # a scratch cell because of its position only, without %%skip or a tag
+    polls: bool = False  # the cell's operator is a sensor: the cell runs again until its last expression is true
+    untagged: bool = False  # the cell is scratch only because of its position: it has neither %%skip nor a tag
 
     @property
     def in_file(self) -> int:
@@ -68,7 +69,9 @@ class Cell:
         return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
 
     def built_line_suffix(self, line: int) -> str:
-        """Return a line of a built cell as a suffix for messages, because `at` returns a line of the %%dag cell."""
+        """Return a suffix for messages that names a line of a built cell; `at` names the line of the %%dag cell
+        instead.
+        """
         return (
             f" (line {line - 1} of {self.task or 'the code that it needs'})"
             if self.made_at is not None and line > 1
@@ -80,10 +83,10 @@ class Cell:
 class Problem:
     """An error or warning about a notebook."""
 
-    code: str  # stable, such as NB201
+    code: str  # the problem code, such as NB201, which never changes
     severity: str  # "error" or "warning"
-    message: str  # one sentence
-    hint: str = ""  # the next step
+    message: str  # one sentence that describes the problem
+    hint: str = ""  # what the user can do about the problem
     task: str | None = None
     place: Place | None = None
 
@@ -105,7 +108,7 @@ class Edge:
     target: str
     declared: bool = False  # whether --after or %edges declares the edge; a declared edge may also pass names
     names: tuple[NameUse, ...] = ()
-    files: tuple[str, ...] = ()  # only in `Dag.file_edges`
+    files: tuple[str, ...] = ()  # files that both tasks use; only set in `Dag.file_edges`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,8 @@ class Input:
 
     name: str
     sources: tuple[str, ...]  # tasks that may have written the value, nearest first; the first that succeeded is used
-    optional: bool = False  # the value may be missing: its writer sets it conditionally, or setup sets the name as well
+    # The value may be missing, because the writer sets it conditionally or because setup sets the name too.
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +126,8 @@ class Pull:
     """A value of another task that `ti.xcom_pull` may return in a task."""
 
     task: str
-    key: str  # "return_value" for the task's result
-    name: str | None = None  # the variable that has the value; None if the task can only have pushed it
+    key: str  # the key of the value; "return_value" stands for the task's result
+    name: str | None = None  # the variable that has the value; None if the task can only have pushed the value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +137,14 @@ class Definition:
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
     place: Place  # place of the definition's first line
-    future_annotations: bool = False  # Python does not evaluate its annotations
-    made_by: str = ""  # the task with the definition, if %%dag built that task; `place` is then in the %%dag cell
+    # `from __future__ import annotations` applies: Python does not evaluate the definition's annotations.
+    future_annotations: bool = False
+    # Id of the task that contains the definition, if a %%dag cell built the task; then `place` is in the %%dag cell.
+    made_by: str = ""
 
     @property
     def cell_label(self) -> str:
-        """Return the name that messages use for the definition's cell."""
+        """Return the name of the definition's cell for messages, such as "cell 3"."""
         return f"task {self.made_by}" if self.made_by else f"cell {self.place.cell + 1}"
 
 
@@ -149,23 +155,24 @@ class Task:
     id: str
     cell: int
     options: TaskOptions
-    code: str  # executed in the kernel; line numbers are those of the cell
+    code: str  # the code that the kernel executes; its line numbers equal those of the cell
     reads: tuple[str, ...] = ()  # names that the cell needs from other cells
     writes: tuple[str, ...] = ()  # names that the cell binds
     changes: tuple[str, ...] = ()  # names whose objects the cell changes in place
-    # Name that the cell reads → other names that may refer to the same object or share a part of it.
+    # Key: name that the cell reads; value: other names that may refer to the same object or to a part of that object.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    polls: bool = False  # a sensor: the cell runs again until its last expression is true
-    future_annotations: bool = False  # a cell above, or this one, has `from __future__ import annotations`
+    polls: bool = False  # the task is a sensor: the cell runs again until its last expression is true
+    future_annotations: bool = False  # this cell or a cell above has `from __future__ import annotations`
     opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
-    pulls: tuple[Pull, ...] = ()  # values of other tasks for `ti.xcom_pull`
+    pulls: tuple[Pull, ...] = ()  # values of other tasks that `ti.xcom_pull` may return
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
-    # State without a name (core.analysis.hidden_state) that its code can observe, by key; True: certainly.
+    # Kinds of state without a name (core.analysis.hidden_state) that the task can observe; True if the code certainly
+    # does.
     state_observed: Mapping[str, bool] = field(default_factory=dict)
-    state_changed: tuple[str, ...] = ()  # state without a name that its code changes, by key
+    state_changed: tuple[str, ...] = ()  # kinds of state without a name that the task changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,18 +184,19 @@ class Dag:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     edges: tuple[Edge, ...] = ()
-    file_edges: tuple[Edge, ...] = ()  # pairs of tasks that use the same files and that no edge orders; only drawn
+    # Pairs of tasks that use the same files in no defined order; graphs show them, the scheduler ignores them.
+    file_edges: tuple[Edge, ...] = ()
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)  # parameter → source code of its default
-    # Parameter → its rules and description, as JSON Schema: see `core.cells.parameter_schema`.
+    parameters: Mapping[str, str] = field(default_factory=dict)  # key: parameter; value: source code of the default
+    # Key: parameter; value: its rules and description, as JSON Schema (core.cells.parameter_schema).
     parameter_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     language: str = "python"
-    kernel_name: str | None = None  # the notebook's kernelspec, if it has one
+    kernel_name: str | None = None  # name of the notebook's kernelspec; None if the notebook has no kernelspec
 
     @property
     def unbuilt(self) -> bool:
-        """Return whether a %%dag cell has not built its tasks yet, so that this `Dag` lacks these tasks."""
+        """Return whether a %%dag cell has not built its tasks yet, so that its tasks are missing from this `Dag`."""
         return any(cell.kind is CellKind.BUILDER for cell in self.cells)
 
     @property
@@ -223,11 +231,11 @@ class Dag:
         yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
-        """Return all tasks upstream of any of these; a given task is included only if it is upstream of another."""
+        """Return all tasks upstream of the given tasks; a given task is included only if it is one of them."""
         return _reachable(self.upstream, tasks)
 
     def descendants(self, *tasks: str) -> frozenset[str]:
-        """Return all tasks downstream of any of these."""
+        """Return all tasks downstream of any given task."""
         return _reachable(self.downstream, tasks)
 
     def _neighbours(self, of: str, other: str) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
-PUSHED = "ti."  # prefix of the names under which `ti.xcom_push` stores values; no variable can have such a name
+PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
 
@@ -34,8 +34,8 @@ class StoredInput:
 
     name: str
     source: str  # the task that wrote the value
-    digests: tuple[str, ...]  # digest of the stored value; for a mapped source, one digest per instance, in order
-    is_list: bool = False  # True: the name becomes a list, one element per digest
+    digests: tuple[str, ...]  # digests of the stored value: one, or one per instance if `source` is a mapped task
+    is_list: bool = False  # whether `name` becomes a list with one element per digest
 
 
 class PulledInput(NamedTuple):
@@ -43,8 +43,8 @@ class PulledInput(NamedTuple):
 
     task: str
     key: str
-    name: str  # the name under which the task stored them
-    digests: tuple[str, ...]  # one digest, or one for each instance of a mapped task
+    name: str  # the name under which the task stored the values
+    digests: tuple[str, ...]  # digests of the values: one, or one for each instance of a mapped task
     is_list: bool = False
 
 
@@ -60,26 +60,33 @@ class Job:
     kernel_name: str
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
-    readers: Mapping[str, str] = field(default_factory=dict)  # exported name → the first task that reads it
-    imports: tuple[str, ...] = ()  # the notebook's imports (core.cells.imports); equal for all tasks of the notebook
+    # Key: exported name; value: the first task that reads the name.
+    readers: Mapping[str, str] = field(default_factory=dict)
+    # Imports of the whole notebook (core.cells.imports), so all its tasks have the same value here.
+    imports: tuple[str, ...] = ()
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
     pulled: tuple[PulledInput, ...] = ()
     pull_tasks: tuple[str, ...] = ()  # the tasks that `ti.xcom_pull` may name
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
-    element: Mapping[str, str] = field(default_factory=dict)  # for a mapped task: variable → digest of the element
-    expand: bool = False  # evaluate the --map expressions and save their elements; do not run the cell
-    mark: str = ""  # of its processes; the same for every scheduler that knows this attempt
+    # For an instance of a mapped task; key: variable of --map; value: digest of the element.
+    element: Mapping[str, str] = field(default_factory=dict)
+    expand: bool = False  # True: evaluate the --map expressions and save their elements, but do not run the cell
+    mark: str = ""  # attempt id in the environment of the attempt's processes, by which any scheduler finds them
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
-    # Name that the task reads → names of the same object in other tasks, which would miss a hidden change of it. None:
-    # not known, so every change counts.
+    # Key: name that the task reads; value: names of the same object in tasks that would miss a hidden change of the
+    # object. None: not known, so every change is reported.
     held: Mapping[str, tuple[str, ...]] | None = None
-    # Name that it is given → names that the same task stored and that tasks below are given: they may share objects.
+    # Key: name that this task loads; value: names stored by the same task and loaded by later tasks, which may share
+    # objects with it.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    changed_later: Mapping[str, str] = field(default_factory=dict)  # name → the first later task that changes it
-    # State without a name (core.analysis.hidden_state) or module → the first later task that can observe it.
+    # Key: name; value: the first later task that changes the name's object.
+    changed_later: Mapping[str, str] = field(default_factory=dict)
+    # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
+    # observes it.
     state_observers: Mapping[str, str] = field(default_factory=dict)
-    seeded_before: Mapping[str, str] = field(default_factory=dict)  # random generator → last task above that seeds it
+    # Key: random generator; value: the last task above that seeds the generator.
+    seeded_before: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +104,17 @@ class StoredOutput:
 class Note:
     """A warning of a run about a task that succeeded."""
 
-    code: str  # stable, such as NB401
+    code: str  # the problem code, such as NB401, which never changes
     name: str  # the variable, task or pool that the warning is about
-    message: str  # one sentence, with the remedy
+    message: str  # one sentence that describes the warning and the remedy
 
 
 class FileUse(NamedTuple):
     """How one attempt used one file or folder."""
 
-    path: str  # absolute; in code that is only read, as it is written there
-    # Letters: r read, w written, a appended to, c created, moved or removed, l the folder was listed, s seen to have
-    # changed meanwhile, so this attempt or another one wrote it.
+    path: str  # an absolute path; a path found in source code is kept as written
+    # Letters for the uses of the file: r read, w written, a appended to, c created, moved or removed, l folder listed,
+    # s changed by this attempt or by another that ran at the same time.
     how: str
 
 
@@ -116,7 +123,7 @@ class FilesOfAttempt:
     """The files that one attempt used."""
 
     task: str
-    started: float  # seconds since the epoch
+    started: float  # start of the attempt, in seconds since the epoch
     ended: float
     files: tuple[FileUse, ...]
 
@@ -125,14 +132,17 @@ class FilesOfAttempt:
 class Outcome:
     """What a task's kernel observed of one attempt."""
 
-    state: TaskState  # success, failed, skipped, or up_for_reschedule
+    state: TaskState  # new state of the task: success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()
     notes: tuple[Note, ...] = ()
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
-    error: str | None = None  # one sentence, or the exception's last line
-    final: bool = False  # True: the failure must not be retried (--check or nbdag.Fail)
-    short_circuit: bool = False  # True: skipped by --when with --short-circuit, so all descendants are skipped too
+    error: str | None = None  # why the attempt failed or was skipped: one sentence, or the last line of the traceback
+    final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
+    # Whether --when skipped the task with --short-circuit, so that all descendants are skipped too.
+    short_circuit: bool = False
     length: int | None = None  # after an expansion: the number of instances
+    # Asset of --produces → what `nbdag.produced` recorded about its new version.
+    assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
 
 
@@ -141,6 +151,6 @@ class Result(Outcome):
     """The outcome of one attempt, with what the worker adds: the attempt's key, its times and the traceback."""
 
     key: Key
-    started: float  # in seconds since the epoch
+    started: float  # start of the attempt, in seconds since the epoch
     ended: float
-    traceback: str | None = None  # plain text
+    traceback: str | None = None  # the traceback as plain text; None if the attempt has no traceback

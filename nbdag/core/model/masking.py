@@ -16,7 +16,7 @@ from typing import Any
 MASK = "***"
 
 _REFERENCE = "$secret"
-_SHORTEST = 4  # a secret with fewer characters is not searched for in texts
+_SHORTEST = 4  # a secret of fewer characters is not masked inside other texts
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
@@ -31,7 +31,7 @@ _MEASURES = frozenset({
 })
 # fmt: on
 
-_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # ends at the last @, because a password may contain @
+_USERINFO = re.compile(r"(://)([^\s/?#:]*):([^\s]*)@")  # the match ends at the last @, because a password may contain @
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|scram|token|api_?key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
@@ -57,7 +57,7 @@ def is_secret(name: str) -> bool:
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return these values by name; secret values are replaced by a mask, also inside lists and mappings."""
+    """Return the values with a mask in place of each secret, also inside lists and mappings. Keys are names."""
     return {name: masked_value(name, value) for name, value in values.items()}
 
 
@@ -77,7 +77,7 @@ def masked_value(name: str, value: Any) -> Any:
 
 
 def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return each secret text among these values, with the mask that replaces it.
+    """Return each secret text in the values, with the mask that replaces the text.
 
     Short texts are omitted, because other texts would contain them by chance.
     """
@@ -102,7 +102,10 @@ def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the source code of defaults, by name; literal secrets are masked, code that reads a secret is not."""
+    """Return the source code of defaults, by name.
+
+    A secret written as a literal is masked; code that reads a secret is kept.
+    """
     found = {}
     for name, source in sources.items():
         try:
@@ -145,6 +148,9 @@ def without_passwords(text: str) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Return the text to show for a recipient of notifications: of a URL only the scheme; the rest may be a token."""
+    """Return how to show a recipient of notifications.
+
+    A URL is reduced to its scheme, because the rest may be a token.
+    """
     scheme, separator, _ = recipient.partition("://")
     return f"{scheme}{separator}{MASK}" if separator else recipient

@@ -1,9 +1,9 @@
 """Hide secret values in text, in every form in which programs usually print them.
 
 The forms are the value itself, URL-encoding, base64 (also inside a longer base64 text, such as an HTTP Basic header),
-hexadecimal, and the escapes of `repr`, JSON, HTML and the shell. Each line of a value with several lines is found too,
-and of a JSON object each value with the name of a secret. The first and last 16 characters of a long value are enough,
-because reprs and tables shorten it.
+hexadecimal, and the escapes of `repr`, JSON, HTML and the shell. If a value has several lines, each line is found too.
+If a value is a JSON object, each item whose key is the name of a secret is found too. A long value is also found by its
+first or last 16 characters, because reprs and tables shorten long texts.
 
 Not found: values of fewer than 4 characters, which other texts would contain by chance; `true`, `none` and the like;
 anything that is computed from a value, such as its hash or its letters in another order; and a picture of it.
@@ -23,26 +23,27 @@ from urllib.parse import quote, quote_plus
 
 from .masking import MASK, is_secret
 
-SHORTEST = 4  # characters of the shortest value that is hidden
-_SHORTEST_LINE = 8  # characters of the shortest line of a longer value that is hidden by itself
-_PIECE = 16  # characters of the beginning, or the end, of a long value that suffice to find it
-_LONG = 24  # characters from which a value is long
-_FRAME = "-----"  # the beginning of lines such as -----BEGIN PRIVATE KEY-----, which are not secret
+SHORTEST = 4  # minimum length of a value that is hidden, in characters
+_SHORTEST_LINE = 8  # minimum length of a line that is hidden separately, in characters
+_PIECE = 16  # number of characters at the beginning or the end of a long value by which it is found
+_LONG = 24  # minimum length of a long value, in characters
+_FRAME = "-----"  # beginning of lines that are not secret, such as -----BEGIN PRIVATE KEY-----
 _TRIVIAL = frozenset({"true", "false", "none", "null"})
-_SAFE = ("", "/", " +", "!$&'()*+,;=:@/?", "!#$%&'()*+,/:;=?@[]~")  # what libraries leave unescaped in URLs
-_MAX_DEPTH = 50  # nested levels of data in which texts are hidden
+# Sets of characters that libraries leave unescaped in URLs.
+_SAFE = ("", "/", " +", "!$&'()*+,;=:@/?", "!#$%&'()*+,/:;=?@[]~")
+_MAX_DEPTH = 50  # maximum nesting depth of data in which texts are hidden
 
 
 @dataclass(frozen=True, slots=True)
 class _Needle:
-    """A piece of one form of a value; where a text contains the piece, as much as possible of the form is hidden."""
+    """A piece of one form of a value. If a text contains the piece, the longest matching part of the form is hidden."""
 
     piece: str
     form: str
-    at: int  # where the piece begins in the form
+    at: int  # position of the piece in the form
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the parts of the text that agree with the form around each occurrence of the piece."""
+        """Yield, for each occurrence of the piece, the span of the text around it that equals the form."""
         form, start = self.form, text.find(self.piece)
         while start >= 0:
             first, before = start, self.at
@@ -70,7 +71,7 @@ class SecretValues:
         return bool(self._needles)
 
     def add(self, value: object) -> None:
-        """Hide this value from now on; a number is hidden like its text, and a very short value is not hidden."""
+        """Hide this value from now on. A number is hidden like its text; a very short value is not hidden."""
         text = str(value)
         if text in self._values or value is None:
             return
@@ -78,7 +79,7 @@ class SecretValues:
         known = {(each.piece, each.form): each for each in self._needles}
         for needle in _needles_of(text):
             known.setdefault((needle.piece, needle.form), needle)
-        self._needles = tuple(known.values())  # replaced as a whole, because other threads may be reading it
+        self._needles = tuple(known.values())  # replaced in one step, because other threads may be reading the tuple
 
     def mask(self, text: str) -> str:
         """Return the text with `***` in place of each secret value."""
@@ -96,7 +97,7 @@ class SecretValues:
         return any(needle.piece in text for needle in self._needles)
 
     def masked_part(self, text: str) -> tuple[str, str]:
-        """Return the masked beginning of a text, and the rest, which may be the beginning of a secret value."""
+        """Return the masked beginning of a text, and the end of the text that may be the beginning of a secret."""
         end = self._beginning_at(text)
         if end < len(text):
             end = min((first for first, last in self._spans(text) if first < end < last), default=end)
@@ -115,12 +116,14 @@ class SecretValues:
         return data
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Return the parts of a text that are secret, in order; no two of them overlap or touch."""
+        """Return the spans of a text that are secret, in order. Spans neither overlap nor touch."""
         spans = [span for needle in self._needles if needle.piece in text for span in needle.spans(text)]
         return list(_merged(sorted(spans))) if spans else []
 
     def _beginning_at(self, text: str) -> int:
-        """Return where the end of a text may be the beginning of a secret value; its length if it cannot."""
+        """Return the position from which the text may be the beginning of a secret value, or the text's length if it
+        cannot.
+        """
         first = len(text)
         for needle in self._needles:
             form = needle.form
@@ -133,7 +136,7 @@ class SecretValues:
 
 
 def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield sorted spans, where those that overlap or touch are one."""
+    """Yield sorted spans; spans that overlap or touch are merged."""
     first, last = spans[0]
     for start, end in spans[1:]:
         if start > last:
@@ -154,7 +157,7 @@ def _needles_of(value: str) -> Iterator[_Needle]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the value, each of its lines, and the secret values inside it if it is JSON."""
+    """Yield the value, each line of the value and, if the value is JSON, the secret values in it."""
     if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
         return
     lines = [line for line in value.splitlines() if not line.strip().startswith(_FRAME)]
@@ -195,7 +198,7 @@ def _forms(text: str) -> Iterator[str]:
         escaped = escape(text)
         yield from (escaped, html.escape(escaped), html.escape(escaped, quote=False))
         for quoted in (escaped, text):
-            yield _repr(quoted)  # the repr of a text that contains a repr, as of an exception inside another
+            yield _repr(quoted)  # a repr inside a repr, such as that of an exception in another exception
             yield _json(quoted)
             again = quoted.replace("\\", r"\\")
             yield from (again, again.replace("'", r"\'"), again.replace('"', r"\""))
@@ -208,7 +211,7 @@ def _forms(text: str) -> Iterator[str]:
     data = text.encode(errors="replace")
     yield data.hex()
     yield data.hex().upper()
-    if len(data) > 57:  # bytes in a line of `base64.encodebytes`
+    if len(data) > 57:  # `base64.encodebytes` starts a new line after 57 bytes
         yield from (line for line in base64.encodebytes(data).decode().split() if len(line) >= _PIECE)
 
 
@@ -237,9 +240,10 @@ def _lower_escapes(quoted: str) -> str:
 
 
 def _in_base64(text: str) -> Iterator[_Needle]:
-    """Yield the characters that stand for the text in any base64 text that contains it.
+    """Yield the characters that represent the text inside a longer base64 text.
 
-    They depend on the text's place among the groups of three bytes; the first and last may depend on other bytes too.
+    The characters depend on the text's offset within groups of three bytes. The first and last characters may also
+    depend on other bytes.
     """
     data = text.encode(errors="replace")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -251,7 +255,7 @@ def _in_base64(text: str) -> Iterator[_Needle]:
 
 
 def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
-    """Yield the pieces of `form[first:last]` of which each suffices to find the form."""
+    """Yield pieces of `form[first:last]`; a text that contains any piece contains the form or a part of it."""
     if last - first < _LONG:
         yield _Needle(form[first:last], form, first)
     else:

@@ -48,7 +48,7 @@ FINISHED = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOV
 ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has an attempt of the task, or soon gets one
 WAITING = frozenset(T) - FINISHED - ACTIVE  # the task can still run, but has no attempt at an executor
 
-# Several instances, such as those of a mapped task, are shown with the first state in this list that any of them has.
+# The instances of a mapped task are shown with one state: the first in this list that any instance has.
 STATE_PRECEDENCE = (
     T.FAILED, T.RUNNING, T.RESTARTING, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.QUEUED, T.SCHEDULED, T.UPSTREAM_FAILED,
     T.NONE, T.SUCCESS, T.SKIPPED, T.REMOVED,
@@ -62,16 +62,16 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.CANCELLED: frozenset(),
 }
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    # Success is missing here, because only a user can mark a task without an attempt as succeeded.
+    # Success cannot follow without an attempt, unless a user marks the task.
     T.NONE: frozenset({T.SCHEDULED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.SCHEDULED: frozenset({T.QUEUED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # Scheduled follows if the scheduler that queued the task died. The other states follow at once if the result
-    # arrives before the report of the start.
+    # "scheduled" follows "queued" if the scheduler that queued the task died. A final state follows "queued" if the
+    # result arrives before the report that the attempt started.
     T.QUEUED: frozenset({T.RUNNING, T.SCHEDULED, T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE}),
     T.RUNNING: frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UP_FOR_RETRY, T.UP_FOR_RESCHEDULE, T.SCHEDULED}),
     T.UP_FOR_RETRY: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.UP_FOR_RESCHEDULE: frozenset({T.SCHEDULED, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
-    # None follows once the attempt has ended, so that the task can run again.
+    # The state "none" follows "restarting" once the attempt has ended: then the task can run again.
     T.RESTARTING: frozenset({T.NONE, T.FAILED, T.SKIPPED}),
     T.SUCCESS: frozenset(),
     T.FAILED: frozenset(),
@@ -89,7 +89,8 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
 
 
 def _requests(state: TaskState) -> frozenset[TaskState]:
-    requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}  # the states of marked tasks, and of a cleared task
+    # States that a user can request: by marking a task, or "none" by clearing it.
+    requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}
     if state in ACTIVE:  # the attempt must end before the task can run again
         requests = requests - {T.NONE} | {T.RESTARTING}
     return frozenset(requests - {state})
@@ -115,7 +116,7 @@ class IllegalMoveError(NbdagError):
 
     @property
     def problem(self) -> str:
-        """A description of the rejected move."""
+        """The rejected move as the beginning of the message."""
         subject = "run" if isinstance(self.old, RunState) else "task"
         if self.old is self.new:
             return f"the {subject} is already {self.old.value}"
@@ -123,7 +124,7 @@ class IllegalMoveError(NbdagError):
 
     @property
     def advice(self) -> str:
-        """The command that resets the run or task; "" if a reset is no help."""
+        """The command that resets the run or task, or "" if a reset would not help."""
         return "" if self.old is self.new else ", `nbdag clear` resets it so that it runs again"
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from .states import TaskState
 
-MAX_NAMES = 5  # `join_names` writes at most this many names and counts the others
+MAX_NAMES = 5  # maximum number of names that `join_names` writes; it counts the others
 
 _STATE_PHRASES = {
     TaskState.NONE: "has not started",
@@ -49,7 +49,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return names separated by commas; the end of a long list is only counted: "a, b, c, d, e and 3 more"."""
+    """Return names separated by commas.
+
+    Of a long list, the last names are replaced by a count: "a, b, c, d, e and 3 more".
+    """
     names = list(names)
     if len(names) <= MAX_NAMES:
         return ", ".join(names)

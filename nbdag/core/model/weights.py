@@ -33,7 +33,10 @@ class WeightRuleError(NbdagError):
 
 
 def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
-    """Return each task's weight by this rule, or else by the DAG's rule; tasks of higher weight run first."""
+    """Return each task's weight by this rule, or by the DAG's rule if `rule` is None.
+
+    Tasks of higher weight run first.
+    """
     rule = dag.options.weight_rule if rule is None else rule
     own = {task.id: max(LEAST, min(MOST, task.options.priority)) for task in dag.tasks.values()}
     if rule == "absolute":
@@ -46,7 +49,7 @@ def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
 
 
 def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    # A task that is reached on several paths counts once, so the reached tasks form a set. For speed, the set is an
+    # A task that is reached on several paths counts once, so the reached tasks are collected in a set: for speed, an
     # integer with one bit per task.
     bit = {task: 1 << n for n, task in enumerate(order)}
     total = _sum_of_bits([own[task] for task in order])
@@ -60,7 +63,10 @@ def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str,
 
 
 def _sum_of_bits(values: list[int]) -> Callable[[int], int]:
-    """Return a function that sums the values whose bits are set in its argument. Equal values share one mask."""
+    """Return a function of a bit set that sums the values of the bits that are set.
+
+    For speed, bits with equal values are summed by one bit mask.
+    """
     masks: dict[int, int] = {}
     for n, value in enumerate(values):
         masks[value] = masks.get(value, 0) | 1 << n

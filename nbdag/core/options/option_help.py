@@ -139,7 +139,7 @@ def word_start(text: str, cursor: int) -> int:
 def complete(text: str, cursor: int, tasks: Iterable[str] = (), operators: Iterable[str] = ()) -> list[str]:
     """Return completions at the cursor of a header line: options, values of an option, names of tasks.
 
-    Each one replaces `text[word_start(text, cursor):cursor]`.
+    Each completion replaces `text[word_start(text, cursor):cursor]`.
     """
     before = text[: word_start(text, cursor)]
     typed = text[word_start(text, cursor) : cursor]
@@ -177,7 +177,7 @@ def _candidates(kind: str, before: str, typed: str, tasks: Iterable[str], operat
 
 
 def _open_option(before: str, options: dict[str, Option]) -> Option | None:
-    """Return the option whose value is being typed, or None."""
+    """Return the option whose value is being typed, or None if no value is being typed."""
     found = re.search(r"--([\w-]+)(?:=|\s+)([^-\s]\S*\s*)*\Z", before)
     if not found or found[1] not in options:
         return None

@@ -2,8 +2,8 @@
 
 A `Kind` defines how an option's value is read, written, completed and shown in the help. `read` accepts every text that
 `write` returns, and returns the original value. For an invalid text, `read` raises `ValueError` with a message such as
-"is not a duration; write 90 or 30s", which the parser completes with the option and its value. The options themselves
-are declared in `options`.
+"is not a duration; write 90 or 30s". The parser puts the name and the value of the option in front of this message. The
+options themselves are declared in `options`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 ID_RULE = "letters, digits, _ . and -, beginning with a letter or _, at most 250 characters"
-MAX_DURATION = 36_525 * 86_400.0  # seconds; no duration is longer
+MAX_DURATION = 36_525 * 86_400.0  # the longest duration, in seconds: about a hundred years
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@once", "@continuous")
 
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
@@ -34,7 +34,7 @@ _DURATION = re.compile("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _
 class Word(NamedTuple):
     """A word of a header line."""
 
-    text: str  # the word without its quotes and backslashes, as a shell would pass it on
+    text: str  # the word without quotes and backslashes, as a shell would pass it to a program
     raw: str  # the word as the user wrote it
     start: int  # position of the word's first character in the line, from 0
 
@@ -68,12 +68,12 @@ def split(line: str) -> list[Word]:
 
 
 def quote(text: str) -> str:
-    """Return `text` as a word that `split` reads back, even if it begins with a dash."""
+    """Return `text` quoted where needed, so that `split` reads the same text as a value and not as an option."""
     return f"'{text}'" if text.startswith("-") and shlex.quote(text) == text else shlex.quote(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most similar to this one, or None if none is similar."""
+    """Return the known word that is most similar to the given word, or None if no known word is similar."""
     by_lower = {other.lower(): other for other in known}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
@@ -93,7 +93,8 @@ class Kind:
     repeat: bool = False  # the option may be repeated, with one value each time
     join: Callable[[Sequence[str]], Any] | None = None  # joins the values of a repeated option into one
     none: bool = False  # the word "none" sets the option to None
-    span: Callable[[Sequence[Word]], int] | None = None  # returns how many of these words belong to the value
+    # Returns how many of the following words belong to the option's value.
+    span: Callable[[Sequence[Word]], int] | None = None
     expression: bool = False  # the value is a Python expression
     tasks: bool = False  # completion offers the names of tasks
     operators: bool = False  # completion offers the names of operators
@@ -119,7 +120,7 @@ def read_duration(text: str) -> float:
 def write_duration(seconds: float) -> str:
     """Return a duration in seconds as the shortest text that `read_duration` accepts for it."""
     if seconds != int(seconds):
-        # repr is exact; Decimal writes it without an exponent.
+        # `repr` loses no digit; Decimal writes the number without an exponent.
         return f"{Decimal(repr(float(seconds))):f}s"
     parts, remaining = [], int(seconds)
     for unit, size in _UNITS.items():
@@ -181,7 +182,7 @@ def read_identifier(text: str) -> str:
 
 
 def choice(metavar: str, *known: str) -> Kind:
-    """Return the type of a value that is one of these words; - equals _, and upper case equals lower case."""
+    """Return the type of a value that is one of these words. Case does not matter, and - equals _."""
 
     def read(text: str) -> str:
         word = text.replace("-", "_").lower()
@@ -200,7 +201,8 @@ def choice(metavar: str, *known: str) -> Kind:
 def _syntax_error(expression: str) -> SyntaxError | ValueError | None:
     try:
         with warnings.catch_warnings():
-            # Python gives warnings such as that for `x is 1` again when the expression is evaluated.
+            # Warnings such as the one for `x is 1` are ignored here: Python repeats them when it evaluates the
+            # expression.
             warnings.simplefilter("ignore")
             compile(expression, "<header>", "eval", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -227,7 +229,10 @@ def _read_map(text: str) -> tuple[str, str]:
 
 
 def is_quoted(raw: str) -> bool:
-    """Return whether the value begins with a quote, which the parser removes; other quotes belong to the expression."""
+    """Return whether the value begins with a quote.
+
+    The parser removes quotes around the value; quotes within it belong to the expression.
+    """
     return raw[:1] in ("'", '"')
 
 
@@ -274,8 +279,13 @@ def _read_zone(text: str) -> str:
 
 
 def _span_of_schedule(words: Sequence[Word]) -> int:
-    """Return how many of the words form a schedule, so that `0 6 * * *` and `every 15m` need no quotes."""
+    """Return how many of the words form a schedule.
+
+    So `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes.
+    """
     first = words[0].raw
+    if first.lower() in ("on", "after"):
+        return next((n for n, word in enumerate(words) if word.is_option), len(words))
     wanted = 2 if first == "every" else 5 if re.fullmatch(r"[0-9*][0-9*/,-]*", first) else 1
     return wanted if len(words) >= wanted else 1
 
@@ -283,6 +293,21 @@ def _span_of_schedule(words: Sequence[Word]) -> int:
 def _read_text(text: str) -> str:
     if not text:
         raise ValueError("is empty; write a text")
+    return text
+
+
+SCHEDULE_WORDS = ("on", "after", "and", "or", "at")  # words of a schedule that waits for assets
+_MAX_ASSET = 1000  # characters
+
+
+def read_asset(text: str) -> str:
+    """Return the name of an asset. Raise `ValueError` if a schedule could not contain it."""
+    if re.fullmatch(r"[^\s()]+", text) is None or not text.isprintable():
+        raise ValueError("is not the name of an asset; write a URL or a word without blanks and parentheses")
+    if text.lower() in SCHEDULE_WORDS:
+        raise ValueError(f"is a word of schedules; write another name, such as {text}-data")
+    if len(text) > _MAX_ASSET:
+        raise ValueError(f"is longer than {_MAX_ASSET} characters; write a shorter name")
     return text
 
 
@@ -300,6 +325,7 @@ def _read_recipient(text: str) -> str:
 FLAG = Kind(metavar="", read=str, flag=True)
 TEXT = Kind(metavar="TEXT", read=_read_text)
 TEXTS = Kind(metavar="URL", read=_read_recipient, many=True)
+ASSETS = Kind(metavar="ASSET…", read=read_asset, many=True)
 TAGS = Kind(metavar="TAG…", read=_read_text, many=True, commas=True)
 DURATION = Kind(metavar="TIME", read=read_duration, write=write_duration)
 POSITIVE_DURATION = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration)

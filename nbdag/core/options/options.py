@@ -38,23 +38,28 @@ def _option(
     affects_result: bool,
     per_task: bool = False,
     recipients: bool = False,
-) -> Any:  # as `dataclasses.field` does, so that mypy accepts the call as a default of any type
+) -> Any:  # `Any`, as in `dataclasses.field`: mypy then accepts the call as the default of a field of any type
     """Return a dataclass field that a header can set.
 
-    `%dag` cannot set a default for a `per_task` option. Values of `recipients` may hold tokens, and are masked.
+    `per_task`: `%dag` cannot set a default for the option. `recipients`: the option's values may contain tokens, so
+    output masks them.
     """
     declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
     return field(default=default, metadata={**declared, "recipients": recipients})
 
 
 def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: bool = False) -> Any:
-    """Return a dataclass field that `%dag` can set; it affects which tasks run and when, but not what they compute."""
+    """Return a dataclass field that `%dag` can set.
+
+    The option affects which tasks run and when, not what they compute.
+    """
     return _option(default, kind, group, help, affects_result=False, recipients=recipients)
 
 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
 _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping (headless runs)", "Description"
 _SENSOR = "Sensors (headless runs)"
+_ASSETS = "Assets (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -217,6 +222,15 @@ class TaskOptions:
     reschedule: bool = _option(
         False, option_types.FLAG, _SENSOR, "free the slot between two polls", affects_result=False
     )
+    produces: tuple[str, ...] = _option(
+        (),
+        option_types.ASSETS,
+        _ASSETS,
+        "assets, such as s3://lake/orders, that have a new version when the task succeeds; starts the pipelines whose "
+        "--schedule names them (a result that --cache reuses is no new version)",
+        affects_result=False,
+        per_task=True,
+    )
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
@@ -230,13 +244,14 @@ class DagOptions:
         None,
         option_types.SCHEDULE,
         _SCHEDULE,
-        "cron expression, preset such as @daily or @once, 'every 15m'; default none (runs only on request)",
+        "cron expression, preset such as @daily or @once, 'every 15m', 'on s3://lake/orders' (also with and, or, "
+        "or at 06:00), 'after OTHER_DAG'; default none (runs only on request)",
     )
     # `header.dag_options` returns aware dates, in the time zone `tz`.
     start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "first date of the schedule; in the time zone of --tz"
     )
-    # Aware, like `start_date`. A tick on the end date itself still creates a run.
+    # `end_date` has a time zone, as `start_date` has. A tick on the end date itself still creates a run.
     end_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "last date of the schedule; in the time zone of --tz"
     )
@@ -272,7 +287,7 @@ class DagOptions:
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
-    # Name of a field of TaskOptions → default for all tasks, as in Airflow's default_args.
+    # Defaults for all tasks, as in Airflow's default_args; key: the name of a field of TaskOptions.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -284,7 +299,7 @@ def options_of(
 ) -> tuple[Option, ...]:
     """Return the options that a dataclass declares.
 
-    Raise `TypeError` for a field without `affects_result`, on which the cache key and partial runs rely.
+    Raise `TypeError` for a field without `affects_result`: the cache key and partial runs need that flag.
     With `as_defaults`, return the options of `%dag` that set defaults for all tasks; an option whose name is in `taken`
     gets the prefix task-.
     """

@@ -1,1 +1,1 @@
-"""Planning of a run: from a `Dag` and the states of its tasks to moves, claims of slots, and jobs."""
+"""Plan a run: from the states of its tasks, compute which states change, which tasks start, and their jobs."""

@@ -1,8 +1,8 @@
-"""Assembles the job of one attempt, which is sent to a worker.
+"""Assemble the job of one attempt, which is sent to a worker.
 
 A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
-paths to write to. If several tasks may have written an input, its value is that of the nearest of these tasks above
-that succeeded. Nothing here touches a file, a clock or a database.
+paths to write to. If several tasks above may have written an input, the value comes from the nearest one that
+succeeded. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
+from ..cells.parameter_types import kernel_values
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
@@ -23,10 +24,11 @@ class StoredOutputs:
     """The values that one succeeded instance of a task stored."""
 
     map_index: int
-    digests: Mapping[str, str] = field(default_factory=dict)  # name of a variable → digest of its value
+    # Key: name of a variable; value: digest of the variable's value.
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
-OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # task → the outputs of its succeeded instances
+OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
 
 def assemble(
@@ -65,7 +67,7 @@ def assemble(
         inputs=inputs(dag, task, outputs_of),
         pulled=pulled_inputs(dag, task, outputs_of),
         pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
-        parameters=dict(parameters or {}),
+        parameters=kernel_values(dag.parameter_schemas, parameters or {}),
         element=dict(element or {}),
         expand=expand,
         mark=mark,
@@ -79,13 +81,13 @@ def assemble(
 
 
 def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
-    """Return the stored values of a task's inputs; a name that its writer did not store is omitted."""
+    """Return the stored values of a task's inputs. A name that no succeeded task stored is omitted."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
             instances = sorted(outputs_of(source), key=lambda each: each.map_index)
             if not instances:
-                continue  # this writer did not succeed, so an earlier writer gives the value
+                continue  # this writer did not succeed, so an earlier writer provides the value
             digests = tuple(each.digests[wanted.name] for each in instances if wanted.name in each.digests)
             if digests:
                 mapped = bool(dag.tasks[source].options.map)
@@ -95,7 +97,8 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
 
 
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
-    """Return the stored values that `ti.xcom_pull` may return in a task: its pulls, and all that those tasks pushed.
+    """Return the stored values that `ti.xcom_pull` may return in a task: the values of its pulls, and all values that
+    these tasks pushed.
 
     A pushed value takes precedence over a variable.
     """
@@ -156,7 +159,8 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
             names = tuple(each for each in names if each in (below if name in given else anywhere | below))
         if names:
             found[name] = names
-    for name, expression in task.options.map:  # an element may be a part of an object that the expression names
+    # An element may be a part of an object to which the --map expression refers.
+    for name, expression in task.options.map:
         names = tuple(each for word in re.findall(r"\w+", expression) for each in found.get(word, ()))
         if names:
             found[name] = names
@@ -164,7 +168,7 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
 
 
 def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, by the name of an input, the names that its writers stored too, and that tasks below are given."""
+    """Return for each input the other names that the same task stored and that later tasks load."""
     given_below = {
         (each.name, source)
         for other in dag.tasks.values()
@@ -187,7 +191,7 @@ def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each name that a task below changes in place, the first such task."""
+    """Return, for each name that a later task changes in place, the first such task."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell <= task.cell:
@@ -199,7 +203,7 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
 
 
 def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
-    """Return whether tasks between these two bind a name without a look at what it was."""
+    """Return whether a task between these two rebinds a name without reading the name's old value."""
     wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
     sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
     return bool(sources) and all(
@@ -211,10 +215,10 @@ def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
 
 
 def state_observers(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each kind of state that a later task can observe as this task leaves it, the first such task.
+    """Return, for each kind of state that this task may change and a later task can observe, the first such later task.
 
-    The keys are those of `Task.state_observed`: kinds of state, and modules of which it is not known that they are
-    libraries. Where `check` has seen that the task seeds a generator, only tasks that certainly draw from it count.
+    The keys are those of `Task.state_observed`: kinds of state, and modules that may be the user's own. If the analysis
+    shows that the task seeds a random generator, only tasks that certainly draw from the generator count.
     """
     found: dict[str, str] = {}
     for other in dag.tasks.values():
@@ -231,7 +235,7 @@ def state_observers(dag: Dag, task: Task) -> dict[str, str]:
 
 
 def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each random generator that a task above seeds and this task does not, the last such task."""
+    """Return, for each random generator that this task does not seed, the last task above that seeds it."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell < task.cell:

@@ -24,8 +24,9 @@ from ..model.dag import Dag, Task
 from ..model.job import Job
 from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
-_IN_ELEMENT = frozenset({"map", "zip"})  # options that affect an instance only through its element, which is in the key
-_VERSION = 1  # increase it to invalidate all stored keys
+# Options that affect an instance only through the instance's element; the key contains the element.
+_IN_ELEMENT = frozenset({"map", "zip"})
+_VERSION = 1  # increase this number to invalidate all stored keys
 _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
 
@@ -84,11 +85,11 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def normalized(code: str) -> str:
-    """Return the code without comments and layout. The header has already become a comment."""
+    """Return the code without comments and layout. The code's header is already a comment."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # layout and comments may have a meaning for a cell magic
+        return "\n".join(lines[head:])  # for a cell magic, layout and comments may have a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 
@@ -114,7 +115,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
-# Attribute of `dag_run`, or name of a template → the value of the context on which it depends.
+# Key: attribute of `dag_run`, or name in a template; value: the value of the context on which it depends.
 _DERIVED = {
     **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
     "task_instance_key_str": "logical_date",

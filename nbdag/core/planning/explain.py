@@ -1,7 +1,7 @@
 """Descriptions of the conditions that a task does not meet yet.
 
-The functions return fragments such as "waits for train, which is running". `nbdag why`, the log and the report write
-them after the task's name.
+Each description lacks a subject, such as "waits for train, which is running". `nbdag why`, the log and the report write
+the task's name before it.
 """
 
 from __future__ import annotations

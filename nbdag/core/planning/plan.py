@@ -23,7 +23,7 @@ from .explain import unmet_rule, unmet_upstream
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
-InstanceKey = tuple[str, int]  # task, map index
+InstanceKey = tuple[str, int]  # identifies an instance of a run: (task id, map index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +31,15 @@ class Instance:
     """A task of a run, or one element of a mapped task.
 
     A mapped task begins as one instance with map index -1, the placeholder, whose attempt computes the elements;
-    `expansion_of` returns the instances that replace it.
+    `expansion_of` returns the instances that replace the placeholder.
     """
 
     task: str
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
-    ready_at: datetime | None = None  # earliest next start, in state up_for_retry or up_for_reschedule
-    short_circuit: bool = False  # True: the instance was skipped, and so all its descendants are skipped
+    ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
+    short_circuit: bool = False  # whether --short-circuit skipped the instance, so that all its descendants are skipped
 
     @property
     def key(self) -> InstanceKey:
@@ -57,11 +57,11 @@ class RunView:
 
     run_id: str
     dag_id: str
-    logical_date: datetime | None  # None: the run has no date
+    logical_date: datetime | None  # logical date; None for a run without a date
     state: RunState
     started: datetime | None = None  # when the run became running, from which its timeout is measured
-    kind: str = "manual"  # scheduled, manual or backfill
-    selection: frozenset[str] | None = None  # the tasks of a partial run; None: all tasks
+    kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
+    selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,15 @@ class Plan:
     moves: tuple[Move, ...] = ()
     ready: tuple[Instance, ...] = ()  # instances that may be queued, in queue order; their state is scheduled
     expand: frozenset[str] = frozenset()  # mapped tasks among `ready` whose elements must be computed
-    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; `moves` has their new states
+    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; their new states are in `moves`
     verdict: RunState | None = None  # the final state of the run; None: the run continues
     reason: str = ""  # why the run ends; "" for a success
-    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # instance → why it can never run
-    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)  # with `explain`: unmet conditions
-    next_check: datetime | None = None  # time of the next plan if no event happens before
-    waits_for_previous: bool = False  # True: the run cannot continue before the previous run does
+    # Key: instance that can never run; value: the reasons.
+    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
+    # Key: waiting instance; value: its unmet conditions; filled only with `explain`.
+    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
+    next_check: datetime | None = None  # time at which to plan again if no event happens before
+    waits_for_previous: bool = False  # whether the run must wait for tasks of the previous run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,9 @@ class Expansion:
 
     add: tuple[Instance, ...]  # new instances, one for each element, in state none
     drop: tuple[InstanceKey, ...]  # the placeholder, which is deleted; empty if there are no elements
-    moves: tuple[Move, ...]  # removals of instances without an element; without any element, the placeholder's skip
+    # Moves of instances that no longer have an element to state removed; if there are no elements at all, the move of
+    # the placeholder to skipped.
+    moves: tuple[Move, ...]
 
 
 def plan(
@@ -120,7 +124,7 @@ def plan(
     table = _Instances(dag, run, instances)
     inputs = _PlanInputs(now=now, previous=previous, explain=explain)
     result = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), inputs).plan()
-    if result.deadlock and not explain:  # explanations are slow, so they are computed only if needed
+    if result.deadlock and not explain:  # explaining is slow, so reasons are computed only if a deadlock needs them
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
     return result
@@ -166,8 +170,8 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
 class Layout:
     """Positions and weights of a notebook's tasks."""
 
-    position: Mapping[str, int]  # task → position in the notebook, from 0
-    weights: Mapping[str, int]  # task → priority weight
+    position: Mapping[str, int]  # key: task id; value: position in the notebook, from 0
+    weights: Mapping[str, int]  # key: task id; value: priority weight
 
 
 def layout(dag: Dag) -> Layout:
@@ -191,7 +195,7 @@ def _ended(states: Sequence[TaskState]) -> Counts:
     )
 
 
-_ONE = {state: _ended([state]) for state in TaskState}  # counts of a task with one instance, as most tasks have
+_ONE = {state: _ended([state]) for state in TaskState}  # counts for a task with one instance, by the instance's state
 
 
 def _cuts_short(mine: Sequence[Instance]) -> bool:
@@ -237,9 +241,10 @@ class _EarlyEnd:
     """A reason to end a whole run although some of its tasks have not ended."""
 
     reason: str
-    verdict: RunState | None  # final state of the run; None: the run is already in its final state
+    verdict: RunState | None  # final state of the run; None if the run already has its final state
     active: TaskState  # final state of the tasks that are running
-    rules_apply: bool = False  # True: trigger rules may give tasks a final state; all other waiting tasks are skipped
+    # Whether trigger rules still give waiting tasks their final states; all other waiting tasks are skipped.
+    rules_apply: bool = False
 
 
 def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
@@ -274,8 +279,9 @@ class _TaskWalk:
     ) -> None:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
-        self.ends: dict[str, Counts] = {}  # task → counted outcomes of its instances
-        self.cut_short: dict[str, str] = {}  # task that must be skipped → the task with --short-circuit that skips it
+        self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
+        # Key: task that must be skipped; value: the task with --short-circuit because of which it is skipped.
+        self.cut_short: dict[str, str] = {}
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
@@ -297,7 +303,7 @@ class _TaskWalk:
         mine = self.table.of.get(task)
         if mine is None:
             return
-        alone = len(mine) == 1  # most tasks have one instance, for which this is faster
+        alone = len(mine) == 1  # a faster path for a task with one instance, as most tasks have
         if mine[0].state not in FINISHED or (not alone and any(one.state not in FINISHED for one in mine)):
             self._plan_task(self.dag.tasks[task], mine)
         self.ends[task] = _ONE[mine[0].state] if alone else _ended([instance.state for instance in mine])
@@ -332,7 +338,7 @@ class _TaskWalk:
         total = success = skipped = failed = upstream_failed = removed = 0
         for other in self.dag.upstream[task.id]:
             ends = self.ends.get(other)
-            if ends is None:  # a partial run does not contain this task
+            if ends is None:  # a partial run may not contain the upstream task
                 if task.options.trigger not in MET_BY_SUCCESS:
                     continue
                 ends = _ONE[TaskState.SUCCESS]
@@ -345,7 +351,7 @@ class _TaskWalk:
         return Counts(total, success, skipped, failed, upstream_failed, removed)
 
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
-        """Return the final state of a task that does not run, and the reason, or None if it may run."""
+        """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         if task.id in self.cut_short:
             return TaskState.SKIPPED, f"{self.cut_short[task.id]} was skipped with --short-circuit"
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
@@ -368,7 +374,10 @@ class _TaskWalk:
         return unmet_rule(task.options.trigger, counts)
 
     def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
-        """Return the conditions that keep a task from running, or None if it may run; () if `explain` is off."""
+        """Return the unmet conditions of a task, or None if the task may run.
+
+        Without `explain`, the conditions are replaced by ().
+        """
         if decision is NextStep.WAIT:
             return self._unmet(task, counts) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
@@ -399,7 +408,7 @@ class _TaskWalk:
         )
 
     def _free(self, task: Task, mine: list[Instance], n: int) -> None:
-        """Move an instance to state scheduled, unless its next start is in the future."""
+        """Move an instance to state scheduled, unless it must still wait for its retry or next poll."""
         instance, now = mine[n], self.inputs.now
         if instance.state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
             if instance.ready_at is not None and instance.ready_at > now:
@@ -467,7 +476,7 @@ class _TaskWalk:
         ]
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
-            # The reason names the failed tasks, not a leaf that could not run because of them.
+            # The reason names the tasks that failed, not the last tasks, which could not run because of the failure.
             failed = [instance.label for instance in _failed(self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

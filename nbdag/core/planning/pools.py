@@ -18,9 +18,9 @@ from ..options.options import TaskOptions
 from .plan import Instance, RunView, layout
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
-INFINITE = -1  # slots of an unlimited pool
+INFINITE = -1  # the number of slots that means no limit
 
-ClaimKey = tuple[str, str, str, int]  # dag, run, task, map index
+ClaimKey = tuple[str, str, str, int]  # identifies a claim: (DAG id, run id, task id, map index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +53,14 @@ class SlotAssignment:
     """The claims that may start, and the reasons why the others wait."""
 
     start: tuple[Claim, ...] = ()  # the claims that may start, in queue order
-    waiting: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)  # claim → reasons, if explain=True
+    # Key: waiting claim; value: why the claim waits; filled only with `explain`.
+    waiting: Mapping[ClaimKey, tuple[str, ...]] = field(default_factory=dict)
 
 
 def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Return each pool that these notebooks name, with the slots of the task that needs most of them.
+    """Return each pool that these notebooks name, with the largest number of slots that one task needs.
 
-    A pool that does not exist in the store is treated as one of this size.
+    A pool that is not in the store gets this size.
     """
     sizes: dict[str, int] = {}
     for dag in dags:

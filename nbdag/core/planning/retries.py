@@ -1,9 +1,9 @@
 """Decide whether and when a failed task is retried.
 
 A task with N retries runs at most N + 1 times. Without a backoff factor, the wait before each retry is the retry delay.
-With a factor, the wait is multiplied by it after each try, plus a jitter, so that a hundred tasks that failed together
-do not retry together. The jitter is a hash of the attempt, not a random number, so every plan on every host computes
-the same time.
+With a factor, the wait is multiplied by the factor after each try. A jitter is added, so that a hundred tasks that
+failed together do not retry together. The jitter is a hash of the attempt, not a random number, so every plan on every
+host computes the same time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..options.options import TaskOptions
 
-LONGEST = 86_400.0  # seconds; with a backoff factor, no wait is longer than this
+LONGEST = 86_400.0  # the longest wait with a backoff factor, in seconds
 
 
 def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime | None, tries: int) -> float:
@@ -26,7 +26,7 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
         grown = options.retry_delay * options.retry_backoff ** (tries - 1)
     except OverflowError:
         return longest
-    if grown >= longest:  # `grown` may be infinite
+    if grown >= longest:  # tested before rounding, because `grown` may be infinite
         return longest
     least = max(1, math.ceil(grown))
     return min(longest, least + _hash(dag, task, logical_date, tries) % least)
@@ -53,7 +53,7 @@ def retry_at(
 
 
 def _hash(dag: str, task: str, logical_date: datetime | None, tries: int) -> int:
-    # Python's hash() of a text differs between processes.
+    # Not `hash()`, because Python's hash of a text differs between processes.
     when = "" if logical_date is None else logical_date.astimezone(UTC).isoformat()
     name = "\0".join((dag, task, when, str(tries)))
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

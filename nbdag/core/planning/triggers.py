@@ -1,8 +1,8 @@
 """Airflow's thirteen trigger rules: when a task runs, given the outcomes of its upstream tasks.
 
 Each rule is a row of the table below. First, its conditions for a final state without running the task are checked, in
-order; then its condition for running the task. If no condition holds, the task waits. Every upstream instance counts
-separately, also the instances of a mapped task. A task without upstream tasks runs. A rule depends only on the counts.
+order; then its condition for running the task. If no condition holds, the task waits. Every instance of an upstream
+task counts separately. A task without upstream tasks runs. A rule depends only on the counts.
 
 nbdag has no counterpart of Airflow's setup and teardown tasks: a setup cell runs in every task's kernel, and a task
 with `--trigger all_done` can clean up. So `all_done_setup_success` equals `all_done`.
@@ -29,7 +29,7 @@ class Counts:
     failed: int = 0
     upstream_failed: int = 0
     removed: int = 0
-    setup: int = 0  # how many of all instances are setup tasks
+    setup: int = 0  # number of upstream instances that are setup tasks
     setup_success: int = 0
     setup_skipped: int = 0
 
@@ -51,7 +51,7 @@ class NextStep(Enum):
     WAIT = "wait"
 
 
-Decision = NextStep | TaskState  # a TaskState is the task's final state, which it gets without running
+Decision = NextStep | TaskState  # a TaskState here is the final state that the task gets without running
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ RULES: Mapping[str, Rule] = {
     "always": Rule(lambda n: True, (), "at once"),
 }
 
-# The rules that a success of an upstream task helps to meet. All other rules require failures or skips.
+# The rules that can be met if upstream tasks succeed. All other rules require failures or skips.
 MET_BY_SUCCESS = frozenset(RULES) - {"all_failed", "all_skipped", "one_failed"}
 
 

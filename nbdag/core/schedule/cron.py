@@ -2,7 +2,7 @@
 
 A cron expression is evaluated in local (wall-clock) time. When the clocks change for daylight saving:
 
-- A local time that occurs twice means its second occurrence, or both if the hour field is `*`.
+- A local time that occurs twice has its tick at the second occurrence, or at both if the hour field is `*`.
 - A local time that does not exist is shifted by the change of the clocks: 03:30 in a missing hour is 04:30. Several
   times shifted to the same instant are one tick.
 
@@ -21,9 +21,10 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadDateError, croniter
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-MAX_UTC_OFFSET = DAY  # an upper bound; every zone has a smaller offset from UTC
-ANCHOR = datetime(1970, 1, 5)  # where intervals without a start date begin: a Monday, at midnight
-# How far to search back for the previous tick: a short way first, because a dense expression has many ticks.
+MAX_UTC_OFFSET = DAY  # an upper bound: the offset from UTC is smaller in every time zone
+ANCHOR = datetime(1970, 1, 5)  # the first tick of an interval without a start date: midnight of a Monday
+# Times to search back for the previous tick. The shortest comes first: an expression with frequent ticks has a recent
+# tick.
 LOOKBACKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
 
 
@@ -34,7 +35,7 @@ class Ticks(Protocol):
         """Yield the ticks after this moment, in order, up to the end of the calendar."""
 
     def wall_times(self, tick: datetime) -> list[datetime]:
-        """Return the local times for which this tick stands; none for an interval of real time."""
+        """Return the local times that the schedule names for this tick; an interval of real time names none."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:
@@ -60,7 +61,8 @@ def instants(wall: datetime, zone: ZoneInfo, *, both: bool) -> tuple[datetime, .
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if second > first:
         return (first, second) if both else (second,)
-    return (first,)  # Python gives a missing local time the offset from before the change, which shifts it forward
+    # For a missing local time, Python uses the offset before the clock change, which shifts the time forward.
+    return (first,)
 
 
 class Cron:
@@ -118,7 +120,8 @@ class Cron:
     def _ticks(self, day: date, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks of a day that are after this moment."""
         midnight = datetime.combine(day, time())
-        if len(self._minutes) > 24 and self._has_constant_offset(midnight):  # faster if a day has many ticks
+        # Computing all ticks of a day from one offset is faster if the day has many.
+        if len(self._minutes) > 24 and self._has_constant_offset(midnight):
             begin = midnight.replace(tzinfo=self.zone).astimezone(UTC)
             least = (moment - begin) // MINUTE
             yield from (begin + minute * MINUTE for minute in self._minutes if minute > least)
@@ -138,12 +141,13 @@ class Days:
 
     def __init__(self, count: int, anchor: datetime, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)  # days count from this local time
+        # The local time from which days are counted.
+        self._count, self._anchor = count, anchor.replace(tzinfo=None, fold=0)
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         step = timedelta(days=self._count)
-        n = (local - self._anchor) // step  # tick n may be after `moment`, if the clocks changed
+        n = (local - self._anchor) // step  # after a clock change, tick n may be later than `moment`
         last = moment
         while True:
             try:

@@ -1,10 +1,10 @@
 """The timetable of scheduled runs.
 
-A schedule is a cron expression, a preset, an interval, or none. A scheduled run starts at a tick, which is the run's
-logical date. Its data interval lasts from the previous tick to this tick. `cron` computes the ticks in a time zone. A
-`Timetable` selects the ticks that create a run: those between the start date and the end date, after the last run and
-after the deployment. Without catchup, only the last of several missed ticks creates a run. An invalid schedule is
-rejected when it is declared, not at its first tick.
+A schedule is a cron expression, a preset, an interval, a condition on assets (module `assets`), or none. A scheduled
+run starts at a tick, which is the run's logical date. Its data interval lasts from the previous tick to this tick.
+`cron` computes the ticks in a time zone. A `Timetable` selects the ticks that create a run: those between the start
+date and the end date, after the last run and after the deployment. Without catchup, only the last of several missed
+ticks creates a run. An invalid schedule is rejected when it is declared, not at its first tick.
 
 Returned datetimes are in UTC; arguments must be aware. The current time is an argument.
 """
@@ -23,6 +23,7 @@ from croniter import CroniterError, croniter
 from ...errors import NbdagError, error
 from ..options.option_types import PRESETS, ZONE, nearest, read_duration
 from ..options.options import DagOptions
+from .assets import Condition, is_condition, parse
 from .cron import ANCHOR, Cron, Days, Seconds, Ticks, latest
 
 CRON_PRESETS = {
@@ -59,12 +60,13 @@ class ScheduleError(NbdagError):
 class Timetable:
     """The schedule of a pipeline, parsed."""
 
-    schedule: str | None  # as in the header; None: runs are created only on request
+    schedule: str | None  # the text of the schedule in the header; None: runs are created only on request
     zone: ZoneInfo
     start: datetime | None  # in UTC; ticks before this moment create no run
     end: datetime | None  # in UTC; ticks after this moment create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
-    ticks: Ticks | None  # None for @once, for @continuous, and without a schedule
+    ticks: Ticks | None  # None for @once, for @continuous, for a condition without a time, and without a schedule
+    condition: Condition | None = None  # the assets whose new events create a run
 
     @classmethod
     def parse(
@@ -87,10 +89,13 @@ class Timetable:
         utc = [None if moment is None else moment.astimezone(UTC) for moment in (start, end)]
         if utc[0] and utc[1] and utc[1] < utc[0]:
             raise ScheduleError("the end date", "is before the start date", "write a later end date")
-        ticks = None if text is None else _ticks(text, zone, start)
+        condition, by_time = (None, text) if text is None or not is_condition(text) else _condition(text)
+        ticks = None if by_time is None else _ticks(by_time, zone, start)
         if catchup and ticks is not None and start is None:
             raise ScheduleError("catchup", "needs a start date", "add one, such as --start-date 2026-01-01")
-        return cls(schedule=text, zone=zone, start=utc[0], end=utc[1], catchup=catchup, ticks=ticks)
+        return cls(
+            schedule=text, zone=zone, start=utc[0], end=utc[1], catchup=catchup, ticks=ticks, condition=condition
+        )
 
     @classmethod
     def of(cls, options: DagOptions) -> Timetable:
@@ -105,11 +110,14 @@ class Timetable:
 
     @property
     def max_active_runs(self) -> int | None:
-        """Return 1 for a schedule whose runs must not overlap; None if only the pipeline's limit applies."""
+        """Return 1 for a schedule whose runs must not overlap, or None if only the option --max-active-runs limits
+        them.
+        """
         return 1 if self._is(CONTINUOUS) else None
 
     def next_run(self, last_run: datetime | None, now: datetime, deployed_at: datetime) -> datetime | None:
-        """Return the logical date of the next scheduled run, at which it is due; None if there is none.
+        """Return the logical date of the next scheduled run, which is also when the run is due, or None if no run
+        follows.
 
         `last_run` is the logical date of the last scheduled run. For `@continuous`, call this while no run is active.
         """
@@ -119,7 +127,7 @@ class Timetable:
             tick = None if last_run else self.start or deployed_at
         elif self._is(CONTINUOUS):
             tick = max(now, self.start or now)
-            if last_run and tick <= last_run:  # if the clock was set back; two runs must not have the same date
+            if last_run and tick <= last_run:  # the clock was set back: two runs must not have the same date
                 tick = last_run + timedelta(microseconds=1)
         else:
             tick = None
@@ -150,7 +158,10 @@ class Timetable:
             yield from self._until(self.ticks.after(begin), min(last, self.end or last))
 
     def data_interval(self, tick: datetime, last_run: datetime | None = None) -> tuple[datetime, datetime]:
-        """Return the interval from the previous tick (`@continuous`: the last run) up to, but excluding, this tick."""
+        """Return the interval from the previous tick to this tick; for `@continuous`, from the last run to this tick.
+
+        The end is excluded.
+        """
         before = last_run if self.ticks is None else latest(self.ticks, tick, inclusive=False)
         end = tick.astimezone(UTC)
         return (end if before is None else before.astimezone(UTC), end)
@@ -205,6 +216,19 @@ class Timetable:
 
 def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def _condition(schedule: str) -> tuple[Condition, str | None]:
+    try:
+        condition, by_time = parse(schedule)
+    except ValueError as invalid:
+        problem, _, advice = str(invalid).partition("; ")
+        raise ScheduleError(f"schedule {schedule!r}", problem, advice) from None
+    if by_time is not None and by_time.lower() in (ONCE, CONTINUOUS):
+        raise ScheduleError(
+            f"schedule {schedule!r}", f"combines assets with {by_time}", "write a time, such as or at 06:00"
+        )
+    return condition, by_time
 
 
 def _ticks(schedule: str, zone: ZoneInfo, start: datetime | None) -> Ticks | None:

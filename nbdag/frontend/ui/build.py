@@ -30,7 +30,7 @@ class FrontEnd(BuildHookInterface):  # type: ignore[misc]  # hatchling is not in
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the bundle before Hatch collects files."""
         if self.target_name == "sdist":
-            return  # an sdist contains the sources
+            return  # an sdist contains only the sources, so nothing is built
         if not is_fresh():
             build()
 
@@ -50,7 +50,7 @@ def build() -> None:
 
     lock = HERE / "node_modules" / ".package-lock.json"
     if not lock.is_file() or lock.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        # Not `npm ci`: it rejects a lock file without the packages for other platforms.
+        # `npm ci` is not used, because it rejects a lock file without the packages for other platforms.
         options = ("--no-save", "--omit=dev", "--no-audit", "--no-fund")
         _run("install the npm packages of the front end", npm, "install", *options)
     _run("bundle the front end", node, "build.mjs")

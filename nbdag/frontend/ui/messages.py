@@ -2,8 +2,8 @@
 
     python nbdag/frontend/ui/messages.py        writes nbdag/frontend/ui/src/messages.ts
 
-A test compares the written file with a newly generated one, so the two sides cannot differ. A new state,
-action or MIME type becomes a TypeScript error wherever the front end does not handle it.
+A test generates the file again and compares it with the written file, so Python and TypeScript cannot differ. A new
+state, action or MIME type becomes a TypeScript error wherever the front end does not handle it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def typescript() -> str:
         "",
         f"export const STATE_STYLES: Record<DisplayState, StateStyle> = {table}",
         "",
-        "/** The state of several tasks drawn as one is the first of these that any of them is in. */",
+        "/** If several tasks are drawn as one, the box shows the first of these states that any task has. */",
         f"export const STATE_PRECEDENCE: readonly DisplayState[] = {json.dumps(DISPLAY_PRECEDENCE, indent=2)}",
         "",
     ]
@@ -80,7 +80,7 @@ def _union(name: str, members: list[str]) -> str:
 
 
 def _type(hint: Any) -> str:
-    if isinstance(hint, str):  # a member of a Literal
+    if isinstance(hint, str):  # the hint is a member of a Literal
         return json.dumps(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (NotRequired, Required):

@@ -1,9 +1,9 @@
 """Set up a freshly forked child: detach it from the server, then apply cwd, environment and streams.
 
-At once, the child arranges to die with its server, starts its own session, restores Python's signal
-handlers, and reseeds the random generators. When its request arrives, it applies the working directory,
-environment, arguments, umask and standard streams of its owner. A spare creates its target in between,
-before its request arrives.
+Right after the fork, the child arranges to die with its server, starts its own session, restores Python's signal
+handlers, and reseeds the random generators. When its request arrives, the child applies the working directory,
+environment, arguments, umask and standard streams of its owner. A spare child creates its target before the request
+arrives.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from . import framing, import_watch
 
 _PR_SET_PDEATHSIG = 1
 
-# Descriptors that the owner's standard input, output and error replace; None keeps a stream unchanged.
+# Descriptors of the child that are replaced by the owner's standard input, output and error; None keeps a stream
+# unchanged.
 Streams = tuple[int | None, int | None, int | None]
 
 
@@ -33,44 +34,46 @@ Streams = tuple[int | None, int | None, int | None]
 class ForkRequest:
     """An owner's request for a child."""
 
-    data: Mapping[str, Any]  # cwd, env, argv, umask
+    data: Mapping[str, Any]  # the owner's settings, by the keys cwd, env, argv and umask
     payload: bytes
-    fds: tuple[int, ...]  # standard input, output and error, and the connection to the owner
+    fds: tuple[int, ...]  # descriptors of standard input, output and error, and of the connection to the owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildContext:
     """Facts about a child that its target needs."""
 
-    folder: Path  # private, mode 0700; removed after the process has ended
-    secret: str  # 32 hex digits
+    folder: Path  # the child's private folder, mode 0700; removed after the process has ended
+    secret: str  # a secret of 32 hex digits that owner, server and child share
 
 
 class Surroundings(Protocol):
-    """The objects of a target that a server's imports can see, such as a kernel's shell."""
+    """The objects of a target that modules can see while a server imports them, such as a kernel's shell."""
 
     def changes(self) -> str:
-        """Return how imports have kept or changed these objects since the last call, or ""."""
+        """Return how imports have kept or changed these objects since the last call, or "" if they have not."""
 
 
 class Target(Protocol):
     """A class that can be forked. A plain function of the payload can be a target too.
 
-    It may have a static method `preloading`, a context manager that yields its `Surroundings` while the server imports
-    modules.
+    A target may have a static method `preloading`: a context manager that is active while the server imports modules,
+    and yields the target's `Surroundings`.
     """
 
     def __init__(self, arguments: bytes, context: ChildContext) -> None:
         """Do the part of the setup that needs neither working directory, environment nor payload."""
 
     def streams(self) -> Streams:
-        """Return the descriptors to replace by the owner's standard streams; a target may have moved 0, 1 and 2."""
+        """Return the descriptors to replace by the owner's standard streams: 0, 1 and 2, unless the target has moved
+        them.
+        """
 
     def finish_setup(self, payload: bytes) -> None:
-        """Do the rest of the setup; the child is ready afterwards."""
+        """Do the rest of the setup; afterwards, the child is ready."""
 
     def run(self) -> int | None:
-        """Run to the end; return the exit code."""
+        """Run the target to its end; return the exit code."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,11 +84,12 @@ class ForkedChild:
     arguments: bytes
     folder: Path
     secret: str
-    server: int  # pid
+    server: int  # pid of the server
     env_change: Mapping[str, str | None]
-    request: ForkRequest | None  # None for a spare, which receives its request from `connection`
+    # The owner's request; None for a spare child, which receives its request later over `connection`.
+    request: ForkRequest | None
     connection: socket.socket | None
-    owner: socket.socket | None  # closed once the request is applied
+    owner: socket.socket | None  # the connection to the owner, which is closed once the request is applied
 
     def run(self) -> int:
         """Set the child up and run its target; return the exit code."""
@@ -103,7 +107,7 @@ class ForkedChild:
             target.finish_setup(request.payload)
         with socket.socket(fileno=request.fds[-1]) as owner:
             if self.owner is not None:
-                self.owner.detach()  # `owner` above closes this descriptor
+                self.owner.detach()  # the socket `owner` now closes this descriptor
             framing.send(owner, {"ready": True})
         code = target.run() if target is not None else self.target_factory(request.payload)
         return cast("int", code or 0)
@@ -134,7 +138,7 @@ class ForkedChild:
         assert self.connection is not None
         frame = framing.receive(self.connection)
         if frame is None:
-            os._exit(0)  # the server closed the connection: it does not need this spare
+            os._exit(0)  # the server closed the connection, because it does not need this spare child
         self.connection.close()
         return ForkRequest(data=frame.data, payload=frame.blob, fds=frame.fds)
 
@@ -158,10 +162,11 @@ class ForkedChild:
             os.close(fd)
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and Path("matplotlibrc").is_file():
-            with contextlib.suppress(Exception):  # matplotlib reports a bad file itself when it is used
+            # An error in the file is ignored here, because matplotlib reports it when it is used.
+            with contextlib.suppress(Exception):
                 matplotlib.rc_file("matplotlibrc")
 
 
 def env_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that differ, each with its new value, or None if it was removed."""
+    """Return the variables that differ, each with its new value, or with None if the variable was removed."""
     return {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

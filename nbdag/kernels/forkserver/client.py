@@ -1,19 +1,18 @@
-"""The client of a fork server: it requests processes that start with their imports done.
+"""The client of a fork server: it requests processes that have all imports done when they start.
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
 request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
 specification, from any process, share one server. `Server.connect` returns at once, so the server
 imports while a run is being planned; requests wait until the imports are done.
 
-A child runs its `target`, given as `module:name`. This is a function of the payload, or a class
-(`child.Target`) that sets itself up from its `arguments` in advance and then runs. Either returns the exit
-code. The child leads a session and process group whose id is its pid. It has the working directory,
-environment, arguments, umask and standard streams of the request, and a private folder that is removed with
-it.
+A child runs its `target`, given as `module:name`. The target is a function that takes the payload, or a class
+(`child.Target`) that is set up from its `arguments` in advance and then run. Both return the exit code. The child leads
+a session and process group whose id is its pid. The child has the working directory, environment, arguments, umask and
+standard streams of the request, and a private folder that is removed at its end.
 
-The process that requested a child owns it. When the owner closes it or dies, even by SIGKILL, the child's
-whole group is killed; when the server dies, its children die too. Until the owner closes the child, its pid
-is not reused.
+The process that requested a child owns it. When the owner closes the child or dies, even by SIGKILL, the child's whole
+process group is killed. When a server dies, its children die too. Until the owner closes the child, its pid is not
+reused.
 
     with Server.connect(ServerSpec.of(["pandas"], targets=[TARGET])).fork(TARGET, payload, cwd="…") as child:
         child.wait_ready()
@@ -42,7 +41,7 @@ from ...errors import NbdagError, error
 from . import framing, server_registry
 from .server_spec import ServerSpec
 
-START_TIMEOUT = 300.0  # seconds for the server's imports and its first child
+START_TIMEOUT = 300.0  # time limit in seconds for the server's imports and its first child
 
 
 @error
@@ -50,7 +49,7 @@ class ForkServerError(NbdagError):
     """A process cannot be forked here."""
 
     reason: str
-    template = "no fork server: {reason}; ordinary kernels do the same, more slowly"
+    template = "no fork server: {reason}; ordinary kernels are used instead, which start more slowly"
 
 
 class Child:
@@ -60,13 +59,13 @@ class Child:
         self._sock: socket.socket | None = sock
         self._ready = ready
         self._code: int | None = None
-        self.pid: int = data["pid"]  # also its session id and process group id
-        self.folder = Path(data["folder"])  # mode 0700; removed when the child has ended
-        self.secret: str = data["secret"]  # 32 hex digits that only owner, server and child know
+        self.pid: int = data["pid"]  # pid of the child, which is also its session id and process group id
+        self.folder = Path(data["folder"])  # the child's private folder, mode 0700; removed when the child has ended
+        self.secret: str = data["secret"]  # a secret of 32 hex digits that only owner, server and child know
 
     @property
     def closed(self) -> bool:
-        """Whether the child was closed, which also ended it."""
+        """Whether the child was closed; a closed child has ended."""
         return self._sock is None
 
     def fileno(self) -> int:
@@ -76,7 +75,7 @@ class Child:
         return self._sock.fileno()
 
     def wait_ready(self, timeout: float | None = START_TIMEOUT) -> bool:
-        """Wait until the child is set up; return False if it ended before that."""
+        """Wait until the child is set up; return False if the child ended before that."""
         deadline = _deadline(timeout)
         while not self._ready and self._code is None:
             if not self._receive(deadline):
@@ -98,7 +97,7 @@ class Child:
         return self._code
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the child's end; return its exit code, or None if it still runs after `timeout` seconds."""
+        """Wait for the child's end; return the exit code, or None if the child still runs after `timeout` seconds."""
         deadline = _deadline(timeout)
         while self._code is None and self._receive(deadline):
             pass
@@ -117,11 +116,11 @@ class Child:
                 os.killpg(self.pid, signum)
 
     def kill(self) -> None:
-        """Kill every process of the child's group."""
+        """Kill every process in the child's process group."""
         self.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill all processes of the child's group, and release the child."""
+        """Kill all processes in the child's process group, and release the child."""
         if self._sock is not None:
             self.poll()
             self._set_killed() if self._code is None else None
@@ -135,11 +134,11 @@ class Child:
         self.close()
 
     def _receive(self, deadline: float | None) -> bool:
-        """Receive one message; return False if none arrives in time."""
+        """Receive one message; return False if no message arrives in time."""
         if self._sock is None:
             return False
         wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        poll = select.poll()  # select() rejects descriptors above 1023
+        poll = select.poll()  # `poll` and not `select`, because `select` rejects descriptors above 1023
         poll.register(self._sock, select.POLLIN)
         if not poll.poll(wait):
             return False
@@ -153,8 +152,8 @@ class Child:
         return True
 
     def _set_killed(self) -> None:
-        # The server has ended, or this process releases the child. In both cases the child itself dies, but not
-        # the processes that it started, so its group is killed here.
+        # The server has ended, or this process releases the child. In both cases the child itself dies, but processes
+        # that it started do not, so the child's group is killed here.
         self.kill()
         self._code = -signal.SIGKILL
 
@@ -178,11 +177,11 @@ class ServerHold:
     def set_spares(self, spares: int, target: str, arguments: bytes = b"") -> None:
         """Keep this many spare children of `target` from now on."""
         if self._sock is not None:
-            with contextlib.suppress(OSError):  # the server has ended; the next request starts another
+            with contextlib.suppress(OSError):  # OSError: the server has ended; the next request starts another server
                 framing.send(self._sock, {"op": "spares", "target": target, "count": spares}, arguments)
 
     def close(self) -> None:
-        """Release the server, which ends after its idle time."""
+        """Release the server; if nothing else uses the server, it ends after its idle time."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -196,17 +195,17 @@ class ServerHold:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A fork server's specification and idle time. It holds no connection, so it has no `close`."""
+    """A fork server, given by its specification and idle time. The object holds no connection, so it has no `close`."""
 
     spec: ServerSpec
     idle: float  # seconds after which the server ends if it has no work
 
     @classmethod
     def connect(cls, spec: ServerSpec, *, resident_for: float | None = None) -> Server:
-        """Return the server of a specification; start it if necessary, without waiting for its imports.
+        """Return the server of a specification. Start the server if necessary, but do not wait for its imports.
 
-        `resident_for` is the time in seconds after which the server ends if it has no holds and no children. None
-        means `NBDAG_IDLE`, or 600; with 0 the server ends with its last owner.
+        `resident_for` is the time in seconds after which the server ends if it has no holds and no children. None means
+        the value of `NBDAG_IDLE`, or 600. With 0, the server ends as soon as no process uses it.
         """
         server = cls(spec, server_registry.idle_time() if resident_for is None else resident_for)
         server._connect().close()
@@ -226,9 +225,9 @@ class Server:
     ) -> Child:
         """Fork a child without waiting for the end of its setup.
 
-        `cwd`, `env` and `stdio` default to this process's. `env` may differ from the specification's only
-        in variables that imports do not depend on (`relevant_env` returns the others); for other changes,
-        use another specification.
+        `cwd`, `env` and `stdio` default to those of this process. `env` may differ from the environment of the
+        specification only in variables on which imports do not depend. The other variables, which `relevant_env`
+        returns, are part of the specification: to change one, use another specification.
         """
         request = {
             "op": "fork",
@@ -246,12 +245,12 @@ class Server:
                 framing.send(sock, request, arguments + payload, stdio or (0, 1, 2))
                 frame = framing.receive(sock)
                 ready = frame is not None and "ready" in frame.data
-                if ready:  # the child can be ready before the server's reply arrives
+                if ready:  # the report that the child is ready can arrive before the server's reply
                     frame = framing.receive(sock)
             except TimeoutError:
                 sock.close()
                 raise ForkServerError(f"the server did not answer within {timeout:g} s ({self.log})") from None
-            except OSError:  # the server ended after `connect`
+            except OSError:  # OSError: the server ended after `connect`
                 frame, ready = None, False
             except BaseException:
                 sock.close()
@@ -267,17 +266,19 @@ class Server:
         raise AssertionError
 
     def hold(self) -> ServerHold:
-        """Keep the server alive until the hold is closed, and allow it to keep spares."""
+        """Return a hold, which keeps the server alive until the hold is closed, and through which spare children can be
+        requested.
+        """
         sock = self._connect()
         framing.send(sock, {"op": "hold", "idle": self.idle})
         return ServerHold(sock)
 
     def status(self, timeout: float = 5.0) -> server_registry.ServerStatus | None:
-        """Return the server's status, or None if there is no server or it is still importing."""
+        """Return the server's status, or None if the server is not running or is still importing."""
         return server_registry.ask(self.spec.key, timeout)
 
     def stop(self) -> bool:
-        """Stop the server and its children; return False if there was none."""
+        """Stop the server and its children; return False if no server was running."""
         return server_registry.stop(self.spec.key)
 
     @property

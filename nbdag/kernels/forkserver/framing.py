@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_HEAD = struct.Struct("!II")  # lengths of the object and of the bytes
+_HEAD = struct.Struct("!II")  # head of a frame: the lengths of the JSON object and of the bytes
 _MOST_FDS = 8
 
 
@@ -26,11 +26,12 @@ class Frame:
 
     data: Mapping[str, Any]
     blob: bytes = b""
-    fds: tuple[int, ...] = field(default=())  # open in this process; the receiver must close them
+    # Descriptors that are open in this process; the receiver of the frame must close them.
+    fds: tuple[int, ...] = field(default=())
 
 
 def send(sock: socket.socket, data: Mapping[str, Any], blob: bytes = b"", fds: Sequence[int] = ()) -> None:
-    """Send one frame; the descriptors stay open here."""
+    """Send one frame. The sent descriptors stay open in this process."""
     text = json.dumps(data, separators=(",", ":")).encode()
     message = _HEAD.pack(len(text), len(blob)) + text + blob
     sent = socket.send_fds(sock, [message], list(fds)) if fds else sock.send(message)
@@ -68,7 +69,7 @@ class Receiver:
         self._fds: list[int] = []
 
     def receive(self) -> Frame | None:
-        """Return the frame once it is complete, or None until then; raise ConnectionError if it cannot be completed."""
+        """Return the frame, or None while it is incomplete; raise ConnectionError if it cannot be completed."""
         while True:
             try:
                 part, fds, _, _ = socket.recv_fds(self._sock, self._missing(), _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
@@ -102,7 +103,7 @@ class Receiver:
 
 
 def wait_readable(sock: socket.socket, within: float) -> bool:
-    """Return whether a message, or the end of the connection, arrives within so many seconds."""
+    """Return whether a message, or the end of the connection, arrives within `timeout` seconds."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(within * 1000))

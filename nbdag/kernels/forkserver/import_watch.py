@@ -1,11 +1,12 @@
-"""Detect whether an imported module keeps data of its process: pid, time, folder, entropy, transient variables.
+"""Detect whether a module keeps data of the process that imports it: pid, time, folder, entropy, environment variables.
 
-Such data differs between ordinary kernels, but all children of a server would share it. So calls of functions that
-return such data are observed during an import, and the namespaces of the calling module are searched for the returned
-values. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each child, as if
-the child had imported the module; so is a text that holds the pid or the folder. A text that holds a time, or is made
-from random bytes, cannot be renewed, so the tasks import that module themselves. The same holds for a module that reads
-a variable which is not part of the server's specification.
+Such data differs between ordinary kernels, but all children of a server would share it. So during an import, calls of
+functions that return such data are recorded. Afterwards, the namespaces of the calling module are searched for the
+returned values. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each
+child, as if the child had imported the module. A text that contains the pid or the folder is renewed as well. A text
+that contains a time or comes from random bytes cannot be renewed, so the server does not preload the module; each task
+imports it. The same is done with a module that reads an environment variable which is not part of the server's
+specification.
 
 Calls by the standard library on behalf of a module count as calls of that module. The standard library's own data is
 not searched, because the standard library supports forking.
@@ -43,13 +44,13 @@ _READ_VARIABLE = type(os.environ).__getitem__.__code__
 # Variables that have the same value in the server and in every kernel.
 _SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
 _IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
-_MIN_ENTROPY = 1 << 64  # numpy draws 128 bits of entropy; seeds in code are smaller
-_MAX_ITEMS = 1000  # most items searched in one dictionary
+_MIN_ENTROPY = 1 << 64  # a seed below this was written in code: numpy's own seeds from entropy have 128 bits
+_MAX_ITEMS = 1000  # maximum number of items that are searched in one dictionary
 
 
 @dataclass(slots=True)
 class Watch:
-    """The calls during one import, and the results that the module keeps."""
+    """The calls that one import makes, and the results of these calls that the module keeps."""
 
     calls: dict[str, set[Any]] = field(default_factory=dict)  # key: module; value: functions that it has called
     # Key: module; value: environment variables that it has read.
@@ -57,13 +58,14 @@ class Watch:
     generators: list[Any] = field(default_factory=list)  # generators of `random` that were seeded from entropy
     # Key: clock function; value: its time at the start of the import.
     started: dict[Any, float] = field(default_factory=dict)
-    renewed: bool = False  # whether each child renews some value
+    renewed: bool = False  # whether any value must be renewed in each child
 
     def kept(self) -> str:
-        """Return why the module must not be preloaded, or ""; register the values that each child renews."""
+        """Return why the module must not be preloaded, or "" if it may; register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
-            # A module that has read all variables is not interested in a particular one.
+            # A module that reads all variables copies the environment; this is no sign that it depends on a certain
+            # variable.
             if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:
                 return f"its import reads the variable {found} ({name})"
         for name, called in self.calls.items():
@@ -173,7 +175,7 @@ _in_folder: list[Callable[[], object]] = []
 
 @contextlib.contextmanager
 def watching(is_known: bool) -> Iterator[Watch]:
-    """Watch an import in this thread, unless the import is known to keep no such data."""
+    """Watch an import in this thread, unless the module is known to keep no data of the process."""
     watch = Watch(started={clock: clock() for clock in _CLOCKS})
     if is_known:
         yield watch
@@ -186,21 +188,23 @@ def watching(is_known: bool) -> Iterator[Watch]:
 
 
 def refresh() -> None:
-    """Renew the values that imports have kept, in a new child."""
+    """Renew, in a new child, the values that imports have kept."""
     for renew in _at_fork:
         with contextlib.suppress(Exception):
             renew()
 
 
 def refresh_folder() -> None:
-    """Replace the server's folder, where imports have kept it, by the child's working directory."""
+    """Replace the server's folder by the child's working directory wherever an imported module has kept it."""
     for renew in _in_folder:
         with contextlib.suppress(Exception):
             renew()
 
 
 def _is_scan(caller: types.FrameType) -> bool:
-    """Return whether the caller is a method of Mapping, which checks for a variable or loops over all variables."""
+    """Return whether the caller is a method of Mapping: such a method only tests for a variable or loops over all
+    variables.
+    """
     return caller.f_globals.get("__name__") == "collections.abc" and caller.f_code.co_name != "get"
 
 
@@ -238,7 +242,7 @@ def _defaults(value: object) -> tuple[object, ...]:
 
 
 def _numpy_reseed(value: object) -> Callable[[], object] | None:
-    """Return a function that reseeds a numpy generator, or None if its seed is not from entropy."""
+    """Return a function that reseeds a numpy generator, or None if the generator's seed is not from entropy."""
     bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
     entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
     if not isinstance(entropy, int) or entropy < _MIN_ENTROPY:
@@ -263,7 +267,7 @@ def _replaced(value: str | PurePath, part: str, read: Callable[[], object]) -> C
 
 
 def _holds(text: str, numbers: Iterable[int]) -> bool:
-    """Return whether a text contains one of these numbers, other than inside a longer number."""
+    """Return whether a text contains one of these numbers; a match inside a longer number does not count."""
     return any(str(number) in re.findall(r"\d+", text) for number in numbers)
 
 

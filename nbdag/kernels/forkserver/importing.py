@@ -1,9 +1,10 @@
-"""Imports in a fork server: the modules that it preloads, and those that tasks import themselves.
+"""Import modules in a fork server, and record the modules that it must not preload.
 
-A module is left to the tasks, and recorded in a file, if its import fails, starts a thread, ends the process, prints or
-warns (the importing cell should show that), or keeps data that differs between kernels and cannot be renewed (see
-`import_watch`). The effects of an import cannot be undone, so after such an import the process replaces itself by a
-new process, which reads the file and skips that module.
+A module is not preloaded if its import fails, starts a thread or ends the process. It is not preloaded either if its
+import prints or warns, because the importing cell should show that, or if it keeps data that differs between kernels
+and cannot be renewed (see `import_watch`). Tasks import such a module themselves. The effects of an import cannot be
+undone. So the server records the module in a file and replaces its process by a new process, which reads the file and
+skips the module.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from pathlib import Path
 from . import import_watch
 
 _ENDED = "its import ended the process"
-_RETRY_AFTER = 600.0  # seconds until the import is tried again, because it may not have been the cause
+# Seconds after which an import that ended the process is tried again, because the end may have had another cause.
+_RETRY_AFTER = 600.0
 
 
 def import_ahead(
     modules: Sequence[str], notes: Path, start_over: Callable[[], None], changes: Callable[[], str] = lambda: ""
 ) -> tuple[list[str], dict[str, str]]:
-    """Import the modules; return those that were imported, and the reason for each of the others.
+    """Import modules; return the imported modules, and for each other module the reason why it was not imported.
 
-    `start_over` does not return. `changes` returns how an import has changed the kernel's objects, or "".
+    `start_over` replaces the process and does not return. `changes` returns how an import has changed the kernel's
+    objects, or "" if it has not.
     """
-    not_preloaded: dict[str, str] = {}  # key: module; value: reason, or "" if it was watched and may be preloaded
+    # Key: module; value: why the module is not preloaded, or "" if it was watched and may be preloaded.
+    not_preloaded: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
         not_preloaded = json.loads(notes.read_text())
         if notes.stat().st_mtime < time.time() - _RETRY_AFTER:
@@ -40,7 +44,8 @@ def import_ahead(
     for module in modules:
         if not_preloaded.get(module):
             continue
-        # Written before the import, because the import may end the process; the next process then knows the reason.
+        # The reason is written before the import, because the import may end the process. The next process then reads
+        # the reason.
         notes.write_text(json.dumps({**not_preloaded, module: _ENDED}))
         output_size = os.fstat(1).st_size
         with import_watch.watching(module in not_preloaded) as watch:
@@ -67,7 +72,7 @@ def import_ahead(
 
 
 def other_threads() -> str:
-    """Return the names of all Python threads but this one, or "" if there are none."""
+    """Return the names of all Python threads but the current one, or "" if no other thread runs."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not names and _thread._count() > 0:
         names = ["a thread unknown to threading"]
@@ -82,12 +87,12 @@ def flush() -> None:
 
 
 def _import(module: str) -> str:
-    """Import a module; return why it failed, or "". `a:b` is the import of `from a import b`."""
+    """Import a module; return why the import failed, or "" if it succeeded. `a:b` means `from a import b`."""
     name, _, member = module.partition(":")
     try:
         found = importlib.import_module(name)
         if member and hasattr(found, "__path__") and not hasattr(found, member):
             importlib.import_module(f"{name}.{member}")
-    except BaseException as error:  # an import may call sys.exit
+    except BaseException as error:  # BaseException, because an import may call sys.exit
         return f"its import fails: {type(error).__name__}: {error}"[:300]
     return ""

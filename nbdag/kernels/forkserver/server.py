@@ -1,8 +1,8 @@
 """The fork server's process: it imports modules, then forks children.
 
-It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state. Its only
-loop is a `select` over its listener, its clients and its children. In a child, the calls return to `main`,
-which runs the child.
+It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state. Its only loop is a
+`select` over its listener, its clients and its children. In a forked child, all calls return up to `main`, which then
+runs the child.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ START = (
     "from nbdag.kernels.forkserver.server import main; sys.exit(main())"
 )
 
-_PEER = struct.Struct("3i")  # pid, uid, gid
+_PEER = struct.Struct("3i")  # credentials of a connected process: pid, uid, gid
 _PR_SET_NAME = 15
 _REQUEST_TIMEOUT = 10.0  # seconds within which a client must send its request
 _FIRST_CLIENT_TIMEOUT = 60.0  # seconds that a server waits for its first client
 _SPARE_DELAY = (
-    0.1  # seconds without a fork before missing spares are forked: requested children need the processors first
+    # Missing spares are forked after this many seconds without a request, because requested children need the
+    # processors first.
+    0.1
 )
 _FEW_SPARES = 1  # with this many spares or fewer, a missing spare is forked at once
 
@@ -59,10 +61,10 @@ class _ChildRecord:
     pidfd: int
     secret: str
     folder: Path
-    owner: socket.socket | None  # None for a spare child
+    owner: socket.socket | None  # the connection to the owner; None for a spare child
     request_connection: socket.socket | None  # the connection over which a spare receives its request
-    kind: tuple[str, bytes]  # target and arguments
-    mark: str = ""  # mark of the attempt if the child is its kernel
+    kind: tuple[str, bytes]  # (target, arguments) of the child
+    mark: str = ""  # id of the attempt whose kernel this child is, or "" if the child is no kernel
     code: int | None = None
 
 
@@ -72,7 +74,7 @@ class _ClientRecord:
 
     sock: socket.socket
     receiver: framing.Receiver
-    deadline: float  # on the monotonic clock
+    deadline: float  # time at which the client is dropped, on the monotonic clock
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +107,7 @@ class ForkServer:
         self.used = False
         self.stopping = False
         self.last_fork = -_SPARE_DELAY  # time of the latest request for a child, on the monotonic clock
-        self.spares_postponed = False  # some spares are missing, and their fork was postponed
+        self.spares_postponed = False  # whether spares are missing whose fork was postponed
 
     # -- imports ------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,8 @@ class ForkServer:
                 if self.options["modules"] and hasattr(target, "preloading")
             ]
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            os.chdir(self.folder)  # an unusual name, by which a module that keeps it can be detected
+            # The folder has an unusual name, so that a module that keeps the name can be detected.
+            os.chdir(self.folder)
             done = importing.import_ahead(
                 self.options["modules"],
                 Path(self.options["not_preloaded"]),
@@ -152,7 +155,8 @@ class ForkServer:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self._wakers = (wake, waker)
         gc.collect()
-        gc.freeze()  # objects that exist now stay shared with the children
+        # Without this, the garbage collector would write to existing objects and so copy their memory in each child.
+        gc.freeze()
         while not self.stopping:
             for key, _ in self.selector.select(self._select_timeout()):
                 forked = key.data(key.fileobj)
@@ -168,20 +172,20 @@ class ForkServer:
         return None
 
     def _time_to_end(self) -> float | None:
-        """Return the seconds until the server may end, or None while it is in use."""
+        """Return the seconds until the server may end, or None while the server is in use."""
         if self.idle_since is None:
             return None
         wait = self.idle if self.used else max(self.idle, _FIRST_CLIENT_TIMEOUT)
         return max(0.0, self.idle_since + wait - time.time())
 
     def _select_timeout(self) -> float | None:
-        """Return the seconds until the server must act even without a request, or None if it need not."""
+        """Return the seconds until the server must act without a request, or None if it only waits for requests."""
         silent = [max(0.0, client.deadline - time.monotonic()) for client in self.clients]
         waits = [wait for wait in (self._time_to_end(), self._time_to_spares(), *silent) if wait is not None]
         return min(waits, default=None)
 
     def _time_to_spares(self) -> float | None:
-        """Return the seconds until postponed spares are forked, or None if there are none."""
+        """Return the seconds until postponed spares are forked, or None if no fork is postponed."""
         if not self.spares_postponed:
             return None
         return max(0.0, self.last_fork + _SPARE_DELAY - time.monotonic())
@@ -194,8 +198,8 @@ class ForkServer:
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
-        # The files are removed first, so that a new client starts another server. Their names may then belong to the
-        # successor.
+        # The files are removed first, so that a new client starts another server, the successor. It uses files of the
+        # same names.
         with server_lock(Path(self.options["lock"])):
             if self.socket_file == _identity(Path(self.options["socket"])):
                 for name in ("socket", "info", "log"):
@@ -211,7 +215,7 @@ class ForkServer:
     def _accept(self, listener: socket.socket) -> ForkedChild | None:
         try:
             sock, _ = listener.accept()
-        except OSError:  # the client has disconnected
+        except OSError:  # OSError: the client has disconnected
             return None
         peer = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         if peer[1] != os.geteuid():
@@ -221,7 +225,7 @@ class ForkServer:
         client = _ClientRecord(sock, framing.Receiver(sock), time.monotonic() + _REQUEST_TIMEOUT)
         self.clients.add(client)
         self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_request(client))
-        return self._on_request(client)  # usually the request has arrived with the connection
+        return self._on_request(client)  # usually the request arrives together with the connection
 
     def _on_request(self, client: _ClientRecord) -> ForkedChild | None:
         try:
@@ -320,7 +324,8 @@ class ForkServer:
                 child.mark = _mark(frame.data["env"])
                 framing.send(owner, {"pid": child.pid, "folder": str(child.folder), "secret": child.secret})
                 assert child.request_connection is not None
-                with contextlib.suppress(OSError):  # the child has just died; its owner is notified of that
+                # OSError: the child has just died, which its owner learns in another message.
+                with contextlib.suppress(OSError):
                     framing.send(child.request_connection, request.data, payload, request.fds)
                 self.selector.unregister(child.request_connection)
                 child.request_connection.close()
@@ -432,7 +437,8 @@ class ForkServer:
             return
         self.children.discard(child)
         _kill_group(child.pid)
-        if child.mark and child.code is None:  # without the owner, only the server can kill processes outside the group
+        # Since the owner is gone, the server also kills processes of the attempt outside of the child's group.
+        if child.mark and child.code is None:
             # Imported here because psutil would make every child larger.
             from ...processes.process_tree import kill_marked
 
@@ -470,7 +476,7 @@ def main() -> int:
     atexit.register(exit_hook.run)  # atexit calls the first registered function last
     options = json.loads(sys.argv[1])
     drop_mark()
-    with contextlib.suppress(PermissionError):  # after a restart the server already leads a session
+    with contextlib.suppress(PermissionError):  # PermissionError: after a restart, the server already leads a session
         os.setsid()
     os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)
     os.set_inheritable(options["listener"], False)
@@ -484,7 +490,7 @@ def main() -> int:
     forked = server.serve()
     if forked is None:
         return 0
-    server = None  # a child does not need the server's state, and its sockets are closed
+    server = None  # free the server's state, which a child does not need
     exit_hook.shared = frozenset(sys.modules)
     try:
         exit_hook.code = forked.run()
@@ -498,7 +504,7 @@ def main() -> int:
 
 
 class ExitHook:
-    """End a child without destroying its objects: it shares their memory with the server, and would copy it."""
+    """End a child without destroying its objects: that would copy memory that the child shares with the server."""
 
     def __init__(self) -> None:
         self.code: int | None = None  # exit code of the child; None in the server
@@ -510,12 +516,12 @@ class ExitHook:
             return
         for name in sys.modules.keys() - self.shared:
             del sys.modules[name]
-        gc.collect()  # runs finalizers of unreferenced objects
-        for thing in gc.get_objects():
-            # The type is checked, because reading an attribute of the object may trigger a lazy import.
-            if issubclass(type(thing), io.IOBase):
+        gc.collect()  # run the finalizers of unreferenced objects
+        for obj in gc.get_objects():
+            # not `isinstance(obj, …)`, because that may read an attribute and so trigger a lazy import.
+            if issubclass(type(obj), io.IOBase):
                 with contextlib.suppress(Exception):
-                    thing.flush()
+                    obj.flush()
         flush()
         os._exit(self.code)
 
@@ -527,7 +533,7 @@ def name_process(name: str) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and inode of a file, which a later file of the same name does not share, or None if missing."""
+    """Return the inode and change time of a file, which identify it, or None if the file is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -544,9 +550,7 @@ def server_lock(path: Path) -> Iterator[None]:
 
 
 def _mark(env: Mapping[str, str]) -> str:
-    """Return the mark of the attempt that requests a kernel, or "". A process inside an attempt has a mark
-    too, but no worker.
-    """
+    """Return the id of the attempt whose worker requests a kernel, or "" if the requesting process is not a worker."""
     return env.get(MARK_VARIABLE, "") if WORKER_VARIABLE in env else ""
 
 
@@ -554,11 +558,11 @@ def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)  # the child may not lead a process group yet
+        os.kill(pid, signal.SIGKILL)  # kill the process as well, because the child may not lead a process group yet
 
 
 def _own_memory() -> int:
-    """Return the bytes of memory that the end of this process would free."""
+    """Return how many bytes of memory the end of this process would free."""
     kinds: Sequence[bytes] = (b"Private_Clean:", b"Private_Dirty:", b"Pss:")
     sizes = dict.fromkeys(kinds, 0)
     for line in Path("/proc/self/smaps_rollup").read_bytes().splitlines():

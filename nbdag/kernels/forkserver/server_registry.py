@@ -1,12 +1,11 @@
 """The fork servers of this user on this host: their files, and how to connect to, start, list and stop them.
 
-All files are in one folder of mode 0700, which is created and checked here: for each key a socket, the last
-known status of the server, and its log file. The process that starts a server binds the socket and hands it
-over, so that clients can send requests before the server runs. The next start removes the files of a killed
-server.
+All files are in one folder of mode 0700, which this module creates and checks. Each server has a socket, a file with
+its last known status, and a log file. The process that starts a server creates the socket and passes it to the server,
+so that clients can send requests before the server runs. The next start removes the files of a killed server.
 
-There are at most `NBDAG_SERVERS` (4) servers, and together they use at most a quarter of the memory; beyond
-that, the server that has been idle longest is stopped.
+At most `NBDAG_SERVERS` (default 4) servers run at once, and together they use at most a quarter of the memory. If a new
+server would exceed a limit, the server that has been idle longest is stopped.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from . import framing
 from .server import START, server_lock
 from .server_spec import ServerSpec
 
-_MAX_PATH = 107  # bytes of a Unix socket's path
+_MAX_PATH = 107  # maximum length in bytes of the path of a Unix socket
 _KEY = re.compile(r"[0-9a-f]{16}")
-_started: set[int] = set()  # pids of servers that this process started and must reap
+_started: set[int] = set()  # pids of servers that this process started and must wait for when they end
 
 
 @error
@@ -50,10 +49,10 @@ class ServerFiles:
     """The files of one server."""
 
     socket: Path
-    info: Path  # file with the status, for the time until the server accepts requests
+    info: Path  # file with the server's status while the server does not accept requests yet
     log: Path
     not_preloaded: Path  # file with the modules that cannot be preloaded, and the reasons
-    folder: Path  # holds the private folders of its children
+    folder: Path  # folder that contains the private folders of the server's children
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +62,19 @@ class ServerStatus:
     key: str
     pid: int
     python: str
-    started: float  # seconds since the epoch
+    started: float  # start of the server, in seconds since the epoch
     busy: bool  # whether the server is still importing
-    modules: tuple[str, ...]  # preloaded modules
-    not_preloaded: dict[str, str]  # modules left to the tasks, with the reason
+    modules: tuple[str, ...]  # modules that the server has preloaded
+    not_preloaded: dict[str, str]  # key: module that the server does not preload; value: the reason
     children: int  # number of children, spares excluded
     spares: int
     holds: int
-    idle_since: float | None  # seconds since the epoch; None while the server is in use
-    memory: int  # bytes that no other process shares
+    idle_since: float | None  # time of the server's last use, in seconds since the epoch; None while it is in use
+    memory: int  # memory in bytes that the server shares with no other process
 
 
 def idle_time() -> float:
-    """Return the seconds after which a server without work ends."""
+    """Return the seconds after which an unused server ends."""
     try:
         return max(0.0, float(os.environ.get("NBDAG_IDLE", "600")))
     except ValueError:
@@ -83,7 +82,7 @@ def idle_time() -> float:
 
 
 def max_servers() -> int:
-    """Return the largest number of servers."""
+    """Return the maximum number of servers."""
     try:
         return max(1, int(os.environ.get("NBDAG_SERVERS", "4")))
     except ValueError:
@@ -123,7 +122,7 @@ def files(key: str) -> ServerFiles:
 
 
 def connect(spec: ServerSpec, idle: float) -> socket.socket:
-    """Return a connection to the server of a specification, started if there is none."""
+    """Return a connection to the server of a specification; start the server if it is not running."""
     if not (hasattr(os, "fork") and hasattr(os, "pidfd_open") and sys.platform == "linux"):
         raise NoServerError(f"{sys.platform} cannot fork a process safely once libraries are loaded")
     try:
@@ -149,7 +148,10 @@ def running() -> list[ServerStatus]:
 
 
 def ask(key: str, timeout: float = 1.0) -> ServerStatus | None:
-    """Return the status of a server, or None if there is no server; while it imports, a file has its status."""
+    """Return the status of a server, or None if it is not running.
+
+    The status of a server that is still importing comes from a file.
+    """
     where = files(key)
     sock = _connect_to(where.socket)
     if sock is None:
@@ -169,7 +171,7 @@ def ask(key: str, timeout: float = 1.0) -> ServerStatus | None:
 
 
 def stop(key: str, timeout: float = 10.0) -> bool:
-    """Stop a server and its children; return False if there was none."""
+    """Stop a server and its children; return False if no server was running."""
     status = ask(key)
     if status is None:
         return False
@@ -214,8 +216,9 @@ def remove_stale_files() -> None:
 
 
 def evict_idle(limit: int, memory: int) -> None:
-    """Stop idle servers, the one idle longest first, until fewer than `limit` remain and they use less than
-    `memory` bytes.
+    """Stop idle servers until fewer than `limit` remain and they use less than `memory` bytes.
+
+    The server that has been idle longest is stopped first.
     """
     found = running()
     for status in reversed(found):
@@ -245,7 +248,8 @@ def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
         }
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         log = (os.POSIX_SPAWN_OPEN, 1, os.fspath(where.log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        # The listener's descriptor could itself be 3, so it is first copied to a high number. The child inherits 3.
+        # The child inherits the listener as descriptor 3. The listener is first copied to a high number, because its
+        # descriptor could be 3 already.
         high = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 100)
         try:
             pid = os.posix_spawn(
@@ -303,7 +307,7 @@ def _signal(pid: int) -> None:
 
 
 def _reap() -> None:
-    """Reap the servers that this process started and that have ended."""
+    """Collect the exit status of servers that this process started and that have ended."""
     for pid in list(_started):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0] == pid

@@ -1,4 +1,4 @@
-"""The specification of a fork server, whose key decides whether two requests may share one.
+"""The specification of a fork server. Requests share a server if their specifications have the same key.
 
 A forked child inherits the state that its server had after the imports. So the key covers everything that
 can affect an import or a process: the interpreter, the modules, the installed packages, nbdag's own code,
@@ -26,8 +26,8 @@ from pathlib import Path
 
 from ...processes.marks import MARK_LIMIT
 
-# Transient variables, set by shells, terminals, sessions, Jupyter, pytest and nbdag itself. A module whose import reads
-# one of them is not preloaded (`import_watch`).
+# Environment variables that change between two runs for no reason, as set by shells, terminals, Jupyter, pytest and
+# nbdag. A module whose import reads such a variable is not preloaded (`import_watch`).
 TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
@@ -44,9 +44,10 @@ class ServerSpec:
 
     modules: tuple[str, ...] = ()  # modules to preload if possible: `a.b`, or `a:b` for `from a import b`
     targets: tuple[str, ...] = ()  # objects that may be forked, as `module:name`; their modules must be importable
-    env: Mapping[str, str] = field(default_factory=dict)  # the relevant part of the server's environment
+    # The environment variables of the server on which an import may depend.
+    env: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
-    key: str = ""  # 16 hex digits; equal keys mean interchangeable children
+    key: str = ""  # digest of 16 hex digits: requests with equal keys share a server
 
     @classmethod
     def of(
@@ -89,8 +90,8 @@ def site_dirs() -> tuple[Path, ...]:
 
 
 def installed_packages() -> list[tuple[str, int]]:
-    """Return data that changes when a package is installed, upgraded or removed: pip then replaces entries of the
-    site folders.
+    """Return the site folders with their modification times, which change when a package is installed, upgraded or
+    removed.
     """
     state = []
     for folder in site_dirs():
@@ -101,8 +102,9 @@ def installed_packages() -> list[tuple[str, int]]:
 
 @cache
 def _nbdag_version() -> int:
-    """Return the modification time of nbdag's files, read once per process: a server must run the same code
-    as its client.
+    """Return the modification time of nbdag's files, read once per process.
+
+    It is part of the key, because a server must run the same code as its client.
     """
     package = Path(__file__).parents[2]
     return max(path.stat().st_mtime_ns for path in package.rglob("*.py"))

@@ -1,5 +1,6 @@
 """Jupyter's side of a task's kernel: provisioner, manager, client and papermill engine.
 
-`provisioner` forks a kernel where the fork server can, and `forked_kernel` is that kernel. `manager` and `engine` start
-it and execute a notebook in it, and `kernel_pool` keeps forked kernels ready for the jobs of an executor.
+`provisioner` forks a kernel if a fork server is available; `forked_kernel` is the code of that kernel. `manager` starts
+a kernel, `engine` executes a notebook in a kernel, and `kernel_pool` keeps forked kernels ready for the jobs of an
+executor.
 """

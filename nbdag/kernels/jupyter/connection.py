@@ -1,4 +1,6 @@
-"""The request for a forked kernel, and the kernel's address, which the child's folder and secret determine."""
+"""The arguments of the request for a forked kernel, and the kernel's connection file, which follows from the child's
+folder and secret.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
 def connection_info(folder: Path, secret: str) -> dict[str, Any]:
-    """Return the contents of the kernel's connection file; the key signs every message."""
+    """Return the contents of the kernel's connection file. The child's secret is the key that signs every message."""
     return {
         **{name: number for number, name in enumerate(_PORTS, 1)},
         "transport": "ipc",
@@ -23,5 +25,7 @@ def connection_info(folder: Path, secret: str) -> dict[str, Any]:
 
 
 def arguments(command_line: Iterable[str]) -> bytes:
-    """Return the fork server's argument for a kernel: its command line without the connection file."""
+    """Return what the fork server passes to the target of a kernel: the kernel's command line without the connection
+    file.
+    """
     return json.dumps(list(command_line)).encode()

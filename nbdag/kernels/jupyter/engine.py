@@ -1,8 +1,8 @@
 """The papermill engine for one task: a notebook client with less waiting time.
 
-Unlike papermill's own engine, it lets its `Execution` choose the kernel manager and the time of the kernel's shutdown:
-the shutdown follows the result, so that no task waits for it. The engine overrides methods of papermill and nbclient
-and patches nothing.
+Unlike papermill's own engine, this engine gets the kernel manager from its `Execution`, which also decides when the
+kernel shuts down: after the result is reported, so that no task waits for the shutdown. The engine overrides methods of
+papermill and nbclient and patches nothing.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class Execution:
 
     def __init__(self, manager: AsyncKernelManager, on_kernel: Callable[[int], None]) -> None:
         self.manager = manager
-        self.on_kernel = on_kernel  # called with the kernel's pid
+        self.on_kernel = on_kernel  # function that is called with the kernel's pid
         self.client: TaskClient | None = None
-        self.outcome: Outcome | None = None  # the outcome that the kernel published
-        self.has_processes = True  # whether a process below the kernel may still exist
-        self.exit_code: int | None = None  # exit code of a kernel that ended by itself; negative: number of the signal
+        self.outcome: Outcome | None = None  # the outcome that the kernel published; None before that
+        self.has_processes = True  # whether a process that the kernel started may still exist
+        # Exit code of a kernel that ended by itself; a negative code is the number of a signal.
+        self.exit_code: int | None = None
         self.died_in_cell: Any = None  # the cell that the kernel was executing when it died
 
     def close(self) -> None:
@@ -78,7 +79,9 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
     execute_cell = run_sync(async_execute_cell)
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-        """Keep the kernel's outcome; write any other message into the notebook, within limits."""
+        """Store the outcome if the message is the kernel's outcome; write the output of any other message into the
+        notebook, within limits.
+        """
         if msg["msg_type"] == "display_data" and MIME in msg["content"]["data"]:
             data = dict(msg["content"]["data"][MIME])
             self.execution.has_processes = data.pop(PROCESSES, True)
@@ -100,7 +103,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         return output
 
     def _keep_display_id(self, msg: Any) -> None:
-        """Record the id of a display, or an update of a display of another task, for the report of the run."""
+        """Record, for the report of the run, the id of a display, or an update of a display of another task."""
         name = (msg["content"].get("transient") or {}).get("display_id")
         if not name or msg["msg_type"] not in ("display_data", "execute_result", "update_display_data"):
             return
@@ -112,7 +115,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             content["metadata"] = {**content["metadata"], DISPLAY_ID: name}
 
     async def shut_down(self) -> None:
-        """Shut the kernel down; a running kernel is requested to do so."""
+        """Shut the kernel down: send a shutdown request to a running kernel."""
         try:
             if await self.km.is_alive():
                 await self.km.shutdown_kernel(now=False)
@@ -150,7 +153,8 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             startup_timeout=start_timeout,
             timeout=None,
             iopub_timeout=IOPUB_TIMEOUT,
-            # `sys.exit()` ends a cell but not the task; if it fails the task, the kernel publishes that.
+            # `sys.exit()` ends the cell without an error here; if the task fails because of it, the kernel publishes
+            # that outcome.
             allow_error_names=["SystemExit"],
             log_output=log_output,
             stdout_file=stdout_file,

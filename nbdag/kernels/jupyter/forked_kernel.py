@@ -1,9 +1,9 @@
 """An IPython kernel as a child of a fork server.
 
-It runs ipykernel's own application, so the kernel behaves like one that `python -m ipykernel_launcher` starts. The
-parts that depend on neither working directory nor notebook (sockets, threads, the shell) are created at once; a spare
-kernel creates them before its request arrives. The parts that may depend on the environment (the path, extensions,
-startup files) are initialised last.
+The child runs ipykernel's own application, so the kernel behaves like a kernel that `python -m ipykernel_launcher`
+starts. Sockets, threads and the shell depend on neither working directory nor notebook, so they are created at once; a
+spare kernel creates them before its request arrives. The module path, extensions and startup files may depend on the
+environment, so they are initialised last.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..runtime import runtime, state_probes
 from .connection import connection_info
 from .stand_in import StandIn, kept_main_module, stand_in_for_kernel
 
-# Runs once in the server, for all kernels that it forks.
+# This import runs once in the server, for all kernels that the server forks.
 types.search()
 state_probes.search()
 
@@ -64,12 +64,17 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 class IPKernelApp(kernelapp.IPKernelApp):
-    """ipykernel's application, whose last steps wait for `finish_setup`; configuration files use this class name."""
+    """ipykernel's application, whose last steps are postponed until `finish_setup`.
+
+    The class name is ipykernel's, because configuration files use it.
+    """
 
     outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)
 
     def init_iopub(self, context: Any) -> None:
-        """Create the socket for outputs without a limit of queued messages, beyond which ZeroMQ drops some."""
+        """Create the socket for outputs without a limit on queued messages, because ZeroMQ drops messages beyond the
+        limit.
+        """
         context.setsockopt(zmq.SNDHWM, 0)
         super().init_iopub(context)  # type: ignore[no-untyped-call]
 
@@ -116,29 +121,35 @@ class IPKernelApp(kernelapp.IPKernelApp):
 
 
 class ForkedKernel:
-    """The fork server's target for a kernel; `arguments` is its command line without connection file, as JSON."""
+    """The fork server's target for a kernel.
+
+    `arguments` is the kernel's command line without the connection file, as JSON.
+    """
 
     def __init__(self, arguments: bytes, context: ChildContext) -> None:
         file = context.folder / "kernel.json"
         info = connection_info(context.folder, context.secret)
         file.write_text(json.dumps({**info, "key": context.secret}))
         self.argv = ["-f", str(file), *json.loads(arguments or b"[]")]
-        # ipykernel does not poll the parent 1, which never ends: the fork server kills a kernel without an owner.
+        # With parent pid 1, ipykernel does not poll its parent. This is not needed, because the fork server kills a
+        # kernel without an owner.
         self.app: Any = IPKernelApp.instance(parent_handle=1)
         self.app.initialize(self.argv)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def preloading() -> AbstractContextManager[StandIn]:
-        """Let the server's imports see what a kernel's imports see."""
+        """Let modules that the server imports see what they would see in a kernel."""
         return stand_in_for_kernel()
 
     def streams(self) -> Streams:
-        """Return the copies of the original streams, as ipykernel has replaced descriptors 1 and 2 by pipes."""
+        """Return the copies of the original standard streams, because ipykernel has replaced descriptors 1 and 2 by
+        pipes.
+        """
         out, err = (getattr(stream, "_original_stdstream_copy", None) for stream in (sys.stdout, sys.stderr))
         return 0, out, err
 
     def finish_setup(self, payload: bytes) -> None:
-        """Finish the initialisation; there is no payload, because requests come over the kernel's sockets."""
+        """Finish the initialisation. The payload is empty, because a kernel's requests come over its sockets."""
         sys.argv[:] = [ipykernel_launcher.__file__, *self.argv]
         session = os.environ.get("JPY_SESSION_NAME")
         if session:

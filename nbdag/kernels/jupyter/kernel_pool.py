@@ -1,8 +1,8 @@
 """A pool of forked kernels, kept ready for the jobs of an executor.
 
-The executor reports each job to the pool. The pool at once starts the fork server for the job's kernel, so that
-the server imports modules while papermill is imported. It keeps spare kernels until there has been no job for some
-seconds. The pool only saves time: without it, a job finds or starts its server itself, or uses an ordinary kernel.
+The executor reports each job to the pool. The pool immediately starts the fork server for the job's kernel, so that the
+server imports modules while papermill is imported. The pool keeps spare kernels until no job has come for some seconds.
+The pool only saves time: without a pool, a job finds or starts its server itself, or uses an ordinary kernel.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
 from .connection import TARGET, arguments
 
-LINGER = 10.0  # seconds for which spares are kept after the last job
+LINGER = 10.0  # seconds after the last job for which spare kernels are kept
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
-_FIRST_SPARES = 2  # number of spares before any kernel has started
-_PYTHON = {"python3", "python"}  # any other name may stand for a kernel that cannot be forked
-_Kind = tuple[tuple[str, ...], str]  # imports and folder
+_FIRST_SPARES = 2  # number of spare kernels that are requested before any kernel has started
+_PYTHON = {"python3", "python"}  # names of kernels that can be forked; a kernel of any other name may not be forkable
+_Kind = tuple[tuple[str, ...], str]  # (imports, folder), which determine the server of a job
 
 
 @dataclass(slots=True)
@@ -48,7 +48,8 @@ class KernelPool:
         """Hold the server that will fork this job's kernel."""
         if job.kernels != "warm" or job.kernel_name not in _PYTHON:
             return
-        with self._lock, contextlib.suppress(Exception):  # the attempt itself reports errors that concern it
+        # Errors are ignored here, because the attempt meets and reports them again.
+        with self._lock, contextlib.suppress(Exception):
             held = self._held.get(_kind(job)) or self._hold(job)
             held.jobs += 1
             if held.release is not None:
@@ -56,7 +57,9 @@ class KernelPool:
                 held.release = None
 
     def kernel_started(self, job: Job) -> None:
-        """Request one more spare while the kernel runs: the next jobs may need as many kernels as are running now."""
+        """Request one more spare kernel while this kernel runs, because the next jobs may need as many kernels as are
+        running now.
+        """
         with self._lock:
             held = self._held.get(_kind(job))
             if held is not None and held.spares < min(held.jobs, self._max_spares):
@@ -77,7 +80,7 @@ class KernelPool:
                 held.release.start()
 
     def close(self) -> None:
-        """Release all servers; each ends after its idle time."""
+        """Release all servers, so that each ends after its idle time."""
         with self._lock:
             for held in self._held.values():
                 if held.release is not None:
@@ -100,7 +103,7 @@ class KernelPool:
 
 
 def server_spec_of(job: Job) -> ServerSpec:
-    """Return the specification of the server that a job's kernel is forked from."""
+    """Return the specification of the server that forks a job's kernel."""
     return ServerSpec.of(preloadable(job.imports, Path(job.cwd)), targets=[TARGET])
 
 

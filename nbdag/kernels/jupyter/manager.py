@@ -1,7 +1,7 @@
 """The kernel manager of a task, which forks the kernel if possible, and a client without needless waiting.
 
-Both are subclasses of jupyter_client's classes, for any caller that accepts a kernel manager class: nbclient,
-papermill, a script.
+Both are subclasses of jupyter_client's classes, so any caller that accepts a kernel manager class can use them, such as
+nbclient, papermill or a script.
 
     manager = TaskKernelManager(kernel_name="python3", modules=["pandas"])
     manager = TaskKernelManager(kernel_name="python3", warm=False)
@@ -27,13 +27,14 @@ from ..forkserver import server_registry
 class TaskKernelClient(AsyncKernelClient):
     """A client whose `wait_for_ready` returns as soon as the kernel is ready.
 
-    jupyter_client waits 0.2 s for late messages of an earlier exchange, and another 0.2 s in case the client
-    missed the first messages. This client waits for the kernel's own
-    report that it is `idle`.
+    jupyter_client waits 0.2 s for late messages of an earlier request, and another 0.2 s because the client may have
+    missed the first messages. This client instead waits until the kernel publishes the state `idle`.
     """
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
-        """Wait until the kernel replies on all channels; raise RuntimeError if it dies or `timeout` seconds pass."""
+        """Wait until the kernel replies on all channels; raise RuntimeError if the kernel dies or `timeout` seconds
+        pass.
+        """
         try:
             async with asyncio.timeout(timeout):
                 while not await self._answers():
@@ -43,7 +44,7 @@ class TaskKernelClient(AsyncKernelClient):
             raise RuntimeError(f"Kernel didn't respond in {timeout:g} seconds") from None
 
     async def _answers(self) -> bool:
-        """Request the kernel's info; return whether the reply and all its iopub messages have arrived."""
+        """Request the kernel's info; return whether the reply and all iopub messages about the request have arrived."""
         request = self.kernel_info()
         try:
             reply = await self.get_shell_msg(timeout=1)
@@ -51,7 +52,8 @@ class TaskKernelClient(AsyncKernelClient):
                 reply = await self.get_shell_msg(timeout=1)
             self._handle_kernel_info_reply(reply)
             while True:
-                # If the subscription was too late for this reply, it is in time for the next one.
+                # The subscription may have been too late for the messages of this request, but it is in time for the
+                # next request.
                 message = await self.get_iopub_msg(timeout=0.2)
                 if (
                     message["parent_header"].get("msg_id") == request
@@ -63,20 +65,19 @@ class TaskKernelClient(AsyncKernelClient):
 
 
 class TaskKernelManager(AsyncKernelManager):
-    """Starts a kernel over ipc instead of TCP: a forked one if that is possible and `warm` is set, else an
-    ordinary one.
-    """
+    """Starts a kernel over ipc instead of TCP: a forked one if possible and `warm` is set, else an ordinary one."""
 
     warm = Bool(True, help="Fork the kernel from a server that has preloaded the imports.").tag(config=True)
-    modules = List(Unicode(), help="Modules to import ahead (see nbdag.kernels.forkserver.preload).").tag(config=True)
+    modules = List(Unicode(), help="Modules to preload (see nbdag.kernels.forkserver.preload).").tag(config=True)
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
-    _warm_spec: tuple[KernelSpec, KernelSpec] | None = None  # Jupyter's specification, and the warm one derived from it
+    # Jupyter's kernel specification, and the specification for a forked kernel that is derived from it.
+    _warm_spec: tuple[KernelSpec, KernelSpec] | None = None
 
     @default("context")
     def _default_context(self) -> zmq.asyncio.Context:
         context = zmq.asyncio.Context()
-        context.setsockopt(zmq.RCVHWM, 0)  # ZeroMQ drops outputs beyond this number
+        context.setsockopt(zmq.RCVHWM, 0)  # 0 means no limit: ZeroMQ drops messages beyond a limit
         self._created_context = True
         return context
 
@@ -86,8 +87,8 @@ class TaskKernelManager(AsyncKernelManager):
 
     @default("connection_file")
     def _default_connection_file(self) -> str:
-        # An ordinary kernel's sockets are beside this file, in a folder that only the owner can enter. A
-        # socket's path must be short, which Jupyter's own folder does not guarantee.
+        # An ordinary kernel's sockets are beside this file, in a folder that only the owner can enter. Jupyter's own
+        # folder is not used, because its path may be too long for a socket.
         try:
             return str(server_registry.runtime_dir() / f"kernel-{uuid.uuid4().hex[:12]}.json")
         except (server_registry.NoServerError, OSError):
@@ -95,11 +96,12 @@ class TaskKernelManager(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec | None:
-        """The kernel's specification, with nbdag's provisioner in it if the kernel is to be warm."""
+        """The kernel's specification; if `warm` is set, the specification names nbdag's provisioner."""
         spec = super().kernel_spec
         if spec is None or not self.warm or "kernel_provisioner" in spec.metadata:
             return spec
-        if self._warm_spec is None or self._warm_spec[0] is not spec:  # Jupyter reads this property many times
+        # Cached, because Jupyter reads this property many times.
+        if self._warm_spec is None or self._warm_spec[0] is not spec:
             provisioner = {"provisioner_name": "nbdag-fork", "config": {"modules": list(self.modules)}}
             warm = copy.copy(spec)
             warm.metadata = {**spec.metadata, "kernel_provisioner": provisioner}

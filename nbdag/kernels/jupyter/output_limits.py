@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 MAX_OUTPUTS = 2_000
-MAX_SIZE = 10_000_000  # characters of text and of encoded displays
+MAX_SIZE = 10_000_000  # maximum number of characters, of text and of encoded displays together
 _KINDS = {"stream", "display_data", "execute_result"}
 
 
@@ -23,16 +23,18 @@ class OutputLimits:
         self._is_noted = False
 
     def excess(self, message: dict[str, Any]) -> str | None:
-        """Count an output and return what the notebook cannot keep of it, as text for the log; None if all fits.
+        """Count an output.
 
-        A piece of text that fits in part is shortened to that part.
+        Return the text of it that exceeds the limits and goes only into the log, or None if the whole output fits.
+
+        If only a part of a text fits, the output is shortened to that part.
         """
         if message["msg_type"] == "clear_output":
             self._number = self._size = 0
         if message["msg_type"] not in _KINDS:
             return None
         content, left = message["content"], MAX_SIZE - self._size
-        if message["msg_type"] == "stream":  # consecutive pieces of text become one output
+        if message["msg_type"] == "stream":  # consecutive pieces of text count as one output
             text = str(content["text"])
             self._size += len(text)
             content["text"] = text[: max(0, left)]
@@ -44,7 +46,7 @@ class OutputLimits:
         return f"{content['data'].get('text/plain', sorted(content['data']))}\n"
 
     def note(self, log: str) -> dict[str, Any] | None:
-        """Return an output that names the log with the rest; None after the first call."""
+        """Return an output that says that the rest is in the log, or None after the first call."""
         if self._is_noted:
             return None
         self._is_noted = True

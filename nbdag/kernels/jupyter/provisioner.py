@@ -1,9 +1,9 @@
 """A kernel provisioner through which Jupyter launches forked kernels.
 
-A kernel specification names it (`kernel_provisioner: nbdag-fork`, with the `modules` to preload), or
-`manager` does so for a task. It forks Python kernels of this interpreter from a fork server. If no fork
-server is available, which is reported once, and for all other kernels, it launches an ordinary process like Jupyter.
-Sockets, messages, interrupts and shutdown follow Jupyter's protocol.
+A kernel specification names the provisioner (`kernel_provisioner: nbdag-fork`, with the `modules` to preload); for a
+task, `manager` adds that entry. The provisioner forks Python kernels of this interpreter from a fork server. It
+launches any other kernel as an ordinary process, as Jupyter does. If no fork server is available, it reports this once
+and launches an ordinary process too. Sockets, messages, interrupts and shutdown follow Jupyter's protocol.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..forkserver.server_spec import ServerSpec
 from .connection import TARGET, connection_info
 from .connection import arguments as fork_arguments
 
-_failed_servers: set[str] = set()  # keys of servers that failed: each is tried and reported only once
+_failed_servers: set[str] = set()  # keys of servers that failed; a failed server is not tried or reported again
 
 
 def kernel_server_spec(modules: Iterable[str] = (), env: Mapping[str, str] | None = None) -> ServerSpec:
@@ -38,16 +38,16 @@ def kernel_server_spec(modules: Iterable[str] = (), env: Mapping[str, str] | Non
 
 
 class ForkProvisioner(LocalProvisioner):
-    """Launches a kernel by forking it, or as Jupyter does if that is impossible."""
+    """Launches a kernel by forking it, or as an ordinary process if a fork is impossible."""
 
-    modules = List(Unicode(), help="Modules to import ahead, once for all kernels.").tag(config=True)
+    modules = List(Unicode(), help="Modules that the fork server imports once for all kernels.").tag(config=True)
 
     _child: Child | None = None
-    _launch: dict[str, Any] | None = None  # arguments of `pre_launch`, while a fork is intended
+    _launch: dict[str, Any] | None = None  # arguments of `pre_launch`; None if the kernel will not be forked
 
     @property
     def has_process(self) -> bool:
-        """Whether there is a kernel process."""
+        """Whether the kernel has a process."""
         return self._child is not None or super().has_process
 
     @property
@@ -69,7 +69,7 @@ class ForkProvisioner(LocalProvisioner):
         return await KernelProvisionerBase.pre_launch(self, cmd=arguments, **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel that is ready for clients, or launch an ordinary one."""
+        """Fork a kernel and wait until it is ready for clients, or launch an ordinary kernel."""
         if self._launch is None:
             return await super().launch_kernel(cmd, **kwargs)
         launch, self._launch = self._launch, None
@@ -91,8 +91,8 @@ class ForkProvisioner(LocalProvisioner):
         try:
             with contextlib.ExitStack() as opened:
                 stdio = _streams(kwargs, opened)
-                # In a thread, because the first kernel waits for the server's imports and the event loop has
-                # other work.
+                # The fork runs in a thread, because the first kernel waits for the server's imports, which would block
+                # the event loop.
                 child = await asyncio.to_thread(
                     Server(spec, idle_time()).fork,
                     TARGET,
@@ -121,7 +121,7 @@ class ForkProvisioner(LocalProvisioner):
         return self._child.poll() if self._child is not None else await super().poll()
 
     async def wait(self) -> int | None:
-        """Wait until the kernel has ended, then release it; return its exit code."""
+        """Wait until the kernel has ended, then release its resources; return its exit code."""
         if self._child is None:
             return await super().wait()
         code = await self._child.async_wait()
@@ -150,9 +150,13 @@ class ForkProvisioner(LocalProvisioner):
         await self.send_signal(signal.SIGTERM)
 
     async def shutdown_requested(self, restart: bool = False) -> None:
-        """Wait for the kernel to shut down by request, because the manager would only poll it every 0.1 s."""
+        """Wait until the kernel has shut down on request.
+
+        Without this, the manager would poll the kernel only every 0.1 s.
+        """
         if self._child is not None and not await self._ends_within(1.5):
-            self._child.signal(signal.SIGINT)  # the kernel is still running a cell: an idle kernel would have ended
+            # Interrupt a kernel that is still running a cell; an idle kernel has already ended.
+            self._child.signal(signal.SIGINT)
             await self._ends_within(self.get_shutdown_wait_time() / 2)
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -171,12 +175,12 @@ class ForkProvisioner(LocalProvisioner):
 
 
 class _FailedBeforeError(Exception):
-    """The same server has failed before in this process, and the failure was reported."""
+    """The server failed earlier in this process, and that failure was reported."""
 
 
 def _ipykernel_arguments(argv: list[str], extra: list[str]) -> list[str] | None:
-    """Return an ipykernel's arguments without its connection file; None if the kernel is not this
-    interpreter's ipykernel.
+    """Return the arguments of an ipykernel without the connection file, or None if the kernel is not this interpreter's
+    ipykernel.
     """
     if len(argv) < 2 or not _is_this_python(argv[0]):
         return None
@@ -190,19 +194,22 @@ def _ipykernel_arguments(argv: list[str], extra: list[str]) -> list[str] | None:
 def _is_this_python(name: str) -> bool:
     version = sys.version_info
     if name in {"python", f"python{version[0]}", f"python{version[0]}.{version[1]}"}:
-        return True  # jupyter_client replaces these names by its own interpreter
+        return True  # jupyter_client replaces these names by the path of its own interpreter
     here, there = Path(sys.executable), Path(name)
-    # Comparing the files alone is not enough: the interpreters of all virtual environments may link to one file.
+    # The paths are compared, not the files: the interpreters of several virtual environments may be links to one file.
     return there.parent.is_dir() and there.parent.samefile(here.parent) and there.is_file() and there.samefile(here)
 
 
 def _streams_are_files(kwargs: Mapping[str, Any]) -> bool:
-    """Return whether the streams are files: a pipe would need a Popen."""
+    """Return whether the streams are files. A forked kernel supports no pipes, since those require a `Popen` object."""
     return not any(kwargs.get(name) in (subprocess.PIPE, subprocess.STDOUT) for name in ("stdin", "stdout", "stderr"))
 
 
 def _streams(kwargs: Mapping[str, Any], opened: contextlib.ExitStack) -> tuple[int, int, int]:
-    """Return descriptors for the kernel's streams: by default no input, and the output streams of this process."""
+    """Return descriptors for the kernel's standard streams.
+
+    By default, the input is empty and the output streams are those of this process.
+    """
     null = os.open(os.devnull, os.O_RDWR)
     opened.callback(os.close, null)
     found = []

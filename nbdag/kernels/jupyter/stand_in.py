@@ -1,11 +1,11 @@
-"""A stand-in for the kernel, while a fork server imports modules.
+"""An imitation of a kernel that modules see while a fork server imports them.
 
-Libraries inspect the process when they are imported: is there an IPython shell, does it belong to a kernel, is the
-output a terminal, what is the main module? The server must give the same results as the kernels that it forks. So its
-imports see ipykernel's own application, kernel and shell, without sockets and threads. A child does not inherit these
-objects: it creates its own. A module that keeps one of them, or changes it (a formatter, a magic, a hook), is not
-preloaded. Two kinds of objects are an exception, because many modules keep them, for instance as default arguments: the
-output streams and the main module. The child uses these objects as its own.
+Libraries inspect the process when they are imported. They look for an IPython shell, a kernel, a terminal, or the main
+module. In the server they must find the same as in a kernel. So imports in the server see ipykernel's own application,
+kernel and shell, but without sockets and threads. A child does not use these objects: it creates its own. A module that
+keeps such an object, or changes it (with a formatter, a magic, a hook), is not preloaded. The output streams and the
+main module are exceptions, because many modules keep them, for instance as default arguments. The child uses the
+server's output streams and main module as its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jupyter_client.session import Session
 
 _IN_SHELL = ("display_formatter", "display_pub", "displayhook", "events", "magics_manager", "history_manager")
 _MODULE_NAMES = ("__name__", "__doc__", "__loader__", "__package__", "__spec__")
-_kept: dict[str, Any] = {}  # the output streams and the main module that modules have seen
+_kept: dict[str, Any] = {}  # the output streams and the main module that imported modules may have kept
 
 
 class StandIn:
@@ -39,7 +39,9 @@ class StandIn:
         self._before: tuple[object, object] = (), ()
 
     def changes(self) -> str:
-        """Return a clause that says what an import kept or changed of the kernel since the last call; "" if nothing."""
+        """Return a clause about the kernel's objects that imports have kept or changed since the last call, or "" if
+        imports did neither.
+        """
         if self._count() != self._before[0]:
             gc.collect()
         before, self._before = self._before, (self._count(), self._state())
@@ -66,7 +68,7 @@ class StandIn:
 
 @contextlib.contextmanager
 def stand_in_for_kernel() -> Iterator[StandIn]:
-    """Let imports see a kernel; see `StandIn`."""
+    """Let imports see the objects of a kernel; yield them as a `StandIn`."""
     before = sys.argv[:], sys.stdout, sys.stderr, sys.displayhook, sys.excepthook, sys.modules["__main__"]
     sys.argv[:] = [ipykernel_launcher.__file__, "-f", "kernel.json"]
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
@@ -84,7 +86,8 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
         with shell.builtin_trap:
             seen = StandIn(app, kernel)
             for _ in range(2):
-                seen.changes()  # the first call creates some of the state that it reads
+                # Called once in advance, because the first call itself creates some of the compared state.
+                seen.changes()
             yield seen
     finally:
         atexit.unregister(shell.atexit_operations)
@@ -97,7 +100,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
 
 
 def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutStream:
-    """Return a kernel's output stream: the stream that preloaded modules may keep, if there is one."""
+    """Return a kernel's output stream: the stream that preloaded modules may have kept, or a new one."""
     stream = _kept.get(name)
     if stream is None:
         return OutStream(session, thread, name, **options)  # type: ignore[no-untyped-call]
@@ -109,7 +112,7 @@ def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutSt
 
 @contextlib.contextmanager
 def kept_main_module() -> Iterator[None]:
-    """Let a new shell use the main module that preloaded modules may keep, if there is one."""
+    """Let a new shell use the main module that preloaded modules may have kept, if any."""
     shells: Any = InteractiveShell
     main, prepare = _kept.get("main"), shells.prepare_user_module
     if main is None:

@@ -1,4 +1,4 @@
-"""The expressions of `--when`, `--check` and `--map`, which a task's kernel and a live notebook evaluate alike."""
+"""Evaluate the expressions of `--when`, `--check` and `--map`, in a task's kernel and in a live notebook."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...values import summarise
 
 
 def evaluate(expression: str, names: dict[str, Any]) -> Any:
-    """Return the value of an expression in this namespace; raise whatever the expression raises."""
+    """Return the value of an expression in this namespace; exceptions of the expression are not caught."""
     return eval(compile(expression.strip(), "<header>", "eval"), names)
 
 
 def when_holds(expression: str, names: dict[str, Any]) -> bool:
-    """Return whether `--when` lets the task run; raise `Fail` if it cannot be evaluated."""
+    """Return whether `--when` lets the task run; raise `Fail` if the expression cannot be evaluated."""
     try:
         return bool(evaluate(expression, names))
     except Exception as error:
@@ -28,7 +28,10 @@ def when_holds(expression: str, names: dict[str, Any]) -> bool:
 
 
 def check(expression: str, names: dict[str, Any]) -> None:
-    """Raise `Fail`, with the values of the names in it, if a `--check` is false or cannot be evaluated."""
+    """Raise `Fail` if a `--check` is false or cannot be evaluated.
+
+    The message contains the values of the expression's names.
+    """
     try:
         holds = bool(evaluate(expression, names))
     except Exception as error:
@@ -41,9 +44,10 @@ def check(expression: str, names: dict[str, Any]) -> None:
 def elements(
     maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
-    """Return a list of values for each `--map` variable, and for each task instance one index into each list.
+    """Return a list of values for each `--map` variable, and for each task instance an index into each list.
 
-    Several maps are combined as a product, in which the last map varies fastest, or in step. Raises `Fail`.
+    Without --zip, several maps are combined to all combinations, in which the last map varies fastest. With --zip,
+    element n of each map is combined. Raises `Fail`.
     """
     columns: dict[str, list[Any]] = {}
     for name, expression in maps:
@@ -66,14 +70,14 @@ def elements(
 
 
 def describe_values(expression: str, names: Mapping[str, Any]) -> str:
-    """Return the data that an expression names, attributes included, such as `accuracy = 0.83, floor = 0.9`."""
+    """Return the names and attributes in an expression with their values, such as `accuracy = 0.83, floor = 0.9`."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except SyntaxError:
         return ""
     found: dict[str, str] = {}
-    shown: set[int] = set()  # ids of nodes inside a listed node: after `row.total`, `row` is not listed
-    for node in ast.walk(tree):  # yields a node before its parts
+    shown: set[int] = set()  # ids of nodes inside a node that is already listed: after `row.total`, `row` is not listed
+    for node in ast.walk(tree):  # `ast.walk` yields a node before the nodes inside it
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and id(node) not in shown:
             value = _value(node, names)
             if value is not None:

@@ -1,11 +1,11 @@
-"""The files that a task's cell reads and writes, so that a run can report tasks whose order no variable shows.
+"""Record the files that a task's cell reads and writes, so that a run can report tasks whose order no variable shows.
 
-Python announces each file that it opens, moves or removes to an audit hook, whichever library does it. Programs that
-the cell starts and libraries that open files in C are not announced: if there are any, the folder of the run is
-searched for files that changed meanwhile. Reads of these remain unknown.
+Python reports each file that it opens, moves or removes to an audit hook, whichever Python library does it. It does not
+report files of programs that the cell starts, or of libraries that open files in C. If the cell uses such programs or
+libraries, the folder of the run is searched for files that changed while the cell ran. Their reads remain unknown.
 
-Watched are the files below the run's folder and those of the user elsewhere, but not the interpreter and its packages,
-nbdag's own home, caches, and temporary files. The hook costs nothing but a lookup while no cell is running.
+All files are watched except those of the interpreter and its packages, nbdag's own home, caches, and temporary files.
+While no cell is running, the hook costs only one lookup.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any
 
 from ...core.model.job import FileUse, Note
 
-MAX_FILES = 2_000  # files that are recorded for one attempt
-MAX_ENTRIES = 20_000  # entries of folders that are searched for changed files
-SEARCH_AFTER_PROGRAM = 0.5  # seconds that the search may take if the cell started a program
-SEARCH_AFTER_LIBRARY = 0.02  # the same if only a library of `NATIVE` is loaded
+MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
+MAX_ENTRIES = 20_000  # maximum number of folder entries that are searched for changed files
+SEARCH_AFTER_PROGRAM = 0.5  # time limit in seconds of the search for changed files, if the cell started a program
+# Time limit in seconds of the search for changed files, if only a library of `NATIVE` is loaded.
+SEARCH_AFTER_LIBRARY = 0.02
 CLOCK_STEP = 0.02  # seconds by which the clock of a file system may be late
 
 
@@ -61,14 +62,15 @@ class FileWatch:
         outside = [place for place in map(os.path.normpath, places) if not _is_below(self._folder, place)]
         self._excluded = tuple(f"{place}/" for place in (*outside, os.path.realpath(home)))
         self._uses: dict[str, set[str]] = {}
-        self._databases: dict[str, tuple[Any, ...]] = {}  # path → its state when it was opened
+        # Key: path of a SQLite database; value: state of the file when it was opened.
+        self._databases: dict[str, tuple[Any, ...]] = {}
         self._started_programs = False
         self._since = 0.0
         self._overflow = False
         self.notes: list[Note] = []
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to record files."""
         global _active, _installed
         self._since = self._since or time.time() - CLOCK_STEP
         if not _installed:
@@ -77,13 +79,13 @@ class FileWatch:
         _active = self
 
     def stop(self) -> None:
-        """Pause watching."""
+        """Stop recording files until the next `start`."""
         global _active
         if _active is self:
             _active = None
 
     def uses(self, task: str) -> tuple[FileUse, ...]:
-        """Return the files used so far; set `notes` if some are unknown."""
+        """Return the files used so far; set `notes` if some files may be missing."""
         self.stop()
         if not self._since:
             return ()
@@ -95,9 +97,11 @@ class FileWatch:
         elif not NATIVE.isdisjoint(sys.modules):
             self._search(SEARCH_AFTER_LIBRARY)
         if not complete or self._overflow:
-            why = "it used too many files" if self._overflow else f"{self._folder} holds too many files to look at"
+            why = (
+                "the task used too many files" if self._overflow else f"{self._folder} contains too many files to check"
+            )
             message = (
-                f"the files of task {task} are not all known, since {why}; if other tasks need files that it writes, "
+                f"some files of task {task} are unknown, since {why}; if other tasks need files that this task writes, "
                 f"declare that with --after {task}"
             )
             self.notes = [Note(code="NB471", name=task, message=message)]
@@ -141,9 +145,9 @@ class FileWatch:
             self._record(kept, "c")
 
     def listed(self, arguments: tuple[Any, ...]) -> None:
-        """Record a listed folder, except for a search of Python's imports."""
+        """Record a listed folder, unless Python's import system lists it."""
         path = arguments[0]
-        frame = sys._getframe(3)  # above `see` and the hook
+        frame = sys._getframe(3)  # the caller of the audited function, above the frames of `see` and the hook
         if isinstance(path, int) or frame.f_code.co_filename.startswith("<frozen importlib"):
             return
         kept = self._kept("." if path is None else path)
@@ -151,7 +155,10 @@ class FileWatch:
             self._record(kept, "l")
 
     def connected(self, arguments: tuple[Any, ...]) -> None:
-        """Record an opened database of SQLite; whether it is written shows when the cell has ended."""
+        """Record an opened SQLite database.
+
+        When the cell has ended, `uses` compares the file to find out whether it was written.
+        """
         path = arguments[0]
         if isinstance(path, bytes):
             path = os.fsdecode(path)
@@ -172,25 +179,26 @@ class FileWatch:
             self._overflow = True
 
     def _kept(self, given: Any) -> str | None:
-        """Return the absolute path of a watched file, or None for any other."""
-        path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100  # `resolve` would follow links, and costs more
+        """Return the absolute path of a file that is watched, or None for any other file."""
+        path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100  # `resolve` would follow links, and is slower
         if path.startswith(self._excluded):
             return None
         if not _is_below(path, self._folder):
             parent, name = os.path.split(path)
-            path = f"{os.path.realpath(parent)}/{name}"  # its folder may be a link into this one
+            # The file's folder may be a link to a folder below the run's folder.
+            path = f"{os.path.realpath(parent)}/{name}"
             if path.startswith(self._excluded):
                 return None
         if _is_below(path, self._folder):
             parts = path[len(self._folder) + 1 :].split("/")
             return None if not _IGNORED.isdisjoint(parts) else path
-        # Hidden folders of the user hold caches and settings of programs.
+        # Files in hidden folders are not watched: they are caches and settings of programs.
         return None if "/." in path or not _IGNORED.isdisjoint(path.split("/")) else path
 
     # -- files that Python did not announce
 
     def _search(self, seconds: float) -> bool:
-        """Record the files below the run's folder that changed; return False if the limits ended the search."""
+        """Record the files below the run's folder that changed; return False if a limit ended the search."""
         written = {path for path, how in self._uses.items() if how & set("wac")}
         entries, end = 0, time.monotonic() + seconds
         ahead = [self._folder]
@@ -229,7 +237,7 @@ _WATCHED = frozenset(_EVENTS) | _PROGRAMS
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    # An audit hook stays for the life of the process, and an exception in it would end the user's operation.
+    # Exceptions are suppressed, because an exception in an audit hook would make the user's operation fail.
     if _active is not None and event in _WATCHED:
         with suppress(Exception):
             _active.see(event, arguments)
@@ -245,7 +253,7 @@ def _how(flags: int) -> str:
 
 
 def _state(path: str) -> tuple[Any, ...]:
-    """Return what changes when a database is written."""
+    """Return size and time of a database file and of its journals, which change when the database is written."""
     found: list[Any] = []
     for each in (path, f"{path}-wal", f"{path}-journal"):
         try:

@@ -1,12 +1,14 @@
-"""The request that a task's kernel receives, and the outcome that it publishes: plain data, readable in the notebook.
+"""The request that a task's kernel receives, and the outcome that the kernel publishes, as plain data that is readable
+in the notebook.
 
-A `KernelRequest` is the part of a job that matters inside the kernel. It carries the task's options as they are, so a
-new option needs no field here. The kernel publishes one `Outcome` after the cell has run, as an output with a MIME type
-of its own, which the worker removes from the notebook.
+A `KernelRequest` is the part of a job that matters inside the kernel. It contains the complete options of the task, so
+a new option needs no field here. After the cell has run, the kernel publishes one `Outcome`. It is an output with a
+special MIME type, which the worker removes from the notebook.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -19,13 +21,14 @@ from ...core.options.options import TaskOptions
 from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
-RENDERED_MIME = "application/vnd.nbdag.rendered+json"  # of the texts whose templates were rendered, by name
-PROCESSES = "processes"  # key beside an outcome: whether a process below the kernel may still exist
+# MIME type of the texts whose templates were rendered, by name.
+RENDERED_MIME = "application/vnd.nbdag.rendered+json"
+PROCESSES = "processes"  # key in the published data: whether a process that the kernel started may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRequest:
-    """One attempt as its kernel sees it; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
+    """What the kernel of an attempt needs; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
 
     task: str
     values: str
@@ -35,12 +38,12 @@ class KernelRequest:
     changes: Sequence[str] = ()  # names that the task changes, including those of --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
-    optional: Sequence[str] = ()  # exports without a reader: skipped if they cannot be stored
+    optional: Sequence[str] = ()  # exported names that no task reads: they are skipped if they cannot be stored
     inputs: Sequence[StoredInput] = ()
     pulled: Sequence[PulledInput] = ()
     pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    # Name of the cell, line within the cell, source, whether Python must not evaluate its annotations.
+    # Each as (name of the cell, line in the cell, source, whether annotations are not evaluated).
     definitions: Sequence[tuple[str, int, str, bool]] = ()
     future_annotations: bool = False
     expand: bool = False
@@ -55,7 +58,7 @@ class KernelRequest:
 
     @classmethod
     def of(cls, job: Job) -> KernelRequest:
-        """Return the part of a job that matters inside the kernel."""
+        """Return the request for a job."""
         task, options = job.task, job.task.options
         return cls(
             task=task.id,
@@ -87,11 +90,15 @@ class KernelRequest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the request as literals, without defaults, so that the notebook shows only what matters."""
+        """Return the request as Python literals.
+
+        Fields with default values are omitted, so that the notebook shows only what differs.
+        """
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
         data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
-        # An empty `held` means that no other task has the objects; a missing `held` means that this is unknown.
+        # `held` is not omitted if empty: an empty `held` means that no other task has the objects, a missing `held`
+        # that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
@@ -110,13 +117,14 @@ class KernelRequest:
 
 
 def masked_outcome(outcome: Outcome) -> Outcome:
-    """Return the outcome with secrets hidden in its texts; digests and other ids are unchanged."""
+    """Return the outcome with secrets masked in all texts. Digests and other ids do not change."""
     return replace(
         outcome,
         error=None if outcome.error is None else mask(outcome.error),
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
+        assets=json.loads(mask(json.dumps(outcome.assets))) if outcome.assets else {},
     )
 
 
@@ -146,12 +154,12 @@ def _is_empty(value: Any) -> bool:
 
 
 def _as_tuples(value: Any) -> Any:
-    """Return a value with tuples for its lists, at every depth."""
+    """Return a value with all lists in it converted to tuples."""
     return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as Python literals, which `ast.literal_eval` can read back from their `repr`."""
+    """Convert a value into Python literals, so that `ast.literal_eval` can read the value back from its `repr`."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,7 +1,7 @@
-"""The attributes of the user's own modules, and a watch on imports.
+"""Read the attributes of the user's own modules, and observe imports.
 
-Only modules outside of site-packages and the standard library are watched: probes read the settings of libraries, and
-other state of libraries is ignored. Attributes that are private or named as a cache are ignored, too.
+Only modules outside of site-packages and the standard library are read. For libraries, probes read the settings, and
+all other state is ignored. Attributes that are private or named as a cache are ignored, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_library(path: str) -> bool:
 
 
 class ImportListener(Protocol):
-    """Is notified of the modules that are imported from files."""
+    """An object that is notified of modules that are imported from files."""
 
     def enter_import(self, name: str, path: str) -> None:
         """Record that the import of a module begins."""
@@ -41,7 +41,7 @@ class ImportListener(Protocol):
 
 
 def watch_imports(listener: ImportListener) -> Callable[[], None]:
-    """Call `enter_import` and `leave_import` around the execution of each module's file; return a function to stop."""
+    """Call `enter_import` and `leave_import` around each import of a file. Return a function that ends this."""
     original = SourceFileLoader.exec_module
     main = threading.get_ident()
 
@@ -62,12 +62,12 @@ def watch_imports(listener: ImportListener) -> Callable[[], None]:
     return stop
 
 
-_LIMIT = 1000  # most elements of a container that are compared
+_LIMIT = 1000  # maximum number of elements of a container that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
 def attributes(module: types.ModuleType | None) -> dict[str, Any]:
-    """Return the attributes of a module in a form that keeps their present contents."""
+    """Return copies of the attributes of a module, so that later changes in place do not affect them."""
     found = {}
     for name, value in vars(module).items() if module is not None else ():
         if name.startswith("_") or "cache" in name.lower() or isinstance(value, types.ModuleType):
@@ -85,7 +85,7 @@ class _Same:
 
 
 def _frozen(value: Any, depth: int) -> Any:
-    """Return a copy of a value that later changes in place do not affect."""
+    """Return a copy of a value, so that later changes in place do not affect it."""
     if isinstance(value, _PLAIN):
         return (type(value), value)
     same = _Same(value, id(value))

@@ -1,10 +1,10 @@
-"""The detection of undeclared changes: values that a cell changed in place although its code does not show the change.
+"""Detect undeclared changes: values that a cell changed in place although its code does not show the change.
 
 Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
-compared afterwards: inputs, because other tasks receive the stored value; and objects that setup and definitions
-create, because other tasks create them again. The check compares the object even if its name refers to another object
-after the cell, as long as other tasks have the object by some name. A change that the task declares, in its code or by
-`--change`, is not reported.
+compared afterwards. Inputs are checked because other tasks receive the stored value. Objects of setup and definitions
+are checked because other tasks create them again. The check compares the original object even if its name refers to
+another object after the cell, as long as other tasks have the object under some name. A change that the task declares,
+in its code or by `--change`, is not reported.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, finger
 from ...values.pickling import is_definition
 from .messages import KernelRequest
 
-_NUMBERS = (int, float, complex, bool)  # their hashes are the same in every process
-_MAX_ORDERED = 100_000  # elements of a set whose order is compared
+_NUMBERS = (int, float, complex, bool)  # types whose hashes are the same in every process
+_MAX_ORDERED = 100_000  # maximum number of elements of a set whose order is compared
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
-_MOST_RESULTS = 100  # most results that are checked per cache
+_MOST_RESULTS = 100  # maximum number of results that are checked per cache
 _DEFINITIONS = (type, types.FunctionType)
 
 
@@ -36,10 +36,10 @@ class _Checked:
 
     name: str
     value: Any
-    digest: str | None  # digest of the stored value that was loaded; None: setup or a definition created the object
+    digest: str | None  # digest of the stored value that was loaded; None if setup or a definition created the object
     print: bytes
-    held: Sequence[str]  # names by which other tasks have the object
-    beside: Sequence[str] = ()  # names of other tasks that were stored with this one and may share objects with it
+    held: Sequence[str]  # names under which other tasks have the object
+    beside: Sequence[str] = ()  # names that were stored together with this name and may share objects with it
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class MutationCheck:
         loaded: Mapping[str, Loaded],
         reload: Callable[[str], Mapping[str, Any]],
     ) -> MutationCheck:
-        """Fingerprint everything that the task reads and does not declare to change."""
+        """Fingerprint every value that the task reads, except values that it declares to change."""
         regions = [each.region for each in loaded.values()]
         digests = {
             given.name: given.digests[0] if not given.is_list and len(given.digests) == 1 else ""
@@ -85,9 +85,10 @@ class MutationCheck:
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
-        reported: set[int] = set()  # ids of reported objects: one note for an object with several names
+        reported: set[int] = set()  # ids of reported objects, so that an object with several names gets only one note
         for each in self.checked:
-            # A name that now refers to another object passes that object on, so readers of the name see no difference.
+            # If the name now refers to another object, later tasks receive that object and are not affected by the
+            # change.
             same = names.get(each.name) is each.value
             held = [*(name for name in each.held if same or name != each.name), *each.beside]
             if not held or id(each.value) in reported:
@@ -100,10 +101,10 @@ class MutationCheck:
                     yield self._note(each, held, others)
 
     def _is_real_change(self, each: _Checked) -> bool:
-        """Return False if the value only has another layout or another place in memory."""
+        """Return False if only the layout of the value, or its place in memory, has changed."""
         if not each.digest or isinstance(
             each.value, _DEFINITIONS
-        ):  # loading a definition again returns the same object
+        ):  # a stored definition cannot be compared, because loading it again returns the same object
             return True
         try:
             before = self.reload(each.digest)[each.name]
@@ -113,7 +114,7 @@ class MutationCheck:
 
     def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
-        other_name = "" if name in held else f", which have it as {join_names(held)},"
+        other_name = "" if name in held else f", which use it under the name {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
             remedy = f"add `--change {' '.join((name, *others))}` to `%%task {task}`"
@@ -121,7 +122,7 @@ class MutationCheck:
             effect = f"which its code does not show, so later tasks{other_name} do not see the change: {remedy}"
         elif name.endswith("()"):
             code, function = "NB402", name.removesuffix("()")
-            effect = f"but other tasks have a cache of {function} without that change: change a copy"
+            effect = f"but the caches of {function} in other tasks do not contain that change: change a copy instead"
             return Note(
                 code=code, name=function, message=f"a result of {name} was changed in place by {task}, {effect}"
             )
@@ -132,9 +133,9 @@ class MutationCheck:
             code = "NB402"
             effect = f"but other tasks{other_name} run setup again, without that change: "
             if _can_cross(each.value):
-                effect += f"make it in a task, or {remedy}"
+                effect += f"create it in a task, or {remedy}"
             else:
-                effect += f"it cannot be passed on, so use {name} within one task"
+                effect += f"it cannot be passed to other tasks, so use {name} within one task"
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
 
     def _sharing_with(self, each: _Checked) -> list[str]:
@@ -174,10 +175,10 @@ def size_notes(saved: Saved) -> list[Note]:
 
 
 def order_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Return a note for each stored set that iterates in another order once it is loaded.
+    """Return a note for each stored set whose iteration order changes when it is loaded.
 
-    The order of a set depends on elements that were removed from it, which no pickle contains. A set of texts is not
-    reported: its order differs in every Python process, so no code relies on it.
+    The order of a set also depends on elements that were removed, which a pickle does not contain. A set of texts is
+    not reported: the order of such a set differs in every Python process, so no code relies on it.
     """
     return [
         Note(
@@ -249,7 +250,7 @@ def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
 
 
 def _kept_results(function: Any) -> list[object]:
-    """Return the results that a function of functools.lru_cache keeps, except for those that cannot change."""
+    """Return the results in the cache of a function of functools.lru_cache, except for results that cannot change."""
     if not isinstance(function, functools._lru_cache_wrapper):
         return []
     referents = gc.get_referents(function)
@@ -262,12 +263,12 @@ def _kept_results(function: Any) -> list[object]:
 
 
 def _is_result(value: object, function: Any) -> bool:
-    """Return whether an object that a cache refers to is a result that can change, and no part of the cache."""
+    """Return whether an object in a cache is a result that can change, and not a part of the cache itself."""
     if isinstance(value, (*_IMMUTABLE, *_DEFINITIONS, tuple)) or type(value) is object:
         return False
     if type(value).__module__ == "functools" or value is vars(function):
         return False
-    if isinstance(value, dict):  # an empty dict may be the cache itself
+    if isinstance(value, dict):  # an empty dict may be part of the cache itself
         return bool(value) and not any(type(item).__name__ == "_lru_list_elem" for item in value.values())
     return True
 
@@ -279,7 +280,7 @@ def _declared_changes(request: KernelRequest) -> set[str]:
 
 
 def _names_to_check(request: KernelRequest, names: Mapping[str, Any]) -> list[str]:
-    if request.opaque:  # analysis cannot know what the cell reads, so it may read every name
+    if request.opaque:  # the analysis does not know what the cell reads, so the cell may read every name
         return [name for name in names if not name.startswith("_")]
     given = [each.name for each in request.inputs]
     return [name for name in dict.fromkeys((*request.reads, *given, *request.element)) if name in names]

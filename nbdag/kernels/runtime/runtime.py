@@ -26,6 +26,7 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
+from ...asset_facts import the_produced
 from ...context import DagRun, PulledValues, set_current
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
@@ -45,7 +46,7 @@ from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
 _ANNOTATIONS: int = __future__.annotations.compiler_flag
-_MAX_RENDERED = 1_000_000  # characters of a rendered text that are kept
+_MAX_RENDERED = 1_000_000  # maximum number of characters of a rendered text that are published
 _FUTURE_FLAGS: int = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -63,11 +64,11 @@ class UnreadableInputError(NbdagError):
     """A value that a task needs cannot be loaded in its kernel."""
 
     name: str
-    source: str  # the task that stored it
+    source: str  # the task that stored the value
     why: str
     template = (
-        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass on what this task needs of it, or "
-        "make it here"
+        "{name!r}, which task {source} stored, cannot be loaded here ({why}): pass only the data that this task "
+        "needs, or create the value in this task"
     )
 
 
@@ -79,7 +80,7 @@ def begin(request: Mapping[str, Any]) -> Runtime:
 
 
 class Runtime:
-    """One attempt, as its kernel sees it."""
+    """The steps of one attempt that run in its kernel."""
 
     def __init__(self, shell: Any, request: KernelRequest) -> None:
         self._shell = shell
@@ -88,15 +89,19 @@ class Runtime:
         secrets.hide_known_values()
         secrets.protect_kernel()
         self._store = ValueStore(request.values)
-        self._origins = Origins()  # stored values that were loaded; each value is loaded once, with all of its names
+        # Records the stored values that were loaded; each value is loaded once, with all of its names.
+        self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
-        self._last: ExecutionResult | None = None  # result of the user's latest cell; in `finish`, of the task's cell
+        # Result of the latest cell of the user; in `finish`, this is the task's cell.
+        self._last: ExecutionResult | None = None
         self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
-        self._params: dict[str, Any] = dict(request.context.get("params", {}))  # with defaults, once they are known
+        the_produced.declared = request.options.produces
+        # The run's parameters; defaults are added when the parameters cell has run.
+        self._params: dict[str, Any] = dict(request.context.get("params", {}))
         self._conf: dict[str, Any] = dict(self._params)
         self._rendered: dict[str, str] = {}
         self._dag_run = DagRun.of(
@@ -163,7 +168,7 @@ class Runtime:
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
         for cell, line, source, future in self._request.definitions:
-            # Each definition keeps its line number within its cell, so that tracebacks point at the original.
+            # Each definition keeps the line number of its original cell, so that tracebacks show the original line.
             file, page = f"<{cell}>", pages.setdefault(cell, [])
             code = self._shell.transform_cell(source)
             lines = code.splitlines()
@@ -171,7 +176,7 @@ class Runtime:
             page[line - 1 : line - 1 + len(lines)] = lines
             text = "\n".join(page) + "\n"
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-            # As in the notebook, where each cell is compiled with the future statements of the cells above.
+            # As in the notebook, the cell is compiled with the `__future__` imports of the cells above.
             compiled = compile("\n" * (line - 1) + code, file, "exec", self._flags(future), True)
             exec(compiled, self._names)
 
@@ -188,7 +193,7 @@ class Runtime:
             raise UnreadableInputError(name, source, error.why) from error
 
     def _pulled(self, task: str, key: str) -> PulledValues | None:
-        """Return the values for `ti.xcom_pull`, which are loaded when they are used."""
+        """Return the values for `ti.xcom_pull`. A value is loaded when it is used."""
         given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
         if given is None:
             return None
@@ -196,7 +201,7 @@ class Runtime:
         return PulledValues(parts, given.is_list)
 
     def _publish_rendered(self, what: str, text: str) -> None:
-        """Publish the text of a rendered template, which is kept in the attempt's notebook."""
+        """Publish the text of a rendered template. The text is stored in the attempt's notebook."""
         self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # half of a secret could not be recognised
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
@@ -287,15 +292,15 @@ class Runtime:
     def _exit_note(self) -> Note:
         task = self._request.task
         message = (
-            f"{task} ended by sys.exit, which ends this task only: it succeeded, and later tasks run, although the "
-            "notebook stops here; raise nbdag.Skip to skip what needs it, or nbdag.Fail to fail"
+            f"{task} was ended by sys.exit, which ends only this task: it succeeded, and later tasks run, although the "
+            "notebook stops here; raise nbdag.Skip to skip the tasks that need it, or nbdag.Fail to fail"
         )
         return Note(code="NB472", name=task, message=message)
 
     # -- the outcome --------------------------------------------------------------------------------------------
 
     def _restore_names(self, *_: object) -> None:
-        """Restore nbdag's names, which `%reset` deletes."""
+        """Restore the names that nbdag sets in the namespace, because `%reset` deletes them."""
         for name, value in self._own_names.items():
             self._names.setdefault(name, value)
 
@@ -324,12 +329,13 @@ class Runtime:
     def _publish(self, outcome: Outcome) -> None:
         self._published = True
         files = self._files.uses(self._request.task)
-        outcome = masked_outcome(replace(outcome, files=files, notes=(*outcome.notes, *self._files.notes)))
+        notes = (*outcome.notes, *self._files.notes)
+        outcome = masked_outcome(replace(outcome, files=files, notes=notes, assets=the_produced.extra))
         self._shell.display_pub.publish({MIME: {**outcome_to_dict(outcome), PROCESSES: has_children()}})
 
 
 class _ValueHook:
-    """A display hook that keeps the value of a cell's last expression instead of showing it."""
+    """A display hook that stores the value of a cell's last expression instead of displaying it."""
 
     value: Any = None
 
@@ -340,18 +346,19 @@ class _ValueHook:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    text, hint = str(error).strip(), hint_for(error)  # the list of attempts shows the first line of this text
+    # The list of attempts shows only the first line of this text, so the hint is put there.
+    text, hint = str(error).strip(), hint_for(error)
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"
 
 
 def _is_quiet_exit(error: BaseException | None) -> bool:
-    """Return whether this is `sys.exit()` without an error code, which ends a cell but does not fail it."""
+    """Return whether an exception is `sys.exit()` without an error code, which ends a cell successfully."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb: Any, tb_offset: Any = None) -> None:
-    """Show only the message of an error of nbdag, without a traceback."""
+    """Make the shell show only the message of nbdag's own errors, without a traceback."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
     else:

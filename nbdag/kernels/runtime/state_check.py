@@ -1,9 +1,9 @@
-"""The detection of changes of hidden state that later tasks would see in the notebook, but not in their own kernels.
+"""Detect changes of hidden state that later tasks would see in the notebook, but do not see in their own kernels.
 
 `state_probes` reads the state, and `module_state` selects the modules. Only state that a later task can observe is
 read. Changes by setup are ignored, because setup runs for every task. Changes by the import of a library are ignored,
-because later tasks import the library, too. So each outermost import of a library ends one comparison and begins
-another.
+because later tasks import the library, too. So the state is compared before each outermost import of a library, and
+read again after it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class StateCheck:
 
     request: KernelRequest
     _keys: frozenset[str] = frozenset()  # keys of the kinds of state and of the modules that later tasks can observe
-    # Key: key of a probe; value: its key in `_keys`, and the probe.
+    # Key: key of a probe; value: (key in `_keys`, the probe).
     _probes: dict[str, tuple[str, Probe]] = field(default_factory=dict)
-    _before: dict[str, Any] = field(default_factory=dict)  # key: key of a probe; value: state
-    # Changes that were found before an import of a library; value: states before and after.
+    _before: dict[str, Any] = field(default_factory=dict)  # key: key of a probe; value: state before the cell
+    # Changes found before an import of a library; key: key of a probe; value: states before and after the change.
     _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _seeded_by_setup: set[str] = field(default_factory=set)
-    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)  # key: module of the user; value: its attributes
+    # Key: module of the user; value: attributes of the module.
+    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)
     _changed_modules: dict[str, None] = field(default_factory=dict)  # changed attributes, such as config.LIMIT
     _watching: bool = False
     _depth: int = 0  # nesting depth of imports of libraries
@@ -48,7 +49,7 @@ class StateCheck:
             self._stop = watch_imports(self)
 
     def before_cell(self) -> None:
-        """Read the state that the cell starts with."""
+        """Read the state before the cell."""
         if self._stop is None:
             return
         state = dict(self._read(self._keys))
@@ -67,7 +68,7 @@ class StateCheck:
         self._stop()
         self._compare()
         for key, (before, after) in self._found.items():
-            if not _equal(before, after):  # the state may have been restored after an import
+            if not _equal(before, after):  # a change found before an import may have been undone after it
                 yield from self._note(key, before, after)
         yield from self._module_notes()
 
@@ -80,7 +81,7 @@ class StateCheck:
                 continue
             try:
                 state = probe.read(module)
-            except Exception:  # the probe does not support this release of the library, so its state is not checked
+            except Exception:  # the probe does not support this version of the library, so the state is not checked
                 continue
             self._probes[probe.key] = key, probe
             yield probe.key, state
@@ -132,7 +133,7 @@ class StateCheck:
         yield Note(
             code="NB440",
             name=key,
-            message=f"task {task} changed {what} for itself only, and {observer} runs without that change: {advice}",
+            message=f"task {task} changed {what} only in its kernel, and {observer} runs without that change: {advice}",
         )
 
     def _generator_note(self, key: str, before: Any, after: Any) -> Iterator[Note]:
@@ -141,13 +142,15 @@ class StateCheck:
         drew = _continues(before, after)
         if seeder is not None and drew:
             message = (
-                f"task {request.task} drew from {kind.title}, which task {seeder} seeded for itself only: {kind.advice}"
+                f"task {request.task} drew from {kind.title}, which task {seeder} seeded only in its kernel: "
+                f"{kind.advice}"
             )
         elif observer is None or (key in request.state_changed and not drew):
-            return  # no later task would see the change, or `check` has reported it
+            return  # no later task would see the change, or `nbdag check` has reported it already
         elif not drew:
             message = (
-                f"task {request.task} seeded {kind.title} for itself only, and {observer} draws from it: {kind.advice}"
+                f"task {request.task} seeded {kind.title} only in its kernel, and {observer} draws from it without "
+                f"that seed: {kind.advice}"
             )
         elif key in self._seeded_by_setup:
             message = (
@@ -167,7 +170,7 @@ class StateCheck:
                 code="NB442",
                 name=module,
                 message=(
-                    f"task {self.request.task} changed {join_names(names)} for itself only, and "
+                    f"task {self.request.task} changed {join_names(names)} only in its kernel, and "
                     f"{self.request.state_observers[module]} uses {module} without that change: change it in %%setup, "
                     "or pass the value on in a variable"
                 ),
@@ -179,7 +182,7 @@ _MISSING = object()
 
 
 def _continues(before: Any, after: Any) -> bool:
-    """Return whether draws alone, and no seed, led from one state of a generator to another."""
+    """Return whether a generator can get from one state to the other only by drawing numbers, without a new seed."""
     if isinstance(before, Twister) and isinstance(after, Twister):
         return after.continues(before)
     if isinstance(before, TorchState) and isinstance(after, TorchState):
@@ -199,5 +202,5 @@ def _equal(one: Any, other: Any) -> bool:
         return True
     try:
         return bool(one == other)
-    except Exception:  # arrays, and objects whose comparison fails
+    except Exception:  # comparing arrays, for example, raises an exception
         return False

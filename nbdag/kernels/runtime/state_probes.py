@@ -1,4 +1,4 @@
-"""Probes that read hidden state: settings of libraries, random generators, and the like.
+"""Probes that read hidden state, such as settings of libraries and states of random generators.
 
     from nbdag.kernels.runtime.state_probes import Probe
 
@@ -8,9 +8,10 @@
     [project.entry-points."nbdag.probes"]
     mylib = "mylib_nbdag:PROBES"
 
-A probe reads one kind of state, before the cell and after it, if its module is imported and a later task can observe
-the state. `core.analysis.hidden_state` defines which code observes it, and the titles and advice of the built-in kinds.
-State of a package's probe is observed by every task that uses the module which the entry point is named after.
+A probe reads one kind of state before the cell and after it, if the probe's module is imported and a later task can
+observe the state. `core.analysis.hidden_state` defines which code observes a built-in kind of state, and the kind's
+title and advice. The state of a probe from another package is observed by every task that uses the module which the
+entry point's name gives.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ class Probe:
     """A function that reads one kind of hidden state."""
 
     key: str  # key of a kind in `hidden_state`, or a new key such as "mylib/settings"
-    module: str  # read only if this module is imported; "" for state of Python or IPython
-    read: Callable[
-        [Any], Any
-    ]  # takes the module, returns the state to compare with ==; keys of a mapping name the difference
-    title: str = ""  # title of a new kind, as a phrase in a message
-    advice: str = IN_SETUP  # advice for a new kind
+    module: str  # the state is read only if this module is imported; "" for state of Python or IPython
+    # Takes the module and returns the state. States are compared with ==; if they are mappings, messages name the keys
+    # that differ.
+    read: Callable[[Any], Any]
+    title: str = ""  # name of a new kind of state in messages
+    advice: str = IN_SETUP  # advice for a new kind of state, as the end of a message
 
     def title_and_advice(self) -> tuple[str, str]:
-        """Return the title of this state, as a phrase in a message, and the advice."""
+        """Return the name of the state for messages, and the advice."""
         kind = BY_KEY.get(self.key)
         return (kind.title, kind.advice) if kind is not None else (self.title, self.advice)
 
@@ -84,7 +85,7 @@ def _logger(logger: logging.Logger) -> tuple[Any, ...]:
     handlers = tuple(logger.handlers)
     if logger is logging.root and len(handlers) == 1 and _is_implicit(handlers[0]):
         handlers = ()
-    # A library creates its logger on first use, in the notebook as well, so new loggers are ignored.
+    # New loggers are ignored, because a library creates its logger on first use, in each task again.
     return logger.level, logger.propagate, logger.disabled, handlers
 
 
@@ -92,7 +93,7 @@ _UNUSED = (logging.NOTSET, True, False, ())
 
 
 def _is_implicit(handler: logging.Handler) -> bool:
-    """Return whether a handler was added implicitly by `logging.warning()` and the like."""
+    """Return whether a handler was added implicitly, as `logging.warning()` does."""
     if type(handler) is not logging.StreamHandler or handler.stream is not sys.stderr or handler.level:
         return False
     return getattr(handler.formatter, "_fmt", None) == logging.BASIC_FORMAT
@@ -110,12 +111,12 @@ def _umask(_: object) -> int:
 
 def _directory(_: object) -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 (it runs around each task)
+        return os.getcwd()  # noqa: PTH109 (faster than pathlib, and called around each task)
     except OSError:
         return ""
 
 
-# Libraries set these variables when they are used, and set them again in later tasks.
+# These variables are ignored: libraries set them when they are used, also in later tasks.
 _OF_LIBRARIES = (
     "POLARS_",
     "KMP_",
@@ -158,7 +159,7 @@ def _ipython_settings(_: object) -> dict[str, Any]:
     return found
 
 
-# Extensions that have no effect in a task.
+# Extensions of IPython that have no effect in a task.
 _HARMLESS_EXTENSIONS = frozenset({"autoreload", "nbdag", "storemagic"})
 
 
@@ -173,7 +174,7 @@ def _ipython_extensions(_: object) -> dict[str, Any]:
 
 
 def _pandas(pandas: Any) -> dict[str, Any]:
-    from pandas._config import config  # the public functions are 100 times slower
+    from pandas._config import config  # the private module, because the public functions are 100 times slower
 
     return _flat(config._global_config)
 
@@ -192,7 +193,7 @@ def _numpy(numpy: Any) -> dict[str, Any]:
     return {**numpy.get_printoptions(), **numpy.geterr(), "errcall": numpy.geterrcall()}
 
 
-# Parameters that the first plot changes implicitly.
+# Settings of matplotlib that the first plot changes implicitly.
 _OF_BACKEND = frozenset({"backend", "interactive", "toolbar", "webagg.port"})
 
 
@@ -227,7 +228,7 @@ class TorchState(bytes):
     seed = 0
 
     def continues(self, before: TorchState) -> bool:
-        """Return whether draws alone, without a seed, led from `before` to this state."""
+        """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed."""
         return self.seed == before.seed
 
 
@@ -270,7 +271,7 @@ def search() -> tuple[EntryPoint, ...]:
 
 
 def wanted_probes(keys: Collection[str]) -> Iterator[tuple[str, Probe]]:
-    """Yield the probes of these kinds of state, and of the modules among these keys, each with its key."""
+    """Yield (key, probe) for each probe of these keys, which are kinds of state or modules."""
     for probe in PROBES:
         if probe.key in keys:
             yield probe.key, probe

@@ -1,7 +1,8 @@
 """Wait for a cell's subprocess output before reporting the cell as finished.
 
-ipykernel reads that output from a pipe, in a thread of its own, and does not wait for the thread when a cell ends. On a
-busy machine the last line of `os.system` would arrive after the reply to the cell, and be missing from the notebook.
+ipykernel reads the output of subprocesses from a pipe, in a separate thread, and does not wait for the thread when a
+cell ends. On a busy machine, the last line of `os.system` would arrive after the reply to the cell and be missing from
+the notebook.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_TIMEOUT = 5.0  # seconds; a process that is still running may never stop writing
-_POLL_INTERVAL = 0.0005  # seconds
-_MAX_DESCRIPTOR = 1 << 20  # above any file descriptor, and below any address
+_TIMEOUT = 5.0  # maximum wait in seconds: a process that is still running may never stop writing
+_POLL_INTERVAL = 0.0005  # seconds between two checks
+_MAX_DESCRIPTOR = 1 << 20  # a number above any file descriptor and below any memory address
 
 
 def wait_for_streams() -> None:
-    """Wait until ipykernel has passed on everything that processes have written to the standard streams."""
+    """Wait until ipykernel has published all output that processes have written to the standard streams."""
     deadline = time.monotonic() + _TIMEOUT
     for pipe, reader in _pipes():
         while not (_is_empty(pipe) and _is_waiting(reader)) and time.monotonic() < deadline:
@@ -28,7 +29,7 @@ def wait_for_streams() -> None:
 def _pipes() -> Iterator[tuple[int, threading.Thread]]:
     """Yield each pipe with the thread that reads it."""
     for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
-        reader = getattr(stream, "watch_fd_thread", None)  # set by ipykernel
+        reader = getattr(stream, "watch_fd_thread", None)  # ipykernel sets this attribute
         if reader is not None and reader.is_alive():
             yield fd, reader
 
@@ -46,9 +47,10 @@ def _is_empty(pipe: int) -> bool:
 
 
 def _is_waiting(reader: threading.Thread) -> bool:
-    """Return whether the thread is waiting for input, and so has passed on all earlier input.
+    """Return whether the reading thread waits for input, which means that it has published all earlier output.
 
-    A thread that waits for Python's lock is in a system call too, but the first argument of that call is an address.
+    A thread that waits for Python's global lock is in a system call too. The first argument of that call is a memory
+    address, not a file descriptor.
     """
     try:
         call = Path(f"/proc/self/task/{reader.native_id}/syscall").read_text().split()

@@ -1,7 +1,7 @@
-"""Tracebacks show a cell as its author wrote it, including its header.
+"""Make tracebacks show a cell as its author wrote it, including the cell's header.
 
-Python marks the failing part of a line only if the line in its cache of source lines is valid code. So the cache holds
-the header as a comment on its own line, and `show_headers` removes the `#` when a traceback is shown.
+Python marks the failing part of a line only if its cache of source lines contains valid code. So the header is written
+into the cache as a comment, and `show_headers` removes the `#` when a traceback is shown.
 """
 
 from __future__ import annotations
@@ -40,18 +40,20 @@ def show_headers(shell: Any) -> Callable[[], None]:
 
 
 def _count_lines_of_cells() -> Callable[[], None]:
-    """Let IPython find the lines of cells in Python's cache; return a function that undoes this.
+    """Make IPython find the lines of cells in Python's cache of source lines. Return a function that undoes this.
 
-    IPython looks for the file of each frame to count its lines. A kernel's cells have no file, so IPython took their
-    functions for frames without source: it showed the first line of the cell, and did not shorten a recursion.
+    IPython reads the file of each frame to count its lines. A kernel's cells have no file, so IPython would treat
+    functions of cells as frames without source: it would show the first line of the cell, and would not shorten a
+    recursion.
     """
     original = getattr(ultratb, "get_line_number_of_frame", None)
-    if original is None:  # a version of IPython that does not count lines
+    if original is None:  # this version of IPython does not count lines
         return lambda: None
 
     def count(frame: FrameType) -> Any:
         entry = linecache.cache.get(frame.f_code.co_filename)
-        is_function = frame.f_code.co_name != "<module>"  # IPython shows the cell's own frame correctly
+        # Only frames of functions need this; IPython shows the frame of the cell itself correctly.
+        is_function = frame.f_code.co_name != "<module>"
         return len(entry[2]) if is_function and entry is not None and len(entry) == 4 else original(frame)
 
     setattr(ultratb, "get_line_number_of_frame", count)  # noqa: B010  # mypy knows no such attribute in some versions
@@ -59,12 +61,14 @@ def _count_lines_of_cells() -> Callable[[], None]:
 
 
 def hint_for(error: BaseException) -> str | None:
-    """Return what to do about a file whose pickle needs a definition of the notebook; None for other errors."""
+    """Return a hint for an error while a pickle file is loaded that needs a definition of the notebook, or None for
+    other errors.
+    """
     found = _MISSING.search(str(error)) if isinstance(error, AttributeError) else None
     if found is None:
         return None
     return (
-        f"the file holds an object of {found[1]}, which the notebook defines and this task does not: define it in a "
+        f"the file contains an object of {found[1]}, which the notebook defines and this task does not: define it in a "
         f"%%setup cell, or name {found[1]} in this task"
     )
 
@@ -81,7 +85,7 @@ def _as_written(part: str) -> str:
 def write_header(frame: FrameType | None, header: Sequence[str], *, framed: bool = False) -> None:
     """Write a cell's header into Python's cache of source lines, at the current line of the cell's frame.
 
-    `framed`: the cell's last line was added by nbdag, so tracebacks do not show it.
+    With `framed`, tracebacks do not show the last line of the cell, because nbdag added it.
     """
     if frame is None:
         return

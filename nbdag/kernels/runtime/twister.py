@@ -1,7 +1,7 @@
-"""States of the Mersenne Twister, which drives `random` and the global generator of numpy.
+"""States of the Mersenne Twister, the algorithm of `random` and of numpy's global generator.
 
-Draws lead from a state to its successors; a seed sets a state that is none of them. So comparing two states
-shows whether the generator was seeded in between.
+Each draw moves the generator to the next state of one long sequence; a seed sets a state elsewhere in the sequence. So
+two states show whether the generator was seeded between them.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-_WORDS = 624  # words of 32 bits in one block
-_LARGEST_SEARCH = 20_000  # blocks of words, which take 50 MB and about 50 ms
+_WORDS = 624  # number of words (32 bits) in one block
+_LARGEST_SEARCH = 20_000  # maximum number of blocks to search, which take 50 MB and about 50 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Twister:
-    """A state: a block of words, and the number of words of it that have been drawn."""
+    """A state: a block of words, and how many words of the block have been drawn."""
 
     key: tuple[int, ...]
     position: int
-    rest: object = None  # a normal variate that was drawn in advance
+    rest: object = None  # a normally distributed number that the generator has computed in advance, if any
 
     def continues(self, before: Twister) -> bool:
-        """Return whether draws alone, without a seed, led from `before` to this state.
+        """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed.
 
-        More than 12 million drawn words count as a seed, because the search would take too long.
+        If more than 12 million words were drawn, return False, because the search would take too long.
         """
         if self.key == before.key:
             return self.position >= before.position

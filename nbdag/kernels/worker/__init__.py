@@ -1,1 +1,1 @@
-"""The worker process: it writes a task's notebook, has papermill execute it, and reports the result."""
+"""The worker process: it writes a task's notebook, lets papermill execute the notebook, and reports the result."""

@@ -1,4 +1,4 @@
-"""One attempt at one task: have papermill execute its notebook, and return the result.
+"""One attempt of one task: let papermill execute the attempt's notebook, and return the result.
 
 Papermill changes the working directory and is not thread-safe, so each attempt has a process to itself, a `worker`.
 Standard output and error of that process become the attempt's text log.
@@ -42,7 +42,7 @@ from .task_notebook import task_notebook
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of secrets that its processes have looked up
-_CRASH_OUTPUT = 65_536  # bytes of a dead kernel's output that are copied to the log
+_CRASH_OUTPUT = 65_536  # maximum size in bytes of a dead kernel's output that is copied to the log
 
 
 class Attempt:
@@ -54,11 +54,12 @@ class Attempt:
         self.started = time.time()
         self.execution: Execution | None = None
         self._folder = folder
-        self._echo = Path(folder) / "echo"  # the kernel's own standard streams, such as the last output of a crash
+        # File with the output of the kernel process itself, such as the last lines before a crash.
+        self._echo = Path(folder) / "echo"
         self._connection = connection
         self._kernel: int | None = None  # pid of the kernel
-        self._termination: str | None = None  # why the attempt was terminated
-        self._result_sent = False  # whether the result was sent, after which the attempt cannot be terminated
+        self._termination: str | None = None  # why the attempt was terminated; None if it was not
+        self._result_sent = False  # whether the result was sent; after that, the attempt cannot be terminated
         self._lock = threading.Lock()
 
     def execute(self) -> Result:
@@ -71,15 +72,16 @@ class Attempt:
             os.chdir(self.job.cwd)
             with log.open("a", encoding="utf-8", buffering=1) as file, self._echo.open("wb") as echo:
                 # ipykernel captures the output of the task's subprocesses, and also writes it to the kernel's own
-                # streams. If those went to the log too, the log would hold that output twice.
+                # streams. These streams go to a separate file, because the log would otherwise contain the output
+                # twice.
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
                 result = self._execute(nb, file)
                 self._show_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
-        except TimeoutError as error:  # raised by nbclient
-            return self._failed(f"its outputs did not arrive: {str(error).partition(chr(10))[0]}")
+        except TimeoutError as error:  # nbclient raises this error
+            return self._failed(f"the outputs of the cell did not arrive: {str(error).partition(chr(10))[0]}")
         except OSError as error:
             return self._failed(
                 f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
@@ -89,7 +91,7 @@ class Attempt:
         return result
 
     def terminate(self, reason: str) -> bool:
-        """Kill the kernel, from another thread, so that `execute` returns; return False if the result was sent."""
+        """Kill the kernel so that `execute` returns in its thread. Return False if the result was already sent."""
         with self._lock:
             if self._result_sent:
                 return False
@@ -100,25 +102,28 @@ class Attempt:
         return True
 
     def give_up(self, reason: str) -> None:
-        """Kill the kernel again and send a failure without a notebook, as `execute` has not returned in time."""
+        """Kill the kernel again and send a failure without a notebook, because `execute` has not returned in time."""
         if self.terminate(reason):
             self.send_result(self._failed(self._termination or reason))
 
     def send_heartbeat(self) -> None:
-        """Notify the executor that this process is alive, while there is no result."""
+        """Notify the executor that this process is alive, unless the result was sent."""
         with self._lock, contextlib.suppress(OSError):  # the executor has ended
             if not self._result_sent:
                 framing.send(self._connection, {"alive": True})
 
     def send_result(self, result: Result) -> bool:
-        """Send the result to the executor; return False if the attempt was terminated; this process must then end."""
+        """Send the result to the executor.
+
+        Return False if the attempt was terminated, after which this process must end.
+        """
         with self._lock, contextlib.suppress(OSError):  # the executor has ended
             self._result_sent = self._termination is None
             framing.send(self._connection, {"result": True}, pickle.dumps(result))
         return self._result_sent
 
     def close(self) -> None:
-        """Shut the kernel down, once the result is sent, and kill the rest of its process group."""
+        """Shut the kernel down after the result was sent, and kill the remaining processes of the attempt."""
         if self.execution is not None:
             with contextlib.suppress(Exception):
                 self.execution.close()
@@ -126,17 +131,18 @@ class Attempt:
             with contextlib.suppress(OSError):
                 os.killpg(self._kernel, signal.SIGKILL)
         if self.execution is not None and self.execution.has_processes:
-            kill_marked(self.mark)  # processes that have left the kernel's group
+            kill_marked(self.mark)  # kill also processes of the attempt that have left the kernel's process group
         forget_processes(Path(self.job.path))
 
     def _execute(self, nb: Any, log: Any) -> Result:
         job = self.job
         try:
-            create_private_file(Path(job.path))  # papermill keeps the mode of a file that it writes
+            create_private_file(Path(job.path))  # create the file with a private mode, which papermill keeps
             self.execution = Execution(_manager(job, self._folder), self._on_kernel)
             papermill.execute_notebook(
                 nb,
-                job.path.replace("{", "{{").replace("}", "}}"),  # papermill formats it as a template
+                # Papermill formats the path as a template, so braces are doubled.
+                job.path.replace("{", "{{").replace("}", "}}"),
                 parameters={name: value for name, value in job.parameters.items() if not is_reference(value)},
                 engine_name=ENGINE,
                 kernel_name=job.kernel_name,
@@ -165,7 +171,7 @@ class Attempt:
             log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
             return self._failed(reason)
-        except RuntimeError as error:  # jupyter_client raises this if no kernel started, or not in time
+        except RuntimeError as error:  # jupyter_client raises RuntimeError if the kernel did not start in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
 
@@ -214,7 +220,7 @@ class Attempt:
     def _failed(
         self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
     ) -> Result:
-        # A killed kernel causes many kinds of errors. The reason of the kill explains more than any of them.
+        # A killed kernel causes many kinds of errors. The reason why it was killed is more useful than these errors.
         error, final = self._termination or error, final and self._termination is None
         outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
         return self._result(outcome, traceback=traceback)
@@ -224,7 +230,7 @@ class Attempt:
         return Result(key=self.job.key, started=self.started, ended=time.time(), traceback=traceback, **observed)
 
     def _keep_notebook(self, reason: str) -> None:
-        """Write the notebook after the kernel died, because papermill does not write it then."""
+        """Write the notebook after the kernel has died, because papermill does not write it in this case."""
         if self.execution is None or self.execution.client is None:
             return
         cell = self.execution.died_in_cell
@@ -241,7 +247,8 @@ class Attempt:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
     os.environ[WORKER_VARIABLE] = str(os.getpid())
-    if "://" not in job.values:  # the task's folder may be below another home than that of the run
+    # Set explicitly, because the task's folder may be below another home than the run's home.
+    if "://" not in job.values:
         os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
     os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"
@@ -259,7 +266,7 @@ def _describe_death(code: int | None) -> str:
     if code >= 0:
         return f"the kernel ended by itself, with exit code {code}"
     name = signal.Signals(-code).name
-    hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+    hint = ", perhaps because the system ran out of memory" if name == "SIGKILL" else ""
     return f"the kernel was killed by {name}{hint}"
 
 

@@ -2,8 +2,8 @@
 
     begin ▸ parameters ▸ (papermill's injected parameters) ▸ setup ▸ inputs ▸ the cell ▸ finish
 
-nbdag's own steps are tagged and hidden; the task's cell is unchanged. Steps share a cell if possible, because each
-cell costs a round trip to the kernel.
+The cells with nbdag's own steps are tagged and hidden; the task's cell is unchanged. If possible, several steps share a
+cell, because each cell costs a round trip to the kernel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def task_notebook(job: Job) -> Any:
     """Return the notebook to execute for a job."""
     cells = [_helper(_begin(job))]
     cells += [_cell(code, PARAMETERS) for code in job.parameter_cells if code.strip()]
-    cells[-1].metadata.tags.append("parameters")  # papermill injects its parameters after this cell
+    cells[-1].metadata.tags.append("parameters")  # papermill injects the run's parameters after the cell with this tag
     hidden = [name for name, value in job.parameters.items() if is_reference(value)]
     if hidden:
         cells.append(_helper("\n".join(f"{name} = _nbdag.secret_parameter({name!r})" for name in hidden)))

@@ -1,8 +1,8 @@
 """A worker process, which executes one attempt after another for an executor.
 
-It is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input is a
-connection to the executor. The executor sends a job; the worker sends the kernel's pid, then the result, and
-`free` once the kernel has ended, so that the executor may send the next job. Until the result, the worker sends
+The process is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input
+is a connection to the executor. The executor sends a job. The worker sends the kernel's pid, then the result, and
+`free` when the kernel has ended: then the executor may send the next job. Until the result, the worker sends
 heartbeats, even if its kernel is busy. When the executor closes the connection or ends, the kernel and the worker end.
 """
 
@@ -19,11 +19,11 @@ import threading
 import time
 from pathlib import Path
 
-# Without these two modules, papermill's import takes 0.4 s of processor time instead of 1.7: jsonschema would compile
-# the grammar of IRIs, a format that no notebook has, and papermill would look for Hadoop in pyarrow. Both work without
-# the modules, and the user's code does not run in this process.
+# Hiding these two modules reduces the processor time of papermill's import from 1.7 s to 0.4 s. With them, jsonschema
+# would compile the grammar of IRIs, which notebooks do not contain, and papermill would look for Hadoop in pyarrow.
+# Both work without the modules, and the user's code does not run in this process.
 for _unused in ("rfc3987_syntax", "pyarrow"):
-    sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]  # None makes the import fail
+    sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]  # a None entry makes the import fail
 
 import nbformat  # noqa: E402
 from jupyter_client.kernelspec import NoSuchKernel  # noqa: E402
@@ -33,8 +33,9 @@ from ..forkserver.child import ChildContext, Streams  # noqa: E402
 from ..forkserver.server_spec import ServerSpec  # noqa: E402
 from ..jupyter.manager import TaskKernelManager  # noqa: E402
 from .attempt import Attempt  # noqa: E402
+from .injected_parameters import register_translator  # noqa: E402
 
-GRACE = 20.0  # seconds within which a terminated attempt must write its notebook
+GRACE = 20.0  # time limit in seconds for a terminated attempt to write its notebook
 
 
 class Worker:
@@ -64,9 +65,11 @@ def main() -> int:
 def _serve(folder: Path) -> int:
     for name in ("papermill", "traitlets"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    register_translator()
     connection = socket.socket(fileno=os.dup(0))
     with connection, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)  # the kernel must not hold the connection open
+        # Replaced, because the kernel inherits descriptor 0 and must not keep the connection open.
+        os.dup2(nothing.fileno(), 0)
         while (frame := framing.receive(connection)) is not None:
             attempt = Attempt(pickle.loads(frame.blob), folder, connection)
             if not _execute(attempt, connection, frame.data["heartbeat"]):
@@ -89,7 +92,8 @@ def _execute(attempt: Attempt, connection: socket.socket, heartbeat: float) -> b
     attempt.close()
     if not may_continue:
         return False
-    listener.join()  # ends when the executor has confirmed the result; later messages concern the next attempt
+    # The listener ends when the executor has confirmed the result; later messages belong to the next attempt.
+    listener.join()
     try:
         framing.send(connection, {"free": True})
     except OSError:
@@ -106,7 +110,7 @@ def _listen(connection: socket.socket, attempt: Attempt, heartbeat: float) -> No
     except OSError:
         frame = None
     if frame is None:
-        _terminate(attempt, "the process that owned the run has ended")
+        _terminate(attempt, "the process that executed the run has ended")
     elif "terminate" in frame.data:
         _terminate(attempt, frame.data["terminate"])
 
@@ -119,10 +123,10 @@ def _terminate(attempt: Attempt, reason: str) -> None:
 
 
 def _warm_up() -> None:
-    """Fill caches of first uses (validators, lists of kernels, trait classes) before workers are forked."""
+    """Fill the caches of libraries (validators, lists of kernels, trait classes) before workers are forked."""
     nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
     with contextlib.suppress(NoSuchKernel):
-        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # reading the attribute looks it up
+        TaskKernelManager(kernel_name="python3").kernel_spec  # noqa: B018  # reading the attribute fills the cache of kernel specifications
     ServerSpec.of((), targets=())
 
 

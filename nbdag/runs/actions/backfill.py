@@ -1,9 +1,9 @@
 """`backfill`: create runs for past ticks of a schedule.
 
-Each tick between two dates gets a run if it has none. `reprocess` adds runs for ticks whose latest run failed, or has
-ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG has one backfill at a
-time; a backfill has a separate limit of runs at once. A live scheduler executes the runs; without one, this process
-does.
+Each tick between two dates gets a run if it has none. With `reprocess`, ticks whose latest run failed, or has ended,
+get another run. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG can have one
+backfill at a time, with a separate limit on running runs. A live scheduler executes the runs; without a live scheduler,
+this process executes them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BackfillRunningError(NbdagError):
 class BackfillTick:
     """A tick of a backfill."""
 
-    date: datetime  # the logical date, in the schedule's zone
+    date: datetime  # the logical date, in the schedule's time zone
     made: bool  # whether the backfill (or its dry run) creates a run for the tick
     reason: str  # why a run is created or not, such as "it has no run"
     run: str = ""  # the id of the new run; "" if none was created
@@ -80,8 +80,8 @@ class Backfill:
     """The ticks and runs of a backfill, or of its dry run."""
 
     dag: str
-    ticks: tuple[BackfillTick, ...]  # in the order in which their runs start
-    owner: str = ""  # describes the process that executes the runs; "": this process
+    ticks: tuple[BackfillTick, ...]  # the ticks, in the order in which their runs start
+    owner: str = ""  # describes the process that executes the runs; "" means this process
     runs: tuple[Run, ...] = ()
 
 
@@ -115,7 +115,7 @@ def backfill(
         now = datetime.now(UTC)
         timetable = timetable_of(row)
         if timetable.ticks is None:
-            raise BackfillError(dag, f"its schedule is {row.schedule or 'none'}, which has no ticks in the past")
+            raise BackfillError(dag, f"the DAG's schedule is {row.schedule or 'none'}, which has no ticks in the past")
         start, end = (each if each.tzinfo else each.replace(tzinfo=timetable.zone) for each in (first, last))
         if end < start:
             raise BackfillError(dag, "the end is before the start; swap --from and --to")
@@ -134,14 +134,14 @@ def backfill(
             raise BackfillError(dag, "a task depends on the previous run, so the ticks cannot run backwards")
         ticks = planner.ticks(start, min(end, now), REPROCESS[reprocess])
         if not ticks:
-            raise BackfillError(dag, f"its schedule has no past tick between these dates{_bounds(timetable)}")
+            raise BackfillError(dag, f"the DAG's schedule has no past tick between these dates{_bounds(timetable)}")
         if backwards:
             ticks.reverse()
         wanted = [each for each in ticks if each.made]
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: planner.borrowed(each.date) for each in wanted}
-        fail_orphans(store, here)  # an orphaned run would keep an earlier backfill unfinished
+        fail_orphans(store, here)  # because of an orphaned run, an earlier backfill would stay unfinished
         rows = store.backfills.create(
             dag,
             [planner.new(each, lent[each.date]) for each in wanted],
@@ -183,7 +183,8 @@ class _Planner:
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
         parameters: Mapping[str, Any], allow_unknown: bool, now: datetime,
     ) -> None:  # fmt: skip
-        # The tasks are built once: they depend only on the parameters, which are the same for all runs.
+        # The tasks are built only once, because they depend only on the parameters, and all runs have the same
+        # parameters.
         digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
         self.store, self.home, self.timetable, self.now = store, home, timetable, now
         self.row = replace(row, digest=digest)
@@ -203,7 +204,7 @@ class _Planner:
         return found
 
     def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
-        """Return, by task, the runs whose values a partial run of this tick borrows, and notes about these runs."""
+        """Return, by task, the runs whose values a partial run for this tick borrows, and notes about these runs."""
         if not self.choice.partial:
             return {}, ()
         earlier = self.earlier.get(date.timestamp(), [])

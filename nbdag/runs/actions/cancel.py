@@ -29,7 +29,7 @@ class RunEndedError(NbdagError):
 
 
 def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Request the cancellation of a run, and return the run as it is recorded now.
+    """Request the cancellation of a run, and return the run in its current state.
 
     The process that owns the run terminates the running tasks first, so the returned run may still be running. A run
     without an owner and without running tasks is cancelled at once.
@@ -51,7 +51,9 @@ def _cancel_at_once(store: Store, run: int) -> None:
     while row.state not in RUN_FINISHED:
         instances = store.instances([run])[run]
         if any(each.state in ACTIVE for each in instances):
-            return  # tasks of a dead scheduler: the next scheduler kills their processes and cancels the run
+            # The running tasks belong to a dead scheduler: the next scheduler kills their processes and cancels the
+            # run.
+            return
         skipped = [
             replace(each, state=move(each.state, TaskState.SKIPPED), wake=None)
             for each in instances

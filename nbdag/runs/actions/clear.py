@@ -2,8 +2,8 @@
 
 Clearing resets finished tasks to the state `none`. Earlier attempts are kept, and the count of retries restarts at
 zero. A running task is terminated first (`restarting`). A run that has ended is queued again, with its pinned notebook
-or the one that is deployed now; it then waits for a scheduler, or for `resume`. Marking sets a task's state without an
-attempt; tasks that were blocked by the task can then run. The process that owns a running run picks up either change.
+or with the deployed version, and waits for a scheduler or for `resume`. Marking sets a task's state without an attempt;
+tasks that the task has blocked can then run. If the run is running, its owner continues with the changed states.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from ...home import Home
 from ...scheduler import new_instance
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
+from ..creation.prepare import record_parameters
 from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
-from ..queries.pinned import pinned_text, run_dag
+from ..queries.pinned import pinned_dag, pinned_text, run_dag
 from ..queries.records import Run, TaskNotInRunError
 from ..queries.runs import RunBusyError, UnknownRunError, UnknownStateError, find_row, home_of, id_of, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-Wanted = tuple[str, int | None]  # task, map index; None: every instance of the task
+Wanted = tuple[str, int | None]  # (task, map index); the map index None means every instance of the task
 
 _FAILED = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 MARKS = {state.value: state for state in (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)}
@@ -46,7 +47,7 @@ class NothingToClearError(NbdagError):
 
     dag: str
     run: str
-    what: str  # what no task does or is: "has failed"
+    what: str  # the condition that no task meets, as a predicate such as "has failed"
     template = "nothing to clear: no task of run {run} {what}; `nbdag status {which}` shows its tasks"
 
     @property
@@ -59,16 +60,16 @@ class Cleared:
     """The result of `clear` or `mark`: the changed tasks, and the run."""
 
     run: Run
-    tasks: tuple[str, ...]  # `train`, or `train[3]` for an instance; in notebook order
-    restarting: tuple[str, ...] = ()  # those of `tasks` that were running, and are terminated first
-    queued_again: bool = False  # whether the run had ended, and so was queued again
-    owner: str = ""  # describes the process that owns the run now; "" if there is none
-    edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned
+    tasks: tuple[str, ...]  # the changed tasks (`train`, or `train[3]` for an instance), in notebook order
+    restarting: tuple[str, ...] = ()  # tasks among `tasks` that were running, and are terminated first
+    queued_again: bool = False  # whether the run had ended, so that it was queued again
+    owner: str = ""  # describes the process that owns the run; "" if no process owns it
+    edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned; else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selection of tasks to clear: the named ones or all, optionally only those in certain states."""
+    """A selection of tasks to clear: named tasks or all tasks, optionally only tasks in certain states."""
 
     tasks: Sequence[str]
     upstream: bool
@@ -88,9 +89,9 @@ def clear(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Reset tasks of a run so that they run again: the named ones (`train`, or `train[3]` for an instance), or all.
+    """Reset tasks of a run so that they run again: named tasks (`train`, or `train[3]` for an instance), or all tasks.
 
-    `upstream` and `downstream` add all tasks upstream and downstream of the named ones. `only_failed` limits the
+    `upstream` and `downstream` add all tasks upstream and downstream of the named tasks. `only_failed` limits the
     selection to tasks that failed, or could not run because an upstream task failed. `deployed` switches the run to the
     version of the notebook that is deployed now. `dry_run` changes nothing.
     """
@@ -100,6 +101,9 @@ def clear(
         if deployed:
             source = _deployed(store, row.dag)
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
+            before = pinned_dag(here, row.digest, row.path).parameters
+            lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
+            record_parameters(dag, lost)  # they were checked by the rules of the notebook that the run has had
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)
@@ -109,10 +113,10 @@ def clear(
 
 
 def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
-    """Return one sentence about edits of the notebook that a run does not execute, or "" if there are none.
+    """Return one sentence about edits of the notebook that a run does not execute, or "" if nothing was edited.
 
-    A run executes its pinned notebook. Edits count in the cells of these tasks (default: all tasks that did not
-    succeed) and in the setup and parameters cells.
+    A run executes its pinned notebook. Only edits in the cells of these tasks (default: all tasks that did not
+    succeed), in setup and in parameters cells count.
     """
     if run.source is None:
         return ""
@@ -141,7 +145,7 @@ def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
 
 
 def _code(content: bytes, name: str) -> set[str]:
-    """Return the sources of a notebook's code cells, without those that a %%dag cell built."""
+    """Return the sources of a notebook's code cells, except cells that a %%dag cell built."""
     cells, _ = notebooks.read_raw(notebooks.without_built(content, name=name), name=name)
     return {cell.source for cell in cells if cell.type == "code"}
 
@@ -180,12 +184,13 @@ def mark(
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
     """Return the change that clears the selected tasks, and the current rows of these tasks.
 
-    The selection includes tasks that the newly deployed notebook no longer has; the scheduler removes them.
+    If the run is switched to the deployed notebook, tasks that this notebook no longer has are selected too, and the
+    scheduler removes them.
     """
     if dag.unbuilt:
         return Change(
             run=_queued_again(row), at=time.time()
-        ), []  # the run has no tasks because building failed: queue it, so that building is retried
+        ), []  # the run has no tasks because building them failed: queue the run, so that building is retried
     instances = store.instances([row.id])[row.id]
     wanted = _wanted(row, dag, instances, selection.tasks)
     if selection.tasks:
@@ -207,7 +212,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
         and each.state not in (TaskState.NONE, TaskState.RESTARTING)
     ]
     if not chosen:
-        which = "among the named ones " if selection.tasks else ""
+        which = "among the named tasks " if selection.tasks else ""
         raise NothingToClearError(row.dag, row.name, f"{which}{'has failed' if selection.only else 'has started'}")
     moved = [_cleared(each) for each in chosen]
     change = Change(
@@ -223,7 +228,7 @@ def _marking(
     wanted = _wanted(row, dag, instances, tasks)
     chosen = [each for each in instances if _matches(each, wanted) and each.state is not to]
     if not chosen:
-        raise NothingToClearError(row.dag, row.name, f"among the named ones is in another state than {to.value}")
+        raise NothingToClearError(row.dag, row.name, f"among the named tasks is in another state than {to.value}")
     moved = [replace(each, state=move(each.state, to, by_user=True), wake=None) for each in chosen]
     names = {each.task for each in chosen}
     below = {other for task in names if task in dag.tasks for other in dag.descendants(task)} - names

@@ -8,7 +8,10 @@ from ..queries.database import DatabaseHealth, check_db
 
 
 def migrate_db(home: Home | None = None) -> DatabaseHealth:
-    """Create the database or upgrade its schema, and return its state. Commands that write also do this first."""
+    """Create the database or upgrade its schema, and return the result of `check_db`.
+
+    Commands that write also do this first.
+    """
     here = the_home(home)
     stores.open(here).close()
     return check_db(here)

@@ -29,11 +29,11 @@ def deploy(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Deployed:
-    """Pin the current version of a notebook and activate its schedule; deploying it again adds a version.
+    """Pin the current version of a notebook and activate its schedule. Another deployment adds another version.
 
-    The notebook is pinned as written: each run builds the tasks of the %%dag cell again, and `deploy` builds them only
-    as a check. `built`: see `run`. A notebook that could not run raises an `NbdagError`. An unchanged schedule
-    continues from its last tick, and a paused DAG stays paused.
+    The notebook is pinned as the user wrote it: each run builds the tasks of the %%dag cell again, and `deploy` builds
+    them only to check them. For `built`, see `run`. An `NbdagError` is raised if the notebook could not run. An
+    unchanged schedule continues from its last tick, and a paused DAG stays paused.
     """
     here = the_home(home)
     prepared = prepare(notebook, cwd=cwd, built=built)
@@ -44,7 +44,7 @@ def deploy(
     store = stores.open(here)
     try:
         for _ in pool_notes(store.pools(), prepared):
-            pass  # a pool that is too small raises an error; notes about missing pools are not shown here
+            pass  # the loop raises an error if a pool is too small; notes about missing pools are not shown here
         here.pin(digest, prepared.source)
         before = store.deployments.get(dag.id)
         row = DagRow(
@@ -62,8 +62,11 @@ def deploy(
             max_active_runs=options.max_active_runs,
             paused=before is not None and before.paused,
             last_date=None if before is None else before.last_date,
+            events_since=None if timetable.condition is None else now.timestamp(),
         )
-        store.deployments.put(_live(row, before, now), now.timestamp())
+        needs = () if timetable.condition is None else timetable.condition.assets
+        produces = {task.id: task.options.produces for task in dag.tasks.values()}
+        store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces)
         return read_deployments(store, [dag.id])[0]
     finally:
         store.close()
@@ -76,16 +79,23 @@ def remove(dag: str, *, home: Home | None = None) -> None:
 
 
 def pause(dag: str, *, home: Home | None = None) -> Deployed:
-    """Pause a DAG's schedule: it creates no runs until `unpause`. A triggered run still executes."""
+    """Pause a DAG's schedule, so that the schedule creates no runs until `unpause`.
+
+    Triggered runs are still executed.
+    """
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
         store.deployments.set_paused(row.id, True, row.next_date)
         return read_deployments(store, [row.id])[0]
 
 
 def unpause(dag: str, *, home: Home | None = None) -> Deployed:
-    """Unpause a DAG's schedule. The schedule creates a run for the last missed tick; with catchup, for each one."""
+    """Unpause a DAG's schedule.
+
+    The schedule then creates a run for the last missed tick; with catchup, for each missed tick.
+    """
     with open_store_and_dag(home, dag, to_change=True) as (store, row):
-        store.deployments.set_paused(row.id, False, next_date(row, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        store.deployments.set_paused(row.id, False, next_date(row, now), now.timestamp())
         return read_deployments(store, [row.id])[0]
 
 
@@ -98,7 +108,7 @@ def trigger(
     cache: bool = True,
     home: Home | None = None,
 ) -> Run:
-    """Create a run of a deployed DAG, paused or not. A scheduler executes it; see `live_scheduler`.
+    """Create a run of a deployed DAG, paused or not. A scheduler executes the run; see `live_scheduler`.
 
     `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
     without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
@@ -122,7 +132,7 @@ def trigger(
 def _live(row: DagRow, before: DagRow | None, now: datetime) -> DagRow:
     same = before is not None and _schedule(before) == _schedule(row)
     if before is not None and same:
-        row = replace(row, deployed=before.deployed)
+        row = replace(row, deployed=before.deployed, events_since=before.events_since)
     return replace(row, next_date=next_date(row, now))
 
 

@@ -20,7 +20,7 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
     """
     try:
         recovered = list(_recovered(the_home(home)))
-    except NbdagError:  # the home cannot be used; `health` reports this as a finding
+    except NbdagError:  # the error is ignored here, because `health` reports a home that cannot be used
         recovered = []
     yield from health(home)
     yield from recovered

@@ -1,9 +1,8 @@
 """Delete the records of old runs, and the files that no run needs.
 
-The caller chooses how long records are kept after a run has ended. A run whose values were borrowed by a kept run is
-kept as well. A file is kept while a recorded run or a deployment needs it. New files are kept too, because a running
-attempt may have stored a file that it has not recorded yet: files younger than an hour, and files that are newer than
-the start of the oldest running attempt.
+The caller chooses how long records are kept after a run has ended. A run is also kept if a kept run uses its values. A
+file is kept while a recorded run or a deployment needs it. Files younger than an hour, or newer than the start of the
+oldest running attempt, are kept too: a running attempt may have stored a file that is not recorded yet.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ...store.rows import RunRow
     from ...store.store import Store
 
-GRACE = 3600.0  # seconds: younger files are never deleted
+GRACE = 3600.0  # age in seconds below which a file is never deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +32,17 @@ class Cleaned:
     runs: tuple[str, ...] = ()  # ids of the runs whose records were deleted
     oldest: datetime | None = None  # end of the run that ended first
     newest: datetime | None = None  # end of the run that ended last
-    values: int = 0  # number of files of values
+    values: int = 0  # number of value files
     notebooks: int = 0  # number of pinned notebooks
     folders: int = 0  # number of run folders, which hold the report and the notebooks and logs of attempts
     bytes: int = 0  # total size of these files
 
 
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files."""
+    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files.
+
+    If there is such a run, events of assets that are older are deleted too.
+    """
     here = the_home(home)
     with open_recovered_store(here) as store:
         if store is None:
@@ -50,7 +52,7 @@ def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) ->
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete files that no run needs; with `keep`, first delete records as `clean_db` does."""
-    from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
+    from ...values import ValueStore  # imported here because it is slow to import and `nbdag.runs` imports this module
 
     here = the_home(home)
     with open_recovered_store(here) as store:
@@ -85,6 +87,7 @@ def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
     if rows and not dry_run:
         deleted = set(store.maintenance.delete_runs([row.id for row in rows]))
         rows = [row for row in rows if row.id in deleted]
+        store.assets.delete_before(time.time() - keep)
         store.maintenance.compact()
     return rows
 
@@ -108,7 +111,7 @@ def _last_change(path: Path) -> float:
     try:
         return max([path.stat().st_mtime, *(each.stat().st_mtime for each in path.rglob("*"))])
     except OSError:
-        return time.time()  # another process is changing this folder, so treat the folder as new
+        return time.time()  # count the folder as new, because another process is changing it
 
 
 def _size(path: Path) -> int:
@@ -119,9 +122,10 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path, newest: float) -> bool:
-    """Delete a file or folder unless it has been used since `newest`; return whether it was deleted.
+    """Delete a file or folder, unless it was used after `newest`; return whether it was deleted.
 
-    The file is renamed first, so that a task that uses it at the same time either finds it or stores the value again.
+    The file is renamed first. So a task that needs the value at the same time either finds the whole file, or stores
+    the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:

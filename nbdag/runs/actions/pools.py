@@ -56,13 +56,15 @@ class DefaultPoolError(NbdagError):
 
     name: str
     template = (
-        "{name} cannot be deleted, because it serves every task without --pool; resize it with "
-        "`nbdag pools set {name} N`"
+        "{name} cannot be deleted, because every task without --pool uses it; resize it with `nbdag pools set {name} N`"
     )
 
 
 def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
-    """Create a pool or change its size, and return it. Running tasks keep their slots, even beyond the new size."""
+    """Create a pool or change its size, and return the pool.
+
+    Running tasks keep their slots, even if they exceed the new size.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}", name):
         raise PoolNameError(name)
     if slots < INFINITE:
@@ -77,7 +79,7 @@ def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
 
 
 def delete_pool(name: str, *, home: Home | None = None) -> Pool:
-    """Delete a pool, and return it. Tasks that name a deleted pool run one at a time."""
+    """Delete a pool, and return the deleted pool. Tasks that name a deleted pool run one at a time."""
     here = the_home(home)
     known = {pool.name: pool for pool in list_pools(here)}
     if name not in known:

@@ -1,7 +1,7 @@
 """`resume`: continue a run in the foreground until it ends.
 
-An unfinished run continues with its remaining tasks: `clear` queued it again, or its scheduler has ended. In a run that
-failed or was cancelled, every task that did not succeed is reset first.
+A run that `clear` queued again, or whose scheduler has ended, continues with its remaining tasks. In a run that failed
+or was cancelled, every task that did not succeed is reset first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunSucceededError(NbdagError):
 
     dag: str
     run: str
-    template = "run {run} succeeded, so no task is left to run; `nbdag clear {which} TASK --run` runs a task again"
+    template = "run {run} succeeded, so it has no task to run; `nbdag clear {which} TASK --run` runs a task again"
 
     @property
     def which(self) -> str:
@@ -61,8 +61,8 @@ def resume(
 ) -> Run:
     """Continue a run that no other process owns, wait until the run ends, and return it.
 
-    In a run that has ended without success, every task that did not succeed is executed again. `jobs`, `kernels`,
-    `executor` and `on_event`: see `run`.
+    In a run that has ended without success, every task that did not succeed is executed again. For `jobs`, `kernels`,
+    `executor` and `on_event`, see `run`.
     """
     here = home_of(run, home)
     with open_store(here, to_change=True) as store:

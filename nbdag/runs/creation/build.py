@@ -1,9 +1,9 @@
 """Build the tasks of a run before it starts.
 
-A deployment pins the notebook as written, before any tasks are built. A triggered or scheduled run starts from that
-pinned notebook and the run's parameters: the process that owns the run executes the `%%dag` cell, pins the built
-notebook, and records its digest and tasks. If that fails, the run fails with the reason. A scheduler builds in threads,
-because a `%%dag` cell may take long and other runs should not wait.
+A deployment pins the notebook as the user wrote it, before any tasks are built. For a triggered or scheduled run, the
+process that owns the run executes the `%%dag` cell of that notebook with the run's parameters. It pins the built
+notebook, and records its digest and tasks. If building fails, the run fails with the reason. A scheduler builds in
+threads, because a `%%dag` cell may take long and other runs should not wait.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .prepare import NotebookProblemsError, digest_of
 if TYPE_CHECKING:
     from ...store.store import Store
 
-MAX_BUILDS = 2  # runs that one scheduler builds at once
-RETRY_DELAY = 5.0  # seconds until building is retried after a database or disk error
+MAX_BUILDS = 2  # maximum number of runs that one scheduler builds at once
+RETRY_DELAY = 5.0  # seconds after which building is retried if the database or disk reported an error
 
 
 def pin_built(
@@ -80,10 +80,11 @@ class Builder:
         self._home = home
         self._read = read
         self._later = later  # calls a function in the scheduler's thread
-        self._done = done  # called with each run whose tasks were built, or could not be built
+        self._done = done  # called with each run whose tasks were built or could not be built
         self._on_trouble = on_trouble  # called once per run and reason if the run cannot be built for now
         self._building: set[int] = set()
-        self._trouble: dict[int, tuple[str, float]] = {}  # run number → reason, monotonic time of the retry
+        # Key: run number; value: (why building failed, monotonic time of the retry).
+        self._trouble: dict[int, tuple[str, float]] = {}
 
     def is_ready(self, row: RunRow) -> bool:
         """Return whether the run's tasks are built. If not, start building them; `done` is called at the end."""
@@ -91,7 +92,7 @@ class Builder:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True
         except NbdagError:
-            return True  # executing the run reports this error
+            return True  # count the run as ready: the same error is reported when the run is executed
         _, retry_at = self._trouble.get(row.id, ("", 0.0))
         if row.id not in self._building and len(self._building) < MAX_BUILDS and time.monotonic() >= retry_at:
             self._building.add(row.id)
@@ -99,11 +100,11 @@ class Builder:
         return False
 
     def _build(self, row: RunRow) -> None:
-        trouble = "its tasks could not be built"
+        trouble = "the tasks of the run could not be built"
         try:
             row = build_run(self._store, self._home, row)
             trouble = ""
-        except NbdagError as error:  # a database or disk error
+        except NbdagError as error:  # NbdagError: the database or disk reports an error
             trouble = str(error)
         finally:
             self._later(lambda: self._finish(row, trouble))

@@ -1,8 +1,8 @@
 """Find the values that a partial run borrows for the tasks that it does not execute.
 
 Each value comes from the latest run in which the task that writes it succeeded or was skipped, or from the run that the
-user names. A missing value raises an error. A note reports if that task's code has changed since, or if the earlier run
-had other parameters.
+user names. If a value is missing, an error is raised. A note warns if the task's code has changed since that run, or if
+that run had other parameters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NoStoredValueError(NbdagError):
     reader: str
     name: str
     source: str  # the task that sets the value
-    run: str | None  # the run that was searched; None: all runs were
+    run: str | None  # the run that was searched; None if all runs were searched
     template = (
         "{reader} reads {name!r} of {source}, which {missing}; run {source} first, or include its upstream tasks with "
         "--upto {reader}"
@@ -45,7 +45,7 @@ class NoStoredValueError(NbdagError):
 class Borrowed:
     """The earlier runs whose values a partial run uses."""
 
-    runs: Mapping[str, RunRow]  # task → the run whose values of this task are used
+    runs: Mapping[str, RunRow]  # key: task that is not executed; value: the run whose values of this task are used
     notes: tuple[Note, ...]  # differences between these runs and the current notebook
 
 
@@ -58,7 +58,7 @@ def borrow(
     values_from: RunRow | None,
     read: Callable[[RunRow], Dag],
 ) -> Borrowed:
-    """Find a run for every value that the chosen tasks read from other tasks. `store` is None in a new home."""
+    """Find a run for every value that the chosen tasks read from other tasks. In a new home, `store` is None."""
     lenders = _Lenders(store, dag.id, values_from)
     for task in chosen:
         for wanted in dag.tasks[task].inputs:
@@ -71,7 +71,7 @@ def borrow(
 
 
 class _Lenders:
-    """Finds the run whose values of a task are borrowed, with one query per task."""
+    """Finds the runs from which values are borrowed, with one query per task."""
 
     def __init__(self, store: Store | None, dag: str, named: RunRow | None) -> None:
         self._store = store
@@ -81,7 +81,10 @@ class _Lenders:
         self._names: dict[str, tuple[RunRow | None, frozenset[str] | None]] = {}
 
     def find(self, task: str) -> tuple[RunRow | None, frozenset[str] | None]:
-        """Return the run in which the task finished, and the names that the task stored (None if it was skipped)."""
+        """Return the run in which the task finished, and the names that the task stored.
+
+        The names are None if the task was skipped.
+        """
         if task not in self._names:
             self._names[task] = self._query(task)
         return self._names[task]
@@ -101,18 +104,19 @@ class _Lenders:
         assert self._store is not None
         if run.tasks is None or task in run.tasks:
             return self._store.latest_with(run.dag, task, run.id)
-        lender = self._store.borrowed([run.id])[run.id].get(task)  # the run found may itself have borrowed the values
+        # The run that was found may itself have borrowed the values from another run.
+        lender = self._store.borrowed([run.id])[run.id].get(task)
         return None if lender is None else self._store.run(lender)
 
 
 def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Input) -> None:
     for source in wanted.sources:
         if source in chosen:
-            return  # this task is executed first, and replaces the values of earlier writers
+            return  # this writer is executed in the new run, so values of earlier writers are not needed
         run, names = lenders.find(source)
         if run is not None and names is None:
             lenders.used[source] = run
-            continue  # the task was skipped in that run, so the value of an earlier writer applies
+            continue  # the task was skipped in that run, so the value comes from an earlier writer
         if run is None or names is None or wanted.name not in names:
             if wanted.optional:
                 continue
@@ -122,7 +126,10 @@ def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Inp
 
 
 def _find_pulled(lenders: _Lenders, reader: str, pull: Pull) -> None:
-    """Find the run whose values of a task `ti.xcom_pull` returns; a value that is only pushed may be missing."""
+    """Find the run from which `ti.xcom_pull` returns the values of a task.
+
+    A value that the task only pushes may be missing.
+    """
     run, names = lenders.find(pull.task)
     missing = names is not None and pull.name is not None and not {pull.name, f"{PUSHED}{pull.key}"} & names
     if run is None or missing:
@@ -166,9 +173,9 @@ def _differs(before: Dag, now: Dag, task: str) -> bool:
 
 
 def _code_of(dag: Dag, task: Task) -> tuple[object, ...]:
-    """Return the code and options that determine a task's values, without the inputs."""
+    """Return the code and options that determine a task's values. Inputs are not included."""
     return (
-        normalized(task.code),  # without the header, whose options are added below
+        normalized(task.code),  # the code without the header; the header's options are added below
         [getattr(task.options, name) for name in RESULT_OPTIONS],
         [definition.source for definition in task.definitions],
         [dag.cells[index].code for index in task.setup],

@@ -1,4 +1,4 @@
-"""The plan of a run: which tasks it would execute and why, which values it borrows, and which pools it needs."""
+"""Plan a run: which tasks it would execute and why, which values it borrows, and which pools it needs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PoolTooSmallError(NbdagError):
     slots: int
     size: int
     template = (
-        "{task} needs {slots} slots of pool {pool}, which has only {size}, so it could never run; lower its --slots, "
-        "or enlarge the pool with `nbdag pools set {pool} {slots}`"
+        "{task} needs {slots} slots of pool {pool}, which has only {size}, so the task could never run; lower its "
+        "--slots, or enlarge the pool with `nbdag pools set {pool} {slots}`"
     )
 
 
@@ -41,7 +41,7 @@ class Planned:
 
     task: str
     runs: bool
-    reason: str  # one sentence
+    reason: str  # why the task would be executed or not, in one sentence
     after: tuple[str, ...]  # selected tasks that this task waits for
 
 
@@ -63,7 +63,7 @@ def plan_run(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> list[Planned]:
-    """Return, for each task in run order, whether `run` would execute it, and why. Nothing is written.
+    """Return, for each task in run order, whether `run` would execute the task, and why. Nothing is written.
 
     Errors that `run` would raise before it starts are raised here too; `on_note` receives each warning.
     """
@@ -96,7 +96,7 @@ def plan_run(
             if cache and dag.tasks[task].options.cache:
                 reason += "; the result of an earlier run is reused if nothing has changed"
         elif task in borrowed.runs:
-            reason = notes[task] or f"its values come from run {borrowed.runs[task].name}"
+            reason = notes[task] or f"the values of this task come from run {borrowed.runs[task].name}"
         else:
             reason = "not selected"
         after = tuple(other for other in dag.upstream[task] if other in chosen)
@@ -105,7 +105,7 @@ def plan_run(
 
 
 def borrow_values(store: Store | None, home: Home, prepared: Prepared, values_from: str | None) -> Borrowed:
-    """Find the values that a partial run takes from earlier runs; `store` is None in a new home."""
+    """Find the values that a partial run takes from earlier runs. In a new home, `store` is None."""
     named = None
     if values_from is not None:
         if store is None:
@@ -136,5 +136,5 @@ def pool_notes(sizes: Mapping[str, int], prepared: Prepared) -> Iterator[Note]:
         yield Note(
             code="NB414",
             name=pool,
-            message=f"no pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` creates it",
+            message=f"unknown pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` creates it",
         )

@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -28,7 +29,8 @@ from ...home import absolute
 from ...secrets.parameters import without_secrets
 
 _MAX_DEPTH = 100  # maximum number of nested levels in a parameter
-_MAX_VALUES = 1_000_000  # maximum number of values in a parameter; a short YAML text with aliases can expand to more
+# Maximum number of values in a parameter; limited because a short YAML text with aliases can expand to billions.
+_MAX_VALUES = 1_000_000
 
 
 @error
@@ -46,7 +48,7 @@ class NotebookProblemsError(NbdagError):
 
     @property
     def sentence(self) -> str:
-        """The first problem and the number of the others, in one line."""
+        """The first problem and the number of further problems, in one line."""
         more = len(self.problems) - 1
         rest = f", and {plural(more, 'more problem')}; `nbdag check {self.path}` lists them" if more else ""
         return f"{self.path} cannot run: {_line(self.problems[0])}{rest}"
@@ -73,7 +75,7 @@ class UnknownTaskError(NbdagError):
 
 @error
 class EmptySelectionError(NbdagError):
-    """A selection of tasks is empty; without this error, all tasks would run."""
+    """A selection of tasks is empty. This is an error, because an empty selection would mean all tasks."""
 
     exit_code = 2
 
@@ -90,7 +92,7 @@ class UnknownParameterError(NbdagError):
     dag: str
     name: str
     names: tuple[str, ...]
-    template = "the parameters cell of {dag} sets no {name!r}; {hint} (--allow-unknown passes it anyway)"
+    template = "the parameters cell of {dag} sets no {name!r}; {hint} (or pass it anyway with --allow-unknown)"
 
     @property
     def hint(self) -> str:
@@ -182,7 +184,7 @@ class KernelMissingError(NbdagError):
 class Choice:
     """The tasks to execute, each with the reason for choosing it."""
 
-    tasks: Mapping[str, str]  # task → reason
+    tasks: Mapping[str, str]  # key: task to execute; value: why it was chosen
     partial: bool
 
 
@@ -190,17 +192,17 @@ class Choice:
 class Prepared:
     """A notebook that is ready to run."""
 
-    path: Path  # absolute
+    path: Path  # absolute path of the notebook
     dag: Dag
     source: bytes  # the notebook file as it was read
-    text: bytes  # the notebook with the tasks of its %%dag cell built; a run pins this
-    digest: str  # of `text`
+    text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
+    digest: str  # digest of `text`
     parameters: Mapping[str, Any]
     choice: Choice
-    notes: tuple[Note, ...]  # to be shown before the run starts
+    notes: tuple[Note, ...]  # warnings to show before the run starts
     output: Path | None
     cwd: Path
-    kernel: str | None  # None: the kernel that the notebook names
+    kernel: str | None  # name of the kernel to use; None for the kernel that the notebook names
 
 
 def prepare(
@@ -217,9 +219,12 @@ def prepare(
     kernel_name: str | None = None,
     built: BuiltNotebook | None = None,
 ) -> Prepared:
-    """Check everything that needs no store. `built` is the notebook if the caller has read it already."""
+    """Check everything that needs no store.
+
+    `built` is the notebook with its tasks built, if the caller has already read it.
+    """
     path = absolute(notebook)
-    # The default is the notebook's folder, as in Jupyter, so that relative paths in the notebook work.
+    # By default, tasks run in the notebook's folder, as in Jupyter, so that relative paths in the notebook work.
     folder = path.parent if cwd is None else _folder(Path(cwd))
     if built is None:
         built = build(
@@ -255,7 +260,7 @@ def digest_of(text: bytes) -> str:
 
 
 def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as plain data, as they are recorded. Raises `ParameterValueError` or `ParameterSizeError`."""
+    """Convert parameters to the plain data that a run records. Raises `ParameterValueError` or `ParameterSizeError`."""
     return {name: _Plain(name).value(value) for name, value in said.items()}
 
 
@@ -265,15 +270,15 @@ def record_parameters(
     """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
 
     `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
-    unless unknown ones are allowed, `ParameterTypeError`, and `SecretParameterError`.
+    unless unknown ones are allowed, `ParameterRuleError`, `ParameterTypeError`, and `SecretParameterError`.
     """
     plain = plain_parameters(said)
     for name in plain:
         if name not in dag.parameters and not allow_unknown:
             raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
-    parameter_types.reject_text(dag.parameters, plain)
-    notes = tuple(_doubtful_parameters(dag, plain))
-    return without_secrets(plain, secret_parameters(dag), stays_here=stays_here), notes
+    checked = parameter_types.resolve(dag.parameter_schemas, dag.parameters, plain)
+    notes = tuple(_doubtful_parameters(dag, checked))
+    return without_secrets(checked, secret_parameters(dag), stays_here=stays_here), notes
 
 
 def choose(
@@ -283,9 +288,9 @@ def choose(
     upto: Sequence[str] | None = None,
     from_: Sequence[str] | None = None,
 ) -> Choice:
-    """Return the union of the tasks that `--only`, `--upto` and `--from` select; all tasks without any of them.
+    """Return all tasks that `--only`, `--upto` or `--from` selects; without these options, return all tasks.
 
-    An empty selection raises `EmptySelectionError`, because a script that computed one did not mean all tasks.
+    An empty selection raises `EmptySelectionError`: a script that computes an empty selection does not mean all tasks.
     """
     only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):
@@ -295,13 +300,13 @@ def choose(
         return Choice(tasks=dict.fromkeys(dag.tasks, "the whole notebook runs"), partial=False)
     why: dict[str, str] = {}
     for task in only:
-        why.setdefault(task, "asked for by --only")
+        why.setdefault(task, "selected by --only")
     for last in upto:
-        why.setdefault(last, "asked for by --upto")
+        why.setdefault(last, "selected by --upto")
         for task in dag.ancestors(last):
             why.setdefault(task, f"{last} needs it")
     for first in from_:
-        why.setdefault(first, "asked for by --from")
+        why.setdefault(first, "selected by --from")
         for task in dag.descendants(first):
             why.setdefault(task, f"it follows {first}")
     return Choice(tasks={task: why[task] for task in dag.tasks if task in why}, partial=len(why) < len(dag.tasks))
@@ -316,7 +321,7 @@ def _names(option: str, tasks: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def kernel_installed(name: str | None) -> None:
-    """Reject a kernel that is not installed. `python3` is always accepted, because it comes with ipykernel."""
+    """Reject a kernel that is not installed. The kernel `python3` is always accepted, because ipykernel provides it."""
     if name in (None, "python3"):
         return
     from jupyter_core.paths import jupyter_path
@@ -342,7 +347,7 @@ def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
         return None
     path = absolute(said)
     if path.is_dir():
-        raise OutputError(Path(said), "it is a folder; choose a file in it, such as out.ipynb")
+        raise OutputError(Path(said), "the path is a folder; choose a file in it, such as out.ipynb")
     if not path.parent.is_dir():
         raise OutputError(Path(said), f"no folder {path.parent}; create it first")
     if path.exists() and not (overwrite or _replaceable(path)):
@@ -351,7 +356,7 @@ def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Return whether a file may be overwritten: it is empty, or written by nbdag or papermill."""
+    """Return whether a file may be overwritten, because it is empty or was written by nbdag or papermill."""
     try:
         text = path.read_bytes() if path.is_file() else b"nothing that may be replaced"
         return not text or isinstance(json.loads(text)["metadata"]["papermill"], dict)
@@ -372,7 +377,7 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
             yield Note(
                 code="NB411",
                 name=name,
-                message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; it is injected anyway",
+                message=f"the parameters cell sets no {name!r}{_nearest(name, dag.parameters)}; injected anyway",
             )
     for name, text in parameter_types.texts_given_for_numbers(dag.parameters, said):
         text = masked_value(name, text)
@@ -381,7 +386,7 @@ def _doubtful_parameters(dag: Dag, said: Mapping[str, Any]) -> Iterable[Note]:
 
 
 class _Plain:
-    """Converts the value of one parameter to JSON data, in which a run records its parameters."""
+    """Converts the value of one parameter to JSON data; a run records its parameters in this form."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -390,18 +395,21 @@ class _Plain:
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return the value as JSON data."""
         self._count += 1
+        if isinstance(value, Enum):
+            return self.value(value.value, depth + 1)
         if depth > _MAX_DEPTH:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
             raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
-        scalar = getattr(value, "item", None)  # converts a numpy number, which may also be an instance of float
+        # Convert a number of numpy first, because some are also instances of float.
+        scalar = getattr(value, "item", None)
         if scalar is not None and getattr(value, "ndim", None) == 0:
             return self.value(scalar(), depth + 1)
         if isinstance(value, str):
             return self._text(value)
         if value is None or isinstance(value, bool | int | float):
             return value
-        if isinstance(value, datetime | date):
+        if isinstance(value, datetime | date | time):
             return value.isoformat()
         if isinstance(value, PurePath):
             return self._text(str(value))
@@ -409,6 +417,8 @@ class _Plain:
             return {self._text(str(key)): self.value(each, depth + 1) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(each, depth + 1) for each in value]
+        if isinstance(value, set | frozenset):
+            return [self.value(each, depth + 1) for each in sorted(value, key=repr)]
         raise ParameterValueError(self._name, value)
 
     def _text(self, text: str) -> str:

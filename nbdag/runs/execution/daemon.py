@@ -1,8 +1,8 @@
 """`nbdag scheduler`: execute every run that is due, triggered or waiting, until it is asked to stop.
 
-The daemon uses the same `Scheduler` as `nbdag run`, with a `DueRuns` that chooses the next runs. Database and disk
+The daemon uses the same `Scheduler` as `nbdag run`, but with a `DueRuns`, which finds the next runs. Database and disk
 errors are reported and retried; no attempt is lost, because each is recorded before it starts. After the first SIGTERM
-(or Ctrl-C), running tasks finish and no task starts. The second one terminates the running tasks, and the next
+(or Ctrl-C), running tasks finish and no task starts. A second signal terminates the running tasks, and the next
 scheduler executes them again.
 """
 
@@ -42,11 +42,12 @@ from .report import Reports
 if TYPE_CHECKING:
     from ...store.store import Store
 
-POLL = 0.05  # seconds between two reads of SQLite's change counter: the longest delay of a triggered run
-RETRY_DELAY = 1.0  # seconds until a database operation is retried
-SLOW_TURN = 2.0  # seconds: a longer turn of the loop is logged
-CLOCK_TOLERANCE = 60.0  # seconds: if the clock is set back further, this is logged
-RELEASE_AFTER = 20.0  # seconds without a saved heartbeat until tasks are terminated, as others take over at 30
+POLL = 0.05  # seconds between two reads of SQLite's change counter, so a triggered run starts at most this late
+RETRY_DELAY = 1.0  # seconds after which a failed database operation is retried
+SLOW_TURN = 2.0  # a turn of the loop that takes more seconds is logged
+CLOCK_TOLERANCE = 60.0  # a change of the clock is logged if it is set back by more seconds
+# Seconds without a saved heartbeat after which tasks are terminated, because other schedulers take over after 30 s.
+RELEASE_AFTER = 20.0
 _UNREPORTED = (TaskState.NONE, TaskState.SCHEDULED)
 
 
@@ -57,8 +58,8 @@ class SchedulerRunningError(NbdagError):
     where: str
     other: SchedulerRow
     template = (
-        "a scheduler already serves {where} (process {other.pid} on {host}, since {since}); stop it first, or set "
-        "NBDAG_DB_URL to a PostgreSQL database, which allows several"
+        "a scheduler already uses {where} (process {other.pid} on {host}, since {since}); stop it first, or set "
+        "NBDAG_DB_URL to a PostgreSQL database, which allows several schedulers"
     )
 
     @property
@@ -74,14 +75,14 @@ class SchedulerRunningError(NbdagError):
 class Line:
     """A line of the scheduler's log: an action and its reason."""
 
-    at: float  # seconds since the epoch
+    at: float  # time of the log line, in seconds since the epoch
     message: str
     dag: str = ""
     run: str = ""
     task: str = ""
     map_index: int = -1
-    try_number: int = 0  # from 1; 0 without an attempt
-    state: str = ""  # the new state of the run or the task; "" for other lines
+    try_number: int = 0  # number of the attempt, from 1; 0 for a line that is not about an attempt
+    state: str = ""  # new state of the run or the task; "" for a line without a change of state
 
 
 def schedule(
@@ -126,7 +127,8 @@ class Daemon:
         self._on_line = on_line
         self._clock = clock
         self._read = lru_cache(maxsize=256)(lambda digest, path: pinned_dag(home, digest, path))
-        self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()  # calls queued by other threads
+        # Function calls that other threads have queued for this thread.
+        self._passed: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
         )
@@ -153,20 +155,21 @@ class Daemon:
             is_ready=self._is_ready,
             poll_interval=POLL,
         )
-        self._offset: float | None = None  # wall clock minus monotonic clock, at the last turn
+        # Difference between wall clock and monotonic clock at the last turn, in seconds.
+        self._offset: float | None = None
         self._stops = 0  # number of requests to stop
         self._stop_requested = threading.Event()
-        self._trouble = ""  # the last reported database error; "" once the database responds again
+        self._trouble = ""  # the last database error that was reported; "" when the database responds again
         self._checked: float | None = None  # monotonic time of the last check of other processes
         self._answered = time.monotonic()  # monotonic time of the database's last response
-        self._released = False  # attempts were terminated, because other schedulers may have taken them over
+        self._released = False  # whether attempts were terminated because other schedulers may have taken them over
         self._foreign: set[int] = set()  # runs whose pinned notebook is not in this home
         self._silent: dict[
             str, tuple[float, int]
-        ] = {}  # other scheduler → its last heartbeat, and the checks since that heartbeat
+        ] = {}  # key: another scheduler; value: (its last heartbeat, number of checks since that heartbeat)
 
     def ask_to_end(self) -> None:
-        """Stop once the running tasks have finished; a second call terminates them. Callable from any thread."""
+        """Stop when the running tasks have finished; a second call terminates these tasks. Callable from any thread."""
         self._stops += 1
         self._scheduler.drain()
         self._stop_requested.set()
@@ -181,7 +184,8 @@ class Daemon:
         self._store.listen()
         self._say(f"the scheduler starts: {self._executor.slots} tasks at once, {self._store.where}")
         why = "the scheduler was stopped; the next one executes the task again"
-        with self._stop_on_signals():  # until all results are recorded, so that a second signal cannot interrupt that
+        # Signals are handled until all results are recorded, so that a second signal cannot interrupt the recording.
+        with self._stop_on_signals():
             try:
                 self._work()
             finally:
@@ -189,12 +193,13 @@ class Daemon:
                 self._reports.close()
                 self._call_passed()
                 self._notifier.close()
-                with contextlib.suppress(NbdagError):  # the next scheduler records the results that cannot be saved now
+                # Errors are ignored, because the next scheduler records results that cannot be saved now.
+                with contextlib.suppress(NbdagError):
                     again = reset_attempts(
                         self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
                     )
                     if again:
-                        self._say(f"stopped at once: the next scheduler executes {join_names(again)} again")
+                        self._say(f"terminated all tasks: the next scheduler executes {join_names(again)} again")
             self._say("the scheduler has ended")
 
     def _work(self) -> None:
@@ -214,7 +219,7 @@ class Daemon:
                     return
 
     def _turn(self) -> bool:
-        """Execute one turn of the loop, and return whether it was the last."""
+        """Execute one turn of the loop; return whether it was the last turn."""
         began = time.monotonic()
         now = self._clock()
         self._call_passed()
@@ -233,19 +238,19 @@ class Daemon:
 
     def _report_stop(self) -> None:
         if self._stops > 1:
-            self._say("asked again to stop: stopping at once")
+            self._say("second request to stop: terminating all tasks")
         elif self._scheduler.busy:
             self._say(
-                f"asked to stop: waiting for {plural(self._scheduler.busy, 'running task')} and starting nothing; ask "
-                "again to stop at once"
+                f"request to stop: waiting for {plural(self._scheduler.busy, 'running task')} and starting no more; "
+                "a second request terminates running tasks"
             )
         else:
-            self._say("asked to stop: no task is running")
+            self._say("request to stop: no task is running")
 
     # Database errors and clock changes
 
     def _wait_for_database(self, error: NbdagError) -> None:
-        """Report a database error, unless it was the last one reported, and wait before the retry."""
+        """Report a database error, unless the same error was reported last, and wait before the retry."""
         if str(error) != self._trouble:
             self._trouble = str(error)
             self._say(f"{error} (retried every {RETRY_DELAY:g} s)")
@@ -254,7 +259,8 @@ class Daemon:
             self._released = True
             self._scheduler.cancel_attempts()
             self._say(
-                f"the database has not responded for {silent:.0f} s: terminating running tasks, as others may take over"
+                f"the database has not responded for {silent:.0f} s: terminating running tasks, because other "
+                "schedulers may take them over"
             )
         self._stop_requested.wait(RETRY_DELAY)
         self._stop_requested.clear()
@@ -264,7 +270,7 @@ class Daemon:
         if self._offset is not None and self._offset - offset > CLOCK_TOLERANCE:
             self._say(
                 f"the clock was set back by {write_duration(round(self._offset - offset))}: no tick runs twice, and "
-                "tasks that wait for a time wait until the clock reaches it"
+                "retries and polls start when the clock reaches their time"
             )
         self._offset = offset
 
@@ -276,7 +282,7 @@ class Daemon:
                 self._executor,
                 self._scheduler.id,
                 now.timestamp(),
-                "its scheduler lost the database",
+                "the task's scheduler lost the connection to the database",
             )
             self._store.schedulers.record_heartbeat(self._scheduler.id, now.timestamp())
             self._scheduler.refresh()
@@ -288,7 +294,7 @@ class Daemon:
 
     def _fail_run(self, row: RunRow, error: NbdagError) -> None:
         fail_run(self._store, row, str(error), self._clock().timestamp())
-        self._say(f"it cannot run: {error}", row.dag, row.name)
+        self._say(f"the run cannot be executed: {error}", row.dag, row.name)
 
     def _is_ready(self, row: RunRow) -> bool:
         """Return whether this scheduler can execute the run: its pinned notebook must be in this home."""
@@ -298,8 +304,8 @@ class Daemon:
         if row.id not in self._foreign:
             self._foreign.add(row.id)
             self._say(
-                f"its notebook is not at {notebook}, so it is left to the scheduler that has it: give all schedulers "
-                "of one database the same NBDAG_HOME",
+                f"the run's notebook is not at {notebook}, so another scheduler must execute the run: give all "
+                "schedulers of one database the same NBDAG_HOME",
                 row.dag,
                 row.name,
             )
@@ -308,7 +314,7 @@ class Daemon:
     def _was_built(self, row: RunRow) -> None:
         """Report a run whose tasks could not be built."""
         if row.state in RUN_FINISHED:
-            self._say(f"its tasks cannot be built: {row.error}", row.dag, row.name)
+            self._say(f"the tasks of the run cannot be built: {row.error}", row.dag, row.name)
             self._notifier.has_ended(row, self._home)
 
     def _recover_others(self, now: datetime) -> None:
@@ -318,11 +324,13 @@ class Daemon:
         self._checked = time.monotonic()
         at = now.timestamp()
         for run in fail_orphans(self._store, self._home, self._notifier):
-            self._say("its process has ended, so it is recorded as failed", run.dag, run.name)
+            self._say(
+                "the process that executed the run has ended, so the run is recorded as failed", run.dag, run.name
+            )
         for other in self._store.schedulers.unended():
             if other.id == self._scheduler.id or not self._has_ended(other):
                 continue
-            why = f"its scheduler (process {other.pid}) has ended; the task is executed again"
+            why = f"the task's scheduler (process {other.pid}) has ended; the task is executed again"
             again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
             self._scheduler.refresh()
             tasks = f"{join_names(again)} will be executed again" if again else "no task was running"
@@ -331,7 +339,7 @@ class Daemon:
     def _has_ended(self, other: SchedulerRow) -> bool:
         if is_alive(Process(other.host, other.pid, other.birth)) is False:
             return True
-        # Clocks of hosts differ and can be set, so count the checks since the last new heartbeat instead of seconds.
+        # Count the checks since the last new heartbeat, not the seconds: clocks of hosts differ and can be changed.
         last, checks = self._silent.get(other.id, (other.heartbeat, -1))
         checks = checks + 1 if last == other.heartbeat else 0
         self._silent[other.id] = (other.heartbeat, checks)

@@ -1,6 +1,7 @@
-"""Execute runs in the foreground: `run` a notebook now, or `execute_runs` that are recorded already.
+"""Execute runs in the foreground: `run` creates and executes a run, `execute_runs` executes recorded runs.
 
-Both use the same store and loop as `nbdag scheduler`. This process owns the runs, so no other process executes them.
+Both functions use the same store and loop as `nbdag scheduler`. This process owns the runs, so no other process
+executes them.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class PreviousRunError(NbdagError):
     before: str
     state: str
     template = (
-        "{blocked} cannot start: a task depends on the past, and the previous run {before} is {state}; "
+        "{blocked} cannot start: a task has --depends-on-past, and the previous run {before} is {state}; "
         "`nbdag resume {resume_before}`, then `nbdag resume {resume_first}`"
     )
 
@@ -110,8 +111,8 @@ def run(
 ) -> Run:
     """Run a notebook, wait until the run ends, and return it.
 
-    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
-    All tasks are executed, or those that `only`, `upto` and `from_` select; the values of other tasks come from earlier
+    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set. All tasks are
+    executed, or only the tasks that `only`, `upto` and `from_` select. The values of other tasks come from earlier
     runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
     second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
     "fresh"; `kernel_name` replaces the notebook's kernel; `cwd` is the tasks' working directory (default: the
@@ -123,7 +124,7 @@ def run(
     and then raises KeyboardInterrupt. If the run cannot start, an `NbdagError` is raised.
     """
     here = the_home(home)
-    # The executor is created first, because it takes longest to start, and starts in the background.
+    # The executor is created first, because it takes the longest time to start and does so in the background.
     with executor_ready(executor, jobs) as ready:
         prepared = prepare(
             notebook,
@@ -207,7 +208,7 @@ def cores() -> int:
     """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
+    except AttributeError:  # AttributeError: only Linux has this function
         return os.cpu_count() or 1
 
 
@@ -308,7 +309,7 @@ def _create(
 def _until_all_end(
     store: Store, scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]
 ) -> PreviousRunError | None:
-    """Execute runs until all have ended; return an error if one waits for a run that ended without success."""
+    """Execute runs until all have ended. Return an error if a run waits for a previous run that did not succeed."""
     while True:
         while waiting and scheduler.unfinished < most and not caught:
             scheduler.own(waiting.popleft())
@@ -319,7 +320,7 @@ def _until_all_end(
             first = min(held, key=lambda row: row.logical_date)
             before = store.deployments.previous_run(first)
             if before is not None and before.state in RUN_FINISHED:
-                scheduler.tick_now()  # in case the previous run has succeeded since the last turn
+                scheduler.tick_now()  # tick once more, because the previous run may have succeeded since the last tick
                 if scheduler.blocked:
                     runs = tuple(row.name for row in (*held, *waiting))
                     return PreviousRunError(first.dag, runs, before.name, before.state.value)
@@ -339,12 +340,12 @@ def _claim(store: Store, run: int, scheduler: str) -> RunRow:
 
 @contextlib.contextmanager
 def _heartbeat(store: Store, scheduler: str) -> Iterator[None]:
-    """Record heartbeats until the scheduler's loop starts, because building the runs may take long."""
+    """Record heartbeats until the scheduler's loop starts, because building the tasks may take long."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_INTERVAL):
-            with contextlib.suppress(NbdagError):  # not reported here: the main thread gets the same error
+            with contextlib.suppress(NbdagError):  # errors are ignored, because the main thread gets the same error
                 store.schedulers.record_heartbeat(scheduler, datetime.now(UTC).timestamp())
 
     thread = threading.Thread(target=beat, name="nbdag-beat", daemon=True)

@@ -1,9 +1,9 @@
 """Notify the recipients of a DAG when a run ends, or when a task is retried.
 
-`%dag --on-failure`, `--on-success` and `--on-retry` name the recipients: an apprise URL, or a `module:function`, which
-is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`, `message`). A separate thread starts one
-process per notification, in the run's folder. Tasks do not wait for a notification; it has a time limit and cannot
-change the run. A failed notification is recorded as a note on the run.
+`%dag --on-failure`, `--on-success` and `--on-retry` name the recipients. A recipient is an apprise URL or a
+`module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
+`message`). A separate thread starts one process per notification, in the run's folder. Tasks do not wait for a
+notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..queries.pinned import run_dag
 if TYPE_CHECKING:
     from ...store.store import Store
 
-LIMIT = 30.0  # seconds for one notification
+LIMIT = 30.0  # time limit for one notification, in seconds
 Message = Mapping[str, Any]
 
 
@@ -43,7 +43,7 @@ class Notifier:
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[
             int, set[tuple[str, int, int]]
-        ] = {}  # run → the retries that were notified: task, map index, try
+        ] = {}  # key: run number; value: retries that were notified, as (task, map index, try number)
 
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
@@ -56,7 +56,8 @@ class Notifier:
 
     def has_ended(self, run: RunRow, home: Home) -> None:
         """Notify about a run that ended without an owner."""
-        with contextlib.suppress(NbdagError):  # without the pinned notebook, the recipients are unknown
+        # Errors are ignored: without the pinned notebook, the recipients are unknown.
+        with contextlib.suppress(NbdagError):
             self.on_change(OwnedRun.of(run, run_dag(home, run), (), (), {}))
 
     def close(self) -> None:
@@ -69,7 +70,7 @@ class Notifier:
         about: dict[str, Any] = {"dag": row.dag, "run_id": row.name}
         seen = self._retries.setdefault(row.id, set())
         for each in run.instances.values() if options.on_retry else ():
-            # A task retried without a delay may already be running again when the change is saved.
+            # A task that is retried without a delay may already be running again in the saved change.
             failed = each.tries if each.state is TaskState.UP_FOR_RETRY else each.tries - 1
             again = each.state is TaskState.UP_FOR_RETRY or (each.state in ACTIVE and failed > each.tries_before_reset)
             key = (each.task, each.map_index, failed)
@@ -91,7 +92,8 @@ class Notifier:
     def _send(self, run: int, cwd: str, recipient: str, message: Message) -> None:
         why = send(recipient, message, cwd=cwd, limit=self._limit)
         if why:
-            name = recipient.partition("://")[0] if "://" in recipient else recipient  # a URL may hold a password
+            # Show only the scheme, because a URL may contain a password.
+            name = recipient.partition("://")[0] if "://" in recipient else recipient
             why = without_passwords(why.replace(recipient, masked_recipient(recipient)))
             text = f"{name} was not notified of the {message['event']}: {why}"
             note = Note(code="NB415", name=name, message=text)
@@ -100,7 +102,7 @@ class Notifier:
 
 
 def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) -> str:
-    """Send one notification, and return "", or why it failed."""
+    """Send one notification; return why it failed, or "" if it was sent."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__],
@@ -108,7 +110,7 @@ def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) ->
             cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=limit, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"it took more than {limit:g} s"
+        return f"sending took more than {limit:g} s"
     except OSError as error:
         return (error.strerror or str(error)).lower()
     if done.returncode == 0:
@@ -118,7 +120,7 @@ def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) ->
 
 
 def combine_listeners(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
-    """Return a listener that calls each of these listeners."""
+    """Return one listener that calls all given listeners."""
 
     def on_change(run: OwnedRun) -> None:
         for each in listeners:
@@ -128,7 +130,7 @@ def combine_listeners(*listeners: Callable[[OwnedRun], None]) -> Callable[[Owned
 
 
 def _main() -> None:
-    """Send one notification; this is the whole program of the separate process."""
+    """Send one notification. This is the main function of the separate process."""
     sys.path.insert(0, "")
     given = json.load(sys.stdin)
     recipient, message = given["recipient"], given["message"]

@@ -1,7 +1,7 @@
-"""Record the outcome of runs and attempts whose process has died. All recovery happens in this module.
+"""Record the outcome of runs and attempts whose process has died. No other module starts a recovery.
 
-`run`, `resume`, `backfill`, `scheduler` and `doctor` recover. So do `clear`, `mark`, `cancel` and `gc`, which could not
-change an orphaned run otherwise. Queries never recover: they report an orphaned run as it is recorded.
+`run`, `resume`, `backfill`, `scheduler` and `doctor` recover orphaned runs. `clear`, `mark`, `cancel` and `gc` do so
+too, because they cannot change an orphaned run. Queries never recover: they show an orphaned run as it is recorded.
 """
 
 from __future__ import annotations
@@ -37,18 +37,20 @@ def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> 
 
 
 def recover(store: Store, home: Home) -> tuple[list[RunRow], list[str]]:
-    """Record orphaned runs as failed, and reset the tasks that ended schedulers were executing.
+    """Record orphaned runs as failed, and reset the tasks of schedulers that have ended.
 
-    Return the failed runs, and the names of the reset tasks, such as `churn.train`; the next scheduler executes these.
+    Return the failed runs, and the names of the reset tasks, such as `churn.train`. The next scheduler executes these
+    tasks.
     """
     failed = fail_orphans(store, home)
     now = time.time()
     reset = []
     dead = [row for row in store.schedulers.unended() if scheduler.is_dead(row, now)]
     if dead:
-        executor = executors.create("local", 1)  # used to kill processes of dead attempts on this machine
+        # This executor is only used to kill processes of dead attempts on this machine.
+        executor = executors.create("local", 1)
         for row in dead:
-            why = f"its scheduler (process {row.pid}) has ended"
+            why = f"the task's scheduler (process {row.pid}) has ended"
             reset += scheduler.reset_attempts(store, home, executor, row.id, now, why)
     return failed, reset
 

@@ -28,8 +28,8 @@ from .report_graph import outputs
 if TYPE_CHECKING:
     from ...store.store import Store
 
-PAUSE_FACTOR = 5  # the pause after a write, in multiples of the time that the write took
-MIN_PAUSE = 0.5  # seconds
+PAUSE_FACTOR = 5  # the pause after a write is this many times longer than the write
+MIN_PAUSE = 0.5  # shortest pause after a write, in seconds
 
 
 class Reporter:
@@ -38,7 +38,7 @@ class Reporter:
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._home = home
-        self.run: OwnedRun | None = None  # the run at its last change
+        self.run: OwnedRun | None = None  # the run in its latest state
         self._changed = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="nbdag-report", daemon=True)
@@ -72,7 +72,7 @@ class Reporter:
     def _write(self, run: OwnedRun) -> None:
         try:
             self._write_all(run)
-        except NbdagError as error:  # the store cannot be read, or the pinned notebook is missing
+        except NbdagError as error:  # NbdagError: the store cannot be read, or the pinned notebook is missing
             self.error = error
 
     def _write_all(self, run: OwnedRun) -> None:

@@ -13,7 +13,10 @@ from ...scheduler import Scheduler
 
 @contextlib.contextmanager
 def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
-    """Stop the scheduler at the first signal, raise the second one again; yield the list of received signals."""
+    """At the first signal, stop the scheduler; at the second, let the signal take its usual effect.
+
+    Yield the list of received signals.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -40,7 +43,7 @@ def stopped_by_signals(scheduler: Scheduler) -> Iterator[list[int]]:
 
 
 def pass_on(number: int) -> None:
-    """Raise KeyboardInterrupt for SIGINT, and any other signal again."""
+    """Raise KeyboardInterrupt for SIGINT; send any other signal to this process again."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     signal.raise_signal(number)

@@ -1,1 +1,4 @@
-"""Read-only queries about runs, deployments, pools and this installation, without recovery or notification."""
+"""Read-only queries about runs, deployments, pools and this installation.
+
+They neither recover runs nor send notifications.
+"""

@@ -1,4 +1,4 @@
-"""`db check`: find faults of the database, and stored values whose files are missing."""
+"""`db check`: find faults of the database, and recorded values whose files are missing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class DatabaseHealth:
     where: str
     revision: str  # revision of the schema; "none" without a database
     faults: tuple[str, ...]
-    counts: dict[str, int]  # rows per table
-    missing_values: int  # number of missing files of values that are recorded, or that a recorded value refers to
-    damaged_values: tuple[str, ...] = ()  # digests of values whose files have changed; empty unless `read_values`
+    counts: dict[str, int]  # number of rows of each table
+    # Number of missing value files; counts recorded values, and values to which a recorded value refers.
+    missing_values: int
+    damaged_values: tuple[str, ...] = ()  # digests of values whose files are damaged; empty unless `read_values` is set
 
 
 def check_db(home: Home | None = None, *, read_values: bool = False) -> DatabaseHealth:
@@ -25,7 +26,7 @@ def check_db(home: Home | None = None, *, read_values: bool = False) -> Database
 
     With `read_values`, compare every stored value with its digest.
     """
-    from ...values import ValueStore  # slow to import, and `nbdag.runs` exports this module's names
+    from ...values import ValueStore  # imported here because it is slow to import and `nbdag.runs` imports this module
 
     here = the_home(home)
     with open_store(here) as store:

@@ -51,15 +51,17 @@ class Deployed:
     id: str
     path: Path  # the notebook's file when it was deployed
     digest: str  # digest of the pinned version, which new runs use
-    version: int  # number of this version, from 1; a version that is deployed again keeps its number
+    version: int  # number of the deployed version, from 1; a version that is deployed again keeps its number
     deployed: datetime
-    schedule: str | None  # None: runs are only triggered
+    schedule: str | None  # the schedule; None if runs are only created on request
     tz: str
     paused: bool
-    next_run: datetime | None  # in the schedule's zone; None: no next run, or the DAG is paused
+    # Due time of the next run, in the schedule's time zone; None if no run is due or the DAG is paused.
+    next_run: datetime | None
     last_run: str | None  # id of the newest run
     last_state: RunState | None
-    changed: str = ""  # whether the file differs from the pinned version: "" (no), "changed" or "gone"
+    # How the notebook's file differs from the pinned version: "" (not at all), "changed" or "gone" (deleted).
+    changed: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
@@ -83,9 +85,9 @@ class Deployed:
 class Tick:
     """A time at which a schedule creates a run."""
 
-    at: datetime  # in the zone of the schedule
-    interval_start: datetime  # usually the previous tick; the run covers the data of [interval_start, at)
-    note: str = ""  # how a clock change moves or repeats this tick; "" if it does not
+    at: datetime  # time of the tick, in the time zone of the schedule
+    interval_start: datetime  # start of the data interval, usually the previous tick; the interval ends at `at`
+    note: str = ""  # how a clock change moves or repeats this tick; "" if no clock change affects it
 
 
 def list_dags(*, home: Home | None = None) -> list[Deployed]:
@@ -101,7 +103,7 @@ def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
 
 
 def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
-    """Return the next ticks of a DAG's schedule, at most `number`."""
+    """Return at most `number` next ticks of a DAG's schedule."""
     with open_store_and_dag(home, dag) as (_, row):
         timetable = timetable_of(row)
         return [
@@ -115,7 +117,7 @@ def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: 
 
 
 def live_scheduler(*, home: Home | None = None) -> SchedulerRow | None:
-    """Return the newest scheduler that is alive, or None if there is none."""
+    """Return the newest scheduler that is alive, or None if no scheduler is alive."""
     with open_store(the_home(home)) as store:
         return None if store is None else next(iter(live_schedulers(store)), None)
 
@@ -143,7 +145,7 @@ def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[De
     found = []
     for row in rows:
         latest, path = last.get(row.id), Path(row.path)
-        zone = ZoneInfo(row.tz)  # only the zone, because parsing the whole schedule is slow
+        zone = ZoneInfo(row.tz)  # only the time zone is parsed, because parsing the whole schedule is slow
         due = None if row.paused or row.next_date is None else datetime.fromtimestamp(row.next_date, zone)
         found.append(
             Deployed(

@@ -1,4 +1,4 @@
-"""The files that tasks used in earlier runs, for a notebook whose tasks have not changed since."""
+"""Find pairs of tasks that used the same file in earlier runs in no defined order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ...home import Home, the_home
 from .pinned import run_dag
 from .runs import open_store
 
-_LATEST = 5  # runs to look at
+_LATEST = 5  # number of latest runs that are read
 
 
 def remember_files(dag: Dag, *, home: Home | None = None) -> Dag:
     """Return a DAG with the file conflicts of its latest runs, as warnings and edges to draw.
 
-    For each task, the newest run counts in which it had the code that it has now. A home that cannot be read is
-    ignored: the question is whether the notebook has problems, not whether the home has.
+    For each task, only the newest run in which the task had its current code counts. A home that cannot be read is
+    ignored, because the caller checks the notebook, not the home.
     """
     here = the_home(home)
     if len(dag.tasks) < 2 or not here.exists:

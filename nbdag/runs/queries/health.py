@@ -1,4 +1,4 @@
-"""Checks of this installation: problems that keep notebooks from running, each with its remedy."""
+"""Check this installation for problems that prevent notebooks from running; each problem is reported with a remedy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ...packages import PackagesError, find_unmet, is_built, unbuilt
 from .liveness import live_schedulers
 from .runs import list_runs, open_store
 
-_LOW_SPACE = 200 * 2**20  # bytes of free space below which a note is shown
-_LATE = 60.0  # seconds after its tick until a missing run counts as overdue
+_LOW_SPACE = 200 * 2**20  # a note is shown if fewer bytes are free
+_LATE = 60.0  # seconds after a tick, when a missing run counts as overdue
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
 
 
@@ -31,7 +31,7 @@ class Finding:
 
     what: str  # the subject of the check, such as "kernels"
     level: str  # "ok", "note" or "problem"
-    said: str  # one sentence; for a problem, it includes the remedy
+    said: str  # one sentence about the result; for a problem, including the remedy
 
 
 def health(home: Home | None = None) -> Iterator[Finding]:
@@ -160,7 +160,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
             deployed, waiting = len(store.deployments.all()), store.deployments.count_unowned()
             due = store.deployments.due(now - _LATE)
     except NbdagError:
-        return  # already reported as a problem of the store
+        return  # the check of the store has already reported this error
     overdue = [(row.id, row.next_date) for row in due if row.next_date is not None]
     for row in alive:
         yield Finding(

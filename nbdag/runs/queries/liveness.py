@@ -1,7 +1,7 @@
-"""Find the processes that own runs, and whether these are alive.
+"""Find the processes that own runs, and whether these processes are alive.
 
-A `nbdag run` process owns the run that it created; `nbdag scheduler` owns all runs that no such process owns. An
-unfinished run is *orphaned* once its `nbdag run` process has died: no process continues it until a user resumes it.
+An `nbdag run` process owns the run that it created. `nbdag scheduler` owns all other runs. An unfinished run is
+*orphaned* if its `nbdag run` process has died: no process continues the run until a user resumes it.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ def dead_owners(store: Store, now: float | None = None) -> dict[int, SchedulerRo
     dead = {row.id: owner for row, owner in store.owned_runs() if is_dead(owner, at)}
     if not dead:
         return {}
-    # Query again: a process may have finished its run and exited between the query and the check of the process.
+    # The second query excludes runs that ended between the first query and the check: their processes have exited
+    # normally.
     return {row.id: owner for row, owner in store.owned_runs() if row.id in dead and dead[row.id].id == owner.id}
 
 
 def describe_orphan(run: RunRow, owner: SchedulerRow) -> str:
     """Return one sentence that explains why a run is orphaned and how to continue it."""
+    resume = f"nbdag resume {text.run_selector(run.name, run.dag)}"
     return (
-        f"its process (pid {owner.pid}) has ended: `nbdag resume {text.run_selector(run.name, run.dag)}` continues the "
-        "run, `nbdag doctor` records it as failed"
+        f"the process that executed it (pid {owner.pid}) has ended: `{resume}` continues the run, `nbdag doctor` "
+        "records the run as failed"
     )
 
 
 def owner_of(store: Store, run: RunRow) -> str:
-    """Describe the process that owns this run, or "" if there is none."""
+    """Describe the process that owns this run; return "" if no process owns it."""
     if run.scheduler is not None:
         owner = next((by for row, by in store.owned_runs() if row.id == run.id), None)
         return "" if owner is None or is_dead(owner, time.time()) else f"process {owner.pid}"
@@ -51,7 +53,10 @@ def owner_of(store: Store, run: RunRow) -> str:
 
 
 def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
-    """Return how many tasks the run's owners can execute at once, and how many they execute now; None if unknown."""
+    """Return how many tasks the run's owners can execute at once, and how many they execute now.
+
+    Return None if this is unknown.
+    """
     owned = {row.id: by for row, by in store.owned_runs()}
     if run.scheduler is not None:
         mine = owned.get(run.id)

@@ -1,8 +1,8 @@
-"""Load the values of one task. Values that were stored together, or refer to one another, share their objects.
+"""Load the values of one task. Values that shared objects when they were stored share them again.
 
-Outside a notebook, functions and classes of the run are defined in a separate namespace, where they find the names that
-they use, so the caller's names do not change. In a notebook they are defined in the notebook's namespace, as in a
-task's kernel.
+Loading a value may define functions and classes of the notebook. In a notebook's kernel, they are defined in the
+notebook's namespace, as in a task's kernel. In any other process, they are defined in a separate namespace, so that the
+names of the caller do not change.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class PinnedNotebookMissingError(NbdagError):
 
 
 def pinned_text(home: Home, digest: str, name: str) -> bytes:
-    """Return the text of a pinned notebook; an error message identifies the notebook by `name`."""
+    """Return the text of a pinned notebook. Error messages use `name` for the notebook."""
     path = home.notebook(digest)
     try:
         return path.read_bytes()

@@ -15,7 +15,7 @@ class Pool:
     """A pool and the tasks that use its slots."""
 
     name: str
-    slots: int  # -1: no limit
+    slots: int  # number of slots; -1 means no limit
     used: int = 0  # slots that queued and running tasks occupy
     tasks: tuple[str, ...] = ()  # queued and running tasks of the pool, such as `churn.train`
 

@@ -1,4 +1,4 @@
-"""The records that a query returns: a run and its tasks, as they were in the store at the time of the query.
+"""The records that a query returns: a run and its tasks in the state at the time of the query.
 
 A `Run` is never updated: call `find_run` again for the current state, or `follow` for every change. `nbdag run --json`
 prints `Run.to_dict()`; the keys are stable, and parameters that look like secrets are masked.
@@ -62,7 +62,7 @@ class UnknownInstanceError(NbdagError):
 
     task: str
     index: int
-    indexes: tuple[int, ...]  # (-1,) if the task is not mapped, or has not been expanded yet
+    indexes: tuple[int, ...]  # indexes of the task's instances; (-1,) if the task is not mapped or not expanded yet
     template = "{task} has no instance {index}; {known}"
 
     @property
@@ -70,8 +70,8 @@ class UnknownInstanceError(NbdagError):
         if self.indexes == (-1,):
             return f"this run has a single {self.task}, so omit the index"
         if len(self.indexes) == 1:
-            return "its only instance is 0"
-        return f"its instances are {self.indexes[0]} to {self.indexes[-1]}"
+            return "the only instance is 0"
+        return f"the instances are {self.indexes[0]} to {self.indexes[-1]}"
 
 
 @error
@@ -113,7 +113,7 @@ class TaskRun:
     """A task of a run, or an instance of a mapped task: its state, and the result of its last attempt."""
 
     id: str
-    map_index: int  # from 0 for an instance of a mapped task, else -1
+    map_index: int  # index of a mapped task's instance, from 0; -1 for any other task
     state: TaskState
     tries: int
     started: float | None  # start of the last attempt, in seconds since the epoch
@@ -121,9 +121,10 @@ class TaskRun:
     outputs: tuple[StoredOutput, ...] = ()
     warnings: tuple[Note, ...] = ()
     notebook: Path | None = None  # path of the last attempt's notebook; None before the first attempt
-    error: str | None = None  # one sentence, or the exception's last line
-    traceback: str | None = None  # plain text
-    cached: str | None = None  # the id of the run whose result was reused; None: the task was executed
+    # Why the last attempt failed or was skipped: one sentence, or the last line of the traceback.
+    error: str | None = None
+    traceback: str | None = None  # the traceback of the last attempt, as plain text
+    cached: str | None = None  # id of the run whose result the task reuses; None if the task was executed
     by_hand: bool = False  # whether a user set this state with `mark`
 
     @property
@@ -159,19 +160,19 @@ class Run:
     id: str
     dag: str
     state: RunState
-    created: float  # seconds since the epoch
+    created: float  # creation of the run, in seconds since the epoch
     started: float | None
     ended: float | None
     notebook: Path  # the report: the user's notebook with the outputs of every task
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values that the user set for this run
-    tasks: tuple[TaskRun, ...] = ()  # in notebook order
+    tasks: tuple[TaskRun, ...] = ()  # the run's tasks, in notebook order
     warnings: tuple[Note, ...] = ()  # notes about the whole run
     error: str | None = None  # why the run failed, if no failed task explains it
-    orphaned: str | None = None  # if the run is orphaned: one sentence with the next step
+    orphaned: str | None = None  # for an orphaned run: one sentence with the cause and the next step
     source: Path | None = None  # the notebook's file when the run was created
     digest: str = ""  # digest of the pinned notebook
     only: tuple[str, ...] | None = None  # the selected tasks of a partial run; None: all tasks
-    home: Home = field(compare=False)  # the home that holds its values
+    home: Home = field(compare=False)  # the home in which the run's values are stored
 
     @property
     def duration(self) -> float | None:
@@ -202,8 +203,11 @@ class Run:
         return f"<Run {self.id} of {self.dag}: {self.state.value} ({tasks})>"
 
     def value(self, name: str) -> Any:
-        """Return the stored value of `name` from the last task that writes it; from a mapped task, a list of values."""
-        from .loading import ValueLoader  # slow to import, and most callers read no value
+        """Return the stored value of `name` from the last task that sets it.
+
+        If that task is mapped, return a list of values.
+        """
+        from .loading import ValueLoader  # imported here because it is slow to import and most callers read no value
 
         found: dict[str, list[StoredOutput]] = {}
         for task in self.tasks:

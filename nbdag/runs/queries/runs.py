@@ -1,11 +1,12 @@
 """Queries about runs: list runs, find one, follow its events, locate the log of an attempt.
 
-A query only reads: it recovers no orphaned run, sends no notification and imports no user code. So it also works in a
-read-only home. (The schema of an old database is upgraded first, so that it can be read.)
+A query only reads: it does not recover orphaned runs, send notifications or import user code. So a query also works in
+a read-only home. The only exception is a database with an old schema, which is upgraded so that it can be read.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import store as stores
+from ...core.model.cell_tags import RENDERED, nbdag_metadata
 from ...core.model.events import Event
 from ...core.model.job import CANCELLED, Key
 from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
@@ -50,7 +52,7 @@ class AmbiguousRunError(NbdagError):
     """Several runs match this id or prefix of an id."""
 
     run: str
-    found: tuple[tuple[str, str], ...]  # DAG and run id
+    found: tuple[tuple[str, str], ...]  # the matching runs, each as (DAG, run id)
     template = "ambiguous run id {run!r}, matches {matches}; use a longer prefix, or name the DAG with --dag"
 
     @property
@@ -80,7 +82,7 @@ class UnknownStateError(NbdagError):
 
 @error
 class NoLogError(NbdagError):
-    """A task has no log, because it has not started."""
+    """No log exists, because the task has not started."""
 
     run: str
     task: str
@@ -95,7 +97,7 @@ class NoLogError(NbdagError):
 
 @error
 class RunBusyError(NbdagError):
-    """Other processes changed the run each time before this change could be saved."""
+    """The change could not be saved, because other processes changed the run before each try."""
 
     run: str
     template = "run {run} is being changed by other processes too often; try again in a moment"
@@ -103,7 +105,7 @@ class RunBusyError(NbdagError):
 
 @contextmanager
 def open_store(home: Home, *, to_change: bool = False) -> Iterator[Store | None]:
-    """Yield the home's store, or None if the home has no store yet. `to_change` requires a writable store."""
+    """Yield the home's store, or None if the home has no store yet. With `to_change`, the store must be writable."""
     if not home.exists:
         yield None
         return
@@ -128,7 +130,7 @@ def list_runs(
 
 
 def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Return the run with this id or unambiguous prefix of an id; "latest" is the latest run."""
+    """Return the run with this id; `run` may also be an unambiguous prefix of an id, or "latest"."""
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
@@ -137,16 +139,18 @@ def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None =
 
 
 def owner(run: Run) -> str:
-    """Describe the process that owns this run, or "" if there is none."""
+    """Describe the process that owns this run; return "" if no process owns it."""
     with open_store(run.home) as store:
         return "" if store is None else owner_of(store, find_row(store, run.home, run.id, run.dag))
 
 
 def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> Iterator[Event]:
-    """Yield the current state of a run as events, then every change, until the run ends. `poll` is in seconds.
+    """Yield the current state of a run as events, then an event for every change, until the run ends.
 
-    The iteration also ends if the run is orphaned, because it would never change again; the last event's message says
-    so. Nothing is written.
+    `poll` is in seconds.
+
+    The iteration also ends if the run is orphaned, because an orphaned run does not change. The message of the last
+    event reports this. Nothing is written.
     """
     here = home_of(run, home)
     with open_store(here) as store:
@@ -173,10 +177,11 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
 def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
     """Yield the latest runs of a DAG, then at each `next` the runs that have changed since, oldest first.
 
-    A step is cheap while the database does not change. Orphaned runs are searched for every few seconds.
+    While the database does not change, a `next` is cheap. Orphaned runs are searched every few seconds.
     """
     with open_store(home) as store:
-        seen: dict[int, tuple[int, bool]] = {}  # run number → revision last yielded, whether orphaned then
+        # Key: run number; value: (revision that was last yielded, whether the run was orphaned).
+        seen: dict[int, tuple[int, bool]] = {}
         changes: Hashable | None = None
         named, checked = "", time.monotonic()
         orphans: set[int] = set()
@@ -209,17 +214,38 @@ def logs(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> Path:
     """Return the path of an attempt's text log (default: the last attempt). The file grows during the attempt."""
+    return _attempt(run, task, try_number, map_index, home).with_suffix(".log")
+
+
+def rendered(
+    run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
+) -> dict[str, str]:
+    """Return the texts whose templates an attempt (default: the last) has rendered, by name; secrets are masked."""
+    return rendered_in(_attempt(run, task, try_number, map_index, home))
+
+
+def rendered_in(notebook: Path) -> dict[str, str]:
+    """Return the rendered texts in the notebook of an attempt; none if it has none or cannot be read."""
+    try:
+        found = nbdag_metadata(json.loads(notebook.read_bytes())).get(RENDERED)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, home: Home | None) -> Path:
+    """Return the path of an attempt's notebook."""
     here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
     if one.tries < (try_number or 1):
         raise NoLogError(found.id, task, try_number, one.state)
     key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
-    return here.attempt(key).with_suffix(".log")
+    return here.attempt(key)
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:
-    """Return the given home, else the home of the run, else the home of the working directory."""
+    """Return the given home. If it is None, return the home of the run or, for a run id, of the working directory."""
     return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 
@@ -230,7 +256,7 @@ def id_of(run: Run | str) -> str:
 
 def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
     """Return the only run that matches an id, a prefix of an id, or "latest"."""
-    if not run:  # an empty prefix would match every id
+    if not run:  # reject an empty id, because as a prefix it would match every id
         raise UnknownRunError(run, dag, home.root)
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:
@@ -294,7 +320,8 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
             started=None,
             ended=None,
         )
-    # A mapped task without elements is skipped, although the attempt that counted its elements succeeded.
+    # The state of the task and not of the attempt: a mapped task without elements is skipped, although its attempt
+    # succeeded.
     differs = attempt.state in FINISHED and instance.state in FINISHED - {attempt.state, TaskState.SKIPPED}
     by_hand = differs and row.state is not RunState.CANCELLED
     key = Key(
@@ -322,9 +349,9 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
 
 
 def error_of(row: RunRow, attempt: AttemptRow) -> str | None:
-    """Return the error of an attempt; if the attempt was cancelled with its run, return the run's error."""
+    """Return the error of an attempt. If the attempt was cancelled together with its run, return the run's error."""
     if attempt.error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
-        return f"it was ended: {row.error or WAS_CANCELLED}"
+        return f"the attempt was terminated: {row.error or WAS_CANCELLED}"
     return attempt.error
 
 
@@ -353,7 +380,7 @@ def _events(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunS
 
 
 def _time_of(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
-    """Return the time at which the task entered its current state, or None if it is not recorded."""
+    """Return the time at which the task entered its current state, or None if that time is not recorded."""
     if attempt is None or each.is_reset:
         return None
     return attempt.started if each.state is TaskState.RUNNING else attempt.ended
@@ -362,7 +389,7 @@ def _time_of(each: InstanceRow, attempt: AttemptRow | None) -> float | None:
 def _message(each: InstanceRow, attempt: AttemptRow | None) -> str:
     if attempt is None or each.is_reset:
         return ""
-    return f"cached: as in run {attempt.cached}" if attempt.cached else attempt.error or ""
+    return f"cached: result of run {attempt.cached}" if attempt.cached else attempt.error or ""
 
 
 def _progress(instance: InstanceRow | None) -> tuple[TaskState, int]:

@@ -26,7 +26,7 @@ from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, i
 if TYPE_CHECKING:
     from ...store.store import Store
 
-_NO_LIMIT = 1 << 30  # number of jobs that is assumed for a run without an owner
+_NO_LIMIT = 1 << 30  # number of jobs (tasks at once) that is assumed for a run without an owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,10 @@ class Why:
     """The state of a task instance, and the reasons for it."""
 
     run: str
-    task: str  # `train`, or `train[3]`
+    task: str  # name of the instance: `train`, or `train[3]`
     state: TaskState
-    reasons: tuple[str, ...]  # each follows the task's name, as in "waits for prep, which is running"
+    # The reasons, without the task's name as their subject: "waits for prep, which is running".
+    reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as `why -o json` prints it."""
@@ -54,7 +55,7 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
 
 
 def why_not_started(run: Run) -> dict[tuple[str, int], str]:
-    """Return the known reasons of tasks that ended without an attempt, by task and map index."""
+    """Return, by task and map index, why tasks ended without an attempt."""
     with open_store(run.home) as store:
         if store is None:
             return {}
@@ -103,8 +104,10 @@ class _Explainer:
             found.append(f"cannot start: {self.orphaned}")
         elif not self.owner:
             resume = f"nbdag resume {run_selector(self.row.name, self.row.dag)}"
-            found.append(f"has no process to run it: start `nbdag scheduler`, or continue here with `{resume}`")
-        return found or [f"is ready to run: {self.owner} starts it in a moment"]
+            found.append(
+                f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `{resume}`"
+            )
+        return found or [f"is ready to run, and {self.owner} starts it in a moment"]
 
     def _active(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
@@ -120,8 +123,8 @@ class _Explainer:
         of_it = attempt is not None and attempt.state is each.state
         if of_it and attempt is not None and attempt.cached:
             return [
-                f"{state_phrase(each.state)} without running: cached, as in run {attempt.cached}, since neither its "
-                "code nor its inputs have changed"
+                f"{state_phrase(each.state)} without running: it reuses the result of run {attempt.cached}, since "
+                "neither its code nor its inputs have changed"
             ]
         if of_it and attempt is not None and attempt.error:
             return [f"{state_phrase(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
@@ -177,8 +180,8 @@ class _Explainer:
         running = self.store.deployments.count_running().get((row.dag, backfill), 0)
         if running >= most:
             kind = "runs of this backfill" if backfill else f"runs of {row.dag}"
-            return [f"waits for its run to start: {running} of {most} {kind} are running (max_active_runs)"]
-        return ["waits for its run to start"] if self.owner else []
+            return [f"waits for the start of its run: {running} of at most {most} {kind} are running (max_active_runs)"]
+        return ["waits for the start of its run"] if self.owner else []
 
     def _waits(self, each: InstanceRow) -> list[str]:
         found = self._plan(self.instances)

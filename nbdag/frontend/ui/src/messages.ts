@@ -139,7 +139,7 @@ export interface InitialState {
   actions: Action[]
 }
 
-/** The reason for an edge: a name that one task writes and another reads. */
+/** A name that one task writes and another task reads, and so the reason for an edge. */
 export interface Use {
   name: string
   read_cell: number
@@ -165,7 +165,7 @@ export interface Value {
   stored: boolean
 }
 
-/** One attempt at a task. */
+/** One attempt of a task. */
 export interface Attempt {
   map_index: number
   try_number: number
@@ -205,13 +205,13 @@ export interface GridRun {
   states: Record<string, DisplayState>
 }
 
-/** Request the initial state again if a change was missed. */
+/** Ask for the initial state again if the page has missed a change. */
 export interface HelloRequest {
   kind: "hello"
   number: number
 }
 
-/** Report that the notebook was saved; the saved cells may differ from the executed ones. */
+/** Report that the notebook was saved. The saved cells may differ from the executed cells. */
 export interface SavedRequest {
   kind: "saved"
 }
@@ -273,7 +273,7 @@ export interface ActionRequest {
   run: string
 }
 
-/** Report the changed task statuses, and the run's summary if that has changed. */
+/** Report the changed task statuses of a run, and the run's summary if it has changed. */
 export interface ChangeMessage {
   kind: "change"
   number: number
@@ -327,6 +327,7 @@ export interface AttemptMessage {
   map_index: number
   try_number: number
   outputs: DisplayOutput[]
+  rendered: string[][]
   log: string
   path: string
 }
@@ -494,7 +495,7 @@ export const STATE_STYLES: Record<DisplayState, StateStyle> = {
   }
 }
 
-/** The state of several tasks drawn as one is the first of these that any of them is in. */
+/** If several tasks are drawn as one, the box shows the first of these states that any task has. */
 export const STATE_PRECEDENCE: readonly DisplayState[] = [
   "failed",
   "cancelled",

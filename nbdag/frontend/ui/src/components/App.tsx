@@ -64,7 +64,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
     root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(box)}"]`)?.focus({ preventScroll: true })
   }, [clear, box])
 
-  // Components get a jump that notifies the user when it fails.
+  // Components get a function that jumps to a cell and shows a notice if the cell cannot be shown.
   const notifyingHost = useMemo<Host>(() => {
     const { jump } = host
     if (!jump) return host

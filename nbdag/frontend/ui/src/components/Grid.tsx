@@ -24,7 +24,7 @@ export function Grid({ store, run, onRun, onSelect }: Props) {
     () => store.transport.send({ kind: 'grid' }),
     'grid',
   )
-  // Runs that began after the answer are known from their changes.
+  // Runs that began after the grid was received are added from the changes that the store receives.
   const stored = new Map(answer?.runs.map((each) => [each.summary.id, each.states]))
   const runs = store.runs
     .filter((each) => stored.has(each.id) || isActive(each) || each.id === store.newestRun)

@@ -1,11 +1,11 @@
-// The problems of the notebook, one sentence each, and the cells that a headless run drops.
+// The problems of the notebook, one sentence each, and the cells that a headless run does not execute.
 import { plural } from './format'
 
-const MAX_OPEN = 3 // a longer list starts closed
+const MAX_OPEN = 3 // a list of more problems is collapsed at first
 
 interface ProblemsProps {
   problems: readonly string[]
-  dropped: readonly number[] // cells, from 0
+  dropped: readonly number[] // indexes of the dropped cells, from 0
 }
 
 export function Problems({ problems, dropped }: ProblemsProps) {

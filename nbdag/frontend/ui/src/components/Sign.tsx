@@ -1,12 +1,13 @@
-// The sign of a state. States differ in shape as well as in colour, for readers who cannot tell red from
-// green.
+// The sign of a state. Signs differ in shape as well as in colour, for readers who cannot distinguish red from green.
 import { type DisplayState, STATE_STYLES, type StateStyle } from '../messages'
 
 export function stateStyle(state: DisplayState): StateStyle {
   return STATE_STYLES[state]
 }
 
-/** The sign without its svg element, in the current colour. The sign of a running task turns 90° each second. */
+/**
+ * The sign in the current colour, without an svg element. The sign of a running task turns 90° each second.
+ */
 export function Strokes({ state, turn = 0 }: { state: DisplayState; turn?: number }) {
   const { path, filled } = stateStyle(state)
   const turned = { class: 'nbdag-turned', style: { '--nbdag-turn': `${Math.floor(turn % 4) * 90}deg` } }
@@ -18,7 +19,7 @@ export function Strokes({ state, turn = 0 }: { state: DisplayState; turn?: numbe
   )
 }
 
-/** The sign as an image; without a word, screen readers ignore it. */
+/** The sign as an image. Without the prop `word`, screen readers ignore the image. */
 export function Sign({ state, word }: { state: DisplayState; word?: string }) {
   return (
     <svg

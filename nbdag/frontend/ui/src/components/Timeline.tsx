@@ -1,5 +1,4 @@
-// The timeline of a run: a row for each task, a bar for each attempt. Attempts that overlap are drawn below
-// one another.
+// The timeline of a run: a row for each task, a bar for each attempt. Bars that overlap are drawn in separate lanes.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Bar, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'
@@ -8,9 +7,9 @@ import { useAnswer, useNow, useTopics } from './state/hooks'
 import { isActive } from './state/states'
 import { latestBars, RUNS, runTopic, type Store } from './state/store'
 
-const BAR_HEIGHT = 18 // pixels, if no bars of the row overlap
-const REFRESH = 1000 // milliseconds between an answer and the next request
-const MAX_LANES = 8 // in a row
+const BAR_HEIGHT = 18 // height of a bar in pixels, if no bars of the row overlap
+const REFRESH = 1000 // milliseconds between a received timeline and the next request
+const MAX_LANES = 8 // maximum number of lanes in a row
 
 /** Return round times for the axis, about six of them. */
 export function ticks(length: number): number[] {
@@ -27,7 +26,7 @@ function tickLabel(time: number): string {
   return Number.isInteger(time) && time < 10 ? `${time} s` : seconds(time)
 }
 
-/** Return the bars by task: the stored attempts, with the latest attempt of each task in its live state. */
+/** Return the bars by task: the stored attempts, and the latest attempt of each task in its current state. */
 export function mergeBars(stored: readonly Bar[], live: readonly Bar[]): Map<string, Bar[]> {
   const rows = new Map<string, Bar[]>()
   for (const bar of stored) rows.set(bar.task, [...(rows.get(bar.task) ?? []), bar])
@@ -77,7 +76,7 @@ export function Timeline({ store, run, selected, critical, onSelect }: Props) {
   const latest = useRef<TimelineMessage | undefined>(undefined)
   if (answer) latest.current = answer
   const stored = latest.current?.run === run ? latest.current.bars : []
-  // Changes do not include earlier attempts and instances, so request these again while the run is active.
+  // Changes report only the latest attempt of a task, so request all attempts again while the run is active.
   useEffect(() => {
     if (!answer || !active) return
     const timer = setTimeout(() => setRound((before) => before + 1), REFRESH)
@@ -134,7 +133,7 @@ interface RowProps {
   bars: readonly Bar[]
   begin: number
   length: number
-  now: number | undefined // while the run is active
+  now: number | undefined // the current time; undefined if the run has ended
   onSelect: () => void
 }
 

@@ -19,7 +19,7 @@ interface Props {
   act: Act
   onNotice: (notice: Notice) => void
   query: string
-  found: readonly string[] // tasks whose name contains the query
+  found: readonly string[] // ids of tasks that contain the search text
   onQuery: (query: string) => void
   onFind: (task: string) => void
   view: View
@@ -113,7 +113,7 @@ function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'r
 }
 
 function Search({ query, found, onQuery, onFind }: Pick<Props, 'query' | 'found' | 'onQuery' | 'onFind'>) {
-  const next = useRef(0) // index of the match that Enter shows next
+  const next = useRef(0) // index of the found task that Enter shows next
   return (
     <>
       <input

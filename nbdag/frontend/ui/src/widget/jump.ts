@@ -1,10 +1,10 @@
-// Show a line of a cell, in JupyterLab and Notebook 7. The notebook's own widget scrolls to the cell. By
-// default it adds the cells of a long notebook to the page only while the browser is idle, from the top, so
-// the cell may not be on the page yet.
+// Show a line of a cell, in JupyterLab and Notebook 7. JupyterLab's notebook widget scrolls to the cell. By
+// default, this widget adds the cells of a long notebook to the page from the top and only while the browser
+// is idle. So the cell may not be on the page yet.
 
 interface Editor {
   revealPosition(position: { line: number; column: number }): void
-  /** CodeMirror's view. It has only those lines on the page that are near what is in view. */
+  /** CodeMirror's view. Only lines near the visible part of the editor are on the page. */
   editor?: {
     state: { doc: { lines: number; line(n: number): { from: number } } }
     domAtPos(position: number): { node: Node }
@@ -29,11 +29,13 @@ interface Manager {
   get_model?(id: string): Promise<{ views?: Record<string, Promise<{ luminoWidget?: Part }>> }>
 }
 
-const FLASH = 'nbdag-flash' // the class, and its animation
-const FRAMES = 30 // to wait for CodeMirror to draw a line; a collapsed input never draws one
-const RESTARTS = 20 // of the animation, at most
+// Name of the CSS class of the highlighted line, and of the animation of that class.
+const FLASH = 'nbdag-flash'
+// Maximum wait for CodeMirror to draw a line, in frames; a collapsed input never draws a line.
+const FRAMES = 30
+const RESTARTS = 20 // maximum number of restarts of the animation
 
-/** Show a line of a cell. Return why that is not possible, or "". */
+/** Show a line of a cell. Return why the line cannot be shown, or "" if it is shown. */
 export async function jump(manager: unknown, id: string, cell: number, line: number): Promise<string> {
   const name = `Cell ${cell + 1}`
   const notebook = await notebookOf(manager as Manager | undefined, id)
@@ -59,27 +61,31 @@ async function notebookOf(manager: Manager | undefined, id: string): Promise<Not
   return undefined
 }
 
-/** Scroll to a cell and have the notebook add it to the page. Return whether it is there. */
+/** Scroll to a cell and let the notebook add the cell to the page. Return whether the cell is on the page. */
 async function attached(notebook: Notebook, cell: Cell, index: number): Promise<boolean> {
   let scrolling = false
   while (!cell.node.isConnected) {
     if (!notebook.isVisible || notebook.widgets[index] !== cell) return false
     if (!scrolling) {
-      // A notebook that keeps only the cells in view adds this one when it is scrolled there.
+      // If the notebook keeps only visible cells on the page, it adds the cell when it is scrolled to the cell.
       scrolling = true
       const stop = () => {
         scrolling = false
       }
       notebook.scrollToItem(index, 'center').then(stop, stop)
     }
-    notebook.update() // any other adds the next cells at once, instead of when the browser is idle
+    // Otherwise the notebook now adds the next cells without waiting until the browser is idle.
+    notebook.update()
     await frame()
   }
   await cell.ready
   return true
 }
 
-/** Scroll a line into the middle and highlight it. CodeMirror may replace the line during the animation. */
+/**
+ * Scroll a line to the middle of the view and highlight it. CodeMirror may replace the line during the
+ * animation.
+ */
 async function flash(cell: Cell, line: number): Promise<void> {
   let ended = false
   const end = (event: AnimationEvent) => {
@@ -103,7 +109,10 @@ async function flash(cell: Cell, line: number): Promise<void> {
   place?.classList.remove(FLASH)
 }
 
-/** Return a line of a cell, or the cell if it has no such line, or undefined if the line is not drawn yet. */
+/**
+ * Return the element of a line, or of the cell if it has no such line. Return undefined if the line is not
+ * drawn yet.
+ */
 function lineOf({ node, editor }: Cell, line: number): Element | undefined {
   const view = editor?.editor
   if (!view || line > view.state.doc.lines) return node

@@ -7,7 +7,8 @@ import { LIVE, type Store } from '../components/state/store'
 import type { Picture, TaskStatus } from '../messages'
 
 const VIEW = 'application/vnd.jupyter.widget-view+json'
-const WIDGET_KEY = 'nbdag' // in an output's metadata: the id of the widget that the image replaces
+// Key in an output's metadata; the value is the id of the widget that the image replaces.
+const WIDGET_KEY = 'nbdag'
 // JupyterLab's states of a save: see DocumentRegistry.SaveState.
 type SaveState = 'started' | 'completed' | 'completed manually' | 'failed'
 const IS_SAVED: Record<SaveState, boolean> = {
@@ -52,16 +53,19 @@ export function onSaved({ saveState }: Context, call: () => void): () => void {
   return () => saveState?.disconnect(onState)
 }
 
-/** Return the notebook's document if the page can save it, as JupyterLab and Notebook 7 can. */
+/** Return the notebook's document if the page can save notebooks, as JupyterLab and Notebook 7 can. */
 export function documentOf(manager: unknown): Context | undefined {
   const context = (manager as { context?: Partial<Context> } | undefined)?.context
   return context?.model?.toJSON && context.model.cells && context.save ? (context as Context) : undefined
 }
 
-// The images of each notebook's widgets, by the widget's id. They remain after a widget is closed.
+// The images of each notebook's widgets, by the widget's id. An image remains after the widget is closed.
 const images = new WeakMap<Notebook, Map<string, () => string>>()
 
-/** Save this widget as an image, until the returned function is called; after that, save its last image. */
+/**
+ * Save the current image of this widget with the notebook. After the returned function is called, save the
+ * last image.
+ */
 export function keepPicture({ model: notebook }: Context, id: string, store: Store): () => void {
   const draw = () => toSvg(store.picture, (tasks) => store.combinedStatus(LIVE, tasks))
   const own = images.get(notebook) ?? replaceWidgets(notebook)
@@ -73,7 +77,7 @@ export function keepPicture({ model: notebook }: Context, id: string, store: Sto
   }
 }
 
-/** Make the notebook save an image for each widget in the returned map. */
+/** Make the notebook save the images in the returned map in place of their widgets. */
 function replaceWidgets(notebook: Notebook): Map<string, () => string> {
   const own = new Map<string, () => string>()
   images.set(notebook, own)
@@ -82,7 +86,7 @@ function replaceWidgets(notebook: Notebook): Map<string, () => string> {
   return own
 }
 
-/** Return the notebook to save, with images in place of these widgets. */
+/** Return the notebook to save, in which an image replaces each of these widgets. */
 export function withImages(notebook: SavedNotebook, drawings: ReadonlyMap<string, () => string>): SavedNotebook {
   const cells = notebook.cells?.map((cell) => {
     if (!cell.outputs?.some(({ data }) => drawings.has(modelOf(data)))) return cell

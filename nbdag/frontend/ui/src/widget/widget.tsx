@@ -19,7 +19,7 @@ interface Model {
   widget_manager?: unknown
 }
 
-// By the kernel's id of the model: anywidget creates a new wrapper of the model for each view.
+// Stores by the id of the model in the kernel. The model itself is no key: anywidget wraps it again for each view.
 const stores = new Map<string, Store>()
 
 function commTransport(model: Model): Transport {
@@ -28,7 +28,7 @@ function commTransport(model: Model): Transport {
       try {
         model.send(request)
       } catch {
-        // The kernel has ended: the view keeps its state, and no answer follows.
+        // The kernel has ended, so the request gets no answer. The view keeps its state.
       }
     },
     listen(receive) {
@@ -43,7 +43,7 @@ function commTransport(model: Model): Transport {
   }
 }
 
-/** Return the abilities of the page: JupyterLab and Notebook 7 can save and jump, other pages may not. */
+/** Return what the page can do: JupyterLab and Notebook 7 can save and jump, other pages may not. */
 function pageHost(model: Model): Host {
   const context = documentOf(model.widget_manager)
   const host: Host = {}

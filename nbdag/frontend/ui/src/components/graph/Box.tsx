@@ -7,9 +7,12 @@ import { useNow, useStatus } from '../state/hooks'
 import { STATE_RULES } from '../state/states'
 import type { Store } from '../state/store'
 
-export const STACK_OFFSET = 3.5 // points between the sheets of a stack
+export const STACK_OFFSET = 3.5 // distance in points between the sheets of a stack
 
-/** Return the sheets of a box, rearmost first: several tasks or instances are a stack of three. */
+/**
+ * Return the offsets of a box's sheets, the rearmost first: a box of several tasks or instances has three
+ * sheets.
+ */
 export function sheetsOf(node: Node): readonly number[] {
   return node.mapped || node.members.length > 1 ? [2, 1, 0] : [0]
 }
@@ -45,9 +48,9 @@ interface Props {
   run: string
   upstream: readonly string[]
   selected: boolean
-  entry: boolean // the box that Tab reaches
-  seen: boolean // the box is or was in view, so it has text
-  dimmed: boolean // other boxes are highlighted
+  entry: boolean // whether the Tab key moves the focus to this box
+  seen: boolean // whether the box has been in view, so that its text is drawn
+  dimmed: boolean // whether other boxes are highlighted and this box is dimmed
 }
 
 export const Box = memo(function Box({ node, store, run, upstream, selected, entry, seen, dimmed }: Props) {
@@ -68,7 +71,8 @@ export const Box = memo(function Box({ node, store, run, upstream, selected, ent
       data-id={node.id}
       data-state={status.state}
       role="button"
-      tabindex={entry ? 0 : -1} // SVG attributes are case-sensitive, so tabIndex has no effect
+      // Lower case, because attributes of SVG are case-sensitive and tabIndex has no effect.
+      tabindex={entry ? 0 : -1}
       aria-label={accessibleLabel(node, status, upstream)}
       aria-pressed={selected}
     >

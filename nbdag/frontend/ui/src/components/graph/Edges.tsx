@@ -1,10 +1,10 @@
-// The edges of the graph. All lines of a kind share one path element, so hundreds of lines are as fast as a
-// few. The line under the pointer is found from the points of the curves.
+// The edges of the graph. For speed, all lines of a kind share one path element. So the line under the
+// pointer is found by its distance from the points of the curves.
 import { memo } from 'preact/compat'
 import type { Line, Node, Picture } from '../../messages'
 import { type Curve, curve } from './geometry'
 
-const MAX_REASONS = 6 // in a tooltip
+const MAX_REASONS = 6 // maximum number of reasons in a tooltip
 
 export interface LineCurve {
   line: Line
@@ -54,7 +54,7 @@ export const Edges = memo(function Edges({ picture }: { picture: Picture }) {
   )
 })
 
-/** The highlighted lines: those of the related boxes, or the one under the pointer. */
+/** Draws the highlighted lines: the lines of the related boxes, or the line under the pointer. */
 export const HighlightedEdges = memo(function HighlightedEdges({ lines }: { lines: readonly Line[] }) {
   return (
     <g class="nbdag-highlighted" aria-hidden="true">
@@ -66,14 +66,14 @@ export const HighlightedEdges = memo(function HighlightedEdges({ lines }: { line
 
 export interface TipPosition {
   line: Line
-  x: number // in the frame
+  x: number // x position of the pointer in the frame, in pixels
   y: number
 }
 
 interface TipProps {
   tip: TipPosition
   boxes: ReadonlyMap<string, Node>
-  width: number // of the frame
+  width: number // width of the frame, in pixels
   height: number
 }
 
@@ -82,9 +82,10 @@ export function EdgeTip({ tip, boxes, width, height }: TipProps) {
   const { line, x, y } = tip
   const name = (id: string) => {
     const box = boxes.get(id)
-    return box && box.members.length > 1 ? box.label : id // the id of a chain's box is not for display
+    // Show the label of a chain's box, because its id is internal.
+    return box && box.members.length > 1 ? box.label : id
   }
-  // On the side of the pointer with more space.
+  // The tooltip is on the side of the pointer that has more space.
   const across = x > width / 2 ? { right: `${width - x + 10}px` } : { left: `${x + 10}px` }
   const down = y > height / 2 ? { bottom: `${height - y + 10}px` } : { top: `${y + 12}px` }
   return (

@@ -13,7 +13,7 @@ import { useCamera } from './useCamera'
 
 export const ZOOM_STEP = 1.3
 const OVERVIEW_FROM = 40 // boxes
-const POINTER_REACH = 7 // pixels between the pointer and a line that it points at
+const POINTER_REACH = 7 // maximum distance in pixels between the pointer and the line to which it points
 const ARROW_KEYS: ReadonlyMap<string, Heading> = new Map([
   ['ArrowLeft', { across: true, sign: -1 }],
   ['ArrowRight', { across: true, sign: 1 }],
@@ -31,7 +31,7 @@ interface Props {
   store: Store
   picture: Picture
   run: string
-  selected: string // a box, or ''
+  selected: string // id of the selected box, or ''
   highlighted: ReadonlySet<string> | undefined // the boxes of the critical path, or of a search
   onSelect: (id: string) => void
   handle: Ref<GraphHandle>
@@ -46,7 +46,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
   const links = useMemo(() => new Links(picture.lines), [picture])
   const boxes = useMemo(() => new Map(picture.nodes.map((node) => [node.id, node])), [picture])
   const curves = useMemo(() => {
-    let found: LineCurve[] | undefined // computed when the pointer first needs them
+    let found: LineCurve[] | undefined // computed when the pointer first moves over the graph
     return () => {
       found ??= lineCurves(picture)
       return found
@@ -59,7 +59,8 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
   const camera = useCamera(frame, scene, picture, firstBox)
   useImperativeHandle(handle, () => camera, [camera.fitAll])
 
-  // A highlight or a selection dims every unrelated box; hovering over a box only highlights its lines.
+  // A highlight or a selection dims every unrelated box. While the pointer is over a box, only the box's
+  // lines are highlighted.
   const related = useMemo(
     () => highlighted ?? (selected && boxes.has(selected) ? links.connected(selected) : undefined),
     [highlighted, selected, boxes, links],
@@ -102,12 +103,12 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
     event.stopPropagation()
   }
 
-  const dragged = useRef(false) // the click that ends a drag selects nothing
+  const dragged = useRef(false) // ignore the click that ends a drag
   function onClick(event: MouseEvent): void {
     if (dragged.current || event.target instanceof HTMLCanvasElement) return
     const id = idOf(event.target)
-    // Keys continue from this box. JupyterLab focuses the cell on a click, so the box takes the focus after
-    // that.
+    // Arrow keys start from the clicked box. On a click, JupyterLab focuses the cell, so the box takes the
+    // focus after that.
     if (id !== undefined) setTimeout(() => focus(id))
     onSelect(id ?? '')
   }

@@ -8,7 +8,8 @@ import { runTopic, type Store } from '../state/store'
 import type { Camera, Size } from './geometry'
 
 const [MAX_WIDTH, MAX_HEIGHT] = [150, 100] // pixels
-const DELAY = 100 // milliseconds before the first drawing, so that the graph itself is drawn first
+// Delay of the first drawing in milliseconds, so that the graph itself is drawn before the overview.
+const DELAY = 100
 
 interface Props {
   store: Store
@@ -56,7 +57,7 @@ export function Overview({ store, picture, run, camera, size, onMove, centre }: 
       const all = size.current.width / view.scale >= picture.width && size.current.height / view.scale >= picture.height
       element.classList.toggle('nbdag-hidden', all)
     }
-    // Any number of changes within one frame cause one drawing.
+    // All changes within one animation frame cause only one drawing.
     const schedule = () => {
       request ||= requestAnimationFrame(draw)
     }

@@ -2,7 +2,7 @@
 // the page.
 
 export interface Camera {
-  x: number // of the picture's origin, in pixels of the page
+  x: number // x position of the picture's origin, in pixels of the page
   y: number
   scale: number
 }
@@ -47,7 +47,7 @@ export function opening(picture: Size, view: Size, first?: { x: number; y: numbe
   if (picture.height * scale > view.height) camera.y = MARGIN
   if (!first) return camera
   const to = reveal(camera, first, view)
-  // No empty space beside a picture that is larger than the view.
+  // If the picture is larger than the view, the camera stops at the picture's edges.
   const bounded = (at: number, length: number, space: number) =>
     length > space - 2 * MARGIN ? clamp(at, space - MARGIN - length, MARGIN) : at
   to.x = bounded(to.x, picture.width * scale, view.width)
@@ -59,7 +59,7 @@ function centred(picture: Size, view: Size, scale: number): Camera {
   return { scale, x: (view.width - picture.width * scale) / 2, y: (view.height - picture.height * scale) / 2 }
 }
 
-/** Scale by `factor`; the point of the picture at (x, y) stays there. */
+/** Scale by `factor`; the point of the picture at (x, y) stays at (x, y). */
 export function zoom(camera: Camera, factor: number, x: number, y: number): Camera {
   const scale = clamp(camera.scale * factor, MIN_SCALE, MAX_SCALE)
   const ratio = scale / camera.scale
@@ -88,7 +88,7 @@ export function visible<Box extends Placed & Size>(boxes: readonly Box[], camera
   )
 }
 
-/** A line as points along it, with their bounding rectangle. */
+/** A line as a list of points along the line, with the bounding rectangle of the points. */
 export interface Curve {
   points: readonly (readonly [number, number])[]
   left: number
@@ -97,7 +97,7 @@ export interface Curve {
   bottom: number
 }
 
-const STEPS = 10 // points along each Bézier curve
+const STEPS = 10 // number of points into which a Bézier curve is divided
 
 /** Return the points along an SVG path of the form `M x,y C x,y x,y x,y …`. */
 export function curve(path: string): Curve {
@@ -165,7 +165,7 @@ export interface Heading {
   sign: 1 | -1
 }
 
-/** Return the nearest box in a direction; sideways distances count 2.5 times. */
+/** Return the nearest box in a direction. The distance at right angles to the direction counts 2.5 times. */
 export function neighbourIn(from: Placed, boxes: readonly Placed[], { across, sign }: Heading): Placed | undefined {
   let best: Placed | undefined
   let least = Number.POSITIVE_INFINITY

@@ -1,4 +1,4 @@
-// The camera of the graph: fit, pan, zoom. Moving it redraws only boxes that come into view.
+// The camera of the graph: fit, pan, zoom. When the camera moves, only boxes that come into view are drawn.
 import type { RefObject } from 'preact'
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../../messages'
@@ -7,7 +7,7 @@ import { type Camera, fitCamera, opening, reveal, type Size, visible, zoom } fro
 export const MIN_TEXT_SCALE = 0.42 // below this scale, boxes have no text
 
 export interface CameraControl {
-  seen: ReadonlySet<string> // boxes that are or were in view; only these have text
+  seen: ReadonlySet<string> // boxes that have been in view; only the text of these boxes is drawn
   size: RefObject<Size>
   camera: RefObject<Camera>
   /** Call `call` whenever the camera has moved, until the returned function is called. */
@@ -29,16 +29,16 @@ export function useCamera(
   frame: RefObject<HTMLElement | null>,
   scene: RefObject<SVGElement | null>,
   picture: Picture,
-  first: string, // the box that is in view at first
+  first: string, // the box that the initial camera shows
 ): CameraControl {
   const camera = useRef<Camera>({ x: 0, y: 0, scale: 1 })
   const size = useRef<Size>({ width: 600, height: 300 })
-  const touched = useRef(false) // the user has moved the camera, so a resize keeps it
+  const touched = useRef(false) // whether the user has moved the camera, so that a resize does not move it
   const [seen, setSeen] = useState<{ picture: Picture; boxes: ReadonlySet<string> }>({ picture, boxes: NONE })
   const frameRequest = useRef(0)
   const moveListeners = useRef(new Set<() => void>())
 
-  // Text is slow to lay out, so a box has text only once it has been in view.
+  // The browser lays out text slowly, so a box has no text before it comes into view.
   const updateSeen = useCallback(() => {
     cancelAnimationFrame(frameRequest.current)
     frameRequest.current = 0
@@ -74,7 +74,7 @@ export function useCamera(
       updateSeen()
     }
     initialise({ width: element.clientWidth, height: element.clientHeight })
-    // The frame may be rendered before it is on the page, or while it is hidden; its size follows later.
+    // The frame has no size yet if it is rendered before it is added to the page, or while it is hidden.
     const observer = new ResizeObserver(([entry]) => entry?.contentRect.width && initialise(entry.contentRect))
     observer.observe(element)
     return () => {
@@ -87,7 +87,8 @@ export function useCamera(
   useEffect(() => {
     const element = frame.current
     if (!element) return
-    // The wheel scrolls the page; with Ctrl, which browsers also report for a pinch, it zooms the graph.
+    // The wheel scrolls the page. The wheel with Ctrl zooms the graph; browsers report a pinch on a touchpad
+    // in the same way.
     const onWheel = (event: WheelEvent) => {
       if (!event.ctrlKey && !event.metaKey) return
       event.preventDefault()

@@ -4,7 +4,10 @@ import type { Picture } from '../../messages'
 import { runTopic, type Store } from '../state/store'
 import { Links } from './links'
 
-/** Return the boxes of the path and their tasks while `enabled`; the same sets until the path changes. */
+/**
+ * While `enabled`, return the boxes and the tasks of the critical path. The sets are replaced only when the
+ * path changes.
+ */
 export function useCriticalPath(
   store: Store,
   picture: Picture,

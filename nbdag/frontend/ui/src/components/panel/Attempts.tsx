@@ -1,4 +1,4 @@
-// The attempts at a task in a run, and the outputs and the log of the selected one.
+// The attempts of a task in a run, with the outputs and the log of the selected attempt.
 import { useState } from 'preact/hooks'
 import type { Attempt } from '../../messages'
 import { moment, seconds } from '../format'
@@ -7,13 +7,14 @@ import { useAnswer } from '../state/hooks'
 import type { Store } from '../state/store'
 import { Outputs } from './Outputs'
 
-const MAX_BUTTONS = 60 // of the latest attempts
+const MAX_BUTTONS = 60 // maximum number of attempts that have a button; the latest attempts are shown
 
 interface Props {
   store: Store
   run: string
   task: string
-  reason: string | undefined // shown above already, so not repeated as an attempt's error
+  // The reason that the panel shows above, which is not repeated as the error of an attempt.
+  reason: string | undefined
 }
 
 export function Attempts({ store, run, task, reason, attempts }: Props & { attempts: readonly Attempt[] }) {
@@ -85,6 +86,15 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
       ))}
       {answer?.outputs.length ? <Outputs outputs={answer.outputs} label={`${task}, try ${try_number}`} /> : null}
       {answer && !answer.outputs.length ? <div class="nbdag-muted">No output.</div> : null}
+      {answer?.rendered.map(([what, text]) => (
+        <details key={what}>
+          <summary>Rendered: {what}</summary>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+          <pre class="nbdag-text" tabIndex={0}>
+            {text}
+          </pre>
+        </details>
+      ))}
       {answer?.log ? (
         <details>
           <summary>Log</summary>

@@ -1,4 +1,4 @@
-// A link to a line of a cell; plain text where the page cannot show cells.
+// A link to a line of a cell, or plain text if the page cannot show cells.
 import type { Host } from '../state/transport'
 
 export function CellLink({ host, cell, line }: { host: Host; cell: number; line: number }) {

@@ -3,8 +3,8 @@ import type { PastDuration } from '../../messages'
 import { plural, seconds } from '../format'
 import { stateStyle } from '../Sign'
 
-const [WIDTH, HEIGHT] = [14, 44] // pixels of a column
-const MIN_RUNS = 2 // for a chart
+const [WIDTH, HEIGHT] = [14, 44] // width and height of a column, in pixels
+const MIN_RUNS = 2 // minimum number of runs for a chart
 
 export function Durations({ durations }: { durations: readonly PastDuration[] }) {
   const known = durations.flatMap(({ duration, ...rest }) => (duration === null ? [] : [{ ...rest, duration }]))

@@ -1,9 +1,9 @@
-// The outputs of a task. No output can run code: HTML is in a frame without scripts, SVG is an image, the
-// rest is text.
+// The outputs of a task. No output can run code: HTML is shown in a frame without scripts, SVG as an image,
+// and everything else as text.
 import { useRef, useState } from 'preact/hooks'
 import type { DisplayOutput, MimeType } from '../../messages'
 
-const MAX_HEIGHT = 420 // pixels of a frame
+const MAX_HEIGHT = 420 // maximum height of a frame, in pixels
 
 type Form = 'html' | 'svg' | 'image' | 'text' | 'stderr' | 'error'
 const FORMS: Record<MimeType, Form> = {
@@ -43,7 +43,7 @@ export function Outputs({ outputs, label }: { outputs: readonly DisplayOutput[];
 
 function OneOutput({ output, label }: { output: DisplayOutput; label: string }) {
   const { mime, data } = output
-  // Unknown types are shown as text, which is safe.
+  // An output of an unknown type is shown as text, because text is safe.
   const form = Object.hasOwn(FORMS, mime) ? FORMS[mime] : 'text'
   if (form === 'html') return <HtmlFrame html={data} label={label} />
   if (form === 'svg') {
@@ -67,7 +67,7 @@ function HtmlFrame({ html, label }: { html: string; label: string }) {
     const element = frame.current
     const content = element?.contentDocument
     if (!element || !content) return
-    // The frame follows the page's colour scheme; otherwise the browser gives it an opaque background.
+    // The frame must have the page's colour scheme, because otherwise the browser gives it an opaque background.
     const { color, colorScheme } = getComputedStyle(element)
     content.body.style.color = color
     content.documentElement.style.colorScheme = colorScheme

@@ -1,4 +1,4 @@
-// The actions on a task: those within the shown run, and those that start a new run.
+// The actions on a task: actions within the shown run, and actions that start a new run.
 import type { Action, DisplayState } from '../../messages'
 import { STATE_RULES } from '../state/states'
 import { LIVE, type Store } from '../state/store'
@@ -43,7 +43,7 @@ interface Props {
   task: string
   act: Act
   state: DisplayState
-  attempted: boolean // there is an attempt whose values can be loaded
+  attempted: boolean // whether the task has an attempt whose values can be loaded
 }
 
 export function TaskActions({ store, run, task, act, state, attempted }: Props) {

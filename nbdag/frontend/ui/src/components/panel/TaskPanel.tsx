@@ -71,7 +71,9 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
   )
 }
 
-/** Request the details whenever the status changes; return the previous details until the answer arrives. */
+/**
+ * Request the details whenever the status changes. Return the previous details until the new details arrive.
+ */
 function useDetails(store: Store, run: string, task: string, status: string): TaskDetails | undefined {
   const answer = useAnswer(
     store,

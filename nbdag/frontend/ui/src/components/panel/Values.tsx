@@ -11,7 +11,7 @@ interface Props {
   run: string
   title: string
   values: readonly Value[]
-  onSelect?: (task: string) => void // to show the task that wrote a value
+  onSelect?: (task: string) => void // called with the id of the task that wrote a value, to show that task
 }
 
 export function Values({ store, run, title, values, onSelect }: Props) {

@@ -1,4 +1,4 @@
-// Hooks that redraw a component when the store, an answer or the time changes.
+// Hooks that redraw a component when the store changes, when a message arrives, or each second.
 import { useEffect, useReducer, useState } from 'preact/hooks'
 import type { Message, TaskStatus } from '../../messages'
 import { type Store, type Topic, taskTopic } from './store'
@@ -15,7 +15,7 @@ export function useTopics(store: Store, topics: readonly Topic[]): void {
   }, [store, keys])
 }
 
-/** Return the status of a box's tasks in a run; redraw when it changes. */
+/** Return the combined status of a box's tasks in a run; redraw when the status changes. */
 export function useStatus(store: Store, run: string, tasks: readonly string[]): TaskStatus {
   useTopics(
     store,
@@ -24,7 +24,7 @@ export function useStatus(store: Store, run: string, tasks: readonly string[]): 
   return store.combinedStatus(run, tasks)
 }
 
-/** Return the latest matching message of a kind. When `key` changes, send a new request. */
+/** Return the latest message of a kind that matches. When `key` changes, send a new request. */
 export function useAnswer<Kind extends Message['kind']>(
   store: Store,
   kind: Kind,

@@ -1,11 +1,10 @@
-// Rules for states. Each table has an entry for every state, so a new state is a type error until it has one
-// here.
+// Rules for states. Each table must have an entry for every state: a new state without an entry is a type error.
 import type { DisplayState, RunState, RunSummary } from '../../messages'
 
 interface StateRules {
-  note: string | null // the text on a task's box; null: the word of the state
-  failed: boolean // the task offers a retry first
-  done: boolean // the task counts as ended in a chain
+  note: string | null // the text on a task's box; null means the state's name
+  failed: boolean // whether "Retry" is the first action that is offered for the task
+  done: boolean // whether the task counts as ended in the progress of a chain
 }
 
 export const STATE_RULES: Record<DisplayState, StateRules> = {

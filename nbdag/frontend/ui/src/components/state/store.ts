@@ -1,5 +1,5 @@
-// The state of the pipeline. Components subscribe to the parts they show, so a change of one task redraws
-// only its box.
+// The state of the pipeline. Components subscribe to the topics that they show, so a change of one task
+// redraws only the task's box.
 import {
   type Action,
   type Bar,
@@ -17,9 +17,9 @@ type Statuses = Record<string, TaskStatus>
 
 export const NOT_RUN: TaskStatus = { state: 'none' }
 export const LIVE = '' // the run id of the live session
-const MAX_RUNS = 20 // in the list of runs
+const MAX_RUNS = 20 // maximum number of runs in the list of runs
 
-/** A part of the store that components subscribe to. */
+/** A topic to which components subscribe, such as the status of one task. */
 export interface Topic {
   key: string
   run: string // the run that the topic belongs to
@@ -43,10 +43,11 @@ export class Store {
   runs: RunSummary[] = []
   actions: ReadonlySet<Action> = new Set()
   newestRun = '' // id of the latest run that began after the page was opened
-  private number = 0 // of the latest change received
+  private number = 0 // number of the latest change that was received
   private readonly statuses = new Map<string, Statuses>() // by run
-  private readonly loaded = new Set<string>() // runs whose statuses are complete, or requested
-  private readonly subscribers = new Map<string, { run: string; calls: Set<() => void> }>() // by the topic's key
+  private readonly loaded = new Set<string>() // runs whose statuses are complete or have been requested
+  // Key: key of a topic.
+  private readonly subscribers = new Map<string, { run: string; calls: Set<() => void> }>()
   private readonly messageListeners = new Set<(message: Message) => void>()
   private readonly stopListening: () => void
 
@@ -163,7 +164,7 @@ export class Store {
       this.runs = [run, ...this.runs].sort((a, b) => b.created - a.created).slice(0, MAX_RUNS)
       if (isActive(run)) {
         this.newestRun = run.id
-        this.loaded.add(run.id) // it has just begun, so the changes that follow are complete
+        this.loaded.add(run.id) // the run has just begun, so its statuses are complete without a request
       }
       this.forgetOldRuns()
     } else {
@@ -172,7 +173,7 @@ export class Store {
     this.publish(RUNS.key)
   }
 
-  /** Delete the statuses of runs that are neither listed nor shown by a component. */
+  /** Delete the statuses of runs that are not in the list and that no component shows. */
   private forgetOldRuns(): void {
     const kept = new Set([LIVE, ...this.runs.map(({ id }) => id)])
     for (const { run } of this.subscribers.values()) kept.add(run)
@@ -203,7 +204,9 @@ function combined(all: readonly TaskStatus[]): TaskStatus {
   return status
 }
 
-/** Return the latest attempt of each task as a bar; the timeline adds these to the stored attempts. */
+/**
+ * Return the latest attempt of each task as a bar. The timeline shows these bars besides the stored attempts.
+ */
 export function latestBars(tasks: readonly string[], status: (task: string) => TaskStatus): Bar[] {
   return tasks.flatMap((task) => {
     const { state, started, duration, tries } = status(task)

@@ -6,7 +6,7 @@ import type { Host } from './transport'
 import type { Notice, ShownRun } from './useRun'
 
 interface ActionRules {
-  saves: boolean // it uses the notebook's file
+  saves: boolean // whether the action uses the notebook's file, so that the notebook is saved first
   startsRun: boolean
 }
 

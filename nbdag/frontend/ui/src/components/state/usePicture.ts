@@ -1,4 +1,4 @@
-// The picture that a view shows: the notebook's own, or one in the layout that this view has requested.
+// The picture that a view shows: the picture of all views, or one with the layout that this view has requested.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type { Direction, Picture } from '../../messages'
 import { useTopics } from './hooks'
@@ -29,7 +29,7 @@ export function usePicture(store: Store): { picture: Picture; arrange: (change: 
     },
     [request],
   )
-  // The view's own picture shows the notebook of that time, so a change of the notebook requests a new one.
+  // The requested picture does not follow changes of the notebook, so request a new picture when the notebook changes.
   const previousBase = useRef(base)
   useEffect(() => {
     if (previousBase.current === base) return

@@ -1,4 +1,4 @@
-// The run that a view shows: the one that the user selects, or the one that the user has just started.
+// The run that a view shows: the run that the user has selected or has just started.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type { NoticeLevel } from '../../messages'
 import { LIVE, RUNS, type Store } from './store'
@@ -12,11 +12,11 @@ export interface Notice {
 export interface ShownRun {
   run: string
   selectRun(id: string): void
-  /** Show the next run that begins: this view has requested one. */
+  /** Show the next run that begins, because this view has requested a run. */
   expectRun(): void
 }
 
-/** Follow the runs that begin: show one that this view has requested, and announce any other. */
+/** When a run begins, show it if this view has requested it; otherwise announce it in a notice. */
 export function useRun(store: Store, setNotice: (notice: Notice | undefined) => void): ShownRun {
   const [run, selectRun] = useState(LIVE)
   const announced = useRef('')

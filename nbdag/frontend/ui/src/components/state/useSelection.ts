@@ -3,9 +3,9 @@ import { useCallback, useMemo, useState } from 'preact/hooks'
 import type { Picture } from '../../messages'
 
 export interface Selection {
-  task: string // of the notebook, or ''
-  chain: readonly string[] // the tasks of the selected chain
-  box: string // the selected box, or ''
+  task: string // id of the selected task, or ''
+  chain: readonly string[] // ids of the tasks of the selected chain
+  box: string // id of the selected box, or ''
   boxOf(task: string): string
   selectBox(id: string): void
   selectTask(task: string): void

@@ -1,0 +1,27 @@
+"""Papermill's translation of parameters into the code of the injected cell, for values that JSON does not have.
+
+A date, path, tuple, set or member of an enum arrives as `KernelCode`: a text in papermill's metadata, and source code
+in the injected cell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papermill.translators import PythonTranslator, papermill_translators
+
+from ...core.cells.parameter_types import KernelCode
+
+
+class TaskTranslator(PythonTranslator):  # type: ignore[misc]
+    """Papermill's translator for Python, which writes `KernelCode` as code."""
+
+    @classmethod
+    def translate(cls, val: Any) -> str:
+        """Return the source code of a value."""
+        return val.code if isinstance(val, KernelCode) else str(super().translate(val))
+
+
+def register_translator() -> None:
+    """Make papermill use the translator in this process."""
+    papermill_translators.register("python", TaskTranslator)

@@ -1,0 +1,157 @@
+"""Queries about assets: the pieces of data that tasks produce and that schedules wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ...core.options.option_types import nearest
+from ...core.schedule.assets import DAG_PREFIX
+from ...errors import NbdagError, error
+from ...home import Home, the_home
+from ...scheduler import timetable_of
+from .deployments import open_store_and_dag
+from .runs import open_store
+
+
+@error
+class UnknownAssetError(NbdagError):
+    """No event, task or schedule has this asset."""
+
+    asset: str
+    known: tuple[str, ...]
+    template = "unknown asset {asset!r}; {hint}"
+
+    @property
+    def hint(self) -> str:
+        near = nearest(self.asset, self.known)
+        return f"did you mean {near}?" if near else "`nbdag assets list` shows the assets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetVersion:
+    """An event of an asset: a new version of the data."""
+
+    asset: str
+    at: datetime
+    extra: Mapping[str, Any]  # what its producer recorded
+    dag: str | None  # the pipeline that produced it; None: a person or a watched file
+    run: str | None
+    task: str | None  # None: the whole run
+    map_index: int | None
+    started: Mapping[str, str]  # the runs that it started: pipeline → run id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as `assets events -o json` prints it."""
+        return {
+            "asset": self.asset,
+            "at": self.at.isoformat(),
+            "extra": dict(self.extra),
+            "dag": self.dag,
+            "run": self.run,
+            "task": self.task,
+            "map_index": self.map_index,
+            "started": dict(self.started),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """An asset, with the deployed pipelines that produce and need it."""
+
+    name: str
+    versions: int  # number of recorded events
+    latest: datetime | None  # time of the newest event
+    producers: tuple[tuple[str, str], ...]  # (pipeline, task)
+    consumers: tuple[str, ...]  # pipelines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the asset as `assets list -o json` prints it."""
+        return {
+            "asset": self.name,
+            "versions": self.versions,
+            "latest": None if self.latest is None else self.latest.isoformat(),
+            "producers": [{"dag": dag, "task": task} for dag, task in self.producers],
+            "consumers": list(self.consumers),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """The pipelines and assets of all deployments, and how data flows between them."""
+
+    dags: tuple[str, ...]
+    assets: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]  # (from, to); pipelines as `dag:ID`, assets by name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the graph as `assets graph -o json` prints it."""
+        edges = [{"from": one, "to": other} for one, other in self.edges]
+        return {"dags": list(self.dags), "assets": list(self.assets), "edges": edges}
+
+
+def list_assets(*, home: Home | None = None) -> list[Asset]:
+    """Return every asset that has an event, or that a deployed pipeline produces or needs, by name."""
+    with open_store(the_home(home)) as store:
+        return [] if store is None else [
+            Asset(
+                name=each.name,
+                versions=each.events,
+                latest=None if each.latest is None else datetime.fromtimestamp(each.latest.at, UTC),
+                producers=each.producers,
+                consumers=each.consumers,
+            )
+            for each in store.assets.all()
+        ]  # fmt: skip
+
+
+def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home | None = None) -> list[AssetVersion]:
+    """Return the newest events of an asset, or of all assets. Raise `UnknownAssetError`."""
+    with open_store(the_home(home)) as store:
+        found = [] if store is None else store.assets.events(asset, limit)
+        if not found and asset is not None:
+            known = [] if store is None else [each.name for each in store.assets.all()]
+            if asset not in known:
+                raise UnknownAssetError(asset, tuple(known))
+    return [
+        AssetVersion(
+            asset=each.asset,
+            at=datetime.fromtimestamp(each.at, UTC),
+            extra=each.extra,
+            dag=each.dag,
+            run=each.run,
+            task=each.task,
+            map_index=each.map_index,
+            started=started,
+        )
+        for each, started in found
+    ]
+
+
+def waits_for(dag: str, *, home: Home | None = None) -> tuple[str, ...]:
+    """Return the assets without a new event that the schedule of a deployed pipeline waits for."""
+    with open_store_and_dag(home, dag) as (store, row):
+        condition = timetable_of(row).condition
+        if condition is None:
+            return ()
+        return condition.missing({each.asset for each in store.assets.unused(row.id).get(row.id, ())})
+
+
+def lineage(*, home: Home | None = None) -> Lineage:
+    """Return the graph of all deployed pipelines and the assets between them."""
+    edges, names, dags = [], [], set[str]()
+    for each in list_assets(home=home):
+        # The asset `dag:ID` stands for the runs of a pipeline, so the pipeline itself is its node.
+        node = each.name
+        if not node.startswith(DAG_PREFIX):
+            names.append(node)
+        elif not each.consumers:
+            continue
+        else:
+            dags.add(node.removeprefix(DAG_PREFIX))
+        edges += [(DAG_PREFIX + dag, node) for dag in dict.fromkeys(dag for dag, _ in each.producers)]
+        edges += [(node, DAG_PREFIX + dag) for dag in each.consumers]
+        dags.update(each.consumers, (dag for dag, _ in each.producers))
+    return Lineage(dags=tuple(sorted(dags)), assets=tuple(names), edges=tuple(edges))
