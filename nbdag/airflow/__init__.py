@@ -33,6 +33,7 @@ What differs:
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -40,7 +41,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..core.options.option_types import nearest
 from ..operators import OperatorError
 
 if TYPE_CHECKING:
@@ -123,7 +123,19 @@ REFUSED = {
 
 # The packages of Airflow whose paths may follow `nbdag.airflow`.
 ROOTS = frozenset(
-    {"configuration", "contrib", "decorators", "exceptions", "hooks", "macros", "models", "operators", "providers"}
+    {
+        "assets",
+        "configuration",
+        "contrib",
+        "datasets",
+        "decorators",
+        "exceptions",
+        "hooks",
+        "macros",
+        "models",
+        "operators",
+        "providers",
+    }
     | {"sdk", "sensors", "timetables", "utils"}
 )
 
@@ -135,8 +147,8 @@ def find(name: str) -> Any:
         return getattr(import_module(f"{__name__}.{module}"), member or name)
     if name in REFUSED:
         raise OperatorError(f"{name} is not supported by nbdag.airflow", hint=REFUSED[name])
-    near = nearest(name, NAMES)
-    hint = f"did you mean {near}?" if near else _FUNCTION
+    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85)  # S3ListOperator is no misspelt BashOperator
+    hint = f"did you mean {near[0]}?" if near else _FUNCTION
     raise OperatorError(f"nbdag.airflow has no {name}", hint=f"{hint}; help('nbdag.airflow') lists what it has")
 
 

@@ -230,7 +230,7 @@ class BaseOperator(Operator):
 
     def as_setup(self) -> BaseOperator:
         """Make this task a setup task."""
-        self.options["setup"] = True
+        self.options |= current_build().read_options({"setup": True}, type(self).__name__)
         return self
 
     def as_teardown(self, *, setups: Any = (), on_failure_fail_dagrun: bool = False, **_: Any) -> BaseOperator:

@@ -176,7 +176,7 @@ class BranchTask(FunctionTask):
 
     def prepare(self, build: Builder) -> None:
         super().prepare(build)
-        self.options["branch"] = True
+        self.options |= build.read_options({"branch": True}, type(self).__name__)
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
@@ -190,7 +190,7 @@ class ShortCircuitTask(FunctionTask):
         rule = OnlyIf((True, None), "remove it; or write @task.branch, whose function returns the ids of what follows")
         only_if(self.arguments, "ignore_downstream_trigger_rules", rule, self)
         super().prepare(build)
-        self.options["short_circuit"] = True
+        self.options |= build.read_options({"short_circuit": True}, type(self).__name__)
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
@@ -211,7 +211,7 @@ class LatestOnlyOperator(BaseOperator):
     """Skip what follows unless this is the run of the latest tick of the schedule; manual runs go on."""
 
     def prepare(self, build: Builder) -> None:
-        self.options["branch"] = True
+        self.options |= build.read_options({"branch": True}, type(self).__name__)
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:

@@ -60,7 +60,7 @@ extract >> process >> train >> deploy
 TASKFLOW = '''
 from airflow.sdk import dag, task
 
-RATE = 0.2
+RATE = 0.3
 
 
 @dag(schedule=None, tags=["orders"])
@@ -70,7 +70,7 @@ def orders(currency: str = "EUR"):
 
     @task(retries=0)
     def extract() -> dict:
-        return {"a": 10.0, "b": 20.0, "c": 30.0}
+        return {"a": 10, "b": 20, "c": 35}
 
     @task(multiple_outputs=True)
     def transform(values: dict):
@@ -83,7 +83,7 @@ def orders(currency: str = "EUR"):
 
     @task
     def tax(total):
-        return round(total * RATE, 2)
+        return round(total * RATE, 2) + 0.25
 
     @task
     def report(total, count, taxes, unit):
@@ -199,7 +199,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 
 with DAG("commands", schedule=None, params={"name": "world", "times": Param(2, type="integer")}) as dag:
     BashOperator(task_id="greet", bash_command="echo first; echo 'hello {{ params.name }}'")
-    day = BashOperator(task_id="day", bash_command="d='{{ ds }}'; echo ${#d} {{ params.times }}")
+    day = BashOperator(task_id="day", bash_command="printf '%s' '{{ ds }}' | wc -c; echo {{ params.times }}")
     BashOperator(
         task_id="own_environment",
         bash_command='echo "$GREETING, ${HOME:-nobody}"',
@@ -211,6 +211,7 @@ with DAG("commands", schedule=None, params={"name": "world", "times": Param(2, t
     last = BashOperator(task_id="last", bash_command="echo {{ ti.xcom_pull(task_ids='day') }} again")
     day >> last
     copy = BashOperator(task_id="copy", bash_command=f"echo copy of {last.output}")
+    last >> copy
 
     @task.bash
     def by_function(times):

@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 SETTINGS = {
     "AIRFLOW_VAR_BUCKET": "s3://lake",
     "AIRFLOW_VAR_LIMITS": '{"rows": 5}',
+    "AIRFLOW_CONN_FS_DEFAULT": "fs://",
     "AIRFLOW_CONN_WAREHOUSE": "postgres://ana:pw@db.example:5433/sales",
 }
 

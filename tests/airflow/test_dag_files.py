@@ -1,0 +1,79 @@
+"""Airflow's DAG files, run by nbdag with only the prefix of their imports changed, end as they do under Airflow.
+
+expected.json has the states and XComs of Airflow 3.3.2; `record.py` has made it from the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from dag_files import DAG_FILES, as_cell
+from record import SETTINGS
+
+import nbdag
+from nbdag.home import Home
+
+EXPECTED = json.loads(Path(__file__).with_name("expected.json").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def write(folder: Path, *cells: str) -> Path:
+    """Write a notebook of these cells; its name is not that of the DAG."""
+    path = folder / "from_file.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells]), path)
+    return path
+
+
+def xcoms_of(run: nbdag.Run, task: Any) -> dict[str, Any]:
+    """Return the values that a task has stored: its result as return_value, and what it has pushed."""
+    found = {}
+    for output in task.outputs:
+        key = output.name.removeprefix("ti.") if output.name.startswith("ti.") else "return_value"
+        found[key] = nbdag.load(run, task=task.id, map_index=task.map_index if task.map_index >= 0 else None)
+        found[key] = found[key][output.name]
+    return found
+
+
+@pytest.mark.parametrize("name", DAG_FILES)
+def test_a_dag_file_ends_as_under_airflow(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SETTINGS.items():
+        monkeypatch.setenv(variable, value)
+    path = write(tmp_path, as_cell(DAG_FILES[name]))
+    dag = nbdag.read(path)
+    assert [each for each in dag.problems if each.code != "NB117"] == []
+    run = nbdag.run(path, jobs=2, home=Home(tmp_path / "home"))
+    expected = EXPECTED[name]
+    assert run.dag == expected["dag"]
+    states = {task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]": task for task in run}
+    assert {each: task.state.value for each, task in states.items()} == {
+        each: task["state"] for each, task in expected["tasks"].items()
+    }
+    assert run.state.value == expected["state"]
+    for each, task in expected["tasks"].items():
+        stored = xcoms_of(run, states[each])
+        assert {key: stored.get(key) for key in task["xcoms"]} == task["xcoms"]
+    if name == "ml_tutorial":
+        assert (dag.options.schedule, dag.options.owner, dag.options.catchup) == ("@daily", "ml-team", False)
+        assert dag.options.defaults["retries"] == 1
+        assert {(edge.source, edge.target): [use.name for use in edge.names] for edge in dag.edges} == {
+            ("extract_data", "pre_process_data"): ["extract_data_result"],
+            ("pre_process_data", "train_model"): ["mean", "pre_process_data_result"],
+            ("train_model", "deploy_model"): ["train_model_result"],
+        }
+
+
+def test_only_the_imports_of_a_dag_file_change() -> None:
+    for source in DAG_FILES.values():
+        before, after = source.splitlines(), as_cell(source).splitlines()[1:]
+        changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+        assert changed
+        assert all(
+            re.match(r"\s*(from|import) airflow", a) and b == a.replace("airflow", "nbdag.airflow", 1)
+            for a, b in changed
+        )
