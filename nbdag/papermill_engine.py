@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from .core.model.cell_tags import ERROR, INJECTED, tags_of
-from .core.model.masking import masked
 
 
 class DagEngine:
@@ -56,7 +55,7 @@ class DagEngine:
         report.metadata.papermill = {
             **metadata,
             **report.metadata.get("papermill", {}),
-            "parameters": masked(parameters),
+            "parameters": run.to_dict()["parameters"],  # secret ones are masked
         }
         # Papermill adds its own error message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]

@@ -9,6 +9,7 @@ until it builds new cells.
 If the notebook's file is known, the document consists of the file's cells, and a cell that ran after the last save has
 the text that it ran with. Otherwise the document consists of the executed cells, in the order of their first runs.
 
+A task that a headless run would skip, because of a branch, a short circuit or a trigger rule, is skipped here, too.
 A task is stale if it succeeded but another run could give a different result: its code was edited, or an upstream task
 ran again, is stale, or has not run.
 """
@@ -20,6 +21,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,14 @@ from .core.cells.source import SyntaxProblem, to_python
 from .core.model.cell_tags import built_line, metadata_of, tags_of
 from .core.model.dag import Cell, CellKind, Dag, Problem, Task
 from .core.model.problems import problem
-from .core.model.states import TaskState
+from .core.model.states import RunState, TaskState
+from .core.options.options import DagOptions
+from .core.planning.plan import Instance, RunView, plan
 from .errors import NbdagError
 from .graphs import STALE, Mark
 
 _GENERATED = "run:"  # prefix of the key of a cell for which the frontend sends no id
+_ENDED = (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)
 _UNKNOWN_NAME = "notebook.ipynb"  # name of the notebook if its file is unknown
 
 
@@ -52,6 +57,8 @@ class CellRun:
     duration: float | None = None  # duration of the run, in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
     count: int | None = None  # number of instances of a mapped task; None for any other cell
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose
+    short_circuit: bool = False  # the condition of --short-circuit was false
     built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
 
 
@@ -135,14 +142,35 @@ class Session:
                     self.begin(source)
                     self.end(TaskState.SUCCESS)
 
-    def end(self, state: str, *, reason: str = "", count: int | None = None) -> None:
+    def end(
+        self,
+        state: str,
+        *,
+        reason: str = "",
+        count: int | None = None,
+        chosen: tuple[str, ...] | None = None,
+        short_circuit: bool = False,
+    ) -> None:
         """Record that the running cell ended in this state."""
         if self._current is None:
             return
-        ran = self._ran[self._current]
-        duration = self._timer() - self._began
-        self._ran[self._current] = replace(ran, state=state, duration=duration, reason=reason, count=count)
+        self._ran[self._current] = replace(
+            self._ran[self._current],
+            state=state,
+            duration=self._timer() - self._began,
+            reason=reason,
+            count=count,
+            chosen=chosen,
+            short_circuit=short_circuit,
+        )
         self._current = None
+
+    def skip_reason(self, task: str) -> str:
+        """Explain why a headless run would skip the running task after the tasks that ran here; "" if it would not."""
+        document = _expanded(self._document())
+        if not any(_decides(cell.ran) for cell in document):
+            return ""
+        return _skipped_tasks(self._read(document), document).get(task, "")
 
     def built(self, cells: Sequence[RawCell]) -> None:
         """Record the cells that the running %%dag cell has built."""
@@ -369,23 +397,67 @@ def _builds(ran: CellRun, task: str) -> bool:
     return any(_task(each.source)[0] == task for each in ran.built or ())
 
 
+def _decides(ran: CellRun | None) -> bool:
+    """Return whether other tasks may be skipped because of this run."""
+    return ran is not None and (ran.state == TaskState.SKIPPED or ran.chosen is not None or ran.short_circuit)
+
+
+def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str]:
+    """Return the tasks that a headless run would skip after the tasks that ran here, with the reasons.
+
+    A task that ran before one of its upstream tasks ran again counts as a task that has not run, and so do the tasks
+    below it.
+    """
+    if len(dag.order) < len(dag.tasks):
+        return {}
+    runs = {name: document[task.cell].ran for name, task in dag.tasks.items()}
+    instances = []
+    outdated: set[str] = set()
+    for name in dag.order:
+        ran = runs[name]
+        if ran is None:
+            continue
+        above = {task: other for task in dag.upstream[name] if (other := runs[task]) is not None}
+        if any(task in outdated or other.order > ran.order for task, other in above.items()):
+            outdated.add(name)
+        elif ran.state in _ENDED:
+            state = TaskState(ran.state)
+            chosen, short = ran.chosen, ran.short_circuit
+            instances.append(Instance(task=name, state=state, chosen=chosen, short_circuit=short))
+    view = RunView(run_id="", dag_id=dag.id, logical_date=None, state=RunState.RUNNING)
+    # The options of the whole DAG, such as --fail-fast, concern headless runs.
+    moves = plan(replace(dag, options=DagOptions()), view, instances, now=datetime.now(UTC)).moves
+    return {move.task: move.reason for move in moves if move.state is TaskState.SKIPPED}
+
+
 def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
+    skipped = _skipped_tasks(dag, document) if any(_decides(cell.ran) for cell in document) else {}
     early = [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
     order = dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
     for name in order:
         task = dag.tasks[name]
         cell = document[task.cell]
         ran = cell.ran
+        if name in skipped and (ran is None or ran.state != TaskState.RUNNING):
+            marks[name] = Mark(state=TaskState.SKIPPED, reason=skipped[name])
+            continue
         if ran is None:
             marks[name] = Mark()
             continue
         state, reason = str(ran.state), ran.reason
-        if state == TaskState.SUCCESS:
+        if state == TaskState.SUCCESS or (state == TaskState.SKIPPED and _ran_again(dag, name, document)):
             why = _stale_reason(dag, task, cell, document, marks, early)
             state, reason = (STALE, why) if why else (state, reason)
         marks[name] = Mark(state=state, duration=ran.duration, count=ran.count, reason=reason)
     return marks
+
+
+def _ran_again(dag: Dag, task: str, document: Sequence[_DocumentCell]) -> bool:
+    """Return whether an upstream task ran again after this task."""
+    ran = document[dag.tasks[task].cell].ran
+    above = (document[dag.tasks[other].cell].ran for other in dag.upstream[task])
+    return ran is not None and any(other is not None and other.order > ran.order for other in above)
 
 
 def _stale_reason(

@@ -15,7 +15,8 @@ import click
 from .. import building, runs
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
-from ..core.model.text import plural
+from ..core.model.text import join_names, plural
+from ..core.options.option_types import nearest
 from ..errors import NbdagError
 from . import complete
 from ._group import examples
@@ -66,6 +67,7 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     epilog=examples(
         ("nbdag show churn.ipynb", "list the tasks in run order, with their inputs"),
         ("nbdag show churn.ipynb -o dag.svg", "draw the graph; also .png, .dot and .mmd (Mermaid)"),
+        ("nbdag show churn.ipynb -o dag.svg --fold eu", "draw the tasks eu.extract, eu.load, … as one box"),
         ("nbdag show churn.ipynb -o - --format dot | dot -Tpdf > dag.pdf", "draw it as a PDF file"),
     )
 )
@@ -85,8 +87,11 @@ def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
     show_default=True,
     help="Direction of the drawing: top to bottom (TB) or left to right (LR).",
 )
+@click.option("--fold", "folded", multiple=True, metavar="GROUP", help="Draw a group of tasks as one box; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as a JSON object.")
-def show(notebook: Path, output: str | None, form: str | None, direction: str, as_json: bool) -> None:
+def show(
+    notebook: Path, output: str | None, form: str | None, direction: str, folded: tuple[str, ...], as_json: bool
+) -> None:
     """List a notebook's tasks in run order, or draw its graph.
 
     The graph of a notebook with errors may be incomplete; its problems are printed on standard error. A %%dag cell is
@@ -98,11 +103,17 @@ def show(notebook: Path, output: str | None, form: str | None, direction: str, a
         return
     from .. import graphs
 
+    unknown = next((group for group in folded if group not in dag.groups), None)
+    if unknown is not None:
+        near = nearest(unknown, dag.groups)
+        known = f"did you mean {near}?" if near else f"the groups are {join_names(dag.groups) or 'none'}"
+        raise click.UsageError(f"unknown group {unknown!r}; {known}", click.get_current_context())
+    drawn = graphs.fold(dag, graphs.folded_groups(dag, folded)) if folded else dag
     if output is None and form is None:
-        click.echo(graphs.listing(dag, {}))
+        click.echo(graphs.listing(drawn, {}))
     else:
         name = output or "-"
-        picture = graphs.render(dag, form or Path(name).suffix or "svg", direction=direction)
+        picture = graphs.render(drawn, form or Path(name).suffix or "svg", direction=direction)
         if name == "-":
             sys.stdout.buffer.write(picture)
         else:

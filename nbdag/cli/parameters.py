@@ -28,7 +28,8 @@ _OPTIONS = (
         nargs=2,
         multiple=True,
         metavar="NAME VALUE",
-        help="Set a parameter to a number, True, False, None or a string; use -y for lists and mappings.",
+        help="Set a parameter to a number, True, False, None or a string; use -y for lists and mappings. The value of "
+        "a secret parameter is not stored with the run; secret:NAME gives it by the name of a secret.",
     ),
     click.option(
         "-r",

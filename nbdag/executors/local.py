@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .. import secrets
-from ..core.model.job import CANCELLED, Job, Key, Result
+from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..kernels.forkserver import framing
 from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
@@ -118,8 +118,10 @@ class _Submission:
     def failed(self, error: str) -> Result:
         """Return a failed result for an attempt whose worker sent no result."""
         now = time.time()
-        state = TaskState.FAILED
-        return Result(key=self.job.key, state=state, started=self.started or now, ended=now, error=error)
+        started = self.started or now
+        return Result(
+            key=self.job.key, state=TaskState.FAILED, started=started, ended=now, error=error, kinds=KERNEL_DIED
+        )
 
 
 class LocalExecutor:

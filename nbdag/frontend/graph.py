@@ -7,12 +7,12 @@ long chain of tasks, each with exactly one upstream and one downstream task, can
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ..core.model.dag import Dag, Edge, Task
-from ..core.options.options import TaskOptions
+from ..core.model.text import plural
 from ..graphs.dot import dot
+from ..graphs.fold import fold, folded_groups
 from ..graphs.html import problem_line
 from ..graphs.labels import CROWDED, NAME, carried, edge_label, edge_tooltip, shorten, task_note
 from ..graphs.layout import Layout, lay_out
@@ -26,14 +26,32 @@ _LABEL_GAP = 3.0  # points between a line and its label, because web fonts are w
 _WIDEST_DURATION = 3599.0  # duration in seconds whose text is the widest: 59 min 59 s
 
 
-def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, notebook: Path | None = None) -> Picture:
-    """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits a page."""
-    found = chains(dag)
+def picture(
+    dag: Dag,
+    *,
+    direction: str = "auto",
+    collapsed: bool = False,
+    folded: Sequence[str] = (),
+    notebook: Path | None = None,
+) -> Picture:
+    """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits a page.
+
+    `folded` are the groups that are drawn as one box. With `collapsed`, each long chain is one box, too.
+    """
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
+    groups = folded_groups(dag, folded)
+    drawn = fold(dag, groups) if groups else dag
+    members |= groups
     labels: dict[str, str] = {}
-    drawn = dag
+    found = chains(drawn)
     if collapsed:
-        drawn, members, labels = _collapse(dag, found)
+        boxes: dict[str, tuple[str, ...]] = {}
+        for chain in found:
+            label = f"{shorten(chain[0], 10)} … {shorten(chain[-1], 10)}"
+            box = f"{label} #{len(boxes)}"  # task ids contain no space, so this id is unique
+            boxes[box], labels[box] = chain, label
+            members[box] = tuple(task for each in chain for task in members[each])
+        drawn = fold(drawn, boxes)
     chosen, layout = _arrange(drawn, direction)
     crowded = len(drawn.edges) > CROWDED
     return {
@@ -44,7 +62,12 @@ def picture(dag: Dag, *, direction: str = "auto", collapsed: bool = False, noteb
         "chains": len(found),
         "width": round(layout.width, 1),
         "height": round(layout.height, 1),
-        "nodes": [_node(task, layout, members[task.id], labels.get(task.id, task.id)) for task in drawn.tasks.values()],
+        "groups": [group for group in dag.groups if group not in dag.tasks],
+        "folded": list(groups),
+        "nodes": [
+            _node(task, layout, members[task.id], labels.get(task.id, task.id), group=task.id in groups)
+            for task in drawn.tasks.values()
+        ],
         "lines": [
             _line(edge, layout, crowded=crowded)
             for edge in (*drawn.edges, *drawn.file_edges)
@@ -81,45 +104,6 @@ def chains(dag: Dag) -> list[tuple[str, ...]]:
     return found
 
 
-def _collapse(dag: Dag, found: Sequence[tuple[str, ...]]) -> tuple[Dag, dict[str, tuple[str, ...]], dict[str, str]]:
-    """Return a DAG in which each chain is one task, the tasks of each box, and the labels of the chains."""
-    box_of = {task: task for task in dag.tasks}
-    members: dict[str, tuple[str, ...]] = {}
-    labels: dict[str, str] = {}
-    for chain in found:
-        label = f"{shorten(chain[0], 10)} … {shorten(chain[-1], 10)}"
-        box = f"{label} #{len(members)}"  # task ids contain no space, so this id is unique
-        members[box], labels[box] = chain, label
-        box_of.update(dict.fromkeys(chain, box))
-    tasks: dict[str, Task] = {}
-    for task in dag.tasks.values():
-        box = box_of[task.id]
-        if box == task.id:
-            tasks[box], members[box] = task, (box,)
-        elif box not in tasks:
-            tasks[box] = Task(id=box, cell=task.cell, options=TaskOptions(), code="")
-    edges: dict[tuple[str, str], Edge] = {}
-    for edge in dag.edges:
-        if edge.source not in box_of or edge.target not in box_of:
-            continue
-        source, target = box_of[edge.source], box_of[edge.target]
-        if source == target:
-            continue
-        before = edges.get((source, target))
-        names = edge.names if before is None else (*before.names, *edge.names)
-        declared = edge.declared and (before is None or before.declared)
-        edges[source, target] = Edge(source=source, target=target, names=names, declared=declared)
-    files = {
-        (box_of[each.source], box_of[each.target]): replace(
-            each, source=box_of[each.source], target=box_of[each.target]
-        )
-        for each in dag.file_edges
-    }
-    files = {pair: each for pair, each in files.items() if pair[0] != pair[1] and pair not in edges}
-    drawn = replace(dag, tasks=tasks, edges=tuple(edges.values()), file_edges=tuple(files.values()))
-    return drawn, members, labels
-
-
 def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
     # Only a task with retries needs room for the number of tries.
     marks = {
@@ -141,9 +125,9 @@ def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
     return ("TB", down) if down.width <= PAGE or down.width <= across.width else ("LR", across)
 
 
-def _node(task: Task, layout: Layout, members: Sequence[str], label: str) -> Node:
+def _node(task: Task, layout: Layout, members: Sequence[str], label: str, *, group: bool) -> Node:
     box = layout.boxes[task.id]
-    chain = len(members) > 1
+    several = len(members) > 1 or group
     return {
         "id": task.id,
         "label": shorten(label, NAME),
@@ -153,7 +137,8 @@ def _node(task: Task, layout: Layout, members: Sequence[str], label: str) -> Nod
         "height": round(box.height, 1),
         "members": list(members),
         "mapped": bool(task.options.map),
-        "note": f"{len(members)} tasks" if chain else task_note(task, None),
+        "group": group,
+        "note": plural(len(members), "task") if several else task_note(task, None),
         "doc": task.options.doc or "",
     }
 
@@ -182,5 +167,5 @@ def reasons(edge: Edge) -> list[str]:
     if edge.files:
         found.insert(0, f"nothing orders these tasks: add --after {edge.source} to %%task {edge.target}")
     if edge.declared:
-        found.insert(0, "declared by --after or %edges")
+        found.insert(0, "declared by --after, %edges or --teardown-for")
     return found

@@ -61,6 +61,7 @@ class Node(TypedDict):
     height: float
     members: list[str]  # the tasks in the box, in run order
     mapped: bool
+    group: bool  # whether this is the box of a group, whose id is the group's name
     note: str  # the kind of task, such as its operator; often empty
     doc: str
 
@@ -90,6 +91,8 @@ class Picture(TypedDict):
     direction: Direction
     collapsed: bool
     chains: int  # number of chains that can be drawn as one box
+    groups: list[str]  # groups of tasks that can be drawn as one box
+    folded: list[str]  # the groups that are drawn as one box
     width: float
     height: float
     nodes: list[Node]
@@ -206,6 +209,7 @@ class LayoutRequest(TypedDict):
     view: str
     direction: DirectionChoice
     collapsed: bool
+    folded: list[str]  # groups to draw as one box
 
 
 class RunRequest(TypedDict):

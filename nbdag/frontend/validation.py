@@ -36,4 +36,6 @@ def parse_request(content: object) -> Request:
 def _has_type(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_has_type(each, get_args(hint)[0]) for each in value)
     return type(value) is hint

@@ -148,8 +148,10 @@ class LiveGraph:
         elif request["kind"] == "saved":
             self.refresh()
         elif request["kind"] == "layout":
-            direction, collapsed = request["direction"], request["collapsed"]
-            drawn = picture(self._drawn, direction=direction, collapsed=collapsed, notebook=self.session.path)
+            direction, collapsed, folded = request["direction"], request["collapsed"], request["folded"]
+            drawn = picture(
+                self._drawn, direction=direction, collapsed=collapsed, folded=folded, notebook=self.session.path
+            )
             self._send({"kind": "picture", "view": request["view"], "picture": drawn})
         elif request["kind"] == "run":
             self._send(history.run(request["run"]))

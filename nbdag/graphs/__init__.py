@@ -15,6 +15,7 @@ from typing import Any
 from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from .dot import dot
+from .fold import fold, folded_groups
 from .html import bundle, html
 from .labels import listing
 from .layout import LayoutError, engine
@@ -23,8 +24,8 @@ from .mermaid import mermaid
 from .svg import size, svg
 
 __all__ = [
-    "FORMATS", "STALE", "FontError", "FormatError", "LayoutError", "Mark", "bundle", "dot", "engine", "html", "listing",
-    "mermaid", "png", "render", "svg",
+    "FORMATS", "STALE", "FontError", "FormatError", "LayoutError", "Mark", "bundle", "dot", "engine",
+    "fold", "folded_groups", "html", "listing", "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
 _PIXELS = 16_000  # maximum length in pixels of a side of a picture, which common viewers can still show

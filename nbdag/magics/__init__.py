@@ -122,7 +122,7 @@ class _Extension:
         self.display = GraphDisplay(shell, session)
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
-        self.body_transformer = BodyTransformer(self.running.options_of)
+        self.body_transformer = BodyTransformer(self.running.options_of, session.skip_reason)
         self.matcher = matcher(lambda: session.dag().tasks, operators.names)
         self.magics = NbdagMagics(shell, self.running, self.display)
 
@@ -161,6 +161,7 @@ class _Extension:
         delattr(shell, _ATTRIBUTE)
 
     def before_cell(self, info: Any) -> None:
+        secrets.hide_known_values()  # a cell may have set variables
         self.running.begin(info.raw_cell, getattr(info, "cell_id", None))
         self.display.refresh()
 

@@ -2,8 +2,10 @@
 
 A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
 is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
-each element, in order. Afterwards, each name that the body writes is a list with the values for all elements, as in
-later tasks of a headless run. Retries, timeouts, pools and schedules apply to headless runs only.
+each element, in order. Afterwards, each name that the body writes is a list of the values from all elements, as it is
+for later tasks of a headless run. With `--branch` and `--short-circuit`, the last expression decides which tasks run; a
+task that a headless run would skip is skipped here, too. Retries, timeouts, pools and schedules apply to headless runs
+only.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.states import TaskState
 from ..core.options.options import TaskOptions
 from ..errors import Fail, NbdagError, Skip
-from ..kernels.runtime.expressions import check, elements, evaluate
+from ..kernels.runtime.expressions import check, choice, describe_choice, elements, evaluate, is_true
 from ..kernels.runtime.tracebacks import write_header
 from ..session import Session, split
 from .live_context import LiveTask
@@ -44,6 +46,10 @@ class RunningCell:
         self._skipped = ""  # why the cell was skipped; "" if it was not
         self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
+        self._chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose
+        self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
+        self._task = ""  # id of the running cell's task
+        self._by_rule = False  # whether the cell was skipped because a headless run would skip its task
 
     @property
     def source(self) -> str:
@@ -60,6 +66,7 @@ class RunningCell:
         """Start a new cell."""
         self.options, self._source, self._runs = TaskOptions(), source, True
         self._skipped, self._count, self._invalid_header = "", None, False
+        self._chosen, self._truths, self._task, self._by_rule = None, [], "", False
         self.session.begin(source, cell_id)
 
     def end(self, error: BaseException | None) -> None:
@@ -70,15 +77,17 @@ class RunningCell:
         elif error is not None:
             self.session.end(TaskState.FAILED, reason=_summary(error), count=self._count)
         elif self._skipped:
-            self.session.end(TaskState.SKIPPED, reason=self._skipped, count=self._count)
+            short = self.options.short_circuit and self.options.when is not None and not self._by_rule
+            self.session.end(TaskState.SKIPPED, reason=self._skipped, count=self._count, short_circuit=short)
         else:
-            self.session.end(TaskState.SUCCESS, count=self._count)
+            short = bool(self._truths) and not any(self._truths)
+            self.session.end(TaskState.SUCCESS, count=self._count, chosen=self._chosen, short_circuit=short)
 
     # The magics call the following methods.
 
     def set_header(self, header: Header) -> None:
-        """Set the options of the running cell from its header."""
-        self.options = self.options_of(header.options)
+        """Set the task and the options of the running cell from its header."""
+        self.options, self._task = self.options_of(header.options), header.name or ""
         if header.kind == "task" and header.name is not None:
             self.task.begin(header.name)
 
@@ -117,10 +126,43 @@ class RunningCell:
         try:
             for expression in self.options.check:
                 check(expression, self.shell.user_ns)
+            self._decide(value[0] if value else None)
         except Fail as error:
             self._display(*value)
             raise without_traceback(error) from None
         return value[0] if value else None
+
+    def _decide(self, value: Any) -> None:
+        """Record what the last expression of a branch or short circuit decides, and print it."""
+        options, task = self.options, self._task
+        if options.branch:
+            dag = self.session.dag()
+            choices = dag.choices(task) if task in dag.tasks else ()
+            # A cell that has not run is unknown here if the notebook's file is, so an unknown name may be right.
+            names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple | set) else ()
+            later = (name for name in names if name not in dag.tasks and name not in dag.groups)
+            known = (*choices, *later)
+            found = choice(value, known, task)
+            self._chosen = tuple(dict.fromkeys((*(self._chosen or ()), *found)))
+            if not options.map:
+                self._print_choice()
+        elif options.short_circuit and options.when is None:
+            self._truths.append(is_true(value, task))
+            if not options.map and not self._truths[-1]:
+                print(f"{task} is false: every task downstream is skipped")
+
+    def _print_choice(self) -> None:
+        assert self._chosen is not None
+        dag = self.session.dag()
+        task = self._task
+        missing = [name for name in self._chosen if name not in dag.tasks and name not in dag.groups]
+        run = dag.followed(task, self._chosen) if task in dag.tasks else frozenset()
+        others = [name for name in dag.downstream.get(task, ()) if name not in run]
+        print(
+            f"{task} {describe_choice(self._chosen)}"
+            + (f"; skipped: {', '.join(others)}" if others else "")
+            + (f"; no cell here is named {', '.join(missing)} so far" if missing else "")
+        )
 
     def finish_and_display(self, *value: Any) -> None:
         """Call `finish` and display the value that it returns, because IPython displays no value inside a loop or a
@@ -132,6 +174,11 @@ class RunningCell:
     def _display(self, *value: Any) -> None:
         if value and not self.shell.displayhook.quiet():
             self.shell.displayhook(value[0])
+
+    def skip_task(self, reason: str) -> None:
+        """Skip the body, because a headless run would skip this task."""
+        self._runs, self._skipped, self._by_rule = False, reason, True
+        print(f"skipped: {reason}")
 
     Skip = Skip
 
@@ -182,6 +229,10 @@ class RunningCell:
             _set(namespace, name, values if values else before[name])
         if not instances:
             self._skipped = f"--map {' '.join(f'{a}={b}' for a, b in self.options.map)} has no element"
+        if self._chosen is not None:
+            self._print_choice()
+        if self._truths and not any(self._truths):
+            print(f"{self._task} is false: every task downstream is skipped")
         if ran:
             self._skipped = ""
         else:

@@ -2,9 +2,10 @@
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
 of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as they
-do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. For `--when`,
-`--check`, `--map` and `nbdag.Skip`, the body is wrapped by changing the syntax tree; every node keeps its line. The
-body of a task with an operator becomes the code that the operator generates. This module executes no user code.
+do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. Only for `--when`,
+`--check`, `--map`, `--branch`, `--short-circuit` and `nbdag.Skip`, the body is wrapped by changing the syntax tree, in
+which every node keeps its line. A task that a headless run would skip has its body replaced. The body of a task with an
+operator becomes the code that the operator generates. This module executes no user code.
 """
 
 from __future__ import annotations
@@ -90,8 +91,11 @@ def _with_magic_called(lines: list[str]) -> list[str]:
 class BodyTransformer(ast.NodeTransformer):
     """A syntax tree transformer for IPython that wraps a task's body for `--when`, `--check`, `--map` and `Skip`."""
 
-    def __init__(self, options: Callable[[Mapping[str, Any]], TaskOptions]) -> None:
+    def __init__(
+        self, options: Callable[[Mapping[str, Any]], TaskOptions], skip_reason: Callable[[str], str] = lambda task: ""
+    ) -> None:
         self.options = options  # returns a header's options, with %dag's defaults
+        self.skip_reason = skip_reason  # returns why a headless run would skip this task now, or ""
 
     def visit_Module(self, tree: ast.Module) -> ast.Module:
         line = _task_line(tree)
@@ -102,8 +106,13 @@ class BodyTransformer(ast.NodeTransformer):
         except NbdagError:
             return tree  # the magic reports the invalid header when it runs; the body does not run
         options = self.options(found.options)
+        if reason := self.skip_reason(found.name or ""):
+            skip = ast.Expr(_call("skip_task", ast.Constant(reason)))
+            _set_line(skip, tree.body[0])
+            tree.body = [tree.body[0], skip]
+            return tree
         skips = any(isinstance(node, ast.Name | ast.Attribute) and _name(node) == "Skip" for node in ast.walk(tree))
-        if options.when or options.check or options.map or skips:
+        if options.when or options.check or options.map or options.branch or options.short_circuit or skips:
             tree.body = [tree.body[0], *wrap_body(tree.body[1:], options, tree.body[0], skips=skips)]
         return tree
 
@@ -131,7 +140,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
     result: list[ast.stmt] = []
     last = inner.pop() if inner and isinstance(inner[-1], ast.Expr) else None
     value: ast.expr | None = last.value if isinstance(last, ast.Expr) else None
-    if options.check or options.map or skips:
+    if options.check or options.map or options.branch or options.short_circuit or skips:
         # The call is the last expression, so that IPython displays its value as it would without a header.
         finish = "finish_and_display" if options.map or skips else "finish"
         value = _call(finish, *([value] if value is not None else []))

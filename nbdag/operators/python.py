@@ -57,7 +57,10 @@ class Python(Operator):
             arguments, keywords = (*function.args, *arguments), {**function.keywords, **keywords}
             function = function.func
         self.result_names = _result(task_id, options.get("out"))
-        super().__init__(task_id, self._call(function, arguments, keywords), **options)
+        call = self._call(function, arguments, keywords)
+        if options.get("branch") or options.get("short_circuit"):
+            call += f"\n{self.result_names[0]}"  # the last expression decides which tasks follow
+        super().__init__(task_id, call, **options)
         for other in _tasks((arguments, keywords)):
             current_build().connect(str(other.id), str(self.id))
 

@@ -19,17 +19,21 @@ from ..core.model.dag import Dag
 from ..core.model.events import Event
 from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
+from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
+from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
+from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
-from ..core.planning.retries import retry_at
+from ..core.planning.retries import retry_at, why_not_retried
 from ..core.schedule.assets import DAG_PREFIX
 from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
+MISSED = "NB480"  # code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
 
@@ -45,6 +49,8 @@ class OwnedRun:
     borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
     # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
     paused: dict[InstanceKey, float] = field(default_factory=dict)
+    missed: frozenset[str | None] = frozenset()  # tasks with a recorded missed deadline; None stands for the run itself
+    missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
     most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
         default_factory=dict
@@ -62,8 +68,9 @@ class OwnedRun:
         instances: Iterable[InstanceRow],
         attempts: Iterable[AttemptRow],
         borrowed: TaskOutputs,
+        notes: Iterable[Note] = (),
     ) -> OwnedRun:
-        """Return a run from its records in the store."""
+        """Return a run from its records in the store; `notes` are those about the run as a whole."""
         run = cls(
             row=row,
             dag=replace(
@@ -74,6 +81,7 @@ class OwnedRun:
             instances={(each.task, each.map_index): each for each in instances},
             outputs=task_outputs(attempts),
             borrowed=borrowed,
+            missed=frozenset(note.name if note.name != row.dag else None for note in notes if note.code == MISSED),
         )
         for attempt in attempts:
             key = (attempt.task, attempt.map_index)
@@ -129,6 +137,7 @@ class RunStep:
         self.added: list[NewInstance] = []
         self.dropped: list[InstanceRow] = []
         self.notes: list[Note] = []  # notes about the run as a whole
+        self.missed: list[MissedDeadline] = []  # deadlines that this step records as missed
         self.asset_events: list[AssetEvent] = []
         self._messages: dict[InstanceKey, str] = {}
 
@@ -145,10 +154,21 @@ class RunStep:
                 result = replace(result, started=self.paused.pop(key))
             if result.ended < result.started:  # the clock was set back while the attempt was running
                 result = replace(result, ended=result.started)
+            if result.state is TaskState.FAILED and not result.final:
+                result = self._with_refusal(instance.task, result)
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._apply_result(key, instance, result)
                 self._record_assets(instance, result)
+
+    def _with_refusal(self, task: str, result: Result) -> Result:
+        """Return a failure as a final one if `--retry-on` or `--retry-if` excludes it."""
+        options = self.run.dag.tasks[task].options if task in self.run.dag.tasks else TaskOptions()
+        refused = why_not_retried(options, result.kinds, result.retry)
+        if not refused:
+            return result
+        error = f"{result.error} (not retried: {refused})" if result.error and options.retries else result.error
+        return replace(result, final=True, error=error)
 
     def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
@@ -159,7 +179,9 @@ class RunStep:
             case TaskState.SUCCESS if task.options.map and instance.map_index < 0:
                 self._expand(key, result)
             case TaskState.SUCCESS:
-                self._move(key, TaskState.SUCCESS)
+                reason = "" if result.chosen is None else f"chose {join_names(result.chosen) or 'no task'}"
+                short = result.short_circuit
+                self._move(key, TaskState.SUCCESS, reason, short_circuit=short, chosen=result.chosen)
                 digests = {output.name: output.digest for output in result.outputs}
                 self.outputs.setdefault(instance.task, {})[instance.map_index] = StoredOutputs(
                     instance.map_index, digests
@@ -250,6 +272,11 @@ class RunStep:
             self.added.append(new_instance(self.run.dag, new.task))
         for step in self.plan.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
+        for missed in self.plan.missed:
+            if missed.task not in self.run.missed:
+                message = missed.describe(self.run.dag, self.now)
+                self.notes.append(Note(code=MISSED, name=missed.task or self.row.dag, message=message))
+                self.missed.append(missed)
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
             self.row = replace(self.row, state=move(self.row.state, verdict), ended=now, error=self._failure_reason())
@@ -314,6 +341,7 @@ class RunStep:
         *,
         wake: float | None = None,
         short_circuit: bool = False,
+        chosen: tuple[str, ...] | None = None,
     ) -> None:
         instance = self.instances[key]
         tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
@@ -323,6 +351,7 @@ class RunStep:
             wake=wake,
             tries_before_reset=tries_before_reset,
             short_circuit=short_circuit,
+            chosen=chosen,
         )
         if reason:
             self._messages[key] = reason
@@ -383,7 +412,7 @@ class RunStep:
         The store checks that the change does not exceed the pools.
         """
         moved = [each for _, each in self._moved()]
-        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped):
+        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped or self.notes):
             return None
         return Change(
             run=self.row,
@@ -434,6 +463,8 @@ class RunStep:
         run.row = replace(self.row, revision=self.row.revision + 1)
         run.instances = self.instances | {(each.task, each.map_index): each for each in added}
         run.outputs, run.paused = self.outputs, self.paused
+        run.missed |= {each.task for each in self.missed}
+        run.missed_now = tuple(self.missed)
         self.mark_idle()
 
     def mark_idle(self) -> None:
@@ -457,6 +488,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
+        chosen=row.chosen,
     )
 
 
@@ -484,6 +516,7 @@ def run_view(row: RunRow) -> RunView:
         dag_id=row.dag,
         logical_date=utc_datetime(row.logical_date),
         state=row.state,
+        created=utc_datetime(row.created),
         started=None if row.started is None else utc_datetime(row.started),
         kind=row.kind,
         selection=None if row.tasks is None else frozenset(row.tasks),

@@ -21,6 +21,7 @@ from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
 from ..core.model.states import TaskState
 from ..core.planning.assemble import assemble
+from ..core.planning.plan import layout
 from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
 from ..executors import Executor
@@ -416,7 +417,9 @@ class Scheduler:
     def _owned_run(
         self, row: RunRow, instances: list[InstanceRow], attempts: list[AttemptRow], borrowed: dict[str, int]
     ) -> OwnedRun:
-        run = OwnedRun.of(row, self._read(row), instances, attempts, self._borrowed_outputs(borrowed))
+        dag = self._read(row)
+        notes = self._store.notes([row.id])[row.id] if layout(dag).has_deadlines else ()
+        run = OwnedRun.of(row, dag, instances, attempts, self._borrowed_outputs(borrowed), notes)
         self._reconcile(run, attempts)
         return run
 

@@ -55,6 +55,7 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
+_DATABASE = "NBDAG_DB_URL"  # its password is in the environment of every task
 _ENVIRONMENT, _GIVEN = "environment", "a parameter"
 # Secrets that were given to this process as parameters of a run, by the environment variables under which child
 # processes get them.
@@ -152,9 +153,11 @@ def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
     them.
 
-    If the file cannot be read, no error is raised here: the first lookup that needs the file raises it.
+    The password of nbdag's own database is one of these secrets. If the file cannot be read, no error is raised here:
+    the first lookup that needs the file raises it.
     """
     _hide_all(os.environ)
+    hide_named("url", os.environ.get(_DATABASE))
     try:
         _hide_all(_env_file_values())
     except NbdagError:

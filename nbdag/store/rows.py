@@ -154,9 +154,10 @@ class InstanceRow:
     wake: float | None = field(metadata=UPDATED)  # earliest time of the next retry, or of a sensor's next poll
     pool: str
     slots: int
-    # Whether --short-circuit skipped the task, so that all its descendants are skipped.
+    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
+    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)  # tasks and groups that a branch chose
     # Number of tries before the last reset, which do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0009"  # revision of the newest migration
+HEAD = "0010"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -217,8 +217,9 @@ instances = Table(
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    # Whether --short-circuit skipped the task, so that all its descendants are skipped.
+    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
+    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL: it is no branch, or has not ended
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
     UniqueConstraint("run_id", "task", "map_index"),

@@ -10,6 +10,7 @@ the cell, `--check`, outputs), and uses the real store of values.
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import threading
 import time
@@ -24,10 +25,10 @@ from typing import Any
 
 from ..context import DagRun, PulledValues, set_current
 from ..core.cells.parameter_types import KernelCode
-from ..core.model.job import CANCELLED, PUSHED, Job, Key, Outcome, Result
+from ..core.model.job import CANCELLED, KERNEL_DIED, PUSHED, TIMED_OUT, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
-from ..kernels.runtime.expressions import check, elements, when_holds
+from ..kernels.runtime.expressions import check, choice, elements, error_kinds, is_true, when_holds
 from ..secrets.parameters import resolved
 from ..values import Origins, ValueStore
 
@@ -122,12 +123,17 @@ class InProcessExecutor:
             with self._timeout(attempt):
                 outcome = self._outcome(attempt)
         except _Terminated:
-            outcome = Outcome(state=TaskState.FAILED, error=attempt.reason)
+            kinds = TIMED_OUT if (attempt.reason or "").startswith("timed out") else KERNEL_DIED
+            outcome = Outcome(state=TaskState.FAILED, error=attempt.reason, kinds=kinds)
         except Skip as skip:
             outcome = Outcome(state=TaskState.SKIPPED, error=str(skip))
         except BaseException as error:
             message = str(error) if isinstance(error, NbdagError) else f"{type(error).__name__}: {error}"
-            outcome = Outcome(state=TaskState.FAILED, error=message, final=isinstance(error, Fail))
+            kinds = error_kinds(error, job.task.options.retry_on)
+            retry = _wants_retry(job, error)
+            outcome = Outcome(
+                state=TaskState.FAILED, error=message, final=isinstance(error, Fail), kinds=kinds, retry=retry
+            )
             trace = traceback.format_exc()
         with self._lock:
             self._attempts.pop(job.key, None)
@@ -170,9 +176,12 @@ class InProcessExecutor:
             error = f"--when {options.when} is false"
             return Outcome(state=TaskState.SKIPPED, error=error, short_circuit=options.short_circuit)
         with self._interruptible(attempt):
-            exec(compile(job.task.code, f"<{job.key.task}>", "exec"), names)
+            value = _run_cell(job.task.code, f"<{job.key.task}>", names)
             for expression in options.check:
                 check(expression, names)
+            chosen = choice(value, job.choices, job.key.task) if options.branch else None
+            decides = options.short_circuit and options.when is None
+            short = decides and not is_true(value, job.key.task)
         groups = [[name for name in group if name in names] for group in job.task.exports]
         pushed = {f"{PUSHED}{key}": value for key, value in run.ti.pushed.items()}
         saved = values.save(
@@ -182,7 +191,7 @@ class InProcessExecutor:
             namespace=names,
             origins=origins,
         )
-        return Outcome(state=TaskState.SUCCESS, outputs=saved.outputs)
+        return Outcome(state=TaskState.SUCCESS, outputs=saved.outputs, chosen=chosen, short_circuit=short)
 
     @contextmanager
     def _interruptible(self, attempt: _Submission) -> Iterator[None]:
@@ -233,6 +242,19 @@ def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
     """Raise an exception in a thread when the thread next executes Python code; None withdraws the exception."""
     what = ctypes.py_object(exception) if exception is not None else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+def _run_cell(code: str, name: str, names: dict[str, Any]) -> Any:
+    """Execute a cell and return the value of its last expression, or None."""
+    tree = ast.parse(code)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, name, "exec"), names)
+    return eval(compile(ast.Expression(last.value), name, "eval"), names) if isinstance(last, ast.Expr) else None
+
+
+def _wants_retry(job: Job, error: BaseException) -> bool | None:
+    condition = job.task.options.retry_if
+    return None if condition is None else bool(eval(condition, {"error": error}))
 
 
 def _pulls(job: Job, values: ValueStore) -> Callable[[str, str], PulledValues | None]:

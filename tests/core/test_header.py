@@ -60,6 +60,9 @@ VALUES = {
     option_types.MAPS: st.dictionaries(names, expressions, min_size=1, max_size=3).map(
         lambda pairs: tuple(pairs.items())
     ),
+    option_types.ERRORS: unique(st.sampled_from(["ConnectionError", "requests.HTTPError", "a.b.C"])),
+    option_types.ASSETS: unique(st.sampled_from(["s3://lake/orders", "file:///data/a.csv", "orders"])),
+    option_types.DEADLINE: st.none() | st.sampled_from(["08:00", "23:59", "+2h", "+1h30m", "+0.5s"]),
     option_types.DATE: st.none() | dates,
     option_types.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),
     option_types.SCHEDULE: st.none()
@@ -130,6 +133,16 @@ READ = [
     ("%%task --retries 2 a", {"retries": 2}),
     ("%%task a \\\n  --retries 2 \\\n  --cache", {"retries": 2, "cache": True}),
     ("%%task a --retry_delay 1h30m", {"retry_delay": 5400.0}),
+    ("%%task a --branch", {"branch": True}),
+    ("%%task a --setup", {"setup": True}),
+    ("%%task a --teardown-for b, c --fail-run", {"teardown_for": ("b", "c"), "fail_run": True}),
+    ("%%task a --after eu.west", {"after": ("eu.west",)}),
+    ("%%task a --retry-on ConnectionError requests.HTTPError", {"retry_on": ("ConnectionError", "requests.HTTPError")}),
+    ('%%task a --retry-if "error.errno == 5"', {"retry_if": "error.errno == 5"}),
+    ("%%task a --deadline 8:00", {"deadline": "08:00"}),
+    ("%%task a --deadline +90m", {"deadline": "+1h30m"}),
+    ("%%task a --deadline none", {"deadline": None}),
+    ("%dag --deadline +2h", {"deadline": "+2h"}),
     ("%%task a --timeout 90", {"timeout": 90.0}),
     ("%%task a --timeout 0.5s", {"timeout": 0.5}),
     ("%%task a --timeout none", {"timeout": None}),
@@ -298,6 +311,10 @@ REFUSED = [
     ("%dag x --schedule @reboot", 8, "@reboot"),
     ("%dag x --catchup --schedule @daily", 8, "catchup needs a start date; add one"),
     ("%dag x --end-date 2026-01-01 --start-date 2026-01-02", 8, "is before the start date"),
+    ("%%task x --deadline 25:00", 21, "neither a time of day nor a duration; write 08:00 or +2h"),
+    ("%%task x --deadline 2h", 21, "write 08:00 or +2h"),
+    ("%%task x --retry-on 'a b'", 21, "is not the name of an error"),
+    ("%dag x --branch", 8, "--branch belongs to %%task NAME"),
     ("%%setup x", 9, "takes no name"),
     ("%%skip --retries 2", 8, "--retries belongs to"),
     ("%%params --qqq", 10, "takes no options"),
@@ -387,8 +404,8 @@ def test_every_example_in_the_help_can_be_read(kind):
 
 
 COMPLETED = [
-    ("%%task a --ret|", ["--retries", "--retry-delay", "--retry-backoff"]),
-    ("%%task a --retries 2 --retr|", ["--retry-delay", "--retry-backoff"]),
+    ("%%task a --ret|", ["--retries", "--retry-delay", "--retry-backoff", "--retry-on", "--retry-if"]),
+    ("%%task a --retries 2 --retr|", ["--retry-delay", "--retry-backoff", "--retry-on", "--retry-if"]),
     ("%%task a --retries| 2", []),
     ("%%task a --no-ca|", ["--no-cache"]),
     ("%%task a --trigger one_|", ["one_success", "one_failed", "one_done"]),

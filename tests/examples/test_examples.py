@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,8 @@ RESULTS = {
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
     "scheduling": ("longest",),
+    "validation_gate": ("summary", "accuracy"),
+    "secrets": ("revenue", "signature"),
 }
 
 
@@ -179,6 +182,24 @@ class TestTheModelPipeline:
         assert not list(folder.rglob("*.joblib"))
 
 
+def test_the_gate_deploys_the_first_model_and_then_only_a_better_one(folder: Path) -> None:
+    deployed = folder / "champion.json"
+
+    def states(depth: int) -> dict[str, str]:
+        run = nbdag.run(folder / "validation_gate.ipynb", parameters={"depth": depth})
+        assert run.state == "success", [task.error for task in run]
+        return {task.id: task.state.value for task in run}
+
+    first = states(1)
+    assert (first["release.deploy"], first["release.check"], first["notify"]) == ("success", "success", "skipped")
+    weak = deployed.read_text()
+    again = states(1)
+    assert (again["release.deploy"], again["release.check"], again["notify"]) == ("skipped", "skipped", "success")
+    assert deployed.read_text() == weak
+    assert states(3)["release.deploy"] == "success"
+    assert deployed.read_text() != weak
+
+
 def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finished]) -> None:
     from nbdag.runs import list_runs
 
@@ -186,6 +207,14 @@ def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finishe
     assert run.dag == "diabetes"
     assert run.state == "success"
     assert run.parameters == {"folds": 3}
+
+
+def test_no_report_shows_the_secrets_of_the_example(run_example: Callable[[str, bool], Finished]) -> None:
+    home = run_example("secrets", True).home
+    reports = [path.read_text(encoding="utf-8") for path in (home.root / "runs").rglob("*.ipynb")]
+    outputs = json.dumps([cell.get("outputs") for each in reports for cell in json.loads(each)["cells"]])
+    assert "Bearer ***" in outputs and "finance ***" in outputs
+    assert "blue-whale" not in outputs and "turtle" not in outputs
 
 
 def test_parameters_decide_the_tasks_of_the_tuning(folder: Path) -> None:

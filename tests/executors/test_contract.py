@@ -151,6 +151,38 @@ def test_an_outcome_carries_its_state_its_error_and_its_flags(
     assert ("ZeroDivisionError" in (result.traceback or "")) is (expected[1] == "ZeroDivisionError: division by zero")
 
 
+def test_the_last_expression_of_a_cell_decides_what_follows(contract: Contract) -> None:
+    rows: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
+        ("x = 1\n'a' if x else 'b'", {"branch": True}, (SUCCESS, None, ("a",), False)),
+        ("['b', 'eu', 'b']", {"branch": True}, (SUCCESS, None, ("b", "eu"), False)),
+        ("x = 1", {"branch": True}, (SUCCESS, None, (), False)),
+        ("'aa'", {"branch": True}, (FAILED, "chose 'aa', which does not follow it directly; did you mean a?", None, False)),
+        ("1", {"branch": True}, (FAILED, "is 1; expected the name of a task or group, a list of names, or None", None, False)),
+        ("x = 0\nx", {"short_circuit": True}, (SUCCESS, None, None, True)),
+        ("[0]", {"short_circuit": True}, (SUCCESS, None, None, False)),
+        ("0", {"short_circuit": True, "when": "True"}, (SUCCESS, None, None, False)),
+    ]  # fmt: skip
+    for number, (code, options, (state, error, chosen, short)) in enumerate(rows):
+        result = contract.run(f"t{number}", code, options=options, choices=("a", "b", "eu"))
+        assert (result.state, result.chosen, result.short_circuit) == (state, chosen, short), code
+        assert (result.error is None) if error is None else (error in (result.error or "") and result.final), code
+
+
+def test_a_failure_carries_the_kinds_of_its_error_and_whether_a_retry_is_wanted(contract: Contract) -> None:
+    on = {"retries": 1, "retry_on": ("OSError", "json.JSONDecodeError")}
+    refused = contract.run("a", "raise ConnectionRefusedError('no')", options={**on, "retry_if": "'no' in str(error)"})
+    assert refused.kinds[:3] == (
+        "builtins.ConnectionRefusedError", "builtins.ConnectionError", "builtins.OSError"
+    )  # fmt: skip
+    assert refused.retry is True
+    decode = contract.run("b", "import json\njson.loads('{')", options={**on, "retry_if": "False"})
+    assert "json.JSONDecodeError" in decode.kinds
+    assert "json.decoder.JSONDecodeError" in decode.kinds
+    assert decode.retry is False
+    late = contract.run("c", FOREVER, options={**on, "timeout": 3.0})
+    assert (late.kinds, late.retry) == (("TimeoutError",), None)
+
+
 def test_an_expansion_stores_the_elements_and_an_instance_receives_its_own(contract: Contract) -> None:
     options = {"map": (("a", "[1, 2]"), ("b", "'pq'"))}
     expansion = contract.run("task", "never = 1 / 0", options=options, expand=True)

@@ -99,7 +99,8 @@ def test_a_renamed_notebook_lists_the_runs_of_its_new_name(live_graph):
         {"kind": "run"},
         {"kind": "attempt", "run": "r", "task": "a", "map_index": 0, "try_number": "../../secret"},
         {"kind": "action", "action": "rm", "task": "", "run": ""},
-        {"kind": "layout", "view": "v", "direction": "up", "collapsed": False},
+        {"kind": "layout", "view": "v", "direction": "up", "collapsed": False, "folded": []},
+        {"kind": "layout", "view": "v", "direction": "LR", "collapsed": False, "folded": [1]},
     ],
 )
 def test_an_invalid_request_is_rejected_with_a_notice(live_graph, content):

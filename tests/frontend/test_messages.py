@@ -73,7 +73,7 @@ class TestPicture:
         assert not lines["a", "b"]["declared"]
         assert lines["a", "b"]["why"] == ["x: written in cell 2, line 2; read in cell 3, line 2"]
         assert lines["d", "f"]["declared"]
-        assert lines["d", "f"]["why"] == ["declared by --after or %edges"]
+        assert lines["d", "f"]["why"] == ["declared by --after, %edges or --teardown-for"]
 
     def test_can_draw_a_long_chain_as_one_box(self):
         assert chains(LONG) == [("a", "b", "c")]
@@ -81,6 +81,16 @@ class TestPicture:
         chain = drawn["nodes"][0]
         assert (chain["members"], chain["label"], chain["note"]) == (["a", "b", "c"], "a … c", "3 tasks")
         assert {line["target"] for line in drawn["lines"] if line["source"] == chain["id"]} == {"d", "e"}
+
+    def test_can_draw_a_group_as_one_box(self):
+        nested = dag("%%task a\nx = 1", "%%task eu.load\ny = x", "%%task eu.w.go\nz = y", "%%task b\nprint(z)")
+        assert picture(nested)["groups"] == ["eu", "eu.w"]
+        drawn = picture(nested, folded=["eu", "eu.w", "gone"])
+        assert drawn["folded"] == ["eu"]
+        (box,) = [node for node in drawn["nodes"] if node["group"]]
+        assert (box["id"], box["members"], box["note"]) == ("eu", ["eu.load", "eu.w.go"], "2 tasks")
+        assert {(line["source"], line["target"]) for line in drawn["lines"]} == {("a", "eu"), ("eu", "b")}
+        assert drawn["order"] == ["a", "eu.load", "eu.w.go", "b"]
 
     def test_does_not_depend_on_states(self):
         assert picture(LONG) == picture(LONG)

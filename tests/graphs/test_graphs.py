@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from nbdag import graphs
-from nbdag.core.model.dag import Dag, Edge, NameUse, Place, Problem, Task
+from nbdag.core.dataflow.graph import dag_from_cells
+from nbdag.core.model.dag import Cell, CellKind, Dag, Edge, NameUse, Place, Problem, Task
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.graphs import Mark, layout
@@ -408,3 +409,24 @@ def test_compiled_graphviz_is_cached_if_the_machine_allows(tmp_path, monkeypatch
     finally:
         layout._wasm.cache_clear()
     assert any(folder.rglob("*")) is keeps
+
+
+def test_a_group_is_drawn_as_one_box():
+    cells = [
+        ("a", "x = 1"),
+        ("eu.load", "y = x"),
+        ("eu.clean.drop", "z = y"),
+        ("eu.clean.fill", "z += 1"),
+        ("last", "print(z, x)"),
+    ]
+    made = [
+        Cell(index=n, kind=CellKind.TASK, source=code, code=code, task=task) for n, (task, code) in enumerate(cells)
+    ]
+    dag = dag_from_cells(made, dag_id="nb")
+    folded = graphs.folded_groups(dag, ["eu", "eu.clean", "us"])
+    assert folded == {"eu": ("eu.load", "eu.clean.drop", "eu.clean.fill")}
+    drawn = graphs.fold(dag, folded)
+    assert list(drawn.tasks) == ["a", "eu", "last"]
+    assert [(edge.source, edge.target) for edge in drawn.edges] == [("a", "eu"), ("a", "last"), ("eu", "last")]
+    assert "3 tasks: eu.load, eu.clean.drop, eu.clean.fill" in graphs.svg(drawn)
+    assert list(graphs.fold(dag, graphs.folded_groups(dag, ["eu.clean"])).tasks) == ["a", "eu.load", "eu.clean", "last"]

@@ -212,9 +212,10 @@ def test_the_keyring_is_asked_for_the_names_of_the_variables(monkeypatch):
 
 def test_known_secrets_are_masked_before_anybody_looks_them_up(monkeypatch, env_file):
     monkeypatch.setenv("NBDAG_SECRET_A", "s3cr3tvalue")
+    monkeypatch.setenv("NBDAG_DB_URL", "postgresql://me:dbpassword@h/x")
     env_file.write_text("AIRFLOW_CONN_DB=mysql://me:filepassword@h/x\n")
     sources.hide_known_values()
-    assert nbdag.secrets.mask("s3cr3tvalue filepassword") == "*** ***"
+    assert nbdag.secrets.mask("s3cr3tvalue filepassword dbpassword") == "*** *** ***"
 
 
 def test_a_lookup_imports_little(monkeypatch):

@@ -28,12 +28,14 @@ from ..analysis.scopes import Bound
 from ..cells.parameter_schema import read_parameters
 from ..cells.parameter_types import RuleError, check_value, unknown_keywords
 from ..cells.source import Python, SyntaxProblem, to_python
-from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task
+from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
+from .control_flow import control_problems, role_problems, with_roles
 from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
+from .groups import Dependent, derived
 from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
@@ -41,7 +43,7 @@ from .shipped_definitions import ShippedDefinitions
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
-IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always", "all_done_setup_success"})
+IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always"})
 SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
 RAISES_SKIP = re.compile(r"\bSkip\b")
 SKIPPING_OPERATORS = re.compile(r"sensor|branch|short_circuit")
@@ -97,13 +99,16 @@ def _build(
     kernel_name: str | None,
 ) -> Dag:
     tasks = {cell.task: cell for cell in executed_cells(cells) if cell.kind is CellKind.TASK and cell.task is not None}
-    edges = _declared(tasks, task_options, declared, found)
+    found += role_problems(tasks, task_options)
+    task_options = with_roles(tasks, task_options)
+    edges, dependent = _declared(tasks, task_options, declared, found)
     parsed: dict[int, Python | SyntaxProblem] = {}
     built: dict[str, Task]
     if language != "python":
+        _add_derived(tasks, task_options, edges, dependent)
         built = {name: _opaque_task(name, cell, cells, task_options) for name, cell in tasks.items()}
     else:
-        built = _inferred(cells, tasks, task_options, options, edges, parsed, found)
+        built = _inferred(cells, tasks, task_options, options, edges, dependent, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
     order = run_order(list(tasks), ordered)
@@ -128,7 +133,8 @@ def _build(
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    return replace(dag, problems=(*dag.problems, *cache_problems(dag), *asset_problems(dag)))
+    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed))
+    return replace(dag, problems=(*dag.problems, *more))
 
 
 Edges = dict[tuple[str, str], Edge]
@@ -139,27 +145,51 @@ def _declared(
     task_options: Mapping[int, TaskOptions],
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
-) -> Edges:
-    """Return the edges that headers and %edges declare, by source and target."""
+) -> tuple[Edges, Dependent]:
+    """Return the edges that headers and %edges declare, by source and target, and those that depend on other edges."""
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
-        after = task_options[cell.index].after if cell.index in task_options else ()
-        wanted += [(other, name, cell.at(1)) for other in after if (other, name) not in stated]
+        own = task_options[cell.index] if cell.index in task_options else TaskOptions()
+        before = dict.fromkeys((*own.after, *(other for other in own.teardown_for if other in tasks)))
+        wanted += [(other, name, cell.at(1)) for other in before if (other, name) not in stated]
+    groups = groups_of(tasks)
     edges: Edges = {}
+    of_groups: list[tuple[str, str]] = []
     for source, target, place in wanted:
         task = tasks[target].task if target in tasks and tasks[target].in_file == place.cell else None
-        unknown = [name for name in (source, target) if name not in tasks]
+        unknown = [name for name in (source, target) if name not in tasks and name not in groups]
         for name in dict.fromkeys(unknown):
             others = f"expected one of {', '.join(tasks)}" if tasks else "the notebook has no tasks"
-            hint = nearest(name, tasks) or others
+            hint = nearest(name, (*tasks, *groups)) or others
             problems.append(problem("NB203", f"unknown task {name}", hint=hint, task=task, place=place))
-        if not unknown and source == target:
-            message = f"task {source} is declared to come after itself"
+        if unknown:
+            continue
+        mine, others_ = (({name} if name in tasks else {*groups[name]}) for name in (source, target))
+        if mine & others_:
+            what = "itself" if source == target else f"its own group {source if source in groups else target}"
+            message = f"{'task' if target in tasks else 'group'} {target} is declared to come after {what}"
+            if source in tasks and target in groups:
+                message = f"group {target} is declared to come after {source}, which is one of its tasks"
             problems.append(problem("NB207", message, hint="remove this dependency", task=task, place=place))
-        elif not unknown:
+        elif source in tasks and target in tasks:
             edges[source, target] = Edge(source=source, target=target, declared=True)
-    return edges
+        else:
+            of_groups.append((source, target))
+    teardowns = {name: task_options.get(cell.index, TaskOptions()).teardown_for for name, cell in tasks.items()}
+    placed = {target for source, target, _ in wanted if source not in teardowns.get(target, ())}
+    unplaced = tuple(name for name, setups in teardowns.items() if setups and name not in placed)
+    return edges, Dependent(tuple(dict.fromkeys(of_groups)), unplaced)
+
+
+def _add_derived(
+    tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges, dependent: Dependent
+) -> None:
+    """Add the edges that follow from the others."""
+    options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
+    for source, target in derived(list(tasks), options, edges, dependent):
+        known = edges.get((source, target), Edge(source=source, target=target))
+        edges[source, target] = replace(known, declared=True)
 
 
 def _inferred(
@@ -168,10 +198,13 @@ def _inferred(
     task_options: Mapping[int, TaskOptions],
     options: DagOptions,
     edges: Edges,
+    dependent: Dependent,
     parsed: dict[int, Python | SyntaxProblem],
     problems: list[Problem],
 ) -> dict[str, Task]:
     declared = dict(edges)
+    if not options.infer:
+        _add_derived(tasks, task_options, declared, dependent)
     visible = None
     if not options.infer:
         ancestors = _ancestors(tasks, declared)
@@ -195,6 +228,7 @@ def _inferred(
         flows = {a.analysis.cell.task: a for a in versions.flows if a.analysis.cell.kind is CellKind.TASK}
         pulls = Pulls({name: flow for name, flow in flows.items() if name is not None}, tasks)
         pulls.add_edges(edges, options.infer)
+        _add_derived(tasks, task_options, edges, dependent)
         grown = _skippable(tasks, task_options, edges)
         if grown <= skippable:
             break
@@ -355,6 +389,9 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)
+        if own.branch or own.short_circuit:  # what follows may be skipped although the task itself succeeded
+            ahead += downstream[name]
+            cuts_short.update(downstream[name] if own.short_circuit else ())
     while ahead:
         name = ahead.pop()
         found.add(name)

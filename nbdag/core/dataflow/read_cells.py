@@ -123,6 +123,10 @@ def analyse_cells(
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
         mapped = _mapped(own, cell, found.problems)
         after = _expressions(own.check, cell, found.problems, "--check")
+        if own.retry_if:
+            # `error` is the cell's exception, and not a name of the notebook.
+            of_error = _expressions([own.retry_if], cell, found.problems, "--retry-if")
+            after += [_with_local(each, "error") for each in of_error]
         unseen: dict[str, int] = {}
         while True:
             late: dict[str, Value] = {}
@@ -256,6 +260,14 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
                 )
             )
     return found
+
+
+def _with_local(expression: ast.expr, name: str) -> ast.expr:
+    """Return an expression that reads what this one reads, except for one name."""
+    around = ast.parse(f"[None for {name} in ()]", mode="eval").body
+    assert isinstance(around, ast.ListComp)
+    around.elt = expression
+    return ast.copy_location(around, expression)
 
 
 def _mapped(options: TaskOptions, cell: Cell, problems: list[Problem]) -> dict[str, ast.expr]:

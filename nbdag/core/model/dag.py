@@ -6,8 +6,9 @@ All classes are plain frozen values. Cells count from 0 over all cells of the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,23 @@ class CellKind(StrEnum):
     BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
     SCRATCH = "scratch"  # does not run
     PROSE = "prose"  # a markdown or raw cell
+
+
+def group_of(task: str) -> str:
+    """Return the group of a task or of a group: `eu` for `eu.load`, "" for `load`."""
+    group, _, name = task.rpartition(".")
+    return group if name else ""
+
+
+def groups_of(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return every group, nested groups too, with its tasks; tasks are in the given order."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        group = group_of(task)
+        while group:
+            found.setdefault(group, []).append(task)
+            group = group_of(group)
+    return {group: tuple(members) for group, members in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +236,59 @@ class Dag:
     def downstream(self) -> Mapping[str, tuple[str, ...]]:
         """Return the direct downstream tasks of each task, in notebook order."""
         return self._neighbours("source", "target")
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Return every group of tasks, nested groups too, with its tasks in notebook order."""
+        return groups_of(self.tasks)
+
+    def members(self, *names: str) -> tuple[str, ...]:
+        """Return the tasks that these names of tasks and groups stand for; unknown names stand for none."""
+        return tuple(
+            dict.fromkeys(
+                task for name in names for task in ((name,) if name in self.tasks else self.groups.get(name, ()))
+            )
+        )
+
+    def choices(self, branch: str) -> tuple[str, ...]:
+        """Return what a branch task may choose: its direct downstream tasks, and the groups that contain any."""
+        direct = self.downstream[branch]
+        return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
+
+    def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
+        """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
+
+        As in Airflow, these are also the tasks downstream of a chosen one, such as the join of two branches. But an
+        alternative, which is declared to follow the branch or is named in its cell, does not run only because it reads
+        or changes a variable of the chosen task.
+        """
+        named = self.members(*chosen)
+        below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
+        code = self.tasks[branch].code
+
+        def is_alternative(task: str) -> bool:
+            names = [task]
+            while group := group_of(names[-1]):
+                names.append(group)
+            declared = task in self._declared_downstream[branch]
+            return declared or any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", code) for name in names)
+
+        return frozenset(
+            task
+            for task in self.downstream[branch]
+            if task in named or task in declared_below or (task in below and not is_alternative(task))
+        )
+
+    def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
+        """Return those of these tasks that the task follows because of variables alone."""
+        return frozenset(
+            other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
+        )
+
+    @cached_property
+    def _declared_downstream(self) -> Mapping[str, tuple[str, ...]]:
+        declared = replace(self, edges=tuple(edge for edge in self.edges if edge.declared))
+        return declared.downstream
 
     def cell_in_file(self, number: int) -> Cell | None:
         """Return the cell with this number, from 0, in the user's file."""

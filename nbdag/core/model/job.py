@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
+# Kinds of errors that no cell raised, for --retry-on.
+KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
+TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
 PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
 CANCELLED = "cancelled"  # error text of an attempt that was terminated on request
 
@@ -82,6 +85,7 @@ class Job:
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
     # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
     # observes it.
     state_observers: Mapping[str, str] = field(default_factory=dict)
@@ -138,8 +142,10 @@ class Outcome:
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # why the attempt failed or was skipped: one sentence, or the last line of the traceback
     final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
-    # Whether --when skipped the task with --short-circuit, so that all descendants are skipped too.
-    short_circuit: bool = False
+    kinds: tuple[str, ...] = ()  # for --retry-on: full names of the error's class and of its base classes
+    retry: bool | None = None  # value of --retry-if; None: it has none, or it could not be evaluated
+    short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
     length: int | None = None  # after an expansion: the number of instances
     # Asset of --produces → what `nbdag.produced` recorded about its new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""Hide passwords and tokens in results, reports and logs.
+"""Hide passwords and tokens in results, reports and logs: values that are secret by their names.
 
 A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
-Numbers are hidden too, since a command line turns `-p password 1234` into a number. Names for the size or the file of
-a secret (`max_tokens`, `token_count`, `password_file`) hide nothing.
+`secret_forms` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns
+`-p password 1234` into a number. Names for the size or the file of a secret (`max_tokens`, `token_count`,
+`password_file`) hide nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 MASK = "***"
 
 _REFERENCE = "$secret"
-_SHORTEST = 4  # a secret of fewer characters is not masked inside other texts
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # fmt: off
 _SECRET_WORDS = frozenset({
@@ -74,31 +74,6 @@ def masked_value(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [masked_value("", each) for each in value]
     return value
-
-
-def secret_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return each secret text in the values, with the mask that replaces the text.
-
-    Short texts are omitted, because other texts would contain them by chance.
-    """
-    found: dict[str, str] = {}
-
-    def collect(name: str, value: Any, inside: bool) -> None:
-        secret = inside or is_secret(name)
-        if isinstance(value, Mapping):
-            for key, each in value.items():
-                collect(str(key), each, secret)
-        elif isinstance(value, list | tuple):
-            for each in value:
-                collect("", each, secret)
-        elif isinstance(value, str) and len(value) >= _SHORTEST:
-            shown = MASK if secret else without_passwords(value)
-            if shown != value:
-                found[value] = shown
-
-    for name, value in values.items():
-        collect(name, value, False)
-    return found
 
 
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:

@@ -150,29 +150,39 @@ def _needles_of(value: str) -> Iterator[_Needle]:
     for text in dict.fromkeys(_parts(value)):
         if len(text) < SHORTEST:
             continue
-        for form in dict.fromkeys(_forms(text)):
+        for form in dict.fromkeys((*_escapes(text), *_encodings(text))):
             if form == text or text not in form:
                 yield from _pieces(form, 0, len(form))
         yield from _in_base64(text)
+    for line in _lines(value):
+        for form in dict.fromkeys(_escapes(line)):
+            if form == line or line not in form:
+                yield from _pieces(form, 0, len(form))
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the value, each line of the value and, if the value is JSON, the secret values in it."""
+    """Yield the value without lines such as -----BEGIN KEY-----, and the secret values in it if it is JSON."""
     if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
         return
-    lines = [line for line in value.splitlines() if not line.strip().startswith(_FRAME)]
-    if len(lines) < value.count("\n"):
-        yield "\n".join(lines)
+    lines = value.splitlines()
+    inner = [line for line in lines if not line.strip().startswith(_FRAME)]
+    if inner and len(inner) < len(lines):
+        yield "\n".join(inner)
     else:
         yield value
         yield value.strip()
-    if len(lines) > 1:
-        yield from (line.strip() for line in lines if len(line.strip()) >= _SHORTEST_LINE)
     if value.lstrip()[:1] in ("{", "["):
         try:
             yield from _secret_leaves(json.loads(value), False)
         except (ValueError, RecursionError):
             return
+
+
+def _lines(value: str) -> Iterator[str]:
+    """Yield the lines of a value with several lines, since they are often shown one by one."""
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _SHORTEST_LINE and not line.startswith(_FRAME))
 
 
 def _secret_leaves(data: Any, inside: bool) -> Iterator[str]:
@@ -184,16 +194,11 @@ def _secret_leaves(data: Any, inside: bool) -> Iterator[str]:
             yield from _secret_leaves(each, inside)
     elif isinstance(data, str) and inside:
         yield from _parts(data)
+        yield from _lines(data)
 
 
-def _forms(text: str) -> Iterator[str]:
+def _escapes(text: str) -> Iterator[str]:
     yield text
-    for safe in _SAFE:
-        quoted = quote(text, safe=safe, errors="replace")
-        yield quoted
-        yield _lower_escapes(quoted)
-    yield quote_plus(text, errors="replace")
-    yield _lower_escapes(quote_plus(text, errors="replace"))
     for escape in (_repr, _ascii, _bytes, _json, _json_ascii):
         escaped = escape(text)
         yield from (escaped, html.escape(escaped), html.escape(escaped, quote=False))
@@ -208,6 +213,15 @@ def _forms(text: str) -> Iterator[str]:
     if "'" in text:
         yield shlex.quote(text)[1:-1]
     yield text.replace("'", "'\\''")
+
+
+def _encodings(text: str) -> Iterator[str]:
+    for safe in _SAFE:
+        quoted = quote(text, safe=safe, errors="replace")
+        yield quoted
+        yield _lower_escapes(quoted)
+    yield quote_plus(text, errors="replace")
+    yield _lower_escapes(quote_plus(text, errors="replace"))
     data = text.encode(errors="replace")
     yield data.hex()
     yield data.hex().upper()

@@ -320,6 +320,25 @@ def _read_recipient(text: str) -> str:
     return text
 
 
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+def _read_deadline(text: str) -> str:
+    """Return a time of day such as 08:00, or a duration such as +2h."""
+    if text.startswith("+"):
+        return f"+{write_duration(_read_positive_duration(text[1:]))}"
+    match = _CLOCK.fullmatch(text)
+    if match is None:
+        raise ValueError("is neither a time of day nor a duration; write 08:00 or +2h")
+    return f"{int(match[1]):02}:{match[2]}"
+
+
+def _read_error_name(text: str) -> str:
+    if all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
+        return text
+    raise ValueError("is not the name of an error; write one such as ConnectionError or requests.HTTPError")
+
+
 # -- the types of options ----------------------------------------------------------------------------------------------
 
 FLAG = Kind(metavar="", read=str, flag=True)
@@ -340,6 +359,8 @@ CONDITION = Kind(
     metavar="EXPR", read=read_expression, repeat=True, join=_conjunction, span=_span_of_expression, expression=True
 )
 MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
+ERRORS = Kind(metavar="ERROR…", read=_read_error_name, many=True, commas=True)
+DEADLINE = Kind(metavar="TIME", read=_read_deadline, none=True)
 DATE = Kind(metavar="DATE", read=_read_date, write=_write_date, none=True)
 ZONE = Kind(metavar="ZONE", read=_read_zone, choices=zoneinfo.available_timezones)
 SCHEDULE = Kind(

@@ -58,7 +58,8 @@ def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: 
 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
 _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping (headless runs)", "Description"
-_SENSOR = "Sensors (headless runs)"
+_SENSOR, _AROUND = "Sensors (headless runs)", "Setup and teardown (headless runs)"
+_DEADLINE = "Deadline (headless runs)"
 _ASSETS = "Assets (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
@@ -83,8 +84,7 @@ class TaskOptions:
         "all_success",
         option_types.TRIGGER,
         _ORDER,
-        "outcomes of the upstream tasks that let it run; default all_success (all_done_setup_success equals "
-        "all_done here)",
+        "outcomes of the upstream tasks that let it run; default all_success",
         affects_result=False,
     )
     depends_on_past: bool = _option(
@@ -108,8 +108,19 @@ class TaskOptions:
         False,
         option_types.FLAG,
         _CONDITIONS,
-        "a false --when also skips every downstream task, whatever its trigger rule",
+        "skip every task downstream, whatever its trigger rule, if --when is false or, without --when, if the last "
+        "expression of the cell is false",
         affects_result=False,
+        per_task=True,
+    )
+    branch: bool = _option(
+        False,
+        option_types.FLAG,
+        _CONDITIONS,
+        "the last expression names the tasks or groups that follow (a text, a list or None); skip all other direct "
+        "downstream tasks",
+        affects_result=False,
+        per_task=True,
     )
     check: tuple[str, ...] = _option(
         (),
@@ -117,6 +128,32 @@ class TaskOptions:
         _CONDITIONS,
         "fail the task without a retry if this is false after the cell; store the variables that it reads",
         affects_result=True,
+    )
+    setup: bool = _option(
+        False,
+        option_types.FLAG,
+        _AROUND,
+        "this task prepares a resource; tasks that use it do not run if this task fails, whatever their trigger rules",
+        affects_result=False,
+        per_task=True,
+    )
+    teardown_for: tuple[str, ...] = _option(
+        (),
+        option_types.TASKS,
+        _AROUND,
+        "this task releases what these tasks prepared: it runs once one of them has succeeded and every task above "
+        "that depends on it has ended (with --after: once the named tasks have ended), whatever their outcomes; "
+        "not if the run is cancelled or times out",
+        affects_result=False,
+        per_task=True,
+    )
+    fail_run: bool = _option(
+        False,
+        option_types.FLAG,
+        _AROUND,
+        "a failure of this teardown fails the run, too",
+        affects_result=False,
+        per_task=True,
     )
     retries: int = _option(
         0, option_types.integer(0), _ATTEMPTS, "tries after the first; default 0", affects_result=False
@@ -137,6 +174,21 @@ class TaskOptions:
     )
     max_retry_delay: float = _option(
         86_400.0, option_types.DURATION, _ATTEMPTS, "longest wait before a retry; default 1d", affects_result=False
+    )
+    retry_on: tuple[str, ...] = _option(
+        (),
+        option_types.ERRORS,
+        _ATTEMPTS,
+        "retry only after these errors or their subclasses, such as ConnectionError or requests.HTTPError; a try that "
+        "reached --timeout is a TimeoutError, and one whose kernel died is a KernelDied; default all errors",
+        affects_result=False,
+    )
+    retry_if: str | None = _option(
+        None,
+        option_types.CONDITION,
+        _ATTEMPTS,
+        "retry only if this is true; `error` is the exception of the cell",
+        affects_result=False,
     )
     timeout: float | None = _option(
         None,
@@ -216,6 +268,15 @@ class TaskOptions:
         "fail when there are more instances than this; default 1024",
         affects_result=False,
     )
+    deadline: str | None = _option(
+        None,
+        option_types.DEADLINE,
+        _DEADLINE,
+        "notify the recipients of %dag --on-deadline if the task has not ended at this time of day or so long after "
+        "the run was due, such as 08:00 or +2h; the task goes on",
+        affects_result=False,
+        per_task=True,
+    )
     poke: float = _option(
         60.0, option_types.POSITIVE_DURATION, _SENSOR, "time between two polls; default 60s", affects_result=False
     )
@@ -264,6 +325,13 @@ class DagOptions:
         16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
     timeout: float | None = _dag_option(None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none")
+    deadline: str | None = _dag_option(
+        None,
+        option_types.DEADLINE,
+        _LIMITS,
+        "notify the recipients of --on-deadline if a run has not ended at this time of day or so long after it was "
+        "due, such as 08:00 or +2h; the run goes on",
+    )
     fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
     weight_rule: str = _dag_option(
         "downstream",
@@ -286,6 +354,13 @@ class DagOptions:
     )
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
+    )
+    on_deadline: tuple[str, ...] = _dag_option(
+        (),
+        option_types.TEXTS,
+        _NOTICES,
+        "Apprise URLs to notify when a --deadline is missed; default those of --on-failure",
+        recipients=True,
     )
     # Defaults for all tasks, as in Airflow's default_args; key: the name of a field of TaskOptions.
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def assemble(
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
+        choices=dag.choices(task.id) if task.options.branch else (),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
     )

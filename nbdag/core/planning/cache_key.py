@@ -34,9 +34,12 @@ def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
-    of a mapped task, because it is cheap.
+    of a mapped task, because it is cheap, nor that of a task that decides which tasks follow, because the decision is
+    not a value.
     """
-    return job.task.options.cache and not job.task.polls and not job.expand
+    options = job.task.options
+    decides = options.branch or options.short_circuit
+    return options.cache and not job.task.polls and not job.expand and not decides
 
 
 def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:

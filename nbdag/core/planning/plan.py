@@ -19,6 +19,8 @@ from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
 from ..model.text import join_names, local_time, plural, state_phrase, task_label
 from ..model.weights import weights
 from ..options.option_types import write_duration
+from .clearing import relevant_setups
+from .deadlines import MissedDeadline, deadlines
 from .explain import unmet_rule, unmet_upstream
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
@@ -39,7 +41,8 @@ class Instance:
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
     ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
-    short_circuit: bool = False  # whether --short-circuit skipped the instance, so that all its descendants are skipped
+    short_circuit: bool = False  # True: its condition was false, and so all its descendants are skipped
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: it has chosen nothing yet
 
     @property
     def key(self) -> InstanceKey:
@@ -59,9 +62,15 @@ class RunView:
     dag_id: str
     logical_date: datetime | None  # logical date; None for a run without a date
     state: RunState
+    created: datetime | None = None
     started: datetime | None = None  # when the run became running, from which its timeout is measured
     kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
     selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
+
+    @property
+    def due(self) -> datetime | None:
+        """Return when the run was due, from which deadlines count: its tick, or when a person created it."""
+        return self.logical_date if self.kind == "scheduled" else self.created or self.started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +100,7 @@ class Plan:
     # Key: waiting instance; value: its unmet conditions; filled only with `explain`.
     waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
     next_check: datetime | None = None  # time at which to plan again if no event happens before
+    missed: tuple[MissedDeadline, ...] = ()  # deadlines that have passed, also those that were missed long ago
     waits_for_previous: bool = False  # whether the run must wait for tasks of the previous run
 
 
@@ -168,10 +178,12 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Positions and weights of a notebook's tasks."""
+    """Positions and weights of a notebook's tasks, and the relations that a plan needs."""
 
     position: Mapping[str, int]  # key: task id; value: position in the notebook, from 0
     weights: Mapping[str, int]  # key: task id; value: priority weight
+    indirect_setups: Mapping[str, tuple[str, ...]]  # task → setup tasks further above, without which it does not run
+    has_deadlines: bool  # whether the DAG or any task has a deadline
 
 
 def layout(dag: Dag) -> Layout:
@@ -179,8 +191,25 @@ def layout(dag: Dag) -> Layout:
     # The layout is stored in the Dag's __dict__, as a cached property would be, so that it is freed with the Dag.
     known = vars(dag)
     if "layout" not in known:
-        known["layout"] = Layout({task: n for n, task in enumerate(dag.tasks)}, weights(dag))
+        known["layout"] = Layout(
+            {task: n for n, task in enumerate(dag.tasks)},
+            weights(dag),
+            _indirect_setups(dag),
+            bool(dag.options.deadline or any(task.options.deadline for task in dag.tasks.values())),
+        )
     found: Layout = known["layout"]
+    return found
+
+
+def _indirect_setups(dag: Dag) -> dict[str, tuple[str, ...]]:
+    if not any(task.options.setup for task in dag.tasks.values()):
+        return {}
+    found = {}
+    for name, task in dag.tasks.items():
+        direct = dag.upstream[name]
+        setups = () if task.options.teardown_for else relevant_setups(dag, name)
+        if indirect := tuple(setup for setup in setups if setup not in direct):
+            found[name] = indirect
     return found
 
 
@@ -195,13 +224,14 @@ def _ended(states: Sequence[TaskState]) -> Counts:
     )
 
 
+_DECIDED = (TaskState.SUCCESS, TaskState.SKIPPED)
 _ONE = {state: _ended([state]) for state in TaskState}  # counts for a task with one instance, by the instance's state
 
 
 def _cuts_short(mine: Sequence[Instance]) -> bool:
-    """Return whether every instance of a task was skipped with --short-circuit, so that all descendants are skipped."""
+    """Return whether the condition of --short-circuit was false for every instance, so that descendants are skipped."""
     kept = [instance for instance in mine if instance.state is not TaskState.REMOVED]
-    return bool(kept) and all(one.short_circuit and one.state is TaskState.SKIPPED for one in kept)
+    return bool(kept) and all(one.short_circuit and one.state in _DECIDED for one in kept)
 
 
 class _Instances:
@@ -243,32 +273,59 @@ class _EarlyEnd:
     reason: str
     verdict: RunState | None  # final state of the run; None if the run already has its final state
     active: TaskState  # final state of the tasks that are running
-    # Whether trigger rules still give waiting tasks their final states; all other waiting tasks are skipped.
+    # Whether trigger rules still give waiting tasks their final states, and teardown tasks still run; all other waiting
+    # tasks are skipped.
     rules_apply: bool = False
 
 
 def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
     if run.state is RunState.CANCELLED:
         return _EarlyEnd(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
-    deadline = _deadline(dag, run)
-    if deadline is not None and deadline <= now and table.unfinished():
+    timeout = _timeout(dag, run)
+    if timeout is not None and timeout <= now and table.unfinished():
         reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
         return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
-    failed = _failed(table) if dag.options.fail_fast else []
+    failed = _failed(dag, table) if dag.options.fail_fast else []
     if failed:
         reason = f"{failed[0].label} failed, and the run fails fast"
         return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, rules_apply=True)
     return None
 
 
-def _deadline(dag: Dag, run: RunView) -> datetime | None:
+def _timeout(dag: Dag, run: RunView) -> datetime | None:
     if dag.options.timeout is None or run.started is None:
         return None
     return run.started + timedelta(seconds=dag.options.timeout)
 
 
-def _failed(table: _Instances) -> list[Instance]:
-    return [instance for mine in table.of.values() for instance in mine if instance.state is TaskState.FAILED]
+def _failed(dag: Dag, table: _Instances) -> list[Instance]:
+    """Return the failed instances, except for those whose failure does not fail the run."""
+    return [
+        instance
+        for task, mine in table.of.items()
+        for instance in mine
+        if instance.state is TaskState.FAILED and not _is_forgiven(dag.tasks[task])
+    ]
+
+
+def _is_forgiven(task: Task) -> bool:
+    """Return whether a failure of the task does not fail the run."""
+    return bool(task.options.teardown_for) and not task.options.fail_run
+
+
+def _leaves(dag: Dag, table: _Instances) -> list[Instance]:
+    """Return the instances that decide whether the run has succeeded.
+
+    Teardown tasks do not count, so a task that only teardown tasks follow is a leaf, too.
+    """
+
+    def is_leaf(task: str, *, forgiven: bool) -> bool:
+        below = (dag.tasks[other] for other in dag.downstream[task] if other in table.of)
+        return not any(forgiven or not _is_forgiven(other) for other in below)
+
+    leaves = [task for task in table.of if not _is_forgiven(dag.tasks[task]) and is_leaf(task, forgiven=False)]
+    leaves = leaves or [task for task in table.of if is_leaf(task, forgiven=True)]
+    return [instance for task in leaves for instance in table.of[task]]
 
 
 class _TaskWalk:
@@ -280,8 +337,11 @@ class _TaskWalk:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
-        # Key: task that must be skipped; value: the task with --short-circuit because of which it is skipped.
-        self.cut_short: dict[str, str] = {}
+        self.cut_short: dict[str, str] = {}  # task that --short-circuit skips → why, as a sentence
+        self.not_chosen: dict[str, str] = {}  # task that a branch skips → why, as a sentence
+        # Chosen task → upstream tasks that the same branch did not choose, and that only share variables with it.
+        self.ignored: dict[str, frozenset[str]] = {}
+        self.indirect_setups = layout(dag).indirect_setups
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
@@ -308,11 +368,27 @@ class _TaskWalk:
             self._plan_task(self.dag.tasks[task], mine)
         self.ends[task] = _ONE[mine[0].state] if alone else _ended([instance.state for instance in mine])
         if (mine[0].short_circuit or not alone) and _cuts_short(mine):
-            self.cut_short.update(dict.fromkeys(self.dag.downstream[task], task))
+            how = "was skipped" if mine[0].state is TaskState.SKIPPED else "is false"
+            self.cut_short.update(dict.fromkeys(self.dag.downstream[task], f"{task} {how} with --short-circuit"))
+        if self.dag.tasks[task].options.branch and self.ends[task].done:
+            self._branch(task, mine)
+
+    def _branch(self, task: str, mine: Sequence[Instance]) -> None:
+        """Skip the direct downstream tasks that no instance of an ended branch has chosen."""
+        told = [one.chosen for one in mine if one.state is TaskState.SUCCESS and one.chosen is not None]
+        if not told:
+            return
+        chosen = tuple(dict.fromkeys(name for names in told for name in names))
+        run = self.dag.followed(task, chosen)
+        reason = f"{task} chose {join_names(chosen) if chosen else 'no task'}"
+        skipped = [other for other in self.dag.downstream[task] if other not in run]
+        self.not_chosen.update(dict.fromkeys(skipped, reason))
+        for other in self.dag.members(*chosen) if skipped else ():
+            self.ignored[other] = self.dag.only_inferred(other, {*skipped, *self.dag.descendants(*skipped)})
 
     def _plan_task(self, task: Task, mine: list[Instance]) -> None:
         counts = self._counts(task)
-        decision = decide(task.options.trigger, counts)
+        decision = self._decide(task, counts)
         settled = self._settled(task, counts, decision)
         held = self._blocked(task, counts, decision) if settled is None else None
         # The placeholder of a mapped task sorts first. Instances after a placeholder are from before a clear.
@@ -334,9 +410,24 @@ class _TaskWalk:
             else:
                 self._free(task, mine, n)
 
+    def _decide(self, task: Task, counts: Counts) -> Decision:
+        """Return what the setup tasks further above allow, and else what the trigger rule says."""
+        states = [self.ends[setup] for setup in self.indirect_setups.get(task.id, ()) if setup in self.ends]
+        if any(ends.bad for ends in states):
+            return TaskState.UPSTREAM_FAILED
+        if any(ends.skipped for ends in states):
+            return TaskState.SKIPPED
+        if any(ends.success + ends.removed < ends.all for ends in states):
+            return NextStep.WAIT
+        return decide(task.options.trigger, counts)
+
     def _counts(self, task: Task) -> Counts:
         total = success = skipped = failed = upstream_failed = removed = 0
+        setup = setup_success = setup_skipped = 0
+        ignored = self.ignored.get(task.id, frozenset())
         for other in self.dag.upstream[task.id]:
+            if other in ignored:
+                continue
             ends = self.ends.get(other)
             if ends is None:  # a partial run may not contain the upstream task
                 if task.options.trigger not in MET_BY_SUCCESS:
@@ -348,17 +439,26 @@ class _TaskWalk:
             failed += ends.failed
             upstream_failed += ends.upstream_failed
             removed += ends.removed
-        return Counts(total, success, skipped, failed, upstream_failed, removed)
+            if self.dag.tasks[other].options.setup:
+                setup += ends.all
+                setup_success += ends.success
+                setup_skipped += ends.skipped
+        return Counts(total, success, skipped, failed, upstream_failed, removed, setup, setup_success, setup_skipped)
 
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
         """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
-        if task.id in self.cut_short:
-            return TaskState.SKIPPED, f"{self.cut_short[task.id]} was skipped with --short-circuit"
+        skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
+        if skipped_by and not task.options.teardown_for:  # a teardown releases what was prepared, in any case
+            return TaskState.SKIPPED, skipped_by
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
             return decision, self._cause(task, counts, decision)
-        if self.early_end is not None:
+        if self.early_end is not None and not self._outlives_early_end(task):
             return TaskState.SKIPPED, self.early_end.reason
         return None
+
+    def _outlives_early_end(self, task: Task) -> bool:
+        """Return whether a task runs although the run fails fast: a teardown releases what was prepared."""
+        return bool(task.options.teardown_for) and self.early_end is not None and self.early_end.rules_apply
 
     def _cause(self, task: Task, counts: Counts, decision: TaskState) -> str:
         culprits: tuple[TaskState, ...] = ()
@@ -366,8 +466,9 @@ class _TaskWalk:
             culprits = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
         elif task.options.trigger in ("all_success", "none_skipped", "all_done_min_one_success"):
             culprits = (TaskState.SKIPPED,)
-        for state in culprits:
-            for other in self.dag.upstream[task.id]:
+        setups = self.indirect_setups.get(task.id, ())
+        for state in (*culprits, TaskState.SKIPPED) if setups else culprits:
+            for other in (*self.dag.upstream[task.id], *setups) if state in culprits else setups:
                 for instance in self.table.of.get(other, ()):
                     if instance.state is state:
                         return f"{instance.label} {state_phrase(state)}"
@@ -386,7 +487,7 @@ class _TaskWalk:
 
     def _unmet(self, task: Task, counts: Counts) -> tuple[str, ...]:
         pending = []
-        for other in self.dag.upstream[task.id]:
+        for other in (*self.dag.upstream[task.id], *self.indirect_setups.get(task.id, ())):
             mine = self.table.of.get(other, ())
             still = [instance for instance in mine if instance.state not in FINISHED]
             if still:
@@ -428,7 +529,8 @@ class _TaskWalk:
         self.ready.append(instance)
 
     def _stop(self, place: list[Instance], n: int) -> None:
-        if self.early_end is not None:
+        task = self.dag.tasks.get(place[n].task)
+        if self.early_end is not None and not (task is not None and self._outlives_early_end(task)):
             self.cancel.append(place[n])
             self.table.move(place, n, self.early_end.active, self.early_end.reason)
 
@@ -437,10 +539,14 @@ class _TaskWalk:
         order = layout(self.dag)
         self.ready.sort(key=lambda one: (-order.weights[one.task], order.position[one.task], one.map_index))
         verdict, reason, deadlock = self._verdict()
-        times = self.times if verdict is None and self.early_end is None else []
-        deadline = _deadline(self.dag, self.run)
-        if deadline is not None and verdict is None and self.early_end is None:
-            times.append(deadline)
+        times = self.times if verdict is None else []
+        timeout = _timeout(self.dag, self.run)
+        if timeout is not None and verdict is None and self.early_end is None:
+            times.append(timeout)
+        missed: tuple[MissedDeadline, ...] = ()
+        if order.has_deadlines and verdict is None:
+            missed, coming = deadlines(self.dag, self.run.due, self._unfinished_tasks(), self.inputs.now)
+            times += coming
         mapped = {one.task for one in self.ready if one.map_index < 0 and self.dag.tasks[one.task].options.map}
         return Plan(
             missing=self.table.missing,
@@ -453,30 +559,30 @@ class _TaskWalk:
             deadlock=deadlock,
             waiting=self.waiting if self.inputs.explain else {},
             next_check=min(times, default=None),
+            missed=missed,
             waits_for_previous=(
                 verdict is None and self.waits_for_past and not (self.ready or self.times or self._any_active())
             ),
         )
 
+    def _unfinished_tasks(self) -> list[str]:
+        of = self.table.of
+        return [task for task, mine in of.items() if any(one.state not in FINISHED for one in mine)]
+
     def _any_active(self) -> bool:
         return any(instance.state in ACTIVE for instance in self.table.everything())
 
     def _verdict(self) -> tuple[RunState | None, str, Mapping[InstanceKey, tuple[str, ...]]]:
-        if self.early_end is not None:
+        if self.early_end is not None and not (self.early_end.rules_apply and self.table.unfinished()):
             return self.early_end.verdict, self.early_end.reason, {}
         if self.table.unfinished():
             if self.ready or self.times or self.waits_for_past or self._any_active():
                 return None, "", {}
             return RunState.FAILED, "none of the remaining tasks can ever run", self.waiting
-        leaves = [
-            instance
-            for task, mine in self.table.of.items()
-            if not any(other in self.table.of for other in self.dag.downstream[task])
-            for instance in mine
-        ]
+        leaves = _leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
             # The reason names the tasks that failed, not the last tasks, which could not run because of the failure.
-            failed = [instance.label for instance in _failed(self.table)]
+            failed = [instance.label for instance in _failed(self.dag, self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..options.options import TaskOptions
@@ -30,6 +31,23 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
         return longest
     least = max(1, math.ceil(grown))
     return min(longest, least + _hash(dag, task, logical_date, tries) % least)
+
+
+def why_not_retried(options: TaskOptions, kinds: Sequence[str], wanted: bool | None) -> str:
+    """Explain why a failed try is not retried whatever the number of tries, or return "".
+
+    `kinds` are the names of the classes of the error: `ConnectionError` or `requests.exceptions.ConnectionError`.
+    `wanted` is the value of `--retry-if`, None if it could not be evaluated because the kernel did not live to do so.
+    """
+    if options.retry_on and not any(_is_named(kind, name) for kind in kinds for name in options.retry_on):
+        return f"--retry-on {' '.join(options.retry_on)} does not name this error"
+    if options.retry_if and wanted is False:
+        return f"--retry-if {options.retry_if} is false"
+    return ""
+
+
+def _is_named(kind: str, name: str) -> bool:
+    return kind == name or kind.endswith(f".{name}")
 
 
 def retry_at(

@@ -4,8 +4,8 @@ Each rule is a row of the table below. First, its conditions for a final state w
 order; then its condition for running the task. If no condition holds, the task waits. Every instance of an upstream
 task counts separately. A task without upstream tasks runs. A rule depends only on the counts.
 
-nbdag has no counterpart of Airflow's setup and teardown tasks: a setup cell runs in every task's kernel, and a task
-with `--trigger all_done` can clean up. So `all_done_setup_success` equals `all_done`.
+`all_done_setup_success` is the rule of teardown tasks (`--teardown-for`): they run once a setup task has succeeded,
+whatever the outcomes of the tasks in between.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluate the expressions of `--when`, `--check` and `--map`, in a task's kernel and in a live notebook."""
+"""Evaluate the expressions of headers, and the decision of a cell's last expression, in kernels and live notebooks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ast
 import builtins
 import itertools
 import math
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...core.options.option_types import nearest
 from ...errors import Fail
 from ...values import summarise
 
@@ -39,6 +41,63 @@ def check(expression: str, names: dict[str, Any]) -> None:
     if not holds:
         values = describe_values(expression, names)
         raise Fail(f"--check {expression} is false{f', with {values}' if values else ''}")
+
+
+def choice(value: object, choices: Sequence[str], task: str) -> tuple[str, ...]:
+    """Return the tasks and groups that the last expression of a branch names; raise `Fail` if they do not follow it."""
+    if isinstance(value, str):
+        value = [value]
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
+        raise Fail(
+            f"the last expression of the branch {task} is {summarise(value)}; expected the name of a task or group, a "
+            "list of names, or None"
+        )
+    names = sorted(value) if isinstance(value, set | frozenset) else list(dict.fromkeys(value))
+    for name in names:
+        if name not in choices:
+            near = nearest(name, choices)
+            known = f"did you mean {near}?" if near else f"expected one of {', '.join(choices) or 'no task'}, or None"
+            raise Fail(f"{task} chose {name!r}, which does not follow it directly; {known}")
+    return tuple(names)
+
+
+def describe_choice(chosen: Sequence[str]) -> str:
+    """Return the choice of a branch as the end of a sentence: "chose train, report", or "chose no task"."""
+    return f"chose {', '.join(chosen) or 'no task'}"
+
+
+def is_true(value: object, task: str) -> bool:
+    """Return whether the last expression of a task with --short-circuit is true; raise `Fail` if it has no truth."""
+    try:
+        return bool(value)
+    except Exception as error:
+        raise Fail(
+            f"the last expression of {task} is neither true nor false ({type(error).__name__}: {error}); end the cell "
+            "with a condition"
+        ) from error
+
+
+def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the full names of an error's class and of its bases, and those of the `wanted` names that refer to one.
+
+    A name such as `requests.HTTPError` refers to a class whose module has another name.
+    """
+    classes = [each for each in type(error).__mro__ if each not in (object, BaseException)]
+    names = [f"{each.__module__}.{each.__qualname__}" for each in classes]
+    for name in wanted:
+        module, _, attribute = name.rpartition(".")
+        while module:
+            found: Any = sys.modules.get(module)
+            for part in attribute.split(".") if found is not None else ():
+                found = getattr(found, part, None)
+            if found is not None and found in classes:
+                names.append(name)
+                break
+            module, _, first = module.rpartition(".")
+            attribute = f"{first}.{attribute}"
+    return tuple(dict.fromkeys(names))
 
 
 def elements(

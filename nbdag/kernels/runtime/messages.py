@@ -52,6 +52,7 @@ class KernelRequest:
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    choices: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
     state_changed: Sequence[str] = ()
@@ -84,6 +85,7 @@ class KernelRequest:
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
+            choices=job.choices,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,
             state_changed=task.state_changed,
@@ -139,9 +141,11 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
     files = tuple(FileUse(*each) for each in data.get("files", ()))
-    elements = tuple(data.get("elements", ()))
-    state = TaskState(data["state"])
-    return Outcome(**{**data, "state": state, "outputs": outputs, "notes": notes, "files": files, "elements": elements})
+    given = {"outputs": outputs, "notes": notes, "files": files, "elements": tuple(data.get("elements", ()))}
+    for name in ("kinds", "chosen"):
+        if data.get(name) is not None:
+            given[name] = tuple(data[name])
+    return Outcome(**{**data, "state": TaskState(data["state"]), **given})
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:

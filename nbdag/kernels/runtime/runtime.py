@@ -36,7 +36,7 @@ from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...secrets.parameters import resolved
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
-from .expressions import check, elements, when_holds
+from .expressions import check, choice, elements, error_kinds, evaluate, is_true, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
 from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
@@ -144,6 +144,7 @@ class Runtime:
         self._in_own_step = True
         if self._published:
             raise Fail("a cell above the task ended with an error")
+        secrets.hide_known_values()  # setup may have set variables
         self._replay()
         made_before = self._made_before()
         self._origins.add_setup(made_before)
@@ -230,8 +231,19 @@ class Runtime:
         notes += self._state_check.notes()
         if cell is not None and _is_quiet_exit(cell.error_in_exec):
             notes.append(self._exit_note())
+        task, value = self._request.task, None if cell is None else cell.result
+        chosen = choice(value, self._request.choices, task) if options.branch else None
+        decides = options.short_circuit and options.when is None
         outputs, shared = self._save()
-        self._publish(Outcome(state=TaskState.SUCCESS, outputs=outputs, notes=(*notes, *shared)))
+        self._publish(
+            Outcome(
+                state=TaskState.SUCCESS,
+                outputs=outputs,
+                notes=(*notes, *shared),
+                chosen=chosen,
+                short_circuit=decides and not is_true(value, task),
+            )
+        )
 
     def expand(self) -> None:
         """Evaluate `--map` instead of executing the cell: store and publish the elements of all instances."""
@@ -323,8 +335,19 @@ class Runtime:
             short = by_when and options.short_circuit
             self._publish(Outcome(state=TaskState.SKIPPED, error=str(error), short_circuit=short))
         else:
-            final = isinstance(error, Fail)
-            self._publish(Outcome(state=TaskState.FAILED, error=_one_line(error), final=final))
+            self._publish(self._failure(error))
+
+    def _failure(self, error: BaseException) -> Outcome:
+        options, text = self._request.options, _one_line(error)
+        kinds = error_kinds(error, options.retry_on) if options.retry_on else ()
+        retry = None
+        if options.retry_if is not None and not isinstance(error, Fail):
+            try:
+                retry = bool(evaluate(options.retry_if, {**self._names, "error": error}))
+            except Exception as failure:
+                retry = False
+                text += f"; cannot evaluate --retry-if {options.retry_if}: {type(failure).__name__}: {failure}"
+        return Outcome(state=TaskState.FAILED, error=text, final=isinstance(error, Fail), kinds=kinds, retry=retry)
 
     def _publish(self, outcome: Outcome) -> None:
         self._published = True

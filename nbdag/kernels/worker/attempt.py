@@ -24,7 +24,7 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ...core.model.job import FileUse, Job, Outcome, Result
+from ...core.model.job import KERNEL_DIED, TIMED_OUT, Job, Outcome, Result
 from ...core.model.masking import is_reference, masked
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
@@ -170,7 +170,7 @@ class Attempt:
             hide_looked_up(self._folder / _LOOKED_UP)
             log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
-            return self._failed(reason)
+            return self._failed(reason, kinds=KERNEL_DIED)
         except RuntimeError as error:  # jupyter_client raises RuntimeError if the kernel did not start in time
             return self._failed(self._termination or f"the kernel did not start: {error}")
         return self._done()
@@ -213,16 +213,22 @@ class Attempt:
                 f"the Python of kernel {self.job.kernel_name!r} has no nbdag; install it there (`pip install nbdag`)"
             )
         message = outcome.error if outcome is not None and outcome.error else f"{error.ename}: {error.evalue}"
-        files = () if outcome is None else outcome.files
-        final = outcome is not None and outcome.final
-        return self._failed(message.strip(), traceback=text, final=final, files=files)
+        outcome = outcome or Outcome(state=TaskState.FAILED)
+        return self._failed(
+            message.strip(),
+            traceback=text,
+            final=outcome.final,
+            files=outcome.files,
+            kinds=outcome.kinds,
+            retry=outcome.retry,
+        )
 
-    def _failed(
-        self, error: str, *, traceback: str | None = None, final: bool = False, files: tuple[FileUse, ...] = ()
-    ) -> Result:
-        # A killed kernel causes many kinds of errors. The reason why it was killed is more useful than these errors.
-        error, final = self._termination or error, final and self._termination is None
-        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, files=files)
+    def _failed(self, error: str, *, traceback: str | None = None, final: bool = False, **observed: Any) -> Result:
+        if self._termination is not None:
+            # A killed kernel causes many kinds of errors. The reason why it was killed is more useful than these.
+            error, final = self._termination, False
+            observed |= {"kinds": TIMED_OUT if error.startswith("timed out") else KERNEL_DIED, "retry": None}
+        outcome = Outcome(state=TaskState.FAILED, error=error, final=final, **observed)
         return self._result(outcome, traceback=traceback)
 
     def _result(self, outcome: Outcome, traceback: str | None = None) -> Result:

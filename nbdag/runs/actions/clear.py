@@ -19,6 +19,7 @@ from ...core.model import text
 from ...core.model.dag import CellKind, Dag
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
 from ...core.model.text import task_label
+from ...core.planning.clearing import with_setups
 from ...errors import NbdagError, error
 from ...home import Home
 from ...scheduler import new_instance
@@ -184,8 +185,8 @@ def mark(
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
     """Return the change that clears the selected tasks, and the current rows of these tasks.
 
-    If the run is switched to the deployed notebook, tasks that this notebook no longer has are selected too, and the
-    scheduler removes them.
+    The selection includes the setup and teardown tasks of the selected tasks. If the run is switched to the deployed
+    notebook, tasks that this notebook no longer has are selected too, and the scheduler removes them.
     """
     if dag.unbuilt:
         return Change(
@@ -202,13 +203,17 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
                 *(dag.descendants(task) if selection.downstream and task in dag.tasks else ()),
             )
         ]
+    named = [
+        each
+        for each in instances
+        if _matches(each, wanted) and (selection.only is None or each.state in selection.only)
+    ]
+    # What a task uses is prepared and released again, whatever the state of the setup and teardown tasks.
+    around = with_setups(dag, dict.fromkeys(each.task for each in named))
     chosen = [
         each
         for each in instances
-        if (
-            (_matches(each, wanted) and (selection.only is None or each.state in selection.only))
-            or each.task not in dag.tasks
-        )
+        if (each in named or each.task in around or each.task not in dag.tasks)
         and each.state not in (TaskState.NONE, TaskState.RESTARTING)
     ]
     if not chosen:
@@ -246,6 +251,7 @@ def _cleared(each: InstanceRow) -> InstanceRow:
         wake=None,
         tries_before_reset=tries_before_reset,
         short_circuit=False,
+        chosen=None,
     )
 
 

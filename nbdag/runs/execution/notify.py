@@ -1,7 +1,7 @@
-"""Notify the recipients of a DAG when a run ends, or when a task is retried.
+"""Notify the recipients of a DAG when a run ends, when a task is retried, or when a deadline is missed.
 
-`%dag --on-failure`, `--on-success` and `--on-retry` name the recipients. A recipient is an apprise URL or a
-`module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
+`%dag --on-failure`, `--on-success`, `--on-retry` and `--on-deadline` name the recipients. A recipient is an apprise URL
+or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
 `message`). A separate thread starts one process per notification, in the run's folder. Tasks do not wait for a
 notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on the run.
 """
@@ -48,7 +48,7 @@ class Notifier:
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
-        if not (options.on_failure or options.on_success or options.on_retry):
+        if not (options.on_failure or options.on_success or options.on_retry or options.on_deadline):
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
@@ -80,6 +80,11 @@ class Notifier:
                 title = f"{task} of {row.dag} failed (try {failed}) and is retried"
                 what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": title}
                 yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
+        for missed in run.missed_now:
+            sentence = missed.describe(run.dag, missed.at)
+            what = {"event": "deadline", **about, "state": row.state.value, "task": missed.task}
+            what |= {"title": f"{row.dag}: {sentence}", "message": f"run {row.name} goes on"}
+            yield from ((each, what) for each in options.on_deadline or options.on_failure)
         if not run.finished:
             return
         self._retries.pop(row.id, None)

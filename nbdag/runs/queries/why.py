@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
-from ...core.model.text import run_selector, state_phrase, task_label
+from ...core.model.text import join_names, local_time, run_selector, state_phrase, task_label
+from ...core.planning.deadlines import deadline_of
 from ...core.planning.plan import NO_ELEMENT, Plan, plan
 from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
@@ -96,10 +98,10 @@ class _Explainer:
     def _reasons(self, each: InstanceRow) -> list[str]:
         attempt = None if each.is_reset else self.attempts.get(each.id)
         if each.state in ACTIVE:
-            return self._active(each, attempt)
+            return self._active(each, attempt) + self._deadline(each)
         if each.state in FINISHED:
             return self._finished(each, attempt)
-        found = self._run_waits() + self._waits(each)
+        found = self._run_waits() + self._waits(each) + self._deadline(each)
         if self.orphaned:
             found.append(f"cannot start: {self.orphaned}")
         elif not self.owner:
@@ -108,6 +110,15 @@ class _Explainer:
                 f"belongs to a run that no process executes: start `nbdag scheduler`, or continue here with `{resume}`"
             )
         return found or [f"is ready to run, and {self.owner} starts it in a moment"]
+
+    def _deadline(self, each: InstanceRow) -> list[str]:
+        option = self.dag.tasks[each.task].options.deadline if each.task in self.dag.tasks else None
+        due = run_view(self.row).due
+        if option is None or due is None or self.row.state in RUN_FINISHED:
+            return []
+        at = deadline_of(option, due, self.dag.options.tz)
+        when = local_time(at, self.now, ZoneInfo(self.dag.options.tz))
+        return [f"{'missed its deadline' if at <= self.now else 'has until'} {when} (--deadline {option})"]
 
     def _active(self, each: InstanceRow, attempt: AttemptRow | None) -> list[str]:
         length = f" for {time.time() - attempt.started:.0f} s" if attempt else ""
@@ -129,7 +140,9 @@ class _Explainer:
         if of_it and attempt is not None and attempt.error:
             return [f"{state_phrase(each.state)} (try {attempt.try_number}): {error_of(self.row, attempt)}"]
         if of_it and attempt is not None:
-            return [f"{state_phrase(each.state)} (try {attempt.try_number})"]
+            chose = "" if each.chosen is None else f", and chose {join_names(each.chosen) or 'no task'}"
+            chose += ", and its --short-circuit is false" if each.short_circuit else ""
+            return [f"{state_phrase(each.state)} (try {attempt.try_number}){chose}"]
         if self._has_no_element(each):
             return [f"{state_phrase(each.state)}: {NO_ELEMENT}"]
         # No attempt explains the state: plan the task again from the start, and use the reason from that plan.

@@ -96,6 +96,7 @@ export interface Node {
   height: number
   members: string[]
   mapped: boolean
+  group: boolean
   note: string
   doc: string
 }
@@ -122,6 +123,8 @@ export interface Picture {
   direction: Direction
   collapsed: boolean
   chains: number
+  groups: string[]
+  folded: string[]
   width: number
   height: number
   nodes: Node[]
@@ -222,6 +225,7 @@ export interface LayoutRequest {
   view: string
   direction: DirectionChoice
   collapsed: boolean
+  folded: string[]
 }
 
 /** Ask for the status of every task of a run. */

@@ -167,7 +167,18 @@ export function App({ store, host }: { store: Store; host: Host }) {
             onClose={close}
           />
         ) : chain.length ? (
-          <ChainPanel store={store} run={run} tasks={chain} onSelect={selectTask} onClose={close} />
+          <ChainPanel
+            store={store}
+            run={run}
+            tasks={chain}
+            onSelect={selectTask}
+            onClose={close}
+            onUnfold={
+              picture.folded.includes(box)
+                ? () => arrange({ folded: picture.folded.filter((each) => each !== box) })
+                : undefined
+            }
+          />
         ) : null}
       </div>
       <StatusBar store={store} run={run} order={order} />

@@ -3,7 +3,7 @@ import type { InitialState, Message, Node, Picture, Request } from '../messages'
 import type { Transport } from './state/transport'
 
 export function node(id: string, x = 0, y = 0, members: string[] = [id]): Node {
-  return { id, label: id, x, y, width: 100, height: 40, members, mapped: false, note: '', doc: '' }
+  return { id, label: id, x, y, width: 100, height: 40, members, mapped: false, group: false, note: '', doc: '' }
 }
 
 export function picture(nodes: Node[], links: [string, string][] = []): Picture {
@@ -13,6 +13,8 @@ export function picture(nodes: Node[], links: [string, string][] = []): Picture 
     direction: 'LR',
     collapsed: false,
     chains: 0,
+    groups: [],
+    folded: [],
     width: 600,
     height: 300,
     nodes,

@@ -1,4 +1,4 @@
-// The box of one task, or of a chain of tasks.
+// The box of one task, of a chain of tasks, or of a group.
 import { memo } from 'preact/compat'
 import type { Node, TaskStatus } from '../../messages'
 import { seconds } from '../format'
@@ -14,7 +14,7 @@ export const STACK_OFFSET = 3.5 // distance in points between the sheets of a st
  * sheets.
  */
 export function sheetsOf(node: Node): readonly number[] {
-  return node.mapped || node.members.length > 1 ? [2, 1, 0] : [0]
+  return node.mapped || node.group || node.members.length > 1 ? [2, 1, 0] : [0]
 }
 
 /** Return the second line of a box: progress, duration or state, and the number of tries. */

@@ -1,4 +1,4 @@
-// The graph's tools: zoom, fit, layout, chains, and the critical path.
+// The graph's tools: zoom, fit, layout, chains, groups, and the critical path.
 import type { RefObject } from 'preact'
 import type { Picture } from '../../messages'
 import type { Arrangement } from '../state/usePicture'
@@ -47,6 +47,16 @@ export function GraphTools({ picture, graph, arrange, showsCritical, onCritical 
           onClick={() => arrange({ collapsed: !picture.collapsed })}
         >
           Chains
+        </button>
+      ) : null}
+      {picture.groups.length ? (
+        <button
+          type="button"
+          aria-pressed={picture.folded.length > 0}
+          title="Draw each group of tasks as one box"
+          onClick={() => arrange({ folded: picture.folded.length ? [] : picture.groups })}
+        >
+          Groups
         </button>
       ) : null}
       <button

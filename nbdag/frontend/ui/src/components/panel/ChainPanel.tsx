@@ -1,4 +1,4 @@
-// The panel of a chain: the tasks in its box.
+// The panel of a chain or a group: the tasks in its box.
 import { plural } from '../format'
 import { Sign, stateStyle } from '../Sign'
 import { useStatus } from '../state/hooks'
@@ -10,14 +10,20 @@ interface Props {
   tasks: readonly string[]
   onSelect: (task: string) => void
   onClose: () => void
+  onUnfold?: (() => void) | undefined // for a group
 }
 
-export function ChainPanel({ store, run, tasks, onSelect, onClose }: Props) {
+export function ChainPanel({ store, run, tasks, onSelect, onClose, onUnfold }: Props) {
   useStatus(store, run, tasks)
   return (
     <section class="nbdag-panel" aria-label="Chain of tasks">
       <header>
         <h3>{plural(tasks.length, 'task')}</h3>
+        {onUnfold ? (
+          <button type="button" onClick={onUnfold}>
+            Unfold
+          </button>
+        ) : null}
         <button type="button" class="nbdag-close" aria-label="Close" onClick={onClose}>
           ×
         </button>

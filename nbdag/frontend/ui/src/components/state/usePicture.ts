@@ -7,6 +7,7 @@ import { PICTURE, type Store } from './store'
 export interface Arrangement {
   direction?: Direction
   collapsed?: boolean
+  folded?: string[]
 }
 
 let views = 0
@@ -19,8 +20,8 @@ export function usePicture(store: Store): { picture: Picture; arrange: (change: 
   const base = store.picture
 
   const request = useCallback(() => {
-    const { direction = 'auto', collapsed = false } = arrangement.current
-    store.transport.send({ kind: 'layout', view, direction, collapsed })
+    const { direction = 'auto', collapsed = false, folded = [] } = arrangement.current
+    store.transport.send({ kind: 'layout', view, direction, collapsed, folded })
   }, [store, view])
   const arrange = useCallback(
     (change: Arrangement) => {
@@ -34,7 +35,8 @@ export function usePicture(store: Store): { picture: Picture; arrange: (change: 
   useEffect(() => {
     if (previousBase.current === base) return
     previousBase.current = base
-    if (arrangement.current.direction || arrangement.current.collapsed) request()
+    const { direction, collapsed, folded } = arrangement.current
+    if (direction || collapsed || folded?.length) request()
     else setOwn(undefined)
   }, [base, request])
   useEffect(

@@ -1,10 +1,10 @@
-// The selected task, or the selected chain of tasks, of a view.
+// The selected task, or the selected chain or group of tasks, of a view.
 import { useCallback, useMemo, useState } from 'preact/hooks'
 import type { Picture } from '../../messages'
 
 export interface Selection {
   task: string // id of the selected task, or ''
-  chain: readonly string[] // ids of the tasks of the selected chain
+  chain: readonly string[] // ids of the tasks of the selected chain or group
   box: string // id of the selected box, or ''
   boxOf(task: string): string
   selectBox(id: string): void
@@ -21,7 +21,8 @@ export function useSelection(picture: Picture): Selection {
   )
   const selectBox = useCallback(
     (id: string) => {
-      const isChain = (picture.nodes.find((node) => node.id === id)?.members.length ?? 0) > 1
+      const node = picture.nodes.find((each) => each.id === id)
+      const isChain = node !== undefined && (node.group || node.members.length > 1)
       setChainBox(isChain ? id : '')
       setTask(isChain ? '' : id)
     },

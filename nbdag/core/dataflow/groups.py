@@ -1,0 +1,99 @@
+"""Edges that follow from other edges: those of groups, and those of teardown tasks.
+
+The tasks `eu.extract` and `eu.load` form the group `eu`. A task after a group runs after the leaves of the group, and a
+group after a task begins with its roots after the task. A teardown task runs after its setup tasks and, unless its
+header names other tasks with --after, after every task above it that depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..model.dag import groups_of
+from ..options.options import TaskOptions
+
+Pair = tuple[str, str]  # upstream task, downstream task
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """The edges that follow from other edges, as declared."""
+
+    groups: tuple[Pair, ...] = ()  # edges of which one end or both are groups
+    teardowns: tuple[str, ...] = ()  # teardown tasks that follow everything that depends on their setup tasks
+
+
+def derived(
+    tasks: Sequence[str], options: Mapping[str, TaskOptions], known: Iterable[Pair], dependent: Dependent
+) -> list[Pair]:
+    """Return the edges between tasks that follow from the `known` ones. `tasks` are in notebook order."""
+    if not (dependent.groups or dependent.teardowns):
+        return []
+    downstream: dict[str, set[str]] = {task: set() for task in tasks}
+    for source, target in known:
+        downstream[source].add(target)
+    teardowns = {task for task in tasks if options[task].teardown_for}
+    setups = {task for task in tasks if options[task].setup}
+    groups = groups_of(tasks)
+    found: dict[Pair, None] = {}
+
+    def add(source: str, target: str) -> None:
+        if target not in downstream[source]:
+            downstream[source].add(target)
+            found[source, target] = None
+
+    # The innermost groups come first, because their edges decide which tasks are the leaves of the groups around.
+    for source, target in sorted(dependent.groups, key=_depth, reverse=True):
+        before = (source,) if source in downstream else _leaves(groups[source], downstream, setups, teardowns)
+        after = (target,) if target in downstream else _roots(groups[target], downstream)
+        for one in before:
+            for other in after:
+                add(one, other)
+    for task in dependent.teardowns:
+        for leaf in _scope_leaves(task, options[task].teardown_for, tasks, downstream):
+            add(leaf, task)
+    return list(found)
+
+
+def _depth(pair: Pair) -> int:
+    return max(name.count(".") for name in pair)
+
+
+def _leaves(
+    members: Sequence[str], downstream: Mapping[str, Collection[str]], setups: set[str], teardowns: set[str]
+) -> list[str]:
+    """Return the tasks of a group without a downstream task in it. Teardown tasks do not count, as in Airflow."""
+    inside = set(members)
+
+    def is_leaf(task: str) -> bool:
+        after = inside.intersection(downstream[task])
+        return task not in teardowns and after <= teardowns and not (task in setups and after)
+
+    found = [task for task in members if is_leaf(task)]
+    return found or [task for task in members if not inside.intersection(downstream[task])]
+
+
+def _roots(members: Sequence[str], downstream: Mapping[str, Collection[str]]) -> list[str]:
+    followers = {other for task in members for other in downstream[task]}
+    return [task for task in members if task not in followers]
+
+
+def _scope_leaves(
+    task: str, setups: Iterable[str], tasks: Sequence[str], downstream: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Return the tasks above a teardown task that depend on its setup tasks, without those that others follow."""
+    above = set(tasks[: tasks.index(task)])
+    scope = (_reachable(setups, downstream) & above) - _reachable([task], downstream)
+    return [each for each in tasks if each in scope and not scope.intersection(downstream[each])]
+
+
+def _reachable(start: Iterable[str], downstream: Mapping[str, Collection[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [other for task in start if task in downstream for other in downstream[task]]
+    while ahead:
+        task = ahead.pop()
+        if task not in found:
+            found.add(task)
+            ahead.extend(downstream[task])
+    return found

@@ -1,0 +1,41 @@
+"""Which setup and teardown tasks belong to a task, so that they run again together with it, as in Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..model.dag import Dag
+
+
+def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
+    """Return the setup tasks above a task that it uses: those without a teardown, or with a teardown below the task."""
+    below = dag.descendants(task)
+    found = []
+    for name in dag.ancestors(task):
+        if dag.tasks[name].options.setup:
+            teardowns = _teardowns(dag, name)
+            if not teardowns or not below.isdisjoint(teardowns):
+                found.append(name)
+    return tuple(sorted(found, key=list(dag.tasks).index))
+
+
+def with_setups(dag: Dag, tasks: Iterable[str]) -> tuple[str, ...]:
+    """Return the setup and teardown tasks that run again together with these tasks, in notebook order.
+
+    These are, for each task, the setup tasks that it uses and their teardowns; and for each setup task its teardowns.
+    """
+    found: set[str] = set()
+    for name in tasks:
+        task = dag.tasks.get(name)
+        if task is None:
+            continue
+        if task.options.setup:
+            found.update(_teardowns(dag, name))
+        if not (task.options.setup or task.options.teardown_for):
+            for setup in relevant_setups(dag, name):
+                found.update((setup, *_teardowns(dag, setup)))
+    return tuple(task for task in dag.tasks if task in found)
+
+
+def _teardowns(dag: Dag, setup: str) -> list[str]:
+    return [other for other in dag.downstream[setup] if dag.tasks[other].options.teardown_for]
