@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ __all__ = ["DAG", "Label", "Param", "TaskGroup", "chain", "cross_downstream", "d
 
 _OWN = ("schedule", "schedule_interval", "start_date", "end_date", "default_args", "params", "tags", "timetable")
 _TO_RUN = "run the notebook with `nbdag run`, or one task with `nbdag run --only TASK`"
+
+
+_MISSING: Any = object()
 
 
 class State:
@@ -155,7 +159,9 @@ class DAG:
 class Param:
     """A parameter of the pipeline with a default, a type and a description, as JSON Schema has them."""
 
-    def __init__(self, default: Any = None, description: str | None = None, **schema: Any) -> None:
+    def __init__(self, default: Any = _MISSING, description: str | None = None, **schema: Any) -> None:
+        if default is _MISSING:
+            raise OperatorError("a Param without a default is not supported", hint="write Param(5, …)")
         self.value = default
         self.description = description
         self.schema = schema
@@ -353,7 +359,17 @@ def _parameter_name(name: str) -> str:
 def _assignment(name: str, given: Any, build: Builder) -> str:
     """Return the line of the parameters cell for a param."""
     param = given if isinstance(given, Param) else Param(given)
-    annotation = _TYPES.get(param.schema.get("type", "")) if isinstance(param.schema.get("type"), str) else None
-    comment = f"  # {' '.join(param.description.split())}" if param.description else ""
+    schema = dict(param.schema)
+    annotation = _TYPES.get(schema["type"]) if isinstance(schema.get("type"), str) else None
+    if annotation:
+        del schema["type"]
+    try:
+        rules = json.dumps(schema, ensure_ascii=False) if schema else ""
+    except TypeError as error:
+        raise OperatorError(
+            f"the schema of the param {name} is not JSON: {error}", hint="use texts and numbers"
+        ) from None
+    comment = " ".join([*([rules] if rules else []), *(param.description or "").split()])
     value = build.writer.expression(param.value)
-    return f"{name}: {annotation} = {value}{comment}" if annotation else f"{name} = {value}{comment}"
+    assigned = f"{name}: {annotation} = {value}" if annotation else f"{name} = {value}"
+    return f"{assigned}  # {comment}" if comment else assigned

@@ -16,13 +16,6 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SETTINGS = {
-    "AIRFLOW_VAR_BUCKET": "s3://lake",
-    "AIRFLOW_VAR_LIMITS": '{"rows": 5}',
-    "AIRFLOW_CONN_FS_DEFAULT": "fs://",
-    "AIRFLOW_CONN_WAREHOUSE": "postgres://ana:pw@db.example:5433/sales",
-}
-
 # Runs in a process of its own, because Airflow reads its settings when it is imported.
 _RUN = """
 import json, sys, traceback
@@ -58,8 +51,8 @@ for path in sys.argv[2:]:
 
 def main() -> None:
     """Record all files, or those that are named."""
-    sys.path.insert(0, str(HERE))
-    from dag_files import DAG_FILES
+    sys.path.insert(0, str(HERE.parent / "support"))
+    from airflow_files import DAG_FILES, SETTINGS
 
     path = HERE / "expected.json"
     expected = json.loads(path.read_text()) if path.exists() else {}

@@ -151,7 +151,7 @@ REFUSED = [
     ("DAG('a', on_failure_callback=print)", 1, "on_failure_callback=print of DAG", "on_failure='…'"),
     ("DAG('a', user_defined_macros={'x': 1})", 1, "user_defined_macros", "@task"),
     ("DAG('a', catch_up=True)", 1, "unknown keyword catch_up for DAG", "did you mean catchup?"),
-    ("DAG('a', default_args={'retry': 2})", 1, "unknown keyword retry for default_args", "did you mean retries?"),
+    ("DAG('a', default_args={'retris': 2})", 1, "unknown keyword retris for default_args", "did you mean retries?"),
     ("DAG('a', default_args={'email': 'a@b'})", 1, "email_on_failure=True of default_args", "on_failure='…'"),
     ("DAG('a', params={'a-b': 1})", 1, "the param 'a-b' is not a variable name", "rename it"),
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
@@ -249,9 +249,15 @@ def test_a_submodule_is_an_attribute():
 
 
 def test_params_become_parameters(build):
-    body = "DAG('d', params={'n': Param(5, type='integer', description='how many'), 'day': '2026-01-31'})"
+    body = (
+        "DAG('d', params={'n': Param(5, 'how many', type='integer', minimum=1), 'day': '2026-01-31',\n"
+        "    'size': Param('s', enum=['s', 'm'])})\nEmptyOperator(task_id='a')"
+    )
     cells, _ = build(f"{NAMES}\n{body}")
-    assert cells[1].source == "%%params\nn: int = 5  # how many\nday = '2026-01-31'"
+    lines = ['n: int = 5  # {"minimum": 1} how many', "day = '2026-01-31'", 'size = \'s\'  # {"enum": ["s", "m"]}']
+    assert cells[1].source.split("\n") == ["%%params", *lines]
+    schema = read_cells([RawCell("%%dag", built=0), *cells], name="nb").parameter_schemas
+    assert (schema["n"]["minimum"], schema["n"]["type"], schema["size"]["enum"]) == (1, "integer", ["s", "m"])
 
 
 def test_functions_are_copied_without_the_decorators_that_made_tasks(build):

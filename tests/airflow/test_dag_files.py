@@ -12,10 +12,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from dag_files import DAG_FILES, as_cell
-from record import SETTINGS
+from airflow_files import DAG_FILES, SETTINGS, as_cell
 
 import nbdag
+from nbdag.errors import NbdagError
 from nbdag.home import Home
 
 EXPECTED = json.loads(Path(__file__).with_name("expected.json").read_text(encoding="utf-8"))
@@ -77,3 +77,41 @@ def test_only_the_imports_of_a_dag_file_change() -> None:
             re.match(r"\s*(from|import) airflow", a) and b == a.replace("airflow", "nbdag.airflow", 1)
             for a, b in changed
         )
+
+
+def test_the_options_of_a_dag_file_are_those_of_its_deployment(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    deployed = nbdag.deploy(write(tmp_path, as_cell(DAG_FILES["branches"])), home=home)
+    assert (deployed.dag, deployed.schedule) == ("branches", "0 6 * * 1-5")
+    nbdag.deploy(write(tmp_path, as_cell(DAG_FILES["commands"])), home=home)
+    assert nbdag.trigger("commands", parameters={"times": 5}, home=home).parameters == {"times": 5}
+    with pytest.raises(NbdagError, match=r"sets no 'tims'; did you mean 'times'\?"):
+        nbdag.trigger("commands", parameters={"tims": 5}, home=home)
+
+
+NO_TASK = "from airflow import DAG\nDAG('x')"
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "line", "hint"),
+    [
+        (
+            ["x = 1", NO_TASK],
+            "NB107",
+            1,
+            "begin the cell of the DAG with %%dag, and write nbdag.airflow instead of airflow",
+        ),
+        (["x = 1", f"%%dag\n{NO_TASK}"], "NB114", 2, "write nbdag.airflow instead of airflow"),
+    ],
+)
+def test_airflow_itself_is_not_what_is_needed(cells, code, line, hint, tmp_path: Path) -> None:
+    (found,) = nbdag.read(write(tmp_path, *cells)).errors
+    assert (found.code, found.place and (found.place.cell, found.place.line), found.hint) == (code, (1, line), hint)
+
+
+def test_a_header_and_a_dag_do_not_both_set_options(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "%%dag mine\nfrom nbdag.airflow import DAG, EmptyOperator\n\nDAG('other')\nEmptyOperator(task_id='a')"
+    )
+    (found,) = nbdag.read(path).errors
+    assert (found.code, found.place and found.place.line) == ("NB105", 4)

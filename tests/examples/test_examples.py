@@ -40,6 +40,7 @@ RESULTS = {
     "scheduling": ("longest",),
     "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
+    "from_airflow": ("everything_result", "report_result"),
 }
 
 

@@ -1,12 +1,20 @@
 """DAG files as Airflow's users write them, with Airflow's own imports. `as_cell` makes the body of a %%dag cell of one.
 
-`record.py` runs the same files under Airflow and writes states and XComs into expected.json, with which
+tests/airflow/record.py runs the same files under Airflow and writes states and XComs into expected.json, with which
 test_dag_files.py compares the runs of nbdag.
 """
 
 from __future__ import annotations
 
 import re
+
+# Environment variables with the settings and connections that the files use.
+SETTINGS = {
+    "AIRFLOW_VAR_BUCKET": "s3://lake",
+    "AIRFLOW_VAR_LIMITS": '{"rows": 5}',
+    "AIRFLOW_CONN_FS_DEFAULT": "fs://",
+    "AIRFLOW_CONN_WAREHOUSE": "postgres://ana:pw@db.example:5433/sales",
+}
 
 # The one that everyone knows: four functions in a row.
 ML_TUTORIAL = """
@@ -199,7 +207,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 
 with DAG("commands", schedule=None, params={"name": "world", "times": Param(2, type="integer")}) as dag:
     BashOperator(task_id="greet", bash_command="echo first; echo 'hello {{ params.name }}'")
-    day = BashOperator(task_id="day", bash_command="printf '%s' '{{ ds }}' | wc -c; echo {{ params.times }}")
+    day = BashOperator(task_id="day", bash_command="printf '%s' '{{ ds }}' | wc -c; echo days {{ params.times }}")
     BashOperator(
         task_id="own_environment",
         bash_command='echo "$GREETING, ${HOME:-nobody}"',
@@ -407,14 +415,14 @@ with DAG("sensors", schedule=None, default_args={"poke_interval": 0.2, "timeout"
 """
 
 # Settings and connections from the environment, while the file is read and while tasks run.
-SETTINGS = """
+VARIABLES = """
 from airflow.sdk import DAG, BaseHook, Variable, task
 from airflow.providers.standard.operators.bash import BashOperator
 
-with DAG("settings", schedule=None):
+with DAG("variables", schedule=None):
 
     @task
-    def variables():
+    def values():
         return [Variable.get("bucket"), Variable.get("limits", deserialize_json=True)["rows"], Variable.get("no", "-")]
 
     @task
@@ -422,7 +430,7 @@ with DAG("settings", schedule=None):
         found = BaseHook.get_connection("warehouse")
         return [found.conn_type, found.host, found.login, found.port, found.schema]
 
-    variables() >> connection()
+    values() >> connection()
     BashOperator(task_id="shell", bash_command="echo {{ var.value.bucket }} {{ conn.warehouse.host }}")
 """
 
