@@ -167,6 +167,8 @@ class DagRun:
     conf: Mapping[str, Any] = field(default_factory=dict)
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
     owner: str | None = None
+    # Path of the home that holds the run; None in a live notebook.
+    home: str | None = field(default=None, repr=False, compare=False)
     # Called with the name and the rendered text of each template.
     on_rendered: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
 
@@ -265,15 +267,21 @@ class DagRun:
 
         return render_nested(value, self.context, what=what)
 
-    def pieces(self, text: str, *, what: str) -> list[str | Slot]:
-        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display."""
+    def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
+        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.
+
+        The recorded text has the values of `marks` in place of its keys.
+        """
         if not is_template(text):
             return [text]
         from .templates.rendering import render_pieces
 
         found = render_pieces(text, self.context, what=what)
         if self.on_rendered is not None:
-            self.on_rendered(what, "".join(map(str, found)))
+            shown = "".join(map(str, found))
+            for mark, name in (marks or {}).items():
+                shown = shown.replace(mark, name)
+            self.on_rendered(what, shown)
         return found
 
 

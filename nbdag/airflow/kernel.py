@@ -60,12 +60,13 @@ def run_bash(
     if command.endswith((".sh", ".bash")):  # as in Airflow, the name of a file whose text is the command
         command = Path(command).read_text(encoding="utf-8")
     statement = shell(dag_run.pieces(command, what="the command"))
-    variables = {name: str(dag_run.render(value)) for name, value in (env or {}).items()}
+    environment: dict[Any, Any] = {name: str(dag_run.render(value)) for name, value in (env or {}).items()}
     if env is None or append_env:
-        variables = {**os.environ, **variables}
+        environment = {**os.environ, **environment}
     skips = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
-    environment = {**variables, **statement.values}
-    output = bash_operator.run_command(statement.text, environment, cwd=cwd, errexit=False, skips=skips)
+    output = bash_operator.run_script(
+        statement.text, statement.values, environment=environment, cwd=cwd, errexit=False, skips=skips
+    )
     lines = output.splitlines()
     return lines[-1] if lines else None
 

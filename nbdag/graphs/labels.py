@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
+from ..core.cells.describe import operator_options
 from ..core.model.dag import Dag, Edge, Task
 from ..core.model.states import TaskState
 from ..core.model.text import plural
@@ -110,15 +111,18 @@ def option_lines(options: TaskOptions) -> list[str]:
     lines = []
     for field in fields(TaskOptions):
         value = getattr(options, field.name)
-        if field.name in ("doc", "after") or value == getattr(plain, field.name):
+        if field.name in ("doc", "after", "operator_options") or value == getattr(plain, field.name):
             continue
         if field.name == "map":
             value = ", ".join(f"{variable} in {source}" for variable, source in value)
-        elif isinstance(value, tuple):
-            value = ", ".join(map(str, value))
-        flag = field.name.replace("_", "-")
-        lines.append(flag if value is True else f"{flag} {value}")
-    return lines
+        lines.append(_option_line(field.name, value))
+    return lines + [_option_line(name, value) for name, value in operator_options(options).items()]
+
+
+def _option_line(field: str, value: object) -> str:
+    flag = field.replace("_", "-")
+    shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return flag if value is True else f"{flag} {shown}"
 
 
 def title(dag: Dag) -> str:

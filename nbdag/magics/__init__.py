@@ -8,6 +8,7 @@ IPython, and unregisters them. An invalid header is reported in one sentence, an
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -93,7 +94,8 @@ class NbdagMagics(Magics):
         if tags and cell is None:
             self.running.show_header(f"%%{kind} {line}".rstrip())
         try:
-            return header.parse(f"{percent}{kind} {line}".rstrip())
+            operator = self.running.options_of({}).operator
+            return header.parse(f"{percent}{kind} {line}".rstrip(), default_operator=operator)
         except HeaderError as error:
             self.running.reject_header()
             raise UsageError(str(error)) from None
@@ -108,7 +110,11 @@ class NbdagMagics(Magics):
 
 
 for _kind in header.MAGICS:
-    getattr(NbdagMagics, _kind).__doc__ = header.help(_kind)
+    _magic = getattr(NbdagMagics, _kind)
+    # IPython calls `getdoc` for `%%task?`. The help of a task names all operators, which are slow to find.
+    _magic.getdoc = partial(header.help, _kind)
+    if _kind != "task":
+        _magic.__doc__ = header.help(_kind)
 
 
 class _Extension:

@@ -10,6 +10,7 @@ only.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,8 +27,10 @@ from ..core.options.options import TaskOptions
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, choice, describe_choice, elements, evaluate, is_true
 from ..kernels.runtime.tracebacks import write_header
+from ..operators import OperatorError, body_warnings
 from ..session import Session, split
 from .live_context import LiveTask
+from .transform import user_names
 
 _MISSING: Any = object()  # stands for the value of a name that is not set
 
@@ -90,6 +93,14 @@ class RunningCell:
         self.options, self._task = self.options_of(header.options), header.name or ""
         if header.kind == "task" and header.name is not None:
             self.task.begin(header.name)
+        if header.kind == "task" and self.options.operator != "python":
+            self._print_warnings()
+
+    def _print_warnings(self) -> None:
+        body = split(self._source)[1]
+        with contextlib.suppress(OperatorError):  # the body does not run, and the reason is shown instead of it
+            for line, message, hint in body_warnings(body, self.options, user_names(self.options)):
+                print(f"line {line} below the header: {message}; {hint}", file=sys.stderr)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
         """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""

@@ -57,22 +57,23 @@ class HeaderTransformer:
 
     def _body(self, text: str, lines: list[str]) -> list[str]:
         try:
-            found = header.parse(text)
+            found = header.parse(text, default_operator=self.options({}).operator)
         except NbdagError:
             return lines  # the magic reports the invalid header when it runs; the body does not run
         options = self.options(found.options)
         if found.kind == "task" and options.operator != "python":
             try:
-                return operators.source("".join(lines), options, _user_names()).splitlines(keepends=True)
+                return operators.source("".join(lines), options, user_names(options)).splitlines(keepends=True)
             except NbdagError as error:
                 return [f"{RUNNING_CELL}.reject({str(error)!r})\n"]
         return _with_magic_called(lines)
 
 
-def _user_names() -> set[str]:
-    """Return the names that cells have set in this kernel."""
+def user_names(options: TaskOptions) -> set[str]:
+    """Return the names that cells have set in this kernel, and those that the task's --map sets."""
     shell = get_ipython()
-    return set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
+    found = set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
+    return found | {name for name, _ in options.map}
 
 
 def _with_magic_called(lines: list[str]) -> list[str]:
@@ -102,7 +103,7 @@ class BodyTransformer(ast.NodeTransformer):
         if line is None:
             return tree
         try:
-            found = header.parse(f"%task {line}")
+            found = header.parse(f"%task {line}", default_operator=self.options({}).operator)
         except NbdagError:
             return tree  # the magic reports the invalid header when it runs; the body does not run
         options = self.options(found.options)

@@ -1,30 +1,37 @@
-'''Operators translate the body of a task's cell (the text below the header) into Python source.
+"""Operators translate the body of a task's cell (the text below the header) into Python source.
 
-`python` returns the body unchanged, `bash` runs it as a script, `sensor` polls until its last expression is true. A new
-operator needs few lines. This one, `sql`, assigns the rows of a query to the name in `--out`:
+`python` returns the body unchanged, `sensor` polls until its last expression is true, `bash` runs a script, `sql` runs
+statements. Each operator is one module of this package. A new one needs few lines. This one, `shout`, prints its body,
+as often as its own option says:
 
-    from nbdag.operators import Operator
+    from nbdag.operators import Operator, kinds, option
 
-    class Sql(Operator):
+    class Shout(Operator):
+        summary = "The body is a text, which is printed in capitals."
+        own_options = (option("times", kinds.integer(1), "how often; default once", default=1),)
+
         def source(self, body, options):
-            name = options.out[0] if options.out else "_"
-            return f'{name} = connection.execute("""{body}""").fetchall()'
+            return f'print({body.upper()!r} * {self.given(options)["times"]})' + "\\n" * body.count("\\n")
 
 An entry point in the package's metadata makes the operator available to every command:
 
     [project.entry-points."nbdag.operators"]
-    sql = "mypackage.operators:Sql"
+    shout = "mypackage.operators:Shout"
 
-A program that reads and runs notebooks may call `nbdag.operators.register("sql")(Sql)` instead. In a `%%dag` cell, the
-class also creates tasks: `Sql("rows", "SELECT 1", out="rows")`. For this, the class need not be installed; the notebook
-itself may define it. Module `tasks` implements the creation of tasks, `value_writer` writes values into their cells.
+Then `%%task a --operator shout --times 2` is valid. The options in `own_options` belong to this operator alone: the
+parser of headers, `%%task?`, completion, the cache key and the keywords of `%%dag` know them; another operator's option
+in a header is an error. A program that reads and runs notebooks may call `nbdag.operators.register("shout")(Shout)`
+instead. In a `%%dag` cell, the class also creates tasks: `Shout("hello", "good morning", times=2)`. For this, the class
+need not be installed; the notebook itself may define it. Module `tasks` implements the creation of tasks,
+`value_writer` writes values into their cells, `calls` writes a body in another language as one call.
 
 Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
 user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the
-names that it reads (`connection` above). The source imports what it needs from the operator's package, because it runs
-in another process. If a body cannot be translated, the operator raises `OperatorError` with the line. An operator
-is called whenever a notebook is read, so it must access neither files nor the network.
-'''
+names that it reads. A value never becomes a part of a text that something else parses: `calls` passes it separately.
+The source imports what it needs from the operator's package, because it runs in another process. If a body cannot be
+translated, the operator raises `OperatorError` with the line. An operator is called whenever a notebook is read, so
+it must access neither files nor the network, and import little.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +43,12 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from ..core.options import operator_options
+from ..core.options import option_types as kinds
+from ..core.options.operator_options import OperatorHelp
+from ..core.options.operator_options import operator_option as option
 from ..core.options.option_types import nearest
-from ..core.options.options import TaskOptions
+from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..errors import NbdagError, error
 
 if TYPE_CHECKING:
@@ -45,18 +56,52 @@ if TYPE_CHECKING:
 
     from ..templates.names import Pull
     from .bash import Bash
+    from .email import Email
+    from .empty import Empty
+    from .file_sensor import FileSensor
+    from .http import Http
+    from .notebook import Notebook
     from .python import Python
     from .sensor import Sensor
+    from .sql import Sql
+    from .sql_sensor import SqlSensor
     from .tasks import Operator, chain
+    from .trigger import Trigger
 
-__all__ = ["Bash", "Operator", "OperatorError", "Python", "Sensor", "UnknownOperatorError", "chain"]
+__all__ = [
+    "Bash",
+    "Email",
+    "Empty",
+    "FileSensor",
+    "Http",
+    "Notebook",
+    "Operator",
+    "OperatorError",
+    "Python",
+    "Sensor",
+    "Sql",
+    "SqlSensor",
+    "Trigger",
+    "UnknownOperatorError",
+    "chain",
+    "kinds",
+    "option",
+]
 
 GROUP = "nbdag.operators"
 # These operators are listed here, because a search through all installed packages is slower than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
+    "email": "nbdag.operators.email:Email",
+    "empty": "nbdag.operators.empty:Empty",
+    "file-sensor": "nbdag.operators.file_sensor:FileSensor",
+    "http": "nbdag.operators.http:Http",
+    "notebook": "nbdag.operators.notebook:Notebook",
     "python": "nbdag.operators.python:Python",
     "sensor": "nbdag.operators.sensor:Sensor",
+    "sql": "nbdag.operators.sql:Sql",
+    "sql-sensor": "nbdag.operators.sql_sensor:SqlSensor",
+    "trigger": "nbdag.operators.trigger:Trigger",
 }
 
 
@@ -194,12 +239,34 @@ def find(name: str) -> OperatorProtocol:
         raise OperatorError(message, hint=f"repair or remove the package {package}") from error
 
 
+def options_of(name: str) -> tuple[Option, ...]:
+    """Return the options that an operator declares for itself; none if it is unknown or cannot be loaded."""
+    try:
+        return tuple(getattr(find(name), "own_options", ()))
+    except OperatorError:
+        return ()
+
+
+def help_of(name: str) -> OperatorHelp | None:
+    """Return what `%%task?` shows of an operator, or None if it cannot be loaded."""
+    try:
+        operator = find(name)
+    except OperatorError:
+        return None
+    doc = (getattr(operator, "summary", "") or getattr(operator, "__doc__", "") or "").strip()
+    return OperatorHelp(name, doc.partition("\n\n")[0], getattr(operator, "example", ""), options_of(name))
+
+
 def source(body: str, options: TaskOptions, known: Collection[str] | None = None) -> str:
     """Return the source into which the task's operator translates a body. Raise `OperatorError`.
 
     `known` are the names that the notebook's cells set; the operator can read them with `known_names()`.
     """
     operator = find(options.operator)
+    for each in getattr(operator, "own_options", ()):
+        if any(each.flag == other.flag for other in OPTIONS["task"]):
+            message = f"operator {options.operator!r} declares --{each.flag}, which every task has"
+            raise OperatorError(message, hint="the operator must name its option differently")
     try:
         with _known_names_set(known):
             made = operator.source(body, options)
@@ -260,7 +327,26 @@ def _loaded(where: str) -> OperatorProtocol:
 
 
 def _instance(operator: object) -> OperatorProtocol:
-    return cast(OperatorProtocol, operator() if isinstance(operator, type) else operator)
+    if not isinstance(operator, type):
+        return cast(OperatorProtocol, operator)
+    from .tasks import set_build
+
+    build = set_build(None)  # in a %%dag cell, an instance without an id would be a mistake of its author
+    try:
+        return cast(OperatorProtocol, operator())
+    finally:
+        set_build(build)
+
+
+class _Registry:
+    """Tells the parser, the help and the completion of headers which operators and options exist."""
+
+    names = staticmethod(names)
+    options_of = staticmethod(options_of)
+    help_of = staticmethod(help_of)
+
+
+operator_options.install(_Registry())
 
 
 def __getattr__(name: str) -> Any:

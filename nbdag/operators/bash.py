@@ -1,15 +1,14 @@
 """The operator `bash`: a cell that is a shell script.
 
     %%task fetch --operator bash
-    curl -fsS {url} -o "data/{day:%Y-%m-%d}.csv"
-    wc -l data/*.csv
+    curl -fsS "$url" -o "data/$day.csv"
+    wc -l "${files[@]}"
 
-`{name}`, and any expression that begins with a name (`{day:%Y-%m-%d}`, `{paths[0]}`), is replaced by its value if the
-notebook's parameters, setup or tasks set that name. The value is quoted according to its position, so the shell always
-treats it as text. Names that no cell sets are not replaced: `awk '{print}'`, `jq '{id}'`, `{a,b}` and comments are
-passed to the shell unchanged. `{{name}}` is passed to the shell as `{name}`. `$name` is the value as an environment
-variable, which the shell splits into words outside of quotes. `$name` is not replaced if the script itself sets the
-variable, nor for variables such as PATH and HOME.
+The shell gets values of the notebook as variables, never as a part of its text. `$name` or `${name}` is a read of
+`name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text arrives as it
+is, a list as a bash array, anything else as JSON (dates as ISO texts). Numbers have no format of their own:
+compute a text in a Python cell. A name that the script itself sets before it uses it, and variables such as PATH and
+HOME, belong to the shell. Programs that the script starts see all of these variables except arrays.
 
 The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
 appears without delay. As in Airflow, exit status 99 skips the task, and any other status except 0 fails it. With
@@ -20,33 +19,40 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import errno
+import json
 import os
 import re
 import selectors
-import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, time
 from typing import IO, Any
 
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, Skip, error
-from . import BodyWarning, OperatorError, known_names, script
+from . import BodyWarning, known_names
+from .calls import Piece, Read, assigned, is_field, named, only_name, without_templates, write_call, write_pieces
+from .plain import list_of, plain_value
 from .tasks import Operator
 
-SKIP = 99  # exit status of a script that skips the task
-_RUN = '__import__("nbdag.operators.bash", fromlist=["run"]).run('
-# Key: quotes around a value in the script; value: function that escapes the value so that the shell does not interpret
-# it.
-_QUOTED: dict[str, Callable[[str], str]] = {
-    script.CODE: shlex.quote,
-    script.PAREN: shlex.quote,
-    script.SINGLE: lambda value: value.replace("'", r"'\''"),
-    script.DOUBLE: lambda value: re.sub(r'([\\"$`])', r"\\\1", value),
-    script.HERE: lambda value: re.sub(r"([\\$`])", r"\\\1", value),
-    script.RAW_HERE: lambda value: value,
-}
+SKIP = 99  # the exit status that skips the task
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_READ = re.compile(rf"(?<![\\$])\$(?:(?P<plain>{_NAME})|\{{[#!]?(?P<braced>{_NAME}))")
+# Finds the variables that a script itself sets, and the value of an assignment, which may read the variable.
+_ASSIGNED = re.compile(
+    rf"(?:^|(?<=[\s;&|(`]))(?P<name>{_NAME})(?:\[[^\]\n]*\])?\+?="
+    r"""(?P<value>(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s;&|"'\\])*)"""
+    rf"|\b(?:for|select)\s+(?P<loop>{_NAME})\b"
+    r"|\b(?:read|mapfile|readarray|local|declare|unset)\b(?P<words>[^\n;|&<]*)",
+    re.MULTILINE | re.DOTALL,
+)
+_SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
+_ALWAYS = frozenset({"dag_run"})  # names that every kernel sets
+_OLD_FIELD = re.compile(r"(?<![$\\{])\{(?P<field>(?P<name>[^\W\d]\w*)[^{}\n]*)\}")
+_ITEM = "_nbdag_item_"  # prefix of the variables that hold the elements of an array
 
 
 @error
@@ -74,78 +80,135 @@ class ScriptError(NbdagError):
         return [f"{type(self).__name__}: {self}"]
 
 
+@error
+class ShellValueError(NbdagError):
+    """A value cannot be passed to a shell."""
+
+    name: str
+    reason: str
+    hint: str
+    template = "bash cannot take {name!r}: {reason}; {hint}"
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
 class Bash(Operator):
     """Translates a script into a call of `run`.
 
     The arguments of the call are the pieces of the script, each on its original line.
     """
 
+    summary = (
+        "The body is a bash script that ends at the first command that fails (set -e). $name is a variable of the "
+        "notebook, if a cell sets that name: a list is a bash array, anything else than a text is JSON. --out NAME is "
+        "the standard output."
+    )
+    example = '%%task fetch --operator bash\ncurl -fsS "$url" -o "data/$day.csv"'
+
     def __init__(self, task_id: str | None = None, body: str = "", *, bash_command: str = "", **options: Any) -> None:
         super().__init__(task_id, body or bash_command, **options)
 
     def source(self, body: str, options: TaskOptions) -> str:
-        if len(options.out) > 1:
-            raise OperatorError(
-                "--out has several variables, but a script has one standard output",
-                hint="write one variable after --out",
-            )
-        target = f"{options.out[0]} = " if options.out else ""
-        end = "" if options.out else ";"  # `;` prevents the display of the result
-        return f"{target}{_RUN}{', '.join(script_pieces(body, known_names()))}){end}"
+        out = only_name(options.out, "a script has one standard output")
+        made = assigned(
+            out,
+            write_call("nbdag.operators.bash:run", write_pieces(body, reads(body, known_names()), what="the script")),
+        )
+        return made if out else f"{made};"  # `;` prevents the display of the result
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
-        """Yield a warning for each unknown name in braces that is similar to a name that a cell sets."""
-        known = known_names() or ()
-        for unresolved in script.parse_script(body, known)[1]:
-            for name in sorted(unresolved.names):
-                near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-                if near:
-                    message = f"no cell sets {name}, so {{{unresolved.field}}} is passed to the shell unchanged"
-                    yield unresolved.line, message, f"did you mean {near[0]}?"
+        """Yield a warning for each `{name}`, which bash does not replace, and for each misspelt `$name`."""
+        known = sorted(known_names() or ())
+        own = _own(body)
+        text = without_templates(body)
+        for match in _OLD_FIELD.finditer(text):
+            if match["name"] in known and is_field(match["field"]):
+                message = f"bash does not replace {match.group()}"
+                yield _line(text, match.start()), message, _instead(match["name"], match["field"])
+        seen = set(known) | own.keys() | os.environ.keys() | _SHELL_VARIABLES | _ALWAYS
+        for match in _READ.finditer(text):
+            name = match["plain"] or match["braced"]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
+            if name not in seen and near and not name.isupper():
+                seen.add(name)
+                yield _line(text, match.start()), f"no cell and no script sets ${name}", f"did you mean ${near[0]}?"
 
 
-def script_pieces(text: str, known: Collection[str] | None = None) -> list[str]:
-    """Return the arguments of `run` as Python source; each piece keeps its line of the script.
-
-    For `known`, see `parse_script`.
-    """
-    made = []
-    for piece in script.parse_script(text, known)[0]:
-        made.append(_literal(piece.text) if piece.within is None else f'({piece.within!r}, f"""{{{piece.text}}}""")')
-    return made
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\0", "\\x00")
-    return f'"""{escaped}"""'
+def reads(script: str, known: Collection[str] | None) -> list[Read]:
+    """Return the first place of each `$name` in a script that reads a name which a cell sets."""
+    names = {*(known or ()), *_ALWAYS} - _SHELL_VARIABLES
+    own = _own(script)
+    found: dict[str, Read] = {}
+    for match in _READ.finditer(without_templates(script)):
+        name = match["plain"] or match["braced"]
+        set_at = own.get(name)
+        if name in names and name not in found and (set_at is None or match.start() < set_at):
+            found[name] = Read(match.start(), match.start(), name, name)
+    return list(found.values())
 
 
-def run(*pieces: str | tuple[str, str]) -> str:
+def _own(script: str) -> dict[str, int]:
+    """Return the variables that a script sets, each with the position after which they belong to the script."""
+    found: dict[str, int] = {}
+    for match in _ASSIGNED.finditer(script):
+        if match["name"]:
+            found.setdefault(match["name"], match.end())
+        for name in (match["loop"] or match["words"] or "").split():
+            found.setdefault(name.partition("=")[0], match.start())
+    return found
+
+
+def _instead(name: str, field: str) -> str:
+    if field == name:
+        return f'write "${name}"'
+    return f'compute a text in a Python cell, such as {name}_text = f"{{{field}}}", and write "${name}_text"'
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+# -- when the task runs ------------------------------------------------------------------------------------------------
+
+
+def run(*pieces: Piece) -> str:
     """Run a script, forward its output at once, and return its standard output as `$(…)` does.
 
-    A piece is a text of the script, or a pair: the quotes around a value (or `$name`), and the value. Raise
-    `ScriptError` if the script fails, `Skip` if it exits with status 99.
+    Raise `ScriptError` if the script fails, `Skip` if it exits with status 99, `ShellValueError` if a value cannot be
+    passed.
     """
-    text, variables = assemble(pieces)
-    return run_command(text, {**os.environ, **variables})
+    parts, values = named(pieces, what="the script")
+    script = "".join(map(str, parts))
+    if not all(isinstance(each, str) for each in parts):
+        from ..templates.quoting import shell  # imports Jinja, and most scripts have no template
+
+        made = shell(parts)
+        script, values = made.text, {**values, **made.values}
+    return run_script(script, values)
 
 
-def run_command(
+def run_script(
     script: str,
-    environment: Mapping[Any, Any],
+    values: Mapping[str, Any],
     *,
+    environment: Mapping[Any, Any] | None = None,
     cwd: str | None = None,
     errexit: bool = True,
     skips: Collection[int] = (SKIP,),
 ) -> str:
-    """Run a script in this environment, forward its output at once, and return its standard output.
+    """Run a script with these variables, forward its output at once, and return its standard output; see `run`.
 
-    With `errexit`, the first command that fails ends the script. An exit status in `skips` skips the task.
+    `environment` replaces that of this process. With `errexit`, the first command that fails ends the script. An exit
+    status in `skips` skips the task.
     """
+    arrays, variables = shell_variables(values)
+    if "\0" in script:
+        raise NbdagError("the script contains a NUL character, which bash cannot read; remove it")
     try:
         process = subprocess.Popen(
-            ["bash", *(["-e"] if errexit else []), "-c", script, "bash"],
-            env=dict(environment),
+            ["bash", *(["-e"] if errexit else []), "-c", arrays + script, "bash"],
+            env={**(os.environb if environment is None else environment), **variables},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -153,6 +216,13 @@ def run_command(
         )
     except FileNotFoundError:
         raise NbdagError("no bash in PATH; install it, or write the task in Python") from None
+    except OSError as failure:
+        if failure.errno != errno.E2BIG:
+            raise
+        largest = max(variables, key=lambda name: len(variables[name]), default=b"").decode()
+        name = largest.removeprefix(_ITEM).rpartition("_")[0] if largest.startswith(_ITEM) else largest
+        hint = "write it to a file in a Python cell, and pass the path"
+        raise ShellValueError(name, "it is too large for the environment", hint) from None
     try:
         printed, errors = _forward_output(process)
         status = process.wait()
@@ -172,17 +242,45 @@ def run_command(
     return printed.rstrip("\n")
 
 
-def assemble(pieces: Iterable[str | tuple[str, str]]) -> tuple[str, dict[str, str]]:
-    """Join the pieces of a script; return its text for bash and the environment variables that it needs."""
-    text, variables = "", {}
-    for piece in pieces:
-        if isinstance(piece, str):
-            text += piece
-        elif piece[0].startswith("$"):
-            variables[piece[0][1:]] = piece[1]
-        else:
-            text += _QUOTED[piece[0]](piece[1])
-    return text, variables
+def shell_variables(values: Mapping[str, Any]) -> tuple[str, dict[bytes, bytes]]:
+    """Return the environment variables for these values, and shell text that makes the arrays of them.
+
+    The shell text has no line break and contains no value. An environment has no arrays, so each element is a variable
+    of its own, which the shell text moves into the array.
+    """
+    variables: dict[bytes, bytes] = {}
+    arrays = ""
+    for name, value in values.items():
+        items = list_of(value)
+        if items is None:
+            variables[name.encode()] = _encoded(name, value)
+            continue
+        for n, item in enumerate(items):
+            variables[f"{_ITEM}{name}_{n}".encode()] = _encoded(name, item)
+        item = f"{_ITEM}{name}_"
+        arrays += (
+            f"{name}=(); while {_ITEM}={item}${{#{name}[@]}}; [[ -v ${_ITEM} ]]; "
+            f'do {name}+=("${{!{_ITEM}}}"); unset "${_ITEM}"; done; unset {_ITEM}; '
+        )
+    return arrays, variables
+
+
+def _encoded(name: str, value: Any) -> bytes:
+    try:
+        encoded = value if isinstance(value, bytes) else os.fsencode(_text(value))
+    except (TypeError, ValueError) as failure:
+        hint = "pass what the script needs of it as a text, or write it to a file in a Python cell"
+        raise ShellValueError(name, str(failure), hint) from None
+    if b"\0" in encoded:
+        raise ShellValueError(name, "it contains a NUL character", "write it to a file in a Python cell")
+    return encoded
+
+
+def _text(value: Any) -> str:
+    """Return a value as a script gets it: a text, path or date as it is, anything else as JSON."""
+    if isinstance(value, date | time | os.PathLike):
+        value = plain_value(value)
+    return value if isinstance(value, str) else json.dumps(value, default=plain_value, ensure_ascii=False)
 
 
 def _forward_output(process: subprocess.Popen[bytes]) -> tuple[str, str]:

@@ -158,13 +158,19 @@ class Build:
         # If the tasks form a cycle, keep their order: the analysis reports the cycle.
         return order if len(order) == len(self.tasks) else self.tasks
 
-    def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` that are given as keywords, by field. `also` are other valid keywords."""
+    def read_options(
+        self, given: Mapping[str, Any], who: str, also: Iterable[str] = (), own: Iterable[Option] = ()
+    ) -> dict[str, Any]:
+        """Return the options of `%%task` that are given as keywords, by field.
+
+        `also` are other valid keywords; `own` are the operator's own options, which become `operator_options`.
+        """
         read: dict[str, Any] = {}
+        of_operator = {option.field: option for option in own}
         for name, value in given.items():
-            option = _OPTIONS.get(name)
+            option = of_operator.get(name) or _OPTIONS.get(name)
             if option is None:
-                known = [*_OPTIONS, *also]
+                known = [*_OPTIONS, *of_operator, *also]
                 near = flag_for_airflow(name.replace("_", "-")).replace("-", "_") or option_types.nearest(name, known)
                 hint = f"did you mean {near}?" if near else "%%task? lists the options"
                 raise OperatorError(f"unknown keyword {name} for {who}", hint=hint)
@@ -175,6 +181,8 @@ class Build:
             except ValueError as error:
                 message, _, hint = str(error).partition("; ")
                 raise OperatorError(f"{name}={value!r} {message}", hint=hint) from None
+        if found := tuple((name, read.pop(name)) for name in of_operator if name in read):
+            read["operator_options"] = found
         return read
 
     def _values(self, given: Mapping[str, Any], known: Mapping[str, Option], who: str) -> dict[str, Any]:
@@ -235,29 +243,31 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
     options: dict[str, Any] = {**task.options}
     if names := tuple(after):
         options["after"] = names
-    kind, body = _kind(task)
+    kind, body, is_source = _kind(task)
     if kind != "python":
         options["operator"] = kind
+    if is_source:
+        options.pop("operator_options", None)  # the source contains them
     return f"{format(Header(kind='task', name=task.id, options=options))}\n{body}"
 
 
-def _kind(task: Operator) -> tuple[str, str]:
-    """Return the operator and the body of the cell for a task.
+def _kind(task: Operator) -> tuple[str, str, bool]:
+    """Return the operator and the body of the cell for a task, and whether the body is translated already.
 
     If every process can find the task's class, the cell names the class as its operator. Otherwise the body is
     translated here, because the class may exist only in this notebook.
     """
     if task.kind is not None:
-        return task.kind, task.body
+        return task.kind, task.body, False
     for each in type(task).__mro__:
-        if "source" in vars(each):
+        if "source" in vars(each) or "own_options" in vars(each):
             found = name_of(each)
             if found is not None:
-                return found, task.body
+                return found, task.body, False
             break
     made = task.source(task.body, TaskOptions(**task.options))
     polls = any(name_of(each) == "sensor" for each in type(task).__mro__)
-    return ("sensor" if polls else "python"), made
+    return ("sensor" if polls else "python"), made, True
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:

@@ -34,6 +34,8 @@ _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
 class Python(Operator):
     """Returns a text unchanged as the body. For a function, writes a body that calls the function."""
 
+    summary = "The body is Python, as in any cell; the default."
+
     def __init__(
         self,
         task_id: str | None = None,

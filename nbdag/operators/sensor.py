@@ -23,6 +23,9 @@ from .tasks import Operator
 class Sensor(Operator):
     """Checks that the body ends with an expression, and returns the body unchanged."""
 
+    summary = "The body is Python, repeated every --poke until its last expression is true, or until --timeout."
+    example = '%%task wait --operator sensor --poke 1m --timeout 6h\nPath("inbox/done").exists()'
+
     def source(self, body: str, options: TaskOptions) -> str:
         python = to_python(body)
         if isinstance(python, SyntaxProblem):

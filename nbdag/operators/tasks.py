@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from textwrap import dedent
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..core.cells.header import Header
 from ..core.options import option_types
-from ..core.options.options import TaskOptions
+from ..core.options.options import Option, TaskOptions
 from . import OperatorError
 
 
@@ -44,8 +44,13 @@ class Builder(Protocol):
     def warn(self, message: str, hint: str) -> None:
         """Add a warning for the line that is executing."""
 
-    def read_options(self, given: Mapping[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the options of `%%task` that are given as keywords, by field."""
+    def read_options(
+        self, given: Mapping[str, Any], who: str, also: Iterable[str] = (), own: Iterable[Option] = ()
+    ) -> dict[str, Any]:
+        """Return the options of `%%task` that are given as keywords, by field.
+
+        `also` are other valid keywords; `own` are the operator's own options.
+        """
 
 
 _building: Builder | None = None
@@ -117,6 +122,10 @@ class Operator(Node):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
+    summary: ClassVar[str] = ""  # for `%%task?`: what the body is, and what the operator does with it
+    example: ClassVar[str] = ""  # for `%%task?`: the text of a cell
+    own_options: ClassVar[tuple[Option, ...]] = ()  # options that only this operator has, see `nbdag.operators.option`
+    needs_body: ClassVar[bool] = True
     kind: str | None = None  # name of the operator for the built cell; None means the name of the class
     # Variables in which the task stores its results, if the subclass chooses their names.
     result_names: tuple[str, ...] = ()
@@ -134,14 +143,18 @@ class Operator(Node):
                 f"the body of {self.id} is a {type(body).__name__}, not text", hint="only Python takes a function"
             )
         self.body = dedent(body).strip("\n")
-        if not self.body.strip():
+        if not self.body.strip() and self.needs_body:
             raise OperatorError(f"{self.id} has no body", hint=f"write {type(self).__name__}({self.id!r}, 'its code')")
-        self.options = current_build().read_options(options, type(self).__name__)
+        self.options = current_build().read_options(options, type(self).__name__, own=self.own_options)
         current_build().add(self)
 
     def source(self, body: str, options: TaskOptions) -> str:
         """Return Python source for a body, with equal line numbers. Raise `OperatorError`."""
         return body
+
+    def given(self, options: TaskOptions) -> dict[str, Any]:
+        """Return the operator's own options, by field; an option that is not given has its default."""
+        return {each.field: each.default for each in self.own_options} | dict(options.operator_options)
 
     def complete(self, build: Builder) -> None:
         """Finish the task after the whole %%dag cell has run, when all tasks and edges are known."""

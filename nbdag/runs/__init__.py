@@ -3,7 +3,7 @@
 The surfaces are the command line, the magics, the widget and the papermill engine. A surface parses its input, calls
 one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
-    create, execute    run  plan_run  trigger  resume  backfill  schedule
+    create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .actions.assets import AssetExtraError, AssetNameError, emit_asset
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
+    from .actions.child import ChildRunError, NoSchedulerError, run_child, trigger_child
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
     from .actions.deploy import deploy, pause, remove, trigger, unpause
@@ -115,6 +116,7 @@ __all__ = [
     "BackfillError",
     "BackfillRunningError",
     "BackfillTick",
+    "ChildRunError",
     "Cleaned",
     "Cleared",
     "DatabaseHealth",
@@ -131,6 +133,7 @@ __all__ = [
     "Line",
     "Lineage",
     "NoLogError",
+    "NoSchedulerError",
     "NoStoredValueError",
     "NotDeployedError",
     "NotebookProblemsError",
@@ -207,11 +210,13 @@ __all__ = [
     "rendered_in",
     "resume",
     "run",
+    "run_child",
     "schedule",
     "set_pool",
     "stop_servers",
     "test_connections",
     "trigger",
+    "trigger_child",
     "unpause",
     "waits_for",
     "watch_runs",
@@ -253,6 +258,7 @@ _MODULES = {
     ".actions.deploy": "deploy pause remove trigger unpause",
     ".actions.assets": "AssetExtraError AssetNameError emit_asset",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
+    ".actions.child": "ChildRunError NoSchedulerError run_child trigger_child",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError resume",

@@ -144,7 +144,13 @@ class InProcessExecutor:
         job, options = attempt.job, attempt.job.task.options
         values = ValueStore(job.values)
         params = resolved(job.context.get("params", {}))
-        run = DagRun.of(job.context, params=params, found=_pulls(job, values), tasks=job.pull_tasks)
+        run = DagRun.of(
+            job.context,
+            params=params,
+            found=_pulls(job, values),
+            tasks=job.pull_tasks,
+            home=str(Path(job.values).parent),
+        )
         set_current(run, in_thread=True)
         names: dict[str, Any] = {"__name__": "__main__", "dag_run": run}
         Path(job.path).parent.mkdir(parents=True, exist_ok=True)

@@ -31,11 +31,13 @@ def key_with(options: TaskOptions) -> str:
 
 
 def test_the_options_that_affect_a_result_are_known() -> None:
-    assert set(RESULT_OPTIONS) == {"when", "check", "operator", "out", "change", "map", "zip"}
+    assert set(RESULT_OPTIONS) == {"when", "check", "operator", "out", "change", "map", "zip", "operator_options"}
 
 
 def test_every_field_of_the_task_options_declares_whether_it_affects_the_result() -> None:
-    assert [option.field for option in OPTIONS["task"]] == [each.name for each in fields(TaskOptions)]
+    assert [*(option.field for option in OPTIONS["task"]), "operator_options"] == [
+        each.name for each in fields(TaskOptions)
+    ]
 
 
 @pytest.mark.parametrize("metadata", [None, {"help": "an option", "group": "Values"}])

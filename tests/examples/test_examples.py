@@ -38,6 +38,7 @@ RESULTS = {
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
     "scheduling": ("longest",),
+    "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
     "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
     "from_airflow": ("everything_result", "report_result"),

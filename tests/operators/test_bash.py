@@ -1,105 +1,160 @@
 import ast
+import datetime
 import inspect
 import signal
 import sys
-import traceback
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nbdag import operators
 from nbdag.core.options.options import TaskOptions
-from nbdag.errors import Skip
+from nbdag.errors import NbdagError, Skip
 from nbdag.operators import OperatorError, bash
-from nbdag.operators.bash import ScriptError
+from nbdag.operators.bash import ScriptError, ShellValueError
 
 
 def source(body, *out):
     return operators.source(body, TaskOptions(operator="bash", out=out))
 
 
-def script(body, **names):
-    """What bash would be given."""
-    return bash.assemble(eval(piece, names) for piece in bash.script_pieces(body, set(names)))[0]
+def names_read(body, known=("x", "y", "PATH")):
+    return [read.name for read in bash.reads(body, known)]
 
 
-EXPANDED = [
-    ("echo {x}", "echo 3"),
-    ("echo {x}{x} {y[0]} {y[1]:>4}", "echo 33 a '   b'"),
-    ("echo {y[0]!r}", """echo ''"'"'a'"'"''"""),
-    ('echo {d["k"]} {len(y)}', "echo v 2"),
-    ("echo {x + 1} {x:.2f}", "echo 4 3.00"),
-    ("echo {{x}}", "echo {x}"),
-    ("echo $x ${x} ${x:-{x}}", "echo $x ${x} ${x:-3}"),
-    ("echo {a,b} {1..3} {a..z} {}", "echo {a,b} {1..3} {a..z} {}"),
-    ("awk '{print $1}' f", "awk '{print $1}' f"),
-    ("f() { echo hi; }\nf", "f() { echo hi; }\nf"),
-    ("curl -d '{\"a\": 1}'", "curl -d '{\"a\": 1}'"),
-    ("find . -exec rm {} \\;", "find . -exec rm {} \\;"),
-    ("echo \\{x}", "echo \\{x}"),
-    ('printf \'a\\n\\t%s\' "q" """', 'printf \'a\\n\\t%s\' "q" """'),
-    ("line one\nline {x}\n\nlast", "line one\nline 3\n\nlast"),
-    ("awk '{print}' f; jq '{foo}'; {missing} {x + missing} {sorted}", None),
-    ("# it's {x}\necho {x} # {x}", "# it's {x}\necho 3 # {x}"),
-    ("{sum(i for i in z)} {dag_run}", "6 today"),
+READS = [
+    ("echo $x ${x%a} $y", ["x", "y"]),
+    ('echo "${x[@]}" ${#y[@]} ${!y}', ["x", "y"]),
+    ("echo \\$x $$x {x} x", []),
+    ("echo $PATH $missing $xx ${x_} $1 $@", []),
+    ("x=1; echo $x", []),
+    ("x=${x:-1}; echo $x", ["x"]),
+    ('echo $x; x="$x:more"', ["x"]),
+    ('x="a $y b"', ["y"]),
+    ("for x in a b; do echo $x; done", []),
+    ("while read -r x; do echo $x; done < f", []),
+    ("f() { local x=2; echo $x; }", []),
+    ("echo {{ x }} {% if $x %} $y", ["y"]),
+    ("echo ${dag_run}", ["dag_run"]),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), READS)
+def test_a_variable_is_a_read_if_a_cell_sets_it_and_the_script_does_not(body, expected):
+    assert names_read(body) == expected
+
+
+def test_a_read_is_at_its_line():
+    tree = ast.parse(operators.source("echo one\necho $x\necho $y $x", TaskOptions(operator="bash"), {"x", "y"}))
+    found = [(node.id, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    assert [each for each in found if each[0] in "xy"] == [("x", 2), ("y", 3)]
+
+
+VALUES = [
+    ("text", "text"),
     ("", ""),
+    (3, "3"),
+    (2.5, "2.5"),
+    (True, "true"),
+    (None, "null"),
+    ({"a": [1, "é"], "b": None}, '{"a": [1, "é"], "b": null}'),
+    (datetime.date(2026, 1, 31), "2026-01-31"),
+    ({"day": datetime.datetime(2026, 1, 31, 6)}, '{"day": "2026-01-31T06:00:00"}'),
+    (Path("a b/c"), "a b/c"),
+    (np.float64(0.5), "0.5"),
+    (np.int64(3), "3"),
+    ({"n": np.int64(3), "xs": np.arange(2)}, '{"n": 3, "xs": [0, 1]}'),
+    (b"raw", "raw"),
 ]
 
 
-@pytest.mark.parametrize(("body", "expected"), EXPANDED)
-def test_known_names_in_braces_are_replaced_and_others_kept(body, expected):
-    names = {"x": 3, "y": ["a", "b"], "d": {"k": "v"}, "z": [1, 2, 3], "dag_run": "today"}
-    assert script(body, **names) == (body if expected is None else expected)
+@pytest.mark.parametrize(("value", "expected"), VALUES, ids=lambda value: repr(value)[:30])
+def test_a_value_is_a_text_or_json(value, expected, capfd):
+    assert bash.run('printf %s "$x"', ("x", value)) == expected
 
 
-NASTY = [
-    "a; echo INJECTED",
-    "$(echo no) `echo no` $HOME",
-    'it\'s "quoted" \\ twice  ',
-    "two\nlines",
-    "*",
-    "",
-    "#",
-    "{x}",
+LISTS = [
+    (["a", "b c", "", "*"], "4|<a><b c><><*>"),
+    ((1, None, [2, 3]), "3|<1><null><[2, 3]>"),
+    ([], "0|<>"),
+    (range(3), "3|<0><1><2>"),
+    (np.array([1.5, 2]), "2|<1.5><2.0>"),
+    (pd.Series(["x", "y z"]), "2|<x><y z>"),
 ]
-PLACES = [
-    "printf %s {x}", 'printf %s "{x}"', "printf %s '{x}'", "printf %s a{x}b", "printf %s \"$(printf %s {x})\"",
-    "cat <<END\n{x}\nEND", "cat <<'END'\n{x}\nEND", "true # it's\nprintf %s {x}", 'printf %s "a \'{x}\' b"',
-    'printf %s "$x"',
-    "cat <<-END | tr -d '\\t'\n\t{x}\n\tEND\n",
+
+
+@pytest.mark.parametrize(("value", "expected"), LISTS, ids=lambda value: repr(value)[:20])
+def test_a_list_is_an_array(value, expected, capfd):
+    script = 'printf "%s|" "${#xs[@]}"; printf "<%s>" "${xs[@]}"; [[ -v _nbdag_item_ ]] && exit 3; env | grep -c ^_nbdag_item && exit 4; true'
+    assert bash.run(script, ("xs", value)).rstrip("0\n") == expected
+
+
+def test_an_array_does_not_move_the_lines_of_a_script(capfd):
+    with pytest.raises(ScriptError, match="line 2: no_such_command_here"):
+        bash.run("# a comment\nno_such_command_here ${xs[0]}", ("xs", [1, 2]))
+
+
+class Odd:
+    pass
+
+
+REFUSED = [
+    ("a\0b", "bash cannot take 'x': it contains a NUL character; write it to a file in a Python cell"),
+    (["a", "\0"], "it contains a NUL character"),
+    (Odd(), "a Odd has no JSON; pass what the script needs"),
+    (pd.DataFrame({"a": [1]}), "a DataFrame has no JSON"),
+    ({1, 2}, "a set has no JSON"),
+    ("x" * 3_000_000, "bash cannot take 'x': it is too large for the environment; write it to a file"),
+    (["x" * 3_000_000], "bash cannot take 'x': it is too large"),
+    ("\ud800", "surrogates not allowed"),
+]
+
+
+@pytest.mark.parametrize(("value", "told"), REFUSED, ids=lambda value: repr(value)[:20])
+def test_a_value_that_a_shell_cannot_take_is_refused_in_a_sentence(value, told):
+    with pytest.raises(ShellValueError) as caught:
+        bash.run("true", ("x", value))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_script_with_a_nul_character_is_refused():
+    with pytest.raises(NbdagError, match="the script contains a NUL character"):
+        exec(source("echo \0"))
+
+
+WARNED = [
+    ("curl {url}", 'bash does not replace {url}', 'write "$url"'),
+    ("echo {day:%Y-%m}", "bash does not replace {day:%Y-%m}", 'compute a text in a Python cell, such as day_text = f"{day:%Y-%m}", and write "$day_text"'),
+    ("echo $ulr", "no cell and no script sets $ulr", "did you mean $url?"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("value", NASTY)
-def test_a_value_is_quoted_as_text_at_every_position(place, value, capfd):
-    names = {"x": value}
-    said = bash.run(*(eval(piece, names) for piece in bash.script_pieces(place, set(names))))
-    around = {PLACES[3]: f"a{value}b", PLACES[8]: f"a '{value}' b"}
-    assert said == around.get(place, value).rstrip("\n")
+@pytest.mark.parametrize(("body", "message", "hint"), WARNED)
+def test_an_old_field_or_a_misspelt_variable_causes_a_warning(body, message, hint):
+    found = list(operators.body_warnings(f"ls\n{body}", TaskOptions(operator="bash"), {"url", "day"}))
+    assert found == [(2, message, hint)]
 
 
-VARIABLES = [
-    ("echo $x ${x%a}", {"x"}),
-    ("echo '$x' \\$x $$x # $x", set()),
-    ("x=1; echo $x", set()),
-    ("for x in a b; do echo $x; done", set()),
-    ("while read -r x; do echo $x; done < f", set()),
-    ('echo $PATH $missing "$y"', {"y"}),
-]
-
-
-@pytest.mark.parametrize(("body", "expected"), VARIABLES)
-def test_a_variable_is_exported_if_only_a_cell_sets_it(body, expected):
-    names = {"x": 1, "y": 2, "PATH": "no"}
-    text, variables = bash.assemble(eval(piece, names) for piece in bash.script_pieces(body, set(names)))
-    assert (text, set(variables)) == (body, expected)
-
-
-def test_a_misspelt_name_in_braces_causes_a_warning():
-    found = list(operators.body_warnings("ls\ncat {nmae} {other}", TaskOptions(operator="bash"), {"name"}))
-    assert found == [(2, "no cell sets nmae, so {nmae} is passed to the shell unchanged", "did you mean name?")]
+@pytest.mark.parametrize(
+    "body",
+    [
+        "awk '{print}' f",
+        "${url}",
+        "{a,b} {1..3} {}",
+        "f() { ls; }",
+        "{{ url }}",
+        "$URL $HOME",
+        "url2=1; echo $url2",
+        "\\{url}",
+    ],
+)
+def test_braces_of_the_shell_cause_no_warning(body):
+    assert not list(operators.body_warnings(body, TaskOptions(operator="bash"), {"url", "day"}))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -109,22 +164,15 @@ def test_any_script_makes_python_with_a_line_for_each_of_its_lines(body):
     assert made.count("\n") == body.count("\n")
 
 
-@given(st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"])))
-def test_a_script_without_braces_reaches_the_shell_as_it_is(body):
-    assert script(body) == body
-
-
-def test_an_unknown_name_is_an_error_at_its_line():
-    code = compile(source("echo one\necho two\necho {missing}"), "cell", "exec")
-    with pytest.raises(NameError) as caught:
-        exec(code, {})
-    assert traceback.extract_tb(caught.value.__traceback__)[-1].lineno == 3
-    names = [node for node in ast.walk(ast.parse(source("echo one\necho {missing}"))) if isinstance(node, ast.Name)]
-    assert ("missing", 2) in [(node.id, node.lineno) for node in names]
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_script_reaches_the_shell_as_it_is(body):
+    pieces = ast.parse(source(body).rstrip(";"), mode="eval").body.args
+    assert "".join(piece.value for piece in pieces if isinstance(piece, ast.Constant)) == body
 
 
 def test_output_of_a_script_keeps_its_stream(capfd):
-    exec(source("echo out {x}\necho err >&2\nprintf 'é'"), {"x": 3})
+    made = operators.source("echo out $x\necho err >&2\nprintf 'é'", TaskOptions(operator="bash"), {"x"})
+    exec(made, {"x": 3})
     assert capfd.readouterr() == ("out 3\né", "err\n")
 
 

@@ -317,9 +317,20 @@ def test_an_error_in_a_mapped_task_is_reported_with_its_line(kernel):
 
 def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     kernel.run("who = 'bash'")
-    reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from {{who}}")
+    reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from $who")
     assert reply.status == "ok", reply.traceback + reply.stderr
     assert "hello from bash" in reply.stdout
+    reply = kernel.run(f"%%task {fresh()} --operator bash --map n=[1,2]\necho $who-$n {{who}}")
+    assert reply.stdout == "bash-1 {who}\nbash-2 {who}\n"
+    assert 'line 1 below the header: bash does not replace {who}; write "$who"' in reply.stderr
+    kernel.run("import pandas as pd\nframe = pd.DataFrame({'a': [1, 2, 3]})")
+    reply = kernel.run(
+        f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :highest_a"
+    )
+    assert "NameError: name 'highest_a' is not defined" in reply.traceback
+    kernel.run("highest_a = 3")
+    kernel.run(f"%%task {fresh()} --operator sql --out big\nSELECT max(a) AS most FROM frame WHERE a < :highest_a")
+    assert kernel.value("int(big['most'][0])") == "2"
 
 
 def test_options_of_dag_are_defaults_for_the_tasks(kernel):
@@ -349,10 +360,11 @@ def test_the_nbdag_magic_calls_the_command_line(kernel):
 @pytest.mark.parametrize(
     ("code", "offered", "replaced"),
     [
-        ("%%task t --retr", {"--retries", "--retry-delay", "--retry-backoff"}, "--retr"),
+        ("%%task t --retry-d", {"--retry-delay"}, "--retry-d"),
         ("%task t --trigger all_d", {"all_done", "all_done_min_one_success", "all_done_setup_success"}, "all_d"),
         ("%dag x --schedule @da", {"@daily"}, "@da"),
         ("%%task t --operator ba", {"bash"}, "ba"),
+        ("%%task t --operator http --tri", {"--tries", "--trigger"}, "--tri"),
         ("%%task t --after known_ta", {"known_task"}, "known_ta"),
         ("%edges known_task >> other_kn", {"other_known"}, "other_kn"),
         ("%%task t --after known_task\nimport os\nos.path.joi", {"join"}, "joi"),
@@ -392,6 +404,8 @@ def test_help_shows_examples(kernel, asked):
         assert '%%task validate --check "accuracy >= 0.9"' in text
         assert "--retry-delay" in text
         assert "headless" in text
+        assert "Operator http" in text
+        assert "--longest-wait" in text
 
 
 def test_inspection_of_a_magic_shows_its_help(kernel):

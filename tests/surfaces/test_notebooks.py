@@ -385,7 +385,7 @@ def test_a_missing_path_is_rejected_with_the_nearest_existing_one(path, words_of
 
 
 def test_reads_of_a_shell_task_are_found_in_its_python_code():
-    dag = dag_of("%%task a\nurl = 'x'", "%%task b --operator bash\ncurl {url}\n%dag is no magic here")
+    dag = dag_of("%%task a\nurl = 'x'", "%%task b --operator bash\ncurl $url\n%dag is no magic here")
     assert dag.tasks["b"].reads == ("url",)
     assert [(edge.source, edge.target) for edge in dag.edges] == [("a", "b")]
     assert dag.tasks["b"].code.count("\n") == 2
@@ -411,14 +411,16 @@ def test_the_code_of_a_custom_operator_is_analysed(monkeypatch):
     assert dag.problems == ()
 
 
-def test_braces_in_a_script_are_expanded_only_for_names_that_a_cell_sets():
+def test_variables_of_a_script_are_reads_only_if_a_cell_sets_them():
     dag = dag_of(
         "%%params\nday = 1", "%%task a\nurl = f = 'x'",
-        "%%task b --operator bash\ncurl {url} {day} $url\nawk '{print}' x | jq '{id}' {ulr}\nfor f in *; do echo $f; done",
+        "%%task b --operator bash\ncurl $url $day {url}\nawk '{print}' x | jq '{id}' $ulr\nfor f in *; do echo $f; done",
     )  # fmt: skip
-    assert [(each.code, each.place.line, each.hint) for each in dag.problems] == [("NB116", 3, "did you mean url?")]
+    assert [(each.code, each.place.line, each.hint) for each in dag.problems] == [
+        ("NB116", 2, 'write "$url"'), ("NB116", 3, "did you mean $url?"),
+    ]  # fmt: skip
     assert dag.tasks["b"].reads == ("url", "day")
-    below = dag_of("%%task b --operator bash\ncurl {url}", "%%task a\nurl = 'x'")
+    below = dag_of("%%task b --operator bash\ncurl $url", "%%task a\nurl = 'x'")
     assert [each.code for each in below.errors] == ["NB201"]
 
 

@@ -40,6 +40,7 @@ _AIRFLOW = re.compile(r"\s*(?:from|import)\s+airflow\b")
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
 _MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
+_DAG_LINE = re.compile(r"\s*%%?dag\s")
 # Other magics whose names are similar to those of nbdag's magics.
 _OTHERS = frozenset({"ask", "tag", "set", "setenv", "edit", "time", "page"})
 
@@ -103,6 +104,22 @@ def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
     return _Classifier(cells).classify()
 
 
+def default_operator(cells: Sequence[RawCell]) -> str:
+    """Return the operator that `%dag` sets for tasks whose header names none; the options of a header depend on it."""
+    for cell in cells:
+        if cell.type != "code" or "--operator" not in cell.source:
+            continue
+        for line in re.sub(r"\\\r?\n", " ", cell.source).split("\n"):
+            if _DAG_LINE.match(line):
+                try:
+                    found = parse(line).options.get("defaults", {})
+                except HeaderError:
+                    continue
+                if "operator" in found:
+                    return str(found["operator"])
+    return "python"
+
+
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
     """Join the lines of a cell into code; the lines `own` with nbdag's magics become comments."""
     kept = list(lines)
@@ -125,6 +142,7 @@ class _Classifier:
         self.dag_at: Place | None = None
         self.declared: list[tuple[str, str, Place]] = []
         self.drafts: list[_Draft] = []
+        self.operator = default_operator(cells)
         number = -1
         for index, raw in enumerate(cells):
             number += 0 if raw.built else 1
@@ -204,7 +222,8 @@ class _Classifier:
                 self._not_first(draft, following, f"put it above {head['magic']}")
             return  # the other magic decides how the code below it is read
         skipped = draft.kind is CellKind.SCRATCH
-        other_language = draft.header is not None and draft.header.options.get("operator", "python") != "python"
+        is_task = draft.header is not None and draft.task is not None
+        other_language = is_task and self._operator(draft) != "python"
         if not skipped and not other_language:
             self._read_lines(draft)
         others = (line.strip() for n, line in enumerate(lines) if n not in draft.own)
@@ -216,7 +235,7 @@ class _Classifier:
         draft.own.extend(range(first, last + 1))
         draft.body = last + 1
         try:
-            draft.header = parse(text)
+            draft.header = parse(text, default_operator=self.operator)
         except HeaderError as error:
             self._bad_header(draft, first, error)
             found = _TASK_NAME.match(text)
@@ -243,6 +262,10 @@ class _Classifier:
                 task=draft.task,
             )
         draft.kind = kind
+
+    def _operator(self, draft: _Draft) -> str:
+        given = draft.header.options if draft.header is not None else {}
+        return str(given.get("operator", self.operator))
 
     def _read_lines(self, draft: _Draft) -> None:
         """Find nbdag's line magics in the code below the header."""

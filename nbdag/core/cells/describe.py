@@ -14,7 +14,8 @@ from enum import Enum
 from typing import Any
 
 from ..model.dag import CellKind, Dag, Edge, Place, Problem, Task
-from ..model.masking import MASK, masked_recipient, masked_sources
+from ..model.masking import MASK, masked_recipient, masked_sources, masked_value
+from ..options.operator_options import options_of_operator
 from ..options.options import DagOptions, TaskOptions
 from .parameter_schema import schema_of
 from .parameter_types import marked_secret
@@ -53,7 +54,7 @@ def _task(task: Task, cell: int) -> dict[str, Any]:
         "writes": list(task.writes),
         "changes": list(task.changes),
         "opaque": task.opaque,
-        "options": _options(task.options),
+        "options": {**_options(task.options), "operator_options": operator_options(task.options)},
     }
 
 
@@ -89,6 +90,18 @@ def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
             value = [masked_recipient(each) for each in value]
         described[field.name] = _plain(value)
     return described
+
+
+def operator_options(options: TaskOptions) -> dict[str, Any]:
+    """Return the given options that the task's operator declares: field → value, with secrets masked."""
+    recipients = {each.field for each in options_of_operator(options.operator) if each.recipients}
+    shown = {}
+    for name, value in options.operator_options:
+        if name in recipients:
+            shown[name] = [masked_recipient(each) for each in value]
+        else:
+            shown[name] = masked_value(name, _plain(value))
+    return shown
 
 
 def _place(place: Place) -> list[int]:

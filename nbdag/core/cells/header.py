@@ -4,7 +4,8 @@ A header is a line such as `%%task train --retries 2`. It follows the quoting ru
 and continues on the next line if it ends with a backslash. `parse(format(header)) == header` for every header that
 `parse` returns. For an invalid header, `parse` raises `HeaderError` with the column and, if a word is misspelt, the
 most similar valid word. `core.options.options` declares the options, `core.options.option_types` the types of their
-values.
+values. An operator's own options (`core.options.operator_options`) are valid in the header of a task that has this
+operator.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 from ...errors import NbdagError, error
 from ..options import option_types
+from ..options.operator_options import operators_with, options_of_operator
 from ..options.option_help import complete, help, word_start
 from ..options.option_types import Word
 from ..options.options import OPTIONS, DagOptions, Option, TaskOptions
@@ -118,8 +120,11 @@ def is_header(line: str) -> bool:
     return _HEADER.match(line) is not None
 
 
-def parse(line: str) -> Header:
-    """Parse one header line. Raise `HeaderError`."""
+def parse(line: str, *, default_operator: str = "python") -> Header:
+    """Parse one header line. Raise `HeaderError`.
+
+    `default_operator` is the operator of a task whose header does not name one, because %dag may set it.
+    """
     text = re.sub(r"\\\r?\n", lambda found: " " * len(found.group()), line).rstrip()
     match = _HEADER.match(text)
     if match is None:
@@ -136,10 +141,10 @@ def parse(line: str) -> Header:
         return Header(kind=kind, rest=text[match.end() :].strip())
     if kind == "edges":
         return Header(kind=kind, edges=_edges(text, match.end()))
-    return _Parser(kind, magic, text, match.end()).read()
+    return _Parser(kind, magic, text, match.end(), default_operator).read()
 
 
-def format(header: Header) -> str:
+def format(header: Header, *, default_operator: str = "python") -> str:
     """Return the header as a line that `parse` reads back, with the options in the order of the help."""
     parts = [f"%{MAGICS[header.kind]}" if header.builds else MAGICS[header.kind]]
     if header.name is not None:
@@ -149,6 +154,12 @@ def format(header: Header) -> str:
         given = options.get("defaults", {}) if option.is_default else options
         if option.field in given:
             parts.extend(_option_words(option, given[option.field]))
+    own = dict(options.get("operator_options", ()))
+    for option in options_of_operator(options.get("operator", default_operator)) if own else ():
+        if option.field in own:
+            parts.extend(_option_words(option, own.pop(option.field)))
+    if own:
+        raise ValueError(f"operator {options.get('operator', default_operator)} has no option {next(iter(own))}")
     if header.edges:
         sources = ((before, [pair[1] for pair in pairs]) for before, pairs in groupby(header.edges, lambda e: e[0]))
         parts.append("; ".join(f"{source} >> {_task_list(targets)}" for source, targets in sources))
@@ -205,7 +216,7 @@ def _option_words(option: Option, value: Any) -> list[str]:
 class _Parser:
     """Parses the name and the options of one header line."""
 
-    def __init__(self, kind: str, magic: str, text: str, at: int) -> None:
+    def __init__(self, kind: str, magic: str, text: str, at: int, default_operator: str) -> None:
         self.kind = kind
         self.magic = magic
         self.known = {option.flag: option for option in OPTIONS.get(kind, ())}
@@ -215,6 +226,10 @@ class _Parser:
         except ValueError as error:
             message, position = error.args
             raise HeaderError(message, hint="close or remove it", magic=magic, column=position + 1) from None
+        self.operator = self._given_operator() or default_operator
+        # The options that the task's operator declares.
+        self.own = options_of_operator(self.operator) if kind == "task" else ()
+        self.known |= {option.flag: option for option in self.own}
         self.name: str | None = None
         self.given: dict[Option, list[Any]] = {}  # key: option; value: parsed values, in the order of the line
         self.place: dict[str, Word] = {}  # key: field; value: the word of the line that names the option
@@ -239,14 +254,26 @@ class _Parser:
             raise self._error("the task has no name", None, hint="write %%task NAME --option …")
         options: dict[str, Any] = {}
         defaults: dict[str, Any] = {}
+        own = tuple((each.field, _field_value(each, self.given[each])) for each in self.own if each in self.given)
         for option, values in self.given.items():
-            (defaults if option.is_default else options)[option.field] = _field_value(option, values)
+            if option not in self.own:
+                (defaults if option.is_default else options)[option.field] = _field_value(option, values)
+        if own:
+            options["operator_options"] = own
         if defaults:
             options["defaults"] = defaults
         header = Header(kind=self.kind, name=self.name, options=options, builds=self.magic == "%%dag")
         if not options.keys().isdisjoint(_SCHEDULING):
             self._check_schedule(header)
         return header
+
+    def _given_operator(self) -> str:
+        """Return the operator that the header names, or ""; it decides which other options are valid."""
+        for word, following in pairwise([*self.words, Word("", "", 0)]):
+            flag, equals, value = word.raw.partition("=")
+            if flag == "--operator":
+                return "".join(shlex.split(value)) if equals else following.text
+        return ""
 
     def _check_schedule(self, header: Header) -> None:
         """Raise `HeaderError` for an invalid schedule, which would otherwise fail only at its first tick."""
@@ -323,9 +350,15 @@ class _Parser:
                 raise self._error(message, word, hint=hint)
         if not self.known:
             raise self._error(message, word, hint=f"{self.magic} takes no options")
+        owners = operators_with(flag)
+        if owners and self.kind != "task":
+            raise self._error(message, word, hint=f"--{flag} belongs to %%task NAME --operator {owners[0]}")
         spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
         near = flag_for_airflow(flag) if flag_for_airflow(flag) in self.known else option_types.nearest(flag, spellings)
         hint = f"did you mean --{near}?" if near else f"{self.magic}? lists all options"
+        if owners:
+            known_to = " and ".join(owners)
+            message = f"--{flag} is an option of the operator {known_to}, but this operator is {self.operator}"
         raise self._error(message, word, hint=hint)
 
     def _values(self, option: Option, taken: Sequence[Word]) -> list[Any]:

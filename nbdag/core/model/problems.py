@@ -58,7 +58,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB304": ProblemKind("warning", "a task changes the environment or the working directory for later tasks"),
     "NB305": ProblemKind("warning", "a task needs a setup cell that is below it"),
     "NB306": ProblemKind("warning", "a function reads a name that no cell sets"),
-    "NB116": ProblemKind("warning", "a script's {name} that no cell sets"),
+    "NB116": ProblemKind("warning", "a {name} that the operator does not replace, or a misspelt $name of a script"),
     "NB460": ProblemKind("warning", "a task changes a library's settings or other state for later tasks"),
     "NB461": ProblemKind("warning", "a task seeds a global random generator for later tasks"),
     "NB462": ProblemKind("warning", "a task changes an imported module for later tasks"),

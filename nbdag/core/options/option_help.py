@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from .operator_options import OperatorHelp, help_of_operators, options_of_operator
 from .options import OPTIONS, Option
 
 _EXAMPLES = {
@@ -24,9 +25,7 @@ Examples
   %%task score --map fold=folds
   %%task fetch --operator bash --doc "copies last night's files"
 
-A bash cell ends at the first command that fails (set -e). If parameters, setup or tasks set name,
-{name} is its value, quoted for the shell, and $name is an environment variable; otherwise both are
-left to the shell. A sensor is polled until its last expression is true.
+The body of a cell with another operator than python is in that operator's language, see the end.
 
 A task runs after the tasks whose variables it reads; --after adds dependencies that no variable
 shows. In the notebook the cell runs once, and a mapped cell once per element: retries, timeouts,
@@ -50,8 +49,9 @@ Tasks created by code, for pipelines whose shape a program decides
   fits >> best >> Bash("copy", "cp model.pkl /srv")
 
 Each becomes a cell %%task NAME; the options of %%task are keyword arguments. The code can use the
-parameters, setup, and the names Python, Bash, Sensor, Operator and chain. It is executed whenever
-the notebook is read (nbdag check, show, run, deploy) and for each scheduled run, for 30 s at most.
+parameters, setup, and the names chain, Operator and that of each operator's class (Python, Bash,
+Sql, Http …), with the operator's own options as keywords. It is executed whenever the notebook is
+read (nbdag check, show, run, deploy) and for each scheduled run, for 30 s at most.
 
 A schedule takes effect when the notebook is deployed (nbdag deploy) and a scheduler runs (nbdag
 scheduler). Task options given here are defaults; a task's own header overrides them.
@@ -114,7 +114,16 @@ def help(kind: str) -> str:
         sections.append("Defaults of all tasks (see %%task?)\n" + _indented(flags, 2))
     if own:
         sections.append(_indented(_DURATIONS, 0))
+    if kind == "task":
+        sections.extend(_operator_help(each) for each in help_of_operators())
     return "\n\n".join(sections) + "\n"
+
+
+def _operator_help(operator: OperatorHelp) -> str:
+    parts = [f"Operator {operator.name}", _indented(operator.summary, 2)]
+    if operator.example:
+        parts.append(textwrap.indent(operator.example.strip("\n"), " " * 6))
+    return "\n".join([*parts, *(_entry(option) for option in operator.options)])
 
 
 def _entry(option: Option) -> str:
@@ -128,6 +137,12 @@ def _entry(option: Option) -> str:
 def _indented(text: str, by: int) -> str:
     blank = " " * by
     return textwrap.fill(text, 100, initial_indent=blank, subsequent_indent=blank, break_on_hyphens=False)
+
+
+def given_operator(text: str) -> str:
+    """Return the operator that the options of a header name, or "" if they name none."""
+    found = re.search(r"(?<!\S)--operator(?:=|\s+)['\"]?([^\s'\"]+)", text)
+    return found[1] if found else ""
 
 
 def word_start(text: str, cursor: int) -> int:
@@ -150,12 +165,16 @@ def complete(text: str, cursor: int, tasks: Iterable[str] = (), operators: Itera
     if kind == "edges":
         candidates: Sequence[str] = sorted(set(tasks))
     else:
-        candidates = _candidates(kind, before, typed, tasks, operators)
+        candidates = _candidates(kind, before, text[cursor:], typed, tasks, operators)
     return [each for each in candidates if each.startswith(typed) and each != typed]
 
 
-def _candidates(kind: str, before: str, typed: str, tasks: Iterable[str], operators: Iterable[str]) -> Sequence[str]:
+def _candidates(
+    kind: str, before: str, after: str, typed: str, tasks: Iterable[str], operators: Iterable[str]
+) -> Sequence[str]:
     options = {option.flag: option for option in OPTIONS.get(kind, ())}
+    if kind == "task":
+        options |= {option.flag: option for option in options_of_operator(given_operator(f"{before} {after}"))}
     if typed.startswith("-") and not before.endswith(("=", ",")):
         given = set(re.findall(r"--(?:no-)?([\w-]+)", before))
         flags = [

@@ -27,6 +27,8 @@ class Option:
     group: str  # heading in the help
     affects_result: bool  # whether the values or the outcome of a task may depend on the option
     is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
+    default: Any = None  # of an operator's own option: the value if the header does not set it
+    recipients: bool = False  # whether its values are addresses that may hold tokens, and are masked
 
 
 def _option(
@@ -226,7 +228,7 @@ class TaskOptions:
         "python",
         option_types.OPERATOR,
         _VALUES,
-        "type of the cell: python, bash, sensor, or your own; default python",
+        "type of the cell, see below; default python",
         affects_result=True,
     )
     out: tuple[str, ...] = _option(
@@ -295,6 +297,8 @@ class TaskOptions:
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
+    # The given options that the task's operator declares for itself (core.options.operator_options): field and value.
+    operator_options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +370,8 @@ class DagOptions:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-_NOT_IN_HEADERS = frozenset({"defaults"})  # fields of DagOptions that no single option sets
+# Fields that no single option of the class sets.
+_NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
 
 
 def options_of(
@@ -397,6 +402,7 @@ def options_of(
                 group=each.metadata["group"],
                 affects_result=each.metadata["affects_result"],
                 is_default=as_defaults,
+                recipients=each.metadata["recipients"],
             )
         )
     return tuple(options)
@@ -412,7 +418,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 }
 
 # Fields of TaskOptions on which the values or the outcome of a task may depend.
-RESULT_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.affects_result)
+RESULT_OPTIONS: tuple[str, ...] = (*(option.field for option in _TASK if option.affects_result), "operator_options")
 
 # Fields of TaskOptions whose values are Python expressions, which read names as the task's cell does.
 EXPRESSION_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.kind.expression)

@@ -111,6 +111,7 @@ class Runtime:
             found=self._pulled,
             tasks=request.pull_tasks,
             on_rendered=self._publish_rendered,
+            home=str(Path(request.values).parent),
         )
         set_current(self._dag_run)
         self._own_names = {"_nbdag": self, "dag_run": self._dag_run}

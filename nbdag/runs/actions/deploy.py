@@ -107,10 +107,12 @@ def trigger(
     allow_unknown: bool = False,
     logical_date: datetime | None = None,
     cache: bool = True,
+    name: str | None = None,
     home: Home | None = None,
 ) -> Run:
     """Create a run of a deployed DAG, paused or not. A scheduler executes the run; see `live_scheduler`.
 
+    `name` is the id of the run (default: made from the time).
     `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
     without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
     unchanged. A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
@@ -130,7 +132,7 @@ def trigger(
             timetable = timetable_of(row)
             date = logical_date if logical_date.tzinfo else logical_date.replace(tzinfo=timetable.zone)
             start, end = timetable.data_interval(date.astimezone(UTC))
-        new = new_run(row, name=new_name(now), kind="manual", at=now, date=end, start=start)
+        new = new_run(row, name=name or new_name(now), kind="manual", at=now, date=end, start=start)
         made = replace(new, parameters=values, notes=notes, cache=cache)
         return read_runs(store, here, [store.create_run(made, instances_of(notebook))])[0]
 

@@ -1,0 +1,40 @@
+"""The operator `notebook`: a task that runs another notebook or pipeline, and takes values from it.
+
+    %%task train_eu --operator notebook --out accuracy model
+    train.ipynb
+    region = "eu"
+    alpha = best_alpha
+
+The first line is a notebook's file (relative to this notebook), or the id of a deployed pipeline, with `{name}` for a
+value of this notebook. Below it are parameters: the value of each is Python. The other notebook runs as a run of its
+own, with its own report, here and now; in the live notebook as well. If it fails, this task fails. A notebook without
+tasks runs as one task. Each name in --out is the value of that name at the end of the other run. That run must store
+it: one of its later tasks reads the name, or the task that sets it has --out.
+"""
+
+from __future__ import annotations
+
+from ..core.options import option_types
+from ..core.options.operator_options import operator_option
+from ..core.options.options import TaskOptions
+from .calls import assigned
+from .parameters import pipeline_call
+from .tasks import Operator
+
+
+class Notebook(Operator):
+    """Translates a notebook's name and parameters into a call of `nbdag.runs.run_child`."""
+
+    summary = (
+        "The first line of the body is a notebook or the id of a deployed pipeline, the lines below are its "
+        "parameters, name = value. It runs now, with a report of its own. --out NAME… are values of that run."
+    )
+    example = '%%task train_eu --operator notebook --out accuracy\ntrain.ipynb\nregion = "eu"'
+    own_options = (
+        operator_option("jobs", option_types.integer(1), "tasks of that run at once; default the number of cores"),
+    )
+
+    def source(self, body: str, options: TaskOptions) -> str:
+        given = {name: value for name, value in self.given(options).items() if value is not None}
+        call = pipeline_call("nbdag.runs:run_child", body, "notebook", out=options.out, **given)
+        return assigned(options.out, call)

@@ -1,0 +1,121 @@
+"""Read the text of SQL: its statements, the values that it binds, the tables that it names.
+
+Strings, quoted names, comments and PostgreSQL's `$$…$$` are skipped, so a colon or semicolon in them is only text.
+Nothing here knows a dialect: the database parses the statements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_NAME = r"[^\W\d]\w*"
+_SKIPPED = re.compile(
+    r"""
+    '(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | --[^\n]* | /\*.*?\*/ | (?P<dollar>\$\w*\$).*?(?P=dollar)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BOUND = re.compile(rf"(?<![:\w\\]):(?P<name>{_NAME})(?!:)")
+_IN = re.compile(r"\bIN\s*\Z", re.IGNORECASE)
+_TABLE = rf'(?P<table>{_NAME}|"[^"]+")(?![\w.("])'
+_FROM = re.compile(rf"\b(?:FROM|JOIN|SUMMARIZE|DESCRIBE|PIVOT|UNPIVOT|COPY|INTO)\s+{_TABLE}", re.IGNORECASE)
+# Words that may follow a table, and so are no alias of it.
+_CLAUSE = r"WHERE|JOIN|ON|USING|GROUP|ORDER|LEFT|RIGHT|FULL|INNER|CROSS|NATURAL|SELECT|LIMIT|UNION|QUALIFY"
+_NEXT = re.compile(rf"\s*(?:(?:AS\s+)?(?!(?:{_CLAUSE})\b){_NAME}\s*)?,\s*{_TABLE}", re.IGNORECASE)
+_DEFINED = re.compile(
+    rf"\b(?:WITH(?:\s+RECURSIVE)?|,)\s+(?P<cte>{_NAME})\s*(?:\([^()]*\)\s*)?AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\("
+    rf"|\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+)?(?:TABLE|VIEW|MACRO)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    rf"(?P<made>{_NAME})",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a text."""
+
+    text: str
+    line: int  # line of its first word, from 1
+
+
+def blanked(text: str, *, quoted_names: bool = True) -> str:
+    """Return the text with blanks in place of strings and comments, and of quoted names unless they are wanted."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match.group()
+        return found if found[0] == '"' and not quoted_names else re.sub(r"[^\n]", " ", found)
+
+    return _SKIPPED.sub(blank, text)
+
+
+def bound_names(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the position and the name of each `:name`."""
+    for match in _BOUND.finditer(blanked(text)):
+        yield match.start(), match["name"]
+
+
+def tables(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the position and the name of each table that the text reads and does not define itself."""
+    plain = blanked(text, quoted_names=False)
+    own = {(match["cte"] or match["made"]).lower() for match in _DEFINED.finditer(plain)}
+    for match in _FROM.finditer(plain):
+        found: re.Match[str] | None = match
+        while found is not None:
+            name = found["table"].strip('"')
+            if name.lower() not in own:
+                yield found.start("table"), name
+            found = _NEXT.match(plain, found.end())
+
+
+def statements(text: str, *, split: bool = True) -> list[Statement]:
+    """Return the statements of a text, without the empty ones."""
+    plain = blanked(text, quoted_names=True)
+    ends = [match.start() for match in re.finditer(";", plain)] if split else []
+    found = []
+    start = 0
+    for end in [*ends, len(text)]:
+        inside = plain[start:end]
+        first = start + len(inside) - len(inside.lstrip())
+        if inside.strip():
+            found.append(Statement(text[first:end].rstrip(), text.count("\n", 0, first) + 1))
+        start = end + 1
+    return found
+
+
+def bind(text: str, values: Mapping[str, Any], mark: str) -> tuple[str, dict[str, Any]]:
+    """Return a statement with the database's marks for bound values, and the values that it uses.
+
+    `mark` stands before a name: `:` or `$`. A list after IN becomes one value for each element. With `:`, other colons
+    are written `\\:`, because SQLAlchemy would take them for bound values.
+    """
+    used: dict[str, Any] = {}
+    made, at = "", 0
+    for start, name in bound_names(text):
+        if name not in values:
+            continue
+        made += _escaped(text[at:start], mark)
+        at = start + 1 + len(name)
+        value = values[name]
+        if isinstance(value, list | tuple | set | frozenset) and _IN.search(blanked(text)[:start].rstrip(" (")):
+            names = [f"{name}_{n}" for n in range(len(value))]
+            used.update(zip(names, value, strict=True))
+            inside = ", ".join(f"{mark}{each}" for each in names) or "NULL"
+            made += inside if blanked(text)[:start].rstrip().endswith("(") else f"({inside})"
+        else:
+            used[name] = value
+            made += f"{mark}{name}"
+    return made + _escaped(text[at:], mark), used
+
+
+def unknown_names(text: str, known: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield the line and name of each `:name` that has no value."""
+    for start, name in bound_names(text):
+        if name not in known:
+            yield text.count("\n", 0, start) + 1, name
+
+
+def _escaped(text: str, mark: str) -> str:
+    return re.sub(r"(?<!\\):", r"\\:", text) if mark == ":" else text

@@ -1,0 +1,41 @@
+"""The operator `trigger`: a task that asks the scheduler for a run of another pipeline, and waits for it or not.
+
+    %%task reports --operator trigger --wait --reschedule
+    monthly_reports
+    month = f"{day:%Y-%m}"
+
+The first line is the id of a deployed pipeline, with `{name}` for a value of this notebook; below it are parameters.
+The run belongs to the scheduler, not to this task: it goes on if this task is cancelled. With --wait the task is a
+sensor: it polls every --poke until that run has succeeded, fails if the run fails, and --reschedule frees its slot
+meanwhile. A retry of this task triggers a new run. With `--out NAME`, NAME is the id of the run. To run a pipeline
+within this task instead, use the operator `notebook`.
+"""
+
+from __future__ import annotations
+
+from ..core.options import option_types
+from ..core.options.operator_options import operator_option
+from ..core.options.options import TaskOptions
+from .calls import assigned, only_name
+from .parameters import pipeline_call
+from .sensor import Sensor
+
+
+class Trigger(Sensor):
+    """Translates a pipeline's id and parameters into a call of `nbdag.runs.trigger_child`."""
+
+    summary = (
+        "The first line of the body is the id of a deployed pipeline, the lines below are its parameters, "
+        "name = value. The scheduler runs it. --out NAME is the id of the run."
+    )
+    example = '%%task reports --operator trigger --wait --reschedule\nmonthly_reports\nmonth = "2026-01"'
+    own_options = (
+        operator_option(
+            "wait", option_types.FLAG, "poll every --poke until the run has ended, and fail if it fails", default=False
+        ),
+    )
+
+    def source(self, body: str, options: TaskOptions) -> str:
+        out = only_name(options.out, "a trigger has one result, the id of the run")
+        wait = {"wait": True} if self.given(options)["wait"] else {}
+        return assigned(out, pipeline_call("nbdag.runs:trigger_child", body, "pipeline", **wait), sensor=True)

@@ -1,0 +1,188 @@
+"""Runs of other notebooks that a task starts: the runtime of the operators `notebook` and `trigger`.
+
+A task calls these functions in its kernel. They use the home of the task's own run, wherever the kernel's working
+directory is. A child run is an ordinary run: it has its own report, tasks and values, and `nbdag runs` lists it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ... import notebooks
+from ...building import BuiltNotebook
+from ...context import DagRun, current
+from ...core.cells.header import Header
+from ...core.cells.header import format as format_header
+from ...core.model import text
+from ...core.model.states import RUN_FINISHED, RunState, TaskState
+from ...errors import NbdagError, error
+from ...home import Home
+from ...operators.calls import Piece, filled
+from ..execution.foreground import run
+from ..queries.deployments import live_scheduler
+from ..queries.records import Run
+from ..queries.runs import UnknownRunError, find_run, follow
+from .deploy import trigger
+from .resume import RunOwnedError, RunSucceededError, resume
+
+NO_TASK = "NB107"
+_POLL = 0.2  # seconds between two looks at a run that a scheduler executes
+
+
+@error
+class ChildRunError(NbdagError):
+    """The run of another notebook, which a task started, did not succeed."""
+
+    dag: str
+    run: str
+    state: str
+    reason: str
+    template = "run {run} of {dag} {outcome}{detail}; `nbdag status {which}` shows it"
+
+    @property
+    def outcome(self) -> str:
+        """The state of the run as a verb."""
+        return "failed" if self.state == RunState.FAILED else f"was {self.state}"
+
+    @property
+    def detail(self) -> str:
+        """The error of the first task that failed, as a suffix of the outcome."""
+        return f": {self.reason}" if self.reason else ""
+
+    @property
+    def which(self) -> str:
+        return text.run_selector(self.run, self.dag)
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        return [f"{type(self).__name__}: {self}"]
+
+
+@error
+class NoSchedulerError(NbdagError):
+    """A task waits for a run that nobody executes."""
+
+    dag: str
+    run: str
+    template = (
+        "no scheduler is running, so run {run} of {dag} would never end; start `nbdag scheduler`, or use --operator "
+        "notebook, which executes it itself"
+    )
+
+
+def run_child(
+    pipeline: tuple[Piece, ...], *, out: tuple[str, ...] = (), jobs: int | None = None, parameters: Mapping[str, Any]
+) -> Any:
+    """Run a notebook, or a deployed pipeline, wait until it ends, and return its values of the names in `out`.
+
+    The result is one value, a tuple of several, or None without names. Raise `ChildRunError` if the run does not
+    succeed.
+    """
+    home = _home()
+    name = filled(pipeline, what="the notebook")
+    if name.endswith(".ipynb"):
+        path = Path(name).expanduser()
+        made = run(path, parameters=parameters, jobs=jobs, home=home, built=_with_a_task(path, out))
+    else:
+        made = _run_deployed(name, parameters, jobs, home)
+    _report(made)
+    values = tuple(made.value(each) for each in out)
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters: Mapping[str, Any]) -> str | None:
+    """Trigger a run of a deployed pipeline and return its id; with `wait`, return None until it has succeeded.
+
+    An attempt triggers one run: a second call in the same attempt asks for the run of the first one. Raise
+    `ChildRunError` if that run does not succeed, `NoSchedulerError` if nobody executes it.
+    """
+    home, dag = _home(), filled(pipeline, what="the pipeline")
+    attempt = current()
+    made = None
+    name = None
+    if attempt.home is not None:
+        name = _name_for(attempt)
+        with contextlib.suppress(UnknownRunError):  # an earlier poll of this attempt has triggered it
+            made = find_run(name, dag, home=home)
+    if made is None:
+        made = trigger(dag, parameters=parameters, name=name, home=home)
+        print(f"triggered run {made.id} of {dag}")
+    while made.state not in RUN_FINISHED:
+        if live_scheduler(home=home) is None:
+            if wait:
+                raise NoSchedulerError(dag, made.id)
+            print("no scheduler is running; the run begins when `nbdag scheduler` does")
+        if not wait:
+            return made.id
+        if attempt.home is not None:
+            return None  # the sensor calls again after --poke
+        time.sleep(_POLL)  # the live notebook runs a cell once
+        made = find_run(made.id, dag, home=home)
+    if wait:
+        _report(made)
+    return made.id
+
+
+def _home() -> Home | None:
+    """Return the home of the task's run; None in the live notebook, which has that of its folder."""
+    root = current().home
+    return None if root is None else Home(Path(root), os.environ.get("NBDAG_DB_URL") or None)
+
+
+def _name_for(of: DagRun) -> str:
+    """Return the id of the run that this attempt triggers, the same however often the attempt polls."""
+    parts = (of.dag_id, of.run_id, of.task_id or "", str(of.map_index), str(of.try_number))
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return f"triggered__{(of.task_id or 'task')[:200]}_{digest}"
+
+
+def _run_deployed(dag: str, parameters: Mapping[str, Any], jobs: int | None, home: Home | None) -> Run:
+    """Run the deployed version of a pipeline here, or wait for the scheduler that has begun to execute the run."""
+    made = trigger(dag, parameters=parameters, home=home)
+    with contextlib.suppress(RunOwnedError, RunSucceededError):
+        return resume(made, jobs=jobs)
+    for _ in follow(made):
+        pass
+    return find_run(made.id, dag, home=home)
+
+
+def _with_a_task(path: Path, out: tuple[str, ...]) -> BuiltNotebook | None:
+    """Return a notebook without tasks with one more cell, a task above which everything is setup; else None."""
+    source = notebooks.read_file(path)
+    dag = notebooks.read_text(source, name=str(path))
+    if [each.code for each in dag.errors] != [NO_TASK] or dag.unbuilt or b"%%dag" in source:
+        return None
+    body = "\n".join(f"{name} = {name}" for name in out) or "pass"
+    header = format_header(Header(kind="task", name="notebook", options={"out": out} if out else {}))
+    content = json.loads(source)
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "metadata": {},
+        "source": f"{header}\n{body}",
+        "outputs": [],
+        "execution_count": None,
+    }
+    if (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5):
+        cell["id"] = "nbdag-notebook"
+    content["cells"].append(cell)
+    made = json.dumps(content).encode()
+    return BuiltNotebook(source=source, text=made, dag=notebooks.read_text(made, name=str(path)))
+
+
+def _report(made: Run) -> None:
+    """Print the outcome of a run and the path of its report. Raise `ChildRunError` if it did not succeed."""
+    seconds = "" if made.duration is None else f" in {made.duration:.1f} s"
+    print(f"run {made.id} of {made.dag}: {made.state.value}{seconds}, report {made.notebook}")
+    if made.state is not RunState.SUCCESS:
+        failed = next((each for each in made.tasks if each.state is TaskState.FAILED), None)
+        reason = (
+            (made.error or "") if failed is None else f"{text.task_label(failed.id, failed.map_index)}: {failed.error}"
+        )
+        raise ChildRunError(made.dag, made.id, made.state.value, reason)
