@@ -62,12 +62,15 @@ NAMES = {
     "FileSensor": "classic",
     "Label": "pipeline",
     "LatestOnlyOperator": "classic",
+    "PapermillOperator": "classic",
     "Param": "pipeline",
     "PokeReturnValue": "kernel",
     "PythonOperator": "classic",
     "PythonSensor": "classic",
+    "SQLExecuteQueryOperator": "classic",
     "ShortCircuitOperator": "classic",
     "TaskGroup": "pipeline",
+    "TriggerDagRunOperator": "classic",
     "TriggerRule": "keywords",
     "Variable": "kernel",
     "WeightRule": "keywords",
@@ -85,6 +88,8 @@ NAMES = {
     "latest_only": "kernel",
     "poked": "kernel",
     "run_bash": "kernel",
+    "run_papermill": "kernel",
+    "run_sql": "kernel",
 }
 
 _OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {"pulls"}  # modules of this package

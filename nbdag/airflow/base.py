@@ -142,7 +142,12 @@ class BaseOperator(Operator):
         text: str = current_build().writer.expression(self._marked(value))
         return text
 
-    def _marked(self, value: Any) -> Any:
+    def plain(self, value: Any) -> str:
+        """Return an argument as source for an operator that renders the templates in its body itself."""
+        text: str = current_build().writer.expression(self._marked(value, templates=False))
+        return text
+
+    def _marked(self, value: Any, *, templates: bool = True) -> Any:
         """Replace templates, results of tasks and parameters by the source that evaluates to them."""
         if isinstance(value, BaseOperator):
             value = XComArg(value)
@@ -152,11 +157,13 @@ class BaseOperator(Operator):
         if isinstance(value, DagParam):
             return _Source(self, value.name)
         if is_template(value):
-            return _Source(self, f"dag_run.render({', '.join([repr(value), *self.uses(value)])})")
+            uses = self.uses(value)
+            return _Source(self, f"dag_run.render({', '.join([repr(value), *uses])})") if templates else value
         if type(value) is dict:
-            return {self._marked(key): self._marked(each) for key, each in value.items()}
+            pairs = value.items()
+            return {self._marked(key): self._marked(each, templates=templates) for key, each in pairs}
         if type(value) in (list, tuple, set, frozenset):
-            return type(value)(map(self._marked, value))
+            return type(value)(self._marked(each, templates=templates) for each in value)
         return value
 
     def uses(self, template: str) -> list[str]:

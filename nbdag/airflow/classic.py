@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from ..operators import OperatorError
 from ..operators.tasks import Builder, TaskOutput
+from ..operators.trigger import Trigger
 from ..templates import is_template
 from ..templates.context import INSTEAD, NAMES
 from .base import BaseOperator
@@ -258,6 +259,99 @@ class BashOperator(BaseOperator):
 
     def statements(self, build: Builder) -> list[str]:
         return [f"{self.result} = {self.command}"]
+
+
+class SQLExecuteQueryOperator(BaseOperator):
+    """Run SQL in the database of a connection. The result is the rows of the last statement, as tuples."""
+
+    own = frozenset(
+        {"sql", "conn_id", "parameters", "autocommit", "split_statements", "return_last", "handler", "database"}
+        | {"hook_params", "output_processor", "show_return_value_in_logs", "requires_result_fetch"}
+    )
+
+    def prepare(self, build: Builder) -> None:
+        given = self.arguments
+        only_if(given, "return_last", OnlyIf((True, None), "write one task for each result"), self)
+        only_if(given, "handler", OnlyIf((None,), "process the rows in a @task below"), self)
+        only_if(given, "output_processor", OnlyIf((None,), "process the rows in a @task below"), self)
+        only_if(given, "database", OnlyIf((None,), "name a connection with that database"), self)
+        only_if(given, "hook_params", OnlyIf((None, {}), "write them into the connection"), self)
+        statements, connection = given.get("sql"), given.get("conn_id")
+        if not isinstance(connection, str):
+            raise OperatorError(f"{self.id} has no conn_id", hint="write conn_id='warehouse'")
+        texts = [statements] if isinstance(statements, str) else statements
+        if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
+            raise OperatorError(f"the sql of {self.id} is no text", hint="write sql='SELECT …', or a list of texts")
+        uses = [use for text in texts if is_template(text) for use in self.uses(text)]
+        parts = [repr(statements), *dict.fromkeys(uses), f"connection={connection!r}"]
+        for name in ("parameters", "autocommit"):
+            if given.get(name):
+                parts.append(f"{name}={self.written(given[name])}")
+        self._call = f"{build.writer.require('run_sql', 'nbdag.airflow')}({', '.join(parts)})"
+        self.result_names = (self.result,)
+
+    def statements(self, build: Builder) -> list[str]:
+        return [f"{self.result} = {self._call}"]
+
+
+class PapermillOperator(BaseOperator):
+    """Execute a notebook by papermill. The result is the path of the executed notebook."""
+
+    own = frozenset({"input_nb", "output_nb", "parameters", "kernel_name", "language_name", "kernel_conn_id"})
+
+    def prepare(self, build: Builder) -> None:
+        given = self.arguments
+        only_if(given, "kernel_conn_id", OnlyIf((None,), "write kernel_name='…', a kernel of this machine"), self)
+        only_if(given, "language_name", OnlyIf((None,), "remove it: the kernel has a language"), self)
+        for name in ("input_nb", "output_nb"):
+            if not isinstance(given.get(name), str):
+                raise OperatorError(f"{self.id} has no {name}", hint=f"write {name}='report.ipynb'")
+        parts = [self.written(given["input_nb"]), self.written(given["output_nb"])]
+        parts += [f"{name}={self.written(given[name])}" for name in ("parameters", "kernel_name") if given.get(name)]
+        self._call = f"{build.writer.require('run_papermill', 'nbdag.airflow')}({', '.join(parts)})"
+        self.result_names = (self.result,)
+
+    def statements(self, build: Builder) -> list[str]:
+        return [f"{self.result} = {self._call}"]
+
+
+class TriggerDagRunOperator(BaseOperator):
+    """Start a run of another deployed pipeline, and wait for it or not. `conf` has its parameters."""
+
+    kind = "trigger"
+    own = frozenset(
+        {"trigger_dag_id", "conf", "wait_for_completion", "poke_interval", "logical_date", "trigger_run_id"}
+        | {"reset_dag_run", "allowed_states", "failed_states", "skip_when_already_exists", "deferrable"}
+        | {"fail_when_dag_is_paused", "run_after", "note", "openlineage_inject_parent_info"}
+    )
+
+    def prepare(self, build: Builder) -> None:
+        given = self.arguments
+        for name in ("logical_date", "trigger_run_id", "run_after", "note"):
+            only_if(given, name, OnlyIf((None,), "pass it to the other pipeline in conf"), self)
+        for name in ("reset_dag_run", "skip_when_already_exists", "fail_when_dag_is_paused"):
+            only_if(given, name, OnlyIf((False, None), "remove it: each trigger makes a run of its own"), self)
+        for name in ("allowed_states", "failed_states"):
+            only_if(given, name, OnlyIf((None, ["success"], ["failed"]), "catch the failure by a trigger rule"), self)
+        if not isinstance(given.get("trigger_dag_id"), str):
+            raise OperatorError(f"{self.id} has no trigger_dag_id", hint="write trigger_dag_id='reports'")
+        if not isinstance(given.get("conf") or {}, dict):
+            raise OperatorError(f"the conf of {self.id} is no dictionary", hint="write conf={'day': '{{ ds }}'}")
+        for name in given.get("conf") or {}:
+            if not str(name).isidentifier():
+                raise OperatorError(f"{name!r} in the conf of {self.id} is no name", hint="rename the parameter")
+        options = {"wait": True} if given.get("wait_for_completion") else {}
+        if options and given.get("poke_interval") is not None:
+            self.options["poke"] = seconds(given["poke_interval"])
+        if options and given.get("deferrable"):
+            self.options["reschedule"] = True
+        self.options |= build.read_options(options, type(self).__name__, own=Trigger.own_options)
+        conf = {name: self.plain(value) for name, value in (given.get("conf") or {}).items()}
+        self._body = [given["trigger_dag_id"], *(f"{name} = {value}" for name, value in conf.items())]
+        self.result_names = (self.result,)
+
+    def statements(self, build: Builder) -> list[str]:
+        return self._body
 
 
 class SensorTask(BaseOperator):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from .. import secrets
 from ..context import DagRun, current
 from ..errors import Fail, NbdagError, Skip
 from ..operators import bash as bash_operator
+from ..operators import sql as sql_operator
 from ..templates.quoting import shell
 
 
@@ -80,6 +83,51 @@ def file_exists(path: str, *, connection: str | None = None, recursive: bool = F
             print(f"found {found}")
             return True
     return False
+
+
+def run_sql(
+    statements: str | Sequence[str],
+    *_: Any,
+    connection: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+    autocommit: bool = False,
+) -> list[tuple[Any, ...]] | None:
+    """Execute SQL in the database of a connection; return the rows of the last statement, or None if it has none.
+
+    Values of templates and parameters are bound. Further positional arguments are ignored, as in `run_bash`.
+    """
+    result: tuple[list[str], list[tuple[Any, ...]], Any] | None = None
+    for statement in [statements] if isinstance(statements, str) else statements:
+        text = Path(statement).read_text(encoding="utf-8") if statement.endswith(".sql") else statement
+        text, values = _with_named_parameters(text, parameters or {})
+        named = ((f":{name}", value) for name, value in values.items())
+        result = sql_operator.execute(text, *named, connection=connection, autocommit=autocommit)
+    if result is None:
+        return None
+    found, frame = result[1:]
+    return found if frame is None else list(frame.itertuples(index=False, name=None))
+
+
+def _with_named_parameters(text: str, parameters: Mapping[str, Any] | Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return SQL with `:name` in place of the drivers' own ways: `%(name)s`, and `%s` or `?` in order."""
+    if isinstance(parameters, Mapping):
+        return (re.sub(r"%\((\w+)\)s", r":\1", text) if parameters else text), parameters
+    count = itertools.count(1)
+    made = re.sub(r"'(?:[^']|'')*'|%s|\?", lambda at: at[0] if at[0][0] == "'" else f":p{next(count)}", text)
+    return made, {f"p{n}": value for n, value in enumerate(parameters, 1)}
+
+
+def run_papermill(
+    notebook: str, output: str, *, parameters: Mapping[str, Any] | None = None, kernel_name: str | None = None
+) -> str:
+    """Execute a notebook by papermill; return the path of the executed notebook."""
+    import papermill  # slow to import, and few tasks need it
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        notebook, output, parameters=dict(parameters or {}), kernel_name=kernel_name, progress_bar=False
+    )
+    return output
 
 
 def latest_only(dag_run: DagRun, following: list[str], schedule: str | None, zone: str) -> list[str]:

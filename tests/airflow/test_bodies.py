@@ -115,6 +115,17 @@ TASKS = [
     ("def f(): return 1\nPythonSensor(task_id='a', python_callable=f, poke_interval=5, timeout=60, mode='reschedule')",
      ["%%task a --timeout 1m --operator sensor --out a_result --poke 5s --reschedule\n"
       "_poke = _poked(f())\na_result = _poke.xcom_value\nbool(_poke)"]),
+    ("SQLExecuteQueryOperator(task_id='a', conn_id='db', sql='SELECT {{ ti.xcom_pull(\"b\") }}', parameters={'x': 1})\n"
+     "EmptyOperator(task_id='b')",
+     ["%%task b\npass",
+      "%%task a --after b --out a_result\na_result = _run_sql('SELECT {{ ti.xcom_pull(\"b\") }}', "
+      "dag_run.ti.xcom_pull('b'), connection='db', parameters={'x': 1})"]),
+    ("PapermillOperator(task_id='a', input_nb='in.ipynb', output_nb='out_{{ ds }}.ipynb', parameters={'x': 1})",
+     ["%%task a --out a_result\na_result = _run_papermill('in.ipynb', dag_run.render('out_{{ ds }}.ipynb'), "
+      "parameters={'x': 1})"]),
+    ("TriggerDagRunOperator(task_id='a', trigger_dag_id='other', conf={'day': '{{ ds }}', 'n': [1]}, "
+     "wait_for_completion=True, poke_interval=5)",
+     ["%%task a --operator trigger --out a_result --poke 5s --wait\nother\nday = '{{ ds }}'\nn = [1]"]),
     ("FileSensor(task_id='a', filepath='in/{{ ds }}.csv')",
      ["%%task a --timeout 7d --operator sensor\n_file_exists(dag_run.render('in/{{ ds }}.csv'))"]),
 ]  # fmt: skip

@@ -30,14 +30,11 @@ def write(folder: Path, *cells: str) -> Path:
     return path
 
 
-def xcoms_of(run: nbdag.Run, task: Any) -> dict[str, Any]:
+def xcoms_of(run: nbdag.Run, task: Any, home: Home) -> dict[str, Any]:
     """Return the values that a task has stored: its result as return_value, and what it has pushed."""
-    found = {}
-    for output in task.outputs:
-        key = output.name.removeprefix("ti.") if output.name.startswith("ti.") else "return_value"
-        found[key] = nbdag.load(run, task=task.id, map_index=task.map_index if task.map_index >= 0 else None)
-        found[key] = found[key][output.name]
-    return found
+    values = nbdag.load(run.dag, run=run.id, task=task.id, map_index=task.map_index, home=home) if task.outputs else {}
+    names = [output.name for output in task.outputs]
+    return {name.removeprefix("ti.") if name.startswith("ti.") else "return_value": values[name] for name in names}
 
 
 @pytest.mark.parametrize("name", DAG_FILES)
@@ -47,7 +44,8 @@ def test_a_dag_file_ends_as_under_airflow(name: str, tmp_path: Path, monkeypatch
     path = write(tmp_path, as_cell(DAG_FILES[name]))
     dag = nbdag.read(path)
     assert [each for each in dag.problems if each.code != "NB117"] == []
-    run = nbdag.run(path, jobs=2, home=Home(tmp_path / "home"))
+    home = Home(tmp_path / "home")
+    run = nbdag.run(path, jobs=2, home=home)
     expected = EXPECTED[name]
     assert run.dag == expected["dag"]
     states = {task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]": task for task in run}
@@ -56,7 +54,7 @@ def test_a_dag_file_ends_as_under_airflow(name: str, tmp_path: Path, monkeypatch
     }
     assert run.state.value == expected["state"]
     for each, task in expected["tasks"].items():
-        stored = xcoms_of(run, states[each])
+        stored = xcoms_of(run, states[each], home)
         assert {key: stored.get(key) for key in task["xcoms"]} == task["xcoms"]
     if name == "ml_tutorial":
         assert (dag.options.schedule, dag.options.owner, dag.options.catchup) == ("@daily", "ml-team", False)
@@ -82,7 +80,7 @@ def test_only_the_imports_of_a_dag_file_change() -> None:
 def test_the_options_of_a_dag_file_are_those_of_its_deployment(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     deployed = nbdag.deploy(write(tmp_path, as_cell(DAG_FILES["branches"])), home=home)
-    assert (deployed.dag, deployed.schedule) == ("branches", "0 6 * * 1-5")
+    assert (deployed.id, deployed.schedule) == ("branches", "0 6 * * 1-5")
     nbdag.deploy(write(tmp_path, as_cell(DAG_FILES["commands"])), home=home)
     assert nbdag.trigger("commands", parameters={"times": 5}, home=home).parameters == {"times": 5}
     with pytest.raises(NbdagError, match=r"sets no 'tims'; did you mean 'times'\?"):
@@ -115,3 +113,59 @@ def test_a_header_and_a_dag_do_not_both_set_options(tmp_path: Path) -> None:
     )
     (found,) = nbdag.read(path).errors
     assert (found.code, found.place and found.place.line) == ("NB105", 4)
+
+
+PROVIDERS = """%%dag
+from nbdag.airflow import DAG
+from nbdag.airflow.operators.latest_only import LatestOnlyOperator
+from nbdag.airflow.operators.trigger_dagrun import TriggerDagRunOperator
+from nbdag.airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from nbdag.airflow.providers.papermill.operators.papermill import PapermillOperator
+from nbdag.airflow.sdk import task
+
+with DAG("providers", params={"least": 2, "name": "it's"}):
+
+    @task
+    def numbers():
+        return [1, 2, 3]
+
+    made = SQLExecuteQueryOperator(
+        task_id="made",
+        conn_id="local",
+        sql=["CREATE TABLE t (n int, s text)", "INSERT INTO t VALUES (1, 'a'), (2, '{{ params.name }}'), (3, 'c')"],
+    )
+    read = SQLExecuteQueryOperator(
+        task_id="read",
+        conn_id="local",
+        sql="SELECT n, s FROM t WHERE n >= {{ params.least }} AND n < %(most)s AND s != '?' ORDER BY n",
+        parameters={"most": 3},
+    )
+    in_order = SQLExecuteQueryOperator(
+        task_id="in_order", conn_id="local", sql="SELECT count(*) FROM t WHERE n > ? AND s != 'a?'", parameters=[1]
+    )
+    book = PapermillOperator(
+        task_id="book", input_nb="other.ipynb", output_nb="out/{{ params.least }}.ipynb", parameters={"n": "{{ ds }}"}
+    )
+    other = TriggerDagRunOperator(task_id="other", trigger_dag_id="other", conf={"n": "{{ params.name }}", "m": [1]})
+    latest = LatestOnlyOperator(task_id="latest")
+    numbers() >> made >> [read, in_order]
+    latest >> book >> other
+"""
+
+
+def test_operators_of_providers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("AIRFLOW_CONN_LOCAL", f"sqlite:///{tmp_path}/data.db")
+    cells = ["%load_ext nbdag", "%%params\nn = 0\nm = None", "%%task show\nprint(n)"]
+    cells = [nbformat.v4.new_code_cell(each) for each in cells]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "other.ipynb")
+    nbdag.deploy(tmp_path / "other.ipynb", home=home)
+    run = nbdag.run(write(tmp_path, PROVIDERS), jobs=2, home=home)
+    assert {task.id: (task.state.value, task.error) for task in run} == {task.id: ("success", None) for task in run}
+    values = {task.id: xcoms_of(run, task, home).get("return_value") for task in run}
+    assert (values["read"], values["in_order"]) == ([(2, "it's")], [(2,)])
+    assert (values["latest"], values["book"]) == (["book"], "out/2.ipynb")
+    assert nbformat.read(tmp_path / "out" / "2.ipynb", as_version=4).metadata["papermill"]["exception"] is None
+    (child,) = nbdag.runs.list_runs("other", home=home)
+    assert (child.id, child.parameters) == (values["other"], {"n": "it's", "m": [1]})
